@@ -1,0 +1,278 @@
+"""The settings of a corpus: one frozen, typed value.
+
+Purpose: TOML in; unknown keys are refused with the nearest valid name, bounds are checked when the value is made.
+Guarantee: a Config that exists is valid; stages get slices of it and read nothing else.
+Cost: none worth naming.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pipeline.errors import ConfigError
+
+MB = 1_000_000
+SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class Section(BaseModel):
+    """A frozen part of the config; a key that it does not know is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+
+
+class FilesSource(Section):
+    """Files, folders and globs. In record files (.jsonl .parquet .csv) the named columns are read."""
+
+    kind: Literal["files"] = "files"
+    name: str
+    paths: tuple[str, ...] = Field(min_length=1)
+    text_field: str = "text"
+    id_field: str = "id"
+    """The column that identifies a record, where the file has it; else its path and position do."""
+    url_field: str = "url"
+
+
+class DatasetSource(Section):
+    """A data set read by the `datasets` library: a local folder, or a hub's name with a revision."""
+
+    kind: Literal["dataset"] = "dataset"
+    name: str
+    path: str
+    revision: str | None = None
+    config_name: str | None = None
+    split: str = "train"
+    text_field: str = "text"
+    id_field: str = "id"
+    url_field: str = "url"
+    streaming: bool = True
+
+
+class InstalledSource(Section):
+    """The documentation that is installed on this machine."""
+
+    kind: Literal["installed"] = "installed"
+    name: str = "installed"
+
+
+Source = Annotated[FilesSource | DatasetSource | InstalledSource, Field(discriminator="kind")]
+
+
+class CollectConfig(Section):
+    """Where documents come from, in the order of their priority."""
+
+    paths: tuple[str, ...] = ()
+    """Files, folders and globs as one source named `files`, before `sources`."""
+    sources: tuple[Source, ...] = ()
+    max_text_bytes: int | None = Field(default=None, ge=1)
+    """Stop at so much text, chosen by a seeded hash of the files' paths."""
+    max_documents: int | None = Field(default=None, ge=1)
+    max_document_bytes: int = Field(default=32 * MB, ge=1)
+    """Longer documents are quarantined."""
+    shard_bytes: int = Field(default=16 * MB, ge=1_000)
+    """About so much text makes one shard."""
+    quarantine_ceiling: float = Field(default=0.01, ge=0, le=1)
+    """The run stops when a larger share of the records is quarantined."""
+    seed: int = 0
+
+    @property
+    def all_sources(self) -> tuple[FilesSource | DatasetSource | InstalledSource, ...]:
+        """The sources in order of priority."""
+        first = (FilesSource(name="files", paths=self.paths),) if self.paths else ()
+        return (*first, *self.sources)
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        names = [source.name for source in self.all_sources]
+        if not names:
+            raise ValueError("nothing to collect: give paths, or sources")
+        for name in names:
+            if not SOURCE_NAME.fullmatch(name):
+                raise ValueError(f"{name!r} is no source name: letters, digits, '.', '_' and '-', at most 64")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"source names must differ, but there are several {', '.join(twice)}")
+        return self
+
+
+class LanguageConfig(Section):
+    """Which languages are kept, and how sure the model must be."""
+
+    model: str | None = None
+    """Path of a fastText model (lid.176, OpenLID, GlotLID); none: py3langid's, which comes with the package."""
+    keep: tuple[str, ...] = ()
+    """Labels as the model gives them; empty: all."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Thresholds of single languages, before `threshold`."""
+    sample_characters: int = Field(default=1_000, ge=50)
+    """The model reads so many characters of a document."""
+
+
+class DedupConfig(Section):
+    """When two documents are duplicates, and which of them stays."""
+
+    ngram_words: int = Field(default=5, ge=1, le=50)
+    bands: int = Field(default=14, ge=1, le=256)
+    rows: int = Field(default=8, ge=1, le=256)
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """A pair is a duplicate when the Jaccard similarity of its n-gram sets reaches this."""
+    survivor: tuple[Literal["source", "length", "doc_id"], ...] = ("source", "length", "doc_id")
+    """Who stays: the earlier source, the longer text, the lower doc_id, in this order."""
+    bucket_limit: int = Field(default=64, ge=2)
+    """In a bucket of more documents, not all pairs are compared; how many buckets were, is reported."""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+class QualityConfig(Section):
+    """A named, versioned recipe. Any of its thresholds can be set beside it."""
+
+    recipe: str = "gopher@1"
+
+
+class TokenizerConfig(Section):
+    """A byte-level BPE tokenizer, trained on a sample of the surviving text, or a given one."""
+
+    path: str | None = None
+    """Use this tokenizer.json instead of training one."""
+    vocabulary: int = Field(default=32_768, ge=257, le=2**31 - 1)
+    sample_bytes: int = Field(default=64 * MB, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
+    seed: int = 0
+
+
+class PackConfig(Section):
+    """Token shards."""
+
+    shard_tokens: int = Field(default=100_000_000, ge=1_000)
+    validation_fraction: float = Field(default=0.01, ge=0, lt=1)
+    """By document, chosen by a hash of doc_id: a document is on the same side for ever."""
+
+
+class TrainConfig(Section):
+    """The bundled GPT trainer."""
+
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    width: int = Field(default=128, ge=1)
+    context_tokens: int = Field(default=256, ge=2)
+    batch_windows: int = Field(default=16, ge=1)
+    accumulate: int = Field(default=1, ge=1)
+    steps: int = Field(default=300, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    min_learning_rate: float = Field(default=1e-4, ge=0)
+    warmup_steps: int = Field(default=30, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    clip_norm: float = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    evaluate_every: int = Field(default=50, ge=1)
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = 0
+    device: str = "auto"
+
+
+MIDDLE = ("language", "dedup", "quality")
+"""The stages between collection and the tokenizer, in their default order."""
+
+
+class Config(Section):
+    """All settings of a corpus. `stages` orders the stages between collection and the tokenizer; one left out is off."""
+
+    stages: tuple[Literal["language", "dedup", "quality"], ...] = MIDDLE
+    collect: CollectConfig
+    language: LanguageConfig = LanguageConfig()
+    dedup: DedupConfig = DedupConfig()
+    quality: QualityConfig = QualityConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("stages")
+    @classmethod
+    def _once(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(stages)) != len(stages):
+            raise ValueError("a stage may stand in `stages` only once")
+        return stages
+
+
+def load(path: Path, overrides: Mapping[str, str] | None = None) -> Config:
+    """Read a TOML file and apply `overrides` (`collect.paths` -> text as typed after --set). Raises ConfigError."""
+    try:
+        with open(path, "rb") as handle:
+            plain = tomllib.load(handle)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: is no TOML ({error})") from error
+    for key, text in (overrides or {}).items():
+        _set(plain, key, _value(text))
+    return parse(plain, where=str(path))
+
+
+def parse(plain: Mapping[str, Any], *, where: str) -> Config:
+    """A Config from plain values. Raises ConfigError that names every setting at fault."""
+    try:
+        return Config.model_validate(plain)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(where, dict(fault)) for fault in error.errors())) from error
+
+
+def _value(text: str) -> Any:
+    """TOML where it is TOML, else the text itself."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set(plain: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    model: Any = Config
+    for part in path:
+        plain = plain.setdefault(part, {})
+        if not isinstance(plain, dict):
+            raise ConfigError(f"--set {key}: {part} is not a section")
+        model = _section(model, part)
+    if not isinstance(value, list | dict) and _is_list(model, last):
+        value = [value]
+    plain[last] = value
+
+
+def _section(model: Any, part: str) -> Any:
+    field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, Section) else None
+    return field.annotation if field is not None else None
+
+
+def _is_list(model: Any, name: str) -> bool:
+    field = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, Section) else None
+    return field is not None and str(field.annotation).startswith("tuple[")
+
+
+def _explain(where: str, fault: dict[str, Any]) -> str:
+    place = [part for part in fault["loc"] if part not in ("files", "dataset", "installed")]
+    key = ".".join(str(part) for part in place)
+    if fault["type"] == "extra_forbidden":
+        known = _known(fault["loc"][:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"{where}: unknown setting {key}; {hint}"
+    given = "" if fault["type"] in ("missing", "value_error") else f" (given: {fault['input']!r})"
+    return f"{where}: {key or 'config'}: {fault['msg'].removeprefix('Value error, ')}{given}"
+
+
+def _known(location: Iterable[Any]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        if part == "sources" or isinstance(part, int):
+            continue
+        model = {"files": FilesSource, "dataset": DatasetSource, "installed": InstalledSource}.get(part) or _section(
+            model, part
+        )
+    return list(model.model_fields) if model is not None else []

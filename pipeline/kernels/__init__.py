@@ -1,0 +1,26 @@
+"""Compiled kernels over Arrow's own buffers, and where their machine code is kept.
+
+Guarantee: machine code is reused only while every kernel source is what it was. Numba checks one file at a time, and
+after an edit in one module it went on calling the old code from another (measured), so the cache folder is named by
+a hash of all kernel sources.
+Cost: reading about 100 kB of source at import; compiling once per environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+
+import numba
+
+
+def _cache_folder() -> str:
+    digest = hashlib.sha256(f"{sys.version} {numba.__version__}".encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.name.encode() + source.read_bytes())
+    return str(Path(sys.prefix, "var", "cache", "tokenmill", digest.hexdigest()[:16]))
+
+
+# Numba reads this when a function is decorated, so it has to be set before any kernel module is imported.
+numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]

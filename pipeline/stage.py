@@ -1,0 +1,270 @@
+"""What a stage is, and the only loop that runs one over a shard.
+
+Purpose: a stage that looks at one row at a time says how to score and how to decide; everything else (which rows are
+alive, alignment, reuse of stored scores, writing, counting, resuming) happens here, once.
+Guarantee: scores and verdicts have the rows of the documents in their order; a shard that is done is not done again
+while its identity and its files hold; a resumed shard has the bytes of an undisturbed one.
+Cost: one shard of text in memory and one pass over it; a changed threshold reads scores only.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import files, manifest, schema, shards
+from pipeline.edits import Edit, merge, project
+from pipeline.files import FileEntry
+from pipeline.manifest import Counts, Shard
+from pipeline.shards import Alive, Named, View
+
+
+class Stage(Protocol):
+    """A stage that scores and decides row by row. Implementations are frozen dataclasses, so they travel to workers."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name and its folder below the corpus."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Bumped when the meaning of the output changes."""
+        ...
+
+    @property
+    def scores(self) -> pa.Schema:
+        """The columns it adds, without `doc_id`. The first is null exactly where a row was not scored."""
+        ...
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
+        """The settings that scores depend on, as JSON values; a model by the hash of its file, never by its path."""
+        ...
+
+    @property
+    def deciding(self) -> Mapping[str, Any]:
+        """The settings that only decisions depend on, as JSON values."""
+        ...
+
+    def prepare(self) -> None:
+        """Load models and compile kernels. Called in the parent, and once in every worker."""
+        ...
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """From `doc_id` and `text` (edits applied) of rows alive to the columns of `scores`. Pure, row-aligned."""
+        ...
+
+    def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
+        """From scores to `reason` and the columns that explain it. Cheap and replayable."""
+        ...
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """A stage that also takes something out of the text it keeps."""
+
+    def edits(self, scores: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        """For each row: (start, end, replacement) in bytes of the text as `score` saw it."""
+        ...
+
+
+class Encoder(Protocol):
+    """What packing needs of a tokenizer. Picklable: a path and a hash, never a loaded model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer's file."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of ids; every id is below it."""
+        ...
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends a document. It never comes out of text."""
+        ...
+
+    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """Ids of all texts end to end, and the number of ids of each text [texts]."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask:
+    """One shard for one stage. Picklable."""
+
+    stage: Stage
+    view: View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """What running a shard gave. `scored` rows were scored now, `recomputed` says whether anything was written."""
+
+    shard: Shard
+    scored: int = 0
+    recomputed: bool = False
+
+
+def name_of(stage: str, kind: str, shard: str) -> str:
+    """Where a table of a stage stands below the corpus."""
+    return f"{stage}/{kind}/{shard}.parquet"
+
+
+def state_path(root: Path, stage: str, shard: str) -> Path:
+    """Where the state record of a shard stands. Not published: it tells a resumed run what is done."""
+    return root / ".state" / stage / f"{shard}.json"
+
+
+def load_state(root: Path, stage: str, shard: str) -> dict[str, Any] | None:
+    """The state record of a shard, or None where there is none that can be read. Its files are not checked."""
+    try:
+        state = json.loads(state_path(root, stage, shard).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return state if isinstance(state, dict) else None
+
+
+def finished(root: Path, state: dict[str, Any] | None, identity: str) -> Shard | None:
+    """The shard that `state` records, if it is of this identity and its files hold their bytes."""
+    if state is None or state.get("identity") != identity:
+        return None
+    shard = manifest.shard_from_plain(state["shard"])
+    return shard if all(files.holds(root, *named) for named in shard.files.items()) else None
+
+
+def run_shard(task: ShardTask) -> ShardResult:
+    """Score and decide one shard, or find that it is done. Raises what reading raises, and what the stage raises."""
+    stage, view = task.stage, task.view
+    identity = _identity(stage, view, decisions=True)
+    state = load_state(view.root, stage.name, view.name)
+    done = finished(view.root, state, identity)
+    if done is not None:
+        return ShardResult(shard=done)
+    alive, named, scores, scored = _score(task, state)
+    verdict = stage.decide(scores)
+    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict)
+    record = {"identity": identity, "scores": _identity(stage, view, decisions=False), "shard": manifest.shard_to_plain(shard)}
+    files.write_json(state_path(view.root, stage.name, view.name), record)
+    return ShardResult(shard=shard, scored=scored, recomputed=True)
+
+
+def score_shard(task: ShardTask) -> ShardResult:
+    """Only score: for a stage whose decisions need all shards. The result's counts are empty."""
+    stage, view = task.stage, task.view
+    state = load_state(view.root, stage.name, view.name)
+    identity = _identity(stage, view, decisions=False) + ":" + str(view.verdicts[1].sha256 if view.verdicts else None)
+    done = finished(view.root, state, identity)
+    if done is not None:
+        return ShardResult(shard=done)
+    _, (name, entry), _, scored = _score(task, state)
+    shard = Shard(name=view.name, files={name: entry})
+    record = {"identity": identity, "scores": _identity(stage, view, decisions=False), "shard": manifest.shard_to_plain(shard)}
+    files.write_json(state_path(view.root, stage.name, view.name), record)
+    return ShardResult(shard=shard, scored=scored, recomputed=True)
+
+
+def publish(
+    task: ShardTask,
+    alive: Alive,
+    written: Mapping[str, FileEntry],
+    scores: pa.RecordBatch | None,
+    verdict: pa.RecordBatch,
+) -> Shard:
+    """Write the verdicts (and, from scores, the edits of an Editor) of the rows alive, and count them."""
+    stage, view = task.stage, task.view
+    assert verdict.num_rows == len(alive.rows), f"{stage.name} {view.name}: {verdict.num_rows=} {len(alive.rows)=}"
+    name = name_of(stage.name, "verdicts", view.name)
+    entries = {**written, name: shards.write(view.root, name, _with_ids(view, alive, verdict))}
+    kept = schema.alive(verdict["reason"])
+    if scores is not None and isinstance(stage, Editor):
+        name = name_of(stage.name, "edits", view.name)
+        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, stage.edits(scores)))
+    lengths = np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
+    dropped = pc.value_counts(verdict["reason"].cast(pa.string()).filter(pa.array(~kept))).to_pylist()
+    counts = Counts(
+        read=len(kept),
+        kept=int(kept.sum()),
+        dropped={item["values"]: item["counts"] for item in sorted(dropped, key=lambda item: item["values"])},
+        bytes_in=int(lengths.sum()),
+        bytes_kept=int(lengths[kept].sum()),
+    )
+    return Shard(name=view.name, files=entries, counts=counts)
+
+
+def _score(task: ShardTask, state: dict[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
+    """The scores of the rows alive; those stored for the same text and settings are taken, not computed again."""
+    stage, view = task.stage, task.view
+    name = name_of(stage.name, "scores", view.name)
+    alive = view.read()
+    batch = _one_batch(alive.table)
+    stored = _stored_scores(task, state, name)
+    if stored is None:
+        scores = stage.score(batch)
+        scored = batch.num_rows
+    else:
+        first = stage.scores.names[0]
+        there = np.asarray(stored[first].is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)[alive.rows]
+        scored = int((~there).sum())
+        old = stored.take(pa.array(alive.rows)).drop_columns(["doc_id"])
+        if scored:
+            fresh = pa.Table.from_batches([stage.score(batch.filter(pa.array(~there)))])
+            position = np.where(there, np.cumsum(there) - 1, int(there.sum()) + np.cumsum(~there) - 1)
+            old = pa.concat_tables([old.filter(pa.array(there)), fresh]).take(pa.array(position))
+        scores = _one_batch(old)
+    assert scores.schema.names == stage.scores.names, f"{stage.name}: {scores.schema.names=}"
+    assert scores.num_rows == batch.num_rows, f"{stage.name} {view.name}: {scores.num_rows=} {batch.num_rows=}"
+    return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
+
+
+def _stored_scores(task: ShardTask, state: dict[str, Any] | None, name: str) -> pa.Table | None:
+    stage, view = task.stage, task.view
+    if state is None or state.get("scores") != _identity(stage, view, decisions=False):
+        return None
+    entry = manifest.shard_from_plain(state["shard"]).files[name]
+    return shards.read(view.root, (name, entry)) if files.holds(view.root, name, entry) else None
+
+
+def _identity(stage: Stage, view: View, *, decisions: bool) -> str:
+    config = {"scoring": stage.scoring, "deciding": stage.deciding if decisions else None}
+    inputs = view.identity if decisions else view.text_identity
+    return manifest.fingerprint(stage.name, stage.version, config, inputs)
+
+
+def _with_ids(view: View, alive: Alive, batch: pa.RecordBatch) -> pa.Table:
+    """The columns of `batch` over all rows of the shard, with `doc_id` first."""
+    ids = shards.read(view.root, view.documents, ["doc_id"])["doc_id"]
+    return alive.spread(batch).add_column(0, schema.DOC_ID, ids).combine_chunks()
+
+
+def _one_batch(table: pa.Table) -> pa.RecordBatch:
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _edit_table(alive: Alive, kept: npt.NDArray[np.bool_], spans: list[list[tuple[int, int, str]]]) -> pa.Table:
+    """Edits of the kept rows, said in bytes of the stored text."""
+    rows: list[dict[str, Any]] = []
+    ids = alive.table["doc_id"]
+    for at in np.flatnonzero(kept):
+        mine = spans[at]
+        if not mine:
+            continue
+        places = project(alive.edits.get(int(alive.rows[at]), []), [(start, end) for start, end, _ in mine])
+        merged = merge(Edit(*place, text.encode()) for place, (_, _, text) in zip(places, mine, strict=True))
+        rows += [
+            {"doc_id": ids[int(at)].as_py(), "start": edit.start, "end": edit.end, "replacement": edit.replacement.decode()}
+            for edit in merged
+        ]
+    return pa.Table.from_pylist(rows, schema=schema.EDITS)

@@ -1,0 +1,223 @@
+"""Steps and the order in which they publish.
+
+Purpose: `perform` brings one step up to date: nothing when its manifest and files hold, else withdraw, work, commit.
+Guarantee: before the first file of a step is replaced, its manifest and those downstream are removed; the new manifest
+is published last. Disk decides what is up to date, nothing else.
+Cost: for a step that is up to date, one read of its files.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from pipeline import files, manifest, stage
+from pipeline.executor import Executor
+from pipeline.manifest import Manifest, Shard
+from pipeline.shards import Named, View
+from pipeline.stage import ShardTask, Stage
+
+
+class Progress(Protocol):
+    """Where a step says how far it is. The command line draws it; a test ignores it."""
+
+    def begin(self, step: str, total: int, unit: str) -> None:
+        """A step starts that will advance by `total` in all."""
+        ...
+
+    def advance(self, amount: int) -> None:
+        """So much more is done."""
+        ...
+
+    def end(self, note: str) -> None:
+        """The step is done; `note` says in a few words with what."""
+        ...
+
+    def say(self, line: str) -> None:
+        """One line for people: what takes long now, what was decided for them."""
+        ...
+
+
+class Silent:
+    """No progress."""
+
+    def begin(self, step: str, total: int, unit: str) -> None: ...
+    def advance(self, amount: int) -> None: ...
+    def end(self, note: str) -> None: ...
+    def say(self, line: str) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a step may use: the corpus folder, the manifests before it, workers, and a place to say how far it is."""
+
+    root: Path
+    before: tuple[Manifest, ...]
+    executor: Executor
+    progress: Progress = field(default_factory=Silent)
+
+    def manifest(self, name: str) -> Manifest:
+        """The manifest of a step before this one."""
+        return next(made for made in self.before if made.stage == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step's work gave: what it publishes, and how much of it was computed now."""
+
+    shards: tuple[Shard, ...] = ()
+    files: Mapping[str, files.FileEntry] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    recomputed_shards: int = 0
+    scored_rows: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A step that is up to date. `seconds` and `recomputed_shards` are of this run, so they go to `runs/`."""
+
+    manifest: Manifest
+    seconds: float
+    recomputed_shards: int
+    scored_rows: int
+
+
+class Step(Protocol):
+    """One node of the flow: collection, a stage, the tokenizer, packing."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+    def config(self) -> Mapping[str, Any]:
+        """Its slice of the settings, as JSON values, as far as the result depends on them."""
+        ...
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        """Hashes of what it reads, by name."""
+        ...
+
+    def run(self, work: Work) -> Outcome:
+        """Do the work. Nothing that it replaces is named by any manifest while it runs."""
+        ...
+
+
+def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
+    """Bring `step` up to date. `downstream`: the steps after it, whose manifests go before its files change."""
+    begun = time.monotonic()
+    found = current(step, work)
+    if found is not None and not any(manifest.problems(work.root, found)):
+        return Done(manifest=found, seconds=time.monotonic() - begun, recomputed_shards=0, scored_rows=0)
+    manifest.withdraw(work.root, [*reversed(downstream), step.name])
+    inputs = step.inputs(work)
+    outcome = step.run(work)
+    made = Manifest(
+        stage=step.name,
+        version=step.version,
+        config=step.config(),
+        inputs=inputs,
+        shards=outcome.shards,
+        files=outcome.files,
+        facts=outcome.facts,
+    )
+    manifest.commit(work.root, made)
+    return Done(
+        manifest=made,
+        seconds=time.monotonic() - begun,
+        recomputed_shards=outcome.recomputed_shards,
+        scored_rows=outcome.scored_rows,
+    )
+
+
+def current(step: Step, work: Work) -> Manifest | None:
+    """The step's manifest, if it is of this version, these settings and these inputs. Its files are not checked."""
+    found = manifest.find(work.root, step.name)
+    wanted = manifest.fingerprint(step.name, step.version, step.config(), step.inputs(work))
+    return found if found is not None and found.fingerprint == wanted else None
+
+
+def views(root: Path, before: Sequence[Manifest]) -> list[View]:
+    """The shards of the corpus, in document order, as the stage after `before` sees them."""
+    tables: dict[str, dict[str, Named]] = {}
+    edits: dict[str, list[Named]] = {}
+    documents: dict[str, Named] = {}
+    for made in before:
+        for shard in made.shards:
+            for name, entry in shard.files.items():
+                if name.startswith("documents/"):
+                    documents[shard.name] = (name, entry)
+                elif name.startswith(f"{made.stage}/verdicts/"):
+                    tables.setdefault(shard.name, {})["verdicts"] = (name, entry)
+                elif name.startswith(f"{made.stage}/edits/"):
+                    edits.setdefault(shard.name, []).append((name, entry))
+    return [
+        View(
+            root=root,
+            name=name,
+            documents=named,
+            verdicts=tables.get(name, {}).get("verdicts"),
+            edits=tuple(edits.get(name, ())),
+        )
+        for name, named in documents.items()
+    ]
+
+
+@runtime_checkable
+class Resolver(Protocol):
+    """A stage whose decisions need all shards: its `decide` is replaced by one global step over the stored scores."""
+
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> tuple[list[pa.RecordBatch], Mapping[str, Any]]:
+        """For each shard, in order: reasons and evidence of its rows alive; and facts for the manifest."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageStep:
+    """A `Stage` as a step: its shards over the workers; a `Resolver` scores them, resolves once, then publishes."""
+
+    stage: Stage
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def version(self) -> int:
+        return self.stage.version
+
+    def config(self) -> Mapping[str, Any]:
+        return {"scoring": self.stage.scoring, "deciding": self.stage.deciding}
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        return {made.stage: made.hash for made in work.before}
+
+    def run(self, work: Work) -> Outcome:
+        self.stage.prepare()
+        tasks = [ShardTask(stage=self.stage, view=view) for view in views(work.root, work.before)]
+        sizes = [task.view.documents[1].bytes for task in tasks]
+        work.progress.begin(self.name, sum(sizes), "bytes")
+        run = stage.score_shard if isinstance(self.stage, Resolver) else stage.run_shard
+        results = work.executor.map(run, tasks, done=lambda number: work.progress.advance(sizes[number]))
+        facts: Mapping[str, Any] = {}
+        published = [result.shard for result in results]
+        if isinstance(self.stage, Resolver):
+            scored = [next(iter(shard.files.items())) for shard in published]
+            verdicts, facts = self.stage.resolve([(task.view, named) for task, named in zip(tasks, scored, strict=True)], work)
+            published = work.executor.map(_publish, list(zip(tasks, scored, verdicts, strict=True)))
+        return Outcome(
+            shards=tuple(published),
+            facts=facts,
+            recomputed_shards=sum(result.recomputed for result in results),
+            scored_rows=sum(result.scored for result in results),
+        )
+
+
+def _publish(resolved: tuple[ShardTask, Named, pa.RecordBatch]) -> Shard:
+    task, (name, entry), verdict = resolved
+    return stage.publish(task, task.view.read(), {name: entry}, None, verdict)
