@@ -178,7 +178,7 @@ class TrainConfig(Section):
     device: str = "auto"
 
 
-MIDDLE = ("language", "dedup", "quality")
+MIDDLE: tuple[Literal["language", "dedup", "quality"], ...] = ("language", "dedup", "quality")
 """The stages between collection and the tokenizer, in their default order."""
 
 
