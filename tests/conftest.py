@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+
+from pipeline import manifest, schema, shards
+from pipeline.executor import InProcess
+from pipeline.work import Work
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +20,34 @@ def shared_data() -> Path:
     if not (folder / "README.md").is_file():
         pytest.skip(f"needs the real data in {folder}, which is not there")
     return folder
+
+
+@pytest.fixture
+def make_corpus(tmp_path: Path) -> Callable[..., Work]:
+    """Builds a finished `collect` stage by hand: `make_corpus({"a/0": ["text", ...], ...})` -> Work after it.
+
+    The document in row 3 of shard "a/0" has the identity "0:3" in the source "a".
+    """
+
+    def make(texts: Mapping[str, Sequence[str]], folder: str = "corpus") -> Work:
+        root = tmp_path / folder
+        made = []
+        for shard, rows in texts.items():
+            source, split = shard.split("/")
+            columns = {
+                "doc_id": [schema.doc_id(source, f"{split}:{row}") for row in range(len(rows))],
+                "source": [source] * len(rows),
+                "url": [None] * len(rows),
+                "text": list(rows),
+                "metadata": ["{}"] * len(rows),
+            }
+            name = f"documents/{shard}.parquet"
+            entry = shards.write(root, name, pa.table(columns).cast(schema.DOCUMENTS))
+            size = sum(len(text.encode()) for text in rows)
+            counts = manifest.Counts(read=len(rows), kept=len(rows), bytes_in=size, bytes_kept=size)
+            made.append(manifest.Shard(name=shard, files={name: entry}, counts=counts))
+        collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
+        manifest.commit(root, collected)
+        return Work(root=root, before=(collected,), executor=InProcess())
+
+    return make
