@@ -1,0 +1,41 @@
+# The two that do everything: `make corpus` and `make test`. Each makes the environment when it is not there yet.
+
+PYTHON ?= python3
+ARGS ?=
+OUT ?= build/corpus
+
+ENV := .venv
+LOCK := .ci/constraints.txt
+# The environment is made anew when the lock, the project's requirements or the interpreter change.
+STAMP := $(ENV)/installed-$(shell { cat pyproject.toml $(LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+
+.PHONY: help setup corpus test check soak bench clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+setup: $(STAMP)  ## make the environment in .venv
+
+$(STAMP):
+	$(PYTHON) -m venv --clear $(ENV)
+	$(ENV)/bin/pip install --quiet --only-binary=:all: --constraint $(LOCK) --editable '.[dev]'
+	touch $@
+
+corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, let it speak
+	$(ENV)/bin/tokenmill build docs --out $(OUT) $(ARGS)
+	$(ENV)/bin/tokenmill train $(OUT)
+	$(ENV)/bin/tokenmill sample $(OUT)
+
+test: $(STAMP)  ## run the tests (at most 8 minutes on 2 cores)
+	$(ENV)/bin/python -m pytest -m 'not soak' $(ARGS)
+
+check: $(STAMP)  ## lint, format, types
+	$(ENV)/bin/ruff check .
+	$(ENV)/bin/ruff format --check .
+	$(ENV)/bin/mypy
+
+soak: $(STAMP)  ## the slow checks: a fault at every file operation
+	$(ENV)/bin/python -m pytest -m soak --timeout 3600 $(ARGS)
+
+clean:  ## remove what `make` made
+	rm -rf $(ENV) build

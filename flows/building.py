@@ -1,0 +1,167 @@
+"""A corpus folder being brought up to date.
+
+Purpose: the steps of a corpus in their order, each performed under the folder's lock; what a flow calls, with Prefect or
+without it.
+Guarantee: disk decides what is up to date. The manifest of the corpus, which names the config, the report and every
+step's manifest, is published last. What depends on history (seconds, hosts) goes to `runs/`, which is not published.
+Cost: for steps that are up to date, one read of their files.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from pipeline import executor, files, manifest
+from pipeline.collect.step import CollectStep
+from pipeline.config import MIDDLE, Config
+from pipeline.dedup.stage import Dedup
+from pipeline.executor import Executor
+from pipeline.language import Language
+from pipeline.manifest import CORPUS, Manifest
+from pipeline.pack import PackStep
+from pipeline.quality.stage import Quality
+from pipeline.work import Done, Progress, Silent, StageStep, Step, Work, current, perform
+from tokenizer.encode import load as load_encoder
+from tokenizer.train import TokenizerStep
+
+CONFIG = "config.toml"
+REPORT = "report.html"
+
+
+def step_names(config: Config) -> tuple[str, ...]:
+    """The steps of a corpus in the order in which they run."""
+    return ("collect", *config.stages, "tokenizer", "pack")
+
+
+@dataclass(kw_only=True)
+class Building:
+    """Performs the steps of `config` in the corpus folder `root`. Made by `building`, which holds the lock."""
+
+    config: Config
+    root: Path
+    executor: Executor
+    progress: Progress
+    done: list[Done] = field(default_factory=list)
+    _steps: dict[str, Step] = field(default_factory=dict)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return step_names(self.config)
+
+    def perform(self, name: str) -> Done:
+        """Bring one step up to date; those before it are."""
+        later = self.names[self.names.index(name) + 1 :]
+        done = perform(self._step(name), self._work(), downstream=[*later, CORPUS])
+        self.done.append(done)
+        return done
+
+    def begin(self) -> None:
+        """Withdraw what steps published that are no longer in the config."""
+        unused = [name for name in MIDDLE if name not in self.names and manifest.path_of(self.root, name).exists()]
+        if unused:
+            manifest.withdraw(self.root, [CORPUS, *unused])
+
+    def stale(self) -> str | None:
+        """The first step that is not up to date, CORPUS when only the last words are missing, or None."""
+        before: list[Manifest] = []
+        for name in self.names:
+            work = Work(root=self.root, before=tuple(before), executor=self.executor, progress=Silent())
+            found = current(self._step(name), work)
+            if found is None or any(manifest.problems(self.root, found)):
+                return name
+            before.append(found)
+        corpus = manifest.find(self.root, CORPUS)
+        inputs = {made.stage: made.hash for made in before}
+        whole = corpus is not None and corpus.inputs == inputs and not any(manifest.problems(self.root, corpus))
+        return None if whole and self._config_text() == (self.root / CONFIG).read_bytes() else CORPUS
+
+    def finish(self) -> Manifest:
+        """The last words: the resolved config, the report, the manifest of the corpus, and the record of this run."""
+        from pipeline.report import write
+
+        manifests = [done.manifest for done in self.done]
+        manifest.withdraw(self.root, [CORPUS])
+        published = {CONFIG: files.write_bytes(self.root / CONFIG, self._config_text()), REPORT: write(self.root)}
+        inputs = {made.stage: made.hash for made in manifests}
+        made = Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published)
+        manifest.commit(self.root, made)
+        _remove_orphans(self.root, [made, *manifests])
+        self.record()
+        return made
+
+    def record(self) -> None:
+        """Write `runs/<id>.json`: what this run took, and how much it computed."""
+        steps: dict[str, Any] = {
+            done.manifest.stage: {
+                "seconds": round(done.seconds, 3),
+                "recomputed_shards": done.recomputed_shards,
+                "scored_rows": done.scored_rows,
+            }
+            for done in self.done
+        }
+        run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+        about = {"host": platform.node(), "workers": self.executor.workers, "python": platform.python_version()}
+        files.write_json(self.root / "runs" / f"{run}.json", {"id": run, **about, "steps": steps})
+
+    def _work(self) -> Work:
+        before = tuple(done.manifest for done in self.done)
+        return Work(root=self.root, before=before, executor=self.executor, progress=self.progress)
+
+    def _config_text(self) -> bytes:
+        return tomli_w.dumps(self.config.model_dump(mode="json", exclude_none=True)).encode()
+
+    def _step(self, name: str) -> Step:
+        if name not in self._steps:
+            self._steps[name] = self._make(name)
+        return self._steps[name]
+
+    def _make(self, name: str) -> Step:
+        config = self.config
+        if name == "collect":
+            return CollectStep(config=config.collect)
+        if name == "language":
+            return StageStep(Language(config=config.language))
+        if name == "dedup":
+            return StageStep(Dedup(config=config.dedup, sources=tuple(source.name for source in config.collect.all_sources)))
+        if name == "quality":
+            return StageStep(Quality(config=config.quality))
+        if name == "tokenizer":
+            return TokenizerStep(config=config.tokenizer)
+        return PackStep(config=config.pack, encoder=load_encoder(self.root / "tokenizer" / "tokenizer.json"))
+
+
+def _remove_orphans(root: Path, manifests: list[Manifest]) -> None:
+    """Remove tables that no manifest names any more: of inputs that are gone, and of other settings."""
+    named = {name for made in manifests for name, _ in made.entries()}
+    named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
+    for folder in ("documents", "collect", "quarantine", *MIDDLE, "tokenizer", "tokens"):
+        for path in sorted((root / folder).rglob("*")):
+            if path.is_file() and path.relative_to(root).as_posix() not in named:
+                files.remove(path)
+
+
+@contextlib.contextmanager
+def building(config: Config, root: Path, *, workers: int, progress: Progress | None = None) -> Iterator[Building]:
+    """Lock `root`, sweep what a crash left, and start workers. Raises Locked."""
+    with files.lock(root), executor.local(workers) as pool:
+        files.sweep(root)
+        corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
+        corpus.begin()
+        yield corpus
+
+
+def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | None = None) -> Manifest:
+    """Build a corpus without Prefect. Raises TokenmillError. Returns the manifest of the corpus."""
+    with building(config, root, workers=workers, progress=progress) as corpus:
+        for name in corpus.names:
+            corpus.perform(name)
+        return corpus.finish()

@@ -1,0 +1,29 @@
+"""The settings that come with tokenmill, by name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.config import Config, load
+from pipeline.errors import ConfigError
+
+FOLDER = Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The presets there are."""
+    return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def resolve(name: str, settings: Mapping[str, str]) -> Config:
+    """The config of a preset's name or of a TOML file, with `settings` over it. Raises ConfigError."""
+    if name in names():
+        return load(FOLDER / f"{name}.toml", settings)
+    path = Path(name)
+    if path.suffix == ".toml" or path.exists():
+        return load(path, settings)
+    near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"presets: {', '.join(names())}"
+    raise ConfigError(f"{name!r} is neither a preset nor a .toml file; {hint}")

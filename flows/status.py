@@ -1,0 +1,64 @@
+"""What a corpus folder holds: manifests joined with the record of the last run.
+
+Guarantee: counts come from manifests alone; seconds and recomputed shards from `runs/`.
+Cost: one read of the manifests.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from pipeline import manifest
+from pipeline.config import MIDDLE
+from pipeline.errors import NotBuilt
+from pipeline.manifest import CORPUS, Manifest
+
+
+def published(root: Path) -> list[Manifest]:
+    """The manifests of a corpus, in the order of its steps. Raises NotBuilt, CorruptFile."""
+    corpus = manifest.load(root, CORPUS)
+    return sorted((manifest.load(root, name) for name in corpus.inputs), key=lambda made: len(made.inputs))
+
+
+def status(root: Path) -> dict[str, Any]:
+    """The funnel and the totals, as JSON values. Steps that are not finished yet are left out. Raises NotBuilt."""
+    made = [found for name in ("collect", *MIDDLE, "pack") if (found := manifest.find(root, name)) is not None]
+    if not made:
+        raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
+    made.sort(key=lambda one: len(one.inputs) if one.stage != "collect" else 0)
+    runs = _last_run(root)
+    stages = []
+    for one in made:
+        counts, run = one.counts, runs.get(one.stage, {})
+        stages.append(
+            {
+                "stage": one.stage,
+                "read": counts.read,
+                "kept": counts.kept,
+                "dropped": dict(counts.dropped),
+                "quarantined": counts.quarantined,
+                "bytes_in": counts.bytes_in,
+                "bytes_kept": counts.bytes_kept,
+                "seconds": run.get("seconds"),
+                "recomputed_shards": run.get("recomputed_shards"),
+            }
+        )
+    pack, tokenizer = manifest.find(root, "pack"), manifest.find(root, "tokenizer")
+    return {
+        "stages": stages,
+        "tokens": sum(split["tokens"] for split in pack.facts["splits"].values()) if pack else None,
+        "documents": pack.counts.kept if pack else None,
+        "vocabulary": tokenizer.facts["vocabulary"] if tokenizer else None,
+    }
+
+
+def _last_run(root: Path) -> dict[str, Any]:
+    """The steps of the newest record that can be read."""
+    for path in sorted((root / "runs").glob("*.json"), reverse=True):
+        try:
+            return dict(json.loads(path.read_bytes())["steps"])
+        except (OSError, ValueError, KeyError):
+            continue
+    return {}

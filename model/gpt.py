@@ -1,0 +1,150 @@
+"""The model: a decoder in the shape of GPT-2.
+
+Purpose: pre-LayerNorm blocks, learned positions, causal attention, GELU (tanh form), biases everywhere, and a head tied
+to the token embedding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; its parameter names).
+Guarantee: with GPT-2's weights, GPT-2's logits. The embedding has `padded_vocabulary` rows, since matrix products are
+faster on multiples of 128; the ids added have a logit of -inf, so their probability and their gradient are exactly 0.
+Cost: about 6 * parameters floating-point operations per token and training step, and the logits: tokens * vocabulary * 4
+bytes, twice.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 -- its usual name
+
+VOCABULARY_MULTIPLE = 128
+INITIAL_STD = 0.02
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """All that decides which tensors a model has. `vocabulary` counts the ids that exist."""
+
+    layers: int
+    heads: int
+    width: int
+    context_tokens: int
+    vocabulary: int
+
+    def __post_init__(self) -> None:
+        assert self.width % self.heads == 0, f"{self.width=} is no multiple of {self.heads=}"
+
+    @property
+    def padded_vocabulary(self) -> int:
+        """`vocabulary`, rounded up to a multiple of 128."""
+        return -(-self.vocabulary // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+
+
+class Attention(nn.Module):
+    """Causal self-attention with several heads."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.heads = shape.heads
+        self.dropout = dropout
+        self.c_attn = nn.Linear(shape.width, 3 * shape.width)
+        self.c_proj = nn.Linear(shape.width, shape.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, tokens, width] -> [batch, tokens, width]"""
+        batch, tokens, width = x.shape
+        query, key, value = (
+            part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
+            for part in self.c_attn(x).split(width, dim=2)
+        )
+        dropout = self.dropout if self.training else 0.0
+        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        projected: Tensor = self.c_proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return projected
+
+
+class MLP(nn.Module):
+    """Two layers with GELU between them, four times as wide inside."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(shape.width, 4 * shape.width)
+        self.c_proj = nn.Linear(4 * shape.width, shape.width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, tokens, width] -> [batch, tokens, width]"""
+        projected: Tensor = self.c_proj(F.gelu(self.c_fc(x), approximate="tanh"))
+        return projected
+
+
+class Block(nn.Module):
+    """Attention, then MLP; each reads a normalised copy of the residual stream and adds to it."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.ln_1 = nn.LayerNorm(shape.width)
+        self.attn = Attention(shape, dropout)
+        self.ln_2 = nn.LayerNorm(shape.width)
+        self.mlp = MLP(shape)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[batch, tokens, width] -> [batch, tokens, width]"""
+        x = x + self.drop(self.attn(self.ln_1(x)))
+        return x + self.drop(self.mlp(self.ln_2(x)))
+
+
+class GPT(nn.Module):
+    """The whole model. Its weights are drawn from `seed` alone, on the CPU, whatever else the process draws."""
+
+    padding: Tensor
+
+    def __init__(self, shape: Shape, *, dropout: float = 0.0, seed: int = 0) -> None:
+        super().__init__()
+        self.shape = shape
+        self.wte = nn.Embedding(shape.padded_vocabulary, shape.width)
+        self.wpe = nn.Embedding(shape.context_tokens, shape.width)
+        self.drop = nn.Dropout(dropout)
+        self.h = nn.ModuleList(Block(shape, dropout) for _ in range(shape.layers))
+        self.ln_f = nn.LayerNorm(shape.width)
+        padding = torch.zeros(shape.padded_vocabulary)
+        padding[shape.vocabulary :] = -math.inf
+        self.register_buffer("padding", padding, persistent=False)
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, ids: Tensor) -> Tensor:
+        """Logits of each next token: int64 [batch, tokens] -> float [batch, tokens, padded_vocabulary].
+
+        `tokens` is at most `context_tokens`.
+        """
+        tokens = ids.shape[1]
+        assert tokens <= self.shape.context_tokens, f"{tokens=} but {self.shape.context_tokens=}"
+        x = self.drop(self.wte(ids) + self.wpe.weight[:tokens])
+        for block in self.h:
+            x = block(x)
+        # As the head's bias the padding costs nothing; masking the logits afterwards would copy them, forward and back.
+        return F.linear(self.ln_f(x), self.wte.weight, self.padding)
+
+    @property
+    def parameter_count(self) -> int:
+        """Numbers to be learned; the head, being tied, counts once, and rows of the padding are counted."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+    @torch.no_grad()
+    def _initialise(self, generator: torch.Generator) -> None:
+        """GPT-2's: normal with 0.02, projections into the residual stream by 1/sqrt(2 * layers) smaller, biases 0."""
+        residual_std = INITIAL_STD / math.sqrt(2 * self.shape.layers)
+        for name, parameter in self.named_parameters():
+            if parameter.dim() == 2:
+                std = residual_std if name.endswith("c_proj.weight") else INITIAL_STD
+                nn.init.normal_(parameter, std=std, generator=generator)
+            elif name.endswith("bias"):
+                nn.init.zeros_(parameter)
+        # With rows of 0 and no gradient the padding stays 0 in every checkpoint.
+        self.wte.weight[self.shape.vocabulary :] = 0
+
+
+def next_token_loss(model: nn.Module, windows: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Cross-entropy in nats of each id given those before it. windows: int64 [batch, tokens + 1]"""
+    logits = model(windows[:, :-1])
+    return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction=reduction)

@@ -1,0 +1,23 @@
+"""Arrow's own buffers of a text column, as NumPy arrays.
+
+Guarantee: nothing is copied; a sliced column is honoured. Cost: none.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+def utf8(column: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
+    """`data` uint8 [bytes] and `offsets` int64 [rows + 1]: row i is `data[offsets[i]:offsets[i + 1]]`.
+
+    `offsets` need not begin at 0. A null row spans no bytes that mean anything; columns of text have none.
+    """
+    assert pa.types.is_large_string(column.type), f"a text column is large_string: {column.type=}"
+    _, offsets, data = column.buffers()
+    if offsets is None or len(column) == 0:
+        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    bounds = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1, offset=column.offset * 8)
+    return np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8), bounds

@@ -1,0 +1,119 @@
+"""Charts as inline SVG: pure functions from numbers and labels to Markup.
+
+Guarantee: every label is escaped; a chart has a role, a title and no script, style or reference of its own (colours come
+from the page's classes). Widths are shares of the page, heights are pixels, so that a phone shows letters as large as a
+screen does, and shorter bars.
+Cost: O(bars).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from markupsafe import Markup
+
+from pipeline.report.words import clip, count, plain
+
+ROW_PIXELS = 38
+PLOT_PIXELS = 150
+TOP_PIXELS = 22
+BOTTOM_PIXELS = 22
+LABEL_CHARACTERS = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bar:
+    """A row of a bar chart: its label, the values stacked from the left as (class, value), and a note at the right."""
+
+    label: str
+    parts: tuple[tuple[str, float], ...]
+    note: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tick:
+    """A label on an axis. `at` is a share of the width, 0 to 1."""
+
+    at: float
+    label: str
+
+
+def bars(title: str, rows: Sequence[Bar]) -> Markup:
+    """Horizontal bars on a common scale, label above the bar. The longest bar fills the width."""
+    longest = max((sum(value for _, value in row.parts) for row in rows), default=0) or 1
+    drawn: list[Markup] = []
+    for number, row in enumerate(rows):
+        y = number * ROW_PIXELS
+        drawn.append(
+            Markup('<text x="0" y="{}">{}</text><text class="note" x="100%" y="{}" text-anchor="end">{}</text>').format(
+                y + 14, clip(plain(row.label), LABEL_CHARACTERS), y + 14, plain(row.note)
+            )
+        )
+        drawn.append(Markup('<rect class="rail" x="0" y="{}" width="100%" height="10"/>').format(y + 20))
+        left = 0.0
+        for name, value in row.parts:
+            width = 100 * value / longest
+            if width:
+                drawn.append(
+                    Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="10"/>').format(
+                        name, _short(left), y + 20, _short(max(width, 0.05))
+                    )
+                )
+            left += width
+    return _svg(title, max(1, len(rows)) * ROW_PIXELS - 4, drawn)
+
+
+def histogram(
+    title: str, kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], ticks: Sequence[Tick], marks: Sequence[Tick] = ()
+) -> Markup:
+    """Two counts per bin, stacked (kept below): int64 [bins] each. `marks` are thresholds, drawn over the bars."""
+    highest = int((kept + dropped).max(initial=0))
+    floor = TOP_PIXELS + PLOT_PIXELS
+    drawn = [
+        Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor),
+        Markup('<text class="note" x="0" y="12">{}</text>').format(f"highest bar: {count(highest)}"),
+    ]
+    step = 100 / max(1, len(kept))
+    for place in range(len(kept)):
+        base = float(floor)
+        for name, value in (("kept", int(kept[place])), ("dropped", int(dropped[place]))):
+            height = PLOT_PIXELS * value / max(1, highest)
+            if value:
+                height = max(height, 0.75)
+                drawn.append(
+                    Markup('<rect class="{}" x="{}%" y="{}" width="{}%" height="{}"/>').format(
+                        name, _short(place * step), _short(base - height), _short(step * 0.88), _short(height)
+                    )
+                )
+            base -= height
+    for tick in ticks:
+        drawn.append(
+            Markup('<text class="note" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
+                _short(100 * tick.at), floor + 16, _anchor(tick.at), tick.label
+            )
+        )
+    for mark in marks:
+        drawn.append(
+            Markup(
+                '<line class="mark" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
+                '<text class="marked" x="{0}%" y="12" text-anchor="{3}">{4}</text>'
+            ).format(_short(100 * mark.at), TOP_PIXELS - 6, floor, _anchor(mark.at), mark.label)
+        )
+    return _svg(title, floor + BOTTOM_PIXELS, drawn)
+
+
+def _anchor(at: float) -> str:
+    return "start" if at < 0.12 else "end" if at > 0.88 else "middle"
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".")
+
+
+def _svg(title: str, height_pixels: int, drawn: Sequence[Markup]) -> Markup:
+    return Markup('<svg role="img" width="100%" height="{}"><title>{}</title>{}</svg>').format(
+        height_pixels, plain(title), Markup("").join(drawn)
+    )

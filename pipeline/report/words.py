@@ -1,0 +1,94 @@
+"""Numbers and hostile text as people read them.
+
+Purpose: one spelling of counts, sizes and shares, and text of unknown origin made visible and harmless.
+Guarantee: what comes out holds no character that is invisible by design, reorders its line or ends it: NUL, other
+controls, bidirectional controls and their like are named by their code point. Tables are written out here instead of
+asking `unicodedata`, so that another Python gives the same bytes.
+Cost: O(characters shown).
+"""
+
+from __future__ import annotations
+
+import re
+
+from markupsafe import Markup, escape
+
+HIDDEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufdd0-\ufdef"
+    "\ufeff\ufff9-\ufffb\ufffe\uffff\U000e0000-\U000e0fff]"
+)
+"""Controls except tab and line feed, bidirectional controls, zero-width spaces, separators, noncharacters, tags.
+
+The two joiners (U+200C, U+200D) stay as they are: many scripts and emoji are written with them.
+"""
+
+UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
+NARROW_SPACE = "\u202f"
+
+
+def count(number: int) -> str:
+    """1234567 -> 1,234,567"""
+    return f"{number:,}"
+
+
+def size(number_bytes: float) -> str:
+    """1234567 -> 1.23 MB, in powers of 1,000 with three digits."""
+    value, unit = float(number_bytes), 0
+    while value >= 999.5 and unit < len(UNITS) - 1:
+        value, unit = value / 1000, unit + 1
+    digits = 0 if unit == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
+    return f"{value:,.{digits}f}{NARROW_SPACE}{UNITS[unit]}"
+
+
+def share(part: float, whole: float) -> str:
+    """The part in percent; a dash where there is no whole. Never rounds to 0 or to 100 what is not."""
+    if not whole:
+        return "\u2013"
+    percent = 100 * part / whole
+    if 0 < percent < 0.1:
+        return f"<{NARROW_SPACE}0.1{NARROW_SPACE}%"
+    if 99.9 < percent < 100:
+        return f">{NARROW_SPACE}99.9{NARROW_SPACE}%"
+    return f"{percent:.1f}{NARROW_SPACE}%"
+
+
+def ratio(part: float, whole: float, digits: int = 2) -> str:
+    """part / whole, or a dash."""
+    return f"{part / whole:,.{digits}f}" if whole else "\u2013"
+
+
+def number(value: float) -> str:
+    """A threshold or an axis label, as short as it can be said: 50 -> 50, 0.10 -> 0.1, 100000 -> 100,000."""
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"
+
+
+def clip(text: str, characters: int) -> str:
+    """At most so many characters, with an ellipsis where something was cut."""
+    return text if len(text) <= characters else text[: characters - 1] + "\u2026"
+
+
+def visible(text: str) -> Markup:
+    """Escaped text in which hidden characters are shown as their code points."""
+    parts: list[Markup] = []
+    position = 0
+    for found in HIDDEN.finditer(text):
+        parts += [escape(text[position : found.start()]), Markup('<span class="ctl">U+{:04X}</span>').format(ord(found[0]))]
+        position = found.end()
+    return Markup("").join([*parts, escape(text[position:])])
+
+
+def plain(text: str) -> str:
+    """The same where no markup can stand, as in a drawing: hidden characters as <U+0000>."""
+    return HIDDEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text).replace("\n", " ").replace("\t", " ")
+
+
+def raw(data: bytes) -> str:
+    """Bytes as text: UTF-8 where they are, `\\xff` where they are not."""
+    return data.decode("utf-8", errors="backslashreplace")
+
+
+def address(url: str) -> str:
+    """A URL without user, password, query and fragment: secrets travel there."""
+    scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("//")
+    host, slash, path = rest.partition("/")
+    return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -1,0 +1,144 @@
+"""The format of the token store: names, types, the index, block hashes, and who goes to validation.
+
+    tokens/<split>/00000.bin            ids, little-endian, no header; each document ends with the end-of-text id
+                   00000.idx            Megatron's MMIDIDX, version 1: one sequence per document
+                   00000.docs.parquet   one row per document (DOCUMENTS)
+                   00000.blocks         SHA-256 of each MiB of the .bin, 32 raw bytes each
+           manifest.json                names and hashes of all of them; vocabulary, tokenizer, totals
+
+Guarantee: the payload is read as it stands by Megatron-LM, datatrove and nanotron, OLMo-core and nanoGPT.
+Cost: none; what is here computes on what it is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import schema
+
+IdType = np.dtype[np.unsignedinteger[Any]]
+"""uint16 or uint32, little-endian."""
+Ids = npt.NDArray[np.unsignedinteger[Any]]
+SplitName = Literal["train", "val"]
+SPLITS: tuple[SplitName, ...] = ("train", "val")
+
+STAGE = "pack"
+FOLDER = "tokens"
+BLOCK_BYTES = 2**20
+DIGEST_BYTES = 32
+
+DOCUMENTS = pa.schema(
+    [
+        schema.DOC_ID,
+        pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("url", pa.string()),
+        pa.field("shard", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("row", pa.int64(), nullable=False),
+        pa.field("token_offset", pa.int64(), nullable=False),
+        pa.field("tokens", pa.int64(), nullable=False),
+        pa.field("text_bytes", pa.int64(), nullable=False),
+        pa.field("content_hash", pa.binary(16), nullable=False),
+    ]
+)
+"""One row per document of a token shard. `shard` and `row` are its place in the documents table, `token_offset` its
+first token in the .bin, `tokens` includes end-of-text, `content_hash` is of the text that was encoded (edits applied)."""
+
+_INDEX_MAGIC = b"MMIDIDX\x00\x00"
+_INDEX_VERSION = 1
+# The format has no code for uint32; ids stay below 2**31, so int32 says the same bytes.
+_INDEX_CODES = {"uint16": 8, "uint32": 4}
+
+
+def dtype_for(vocabulary: int) -> IdType:
+    """The type of ids below `vocabulary`: little-endian uint16 where they fit, else uint32."""
+    return np.dtype("<u2") if vocabulary <= 2**16 else np.dtype("<u4")
+
+
+def name_of(split: str, number: int, kind: Literal["bin", "idx", "docs.parquet", "blocks"]) -> str:
+    """Where a file of token shard `number` stands below the corpus."""
+    return f"{FOLDER}/{split}/{number:05d}.{kind}"
+
+
+def index(tokens: npt.NDArray[np.int64], dtype: IdType) -> bytes:
+    """The .idx of a shard whose documents have so many `tokens` (int64 [documents], end-of-text included).
+
+    Layout after Megatron-LM, megatron/core/datasets/indexed_dataset.py (_IndexWriter): 9 bytes of magic, version u64,
+    dtype code u8, sequences u64, length of the document index u64 (documents + 1); then sizes in tokens int32[sequences],
+    pointers in bytes int64[sequences], document index int64[documents + 1]. All little-endian.
+    """
+    documents = len(tokens)
+    header = struct.pack("<9sQBQQ", _INDEX_MAGIC, _INDEX_VERSION, _INDEX_CODES[dtype.name], documents, documents + 1)
+    pointers = offsets(tokens) * dtype.itemsize
+    return b"".join(
+        (
+            header,
+            tokens.astype("<i4").tobytes(),
+            pointers.astype("<i8").tobytes(),
+            np.arange(documents + 1, dtype="<i8").tobytes(),
+        )
+    )
+
+
+def offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Where each of consecutive runs of these lengths begins. int64 [runs]"""
+    return np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64) if len(lengths) else np.zeros(0, dtype=np.int64)
+
+
+def content_hash(text: bytes | memoryview) -> bytes:
+    """16 bytes of BLAKE2b of a document's text in UTF-8, as it was encoded."""
+    return hashlib.blake2b(text, digest_size=16).digest()
+
+
+def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
+    """Which documents belong to the validation split. bool [documents]
+
+    By a hash of `doc_id` alone, so that a document is on the same side for ever; a larger fraction only adds to it.
+    """
+    limit = int(fraction * 2**64)
+    return np.fromiter((_place(value.as_py()) < limit for value in doc_ids), dtype=np.bool_, count=len(doc_ids))
+
+
+def _place(doc_id: bytes) -> int:
+    return int.from_bytes(hashlib.blake2b(doc_id, digest_size=8, person=b"tokenmill.split").digest(), "little")
+
+
+class BlockHashes:
+    """The SHA-256 of each MiB of a stream of bytes that comes in pieces of any size."""
+
+    def __init__(self) -> None:
+        self._done: list[bytes] = []
+        self._digest = hashlib.sha256()
+        self._filled = 0
+
+    def update(self, data: memoryview | bytes) -> None:
+        """Take the next bytes of the stream."""
+        view = memoryview(data).cast("B")
+        while view:
+            piece, view = view[: BLOCK_BYTES - self._filled], view[BLOCK_BYTES - self._filled :]
+            self._digest.update(piece)
+            self._filled += len(piece)
+            if self._filled == BLOCK_BYTES:
+                self._close()
+
+    def finish(self) -> bytes:
+        """All hashes end to end, the last block being as long as what was left."""
+        if self._filled:
+            self._close()
+        return b"".join(self._done)
+
+    def _close(self) -> None:
+        self._done.append(self._digest.digest())
+        self._digest, self._filled = hashlib.sha256(), 0
+
+
+def blocks(size_bytes: int) -> Iterator[tuple[int, int, int]]:
+    """(number, first byte, end byte) of each block of a file of this size."""
+    for number, start in enumerate(range(0, size_bytes, BLOCK_BYTES)):
+        yield number, start, min(start + BLOCK_BYTES, size_bytes)

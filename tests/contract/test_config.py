@@ -1,0 +1,74 @@
+"""Settings: refused when misspelt, with the nearest valid name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from flows import presets
+from pipeline import config
+from pipeline.errors import ConfigError
+
+
+def parse(**sections: object) -> config.Config:
+    return config.parse({"collect": {"paths": ["x"]}, **sections}, where="my.toml")
+
+
+@pytest.mark.parametrize(
+    ("sections", "message"),
+    [
+        ({"dedup": {"treshold": 1}}, "my.toml: unknown setting dedup.treshold; did you mean threshold?"),
+        ({"langage": {}}, "my.toml: unknown setting langage; did you mean language?"),
+        ({"dedup": {"threshold": 2}}, "dedup.threshold"),
+        ({"stages": ["dedup", "dedup"]}, "only once"),
+        ({"collect": {}}, "nothing to collect"),
+        ({"collect": {"sources": [{"kind": "files", "name": "../x", "paths": ["a"]}]}}, "no source name"),
+        ({"collect": {"sources": [{"kind": "installed"}, {"kind": "installed"}]}}, "must differ"),
+        (
+            {"collect": {"sources": [{"kind": "files", "name": "a", "paths": ["x"], "text_feild": "t"}]}},
+            "did you mean text_field",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(sections: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(**sections)
+    assert message in str(raised.value)
+
+
+def test_all_faults_are_said_at_once() -> None:
+    with pytest.raises(ConfigError) as raised:
+        parse(dedup={"treshold": 1}, pack={"shard_tokens": 0})
+    assert len(str(raised.value).splitlines()) == 2
+
+
+def test_overrides_are_toml_else_text_and_a_scalar_makes_a_list(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[collect]\npaths = ['a']\n")
+    settings = {"collect.paths": "data/my.warc.gz", "dedup.threshold": "0.7", "language.keep": "en", "quality.recipe": "c4@1"}
+    made = config.load(path, settings)
+    assert made.collect.paths == ("data/my.warc.gz",)
+    assert made.dedup.threshold == 0.7
+    assert made.language.keep == ("en",)
+    assert made.quality.recipe == "c4@1"
+    assert config.load(path, {"collect.paths": '["b", "c"]'}).collect.paths == ("b", "c")
+
+
+def test_broken_toml_names_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[collect\n")
+    with pytest.raises(ConfigError, match="my.toml: is no TOML"):
+        config.load(path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        config.load(tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("name", presets.names())
+def test_every_preset_is_valid(name: str) -> None:
+    presets.resolve(name, {"collect.paths": "x"})
+
+
+def test_a_misspelt_preset_is_refused() -> None:
+    with pytest.raises(ConfigError, match="did you mean docs"):
+        presets.resolve("dosc", {})
