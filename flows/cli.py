@@ -11,11 +11,12 @@ import json
 import os
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.markup import escape
 
@@ -26,7 +27,7 @@ app = cyclopts.App(
     name="tokenmill",
     help="Raw text in, pretraining corpora out: collect, filter, deduplicate, tokenize, pack, train.",
     help_format="markdown",
-    version_flags=["--version"],
+    version=lambda: version("tokenmill"),
     result_action="return_value",
 )
 out = Console(highlight=False, soft_wrap=True)
@@ -35,6 +36,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 Settings = Annotated[
     list[str], Parameter(name="--set", negative="", help="A setting, as `section.key=value`. The value is TOML, else a string.")
 ]
+AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 Corpus = Annotated[Path, Parameter(help="The folder of a corpus.")]
 
 
@@ -55,8 +57,8 @@ def build(
     *,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
     settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default; nothing changes it
-    limit: Annotated[int | None, Parameter(help="Collect at most so many documents: a quick trial.")] = None,
-    workers: int | None = None,
+    limit: AtLeastOne | None = None,
+    workers: AtLeastOne | None = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Say what would be computed; write nothing.")] = False,
     no_prefect: Annotated[bool, Parameter(negative="", help="Run the same steps without Prefect.")] = False,
 ) -> None:
@@ -80,6 +82,8 @@ def build(
         A preset (docs, text, web) or a TOML file.
     out_dir
         The folder of the corpus (default: `corpora/<name>`).
+    limit
+        Collect at most so many documents: a quick trial.
     workers
         How many processes (default: as many as this machine has cores for us).
     """
@@ -88,8 +92,6 @@ def build(
         changes["collect.max_documents"] = str(limit)
     root = out_dir or Path("corpora", Path(config).stem)
     count = workers if workers is not None else len(os.sched_getaffinity(0))
-    if count < 1:
-        raise ConfigError(f"--workers {count}: at least 1")
     wanted = presets.resolve(config, changes)
     from flows import building, plan
 

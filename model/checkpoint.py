@@ -13,8 +13,8 @@ import dataclasses
 import hashlib
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
+from model.evaluate import Evaluation
 from model.gpt import GPT, Shape
 from pipeline import files
 from pipeline.errors import CorruptFile, StaleInput
@@ -32,18 +33,8 @@ from pipeline.work import Progress
 FORMAT = 1
 KEPT = 2
 """So many checkpoints stay: the last, and one to fall back on."""
+KINDS = ("weights", "optimizer")
 NAME = re.compile(r"step-(\d{8})\.(json|(?:weights|optimizer)\.safetensors)")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
-    """Validation at one step: mean cross-entropy in nats per token over `tokens` tokens."""
-
-    step: int
-    tokens: int
-    loss: float
-    bits_per_byte: float | None = None
-    """Only where the whole split was read and the store says how many bytes of text it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,15 +54,11 @@ class State:
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A published checkpoint in `folder`, and the bytes its files hold."""
+    """A published checkpoint: all its files, by their names in `folder`, and the bytes they hold."""
 
     folder: Path
     state: State
-    files: Mapping[str, FileEntry] = field(default_factory=dict)
-
-    @property
-    def json_name(self) -> str:
-        return f"{_stem(self.state.step)}.json"
+    files: Mapping[str, FileEntry]
 
 
 def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW) -> Checkpoint:
@@ -79,18 +66,14 @@ def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW
     stem = _stem(state.step)
     # One that was refused may stand under this name: it goes before the first file it names is replaced.
     files.remove(folder / f"{stem}.json")
-    tensors = {"weights": model.state_dict(), "optimizer": _optimizer_tensors(model, optimizer)}
-    entries = {
-        f"{stem}.{kind}.safetensors": files.write_bytes(
-            folder / f"{stem}.{kind}.safetensors", safetensors.torch.save({name: t.contiguous() for name, t in part.items()})
-        )
-        for kind, part in tensors.items()
-    }
+    entries: dict[str, FileEntry] = {}
+    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizer)), strict=True):
+        name = f"{stem}.{kind}.safetensors"
+        entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
     plain = _plain(state, entries)
-    files.write_json(folder / f"{stem}.json", {**plain, "hash": _hash(plain)})
-    for step in _published(folder)[KEPT:]:
-        _remove(folder, step)
-    return Checkpoint(folder=folder, state=state, files=entries)
+    json_entry = files.write_json(folder / f"{stem}.json", {**plain, "hash": _hash(plain)})
+    prune(folder)
+    return Checkpoint(folder=folder, state=state, files={**entries, f"{stem}.json": json_entry})
 
 
 def newest(folder: Path, progress: Progress) -> Checkpoint | None:
@@ -110,42 +93,50 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     return None
 
 
-def require_same(checkpoint: Checkpoint, *, store: str, tokenizer: str, shape: Shape, seed: int) -> None:
-    """Raises StaleInput, with both values, when a run on these inputs cannot go on from `checkpoint`."""
-    was = checkpoint.state
-    pairs = {"store": (was.store, store), "tokenizer": (was.tokenizer, tokenizer), "seed": (was.seed, seed)}
-    pairs |= {
-        f"shape.{name}": (value, getattr(shape, name))
-        for name, value in dataclasses.asdict(was.shape).items()
-    }  # fmt: skip
-    differing = "; ".join(f"{name} was {old!r} and is {new!r}" for name, (old, new) in pairs.items() if old != new)
+def require_same(found: Checkpoint, wanted: State) -> None:
+    """Raises StaleInput, with both values, when `found` is no earlier state of a run that begins as `wanted` does."""
+    was, now = _identity(found.state), _identity(wanted)
+    differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
     if differing:
         raise StaleInput(
-            f"{checkpoint.folder / checkpoint.json_name}: the run cannot go on, because its {differing}; "
+            f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
             "bring the old values back, or train anew without resuming"
         )
 
 
-def build(checkpoint: Checkpoint, *, dropout: float = 0.0) -> GPT:
+def _identity(state: State) -> dict[str, Any]:
+    """What stays the same over a run: the samples and their order, and which tensors there are."""
+    shape = {f"shape.{name}": value for name, value in dataclasses.asdict(state.shape).items()}
+    return {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, **shape}
+
+
+def load_model(found: Checkpoint) -> GPT:
     """The model of a checkpoint, on the CPU. Raises CorruptFile."""
-    model = GPT(checkpoint.state.shape, dropout=dropout)
-    model.load_state_dict(_tensors(checkpoint, "weights"))
+    model = GPT(found.state.shape)
+    model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     return model
 
 
-def restore_optimizer(checkpoint: Checkpoint, model: GPT, optimizer: torch.optim.AdamW) -> None:
-    """Put the checkpoint's moments into `optimizer`, whose parameters are those of `model`. Raises CorruptFile."""
-    saved = _tensors(checkpoint, "optimizer")
-    for name, parameter in model.named_parameters():
-        optimizer.state[parameter] = {
-            key: saved[f"{name}.{key}"].to(parameter.device) for key in ("step", "exp_avg", "exp_avg_sq")
-        }
+def restore(found: Checkpoint, model: GPT, optimizer: torch.optim.AdamW) -> None:
+    """Put the checkpoint's weights and moments into `model` and the `optimizer` of its parameters. Raises CorruptFile."""
+    model.load_state_dict(_tensors(found, "weights", model.state_dict()))
+    for parameter in model.parameters():
+        moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
+        optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}
+    state = _optimizer_tensors(model, optimizer)
+    for name, value in _tensors(found, "optimizer", state).items():
+        state[name].copy_(value)
 
 
-def remove_all(folder: Path) -> None:
-    """Remove every checkpoint."""
-    for step in _published(folder):
-        _remove(folder, step)
+def prune(folder: Path) -> None:
+    """Remove the files of all steps but the last two that were published; nothing where that is done."""
+    kept = _published(folder)[:KEPT]
+    _remove(folder, lambda step: step not in kept)
+
+
+def remove_after(folder: Path, step: int) -> None:
+    """Remove what a run that goes on from `step` will make anew: all files of later steps; -1: of all steps."""
+    _remove(folder, lambda later: later > step)
 
 
 def _read(folder: Path, step: int) -> Checkpoint:
@@ -162,29 +153,38 @@ def _read(folder: Path, step: int) -> Checkpoint:
         shape = Shape(**plain.pop("shape"))
         evaluations = tuple(Evaluation(**evaluation) for evaluation in plain.pop("evaluations"))
         state = State(**plain, shape=shape, evaluations=evaluations)
+        if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
+            raise CorruptFile(f"{path}: is of another step, or names other files than its own")
     except OSError as error:
         raise CorruptFile(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{path}: is no checkpoint of format {FORMAT}") from error
     for name, entry in entries.items():
-        files.inside(folder, name)
         if not files.holds(folder, name, entry):
             raise CorruptFile(f"{folder / name}: is missing, cut, or holds other bytes than {path.name} names")
-    return Checkpoint(folder=folder, state=state, files=entries)
+    json_entry = FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest())
+    return Checkpoint(folder=folder, state=state, files={**entries, path.name: json_entry})
 
 
-def _tensors(checkpoint: Checkpoint, kind: str) -> dict[str, Tensor]:
-    name = f"{_stem(checkpoint.state.step)}.{kind}.safetensors"
-    data = files.read_verified(checkpoint.folder, name, checkpoint.files[name])
+def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of one file, with the names, shapes and types of `like`."""
+    name = f"{_stem(found.state.step)}.{kind}.safetensors"
+    data = files.read_verified(found.folder, name, found.files[name])
     try:
-        return safetensors.torch.load(data)
+        tensors = safetensors.torch.load(data)
     except SafetensorError as error:
-        raise CorruptFile(f"{checkpoint.folder / name}: is no safetensors file ({error})") from error
+        raise CorruptFile(f"{found.folder / name}: is no safetensors file ({error})") from error
+    held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
+    if held != wanted:
+        raise CorruptFile(f"{found.folder / name}: holds other tensors than a model of {found.state.shape} has")
+    return tensors
 
 
 def _optimizer_tensors(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
     return {
-        f"{name}.{key}": value for name, parameter in model.named_parameters() for key, value in optimizer.state[parameter].items()
+        f"{name}.{key}": value
+        for name, parameter in model.named_parameters()
+        for key, value in optimizer.state[parameter].items()
     }
 
 
@@ -194,9 +194,12 @@ def _published(folder: Path) -> list[int]:
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
-def _remove(folder: Path, step: int) -> None:
-    for ending in ("json", "weights.safetensors", "optimizer.safetensors"):
-        files.remove(folder / f"{_stem(step)}.{ending}")
+def _remove(folder: Path, which: Callable[[int], bool]) -> None:
+    """Remove the files of the steps that `which` names; of each step the JSON first, since it is the first by name."""
+    for path in sorted(folder.glob("step-*")):
+        match = NAME.fullmatch(path.name)
+        if match and which(int(match[1])):
+            files.remove(path)
 
 
 def _stem(step: int) -> str:

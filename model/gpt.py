@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
+from pipeline.errors import ConfigError
+
 VOCABULARY_MULTIPLE = 128
 INITIAL_STD = 0.02
 
@@ -32,12 +34,19 @@ class Shape:
     vocabulary: int
 
     def __post_init__(self) -> None:
-        assert self.width % self.heads == 0, f"{self.width=} is no multiple of {self.heads=}"
+        if self.width % self.heads:
+            raise ConfigError(f"a model's width must be a multiple of its heads, but {self.width=} and {self.heads=}")
 
     @property
     def padded_vocabulary(self) -> int:
         """`vocabulary`, rounded up to a multiple of 128."""
         return -(-self.vocabulary // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+
+    @property
+    def parameters(self) -> int:
+        """Numbers to be learned. The head, being tied, counts once; rows of the padding are not learned."""
+        embeddings = (self.vocabulary + self.context_tokens) * self.width
+        return embeddings + self.layers * (12 * self.width**2 + 13 * self.width) + 2 * self.width
 
 
 class Attention(nn.Module):
@@ -91,7 +100,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[batch, tokens, width] -> [batch, tokens, width]"""
         x = x + self.drop(self.attn(self.ln_1(x)))
-        return x + self.drop(self.mlp(self.ln_2(x)))
+        mixed: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
+        return mixed
 
 
 class GPT(nn.Module):
@@ -123,12 +133,8 @@ class GPT(nn.Module):
         for block in self.h:
             x = block(x)
         # As the head's bias the padding costs nothing; masking the logits afterwards would copy them, forward and back.
-        return F.linear(self.ln_f(x), self.wte.weight, self.padding)
-
-    @property
-    def parameter_count(self) -> int:
-        """Numbers to be learned; the head, being tied, counts once, and rows of the padding are counted."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        logits: Tensor = F.linear(self.ln_f(x), self.wte.weight, self.padding)
+        return logits
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:

@@ -131,8 +131,88 @@ class DedupConfig(Section):
     seed: int = Field(default=1, ge=0, lt=2**32)
 
 
-class QualityConfig(Section):
-    """A named, versioned recipe. Any of its thresholds can be set beside it."""
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Ratio = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Thresholds(Section):
+    """The thresholds of the quality rules; None: the rule is off (in a recipe), or as the recipe has it (beside one).
+
+    A document that is at a threshold passes. Characters are code points, words those of `pipeline.quality.words`.
+    """
+
+    # Gopher, repetition: shares of the whole text's lines, paragraphs or characters.
+    max_duplicate_paragraphs: Fraction | None = None
+    max_duplicate_paragraph_characters: Fraction | None = None
+    max_duplicate_lines: Fraction | None = None
+    max_duplicate_line_characters: Fraction | None = None
+    max_top_2gram: Ratio | None = None
+    """Characters of the most frequent pair of words, times its count, per character of text. Likewise below."""
+    max_top_3gram: Ratio | None = None
+    max_top_4gram: Ratio | None = None
+    max_duplicate_5gram: Ratio | None = None
+    """Characters in 5-grams that occurred before, counted without overlap, per character of text. Likewise below."""
+    max_duplicate_6gram: Ratio | None = None
+    max_duplicate_7gram: Ratio | None = None
+    max_duplicate_8gram: Ratio | None = None
+    max_duplicate_9gram: Ratio | None = None
+    max_duplicate_10gram: Ratio | None = None
+
+    # Gopher, quality.
+    min_words: Count | None = None
+    """Of words that are not all symbols."""
+    max_words: Count | None = None
+    min_mean_word_characters: Ratio | None = None
+    max_mean_word_characters: Ratio | None = None
+    max_hashes_per_word: Ratio | None = None
+    max_ellipses_per_word: Ratio | None = None
+    max_bullet_lines: Fraction | None = None
+    max_ellipsis_lines: Fraction | None = None
+    min_alphabetic_words: Fraction | None = None
+    """The share of words with a letter."""
+    min_stop_words: Count | None = None
+    """How many different ones of eight English stop words occur."""
+
+    # C4, lines: these remove lines, or parts of them, and what follows judges what is left.
+    max_line_word_characters: Count | None = None
+    """A line with a longer word is removed."""
+    min_line_words: Count | None = None
+    """A line with fewer words is removed."""
+    terminal_punctuation: bool | None = None
+    """A line that does not end a sentence is removed."""
+    no_javascript: bool | None = None
+    """A line that says so is removed."""
+    no_policy: bool | None = None
+    """A line with one of six phrases on cookies, privacy and terms of use is removed."""
+    no_citations: bool | None = None
+    """Marks such as [1], [edit] and [citation needed] are removed from lines."""
+
+    # C4, pages.
+    max_lorem_ipsum_lines: Count | None = None
+    max_curly_bracket_lines: Count | None = None
+    min_sentences: Count | None = None
+
+    # FineWeb: of lines that are not blank.
+    min_punctuated_lines: Fraction | None = None
+    """The share of lines that end in terminal punctuation of any script."""
+    max_short_lines: Fraction | None = None
+    """The share of lines of at most 30 characters."""
+    max_duplicate_characters: Fraction | None = None
+    """The share of characters in lines that occurred before."""
+    max_newlines_per_word: Ratio | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        for low, high in (("min_words", "max_words"), ("min_mean_word_characters", "max_mean_word_characters")):
+            least, most = getattr(self, low), getattr(self, high)
+            if least is not None and most is not None and least > most:
+                raise ValueError(f"{low} = {least} is above {high} = {most}: no document could pass")
+        return self
+
+
+class QualityConfig(Thresholds):
+    """A named, versioned recipe; a threshold that is set beside it takes the place of the recipe's."""
 
     recipe: str = "gopher@1"
 
@@ -157,25 +237,40 @@ class PackConfig(Section):
 
 
 class TrainConfig(Section):
-    """The bundled GPT trainer."""
+    """The bundled GPT trainer. The defaults bring a visibly falling loss in about a minute on two CPU cores."""
 
     layers: int = Field(default=4, ge=1)
     heads: int = Field(default=4, ge=1)
     width: int = Field(default=128, ge=1)
-    context_tokens: int = Field(default=256, ge=2)
-    batch_windows: int = Field(default=16, ge=1)
+    context_tokens: int = Field(default=128, ge=2)
+    batch_windows: int = Field(default=8, ge=1)
+    """So many windows of `context_tokens` go through the model at once."""
     accumulate: int = Field(default=1, ge=1)
+    """So many batches make one update."""
     steps: int = Field(default=300, ge=1)
+    """Updates of the weights."""
     learning_rate: float = Field(default=1e-3, gt=0)
     min_learning_rate: float = Field(default=1e-4, ge=0)
     warmup_steps: int = Field(default=30, ge=0)
     weight_decay: float = Field(default=0.1, ge=0)
+    """Of matrices; biases and normalisations have none."""
     clip_norm: float = Field(default=1.0, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     evaluate_every: int = Field(default=50, ge=1)
+    evaluate_windows: int = Field(default=32, ge=1)
+    """An evaluation on the way reads so many windows of the validation split; the last one reads all of it."""
     checkpoint_every: int = Field(default=100, ge=1)
-    seed: int = 0
-    device: str = "auto"
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto: a GPU where there is one, else the CPU."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
+        return self
 
 
 MIDDLE: tuple[Literal["language", "dedup", "quality"], ...] = ("language", "dedup", "quality")

@@ -14,7 +14,7 @@ import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +23,7 @@ from pipeline import files, schema
 from pipeline.config import LanguageConfig
 from pipeline.errors import ConfigError, InputError
 
+SCORES = pa.schema([("language", pa.string()), ("language_score", pa.float64())])
 UNDETERMINED = "und"
 PIECES = 5
 SCORE_DECIMALS = 4
@@ -39,9 +40,9 @@ class Language:
     """The stage `language`. With no languages to keep named, all are kept; the thresholds apply in either case."""
 
     config: LanguageConfig
-    name: str = "language"
-    version: int = 1
-    scores: pa.Schema = pa.schema([("language", pa.string()), ("language_score", pa.float64())])
+    name: ClassVar[str] = "language"
+    version: ClassVar[int] = 1
+    scores: ClassVar[pa.Schema] = SCORES
 
     @property
     def scoring(self) -> Mapping[str, Any]:
@@ -60,16 +61,20 @@ class Language:
 
     def prepare(self) -> None:
         """Load the model. Raises ConfigError for a label that it does not give, InputError for a file that is no model."""
-        _, labels = _load(self.config.model)
+        _, labels = self._model()
         for label in (*self.config.keep, *self.config.thresholds):
             if label not in labels and label != UNDETERMINED:
                 near = difflib.get_close_matches(label, sorted(labels), n=1, cutoff=0.0)
                 model = self.config.model or "py3langid"
                 raise ConfigError(f"language: {model} has no label {label!r}; the nearest is {near[0]!r}")
 
+    def _model(self) -> tuple[Identify, frozenset[str]]:
+        path = self.config.model
+        return _load_py3langid() if path is None else _load_fasttext(path, _sha256_of(path))
+
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Labels and probabilities, rounded to 4 decimals so that the last bits of a matrix product do not matter."""
-        identify, _ = _load(self.config.model)
+        identify, _ = self._model()
         column = batch["text"]
         offsets = np.frombuffer(column.buffers()[1], np.int64)[column.offset : column.offset + len(column) + 1]
         data = memoryview(column.buffers()[2] or b"")
@@ -117,21 +122,20 @@ def _piece(text: memoryview | bytes, start: int, width: int) -> str:
 
 
 @functools.cache
-def _load(model: str | None) -> tuple[Identify, frozenset[str]]:
-    """What identifies, and the labels that it gives. Once per process."""
-    return _load_py3langid() if model is None else _load_fasttext(model)
-
-
 def _load_py3langid() -> tuple[Identify, frozenset[str]]:
+    """What identifies, and the labels that it gives. Once per process."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     return identifier.classify, frozenset(identifier.labels)
 
 
-def _load_fasttext(path: str) -> tuple[Identify, frozenset[str]]:
-    """Raises ConfigError when there is no such file or no fastText, InputError when the file is no classifier."""
-    _sha256_of(path)
+@functools.cache
+def _load_fasttext(path: str, _sha256: str) -> tuple[Identify, frozenset[str]]:
+    """The same for the fastText model at `path`, once per content of the file.
+
+    Raises ConfigError where there is no fastText, InputError when the file is no classifier.
+    """
     try:
         import fasttext
     except ImportError as error:

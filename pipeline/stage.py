@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -27,8 +27,8 @@ from pipeline.manifest import Counts, Shard
 from pipeline.shards import Alive, Named, View
 
 
-class Stage(Protocol):
-    """A stage that scores and decides row by row. Implementations are frozen dataclasses, so they travel to workers."""
+class Scorer(Protocol):
+    """What every stage has: it scores row by row. Implementations are frozen dataclasses, so they travel to workers."""
 
     @property
     def name(self) -> str:
@@ -62,6 +62,10 @@ class Stage(Protocol):
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """From `doc_id` and `text` (edits applied) of rows alive to the columns of `scores`. Pure, row-aligned."""
         ...
+
+
+class Stage(Scorer, Protocol):
+    """A stage that also decides row by row. One that needs all shards to decide is a `pipeline.work.Resolver`."""
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
         """From scores to `reason` and the columns that explain it. Cheap and replayable."""
@@ -100,11 +104,14 @@ class Encoder(Protocol):
         ...
 
 
+Stages = TypeVar("Stages", bound=Scorer, covariant=True)
+
+
 @dataclass(frozen=True, kw_only=True)
-class ShardTask:
+class ShardTask(Generic[Stages]):
     """One shard for one stage. Picklable."""
 
-    stage: Stage
+    stage: Stages
     view: View
 
 
@@ -144,7 +151,7 @@ def finished(root: Path, state: dict[str, Any] | None, identity: str) -> Shard |
     return shard if all(files.holds(root, *named) for named in shard.files.items()) else None
 
 
-def run_shard(task: ShardTask) -> ShardResult:
+def run_shard(task: ShardTask[Stage]) -> ShardResult:
     """Score and decide one shard, or find that it is done. Raises what reading raises, and what the stage raises."""
     stage, view = task.stage, task.view
     identity = _identity(stage, view, decisions=True)
@@ -160,7 +167,7 @@ def run_shard(task: ShardTask) -> ShardResult:
     return ShardResult(shard=shard, scored=scored, recomputed=True)
 
 
-def score_shard(task: ShardTask) -> ShardResult:
+def score_shard(task: ShardTask[Scorer]) -> ShardResult:
     """Only score: for a stage whose decisions need all shards. The result's counts are empty."""
     stage, view = task.stage, task.view
     state = load_state(view.root, stage.name, view.name)
@@ -176,7 +183,7 @@ def score_shard(task: ShardTask) -> ShardResult:
 
 
 def publish(
-    task: ShardTask,
+    task: ShardTask[Scorer],
     alive: Alive,
     written: Mapping[str, FileEntry],
     scores: pa.RecordBatch | None,
@@ -203,7 +210,7 @@ def publish(
     return Shard(name=view.name, files=entries, counts=counts)
 
 
-def _score(task: ShardTask, state: dict[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
+def _score(task: ShardTask[Scorer], state: dict[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
     """The scores of the rows alive; those stored for the same text and settings are taken, not computed again."""
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
@@ -228,7 +235,7 @@ def _score(task: ShardTask, state: dict[str, Any] | None) -> tuple[Alive, Named,
     return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
 
 
-def _stored_scores(task: ShardTask, state: dict[str, Any] | None, name: str) -> pa.Table | None:
+def _stored_scores(task: ShardTask[Scorer], state: dict[str, Any] | None, name: str) -> pa.Table | None:
     stage, view = task.stage, task.view
     if state is None or state.get("scores") != _identity(stage, view, decisions=False):
         return None
@@ -236,7 +243,7 @@ def _stored_scores(task: ShardTask, state: dict[str, Any] | None, name: str) -> 
     return shards.read(view.root, (name, entry)) if files.holds(view.root, name, entry) else None
 
 
-def _identity(stage: Stage, view: View, *, decisions: bool) -> str:
+def _identity(stage: Scorer, view: View, *, decisions: bool) -> str:
     config = {"scoring": stage.scoring, "deciding": stage.deciding if decisions else None}
     inputs = view.identity if decisions else view.text_identity
     return manifest.fingerprint(stage.name, stage.version, config, inputs)

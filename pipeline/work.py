@@ -20,7 +20,7 @@ from pipeline import files, manifest, stage
 from pipeline.executor import Executor
 from pipeline.manifest import Manifest, Shard
 from pipeline.shards import Named, View
-from pipeline.stage import ShardTask, Stage
+from pipeline.stage import Scorer, ShardTask, Stage
 
 
 class Progress(Protocol):
@@ -169,8 +169,8 @@ def views(root: Path, before: Sequence[Manifest]) -> list[View]:
 
 
 @runtime_checkable
-class Resolver(Protocol):
-    """A stage whose decisions need all shards: its `decide` is replaced by one global step over the stored scores."""
+class Resolver(Scorer, Protocol):
+    """A stage whose decisions need all shards: in the place of `decide` it has one global step over the stored scores."""
 
     def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> tuple[list[pa.RecordBatch], Mapping[str, Any]]:
         """For each shard, in order: reasons and evidence of its rows alive; and facts for the manifest."""
@@ -179,9 +179,9 @@ class Resolver(Protocol):
 
 @dataclass(frozen=True)
 class StageStep:
-    """A `Stage` as a step: its shards over the workers; a `Resolver` scores them, resolves once, then publishes."""
+    """A stage as a step: its shards over the workers; a `Resolver` scores them, resolves once, then publishes."""
 
-    stage: Stage
+    stage: Stage | Resolver
 
     @property
     def name(self) -> str:
@@ -199,17 +199,24 @@ class StageStep:
 
     def run(self, work: Work) -> Outcome:
         self.stage.prepare()
-        tasks = [ShardTask(stage=self.stage, view=view) for view in views(work.root, work.before)]
-        sizes = [task.view.documents[1].bytes for task in tasks]
+        shards = views(work.root, work.before)
+        sizes = [view.documents[1].bytes for view in shards]
         work.progress.begin(self.name, sum(sizes), "bytes")
-        run = stage.score_shard if isinstance(self.stage, Resolver) else stage.run_shard
-        results = work.executor.map(run, tasks, done=lambda number: work.progress.advance(sizes[number]))
+
+        def advance(number: int) -> None:
+            work.progress.advance(sizes[number])
+
         facts: Mapping[str, Any] = {}
-        published = [result.shard for result in results]
         if isinstance(self.stage, Resolver):
-            scored = [next(iter(shard.files.items())) for shard in published]
-            verdicts, facts = self.stage.resolve([(task.view, named) for task, named in zip(tasks, scored, strict=True)], work)
-            published = work.executor.map(_publish, list(zip(tasks, scored, verdicts, strict=True)))
+            scoring = [ShardTask(stage=self.stage, view=view) for view in shards]
+            results = work.executor.map(stage.score_shard, scoring, done=advance)
+            scored = [next(iter(result.shard.files.items())) for result in results]
+            verdicts, facts = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
+            published = work.executor.map(_publish, list(zip(scoring, scored, verdicts, strict=True)))
+        else:
+            tasks = [ShardTask(stage=self.stage, view=view) for view in shards]
+            results = work.executor.map(stage.run_shard, tasks, done=advance)
+            published = [result.shard for result in results]
         return Outcome(
             shards=tuple(published),
             facts=facts,
@@ -218,6 +225,6 @@ class StageStep:
         )
 
 
-def _publish(resolved: tuple[ShardTask, Named, pa.RecordBatch]) -> Shard:
+def _publish(resolved: tuple[ShardTask[Resolver], Named, pa.RecordBatch]) -> Shard:
     task, (name, entry), verdict = resolved
     return stage.publish(task, task.view.read(), {name: entry}, None, verdict)

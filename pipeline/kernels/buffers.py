@@ -18,6 +18,10 @@ def utf8(column: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     assert pa.types.is_large_string(column.type), f"a text column is large_string: {column.type=}"
     _, offsets, data = column.buffers()
     if offsets is None or len(column) == 0:
-        return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
-    bounds = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1, offset=column.offset * 8)
-    return np.frombuffer(data, dtype=np.uint8) if data is not None else np.empty(0, dtype=np.uint8), bounds
+        bounds = np.zeros(1, dtype=np.int64)
+    else:
+        bounds = np.frombuffer(offsets, dtype=np.int64, count=len(column) + 1, offset=column.offset * 8)
+    content = np.empty(0, dtype=np.uint8) if data is None else np.frombuffer(data, dtype=np.uint8)
+    # Whether Arrow's buffers may be written depends on where they come from; kernels would be compiled for each kind.
+    bounds.flags.writeable = content.flags.writeable = False
+    return content, bounds

@@ -45,10 +45,12 @@ UNSPACED = (
     (0x0E00, 0x0EFF),  # Thai, Lao
     (0x1000, 0x109F),  # Myanmar
     (0x1780, 0x17FF),  # Khmer
+    (0x19E0, 0x19FF),  # Khmer symbols
     (0x2E80, 0x2FDF),  # CJK and Kangxi radicals
     (0x3005, 0x3007),  # ideographic iteration mark, closing mark and zero
     (0x3021, 0x3029),  # Hangzhou numerals
     (0x3031, 0x3035),  # kana repeat marks
+    (0x3038, 0x303C),  # Hangzhou numerals, vertical iteration and masu marks
     (0x3041, 0x30FF),  # Hiragana, Katakana
     (0x31F0, 0x31FF),  # Katakana phonetic extensions
     (0x3400, 0x4DBF),  # CJK extension A

@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from pipeline.report.words import clip, count, plain
+from pipeline.report.words import clip, plain
 
 ROW_PIXELS = 38
 PLOT_PIXELS = 150
 TOP_PIXELS = 22
 BOTTOM_PIXELS = 22
-LABEL_CHARACTERS = 30
+LABEL_CHARACTERS = 40
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +72,7 @@ def histogram(
     """Two counts per bin, stacked (kept below): int64 [bins] each. `marks` are thresholds, drawn over the bars."""
     highest = int((kept + dropped).max(initial=0))
     floor = TOP_PIXELS + PLOT_PIXELS
-    drawn = [
-        Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor),
-        Markup('<text class="note" x="0" y="12">{}</text>').format(f"highest bar: {count(highest)}"),
-    ]
+    drawn = [Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor)]
     step = 100 / max(1, len(kept))
     for place in range(len(kept)):
         base = float(floor)

@@ -40,6 +40,12 @@ def size(number_bytes: float) -> str:
     return f"{value:,.{digits}f}{NARROW_SPACE}{UNITS[unit]}"
 
 
+def trimmed(number_bytes: float) -> str:
+    """The same without zeros at the end, for axes: 2000 -> 2 kB."""
+    value, unit = size(number_bytes).split(NARROW_SPACE)
+    return f"{value.rstrip('0').rstrip('.') if '.' in value else value}{NARROW_SPACE}{unit}"
+
+
 def share(part: float, whole: float) -> str:
     """The part in percent; a dash where there is no whole. Never rounds to 0 or to 100 what is not."""
     if not whole:

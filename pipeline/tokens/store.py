@@ -22,9 +22,8 @@ from pipeline import files, manifest, shards
 from pipeline.errors import CorruptFile, NotBuilt, StaleInput
 from pipeline.files import FileEntry
 from pipeline.manifest import Manifest
-from pipeline.permutation import permute
 from pipeline.shards import Named
-from pipeline.tokens_format import (
+from pipeline.tokens.format import (
     BLOCK_BYTES,
     DIGEST_BYTES,
     DOCUMENTS,
@@ -36,8 +35,6 @@ from pipeline.tokens_format import (
     SplitName,
     dtype_for,
 )
-
-__all__ = ["Split", "TokenShard", "TokenStore", "permute"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,7 +141,7 @@ class Split:
         return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, self.dtype), *parts])
 
     def documents_table(self) -> pa.Table:
-        """One row per document in the order of the tokens (`tokens_format.DOCUMENTS`). Raises CorruptFile.
+        """One row per document in the order of the tokens (`DOCUMENTS`). Raises CorruptFile.
 
         `token_offset` counts from the start of the document's own shard.
         """

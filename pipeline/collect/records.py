@@ -1,0 +1,164 @@
+"""What a reader makes of one record: a document, or a record that was rejected, with the reason.
+
+Purpose: every reader yields these two and nothing else, so that nothing can be lost between them.
+Guarantee: a document's text is UTF-8, not empty, at most `document_bytes` long, with lines ending in "\\n"; its URL holds
+no user and no password; its metadata is canonical JSON. What cannot be that is a rejected record.
+Cost: one encoding of the text.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import RecordError
+from pipeline.schema import PREVIEW_BYTES
+
+FIELD_CHARACTERS = 200
+"""A column beside the text goes into the metadata when it is a number, a truth value, or a string of at most so many."""
+USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What one record may cost."""
+
+    document_bytes: int
+    """Longer texts are quarantined."""
+
+    @property
+    def record_bytes(self) -> int:
+        """The most that is held of a record before its text is known: markup and escapes take room."""
+        return 2 * self.document_bytes + 65_536
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Document:
+    """A record that became a document. `identity` is its own within the source."""
+
+    identity: str
+    url: str | None
+    text: bytes
+    metadata: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rejected:
+    """A record that became none: dropped by a rule, or quarantined because it is broken."""
+
+    position: str
+    reason: str
+    message: str
+    preview: bytes
+    quarantined: bool
+    text_bytes: int = 0
+    """How long its text is, where that is known."""
+
+
+Record = Document | Rejected
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a record stands: the path below the source's root, and where in that file (None: it is the whole file)."""
+
+    path: str
+    record: int | str | None = None
+
+    def __str__(self) -> str:
+        return self.path if self.record is None else f"{self.path}#{self.record}"
+
+
+def dropped(place: Place, reason: str, message: str, preview: bytes = b"", text_bytes: int = 0) -> Rejected:
+    """A record that a rule takes out."""
+    return _rejected(place, reason, message, preview, quarantined=False, text_bytes=text_bytes)
+
+
+def quarantined(place: Place, error: RecordError, preview: bytes = b"", text_bytes: int = 0) -> Rejected:
+    """A record that is broken."""
+    return _rejected(place, error.reason, str(error), preview, quarantined=True, text_bytes=text_bytes)
+
+
+def _rejected(place: Place, reason: str, message: str, preview: bytes, *, quarantined: bool, text_bytes: int) -> Rejected:
+    return Rejected(
+        position=str(place),
+        reason=reason,
+        message=message.encode(errors="backslashreplace").decode(),
+        preview=preview[:PREVIEW_BYTES],
+        quarantined=quarantined,
+        text_bytes=text_bytes,
+    )
+
+
+def document(
+    text: str,
+    place: Place,
+    limits: Limits,
+    *,
+    identity: str | None = None,
+    url: str | None = None,
+    about: Mapping[str, Any] | None = None,
+) -> Record:
+    """The record at `place` whose text is `text`; its metadata is its place and `about`, without what is None."""
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    url = without_userinfo(url) if url else None
+    try:
+        data = text.encode()
+        for name in (identity, url):
+            (name or "").encode()
+    except UnicodeEncodeError as error:
+        message = f"holds half of a surrogate pair, {error.object[error.start]!a}, which UTF-8 cannot say"
+        preview = text[:PREVIEW_BYTES].encode(errors="backslashreplace")
+        return quarantined(place, RecordError("unpaired_surrogate", message), preview)
+    if len(data) > limits.document_bytes:
+        return quarantined(place, too_long(len(data), limits.document_bytes), data, len(data))
+    if not text or text.isspace():
+        return dropped(place, "empty", "holds no text", data, len(data))
+    plain = {"path": place.path, "record": place.record, **(about or {})}
+    metadata = json.dumps(
+        {key: value for key, value in plain.items() if value is not None},
+        sort_keys=True,
+        ensure_ascii=False,
+        separators=(",", ":"),
+    )
+    return Document(identity=identity or str(place), url=url, text=data, metadata=metadata)
+
+
+def place_of(metadata: str) -> Place:
+    """The place that `document` wrote into the metadata."""
+    plain = json.loads(metadata)
+    return Place(path=plain["path"], record=plain.get("record"))
+
+
+def too_long(size_bytes: int, cap_bytes: int) -> RecordError:
+    """The error of a record over a cap."""
+    return RecordError("too_long", f"{size_bytes} bytes, at most {cap_bytes} are taken (collect.max_document_bytes)")
+
+
+def without_userinfo(url: str) -> str:
+    """The URL without user and password."""
+    return USERINFO.sub(lambda match: f"{match[1] or ''}//", url)
+
+
+def fields(row: Mapping[str, Any], *without: str) -> dict[str, Any] | None:
+    """The short columns of a record beside its text, for the metadata. None when there are none."""
+    kept = {key: value for key, value in row.items() if key not in without and _is_short(key) and _is_short(value)}
+    return kept or None
+
+
+def _is_short(value: Any) -> bool:
+    if isinstance(value, str):
+        return len(value) <= FIELD_CHARACTERS and value.isprintable()
+    return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def name_of(value: Any) -> str | None:
+    """An id or a URL as a string; None when the column holds no such thing."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        return None
+    return str(value) or None

@@ -1,0 +1,86 @@
+"""The step `pack`: encodes each shard of documents once, then lays the ids out as token shards in document order.
+
+Guarantee: the same bytes for any number of workers; every surviving document is in exactly one split and its row says which
+document it is. A shard of documents that did not change is not encoded again.
+Cost: what was encoded stays below .state/pack, as large as the token shards themselves: it is what makes a changed input,
+another split or another shard size cost no encoding of the rest. It may be deleted; the next change then encodes all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline import files, stage
+from pipeline.config import PackConfig
+from pipeline.pack.encoded import STAGE, VERSION, Encoded, EncodeTask, encode_shard
+from pipeline.pack.packed import STATE, Packed, pack_shard, plan
+from pipeline.stage import Encoder
+from pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for
+from pipeline.work import Outcome, Work, views
+
+
+class PackStep:
+    """Publishes the token store."""
+
+    name = STAGE
+    version = VERSION
+
+    def __init__(self, *, config: PackConfig, encoder: Encoder) -> None:
+        self._config = config
+        self._encoder = encoder
+
+    def config(self) -> Mapping[str, Any]:
+        return {**self._config.model_dump(), "tokenizer": self._encoder.fingerprint}
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        return {made.stage: made.hash for made in work.before}
+
+    def run(self, work: Work) -> Outcome:
+        seen = views(work.root, work.before)
+        sizes = [view.documents[1].bytes for view in seen]
+        work.progress.begin(self.name, sum(sizes), "bytes")
+        fraction, dtype = self._config.validation_fraction, dtype_for(self._encoder.vocabulary)
+        tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
+        encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
+        answers = work.executor.map(pack_shard, list(plan(work.root, encoded, self._config, dtype)))
+        packed = [answer for answer in answers if answer is not None]
+        _remove_others(work.root, encoded, packed)
+        splits = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
+        work.progress.end(", ".join(f"{totals['tokens']:,} tokens for {split}" for split, totals in splits.items()))
+        return Outcome(
+            shards=tuple(dataclasses.replace(one.shard, files={}) for one in encoded),
+            files={name: entry for one in packed for name, entry in one.shard.files.items()},
+            facts={
+                "dtype": dtype.name,
+                "vocabulary": self._encoder.vocabulary,
+                "tokenizer": self._encoder.fingerprint,
+                "end_of_text": self._encoder.end_of_text,
+                "block_bytes": BLOCK_BYTES,
+                "splits": splits,
+            },
+            recomputed_shards=sum(one.recomputed for one in encoded),
+        )
+
+
+def _totals(packed: Sequence[Packed]) -> dict[str, int | None]:
+    """Of one split. The highest id is null where there are no tokens."""
+    return {
+        "documents": sum(one.shard.counts.kept for one in packed),
+        "tokens": sum(one.tokens for one in packed),
+        "text_bytes": sum(one.shard.counts.bytes_kept for one in packed),
+        "highest_id": max((one.highest_id for one in packed), default=None),
+    }
+
+
+def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
+    """Remove what is kept of shards that are gone."""
+    current = {root / name for one in encoded for name in one.shard.files}
+    current |= {stage.state_path(root, STAGE, one.shard.name) for one in encoded}
+    current |= {stage.state_path(root, STATE, one.shard.name) for one in packed}
+    for folder in (STAGE, STATE):
+        for path in sorted((root / ".state" / folder).rglob("*")):
+            if path.is_file() and path not in current:
+                files.remove(path)

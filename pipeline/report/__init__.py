@@ -1,0 +1,33 @@
+"""The corpus report: manifests and published tables in, one self-contained HTML page out.
+
+Guarantee: the same corpus gives the same bytes: no times, hosts or paths of a machine. The page loads nothing and runs
+nothing; text, URLs and names from the corpus appear as text.
+Cost: one read of every published table; memory is one shard of text, or one table of rejected records.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pipeline import files
+from pipeline.files import FileEntry
+
+NAME = "report.html"
+
+
+def write(root: Path) -> FileEntry:
+    """Write `root/report.html` from what the stages below `root` published; stages that were left out are said so.
+
+    Raises NotBuilt without a collection, StaleInput when a stage was made from others than those there, CorruptFile and
+    Misaligned when tables do not hold what their manifests name.
+    """
+    from pipeline.report import corpus, page
+
+    return files.write_bytes(root / NAME, page.render(corpus.load(root)).encode())
+
+
+def funnel_markdown(root: Path) -> str:
+    """What each stage read, kept, dropped and quarantined, as a Markdown table. Raises what `write` raises."""
+    from pipeline.report import corpus, funnel
+
+    return funnel.markdown(corpus.load(root))

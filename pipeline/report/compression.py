@@ -1,0 +1,56 @@
+"""Tokens and bytes of text by source and split, from the token store's document tables.
+
+Guarantee: sums over the published tables; tokens include end-of-text. Memory: one table at a time. Cost: one read of each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline import shards
+from pipeline.report.corpus import Corpus, coded
+
+DOCUMENTS = ".docs.parquet"
+
+
+@dataclass(kw_only=True)
+class Packed:
+    """Documents, tokens (end-of-text included) and bytes of text."""
+
+    documents: int = 0
+    tokens: int = 0
+    bytes: int = 0
+
+    def add(self, other: Packed) -> None:
+        self.documents += other.documents
+        self.tokens += other.tokens
+        self.bytes += other.bytes
+
+
+def packed(corpus: Corpus) -> dict[tuple[str, str], Packed]:
+    """By (split, source). Empty where nothing has been packed."""
+    found: dict[tuple[str, str], Packed] = {}
+    for named in corpus.pack.entries() if corpus.pack is not None else ():
+        if not named[0].endswith(DOCUMENTS):
+            continue
+        table = shards.read(corpus.root, named, ["source", "tokens", "text_bytes"])
+        codes, names = coded(table["source"])
+        tokens = np.asarray(table["tokens"].to_numpy(), dtype=np.int64)
+        sizes = np.asarray(table["text_bytes"].to_numpy(), dtype=np.int64)
+        for code, name in enumerate(names):
+            rows = codes == code
+            if rows.any():
+                part = Packed(documents=int(rows.sum()), tokens=int(tokens[rows].sum()), bytes=int(sizes[rows].sum()))
+                found.setdefault((named[0].split("/")[1], name), Packed()).add(part)
+    return found
+
+
+def total(found: dict[tuple[str, str], Packed], *, split: str | None = None, source: str | None = None) -> Packed:
+    """The sum over what matches."""
+    result = Packed()
+    for (one_split, one_source), part in found.items():
+        if split in (None, one_split) and source in (None, one_source):
+            result.add(part)
+    return result

@@ -1,0 +1,170 @@
+"""From what was measured to the charts of the page.
+
+Guarantee: every chart stands beside a table or a caption that says its numbers. Cost: O(bins and rows shown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from pipeline.manifest import Manifest
+from pipeline.report import svg
+from pipeline.report.funnel import Row
+from pipeline.report.histograms import Bound, Histogram, Profile
+from pipeline.report.measure import Survey, Tally
+from pipeline.report.settings import setting
+from pipeline.report.svg import Bar, Tick
+from pipeline.report.words import count, number, share, size, trimmed
+
+SHOWN = 20
+TICKS = 5
+BIG_CLUSTER = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A chart with what stands above and below it."""
+
+    title: str
+    chart: Markup
+    caption: str
+
+
+def funnel_charts(rows: Sequence[Row]) -> list[Figure]:
+    """Documents and bytes through the stages."""
+    documents = [
+        Bar(
+            label=row.stage,
+            parts=(("kept", row.counts.kept), ("dropped", row.dropped), ("broken", row.counts.quarantined)),
+            note=f"{count(row.counts.kept)} of {count(row.counts.read)}",
+        )
+        for row in rows
+    ]
+    text = [
+        Bar(
+            label=row.stage,
+            parts=(("kept", row.counts.bytes_kept), ("dropped", max(0, row.counts.bytes_in - row.counts.bytes_kept))),
+            note=f"{size(row.counts.bytes_kept)} of {size(row.counts.bytes_in)}",
+        )
+        for row in rows
+    ]
+    caption = "Kept of what was read."
+    return [
+        Figure(title="Documents", chart=svg.bars("Documents kept and dropped by stage", documents), caption=caption),
+        Figure(title="Text", chart=svg.bars("Bytes of text kept and dropped by stage", text), caption=caption),
+    ]
+
+
+def reason_chart(rows: Sequence[Row]) -> Figure | None:
+    """Why documents left, the most frequent reason first."""
+    read = rows[0].counts.read
+    reasons = sorted(((-dropped, row.stage, reason) for row in rows for reason, dropped in row.counts.dropped.items()))
+    drawn = [
+        Bar(label=f"{stage}: {reason}", parts=(("dropped", -minus),), note=f"{count(-minus)} · {share(-minus, read)}")
+        for minus, stage, reason in reasons[: 2 * SHOWN]
+    ]
+    caption = "Documents dropped, and their share of all records read."
+    return Figure(title="", chart=svg.bars("Documents dropped by reason", drawn), caption=caption) if drawn else None
+
+
+def language_charts(languages: Mapping[str, Tally]) -> list[Figure]:
+    """The languages with the most text and with the most documents."""
+    by_bytes = sorted(languages.items(), key=lambda item: (-item[1].bytes, item[0]))[:SHOWN]
+    by_documents = sorted(languages.items(), key=lambda item: (-item[1].documents, item[0]))[:SHOWN]
+    text = [
+        Bar(label=name, parts=(("kept", one.bytes_kept), ("dropped", one.bytes - one.bytes_kept)), note=size(one.bytes))
+        for name, one in by_bytes
+    ]
+    documents = [
+        Bar(label=name, parts=(("kept", one.kept), ("dropped", one.documents - one.kept)), note=count(one.documents))
+        for name, one in by_documents
+    ]
+    caption = f"The first {min(SHOWN, len(languages))} of {count(len(languages))} labels; kept: by all stages."
+    return [
+        Figure(title="By text", chart=svg.bars("Bytes of text by language", text), caption=caption),
+        Figure(title="By documents", chart=svg.bars("Documents by language", documents), caption=caption),
+    ]
+
+
+def source_chart(sources: Mapping[str, Tally]) -> Figure:
+    """Text by source."""
+    drawn = [
+        Bar(
+            label=name,
+            parts=(("kept", one.bytes_kept), ("dropped", max(0, one.bytes - one.bytes_kept))),
+            note=f"{size(one.bytes_kept)} of {size(one.bytes)}",
+        )
+        for name, one in sorted(sources.items(), key=lambda item: (-item[1].bytes, item[0]))[:SHOWN]
+    ]
+    return Figure(title="", chart=svg.bars("Bytes of text by source", drawn), caption="Text kept of text collected.")
+
+
+def length_chart(survey: Survey) -> Figure | None:
+    """Bytes of text per document, on a logarithmic scale."""
+    return _histogram("Length of documents", survey.lengths, said=["bytes of text on a logarithmic scale"], label=trimmed)
+
+
+def score_charts(survey: Survey, language: Manifest | None) -> list[Figure]:
+    """The language score, and every quality score that has a threshold."""
+    charts: list[Figure | None] = []
+    if language is not None:
+        bound = setting(language, "threshold")
+        bounds = (Bound(value=float(bound), least=True),) if isinstance(bound, int | float) else ()
+        charts.append(_histogram("language_score", survey.language_scores, bounds))
+    charts += [_score_chart(score, profile) for score, profile in survey.profiles.items()]
+    return [chart for chart in charts if chart is not None]
+
+
+def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:
+    """How many clusters there are of each size."""
+    groups: dict[str, int] = {}
+    for members, clusters_of_size in sorted(clusters.items()):
+        low = high = members
+        if members > BIG_CLUSTER:
+            low = BIG_CLUSTER + 1
+            high = 2 * BIG_CLUSTER
+            while members > high:
+                low, high = high + 1, high * 2
+        label = f"{count(low)} documents" if low == high else f"{count(low)} to {count(high)} documents"
+        groups[label] = groups.get(label, 0) + clusters_of_size
+    drawn = [Bar(label=label, parts=(("kept", found),), note=count(found)) for label, found in groups.items()]
+    caption = "Clusters by the number of documents in them, of which one was kept."
+    return Figure(title="Sizes", chart=svg.bars("Clusters of duplicates by size", drawn), caption=caption) if drawn else None
+
+
+def _score_chart(score: str, profile: Profile) -> Figure | None:
+    shown = profile.fitting()
+    failing = [f"{count(rows)} fail {_sign(bound)}" for bound, rows in zip(profile.bounds, profile.failing, strict=True)]
+    missing = [f"{count(profile.missing)} have no value"] if profile.missing else []
+    return _histogram(score, shown, profile.bounds, said=[*failing, *missing], integers=shown is profile.integers)
+
+
+def _sign(bound: Bound) -> str:
+    return f"{'≥' if bound.least else '≤'} {number(bound.value)}"
+
+
+def _histogram(
+    title: str,
+    whole: Histogram,
+    bounds: Sequence[Bound] = (),
+    *,
+    said: Sequence[str] = (),
+    integers: bool = False,
+    label: Callable[[float], str] = number,
+) -> Figure | None:
+    if not whole.total:
+        return None
+    shown = whole.trimmed(*(bound.value for bound in bounds))
+    bins = len(shown.kept)
+    # A bin of one integer has its label below its middle, and a greatest value at its right edge.
+    wide = 1 if integers else 0
+    marks = [Tick(at=shown.position(bound.value + (0 if bound.least else wide)), label=_sign(bound)) for bound in bounds]
+    places = sorted({round(step * (bins - wide) / (TICKS - 1)) for step in range(TICKS)})
+    ticks = [Tick(at=(place + wide / 2) / bins, label=label(float(shown.edges[place]))) for place in places]
+    highest = int((shown.kept + shown.dropped).max())
+    caption = "; ".join([f"{count(whole.total)} documents", *said, f"the highest bar is {count(highest)}"])
+    chart = svg.histogram(f"Histogram: {title}", shown.kept, shown.dropped, ticks, marks)
+    return Figure(title=title, chart=chart, caption=f"{caption}.")

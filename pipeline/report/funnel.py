@@ -1,0 +1,55 @@
+"""The funnel: what every stage read, kept, dropped and quarantined, straight from the manifests.
+
+Guarantee: read == kept + sum(dropped by reason) + quarantined in every row, because manifests hold it per shard.
+Cost: none worth naming.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pipeline.manifest import Counts
+from pipeline.report.corpus import Corpus
+from pipeline.report.words import NARROW_SPACE, count, size
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One stage of the funnel."""
+
+    stage: str
+    counts: Counts
+
+    @property
+    def dropped(self) -> int:
+        return sum(self.counts.dropped.values())
+
+    @property
+    def reasons(self) -> list[tuple[str, int]]:
+        """Reasons with their documents, the most frequent first."""
+        return sorted(self.counts.dropped.items(), key=lambda item: (-item[1], item[0]))
+
+
+def rows(corpus: Corpus) -> list[Row]:
+    """A row for every stage that decides what stays, in order."""
+    return [Row(stage=made.stage, counts=made.counts) for made in corpus.deciding]
+
+
+def markdown(corpus: Corpus) -> str:
+    """The funnel as a Markdown table."""
+    head = ("stage", "read", "kept", "dropped", "quarantined", "text in", "text kept", "reasons")
+    lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|--:|--:|---|"]
+    for row in rows(corpus):
+        counts = row.counts
+        cells = (
+            row.stage,
+            count(counts.read),
+            count(counts.kept),
+            count(row.dropped),
+            count(counts.quarantined),
+            size(counts.bytes_in),
+            size(counts.bytes_kept),
+            ", ".join(f"{reason} {count(number)}" for reason, number in row.reasons),
+        )
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines).replace(NARROW_SPACE, " ") + "\n"

@@ -1,0 +1,115 @@
+"""Histograms on fixed grids, filled shard by shard.
+
+Purpose: the distribution of lengths and scores, of rows that a stage kept and of rows that it dropped.
+Guarantee: the grids are written constants, so that counts do not depend on the order of the shards nor on a platform's
+logarithm; a value beyond the grid counts in its last bin. Cost: O(values log bins) time, a few kilobytes of memory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Counts = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+R20 = (1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24, 2.5, 2.8, 3.15, 3.55, 4.0, 4.5, 5.0, 5.6, 6.3, 7.1, 8.0, 9.0)
+"""Renard's preferred numbers (ISO 3): twenty steps a decade, evenly spaced on a logarithmic axis."""
+
+
+def logarithmic(low: int, high: int, *, per_decade: int) -> Values:
+    """Edges from 0 through 10**low to 10**high; float64. `per_decade` is 20, 10, 5 or 4."""
+    steps = R20[:: 20 // per_decade]
+    return np.array([0.0, *(step * 10.0**power for power in range(low, high) for step in steps), 10.0**high])
+
+
+UNIT: Values = np.arange(101) / 100
+SMALL_INTEGERS: Values = np.arange(42, dtype=np.float64)
+LENGTHS: Values = logarithmic(0, 8, per_decade=10)
+MAGNITUDES: Values = logarithmic(-2, 8, per_decade=20)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """`kept` and `dropped` int64 [bins] between `edges` float64 [bins + 1]. A bin holds its lower edge."""
+
+    edges: Values
+    kept: Counts
+    dropped: Counts
+
+    @staticmethod
+    def empty(edges: Values) -> Histogram:
+        return Histogram(
+            edges=edges, kept=np.zeros(len(edges) - 1, dtype=np.int64), dropped=np.zeros(len(edges) - 1, dtype=np.int64)
+        )
+
+    def add(self, values: npt.NDArray[np.generic], kept: npt.NDArray[np.bool_]) -> None:
+        """Count finite values [rows]; `kept` bool [rows]."""
+        bins = np.clip(np.searchsorted(self.edges, values.astype(np.float64), side="right") - 1, 0, len(self.kept) - 1)
+        np.add(self.kept, np.bincount(bins[kept], minlength=len(self.kept)), out=self.kept)
+        np.add(self.dropped, np.bincount(bins[~kept], minlength=len(self.kept)), out=self.dropped)
+
+    @property
+    def total(self) -> int:
+        return int(self.kept.sum() + self.dropped.sum())
+
+    def trimmed(self, *including: float) -> Histogram:
+        """Without the empty bins at both ends, but with those that hold the values `including`."""
+        filled = np.flatnonzero(self.kept + self.dropped)
+        wanted = np.clip(np.searchsorted(self.edges, including, side="right") - 1, 0, len(self.kept) - 1)
+        places = np.concatenate([filled, wanted])
+        if not len(places):
+            return self
+        first, last = int(places.min()), int(places.max()) + 1
+        return Histogram(edges=self.edges[first : last + 1], kept=self.kept[first:last], dropped=self.dropped[first:last])
+
+    def position(self, value: float) -> float:
+        """Where `value` stands on an axis of equally wide bins, from 0 to 1."""
+        return float(np.interp(value, self.edges, np.linspace(0, 1, len(self.edges))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bound:
+    """A threshold that a kept row's value may reach but not pass: the least value, or the greatest."""
+
+    value: float
+    least: bool
+
+
+@dataclass(kw_only=True)
+class Profile:
+    """A score whose range is not known beforehand: counted on three grids, shown on the one that fits."""
+
+    bounds: tuple[Bound, ...] = ()
+    failing: list[int] = field(default_factory=list)
+    """How many values are on the wrong side of each bound, whatever else is wrong with their rows."""
+    unit: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
+    integers: Histogram = field(default_factory=lambda: Histogram.empty(SMALL_INTEGERS))
+    magnitudes: Histogram = field(default_factory=lambda: Histogram.empty(MAGNITUDES))
+    integral: bool = True
+    highest: float = 0.0
+    missing: int = 0
+
+    def __post_init__(self) -> None:
+        self.failing = [0] * len(self.bounds)
+
+    def add(self, values: npt.NDArray[np.generic], kept: npt.NDArray[np.bool_]) -> None:
+        """Count values [rows]; those that are no finite number are counted as missing."""
+        finite = np.isfinite(values.astype(np.float64))
+        self.missing += int((~finite).sum())
+        self.integral &= np.issubdtype(values.dtype, np.integer)
+        numbers = values[finite].astype(np.float64)
+        self.highest = max(self.highest, float(numbers.max(initial=0)))
+        for place, bound in enumerate(self.bounds):
+            wrong = numbers < bound.value if bound.least else numbers > bound.value
+            self.failing[place] += int(wrong.sum())
+        for histogram in (self.unit, self.integers, self.magnitudes):
+            histogram.add(numbers, kept[finite])
+
+    def fitting(self) -> Histogram:
+        """On 0 to 1 for shares, one bin per value for small integers, else logarithmic."""
+        if self.integral and self.highest < len(SMALL_INTEGERS) - 1:
+            return self.integers
+        return self.unit if self.highest <= 1 else self.magnitudes

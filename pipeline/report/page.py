@@ -1,0 +1,139 @@
+"""The page: what was read and measured, laid out by a template.
+
+Guarantee: one file that loads nothing, runs nothing and links to nothing; all data is escaped (autoescape), hidden
+characters are shown; a name that the template misspells is an error (StrictUndefined).
+Cost: kilobytes, whatever the size of the corpus.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+
+from pipeline.report import compression, figures, funnel, rejected, settings, words
+from pipeline.report.choose import Chosen, Pair, choose
+from pipeline.report.compression import Packed
+from pipeline.report.corpus import SURVIVED, Corpus, Fate
+from pipeline.report.measure import Survey, Tally, survey
+
+
+def render(corpus: Corpus) -> str:
+    """The HTML of the report. Raises CorruptFile, Misaligned."""
+    chosen = choose(corpus)
+    found = survey(corpus, chosen.wanted())
+    packed = compression.packed(corpus)
+    rows = funnel.rows(corpus)
+    sources = _sources(corpus)
+    language = corpus.stage("language")
+    return (
+        _environment()
+        .get_template("page.html")
+        .render(
+            first=corpus.collect.counts,
+            last=rows[-1].counts,
+            rows=rows,
+            packed=packed,
+            tokens=compression.total(packed),
+            splits=_by(packed, 0),
+            compression=_by(packed, 1),
+            said=settings.in_words(corpus),
+            funnel_charts=figures.funnel_charts(rows),
+            reason_chart=figures.reason_chart(rows),
+            languages=_ranked(found.languages) if language is not None else None,
+            language_charts=figures.language_charts(found.languages) if language is not None else [],
+            sources=sources,
+            source_chart=figures.source_chart(sources),
+            length_chart=figures.length_chart(found),
+            score_charts=figures.score_charts(found, language),
+            duplicates=_duplicates(chosen, found),
+            samples=_samples(corpus, chosen, found),
+            survivors=[found.previews[doc_id] for doc_id in chosen.samples.get(SURVIVED, ())],
+            dropped=rejected.dropped(corpus),
+            quarantined=rejected.quarantined(corpus),
+            published=[(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.published],
+        )
+    )
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("pipeline.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=words.count,
+        size=words.size,
+        visible=words.visible,
+        clip=words.clip,
+        raw=words.raw,
+        address=words.address,
+    )
+    environment.globals.update(share=words.share, ratio=words.ratio)
+    return environment
+
+
+def _sources(corpus: Corpus) -> dict[str, Tally]:
+    """Documents and bytes by source: as collected, and after the last stage."""
+    found: dict[str, Tally] = {}
+    for shard in corpus.collect.shards:
+        tally = found.setdefault(shard.name.split("/", 1)[0], Tally())
+        tally.documents += shard.counts.kept
+        tally.bytes += shard.counts.bytes_kept
+    for shard in corpus.deciding[-1].shards:
+        tally = found.setdefault(shard.name.split("/", 1)[0], Tally())
+        tally.kept += shard.counts.kept
+        tally.bytes_kept += shard.counts.bytes_kept
+    return found
+
+
+def _by(packed: Mapping[tuple[str, str], Packed], part: int) -> dict[str, Packed]:
+    """Sums by one part of the key: 0 for splits, 1 for sources."""
+    found: dict[str, Packed] = {}
+    for key, one in packed.items():
+        found.setdefault(key[part], Packed()).add(one)
+    return found
+
+
+def _ranked(languages: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
+    """Every label that is among the first by bytes or by documents."""
+    by_bytes = sorted(languages, key=lambda name: (-languages[name].bytes, name))
+    by_documents = sorted(languages, key=lambda name: (-languages[name].documents, name))
+    first = {*by_bytes[: figures.SHOWN], *by_documents[: figures.SHOWN]}
+    return [(name, languages[name]) for name in by_bytes if name in first]
+
+
+def _samples(corpus: Corpus, chosen: Chosen, found: Survey) -> list[dict[str, Any]]:
+    """A group for every reason, in the order of the stages and then of the documents dropped."""
+    groups: list[dict[str, Any]] = []
+    for row in funnel.rows(corpus)[1:]:
+        for reason, dropped in row.reasons:
+            ids = chosen.samples.get(Fate(row.stage, reason), [])
+            previews = [found.previews[doc_id] for doc_id in ids]
+            groups.append({"stage": row.stage, "reason": reason, "dropped": dropped, "previews": previews})
+    return groups
+
+
+def _duplicates(chosen: Chosen, found: Survey) -> dict[str, Any] | None:
+    if chosen.duplicates is None:
+        return None
+
+    def side_by_side(pairs: list[Pair]) -> list[dict[str, Any]]:
+        return [
+            {"jaccard": pair.jaccard, "removed": found.previews[pair.removed], "kept": found.previews[pair.kept]}
+            for pair in pairs
+        ]
+
+    clusters = chosen.duplicates.clusters()
+    return {
+        "clusters": sum(clusters.values()),
+        "removed": sum(chosen.duplicates.removed_by_size.values()),
+        "chart": figures.cluster_chart(clusters),
+        "largest": [(size, found.previews[doc_id]) for size, doc_id in chosen.duplicates.largest],
+        "doubtful": side_by_side(chosen.duplicates.doubtful),
+        "pairs": side_by_side(chosen.duplicates.pairs),
+    }

@@ -1,0 +1,66 @@
+"""Records that became no document: dropped by a rule of collection, or quarantined because they are broken.
+
+Guarantee: counts come from the published tables, per source and reason; of each reason a few records are shown, evenly
+spaced in the order of the input. Memory: one table at a time. Cost: one read of each table.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from pipeline import shards
+from pipeline.report.corpus import Corpus, coded
+from pipeline.shards import Named
+
+RECORDS = 6
+MESSAGE_CHARACTERS = 200
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One record as it is shown; `preview` are its first bytes."""
+
+    source: str
+    position: str
+    reason: str
+    message: str
+    preview: bytes
+
+
+@dataclass(kw_only=True)
+class Rejected:
+    """`counts` by (source, reason), and some records of each."""
+
+    counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    records: list[Record] = field(default_factory=list)
+
+
+def dropped(corpus: Corpus) -> Rejected:
+    """What a rule of collection dropped."""
+    return _read(corpus, (named for named in corpus.collect.files.items() if named[0] == "collect/dropped.parquet"))
+
+
+def quarantined(corpus: Corpus) -> Rejected:
+    """What is broken."""
+    return _read(corpus, (named for named in corpus.collect.entries() if named[0].startswith("quarantine/")))
+
+
+def _read(corpus: Corpus, tables: Iterable[Named]) -> Rejected:
+    found = Rejected()
+    for named in tables:
+        table = shards.read(corpus.root, named)
+        sources, source_names = coded(table["source"])
+        reasons, reason_names = coded(table["reason"])
+        groups = np.stack([sources, reasons], axis=1)
+        for source, reason in np.unique(groups, axis=0):
+            rows = np.flatnonzero((sources == source) & (reasons == reason))
+            found.counts[source_names[source], reason_names[reason]] += len(rows)
+            for at in np.unique(np.linspace(0, len(rows) - 1, RECORDS).astype(np.int64)):
+                record = table.slice(int(rows[at]), 1).to_pylist()[0]
+                found.records.append(Record(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
+    found.records.sort(key=lambda record: (record.source, record.reason))
+    return found

@@ -1,0 +1,157 @@
+"""The command line: exit codes, messages without traceback, JSON, and a small corpus from files to sample."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TOKENMILL = Path(sys.executable).with_name("tokenmill")
+SETTINGS = [
+    "language.threshold=0",
+    "language.keep=[]",
+    "quality.recipe=docs@1",
+    "tokenizer.vocabulary=400",
+    "pack.validation_fraction=0.2",
+    "train.steps=4",
+    "train.layers=1",
+    "train.width=16",
+    "train.heads=2",
+    "train.context_tokens=32",
+    "train.batch_windows=2",
+]
+
+
+def tokenmill(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([TOKENMILL, *arguments], capture_output=True, text=True, timeout=280)
+
+
+def build_arguments(source: Path, out: Path, *more: str) -> list[str | Path]:
+    settings = [f"collect.paths={source}", *SETTINGS]
+    return ["build", "text", "--out", out, "--no-prefect", "--workers", "1", *more, *(f"--set={pair}" for pair in settings)]
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("source")
+    chosen = random.Random(0)
+    words = ["the", "of", "and", "that", "corpus", "token", "shard", "model", "writes", "reads", "every", "name"]
+    for number in range(30):
+        lines = [" ".join(chosen.choices(words, k=12)) + "." for _ in range(12)]
+        (folder / f"{number}.txt").write_text("\n".join(lines))
+    (folder / "same.txt").write_bytes((folder / "0.txt").read_bytes())
+    return folder
+
+
+@pytest.fixture(scope="module")
+def corpus(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpora") / "corpus"
+    done = tokenmill(*build_arguments(source, folder))
+    assert done.returncode == 0, done.stderr
+    assert "31" in done.stdout
+    assert "exact_duplicate 1" in done.stdout
+    assert "report.html" in done.stdout
+    return folder
+
+
+def test_status_as_json_conserves_rows(corpus: Path) -> None:
+    state = json.loads(tokenmill("status", corpus, "--json").stdout)
+    stages = {stage["stage"]: stage for stage in state["stages"]}
+    assert list(stages) == ["collect", "language", "dedup", "quality", "pack"]
+    for stage in stages.values():
+        assert stage["read"] == stage["kept"] + sum(stage["dropped"].values()) + stage["quarantined"]
+        assert stage["seconds"] is not None
+        assert stage["recomputed_shards"] >= 1
+    assert stages["collect"]["read"] == 31
+    assert stages["dedup"]["dropped"] == {"exact_duplicate": 1}
+    assert state["documents"] == stages["pack"]["kept"] > 0
+    assert state["tokens"] > state["documents"]
+    assert state["vocabulary"] <= 400
+
+
+def test_a_second_build_computes_nothing(corpus: Path, source: Path) -> None:
+    done = tokenmill(*build_arguments(source, corpus))
+    assert done.returncode == 0, done.stderr
+    assert "nothing was computed" in done.stdout
+
+
+def test_a_dry_run_says_what_it_would_do_and_makes_nothing(corpus: Path, source: Path, tmp_path: Path) -> None:
+    done = tokenmill(*build_arguments(source, tmp_path / "new", "--dry-run"))
+    assert done.returncode == 0, done.stderr
+    assert "collect" in done.stdout
+    assert not (tmp_path / "new").exists()
+    done = tokenmill(*build_arguments(source, corpus, "--dry-run"))
+    assert "up to date" in done.stdout
+
+
+def test_verify_passes_and_names_a_flipped_file(corpus: Path, tmp_path: Path) -> None:
+    assert tokenmill("verify", corpus).returncode == 0
+    chosen = random.Random(1)
+    named = [path for path in sorted(corpus.rglob("*")) if path.is_file() and published(path.relative_to(corpus))]
+    for path in chosen.sample(named, 4):
+        whole = path.read_bytes()
+        if not whole:
+            continue
+        data = bytearray(whole)
+        data[chosen.randrange(len(data))] ^= 1 << chosen.randrange(8)
+        path.write_bytes(data)
+        done = tokenmill("verify", corpus)
+        path.write_bytes(whole)
+        assert done.returncode == 1, path
+        assert str(path.relative_to(corpus)) in done.stderr, done.stderr
+        assert "Traceback" not in done.stderr
+    assert tokenmill("verify", corpus).returncode == 0
+
+
+def published(path: Path) -> bool:
+    return not path.parts[0].startswith(".") and path.parts[0] not in ("runs", "export", "model")
+
+
+def test_export_holds_the_surviving_text(corpus: Path, tmp_path: Path) -> None:
+    kept = json.loads(tokenmill("status", corpus, "--json").stdout)["documents"]
+    for to in ("jsonl", "parquet"):
+        assert tokenmill("export", corpus, "--to", to, "--out", tmp_path / to).returncode == 0
+    rows = [json.loads(line) for path in sorted((tmp_path / "jsonl").rglob("*.jsonl")) for line in path.open()]
+    assert len(rows) == kept
+    assert {len(row["doc_id"]) for row in rows} == {32}
+    from datasets import load_dataset
+
+    table = load_dataset("parquet", data_dir=str(tmp_path / "parquet"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert sorted(table["text"]) == sorted(row["text"] for row in rows)
+
+
+def test_train_and_sample(corpus: Path) -> None:
+    done = tokenmill("train", corpus)
+    assert done.returncode == 0, done.stderr
+    done = tokenmill("sample", corpus, "the corpus", "--tokens", "5")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("the corpus")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["status", "nowhere"], 1, "holds no corpus"),
+        (["verify", "nowhere"], 1, "run the build first"),
+        (["sample", "nowhere"], 1, "nowhere"),
+        (["build", "dosc"], 1, "did you mean docs?"),
+        (["build", "text", "--set", "collect.pathz=x"], 1, "did you mean paths?"),
+        (["build", "text", "--set", "collect.paths=nowhere", "--no-prefect", "--out", "never"], 1, "nowhere"),
+        (["build", "text", "--set", "nonsense"], 1, "section.key=value"),
+        (["build"], 2, "CONFIG"),
+        (["buidl"], 2, 'Did you mean "build"?'),
+        (["build", "docs", "--workers", "0"], 2, "--workers"),
+        (["export", "x", "--to", "xml"], 2, "--to"),
+    ],
+)
+def test_what_is_wrong_is_said_without_a_traceback(
+    arguments: list[str], code: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = tokenmill(*arguments)
+    assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
+    assert message in done.stderr

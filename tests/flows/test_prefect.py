@@ -1,0 +1,91 @@
+"""The flow on Prefect's embedded server, and a schedule that fires on a real one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+TOKENMILL = Path(sys.executable).with_name("tokenmill")
+SETTINGS = {"language.threshold": 0.0, "language.keep": [], "quality.recipe": "docs@1", "tokenizer.vocabulary": 300}
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    return {**clean, "PREFECT_HOME": str(home), **more}
+
+
+def write_input(folder: Path) -> Path:
+    folder.mkdir()
+    for number in range(20):
+        lines = (f"Line {line} of the text number {number} has a word that is {number * line}." for line in range(20))
+        (folder / f"{number}.txt").write_text("\n".join(lines))
+    return folder
+
+
+def test_the_flow_runs_on_the_embedded_server(tmp_path: Path) -> None:
+    source = write_input(tmp_path / "input")
+    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
+    command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", *settings]
+    done = subprocess.run(command, env=environment(tmp_path / "home"), capture_output=True, text=True, timeout=280)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out" / "manifest.json").exists()
+    assert "Traceback" not in done.stderr
+    assert (tmp_path / "home" / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
+    assert not list((tmp_path / "home" / "tokenmill-servers").iterdir()), "the embedded server has ended"
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def post(url: str, body: object) -> list[dict[str, object]]:
+    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=10) as answer:
+        return list(json.load(answer))
+
+
+@pytest.mark.soak
+def test_a_build_scheduled_a_minute_ahead_runs_and_shows_in_the_servers_api(tmp_path: Path) -> None:
+    source = write_input(tmp_path / "input")
+    settings = {"collect.paths": [str(source)], **SETTINGS}
+    lines = "\n".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in settings.items())
+    schedules = tmp_path / "schedules.toml"
+    soon = time.gmtime(time.time() + 75)
+    schedules.write_text(
+        f'[[build]]\nname = "soon"\nconfig = "text"\nout = "{tmp_path}/out"\n'
+        f'cron = "{soon.tm_min} {soon.tm_hour} * * *"\n[build.settings]\n{lines}\n'
+    )
+    port = str(free_port())
+    served = subprocess.Popen(
+        [TOKENMILL, "serve", schedules], env=environment(tmp_path / "home", PREFECT_SERVER_API_PORT=port), cwd=tmp_path
+    )
+    try:
+        deadline = time.monotonic() + 240
+        states: list[object] = []
+        while "COMPLETED" not in states:
+            assert served.poll() is None, "tokenmill serve ended"
+            assert time.monotonic() < deadline, f"no completed run: {states}"
+            time.sleep(2)
+            try:
+                runs = post(f"http://127.0.0.1:{port}/api/flow_runs/filter", {"limit": 10})
+            except (urllib.error.URLError, ConnectionError):
+                continue
+            states = [run["state_type"] for run in runs]
+        assert (tmp_path / "out" / "manifest.json").exists()
+        artifacts = post(f"http://127.0.0.1:{port}/api/artifacts/filter", {"limit": 10})
+        assert {"funnel", "report"} <= {artifact["key"] for artifact in artifacts}
+    finally:
+        served.send_signal(signal.SIGINT)
+        served.wait(timeout=60)

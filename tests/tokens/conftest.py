@@ -1,0 +1,62 @@
+"""A tokenizer that can be checked by hand, and stores packed with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pytest
+
+from pipeline.config import PackConfig
+from pipeline.manifest import Manifest
+from pipeline.pack import PackStep
+from pipeline.work import Done, Work, perform
+
+
+@dataclass(frozen=True, kw_only=True)
+class ByteEncoder:
+    """Byte b is id b + 1; end of text is 0."""
+
+    fingerprint: str = "bytes"
+    vocabulary: int = 257
+    end_of_text: int = 0
+
+    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        data = [text.encode() for text in texts.to_pylist()]
+        ids = np.frombuffer(b"".join(data), dtype=np.uint8).astype(np.uint32) + 1
+        return ids, np.array([len(one) for one in data], dtype=np.int64)
+
+    @staticmethod
+    def decode(ids: npt.NDArray[np.unsignedinteger]) -> bytes:
+        return bytes((ids - 1).astype(np.uint8))
+
+
+@pytest.fixture
+def byte_encoder() -> ByteEncoder:
+    return ByteEncoder()
+
+
+@pytest.fixture
+def pack(byte_encoder: ByteEncoder) -> Callable[..., Done]:
+    """`pack(work, validation_fraction=0)` packs with the byte encoder; `encoder=` gives another."""
+
+    def run(work: Work, encoder: ByteEncoder = byte_encoder, **settings: float) -> Done:
+        config = PackConfig.model_validate({"validation_fraction": 0, **settings})
+        return perform(PackStep(config=config, encoder=encoder), work, downstream=())
+
+    return run
+
+
+@pytest.fixture
+def store_of(make_corpus: Callable[..., Work], pack: Callable[..., Done]) -> Callable[..., tuple[Path, Manifest]]:
+    """`store_of([text, ...])` -> the folder of a store of one shard of documents, and its manifest."""
+
+    def make(texts: Sequence[str], **settings: float) -> tuple[Path, Manifest]:
+        work = make_corpus({"a/0": texts})
+        return work.root / "tokens", pack(work, **settings).manifest
+
+    return make
