@@ -92,7 +92,8 @@ class Building:
         manifest.withdraw(self.root, [CORPUS])
         published = {CONFIG: files.write_bytes(self.root / CONFIG, self._config_text()), REPORT: write(self.root)}
         inputs = {made.stage: made.hash for made in manifests}
-        made = Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published)
+        facts = {"steps": list(self.names)}
+        made = Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published, facts=facts)
         manifest.commit(self.root, made)
         _remove_orphans(self.root, [made, *manifests])
         self.record()
@@ -157,6 +158,31 @@ def building(config: Config, root: Path, *, workers: int, progress: Progress | N
         corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
         corpus.begin()
         yield corpus
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a build would do: the steps that are up to date, those that are not, and what collection would read."""
+
+    current: tuple[str, ...]
+    stale: tuple[str, ...]
+    plan: Plan
+
+
+def preview(config: Config, root: Path) -> Preview:
+    """What `build` would do, without writing anything. Raises ConfigError, InputError."""
+    corpus = Building(config=config, root=root, executor=executor.InProcess(), progress=Silent())
+    stale = corpus.stale()
+    names = (*corpus.names, CORPUS)
+    at = names.index(stale) if stale else len(names)
+    return Preview(current=names[:at], stale=names[at:], plan=CollectStep(config=config.collect).plan())
+
+
+def up_to_date(config: Config, root: Path) -> bool:
+    """Whether `build` would compute nothing. Raises ConfigError, InputError."""
+    if not manifest.path_of(root, CORPUS).exists():
+        return False
+    return Building(config=config, root=root, executor=executor.InProcess(), progress=Silent()).stale() is None
 
 
 def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | None = None) -> Manifest:

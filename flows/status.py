@@ -19,7 +19,7 @@ from pipeline.manifest import CORPUS, Manifest
 def published(root: Path) -> list[Manifest]:
     """The manifests of a corpus, in the order of its steps. Raises NotBuilt, CorruptFile."""
     corpus = manifest.load(root, CORPUS)
-    return sorted((manifest.load(root, name) for name in corpus.inputs), key=lambda made: len(made.inputs))
+    return [manifest.load(root, name) for name in corpus.facts["steps"]]
 
 
 def status(root: Path) -> dict[str, Any]:
@@ -27,7 +27,8 @@ def status(root: Path) -> dict[str, Any]:
     made = [found for name in ("collect", *MIDDLE, "pack") if (found := manifest.find(root, name)) is not None]
     if not made:
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
-    made.sort(key=lambda one: len(one.inputs) if one.stage != "collect" else 0)
+    # A step names all steps before it as its inputs.
+    made.sort(key=lambda one: 0 if one.stage == "collect" else len(one.inputs))
     runs = _last_run(root)
     stages = []
     for one in made:

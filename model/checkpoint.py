@@ -34,7 +34,7 @@ FORMAT = 1
 KEPT = 2
 """So many checkpoints stay: the last, and one to fall back on."""
 KINDS = ("weights", "optimizer")
-NAME = re.compile(r"step-(\d{8})\.(json|(?:weights|optimizer)\.safetensors)")
+NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +89,9 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             progress.say(f"{error}; trying the checkpoint before it")
             refused = error
     if refused is not None:
-        raise CorruptFile(f"{folder}: no checkpoint is whole; train anew without resuming") from refused
+        raise CorruptFile(
+            f"{folder}: no checkpoint is whole; train anew without resuming (as after removing {folder.parent})"
+        ) from refused
     return None
 
 
@@ -100,7 +102,7 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            "bring the old values back, or train anew without resuming"
+            f"bring the old values back, or train anew without resuming (as after removing {found.folder.parent})"
         )
 
 
@@ -135,7 +137,7 @@ def prune(folder: Path) -> None:
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove what a run that goes on from `step` will make anew: all files of later steps; -1: of all steps."""
+    """Remove what a run that goes on from `step` will make anew: all files of later steps."""
     _remove(folder, lambda later: later > step)
 
 

@@ -108,12 +108,13 @@ class LanguageConfig(Section):
     model: str | None = None
     """Path of a fastText model (lid.176, OpenLID, GlotLID); none: py3langid's, which comes with the package."""
     keep: tuple[str, ...] = ()
-    """Labels as the model gives them; empty: all."""
+    """Labels as the model gives them, and `und` for texts without a letter; empty: all."""
     threshold: float = Field(default=0.5, ge=0, le=1)
+    """A document with a lower score is dropped, whatever `keep` says; 0 drops none. Choose it with `sample_characters`."""
     thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Thresholds of single languages, before `threshold`."""
     sample_characters: int = Field(default=1_000, ge=50)
-    """The model reads so many characters of a document."""
+    """The model reads at most so many characters of a document, from five places."""
 
 
 class DedupConfig(Section):
@@ -212,7 +213,10 @@ class Thresholds(Section):
 
 
 class QualityConfig(Thresholds):
-    """A named, versioned recipe; a threshold that is set beside it takes the place of the recipe's."""
+    """A named, versioned recipe; a threshold that is set beside it takes the place of the recipe's.
+
+    A rule is switched off by a threshold that every document passes: 0 for a minimum, 1 for the maximum of a share.
+    """
 
     recipe: str = "gopher@1"
 
@@ -249,8 +253,9 @@ class TrainConfig(Section):
     """So many batches make one update."""
     steps: int = Field(default=300, ge=1)
     """Updates of the weights."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    min_learning_rate: float = Field(default=1e-4, ge=0)
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """The highest one, after the warm-up; `min_learning_rate` is the last one. Larger models want lower ones."""
+    min_learning_rate: float = Field(default=3e-4, ge=0)
     warmup_steps: int = Field(default=30, ge=0)
     weight_decay: float = Field(default=0.1, ge=0)
     """Of matrices; biases and normalisations have none."""

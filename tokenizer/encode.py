@@ -122,6 +122,8 @@ class _Models:
         except ValueError as error:
             raise ConfigError(f"{where}: cannot be used ({error})") from error
         self._judge = tokenizers.Tokenizer.from_str(data.decode())
+        if self._judge.get_vocab(with_added_tokens=True) != self.description.ids:
+            raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; number them so")
         self._judge.encode_special_tokens = True
         for model in (self._fast, self._judge):
             model.no_truncation()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import ConfigError
@@ -46,7 +46,9 @@ class Description:
     fingerprint: str
     pattern: str
     end_of_text: int
-    tokens: tuple[bytes | None, ...]
+    ids: Mapping[str, int] = field(repr=False)
+    """Every token, spelled as in the file, and its id."""
+    tokens: tuple[bytes | None, ...] = field(repr=False)
     special: tuple[str, ...]
     """The texts of all special tokens. Inside a document they are text."""
 
@@ -93,6 +95,7 @@ def describe(data: bytes, *, where: str) -> Description:
         fingerprint=hashlib.sha256(data).hexdigest(),
         pattern=pattern,
         end_of_text=next(int(token["id"]) for token in added if token["content"] == END_OF_TEXT),
+        ids=vocab | {str(token["content"]): token["id"] for token in added},
         tokens=tuple(tokens),
         special=special,
     )

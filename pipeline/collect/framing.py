@@ -18,6 +18,8 @@ from pipeline.schema import PREVIEW_BYTES
 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
+FRAME_FAULTS = frozenset({"cut_archive", "broken_archive", "bomb"})
+"""The reasons of what is wrong with compressed data, not with one record in them."""
 CHUNK_BYTES = 1 << 18
 ZSTD_STEP_BYTES = 2_048
 """zstandard has no bound on the output of one call; so much input gives at most 64 MiB (blocks of 4 bytes for 128 KiB)."""

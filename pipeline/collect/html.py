@@ -56,7 +56,7 @@ def main_text(html: str) -> str:
     for tag in LONG_TAG.finditer(html):
         if len(tag[0].split()) > MOST_ATTRIBUTES:
             raise RecordError("hostile_html", f"a tag at character {tag.start()} has more than {MOST_ATTRIBUTES} attributes")
-    text: str = extract_plain_text(html, main_content=_depth(html) <= DEEPEST, alt_texts=False)
+    text: str = extract_plain_text(html, main_content=_depth(html) <= DEEPEST)
     return text
 
 

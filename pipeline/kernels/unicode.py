@@ -2,7 +2,7 @@
 
 Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8], code & 255]` instead.
 Guarantee: for every code point the cell says what the recipe says of that character alone (a test compares all 0x110000).
-Cost: built once per process in about 0.3 s; 100 to 200 kB. Tables are arguments of kernels, never globals: a global array
+Cost: built once per process in about 0.5 s; less than 500 kB. Tables are arguments of kernels, never globals: a global array
 would be compiled into the code and could not be cached.
 
 The recipe, per character: lower case; decimal digits (category Nd) and the separators between them are numbers;
@@ -80,12 +80,14 @@ class Tables(NamedTuple):
 def tables() -> Tables:
     """The tables of this interpreter's Unicode version (`unicodedata.unidata_version`)."""
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
+    assigned = np.zeros(len(cells), dtype=np.bool_)
     expansions: list[int] = []
     for code in range(sys.maxunicode + 1):
         character = chr(code)
         category = unicodedata.category(character)
         # Most of the code space is unassigned or private: itself, like any letter.
         if category not in ("Cn", "Co", "Cs"):
+            assigned[code] = True
             kind, folded = fold(character, category)
             if len(folded) <= 1:
                 payload = ord(folded) if folded and (folded != character or code < 128) else 0
@@ -95,7 +97,7 @@ def tables() -> Tables:
             cells[code] = kind << KIND_SHIFT | payload
     for first, last in UNSPACED:
         part = cells[first : last + 1]
-        part[part >> KIND_SHIFT == LETTER] |= SOLO << KIND_SHIFT
+        part[(part >> KIND_SHIFT == LETTER) & assigned[first : last + 1]] |= SOLO << KIND_SHIFT
     unique, inverse = np.unique(cells.reshape(-1, 256), axis=0, return_inverse=True)
     return Tables(
         pages=inverse.reshape(-1).astype(np.int64) * 256,

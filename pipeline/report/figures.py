@@ -112,7 +112,7 @@ def score_charts(survey: Survey, language: Manifest | None) -> list[Figure]:
     charts: list[Figure | None] = []
     if language is not None:
         bound = setting(language, "threshold")
-        bounds = (Bound(value=float(bound), least=True),) if isinstance(bound, int | float) else ()
+        bounds = (Bound(value=float(bound), least=True),) if bound else ()
         charts.append(_histogram("language_score", survey.language_scores, bounds))
     charts += [_score_chart(score, profile) for score, profile in survey.profiles.items()]
     return [chart for chart in charts if chart is not None]

@@ -13,9 +13,10 @@ from typing import Any
 import jinja2
 
 from pipeline.report import compression, figures, funnel, rejected, settings, words
-from pipeline.report.choose import Chosen, Pair, choose
+from pipeline.report.choose import Chosen, choose
 from pipeline.report.compression import Packed
 from pipeline.report.corpus import SURVIVED, Corpus, Fate
+from pipeline.report.duplicates import Pair
 from pipeline.report.measure import Survey, Tally, survey
 
 
@@ -34,8 +35,7 @@ def render(corpus: Corpus) -> str:
             first=corpus.collect.counts,
             last=rows[-1].counts,
             rows=rows,
-            packed=packed,
-            tokens=compression.total(packed),
+            tokens=compression.total(packed) if corpus.pack is not None else None,
             splits=_by(packed, 0),
             compression=_by(packed, 1),
             said=settings.in_words(corpus),
@@ -135,5 +135,5 @@ def _duplicates(chosen: Chosen, found: Survey) -> dict[str, Any] | None:
         "chart": figures.cluster_chart(clusters),
         "largest": [(size, found.previews[doc_id]) for size, doc_id in chosen.duplicates.largest],
         "doubtful": side_by_side(chosen.duplicates.doubtful),
-        "pairs": side_by_side(chosen.duplicates.pairs),
+        "pairs": side_by_side(chosen.duplicates.others()),
     }

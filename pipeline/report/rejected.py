@@ -16,7 +16,10 @@ from pipeline import shards
 from pipeline.report.corpus import Corpus, coded
 from pipeline.shards import Named
 
-RECORDS = 6
+RECORDS = 4
+"""Of one source and reason."""
+SHOWN = 60
+"""In all."""
 MESSAGE_CHARACTERS = 200
 
 
@@ -63,4 +66,5 @@ def _read(corpus: Corpus, tables: Iterable[Named]) -> Rejected:
                 record = table.slice(int(rows[at]), 1).to_pylist()[0]
                 found.records.append(Record(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
     found.records.sort(key=lambda record: (record.source, record.reason))
+    found.records = found.records[:: max(1, -(-len(found.records) // SHOWN))]
     return found

@@ -70,10 +70,10 @@ def in_words(corpus: Corpus) -> list[tuple[str, str]]:
 def _language(made: Manifest) -> str:
     keep, threshold, own = setting(made, "keep"), setting(made, "threshold"), setting(made, "thresholds")
     what = f"Documents in {', '.join(keep)} were kept" if keep else "Every language was kept"
-    if threshold is None:
+    if not threshold and not own:
         return f"{what}."
     beside = "".join(f", {label}: {number(own[label])}" for label in sorted(own or {}))
-    return f"{what}, where the model is sure of the language with a score of at least {number(threshold)}{beside}."
+    return f"{what}, where the model is sure of the language with a score of at least {number(threshold or 0)}{beside}."
 
 
 def _dedup(made: Manifest) -> str:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -156,16 +157,26 @@ def test_a_run_killed_in_another_process_ends_bit_equal(make_store: Make, tiny: 
     assert published(whole) == published(killed)
 
 
-@pytest.mark.parametrize("kind", ["eio", "enospc"])
-def test_a_failing_disk_is_an_error_and_the_next_run_ends_bit_equal(make_store: Make, tiny: Tiny, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("kind", "every"),
+    [
+        ("eio", 6),
+        ("enospc", 7),
+        pytest.param("eio", 1, marks=pytest.mark.soak),
+        pytest.param("enospc", 1, marks=pytest.mark.soak),
+    ],
+)
+def test_a_failing_disk_is_an_error_and_the_next_run_ends_bit_equal(
+    make_store: Make, tiny: Tiny, kind: Literal["eio", "enospc"], every: int
+) -> None:
     config = tiny(steps=3, checkpoint_every=1, evaluate_every=3, layers=1)
     whole = make_store(folder="whole")
     files.inject(None)
     train(whole, config, Silent())
     operations = files.operations()
-    for at in range(["eio", "enospc"].index(kind), operations, 2):
+    for at in range(0, operations, every):
         root = make_store(folder=f"{kind}-{at}")
-        files.inject(Fault(at=at, kind=kind))  # type: ignore[arg-type]
+        files.inject(Fault(at=at, kind=kind))
         try:
             with pytest.raises(OSError, match="."):
                 train(root, config, Silent())

@@ -10,11 +10,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pytest
+import tokenizers
 
 from pipeline.config import PackConfig
 from pipeline.manifest import Manifest
 from pipeline.pack import PackStep
 from pipeline.work import Done, Work, perform
+from tokenizer.encode import FastEncoder, load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,3 +62,21 @@ def store_of(make_corpus: Callable[..., Work], pack: Callable[..., Done]) -> Cal
         return work.root / "tokens", pack(work, **settings).manifest
 
     return make
+
+
+@pytest.fixture(scope="session")
+def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> FastEncoder:
+    """A real tokenizer of 300 ids."""
+    path = tmp_path_factory.mktemp("small") / "tokenizer.json"
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    model.decoder = tokenizers.decoders.ByteLevel()
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    model.train_from_iterator(["the token shard of a corpus holds every document once " * 3], trainer)
+    model.save(str(path))
+    return load(path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -93,7 +94,10 @@ def test_a_store_by_hand(make_corpus: MakeCorpus, pack: Pack) -> None:
             "val": {"documents": 0, "tokens": 0, "text_bytes": 0, "highest_id": None},
         },
     }
-    assert [(shard.name, shard.counts.read, shard.counts.kept) for shard in done.manifest.shards] == [("a/0", 3, 3), ("b/7", 1, 1)]
+    assert [(shard.name, shard.counts.read, shard.counts.kept) for shard in done.manifest.shards] == [
+        ("a/0", 3, 3),
+        ("b/7", 1, 1),
+    ]
     assert done.manifest.counts.bytes_kept == 18
 
 
@@ -154,7 +158,7 @@ def test_token_shards_begin_where_documents_begin(make_corpus: MakeCorpus, pack:
 
 @pytest.fixture(scope="module")
 def texts() -> list[str]:
-    words = "the token shard of a corpus holds every document once 一 é \U0001f600".split()
+    words = ["the", "token", "shard", "of", "a", "corpus", "holds", "every", "document", "once", "一", "é", "\U0001f600"]
     draw = np.random.default_rng(0)
     return [" ".join(draw.choice(words, size=draw.integers(0, 60))) for _ in range(80)]
 
@@ -214,15 +218,19 @@ def test_what_is_gone_is_not_kept(make_corpus: MakeCorpus, pack: Pack, texts: li
     ]
 
 
+@pytest.mark.parametrize("most", [10, pytest.param(None, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("kind", ["eio", "short"])
-def test_a_fault_at_every_operation(make_corpus: MakeCorpus, pack: Pack, texts: list[str], kind: files.FaultKind) -> None:
+def test_a_fault_somewhere(
+    make_corpus: MakeCorpus, pack: Pack, texts: list[str], kind: files.FaultKind, most: int | None
+) -> None:
+    """At ten operations of a small run; in the soak, at every one."""
     settings = {"shard_tokens": 1000, "validation_fraction": 0.3}
     small = {"a/0": texts[:6], "a/1": texts[6:12]}
     undisturbed = make_corpus(small, folder="undisturbed")
     files.inject(None)
     pack(undisturbed, **settings)
     operations, wanted = files.operations(), published(undisturbed.root)
-    for at in range(operations):
+    for at in range(operations) if most is None else random.Random(kind).sample(range(operations), most):
         work = make_corpus(small, folder=f"at{at}")
         files.inject(Fault(at=at, kind=kind))
         try:

@@ -46,7 +46,9 @@ def test_index_says_int32_for_uint32() -> None:
 
 
 def test_index_of_no_documents() -> None:
-    assert index(np.array([], dtype=np.int64), dtype_for(300)) == b"MMIDIDX\x00\x00" + u64(1) + b"\x08" + u64(0) + u64(1) + u64(0)
+    assert index(np.array([], dtype=np.int64), dtype_for(300)) == b"MMIDIDX\x00\x00" + u64(1) + b"\x08" + u64(0) + u64(1) + u64(
+        0
+    )
 
 
 def test_types_of_ids() -> None:

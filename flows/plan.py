@@ -1,0 +1,47 @@
+"""What a dry run says: what is up to date, what would be computed, and an estimate of disk and time.
+
+Guarantee: nothing is written. The estimates come from the sizes of the input and the rates below, no more.
+Cost: one listing of the sources.
+"""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from flows.building import Preview
+from flows.show import amount
+
+MB = 1_000_000
+# Text per second and process, measured on one core of a server (AVX-512) on installed documentation, and bytes on disk per
+# byte of text that reaches the step: Parquet with zstd, signatures, tokens of two bytes and the parts kept for resuming.
+TEXT_BYTES_PER_SECOND = {
+    "collect": 2 * MB,
+    "language": 5 * MB,
+    "dedup": 30 * MB,
+    "quality": 4 * MB,
+    "tokenizer": 5 * MB,
+    "pack": 40 * MB,
+}
+DISK_PER_TEXT = {"collect": 0.4, "language": 0.01, "dedup": 0.05, "quality": 0.03, "tokenizer": 0.0, "pack": 1.0}
+
+
+def show(preview: Preview, console: Console, *, workers: int) -> None:
+    """Print the plan."""
+    plan = preview.plan
+    console.print(
+        f"{plan.files:,} files, {amount(plan.input_bytes, 'bytes')} to read, about {amount(plan.text_bytes, 'bytes')} of text, "
+        f"{plan.splits:,} shards"
+    )
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("step", "state", "disk at most", "time about"):
+        table.add_column(heading, justify="right" if heading in ("disk at most", "time about") else "left")
+    for name in preview.current:
+        table.add_row(name, "up to date", "", "")
+    for name in preview.stale:
+        if name in DISK_PER_TEXT:
+            seconds = plan.text_bytes / TEXT_BYTES_PER_SECOND[name] / (1 if name == "tokenizer" else workers)
+            table.add_row(name, "to compute", amount(plan.text_bytes * DISK_PER_TEXT[name], "bytes"), f"{seconds:.0f} s")
+        else:
+            table.add_row(name, "to compute", "", "")
+    console.print(table)

@@ -1,0 +1,102 @@
+"""The documentation installed on this machine, as files with names that are the same on every machine.
+
+Purpose: Python modules of the standard library and of the environment's distributions, the descriptions and text files
+of those distributions as their RECORD names them, and /usr/share/doc.
+Guarantee: nothing is imported. Names are `stdlib/...`, `<distribution>/...` and `usr-share-doc/...`, without versions. What
+RECORD names outside its folder is not read. Our own distribution is left out: editing us does not change a corpus.
+Cost: one stat per file, about a second for 25,000.
+"""
+
+from __future__ import annotations
+
+import csv
+import email.parser
+import os
+import re
+import sysconfig
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import files
+from pipeline.collect.framing import Codec
+from pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below, walk
+from pipeline.errors import InputError
+
+OURSELVES = "tokenmill"
+NO_MODULES = frozenset({"__pycache__", "site-packages", "dist-packages"})
+DIST_INFO = re.compile(r"^[^/]+\.dist-info/")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """The folders where documentation is installed. Those that do not exist hold nothing."""
+
+    stdlib: Path
+    site: tuple[Path, ...]
+    share_doc: Path
+
+
+def places() -> Places:
+    """Those of the running interpreter and its environment."""
+    paths = sysconfig.get_paths()
+    site = dict.fromkeys((paths["purelib"], paths["platlib"]))
+    return Places(stdlib=Path(paths["stdlib"]), site=tuple(map(Path, site)), share_doc=Path("/usr/share/doc"))
+
+
+def listing(where: Places) -> Listing:
+    """Every installed file with documentation in it. Raises InputError when there is none."""
+    found: dict[str, InputFile] = {}
+    ignored = 0
+    for path, name, how in _candidates(where):
+        file = describe(path, name, *how) if how is not None else None
+        if file is None:
+            ignored += 1
+        else:
+            found.setdefault(name, file)
+    if not found:
+        raise InputError(f"no documentation is installed below {where.stdlib}, {where.share_doc} or the site packages")
+    return Listing(files=in_order(found.values()), ignored_files=ignored)
+
+
+def _candidates(where: Places) -> Iterator[tuple[str, str, tuple[Kind, Codec] | None]]:
+    for base, folders, names in os.walk(where.stdlib):
+        folders[:] = sorted(name for name in folders if name not in NO_MODULES)
+        for path in (os.path.join(base, name) for name in sorted(names) if name.endswith(".py")):
+            yield path, f"stdlib/{name_below(path, str(where.stdlib))}", ("python", "")
+    for site in where.site:
+        for info in sorted(site.glob("*.dist-info")):
+            yield from _distribution(site, info)
+    for path in walk(str(where.share_doc)):
+        # Links here lead to files that are listed under their own names.
+        if not os.path.islink(path):
+            yield path, f"usr-share-doc/{name_below(path, str(where.share_doc))}", _page(path)
+
+
+def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, tuple[Kind, Codec] | None]]:
+    try:
+        metadata = (info / "METADATA").read_bytes()
+        with open(info / "RECORD", newline="", encoding="utf-8", errors="surrogateescape") as handle:
+            rows = [row[0] for row in csv.reader(handle) if row]
+    except OSError:
+        # Not a distribution that an installer finished: nothing says which files are its own.
+        return
+    name = email.parser.BytesHeaderParser().parsebytes(metadata).get("Name") or info.name.partition("-")[0]
+    name = re.sub(r"[-_.]+", "-", name).lower()
+    if name == OURSELVES or not name:
+        return
+    yield str(info / "METADATA"), f"{name}/METADATA", ("description", "")
+    for row in rows:
+        try:
+            path = files.inside(site, row)
+        except InputError:
+            yield row, row, None
+            continue
+        how: tuple[Kind, Codec] | None = ("python", "") if row.endswith(".py") else _page(row)
+        if how is not None:
+            yield str(path), f"{name}/{DIST_INFO.sub('dist-info/', name_below(str(path), str(site)))}", how
+
+
+def _page(path: str) -> tuple[Kind, Codec] | None:
+    how = kind_of(path)
+    return how if how is not None and how[0] in ("text", "html") else None

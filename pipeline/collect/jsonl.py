@@ -1,0 +1,88 @@
+"""JSON Lines: one object per line, the text in a named field.
+
+Guarantee: one broken line is one quarantined record; its neighbours are untouched. NaN and Infinity are no JSON.
+Cost: memory of one line; about 200 MB/s.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterator
+from typing import Any, BinaryIO, NoReturn
+
+from pipeline.collect.framing import Codec, Line, between, chunks, line_start, lines
+from pipeline.collect.records import Limits, Place, Record, document, fields, name_of, quarantined, too_long
+from pipeline.collect.text import utf8
+from pipeline.config import FilesSource
+from pipeline.errors import RecordError
+
+
+def read(
+    handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, before: int, source: FilesSource, limits: Limits
+) -> Iterator[Record]:
+    """The records of a file; of a plain one those whose lines start in the bytes [begin, end).
+
+    `before` is the number of newlines before `begin`. Records are numbered by line; blank lines are not offered.
+    """
+    if codec:
+        found = lines(chunks(handle, codec), limits.record_bytes)
+    else:
+        start = line_start(handle, begin)
+        # When a line runs over `begin`, its newline stands between `begin` and `start`.
+        found = lines(between(handle, start, line_start(handle, end)), limits.record_bytes, before + (start > begin))
+    number = before - 1
+    try:
+        for line in found:
+            number = line.number
+            record = _record(line, Place(path=path, record=number), source, limits)
+            if record is not None:
+                yield record
+    except RecordError as error:
+        yield quarantined(Place(path=path, record=number + 1), error)
+
+
+def _record(line: Line, place: Place, source: FilesSource, limits: Limits) -> Record | None:
+    if line.data is None:
+        return quarantined(place, too_long(line.size, limits.record_bytes), line.head)
+    if not line.data.strip():
+        return None
+    try:
+        row = _parsed(utf8(line.data))
+        text = text_of(row, source.text_field)
+    except RecordError as error:
+        return quarantined(place, error, line.data)
+    identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
+    about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
+    return document(text, place, limits, identity=identity, url=url, about=about)
+
+
+def _parsed(text: str) -> Any:
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        where = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise RecordError("broken_json", f"the line is no JSON ({type(error).__name__}{where})") from error
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def text_of(row: Any, field: str) -> str:
+    """The text in a record. Raises RecordError (no_text), naming the field and those that are there."""
+    if not isinstance(row, dict):
+        raise RecordError("no_text", f"the record is a {type(row).__name__}, not an object with a field {field!r}")
+    text = row.get(field)
+    if isinstance(text, str):
+        return text
+    if field not in row:
+        raise RecordError("no_text", f"no field {field!r}{nearest(field, list(row))}")
+    raise RecordError("no_text", f"the field {field!r} holds a {type(text).__name__}, not text")
+
+
+def nearest(field: str, present: list[str]) -> str:
+    """For a message: the names that are there, the most similar first."""
+    near = difflib.get_close_matches(field, present, n=1, cutoff=0.5)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return f"{hint} There are: {', '.join(sorted(present)[:12])}" if present else "; there are none"

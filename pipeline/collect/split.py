@@ -1,0 +1,199 @@
+"""The work of one task: read a split, keep to its budget, write its shards, and remember that it is done.
+
+Guarantee: a split is not read again while its identity (settings, budget and the hashes of its files) and the files it gave
+hold. Under a cap, files are visited in the order of a seeded hash of their names and written in their own order.
+Cost: one pass over the split's input; under a cap, memory of the text that the budget allows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import files, manifest, shards
+from pipeline.collect import hub, jsonl, tables, text, warc
+from pipeline.collect.plan import Piece, Split, unit_hash
+from pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
+from pipeline.collect.write import Made, Writer
+from pipeline.config import DatasetSource, FilesSource, InstalledSource
+from pipeline.errors import InputError, StaleInput
+from pipeline.files import FileEntry
+from pipeline.stage import finished, load_state, state_path
+
+VERSION = 1
+"""Of the step: bumped when the meaning of the output changes."""
+REFUSALS = 8
+"""A budget is spent when so many documents did not fit in it: looking on for shorter ones would read everything."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitTask:
+    """One split and what its result depends on. Picklable."""
+
+    root: Path
+    source: FilesSource | DatasetSource | InstalledSource
+    split: Split
+    content: str
+    """A hash of the contents of the split's files and their names."""
+    limits: Limits
+    shard_bytes: int
+    seed: int
+    budget_bytes: int | None
+    budget_documents: int | None
+
+    @property
+    def identity(self) -> str:
+        """Names this task's result."""
+        config = {
+            "source": settings(self.source),
+            "document_bytes": self.limits.document_bytes,
+            "shard_bytes": self.shard_bytes,
+            "seed": self.seed,
+            "budget": [self.budget_bytes, self.budget_documents],
+            "pieces": [[piece.file.name, piece.begin, piece.end, piece.before] for piece in self.split.pieces],
+        }
+        return manifest.fingerprint("collect", VERSION, config, {self.split.name: self.content})
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitResult:
+    """The shards of a split in order, and whether they were written now."""
+
+    made: tuple[Made, ...]
+    recomputed: bool
+
+
+def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
+    """What of a source's settings the documents depend on: all but where it is on this machine."""
+    return source.model_dump(mode="json", exclude={"path", "paths"})
+
+
+@dataclass(kw_only=True)
+class _Budget:
+    bytes: int | None
+    documents: int | None
+    refused: int = 0
+
+    def take(self, size_bytes: int) -> bool:
+        fits = not self.spent and (self.bytes is None or size_bytes <= self.bytes)
+        if not fits:
+            self.refused += 1
+            return False
+        self.bytes = None if self.bytes is None else self.bytes - size_bytes
+        self.documents = None if self.documents is None else self.documents - 1
+        return True
+
+    @property
+    def limited(self) -> bool:
+        return self.bytes is not None or self.documents is not None
+
+    @property
+    def spent(self) -> bool:
+        return self.bytes == 0 or self.documents == 0 or self.refused >= REFUSALS
+
+
+def run_split(task: SplitTask) -> SplitResult:
+    """Collect one split, or find that it is done. Raises StaleInput when a file changes meanwhile."""
+    done = _done(task)
+    if done is not None:
+        return SplitResult(made=done, recomputed=False)
+    writer = Writer(root=task.root, source=task.source.name, split=task.split.name, shard_bytes=task.shard_bytes)
+    for record in _records(task):
+        writer.add(record)
+    made = tuple(writer.finish())
+    save(task, made)
+    return SplitResult(made=made, recomputed=True)
+
+
+def save(task: SplitTask, made: tuple[Made, ...]) -> None:
+    """Record that the split is done with these shards."""
+    record = {"identity": task.identity, "made": [one.plain() for one in made]}
+    files.write_json(state_path(task.root, "collect", task.split.name), record)
+
+
+def _done(task: SplitTask) -> tuple[Made, ...] | None:
+    state = load_state(task.root, "collect", task.split.name)
+    if state is None or state.get("identity") != task.identity:
+        return None
+    made: list[Made] = []
+    for plain in state["made"]:
+        shard = finished(task.root, {"identity": task.identity, "shard": plain["shard"]}, task.identity)
+        rejected = {table: (name, FileEntry(**entry)) for table, (name, entry) in plain["rejected"].items()}
+        if shard is None or not all(files.holds(task.root, *named) for named in rejected.values()):
+            return None
+        ids = shards.read(task.root, next(iter(shard.files.items())), ["doc_id"])["doc_id"].to_pylist()
+        for row, removed in plain["removed"]:
+            ids.insert(row, bytes.fromhex(removed))
+        removed_rows = tuple(row for row, _ in plain["removed"])
+        made.append(Made(shard=shard, rejected=rejected, ids=b"".join(ids), removed=removed_rows))
+    return tuple(made)
+
+
+def _records(task: SplitTask) -> Iterator[Record]:
+    """The records of a split in the order of its pieces."""
+    budget = _Budget(bytes=task.budget_bytes, documents=task.budget_documents)
+    pieces = task.split.pieces
+    if not budget.limited or len(pieces) == 1:
+        for piece in pieces:
+            yield from _within(budget, piece, task)
+        return
+    held: dict[int, list[Record]] = {}
+    for number in sorted(range(len(pieces)), key=lambda number: (unit_hash(pieces[number].file.name, str(task.seed)), number)):
+        held[number] = list(_within(budget, pieces[number], task))
+    for number in range(len(pieces)):
+        yield from held.pop(number)
+
+
+def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
+    """The records of a piece as far as the budget goes. What is not read counts as one record."""
+    if budget.spent:
+        yield dropped(Place(path=piece.file.name), "over_cap", "not read: the cap on the corpus is reached")
+        return
+    records = _read(piece, task)
+    for record in records:
+        if isinstance(record, Document) and not budget.take(len(record.text)):
+            place, size = place_of(record.metadata), len(record.text)
+            yield dropped(place, "over_cap", "the cap on the corpus leaves no room for it", record.text, size)
+        else:
+            yield record
+        if budget.spent and next(records, None) is not None:
+            place = Place(path=piece.file.name, record="rest")
+            yield dropped(place, "over_cap", "not read on: the cap on the corpus is reached")
+            return
+
+
+def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
+    """Every record of a piece. An empty file is one record without text."""
+    if isinstance(task.source, DatasetSource):
+        yield from hub.read(piece, task.source, task.limits)
+        return
+    offered = 0
+    for record in _from_file(piece, task):
+        offered += 1
+        yield record
+    if not piece.file.is_as_listed():
+        raise StaleInput(f"{piece.file.path} changed while it was being read; run the same command again")
+    whole = piece.begin == 0 and (piece.end >= piece.file.size_bytes or piece.file.kind == "parquet")
+    if whole and not offered and (piece.file.kind != "warc" or not piece.file.size_bytes):
+        yield dropped(Place(path=piece.file.name), "empty", "the file holds no record")
+
+
+def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
+    file, limits = piece.file, task.limits
+    source = task.source if isinstance(task.source, FilesSource) else FilesSource(name=task.source.name, paths=(".",))
+    try:
+        with open(file.path, "rb") as handle:
+            if file.kind == "jsonl":
+                yield from jsonl.read(handle, file.codec, file.name, piece.begin, piece.end, piece.before, source, limits)
+            elif file.kind == "warc":
+                yield from warc.read(handle, file.codec, file.name, piece.begin, piece.end, limits)
+            elif file.kind == "parquet":
+                yield from tables.read_parquet(handle, file.name, piece.begin, piece.end, piece.before, source, limits)
+            elif file.kind == "csv":
+                yield from tables.read_csv(handle, file.codec, file.name, source, limits)
+            else:
+                yield from text.read(handle, file.codec, file.kind, file.name, limits)
+    except OSError as error:
+        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable or take it out") from error

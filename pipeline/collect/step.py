@@ -1,0 +1,213 @@
+"""Collection: sources become documents.
+
+Purpose: the first step of a corpus. Lists the sources, divides them into splits, collects the splits over the workers, makes
+ids unique, and publishes documents, `collect/dropped.parquet` and `quarantine/<source>.parquet`.
+Guarantee: every record that the sources offer is kept, dropped with a reason, or quarantined with a reason. The result
+depends on the settings and the content of the input alone; a split that is done and has not changed is not read again.
+Cost: one read of the input for its identity, one to collect it. Memory of one shard per worker, and 16 bytes per document.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline import files
+from pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
+from pipeline.collect.inputs import Identity, Known
+from pipeline.collect.listing import Listing
+from pipeline.collect.plan import Split
+from pipeline.collect.records import Limits
+from pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
+from pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from pipeline.stage import state_path
+from pipeline.work import Outcome, Work
+
+Source = FilesSource | DatasetSource | InstalledSource
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Snapshot:
+    """The input as it was when its identity was taken: a listing for each source, and the files' identities by path."""
+
+    listings: tuple[Listing, ...]
+    identities: Mapping[str, Identity]
+
+
+class CollectStep:
+    """The step `collect` for these settings. It lists the input anew whenever it is asked for its identity."""
+
+    name = "collect"
+    version = VERSION
+
+    def __init__(self, config: CollectConfig) -> None:
+        self._config = config
+        self._snapshots: dict[Path, _Snapshot] = {}
+        self._known: dict[Path, Known] = {}
+
+    def config(self) -> Mapping[str, Any]:
+        """The settings that documents depend on: no paths, and not the ceiling, which only judges the result."""
+        config = self._config
+        return {
+            "sources": [settings(source) for source in config.all_sources],
+            "max_text_bytes": config.max_text_bytes,
+            "max_documents": config.max_documents,
+            "max_document_bytes": config.max_document_bytes,
+            "shard_bytes": config.shard_bytes,
+            "seed": config.seed,
+        }
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        """For each source one hash of its files' names and contents. Raises InputError, ConfigError."""
+        # Kept only in memory from call to call: files whose size and time stay are not read twice.
+        known = self._known.setdefault(work.root, Known.load(work.root))
+        listings = tuple(_listing(source) for source in self._config.all_sources)
+        identities: dict[str, Identity] = {}
+        for found in listings:
+            identities |= known.identities(found.files, self._config.shard_bytes)
+        known.save()
+        self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
+        return {
+            source.name: inputs.digest(_contents(source, found, identities))
+            for source, found in zip(self._config.all_sources, listings, strict=True)
+        }
+
+    def plan(self) -> dict[str, int]:
+        """For a dry run: `files`, `ignored_files`, `splits`, `input_bytes`, and an estimate of `text_bytes` after caps.
+
+        Reads no file but the footers of Parquet files. Raises InputError, ConfigError.
+        """
+        listings = [_listing(source) for source in self._config.all_sources]
+        splits = [
+            split
+            for source, found in zip(self._config.all_sources, listings, strict=True)
+            for split in self._divide(source, found, {})
+        ]
+        text_bytes = sum(split.text_bytes for split in splits)
+        return {
+            "files": sum(len(found.files) for found in listings),
+            "ignored_files": sum(found.ignored_files for found in listings),
+            "splits": len(splits),
+            "input_bytes": sum(split.input_bytes for split in splits),
+            "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
+        }
+
+    def run(self, work: Work) -> Outcome:
+        """Collect everything. Raises InputError, StaleInput, QuarantineCeiling."""
+        if work.root not in self._snapshots:
+            self.inputs(work)
+        snapshot = self._snapshots.pop(work.root)
+        tasks = self._tasks(work.root, snapshot)
+        # The longest first, so that no worker is left with a long one at the end.
+        order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
+        sizes = [tasks[number].split.input_bytes for number in order]
+        work.progress.begin(self.name, sum(sizes), "bytes")
+        answers = work.executor.map(
+            run_split, [tasks[number] for number in order], done=lambda number: work.progress.advance(sizes[number])
+        )
+        results = [result for _, result in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
+        results = _unique(tasks, results)
+        made = [one for result in results for one in result.made]
+        published = publish.rejected(work.root, made)
+        keep = {name for one in made for name in (*one.shard.files, *(named[0] for named in one.rejected.values()))}
+        states = {str(state_path(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
+        _remove_leftovers(work.root, keep | states | set(published))
+        publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
+        kept = sum(one.shard.counts.kept for one in made)
+        work.progress.end(f"{kept:,} documents")
+        return Outcome(
+            shards=tuple(one.shard for one in made),
+            files=published,
+            facts={
+                "files": sum(len(found.files) for found in snapshot.listings),
+                "ignored_files": sum(found.ignored_files for found in snapshot.listings),
+            },
+            recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
+        )
+
+    def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
+        config = self._config
+        tasks: list[tuple[Source, Split, str]] = []
+        for source, found in zip(config.all_sources, snapshot.listings, strict=True):
+            marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
+            whole = inputs.digest(_contents(source, found, snapshot.identities)) if isinstance(source, DatasetSource) else ""
+            for split in self._divide(source, found, marks):
+                names = [(p.file.name, snapshot.identities[p.file.path].sha256) for p in split.pieces] if not whole else []
+                tasks.append((source, split, whole or inputs.digest(names)))
+        bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
+        documents_of = _shares(config.max_documents, [split.documents for _, split, _ in tasks])
+        names = [split.name for _, split, _ in tasks]
+        assert len(set(names)) == len(names), f"two splits have one name: {sorted(names)}"
+        return [
+            SplitTask(
+                root=root,
+                source=source,
+                split=split,
+                content=content,
+                limits=Limits(document_bytes=config.max_document_bytes),
+                shard_bytes=config.shard_bytes,
+                seed=config.seed,
+                budget_bytes=budget_bytes,
+                budget_documents=budget_documents,
+            )
+            for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
+        ]
+
+    def _divide(self, source: Source, found: Listing, marks: plan.Marks) -> list[Split]:
+        if isinstance(source, DatasetSource):
+            return hub.divide(source, sum(file.size_bytes for file in found.files))
+        field = source.text_field if isinstance(source, FilesSource) else ""
+        return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
+
+
+def _listing(source: Source) -> Listing:
+    if isinstance(source, FilesSource):
+        return listing.listing(source)
+    return hub.listing(source) if isinstance(source, DatasetSource) else installed.listing(installed.places())
+
+
+def _contents(source: Source, found: Listing, identities: Mapping[str, Identity]) -> Iterable[tuple[str, str]]:
+    if isinstance(source, DatasetSource) and not found.files:
+        return [("hub", hub.identity(source))]
+    return [(file.name, identities[file.path].sha256) for file in found.files]
+
+
+def _shares(cap: int | None, weights: list[int]) -> list[int] | list[None]:
+    return [None] * len(weights) if cap is None else plan.allot(cap, weights)
+
+
+def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitResult]:
+    """The results after documents whose id repeats an earlier one were taken out of them."""
+    rows = iter(unique.repeated([one.ids for result in results for one in result.made]))
+    answer: list[SplitResult] = []
+    for task, result in zip(tasks, results, strict=True):
+        wanted = [next(rows) for _ in result.made]
+        if [one.removed for one in result.made] == wanted:
+            answer.append(result)
+            continue
+        if any(one.removed for one in result.made):
+            # What an earlier run took out is to stand there again, at least in part.
+            files.remove(state_path(task.root, "collect", task.split.name))
+            result = run_split(task)
+        made = tuple(
+            unique.without(task.root, one, repeated, task.source.name) if repeated else one
+            for one, repeated in zip(result.made, wanted, strict=True)
+        )
+        save(task, made)
+        answer.append(SplitResult(made=made, recomputed=True))
+    return answer
+
+
+def _remove_leftovers(root: Path, keep: set[str]) -> None:
+    """Remove what earlier inputs or settings left in the folders of this step."""
+    remembered = ".state/collect/inputs.json"
+    for folder in ("documents", publish.QUARANTINE, ".state/collect"):
+        for base, _, names in os.walk(root / folder):
+            for name in sorted(names):
+                path = Path(base, name)
+                below = path.relative_to(root).as_posix()
+                if below not in keep and below != remembered:
+                    files.remove(path)

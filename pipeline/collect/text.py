@@ -1,0 +1,60 @@
+"""Files that are one document each: plain text, Markdown, reStructuredText, HTML, Python modules, package descriptions.
+
+Guarantee: a file over the cap is not read further than the cap. Plain text is UTF-8 or it is quarantined; the encoding of HTML
+is what the file says or what its bytes suggest.
+Cost: memory of one document.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from pipeline.collect import docstrings, html
+from pipeline.collect.framing import Codec, chunks
+from pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
+from pipeline.errors import RecordError
+
+
+def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -> Iterator[Record]:
+    """The one record of a file of `kind` text, html, python or description."""
+    place = Place(path=path)
+    data = b""
+    try:
+        data = _whole(handle, codec, limits.document_bytes if kind == "text" else limits.record_bytes)
+        yield _document(data, kind, place, limits)
+    except RecordError as error:
+        yield quarantined(place, error, data)
+
+
+def utf8(data: bytes) -> str:
+    """Text from UTF-8 with or without its mark. Raises RecordError (not_utf8), naming the byte."""
+    try:
+        return data.removeprefix(codecs.BOM_UTF8).decode()
+    except UnicodeDecodeError as error:
+        raise RecordError("not_utf8", f"byte {error.start} is no UTF-8 ({error.reason})") from error
+
+
+def _whole(handle: BinaryIO, codec: Codec, cap_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    for part in chunks(handle, codec):
+        parts.append(part)
+        size += len(part)
+        if size > cap_bytes + len(codecs.BOM_UTF8):
+            raise too_long(size, cap_bytes)
+    return b"".join(parts)
+
+
+def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
+    if kind == "text":
+        return document(utf8(data), place, limits)
+    if kind == "html":
+        if html.is_binary(data):
+            raise RecordError("not_html", "the file's first bytes are binary data, no markup")
+        text, encoding = html.decode(data, meta=True)
+        return document(html.main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
+    if kind == "description":
+        return document(docstrings.description(utf8(data)), place, limits)
+    return document(docstrings.of_module(data), place, limits)

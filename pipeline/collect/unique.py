@@ -1,0 +1,59 @@
+"""Ids are unique over the whole corpus: of documents with the same id the first stays, later ones are quarantined.
+
+Guarantee: decided over all shards in document order, so the answer depends on the input alone, not on who finished first.
+Cost: 16 bytes of memory per document and one sort; a shard that holds a repeated id is written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import schema, shards
+from pipeline.collect.records import place_of, quarantined
+from pipeline.collect.write import Made, write_rejected
+from pipeline.errors import RecordError
+from pipeline.manifest import Shard
+
+
+def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
+    """For each shard, whose ids stand end to end: the rows whose id an earlier row of this or an earlier shard has."""
+    words = np.frombuffer(b"".join(ids), dtype=">u8").reshape(-1, 2)
+    order = np.lexsort((words[:, 1], words[:, 0]))
+    ordered = words[order]
+    later: npt.NDArray[np.int64] = np.sort(order[1:][(ordered[1:] == ordered[:-1]).all(axis=1)])
+    ends = np.cumsum([len(one) // schema.DOC_ID_BYTES for one in ids], dtype=np.int64)
+    parts = np.split(later, np.searchsorted(later, ends[:-1])) if ids else []
+    begins = [0, *ends[:-1].tolist()]
+    return [tuple((part - begin).tolist()) for part, begin in zip(parts, begins, strict=True)]
+
+
+def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
+    """Write the shard again without `rows`, and their quarantine. `made` still holds all its documents."""
+    assert not made.removed, f"{made.shard.name}: rows were removed before"
+    [named] = made.shard.files.items()
+    table = shards.read(root, named)
+    taken = table.take(pa.array(rows))
+    records = []
+    for doc_id, text, metadata in zip(taken["doc_id"], taken["text"], taken["metadata"], strict=True):
+        data = text.as_py().encode()
+        error = RecordError("duplicate_id", f"an earlier document has the doc_id {doc_id.as_py().hex()} too; the first stays")
+        records.append(quarantined(place_of(metadata.as_py()), error, data, len(data)))
+    stays = np.ones(table.num_rows, dtype=np.bool_)
+    stays[list(rows)] = False
+    kept = table.filter(pa.array(stays)).unify_dictionaries().combine_chunks()
+    counts = replace(
+        made.shard.counts,
+        kept=kept.num_rows,
+        quarantined=made.shard.counts.quarantined + len(rows),
+        bytes_kept=int(pc.sum(pc.binary_length(kept["text"])).as_py() or 0),
+    )
+    tables = {**made.rejected, "duplicates": write_rejected(root, made.shard.name, "duplicates", source, records)}
+    shard = Shard(name=made.shard.name, files={named[0]: shards.write(root, named[0], kept)}, counts=counts)
+    return replace(made, shard=shard, rejected=tables, removed=rows)

@@ -1,0 +1,146 @@
+"""Shards of documents out of a stream of records, with the records that were rejected beside them.
+
+Purpose: a split is one shard; one that gives much more than `shard_bytes` of text rolls over into several, so that memory
+is bounded whatever the input holds.
+Guarantee: each shard conserves its records: read == kept + dropped + quarantined.
+Cost: memory of one shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import pyarrow as pa
+
+from pipeline import manifest, schema, shards
+from pipeline.collect.records import Document, Record, Rejected
+from pipeline.files import FileEntry
+from pipeline.manifest import Counts, Shard
+from pipeline.shards import Named
+
+ROLL = 1.5
+"""A shard ends at so many times `shard_bytes`: splits are planned by estimates."""
+MOST_ROWS = 200_000
+"""A shard ends at so many records too, since short and rejected ones take memory as well."""
+Table = Literal["dropped", "quarantined", "duplicates"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """A shard, the tables of what it rejected, and the ids of all its documents end to end, also of those removed since."""
+
+    shard: Shard
+    rejected: dict[Table, Named]
+    ids: bytes
+    removed: tuple[int, ...] = ()
+    """Rows, counted before any was removed, that were taken out because their id repeats an earlier one."""
+
+    @property
+    def removed_ids(self) -> list[str]:
+        """The ids of the rows that were removed, in hex."""
+        size = schema.DOC_ID_BYTES
+        return [self.ids[row * size : (row + 1) * size].hex() for row in self.removed]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values, without the ids that the shard itself holds."""
+        tables = {table: [name, dataclasses.asdict(entry)] for table, (name, entry) in self.rejected.items()}
+        return {
+            "shard": manifest.shard_to_plain(self.shard),
+            "rejected": tables,
+            "removed": list(zip(self.removed, self.removed_ids, strict=True)),
+        }
+
+
+def rejected_name(shard: str, table: Table) -> str:
+    """Where a table of rejected records stands until all are put together."""
+    return f".state/collect/{shard}.{table}.parquet"
+
+
+def documents_name(shard: str) -> str:
+    """Where a shard of documents stands."""
+    return f"documents/{shard}.parquet"
+
+
+def write_rejected(root: Path, shard: str, table: Table, source: str, rows: list[Rejected]) -> Named:
+    """Write the records that a shard rejected."""
+    columns: dict[str, list[Any]] = {
+        "source": [source] * len(rows),
+        "position": [row.position for row in rows],
+        "reason": [row.reason for row in rows],
+        "message": [row.message for row in rows],
+        "preview": [row.preview for row in rows],
+    }
+    name = rejected_name(shard, table)
+    return name, shards.write(root, name, pa.table(columns, schema=schema.REJECTED))
+
+
+@dataclass(kw_only=True)
+class Writer:
+    """Takes the records of one split in order and writes them as shards."""
+
+    root: Path
+    source: str
+    split: str
+    shard_bytes: int
+    made: list[Made] = field(default_factory=list)
+    _documents: list[Document] = field(default_factory=list)
+    _rejected: list[Rejected] = field(default_factory=list)
+    _text_bytes: int = 0
+
+    def add(self, record: Record) -> None:
+        """One record more; writes a shard when enough are held."""
+        if isinstance(record, Document):
+            if self._text_bytes + len(record.text) > ROLL * self.shard_bytes and self._documents:
+                self._roll()
+            self._documents.append(record)
+            self._text_bytes += len(record.text)
+        else:
+            self._rejected.append(record)
+        if len(self._documents) + len(self._rejected) >= MOST_ROWS:
+            self._roll()
+
+    def finish(self) -> list[Made]:
+        """Write the rest. There is always one shard, also where there is no document."""
+        if self._documents or self._rejected or not self.made:
+            self._roll()
+        return self.made
+
+    def _roll(self) -> None:
+        shard = f"{self.split}-{len(self.made):04d}" if self.made else self.split
+        ids = [schema.doc_id(self.source, document.identity) for document in self._documents]
+        dropped = [row for row in self._rejected if not row.quarantined]
+        broken = [row for row in self._rejected if row.quarantined]
+        tables: dict[Table, Named] = {}
+        if dropped:
+            tables["dropped"] = write_rejected(self.root, shard, "dropped", self.source, dropped)
+        if broken:
+            tables["quarantined"] = write_rejected(self.root, shard, "quarantined", self.source, broken)
+        name = documents_name(shard)
+        counts = Counts(
+            read=len(self._documents) + len(self._rejected),
+            kept=len(self._documents),
+            dropped=dict(sorted(Counter(row.reason for row in dropped).items())),
+            quarantined=len(broken),
+            bytes_in=self._text_bytes + sum(row.text_bytes for row in self._rejected),
+            bytes_kept=self._text_bytes,
+        )
+        written: dict[str, FileEntry] = {name: shards.write(self.root, name, self._table(ids))}
+        self.made.append(Made(shard=Shard(name=shard, files=written, counts=counts), rejected=tables, ids=b"".join(ids)))
+        self._documents, self._rejected, self._text_bytes = [], [], 0
+
+    def _table(self, ids: list[bytes]) -> pa.Table:
+        rows = self._documents
+        # The bytes are UTF-8 by the contract of `Document`; the cast checks it once more.
+        text = pa.array([row.text for row in rows], pa.large_binary()).cast(pa.large_string())
+        columns = [
+            pa.array(ids, schema.DOC_ID.type),
+            pa.array([self.source] * len(rows), pa.string()).dictionary_encode(),
+            pa.array([row.url for row in rows], pa.string()),
+            text,
+            pa.array([row.metadata for row in rows], pa.string()),
+        ]
+        return pa.table(columns, schema=schema.DOCUMENTS)

@@ -1,0 +1,99 @@
+"""Clusters of duplicates and pairs of evidence, gathered from the verdicts of the stage `dedup`.
+
+Guarantee: the same clusters and pairs whatever the order of the shards; pairs are chosen by a keyed hash of the removed
+document's id, and by the lowest similarity. Memory: one shard's verdicts and what is shown.
+Cost: O(rows log rows) per shard.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline.report.corpus import coded, id_words
+from pipeline.schema import KEPT
+
+PAIRS = 6
+DOUBTFUL_PAIRS = 4
+CLUSTERS = 8
+COLUMNS = ("doc_id", "reason", "kept_doc_id", "jaccard", "cluster_size")
+EXACT = "exact_duplicate"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A removed document, the kept one that stands in for it, and the Jaccard similarity of their n-gram sets."""
+
+    key: int
+    removed: bytes
+    kept: bytes
+    jaccard: float
+
+
+@dataclass(kw_only=True)
+class Duplicates:
+    """`largest`: (size, kept doc_id), largest first. `doubtful`: near-duplicates of the lowest similarity, lowest first.
+
+    `sample`: near-duplicates by the lowest key. `removed_by_size[n]`: documents removed from clusters of n documents.
+    """
+
+    removed_by_size: Counter[int] = field(default_factory=Counter)
+    largest: list[tuple[int, bytes]] = field(default_factory=list)
+    doubtful: list[Pair] = field(default_factory=list)
+    sample: list[Pair] = field(default_factory=list)
+
+    def add(self, table: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
+        """Take in the verdicts of one shard (COLUMNS); `keys` uint64 [rows] are its ids' keyed hashes."""
+        reasons, names = coded(table["reason"])
+        removed = np.flatnonzero(np.array([*(name != KEPT for name in names), False])[reasons])
+        self._add_clusters(table.take(pa.array(removed)))
+        near = np.flatnonzero(np.array([*(name not in (KEPT, EXACT) for name in names), False])[reasons])
+        self._add_pairs(table.take(pa.array(near)), keys[near])
+
+    def clusters(self) -> dict[int, int]:
+        """Number of clusters by size: of n documents, all but the kept one were removed."""
+        return {size: removed // (size - 1) for size, removed in sorted(self.removed_by_size.items()) if size > 1}
+
+    def others(self) -> list[Pair]:
+        """The sample without the pairs that are doubtful anyway."""
+        return [pair for pair in self.sample if pair not in self.doubtful]
+
+    def shown(self) -> set[bytes]:
+        """Every document that needs a preview."""
+        pairs = {doc_id for pair in (*self.doubtful, *self.sample) for doc_id in (pair.removed, pair.kept)}
+        return pairs | {doc_id for _, doc_id in self.largest}
+
+    def _add_clusters(self, removed: pa.Table) -> None:
+        sizes = np.asarray(removed["cluster_size"].to_numpy(), dtype=np.int64)
+        for size, rows in zip(*np.unique(sizes, return_counts=True), strict=True):
+            self.removed_by_size[int(size)] += int(rows)
+        _, first = np.unique(id_words(removed["kept_doc_id"]), axis=0, return_index=True)
+        best = first[np.argsort(-sizes[first], kind="stable")[:CLUSTERS]]
+        found = {(int(sizes[at]), removed["kept_doc_id"][int(at)].as_py()) for at in best}
+        self.largest = sorted({*self.largest, *found}, key=lambda cluster: (-cluster[0], cluster[1]))[:CLUSTERS]
+
+    def _add_pairs(self, near: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
+        jaccard = np.asarray(near["jaccard"].to_numpy(), dtype=np.float64)
+
+        def pairs(order: npt.NDArray[np.int64]) -> list[Pair]:
+            return [
+                Pair(
+                    key=int(keys[row]),
+                    removed=near["doc_id"][int(row)].as_py(),
+                    kept=near["kept_doc_id"][int(row)].as_py(),
+                    jaccard=float(jaccard[row]),
+                )
+                for row in order
+            ]
+
+        by_key = pairs(np.argsort(keys, kind="stable")[:PAIRS])
+        by_similarity = pairs(np.lexsort((keys, jaccard))[:DOUBTFUL_PAIRS])
+        self.sample = heapq.nsmallest(PAIRS, [*self.sample, *by_key], key=lambda pair: (pair.key, pair.removed))
+        self.doubtful = heapq.nsmallest(
+            DOUBTFUL_PAIRS, [*self.doubtful, *by_similarity], key=lambda pair: (pair.jaccard, pair.key, pair.removed)
+        )

@@ -1,0 +1,212 @@
+"""Language identification: the sample, both models, decisions, refusals, and a run over a corpus."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import pickle
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import LanguageConfig
+from pipeline.errors import ConfigError, InputError
+from pipeline.language import PIECES, Language, sample
+from pipeline.stage import Stage
+from pipeline.work import StageStep, Work, perform
+
+ENGLISH = "The river runs through the old town, and the people who live there know every one of its bridges by name."
+GERMAN = "Der Fluss fließt durch die alte Stadt, und die Leute, die dort wohnen, kennen jede seiner Brücken beim Namen."
+
+
+def language(**config: Any) -> Language:
+    return Language(config=LanguageConfig(**config))
+
+
+def scored(stage: Stage, *texts: str) -> pa.RecordBatch:
+    return stage.score(pa.record_batch({"text": pa.array(texts, pa.large_string())}))
+
+
+def reasons(stage: Stage, *texts: str) -> list[str]:
+    return stage.decide(scored(stage, *texts))["reason"].to_pylist()
+
+
+def scores(*rows: tuple[str, float]) -> pa.RecordBatch:
+    labels, values = zip(*rows, strict=True)
+    return pa.record_batch([list(labels), list(values)], schema=Language.scores)
+
+
+def test_labels_and_scores() -> None:
+    batch = scored(language(), ENGLISH, GERMAN, "Река течёт через старый город.", "漢字とかな交じりの文章です。")
+    assert batch.schema == Language.scores
+    assert batch["language"].to_pylist() == ["en", "de", "ru", "ja"]
+    assert all(0.5 < score <= 1 for score in batch["language_score"].to_pylist())
+
+
+@pytest.mark.parametrize("text", ["", " \n", "\0", "1 + 1 = 2", "!?" * 5_000, "\u0301", "😀"])
+def test_without_letters_the_language_is_undetermined(text: str) -> None:
+    assert scored(language(), text).to_pylist() == [{"language": "und", "language_score": 0.0}]
+
+
+def test_rows_of_a_slice_are_those_of_the_whole() -> None:
+    whole = pa.record_batch({"text": pa.array([ENGLISH, GERMAN, "", ENGLISH], pa.large_string())})
+    stage = language()
+    assert stage.score(whole.slice(1, 2)).equals(stage.score(whole).slice(1, 2))
+    assert stage.score(whole.slice(0, 0)).num_rows == 0
+
+
+def test_a_menu_at_the_head_does_not_decide() -> None:
+    menu = "Home About Contact Login Search Help Privacy Imprint Downloads Next Previous Index Modules\n" * 12
+    page = menu + f"{GERMAN}\n" * 200
+    assert scored(language(), page)["language"].to_pylist() == ["de"]
+
+
+def test_a_short_text_is_its_own_sample() -> None:
+    text = "é" * 100
+    assert sample(text.encode(), 100) == text
+    assert len(sample(text.encode(), 99)) < 100
+
+
+def test_the_pieces_begin_at_words() -> None:
+    words = [f"word{number:04}" for number in range(2_000)]
+    pieces = sample(" ".join(words).encode(), 500)
+    begun = [
+        pieces.split()[0],
+        *(pieces.split()[at] for at in range(1, len(pieces.split()) - 1) if len(pieces.split()[at]) == 8),
+    ]
+    assert all(word in words for word in begun)
+    places = sorted({words.index(word) * PIECES // len(words) for word in pieces.split() if word in words})
+    assert places == list(range(PIECES))
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.text(st.one_of(st.sampled_from("a é漢😀\0\n"), st.characters(exclude_categories=["Cs"])), max_size=700),
+    st.integers(50, 200),
+)
+def test_a_sample_is_bounded_and_holds_nothing_else(text: str, characters: int) -> None:
+    taken = sample(text.encode(), characters)
+    assert len(taken) <= characters
+    assert set(taken) <= set(text) | {" "}
+    assert taken == text or len(text) > characters
+
+
+def test_decisions() -> None:
+    rows = scores(("en", 0.9), ("en", 0.5), ("en", 0.4999), ("de", 0.9), ("und", 0.0))
+    assert language(keep=["en"]).decide(rows)["reason"].to_pylist() == ["", "", "language_score", "language", "language"]
+    own = language(keep=["en", "de"], threshold=0.45, thresholds={"de": 0.95})
+    assert own.decide(rows)["reason"].to_pylist() == ["", "", "", "language_score", "language"]
+
+
+def test_with_no_language_named_all_are_kept_that_reach_the_threshold() -> None:
+    rows = scores(("en", 0.9), ("de", 0.1), ("und", 0.0))
+    assert language().decide(rows)["reason"].to_pylist() == ["", "language_score", "language_score"]
+    assert language(threshold=0).decide(rows)["reason"].to_pylist() == ["", "", ""]
+
+
+def test_a_threshold_is_no_setting_of_the_scores() -> None:
+    one, other = language(keep=["en"]), language(keep=["de", "en"], threshold=0.1, thresholds={"de": 0.2})
+    assert one.scoring == other.scoring != language(sample_characters=500).scoring
+    assert one.deciding != other.deciding
+    assert language(keep=["en", "de"]).deciding == language(keep=["de", "en", "de"]).deciding
+
+
+@pytest.mark.parametrize("settings", [{"keep": ["eng"]}, {"thresholds": {"eng": 0.5}}])
+def test_a_label_that_the_model_does_not_give_is_refused(settings: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="py3langid has no label 'eng'; the nearest is 'en'"):
+        language(**settings).prepare()
+    language(keep=["en", "und"]).prepare()
+
+
+def test_over_a_corpus(make_corpus: Callable[..., Work]) -> None:
+    work = make_corpus({"a/0": [ENGLISH, GERMAN, ""], "b/0": [ENGLISH]})
+    done = perform(StageStep(language(keep=["en"])), work, downstream=())
+    assert done.manifest.counts.dropped == {"language": 2}
+    again = perform(StageStep(language(keep=["en", "de"])), work, downstream=())
+    assert (again.scored_rows, again.manifest.counts.kept) == (0, 3)
+
+
+def test_declarations_of_human_rights(shared_data: Path) -> None:
+    """Long texts of known language; labels as in ISO 639-3 there, in ISO 639-1 here."""
+    known = {"eng": "en", "deu_1996": "de", "fra": "fr", "spa": "es", "ita": "it", "rus": "ru", "jpn": "ja", "kor": "ko"}
+    known |= {"cmn_hans": "zh", "arb": "ar", "heb": "he", "hin": "hi", "tha": "th", "fin": "fi", "hun": "hu", "pol": "pl"}
+    with gzip.open(shared_data / "lid" / "udhr.jsonl.gz", "rt") as lines:
+        texts = {row["code"]: row["text"] for row in map(json.loads, lines) if row["code"] in known}
+    assert len(texts) > 12
+    labels = scored(language(sample_characters=200), *texts.values())["language"].to_pylist()
+    assert labels == [known[code] for code in texts]
+
+
+SKIPGRAM, SUPERVISED = 2, 3
+
+
+def fasttext_model(*, prefix: str = "__label__", kind: int = SUPERVISED) -> bytes:
+    """A fastText file (version 12) whose words point straight at their language; training one is not repeatable."""
+    english, german = (sorted(set(text.split()) - {"die"}) for text in (ENGLISH, GERMAN))
+    entries = [(word, 0) for word in english + german] + [(f"{prefix}eng_Latn", 1), (f"{prefix}deu_Latn", 1)]
+    dim, loss, words = 2, 3, len(english + german)
+    data = struct.pack("<2i12id", 793712314, 12, dim, 5, 1, 1, 5, 1, loss, kind, 0, 0, 0, 100, 1e-4)
+    data += struct.pack("<3i2q", len(entries), words, 2, 1_000, -1)
+    data += b"".join(word.encode() + struct.pack("<xqb", 1, label) for word, label in entries)
+    vectors = [(8.0, 0.0)] * len(english) + [(0.0, 8.0)] * len(german)
+    for matrix in (vectors, [(1.0, 0.0), (0.0, 1.0)]):
+        data += struct.pack("<?2q", False, len(matrix), dim) + b"".join(struct.pack("<2f", *row) for row in matrix)
+    return data
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    pytest.importorskip("fasttext", reason="fastText has no wheel for this Python")
+    path = tmp_path / "two.bin"
+    path.write_bytes(fasttext_model())
+    return path
+
+
+def test_a_fasttext_model(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    stage = language(model=str(model), keep=["eng_Latn"])
+    stage.prepare()
+    texts = [ENGLISH, GERMAN, "", f"{ENGLISH}\n{ENGLISH}\r\n\0"]
+    assert scored(stage, *texts)["language"].to_pylist() == ["eng_Latn", "deu_Latn", "und", "eng_Latn"]
+    assert reasons(stage, *texts) == ["", "language", "language", ""]
+    assert max(scored(stage, *texts)["language_score"].to_pylist()) <= 1
+    assert pickle.loads(pickle.dumps(stage)) == stage  # noqa: S301 -- our own bytes, as executors send them
+    assert capfd.readouterr() == ("", "")
+    with pytest.raises(ConfigError, match="no label 'en'; the nearest is 'eng_Latn'"):
+        language(model=str(model), keep=["en"]).prepare()
+
+
+def test_a_model_is_named_by_its_bytes(model: Path, tmp_path: Path) -> None:
+    moved = tmp_path / "elsewhere.bin"
+    moved.write_bytes(model.read_bytes())
+    assert language(model=str(model)).scoring == language(model=str(moved)).scoring != language().scoring
+    assert str(model) not in json.dumps(language(model=str(model)).scoring)
+    moved.write_bytes(model.read_bytes() + b"\0")
+    assert language(model=str(model)).scoring != language(model=str(moved)).scoring
+
+
+def test_a_model_that_is_missing_or_none_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("fasttext", reason="fastText has no wheel for this Python")
+    with pytest.raises(ConfigError, match="missing.bin cannot be read"):
+        language(model=str(tmp_path / "missing.bin")).prepare()
+    with pytest.raises(ConfigError, match="missing.bin cannot be read"):
+        _ = language(model=str(tmp_path / "missing.bin")).scoring
+    with pytest.raises(ConfigError, match="cannot be read"):
+        language(model=str(tmp_path)).prepare()
+    for content in (b"", b"<html>404</html>", b"\0" * 4_000):
+        path = tmp_path / "none.bin"
+        path.write_bytes(content)
+        with pytest.raises(InputError, match="is no fastText model"):
+            language(model=str(path)).prepare()
+
+
+@pytest.mark.parametrize("content", [fasttext_model(prefix="__lang__"), fasttext_model(kind=SKIPGRAM)])
+def test_a_model_without_labels_is_refused(model: Path, content: bytes) -> None:
+    model.write_bytes(content)
+    with pytest.raises(InputError, match="without __label__ labels"):
+        language(model=str(model)).prepare()

@@ -1,0 +1,89 @@
+"""The report over what the stages themselves publish, so that the names it looks for are the names they use."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+
+from pipeline.config import DedupConfig, LanguageConfig, QualityConfig
+from pipeline.dedup.stage import Dedup
+from pipeline.language import Language
+from pipeline.quality.stage import Quality
+from pipeline.report import corpus, settings, write
+from pipeline.report.choose import choose
+from pipeline.stage import Stage
+from pipeline.work import StageStep, Work, perform
+
+SENTENCES = (
+    "The harbour was quiet that morning and the boats lay close to the wall with their sails tied down.",
+    "Nobody had told the keeper of the light that a ship would come in before the end of the week.",
+    "He went up the stairs with a lamp in his hand and looked for a long time at the grey water.",
+    "There was a letter on the table, and it had been there for three days without being opened.",
+)
+LONG = "\n".join(f"{sentence} It was day {day} of the month." for day in range(8) for sentence in SENTENCES)
+GERMAN = "Der Hafen lag an jenem Morgen still, und die Boote waren dicht an der Mauer festgemacht. " * 6
+
+
+@pytest.fixture
+def built(make_corpus: Callable[..., Work]) -> Work:
+    work = make_corpus({"a/0": [LONG, LONG, LONG.replace("day 7 of", ""), GERMAN], "b/0": ["Too short.", LONG[::-1]]})
+    stages: tuple[Stage, ...] = (
+        Language(config=LanguageConfig(keep=("en",), threshold=0.5)),
+        Dedup(config=DedupConfig(), sources=("a", "b")),
+        Quality(config=QualityConfig(recipe="docs@1")),
+    )
+    for stage in stages:
+        done = perform(StageStep(stage), work, downstream=())
+        work = Work(root=work.root, before=(*work.before, done.manifest), executor=work.executor)
+    return work
+
+
+def test_every_threshold_is_drawn_over_its_score(built: Work) -> None:
+    write(built.root)
+    page = (built.root / "report.html").read_text()
+    quality = built.before[-1]
+    bounds = settings.thresholds(quality)
+    assert {f"{bound}_{score}" for score in bounds for bound in ("min", "max")} >= set(quality.config["deciding"]["thresholds"])
+    assert len(bounds) > 10
+    for score in bounds:
+        assert f"<h3>{score}</h3>" in page
+    assert page.count('class="mark"') == 1 + sum(map(len, bounds.values()))
+
+
+def test_removed_documents_stand_beside_what_stayed(built: Work) -> None:
+    chosen = choose(corpus.load(built.root)).duplicates
+    dedup = built.before[2]
+    assert dedup.counts.dropped == {"exact_duplicate": 1, "near_duplicate": 1}
+    assert chosen is not None
+    assert chosen.clusters() == {3: 1}
+    assert [pair.jaccard >= 0.8 for pair in chosen.doubtful] == [True]
+    assert sum(chosen.clusters().values()) == dedup.facts["clusters"]
+    write(built.root)
+    assert re.search("Removed, Jaccard similarity 0\\.[89]", (built.root / "report.html").read_text())
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (LanguageConfig(threshold=0), "Every language was kept."),
+        (LanguageConfig(threshold=0, keep=("en", "de")), "Documents in de, en were kept."),
+        (LanguageConfig(threshold=0, thresholds={"de": 0.75}), "the language with a score of at least 0, de: 0.75."),
+        (LanguageConfig(threshold=0.65), "where the model is sure of the language with a score of at least 0.65."),
+    ],
+)
+def test_language_in_words(make_corpus: Callable[..., Work], config: LanguageConfig, said: str) -> None:
+    work = make_corpus({"a/0": ["It is a text."]})
+    perform(StageStep(Language(config=config)), work, downstream=())
+    assert dict(settings.in_words(corpus.load(work.root)))["language"].endswith(said)
+
+
+def test_what_was_done_is_said_in_words(built: Work) -> None:
+    said = dict(settings.in_words(corpus.load(built.root)))
+    assert said["collect"] == "Text was collected from a, b."
+    assert said["language"].startswith(
+        "Documents in en were kept, where the model is sure of the language with a score of at least 0.5"
+    )
+    assert "word 5-grams have a Jaccard similarity of at least 0.8" in said["dedup"]
+    assert "docs@1 is a demonstration recipe, made for software documentation." in said["quality"]

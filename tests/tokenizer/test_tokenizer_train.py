@@ -1,0 +1,214 @@
+"""The tokenizer step: the same file from the same documents, whatever reads them, and errors that say what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from pipeline import executor, manifest, schema, shards
+from pipeline.config import TokenizerConfig
+from pipeline.errors import ConfigError, InputError
+from pipeline.manifest import Counts
+from pipeline.work import Done, Silent, Work, perform, views
+from tokenizer.encode import load
+from tokenizer.sample import choose
+from tokenizer.train import TokenizerStep
+
+MakeCorpus = Callable[..., Work]
+TEXTS = [
+    f"the {word} of a token shard, number {number}: 中文 <|endoftext|>\n" for number in range(20) for word in ("end", "start")
+]
+
+
+def train(work: Work, **settings: Any) -> Done:
+    config = TokenizerConfig.model_validate({"vocabulary": 300, **settings})
+    return perform(TokenizerStep(config=config), work, downstream=())
+
+
+def file_of(work: Work) -> bytes:
+    return (work.root / "tokenizer/tokenizer.json").read_bytes()
+
+
+def laid_out(root: Path, rows: Sequence[tuple[bytes, str]], sizes: Sequence[int]) -> Work:
+    """A finished collection of these documents, in shards of these sizes."""
+    made, at = [], 0
+    for number, size in enumerate(sizes):
+        mine = rows[at : at + size]
+        at += size
+        columns = {
+            "doc_id": [doc_id for doc_id, _ in mine],
+            "source": ["a"] * size,
+            "url": pa.nulls(size, pa.string()),
+            "text": [text for _, text in mine],
+            "metadata": ["{}"] * size,
+        }
+        name = f"documents/a/{number}.parquet"
+        entry = shards.write(root, name, pa.table(columns).cast(schema.DOCUMENTS))
+        made.append(manifest.Shard(name=f"a/{number}", files={name: entry}, counts=Counts(read=size, kept=size)))
+    collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
+    return Work(root=root, before=(collected,), executor=executor.InProcess())
+
+
+def test_what_it_publishes(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": TEXTS[:10], "a/1": TEXTS[10:]})
+    done = train(work)
+    facts = done.manifest.facts
+    encoder = load(work.root / "tokenizer/tokenizer.json")
+    size = sum(len(text.encode()) for text in TEXTS)
+    ids, _ = encoder.encode(pa.array(TEXTS, pa.large_string()))
+    assert facts == {
+        "vocabulary": 300,
+        "end_of_text": 0,
+        "fingerprint": encoder.fingerprint,
+        "pattern": "gpt2",
+        "sample_documents": 40,
+        "sample_bytes": size,
+        "sample_tokens": len(ids),
+        "bytes_per_token": size / len(ids),
+    }
+    assert list(done.manifest.files) == ["tokenizer/tokenizer.json"]
+    assert encoder.decode(ids) == "".join(TEXTS)
+    plain = json.loads(file_of(work))
+    assert plain["pre_tokenizer"] == {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    assert plain["decoder"]["type"] == "ByteLevel"
+
+
+def test_shards_and_workers_make_no_difference(tmp_path: Path) -> None:
+    rows = [(schema.doc_id("a", str(number)), text) for number, text in enumerate(TEXTS)]
+    one = laid_out(tmp_path / "one", rows, [40])
+    many = laid_out(tmp_path / "many", rows[::-1], [7, 0, 20, 13])
+    first = train(one, sample_bytes=800)
+    with executor.local(2) as pool:
+        second = train(dataclasses.replace(many, executor=pool), sample_bytes=800)
+    assert 0 < first.manifest.facts["sample_documents"] < 40
+    assert first.manifest.facts == second.manifest.facts
+    assert file_of(one) == file_of(many)
+    other_seed = laid_out(tmp_path / "seed", rows, [40])
+    assert train(other_seed, sample_bytes=800, seed=1).manifest.facts["sample_bytes"] != first.manifest.facts["sample_bytes"]
+
+
+ALONE = """
+import sys
+from pathlib import Path
+from pipeline import manifest
+from pipeline.config import TokenizerConfig
+from pipeline.executor import InProcess
+from pipeline.work import Work
+from tokenizer.train import TokenizerStep
+
+root = Path(sys.argv[1])
+work = Work(root=root, before=(manifest.load(root, "collect"),), executor=InProcess())
+TokenizerStep(config=TokenizerConfig(vocabulary=300)).run(work)
+"""
+
+
+@pytest.mark.parametrize(("threads", "hash_seed"), [("1", "1"), ("3", "2")])
+def test_threads_and_hash_seed_make_no_difference(make_corpus: MakeCorpus, threads: str, hash_seed: str) -> None:
+    here, there = make_corpus({"a/0": TEXTS}, folder="here"), make_corpus({"a/0": TEXTS}, folder="there")
+    train(here)
+    environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": hash_seed}
+    subprocess.run([sys.executable, "-c", ALONE, str(there.root)], env=environment, check=True)
+    assert file_of(here) == file_of(there)
+
+
+def test_the_sample_is_bounded_by_one_document(tmp_path: Path) -> None:
+    rows = [(schema.doc_id("a", str(number)), "x" * (10 + number)) for number in range(50)]
+    work = laid_out(tmp_path, rows, [25, 25])
+    seen = views(work.root, work.before)
+    for most in (1, 100, 600, 10_000):
+        sample = choose(seen, work.executor, most_bytes=most, seed=3)
+        texts = [text for some in sample.texts() for text in some]
+        assert (len(texts), sum(map(len, texts))) == (sample.documents, sample.bytes)
+        assert most <= sample.bytes < most + 60 or (sample.documents == 50 and sample.bytes < most)
+
+
+def test_transformers_loads_it(make_corpus: MakeCorpus) -> None:
+    from transformers import PreTrainedTokenizerFast
+
+    work = make_corpus({"a/0": TEXTS})
+    train(work)
+    path = work.root / "tokenizer/tokenizer.json"
+    theirs = PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token="<|endoftext|>")
+    ours = load(path)
+    text = "the token shard, 中文\n"
+    ids = ours.encode(pa.array([text], pa.large_string()))[0].tolist()
+    assert theirs.encode(text) == ids
+    assert theirs.decode(ids) == text
+    assert theirs.eos_token_id == ours.end_of_text
+    assert len(theirs) == ours.vocabulary
+
+
+@dataclasses.dataclass
+class Heard(Silent):
+    lines: list[str] = dataclasses.field(default_factory=list)
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+
+def test_too_little_text_is_said(make_corpus: MakeCorpus) -> None:
+    heard = Heard()
+    work = dataclasses.replace(make_corpus({"a/0": ["aab aab", "c"]}), progress=heard)
+    done = train(work, vocabulary=5000)
+    assert done.manifest.facts["vocabulary"] == 257 + 2, "'aa' or 'ab', and 'aab'"
+    assert any("gave 259 tokens, not 5,000" in line for line in heard.lines)
+
+
+def test_one_long_run_is_learned_quickly(make_corpus: MakeCorpus) -> None:
+    """Without the cut of long runs this takes minutes, and the test's time is limited."""
+    done = train(make_corpus({"a/0": ["的" * 300_000, "ab ab"]}), vocabulary=400)
+    assert done.manifest.facts["bytes_per_token"] > 100
+
+
+def test_nothing_left_names_the_step_that_left_nothing(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": ["a", "b"]})
+    name = "quality/verdicts/a/0.parquet"
+    ids = shards.read(work.root, next(iter(work.before[0].shards[0].files.items())), ["doc_id"])
+    table = ids.append_column(schema.REASON, schema.reasons(["too_short", "too_short"]))
+    counts = Counts(read=2, dropped={"too_short": 2})
+    shard = manifest.Shard(name="a/0", files={name: shards.write(work.root, name, table)}, counts=counts)
+    judged = manifest.Manifest(stage="quality", version=1, config={}, inputs={}, shards=(shard,))
+    work = dataclasses.replace(work, before=(*work.before, judged))
+    with pytest.raises(
+        InputError, match=r"quality kept none of 2 documents \(too_short 2\); loosen the settings of \[quality\]"
+    ):
+        train(work)
+
+
+def test_nothing_collected_and_nothing_in_the_documents(make_corpus: MakeCorpus) -> None:
+    with pytest.raises(InputError, match="collect found no documents"):
+        train(make_corpus({}, folder="none"))
+    with pytest.raises(InputError, match="the documents that are left are empty"):
+        train(make_corpus({"a/0": ["", ""]}, folder="empty"))
+
+
+def test_a_given_tokenizer_is_published_as_it_is(make_corpus: MakeCorpus, small: str, tmp_path: Path) -> None:
+    path = tmp_path / "mine.json"
+    path.write_text(small)
+    work = make_corpus({"a/0": TEXTS})
+    done = train(work, path=str(path))
+    assert file_of(work) == small.encode()
+    assert done.manifest.facts["vocabulary"] == load(path).vocabulary
+    assert str(tmp_path / "mine") not in (work.root / "tokenizer/manifest.json").read_text()
+    path.rename(tmp_path / "renamed.json")
+    assert train(work, path=str(tmp_path / "renamed.json")).manifest == done.manifest
+    (tmp_path / "renamed.json").write_text(small + " ")
+    assert train(work, path=str(tmp_path / "renamed.json")).manifest.hash != done.manifest.hash
+
+
+def test_a_given_tokenizer_that_is_of_no_use(make_corpus: MakeCorpus, tmp_path: Path) -> None:
+    work = make_corpus({"a/0": TEXTS})
+    with pytest.raises(ConfigError, match=r"tokenizer.path: .*none.json cannot be read"):
+        train(work, path=str(tmp_path / "none.json"))
+    (tmp_path / "bad.json").write_text("{}")
+    with pytest.raises(ConfigError, match=r"bad.json: is no tokenizer.json"):
+        train(work, path=str(tmp_path / "bad.json"))
