@@ -13,7 +13,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -128,7 +128,7 @@ class Building:
     def _make(self, name: str) -> Step:
         config = self.config
         if name == "collect":
-            return CollectStep(config=config.collect)
+            return CollectStep(config.collect)
         if name == "language":
             return StageStep(Language(config=config.language))
         if name == "dedup":
@@ -166,7 +166,7 @@ class Preview:
 
     current: tuple[str, ...]
     stale: tuple[str, ...]
-    plan: Plan
+    plan: Mapping[str, int]
 
 
 def preview(config: Config, root: Path) -> Preview:
@@ -175,7 +175,7 @@ def preview(config: Config, root: Path) -> Preview:
     stale = corpus.stale()
     names = (*corpus.names, CORPUS)
     at = names.index(stale) if stale else len(names)
-    return Preview(current=names[:at], stale=names[at:], plan=CollectStep(config=config.collect).plan())
+    return Preview(current=names[:at], stale=names[at:], plan=CollectStep(config.collect).plan())
 
 
 def up_to_date(config: Config, root: Path) -> bool:

@@ -29,10 +29,8 @@ DISK_PER_TEXT = {"collect": 0.4, "language": 0.01, "dedup": 0.05, "quality": 0.0
 def show(preview: Preview, console: Console, *, workers: int) -> None:
     """Print the plan."""
     plan = preview.plan
-    console.print(
-        f"{plan.files:,} files, {amount(plan.input_bytes, 'bytes')} to read, about {amount(plan.text_bytes, 'bytes')} of text, "
-        f"{plan.splits:,} shards"
-    )
+    size, text = amount(plan["input_bytes"], "bytes"), amount(plan["text_bytes"], "bytes")
+    console.print(f"{plan['files']:,} files, {size} to read, about {text} of text, {plan['splits']:,} shards")
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("step", "state", "disk at most", "time about"):
         table.add_column(heading, justify="right" if heading in ("disk at most", "time about") else "left")
@@ -40,8 +38,8 @@ def show(preview: Preview, console: Console, *, workers: int) -> None:
         table.add_row(name, "up to date", "", "")
     for name in preview.stale:
         if name in DISK_PER_TEXT:
-            seconds = plan.text_bytes / TEXT_BYTES_PER_SECOND[name] / (1 if name == "tokenizer" else workers)
-            table.add_row(name, "to compute", amount(plan.text_bytes * DISK_PER_TEXT[name], "bytes"), f"{seconds:.0f} s")
+            seconds = plan["text_bytes"] / TEXT_BYTES_PER_SECOND[name] / (1 if name == "tokenizer" else workers)
+            table.add_row(name, "to compute", amount(plan["text_bytes"] * DISK_PER_TEXT[name], "bytes"), f"{seconds:.0f} s")
         else:
             table.add_row(name, "to compute", "", "")
     console.print(table)

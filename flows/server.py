@@ -22,8 +22,11 @@ from pathlib import Path
 import httpx
 from prefect import serve as serve_deployments
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.deployments.runner import RunnerDeployment
 from prefect.events.actions import ChangeFlowRunState
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
+from prefect.schedules import Cron
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
@@ -33,7 +36,7 @@ from prefect.settings import (
     PREFECT_SERVER_API_PORT,
     temporary_settings,
 )
-from prefect.states import StateType
+from prefect.types.entrypoint import EntrypointType
 
 from flows.build import build
 from flows.schedule import Schedule
@@ -73,10 +76,7 @@ def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
         serve_deployments(*(_deployment(one) for one in schedules), print_starting_message=False)
 
 
-def _deployment(schedule: Schedule) -> object:
-    from prefect.deployments.runner import EntrypointType
-    from prefect.schedules import Cron
-
+def _deployment(schedule: Schedule) -> RunnerDeployment:
     return build.to_deployment(
         name=schedule.name,
         schedule=Cron(schedule.cron, timezone=schedule.timezone),

@@ -46,8 +46,9 @@ def decode(data: bytes, charset: str | None = None, *, meta: bool = False) -> tu
 def _known(charset: str) -> str | None:
     """The encoding that browsers take for this label, if there is one that Python has too."""
     try:
-        return codecs.lookup(map_encoding_to_html5(charset.strip("\"' "), fallback_utf8=False)).name
-    except (LookupError, TypeError, ValueError):
+        name = map_encoding_to_html5(charset.strip("\"' "), fallback_utf8=False)
+        return codecs.lookup(name).name if name else None
+    except (LookupError, ValueError):
         return None
 
 

@@ -12,7 +12,7 @@ import io
 import re
 import zlib
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
@@ -67,7 +67,7 @@ def parse(data: bytes, cap_bytes: int) -> Resource:
     )
 
 
-def _record(data: bytes, decoding: str) -> Any:
+def _record(data: bytes, decoding: Literal["none", "transfer", "all"]) -> Any:
     try:
         stream = ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode=decoding, stream_detect=False, quirks_mode=True)
         return next(iter(stream))

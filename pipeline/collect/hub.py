@@ -1,6 +1,6 @@
 """Data sets through the `datasets` library: a local folder, or a hub's name with a revision, streamed.
 
-Guarantee: no code that comes with a data set is run (this version of the library has no way to), and nothing is copied to the disk.
+Guarantee: no code that comes with a data set is run (the library has no way to since version 4), nothing is copied to disk.
 A name on a hub needs a revision, so that a corpus can say what it was made of.
 Cost: importing the library takes a second; memory of one record.
 """
@@ -70,7 +70,7 @@ def read(piece: Piece, source: DatasetSource, limits: Limits) -> Iterator[Record
             row = next(rows)
         except StopIteration:
             return
-        except (OSError, ValueError, TypeError, KeyError, RuntimeError, *_errors()) as error:
+        except _errors() as error:
             message = f"the library cannot read on from here ({type(error).__name__})"
             yield quarantined(place, RecordError("broken_dataset", message))
             return
@@ -94,7 +94,7 @@ def _errors() -> tuple[type[Exception], ...]:
     import datasets
     import pyarrow as pa
 
-    return (datasets.exceptions.DatasetsError, pa.ArrowException)
+    return (OSError, ValueError, TypeError, KeyError, RuntimeError, datasets.exceptions.DatasetsError, pa.ArrowException)
 
 
 def _stream(source: DatasetSource) -> Any:
@@ -105,7 +105,7 @@ def _stream(source: DatasetSource) -> Any:
         return datasets.load_dataset(
             source.path, name=source.config_name, split=source.split, revision=source.revision, streaming=True
         )
-    except (OSError, ValueError, RuntimeError, *_errors()) as error:
+    except _errors() as error:
         raise InputError(
             f"source {source.name!r}: the data set {source.path!r} cannot be opened ({type(error).__name__}: {error}); check "
             "its name, revision, config_name and split, and the network"

@@ -87,14 +87,16 @@ def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, tuple[Kind
         return
     yield str(info / "METADATA"), f"{name}/METADATA", ("description", "")
     for row in rows:
+        how: tuple[Kind, Codec] | None = ("python", "") if row.endswith(".py") else _page(row)
+        if how is None:
+            continue
         try:
-            path = files.inside(site, row)
+            path = str(files.inside(site, row))
         except InputError:
             yield row, row, None
             continue
-        how: tuple[Kind, Codec] | None = ("python", "") if row.endswith(".py") else _page(row)
-        if how is not None:
-            yield str(path), f"{name}/{DIST_INFO.sub('dist-info/', name_below(str(path), str(site)))}", how
+        below = os.fsencode(row).decode(errors="backslashreplace")
+        yield path, f"{name}/{DIST_INFO.sub('dist-info/', below)}", how
 
 
 def _page(path: str) -> tuple[Kind, Codec] | None:

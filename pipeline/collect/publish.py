@@ -65,11 +65,13 @@ def _tables(made: Sequence[Made], tables: tuple[Table, ...]) -> list[Named]:
 
 def _merge(root: Path, name: str, parts: Sequence[Named]) -> FileEntry:
     rows = 0
-    with files.create(root / name) as out:
-        with pq.ParquetWriter(out, schema.REJECTED, compression="zstd", write_page_checksum=True) as writer:
-            for table in _in_row_groups(shards.read(root, part) for part in parts):
-                writer.write_table(table, row_group_size=ROW_GROUP)
-                rows += table.num_rows
+    with (
+        files.create(root / name) as out,
+        pq.ParquetWriter(out, schema.REJECTED, compression="zstd", write_page_checksum=True) as writer,
+    ):
+        for table in _in_row_groups(shards.read(root, part) for part in parts):
+            writer.write_table(table, row_group_size=ROW_GROUP)
+            rows += table.num_rows
     return out.entry(rows=rows)
 
 

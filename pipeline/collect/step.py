@@ -18,8 +18,8 @@ from typing import Any
 from pipeline import files
 from pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
 from pipeline.collect.inputs import Identity, Known
-from pipeline.collect.listing import Listing
-from pipeline.collect.plan import Split
+from pipeline.collect.listing import InputFile, Listing
+from pipeline.collect.plan import Marks, Split
 from pipeline.collect.records import Limits
 from pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
 from pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
@@ -69,9 +69,9 @@ class CollectStep:
         for found in listings:
             identities |= known.identities(found.files, self._config.shard_bytes)
         known.save()
-        self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
+        snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
         return {
-            source.name: inputs.digest(_contents(source, found, identities))
+            source.name: inputs.digest(_contents(source, found, snapshot))
             for source, found in zip(self._config.all_sources, listings, strict=True)
         }
 
@@ -133,14 +133,14 @@ class CollectStep:
         tasks: list[tuple[Source, Split, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
-            whole = inputs.digest(_contents(source, found, snapshot.identities)) if isinstance(source, DatasetSource) else ""
+            whole = inputs.digest(_contents(source, found, snapshot)) if isinstance(source, DatasetSource) else ""
             for split in self._divide(source, found, marks):
-                names = [(p.file.name, snapshot.identities[p.file.path].sha256) for p in split.pieces] if not whole else []
-                tasks.append((source, split, whole or inputs.digest(names)))
+                content = whole or inputs.digest(_named(snapshot, (piece.file for piece in split.pieces)))
+                tasks.append((source, split, content))
         bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
         documents_of = _shares(config.max_documents, [split.documents for _, split, _ in tasks])
         names = [split.name for _, split, _ in tasks]
-        assert len(set(names)) == len(names), f"two splits have one name: {sorted(names)}"
+        assert len(set(names)) == len(names), f"two splits have one name: {names}"
         return [
             SplitTask(
                 root=root,
@@ -156,7 +156,7 @@ class CollectStep:
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: plan.Marks) -> list[Split]:
+    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[Split]:
         if isinstance(source, DatasetSource):
             return hub.divide(source, sum(file.size_bytes for file in found.files))
         field = source.text_field if isinstance(source, FilesSource) else ""
@@ -169,10 +169,15 @@ def _listing(source: Source) -> Listing:
     return hub.listing(source) if isinstance(source, DatasetSource) else installed.listing(installed.places())
 
 
-def _contents(source: Source, found: Listing, identities: Mapping[str, Identity]) -> Iterable[tuple[str, str]]:
+def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
+    """What a source is identified by: its files, or where it has none here, its name on the hub."""
     if isinstance(source, DatasetSource) and not found.files:
         return [("hub", hub.identity(source))]
-    return [(file.name, identities[file.path].sha256) for file in found.files]
+    return _named(snapshot, found.files)
+
+
+def _named(snapshot: _Snapshot, found: Iterable[InputFile]) -> list[tuple[str, str]]:
+    return [(file.name, snapshot.identities[file.path].sha256) for file in found]
 
 
 def _shares(cap: int | None, weights: list[int]) -> list[int] | list[None]:

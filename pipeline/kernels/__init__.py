@@ -22,5 +22,10 @@ def _cache_folder() -> str:
     return str(Path(sys.prefix, "var", "cache", "tokenmill", digest.hexdigest()[:16]))
 
 
+def compiled() -> bool:
+    """Whether this environment holds machine code of these kernels already."""
+    return Path(_cache_folder()).exists()
+
+
 # Numba reads this when a function is decorated, so it has to be set before any kernel module is imported.
 numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]
