@@ -23,7 +23,7 @@ $(STAMP):
 
 corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, let it speak
 	$(ENV)/bin/tokenmill build docs --out $(OUT) $(ARGS)
-	$(ENV)/bin/tokenmill train $(OUT)
+	$(ENV)/bin/tokenmill train $(OUT) --restart-if-stale
 	$(ENV)/bin/tokenmill sample $(OUT)
 
 test: $(STAMP)  ## run the tests (at most 8 minutes on 2 cores)

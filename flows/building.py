@@ -35,6 +35,8 @@ from tokenizer.train import TokenizerStep
 
 CONFIG = "config.toml"
 REPORT = "report.html"
+MODEL = "model"
+"""The stage name of the trained model, which stands in the corpus folder too."""
 
 
 def step_names(config: Config) -> tuple[str, ...]:
@@ -60,7 +62,7 @@ class Building:
     def perform(self, name: str) -> Done:
         """Bring one step up to date; those before it are."""
         later = self.names[self.names.index(name) + 1 :]
-        done = perform(self._step(name), self._work(), downstream=[*later, CORPUS])
+        done = perform(self._step(name), self._work(), downstream=[*later, CORPUS, MODEL])
         self.done.append(done)
         return done
 

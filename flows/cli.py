@@ -226,7 +226,15 @@ def export(
 
 
 @app.command
-def train(folder: Corpus, /, *, settings: Settings = []) -> None:  # noqa: B006
+def train(
+    folder: Corpus,
+    /,
+    *,
+    settings: Settings = [],  # noqa: B006
+    restart_if_stale: Annotated[
+        bool, Parameter(negative="", help="Begin anew where the tokens or the model's shape have changed, instead of refusing.")
+    ] = False,
+) -> None:
     """Train the bundled GPT on the tokens of a corpus. A run that was interrupted goes on where it was.
 
     Settings are those of the section `train` of the corpus's config, with `--set train.key=value` over them.
@@ -239,7 +247,7 @@ def train(folder: Corpus, /, *, settings: Settings = []) -> None:  # noqa: B006
     """
     from flows.train import run
 
-    run(folder, _settings(settings), show.Terminal(out))
+    run(folder, _settings(settings), show.Terminal(out), restart_if_stale=restart_if_stale)
 
 
 @app.command
@@ -304,6 +312,8 @@ def _prefect_environment() -> None:
         "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     }.items():
         os.environ.setdefault(name, value)
+    # Prefect makes the last folder of the path, not those above it.
+    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
 def main() -> None:

@@ -55,7 +55,10 @@ def embedded() -> Iterator[None]:
         return
     _end_leftovers()
     server = SubprocessASGIServer()
-    server.start(timeout=WAIT_SECONDS)
+    try:
+        server.start(timeout=WAIT_SECONDS)
+    except RuntimeError as error:
+        raise TokenmillError(f"Prefect's embedded server did not start ({error}); --no-prefect does without it") from error
     assert server.server_process is not None
     with _recorded(server.server_process.pid):
         try:
@@ -77,7 +80,7 @@ def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
 
 
 def _deployment(schedule: Schedule) -> RunnerDeployment:
-    return build.to_deployment(
+    made = build.to_deployment(
         name=schedule.name,
         schedule=Cron(schedule.cron, timezone=schedule.timezone),
         parameters={
@@ -89,6 +92,8 @@ def _deployment(schedule: Schedule) -> RunnerDeployment:
         concurrency_limit=1,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
+    assert isinstance(made, RunnerDeployment)
+    return made
 
 
 @contextlib.contextmanager
@@ -142,7 +147,9 @@ def _crash_what_stops_beating() -> None:
             threshold=1,
             within=timedelta(seconds=3 * HEARTBEAT_SECONDS),
         ),
-        actions=[ChangeFlowRunState(state=StateType.CRASHED, message="its process is gone: no heartbeat")],
+        actions=[
+            ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="no heartbeat: its process is gone", force=True)
+        ],
     )
     with get_client(sync_client=True) as client:
         if not client.read_automations_by_name(name):

@@ -12,6 +12,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Table
 from rich.text import Text
 
+REASONS = 3
+"""How many reasons of a stage the funnel names; the report has them all."""
 UNITS = ("", "k", "M", "G", "T")
 
 
@@ -76,9 +78,13 @@ def funnel(status: dict[str, Any]) -> Table:
     """The funnel of a corpus as a table for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("stage", "read", "kept", "dropped", "quarantined", "text kept", "seconds"):
-        table.add_column(heading, justify="left" if heading in ("stage", "dropped") else "right")
+        words = heading in ("stage", "dropped")
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
     for stage in status["stages"]:
-        reasons = ", ".join(f"{reason} {count:,}" for reason, count in stage["dropped"].items()) or "-"
+        most = sorted(stage["dropped"].items(), key=lambda item: (-item[1], item[0]))
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in most[:REASONS]) or "-"
+        if most[REASONS:]:
+            reasons += f", {len(most) - REASONS} more reasons {sum(count for _, count in most[REASONS:]):,}"
         seconds = "" if stage["seconds"] is None else f"{stage['seconds']:.1f}"
         counts = (f"{stage['read']:,}", f"{stage['kept']:,}", reasons, f"{stage['quarantined']:,}")
         table.add_row(stage["stage"], *counts, amount(stage["bytes_kept"], "bytes"), seconds)

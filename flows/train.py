@@ -10,18 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.building import CONFIG
-from pipeline import config
-from pipeline.errors import NotBuilt
+from pipeline import config, files
+from pipeline.errors import NotBuilt, StaleInput
 from pipeline.work import Progress
 
 
-def run(root: Path, settings: Mapping[str, str], progress: Progress) -> None:
-    """Train, or go on training. Raises NotBuilt, StaleInput, ConfigError."""
+def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
+    """Train, or go on training, under the lock of the corpus. Raises NotBuilt, StaleInput, ConfigError, Locked.
+
+    `restart_if_stale`: begin anew where the tokens or the model's shape have changed, instead of raising StaleInput.
+    """
     from model.train import train
 
     if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
-    train(root, config.load(root / CONFIG, settings).train, progress)
+    wanted = config.load(root / CONFIG, settings).train
+    with files.lock(root):
+        files.sweep(root)
+        try:
+            train(root, wanted, progress)
+        except StaleInput as error:
+            if not restart_if_stale:
+                raise
+            progress.say(f"beginning anew: {error}")
+            train(root, wanted, progress, resume=False)
 
 
 def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: int, seed: int) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from flows.building import MODEL
 from pipeline import manifest
 from pipeline.dedup import check as dedup_check
 from pipeline.errors import CorruptFile, NotBuilt
@@ -48,6 +49,11 @@ def problems(root: Path, progress: Progress) -> Iterator[str]:
         before.append(made)
         progress.advance(1)
     yield from manifest.problems(root, corpus)
+    if manifest.path_of(root, MODEL).exists():
+        try:
+            yield from manifest.problems(root, manifest.load(root, MODEL))
+        except CorruptFile as error:
+            yield str(error)
     progress.end(f"{len(steps)} steps, their files, evidence and tokens")
 
 

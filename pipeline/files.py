@@ -208,9 +208,11 @@ class Log:
             self._raw.write(b"\n")
 
     def append(self, value: Any) -> None:
-        """One line, in one write."""
-        _operations.step("write", self._path)
-        self._raw.write(canonical_json(value))
+        """One line, in one write. Raises OSError, also when the disk took only a part."""
+        line = canonical_json(value)
+        part = len(line) // 2 if _operations.step("write", self._path) == "short" else len(line)
+        if self._raw.write(line[:part]) < len(line):
+            raise OSError(errno.EIO, "short write", str(self._path))
 
     def close(self) -> None:
         self._raw.close()

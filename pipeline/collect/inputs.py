@@ -9,7 +9,6 @@ Cost: reading every new file once, at about 1.5 GB/s.
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files
+from pipeline.collect import remember
 from pipeline.collect.framing import CHUNK_BYTES
 from pipeline.collect.listing import InputFile
 from pipeline.errors import InputError
@@ -44,11 +44,7 @@ class Known:
     def load(root: Path) -> Known:
         """What earlier runs in this corpus folder remembered; nothing when that cannot be read."""
         path = root / ".state" / "collect" / "inputs.json"
-        try:
-            entries = json.loads(path.read_bytes())
-        except (OSError, ValueError):
-            entries = {}
-        return Known(path=path, entries=entries if isinstance(entries, dict) else {})
+        return Known(path=path, entries=remember.load(path) or {})
 
     def identities(self, inputs: Iterable[InputFile], step_bytes: int) -> dict[str, Identity]:
         """The identity of every file, by path. Raises InputError for a file that cannot be read."""
@@ -57,7 +53,7 @@ class Known:
     def save(self) -> None:
         """Keep what was learned."""
         if self.changed:
-            files.write_json(self.path, self.entries)
+            remember.save(self.path, self.entries)
             self.changed = False
 
     def _identity(self, file: InputFile, step_bytes: int) -> Identity:

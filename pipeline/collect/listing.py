@@ -97,8 +97,9 @@ def listing(source: FilesSource) -> Listing:
         found |= known
         ignored.update(path for path in paths if path not in known)
     root = os.path.commonpath(roots)
-    files = [describe(path, name_below(path, root), *how) for path, how in found.items()]
-    return Listing(files=in_order(file for file in files if file is not None), ignored_files=len(ignored))
+    described = [describe(path, name_below(path, root), *how) for path, how in found.items()]
+    files = [file for file in described if file is not None]
+    return Listing(files=in_order(files), ignored_files=len(ignored) + len(described) - len(files))
 
 
 def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:

@@ -19,8 +19,9 @@ TEXT_SHARE: dict[Kind, float] = {"html": 0.3, "warc": 0.3, "python": 0.12, "desc
 """Text in a byte of file, measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules 37 MB. Others: all of it."""
 DEFLATED = 4.0
 """A compressed byte holds so many."""
-RECORD_TEXT_BYTES = 4_000
-"""A usual length of a document, where the number of records is not known before reading."""
+RECORD_TEXT_BYTES = 1_000
+"""A document's length where the number of records is not known before reading: rather short, so that a cap on documents
+seldom takes what would fit."""
 ONE_DOCUMENT = ("text", "html", "python", "description")
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from pipeline import files, manifest, shards
-from pipeline.collect import hub, jsonl, tables, text, warc
+from pipeline.collect import hub, jsonl, remember, tables, text, warc
 from pipeline.collect.plan import Piece, Split, unit_hash
 from pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
 from pipeline.collect.write import Made, Writer
 from pipeline.config import DatasetSource, FilesSource, InstalledSource
 from pipeline.errors import InputError, StaleInput
 from pipeline.files import FileEntry
-from pipeline.stage import finished, load_state, state_path
+from pipeline.stage import finished, state_path
 
 VERSION = 1
 """Of the step: bumped when the meaning of the output changes."""
@@ -110,12 +110,12 @@ def run_split(task: SplitTask) -> SplitResult:
 def save(task: SplitTask, made: tuple[Made, ...]) -> None:
     """Record that the split is done with these shards."""
     record = {"identity": task.identity, "made": [one.plain() for one in made]}
-    files.write_json(state_path(task.root, "collect", task.split.name), record)
+    remember.save(state_path(task.root, "collect", task.split.name), record)
 
 
 def _done(task: SplitTask) -> tuple[Made, ...] | None:
-    state = load_state(task.root, "collect", task.split.name)
-    if state is None or state.get("identity") != task.identity:
+    state = remember.load(state_path(task.root, "collect", task.split.name))
+    if state is None or state["identity"] != task.identity:
         return None
     made: list[Made] = []
     for plain in state["made"]:

@@ -63,7 +63,7 @@ class CollectStep:
     def inputs(self, work: Work) -> Mapping[str, str]:
         """For each source one hash of its files' names and contents. Raises InputError, ConfigError."""
         # Kept only in memory from call to call: files whose size and time stay are not read twice.
-        known = self._known.setdefault(work.root, Known.load(work.root))
+        known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
         listings = tuple(_listing(source) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
         for found in listings:

@@ -24,12 +24,14 @@ from pipeline.manifest import Shard
 
 def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
     """For each shard, whose ids stand end to end: the rows whose id an earlier row of this or an earlier shard has."""
+    if not ids:
+        return []
     words = np.frombuffer(b"".join(ids), dtype=">u8").reshape(-1, 2)
     order = np.lexsort((words[:, 1], words[:, 0]))
     ordered = words[order]
     later: npt.NDArray[np.int64] = np.sort(order[1:][(ordered[1:] == ordered[:-1]).all(axis=1)])
     ends = np.cumsum([len(one) // schema.DOC_ID_BYTES for one in ids], dtype=np.int64)
-    parts = np.split(later, np.searchsorted(later, ends[:-1])) if ids else []
+    parts = np.split(later, np.searchsorted(later, ends[:-1]))
     begins = [0, *ends[:-1].tolist()]
     return [tuple((part - begin).tolist()) for part, begin in zip(parts, begins, strict=True)]
 

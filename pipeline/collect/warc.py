@@ -62,17 +62,18 @@ class Bytes:
             left -= len(self._drop(left))
         return size - left
 
-    def skip_to_record(self) -> bool:
-        """Go to the next line that starts with "WARC/"; False at the end of the stream."""
+    def skip_to_record(self) -> None:
+        """Go to the next line that starts with "WARC/", or to the end of the stream."""
         while True:
             while (newline := self._held.find(b"\n")) < 0:
                 keep = len(BEGIN) + 1
                 if len(self._held) > keep and not self._held.startswith(BEGIN[:1]):
                     self._drop(len(self._held) - keep)
                 if not self._more():
-                    return self._held.startswith(BEGIN)
+                    self._drop(len(self._held))
+                    return
             if self._held.startswith(BEGIN):
-                return True
+                return
             self._drop(newline + 1)
 
     def between_records(self) -> bool:
@@ -116,27 +117,29 @@ def read(handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, limits
 def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Iterator[Record]:
     """The records offered by one frame (`frame`: the byte where it begins) or by a plain file.
 
-    Raises RecordError for what is at fault with the frame, not with one record.
+    Raises RecordError for what is at fault with the frame, not with one record. A record is given only when what follows it
+    is there: the checksum that ends a frame has then been compared where the frame holds one record, as it should.
     """
+    held: Record | None = None
     while stream.between_records():
+        if held is not None:
+            yield held
+            held = None
         # A record is called by the byte where it begins, as in CDX indexes; in a frame of several, "+" and the byte therein.
         inner = f"+{stream.at}" if stream.at else ""
         place = Place(path=path, record=stream.at if frame is None else f"{frame}{inner}" if inner else frame)
         try:
-            record = _record(stream, place, limits)
+            held = _record(stream, place, limits)
         except EOFError:
             reason = "cut_archive" if frame is None else "broken_warc"
-            yield quarantined(place, RecordError(reason, f"the record is cut: the data end at byte {stream.at}"))
-            return
+            held = quarantined(place, RecordError(reason, f"the record is cut: the data end at byte {stream.at}"))
         except RecordError as error:
             if error.reason in FRAME_FAULTS:
                 raise
-            yield quarantined(place, error)
-            if not stream.skip_to_record():
-                return
-        else:
-            if record is not None:
-                yield record
+            held = quarantined(place, error)
+            stream.skip_to_record()
+    if held is not None:
+        yield held
 
 
 def _record(stream: Bytes, place: Place, limits: Limits) -> Record | None:
