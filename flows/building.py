@@ -172,9 +172,9 @@ class Preview:
 
 
 def preview(config: Config, root: Path) -> Preview:
-    """What `build` would do, without writing anything. Raises ConfigError, InputError."""
+    """What `build` would do, without doing any of it. Raises ConfigError, InputError."""
     corpus = Building(config=config, root=root, executor=executor.InProcess(), progress=Silent())
-    stale = corpus.stale()
+    stale = corpus.stale() if root.exists() else corpus.names[0]
     names = (*corpus.names, CORPUS)
     at = names.index(stale) if stale else len(names)
     return Preview(current=names[:at], stale=names[at:], plan=CollectStep(config.collect).plan())

@@ -59,7 +59,7 @@ def build(
     settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default; nothing changes it
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="Say what would be computed; write nothing.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Say what would be computed; compute nothing.")] = False,
     no_prefect: Annotated[bool, Parameter(negative="", help="Run the same steps without Prefect.")] = False,
 ) -> None:
     """Build a corpus, or bring one up to date.

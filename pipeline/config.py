@@ -52,7 +52,6 @@ class DatasetSource(Section):
     text_field: str = "text"
     id_field: str = "id"
     url_field: str = "url"
-    streaming: bool = True
 
 
 class InstalledSource(Section):

@@ -12,10 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from io import BufferedReader
 
 from pipeline.collect import html, http
-from pipeline.collect.framing import FRAME_FAULTS, Codec, Feed, between
+from pipeline.collect.framing import FRAME_FAULTS, MAGIC, Codec, Feed, between
 from pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined, too_long
 from pipeline.errors import RecordError
 
@@ -89,14 +89,17 @@ class Bytes:
         """The lines up to and with the first empty one. Raises RecordError (broken_warc)."""
         while not (end := re.search(rb"\r?\n\r?\n", self._held)):
             if len(self._held) > MOST_HEADER_BYTES:
+                self._drop(len(BEGIN))
                 raise RecordError("broken_warc", f"a record header of more than {MOST_HEADER_BYTES} bytes")
             if not self._more():
                 raise EOFError
         return self._drop(end.end())
 
 
-def read(handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, limits: Limits) -> Iterator[Record]:
+def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, limits: Limits) -> Iterator[Record]:
     """The records offered by the frames that begin in the bytes [begin, end) of a file; a plain file is read whole."""
+    # Tools write compressed records into files named .warc too.
+    codec = codec or next((codec for codec, magic in MAGIC.items() if handle.peek(4).startswith(magic)), "")
     if not codec:
         yield from _records(Bytes(between(handle, 0, None)), path, None, limits)
         return
@@ -133,6 +136,7 @@ def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Ite
         except EOFError:
             reason = "cut_archive" if frame is None else "broken_warc"
             held = quarantined(place, RecordError(reason, f"the record is cut: the data end at byte {stream.at}"))
+            break
         except RecordError as error:
             if error.reason in FRAME_FAULTS:
                 raise

@@ -19,7 +19,25 @@ from pipeline import config, files
 from pipeline.errors import TokenmillError
 from pipeline.files import Fault, FaultKind
 
-WORDS = ("corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "page", "merge", "count", "hash", "band")
+WORDS = ["the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge", "hash"]
+    "the",
+    "of",
+    "and",
+    "that",
+    "corpus",
+    "token",
+    "shard",
+    "text",
+    "model",
+    "data",
+    "byte",
+    "word",
+    "line",
+    "page",
+    "merge",
+    "count",
+    "hash",
+)
 UNPUBLISHED = ("runs", "model", "export")
 
 
@@ -99,6 +117,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[st
     here, there = multiprocessing.Pipe()
     child = CHILDREN.Process(target=counted, args=(source, folder / "corpus", there))
     child.start()
+    there.close()
     operations = here.recv()
     child.join()
     return source, published(folder / "corpus"), operations

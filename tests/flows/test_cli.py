@@ -115,7 +115,8 @@ def test_export_holds_the_surviving_text(corpus: Path, tmp_path: Path) -> None:
     kept = json.loads(tokenmill("status", corpus, "--json").stdout)["documents"]
     for to in ("jsonl", "parquet"):
         assert tokenmill("export", corpus, "--to", to, "--out", tmp_path / to).returncode == 0
-    rows = [json.loads(line) for path in sorted((tmp_path / "jsonl").rglob("*.jsonl")) for line in path.open()]
+    lines = [line for path in sorted((tmp_path / "jsonl").rglob("*.jsonl")) for line in path.read_text().split("\n") if line]
+    rows = [json.loads(line) for line in lines]
     assert len(rows) == kept
     assert {len(row["doc_id"]) for row in rows} == {32}
     from datasets import load_dataset
