@@ -19,25 +19,7 @@ from pipeline import config, files
 from pipeline.errors import TokenmillError
 from pipeline.files import Fault, FaultKind
 
-WORDS = ["the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge", "hash"]
-    "the",
-    "of",
-    "and",
-    "that",
-    "corpus",
-    "token",
-    "shard",
-    "text",
-    "model",
-    "data",
-    "byte",
-    "word",
-    "line",
-    "page",
-    "merge",
-    "count",
-    "hash",
-)
+WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
 UNPUBLISHED = ("runs", "model", "export")
 
 
