@@ -9,10 +9,8 @@ Cost: one shard of text in memory and one pass over it; a changed threshold read
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import numpy as np
@@ -20,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, schema, shards
+from pipeline import files, manifest, schema, shards, state
 from pipeline.edits import Edit, merge, project
 from pipeline.files import FileEntry
 from pipeline.manifest import Counts, Shard
@@ -129,56 +127,32 @@ def name_of(stage: str, kind: str, shard: str) -> str:
     return f"{stage}/{kind}/{shard}.parquet"
 
 
-def state_path(root: Path, stage: str, shard: str) -> Path:
-    """Where the state record of a shard stands. Not published: it tells a resumed run what is done."""
-    return root / ".state" / stage / f"{shard}.json"
-
-
-def load_state(root: Path, stage: str, shard: str) -> dict[str, Any] | None:
-    """The state record of a shard, or None where there is none that can be read. Its files are not checked."""
-    try:
-        state = json.loads(state_path(root, stage, shard).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return state if isinstance(state, dict) else None
-
-
-def finished(root: Path, state: dict[str, Any] | None, identity: str) -> Shard | None:
-    """The shard that `state` records, if it is of this identity and its files hold their bytes."""
-    if state is None or state.get("identity") != identity:
-        return None
-    shard = manifest.shard_from_plain(state["shard"])
-    return shard if all(files.holds(root, *named) for named in shard.files.items()) else None
-
-
 def run_shard(task: ShardTask[Stage]) -> ShardResult:
     """Score and decide one shard, or find that it is done. Raises what reading raises, and what the stage raises."""
     stage, view = task.stage, task.view
     identity = _identity(stage, view, decisions=True)
-    state = load_state(view.root, stage.name, view.name)
-    done = finished(view.root, state, identity)
+    known = state.load(state.path_of(view.root, stage.name, view.name))
+    done = state.finished(view.root, known, identity)
     if done is not None:
         return ShardResult(shard=done)
-    alive, named, scores, scored = _score(task, state)
+    alive, named, scores, scored = _score(task, known)
     verdict = stage.decide(scores)
     shard = publish(task, alive, {named[0]: named[1]}, scores, verdict)
-    record = {"identity": identity, "scores": _identity(stage, view, decisions=False), "shard": manifest.shard_to_plain(shard)}
-    files.write_json(state_path(view.root, stage.name, view.name), record)
+    state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
     return ShardResult(shard=shard, scored=scored, recomputed=True)
 
 
 def score_shard(task: ShardTask[Scorer]) -> ShardResult:
     """Only score: for a stage whose decisions need all shards. The result's counts are empty."""
     stage, view = task.stage, task.view
-    state = load_state(view.root, stage.name, view.name)
+    known = state.load(state.path_of(view.root, stage.name, view.name))
     identity = _identity(stage, view, decisions=False) + ":" + str(view.verdicts[1].sha256 if view.verdicts else None)
-    done = finished(view.root, state, identity)
+    done = state.finished(view.root, known, identity)
     if done is not None:
         return ShardResult(shard=done)
-    _, (name, entry), _, scored = _score(task, state)
+    _, (name, entry), _, scored = _score(task, known)
     shard = Shard(name=view.name, files={name: entry})
-    record = {"identity": identity, "scores": _identity(stage, view, decisions=False), "shard": manifest.shard_to_plain(shard)}
-    files.write_json(state_path(view.root, stage.name, view.name), record)
+    state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
     return ShardResult(shard=shard, scored=scored, recomputed=True)
 
 
@@ -210,13 +184,13 @@ def publish(
     return Shard(name=view.name, files=entries, counts=counts)
 
 
-def _score(task: ShardTask[Scorer], state: dict[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
+def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
     """The scores of the rows alive; those stored for the same text and settings are taken, not computed again."""
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
     alive = view.read()
     batch = _one_batch(alive.table)
-    stored = _stored_scores(task, state, name)
+    stored = _stored_scores(task, known, name)
     if stored is None:
         scores = stage.score(batch)
         scored = batch.num_rows
@@ -235,11 +209,11 @@ def _score(task: ShardTask[Scorer], state: dict[str, Any] | None) -> tuple[Alive
     return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
 
 
-def _stored_scores(task: ShardTask[Scorer], state: dict[str, Any] | None, name: str) -> pa.Table | None:
+def _stored_scores(task: ShardTask[Scorer], known: Mapping[str, Any] | None, name: str) -> pa.Table | None:
     stage, view = task.stage, task.view
-    if state is None or state.get("scores") != _identity(stage, view, decisions=False):
+    if known is None or known["scores"] != _identity(stage, view, decisions=False):
         return None
-    entry = manifest.shard_from_plain(state["shard"]).files[name]
+    entry = manifest.shard_from_plain(known["shard"]).files[name]
     return shards.read(view.root, (name, entry)) if files.holds(view.root, name, entry) else None
 
 

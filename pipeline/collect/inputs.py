@@ -15,8 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
-from pipeline.collect import remember
+from pipeline import files, state
 from pipeline.collect.framing import CHUNK_BYTES
 from pipeline.collect.listing import InputFile
 from pipeline.errors import InputError
@@ -44,7 +43,7 @@ class Known:
     def load(root: Path) -> Known:
         """What earlier runs in this corpus folder remembered; nothing when that cannot be read."""
         path = root / ".state" / "collect" / "inputs.json"
-        return Known(path=path, entries=remember.load(path) or {})
+        return Known(path=path, entries=state.load(path) or {})
 
     def identities(self, inputs: Iterable[InputFile], step_bytes: int) -> dict[str, Identity]:
         """The identity of every file, by path. Raises InputError for a file that cannot be read."""
@@ -53,7 +52,7 @@ class Known:
     def save(self) -> None:
         """Keep what was learned."""
         if self.changed:
-            remember.save(self.path, self.entries)
+            state.save(self.path, self.entries)
             self.changed = False
 
     def _identity(self, file: InputFile, step_bytes: int) -> Identity:

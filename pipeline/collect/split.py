@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, manifest, shards
-from pipeline.collect import hub, jsonl, remember, tables, text, warc
+from pipeline import files, manifest, shards, state
+from pipeline.collect import hub, jsonl, tables, text, warc
 from pipeline.collect.plan import Piece, Split, unit_hash
 from pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
 from pipeline.collect.write import Made, Writer
 from pipeline.config import DatasetSource, FilesSource, InstalledSource
 from pipeline.errors import InputError, StaleInput
 from pipeline.files import FileEntry
-from pipeline.stage import finished, state_path
 
 VERSION = 1
 """Of the step: bumped when the meaning of the output changes."""
@@ -110,16 +109,16 @@ def run_split(task: SplitTask) -> SplitResult:
 def save(task: SplitTask, made: tuple[Made, ...]) -> None:
     """Record that the split is done with these shards."""
     record = {"identity": task.identity, "made": [one.plain() for one in made]}
-    remember.save(state_path(task.root, "collect", task.split.name), record)
+    state.save(state.path_of(task.root, "collect", task.split.name), record)
 
 
 def _done(task: SplitTask) -> tuple[Made, ...] | None:
-    state = remember.load(state_path(task.root, "collect", task.split.name))
-    if state is None or state["identity"] != task.identity:
+    known = state.load(state.path_of(task.root, "collect", task.split.name))
+    if known is None or known["identity"] != task.identity:
         return None
     made: list[Made] = []
-    for plain in state["made"]:
-        shard = finished(task.root, {"identity": task.identity, "shard": plain["shard"]}, task.identity)
+    for plain in known["made"]:
+        shard = state.finished(task.root, {"identity": task.identity, "shard": plain["shard"]}, task.identity)
         rejected = {table: (name, FileEntry(**entry)) for table, (name, entry) in plain["rejected"].items()}
         if shard is None or not all(files.holds(task.root, *named) for named in rejected.values()):
             return None

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files
+from pipeline import files, state
 from pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
 from pipeline.collect.inputs import Identity, Known
 from pipeline.collect.listing import InputFile, Listing
@@ -23,7 +23,6 @@ from pipeline.collect.plan import Marks, Split
 from pipeline.collect.records import Limits
 from pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
 from pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
-from pipeline.stage import state_path
 from pipeline.work import Outcome, Work
 
 Source = FilesSource | DatasetSource | InstalledSource
@@ -113,7 +112,7 @@ class CollectStep:
         made = [one for result in results for one in result.made]
         published = publish.rejected(work.root, made)
         keep = {name for one in made for name in (*one.shard.files, *(named[0] for named in one.rejected.values()))}
-        states = {str(state_path(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
+        states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         kept = sum(one.shard.counts.kept for one in made)
@@ -195,7 +194,7 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
             continue
         if any(one.removed for one in result.made):
             # What an earlier run took out is to stand there again, at least in part.
-            files.remove(state_path(task.root, "collect", task.split.name))
+            files.remove(state.path_of(task.root, "collect", task.split.name))
             result = run_split(task)
         made = tuple(
             unique.without(task.root, one, repeated, task.source.name) if repeated else one

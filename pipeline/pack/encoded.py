@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, shards, stage
+from pipeline import files, manifest, shards, state
 from pipeline.errors import ConfigError
 from pipeline.manifest import Counts, Shard
 from pipeline.shards import Alive, Named, View
@@ -64,11 +64,10 @@ def encode_shard(task: EncodeTask) -> Encoded:
     view, encoder = task.view, task.encoder
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
     identity = manifest.fingerprint(STAGE, VERSION, settings, view.identity)
-    done = stage.finished(view.root, stage.load_state(view.root, STAGE, view.name), identity)
+    done = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
     shard = done if done is not None else _encode(view, encoder)
     if done is None:
-        state = {"identity": identity, "shard": manifest.shard_to_plain(shard)}
-        files.write_json(stage.state_path(view.root, STAGE, view.name), state)
+        state.record_shard(view.root, STAGE, shard, identity)
     table = shards.read(view.root, _named(shard, ".docs.parquet"), ["doc_id", "tokens"])
     tokens = table["tokens"].to_numpy()
     validation = in_validation(table["doc_id"], task.validation_fraction)

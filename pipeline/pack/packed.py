@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, shards, stage
+from pipeline import files, manifest, shards, state
 from pipeline.config import PackConfig
 from pipeline.manifest import Counts, Shard
 from pipeline.pack.encoded import STAGE, VERSION, Encoded
@@ -88,17 +88,16 @@ def plan(root: Path, encoded: Sequence[Encoded], config: PackConfig, dtype: IdTy
 
 def pack_shard(task: PackTask) -> Packed | None:
     """Lay out one token shard, or find that it is done. None when no document begins in it. Raises CorruptFile."""
-    state = stage.load_state(task.root, STATE, task.name)
-    done = stage.finished(task.root, state, task.identity)
-    if done is not None and state is not None:
-        return Packed(split=task.split, shard=done, tokens=state["tokens"], highest_id=state["highest_id"])
+    known = state.load(state.path_of(task.root, STATE, task.name))
+    done = state.finished(task.root, known, task.identity)
+    if done is not None:
+        return Packed(split=task.split, shard=done, tokens=known["tokens"], highest_id=known["highest_id"])
     tables = [_documents(task, part) for part in task.parts]
     if not any(table.num_rows for table in tables):
         return None
     packed = _lay_out(task, tables)
     facts = {"tokens": packed.tokens, "highest_id": packed.highest_id}
-    state = {"identity": task.identity, "shard": manifest.shard_to_plain(packed.shard), **facts}
-    files.write_json(stage.state_path(task.root, STATE, task.name), state)
+    state.record_shard(task.root, STATE, packed.shard, task.identity, **facts)
     return packed
 
 

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, stage
+from pipeline import files, state
 from pipeline.config import PackConfig
 from pipeline.pack.encoded import STAGE, VERSION, Encoded, EncodeTask, encode_shard
 from pipeline.pack.packed import STATE, Packed, pack_shard, plan
@@ -78,8 +78,8 @@ def _totals(packed: Sequence[Packed]) -> dict[str, int | None]:
 def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
     """Remove what is kept of shards that are gone."""
     current = {root / name for one in encoded for name in one.shard.files}
-    current |= {stage.state_path(root, STAGE, one.shard.name) for one in encoded}
-    current |= {stage.state_path(root, STATE, one.shard.name) for one in packed}
+    current |= {state.path_of(root, STAGE, one.shard.name) for one in encoded}
+    current |= {state.path_of(root, STATE, one.shard.name) for one in packed}
     for folder in (STAGE, STATE):
         for path in sorted((root / ".state" / folder).rglob("*")):
             if path.is_file() and path not in current:
