@@ -13,7 +13,7 @@ from pathlib import Path
 from flows.building import MODEL
 from pipeline import manifest
 from pipeline.dedup import check as dedup_check
-from pipeline.errors import CorruptFile, NotBuilt
+from pipeline.errors import CorruptFile, Misaligned, NotBuilt
 from pipeline.manifest import CORPUS, Manifest
 from pipeline.tokens import check as tokens_check
 from pipeline.work import Progress, views
@@ -30,6 +30,7 @@ def problems(root: Path, progress: Progress) -> Iterator[str]:
     steps = corpus.facts["steps"]
     progress.begin("verify", len(steps) + 1, "steps")
     before: list[Manifest] = []
+    sound = True
     for name in steps:
         try:
             made = manifest.load(root, name)
@@ -43,8 +44,9 @@ def problems(root: Path, progress: Progress) -> Iterator[str]:
                 yield f"{manifest.path_of(root, name)}: was made from another result of {earlier.stage}"
         wrong = list(manifest.problems(root, made))
         yield from wrong
-        # What a table says is compared only where its bytes are right: the first difference is the one worth reading.
-        if not wrong:
+        # What files say is compared only where all bytes so far are right: the first difference is the one worth reading.
+        sound = sound and not wrong
+        if sound:
             yield from _content(root, made, before)
         before.append(made)
         progress.advance(1)
@@ -67,5 +69,5 @@ def _content(root: Path, made: Manifest, before: list[Manifest]) -> Iterator[str
         else:
             for view in views(root, [*before, made]):
                 view.read(["doc_id"])
-    except CorruptFile as error:
+    except (CorruptFile, Misaligned) as error:
         yield str(error)

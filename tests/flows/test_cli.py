@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from flows.verify import problems
+from pipeline.work import Silent
+
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
 SETTINGS = [
     "language.threshold=0",
@@ -88,23 +91,31 @@ def test_a_dry_run_says_what_it_would_do_and_makes_nothing(corpus: Path, source:
     assert "up to date" in done.stdout
 
 
-def test_verify_passes_and_names_a_flipped_file(corpus: Path, tmp_path: Path) -> None:
+def test_verify_names_a_flipped_file(corpus: Path) -> None:
     assert tokenmill("verify", corpus).returncode == 0
+    path = corpus / "config.toml"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"seed = 0", b"seed = 1"))
+    done = tokenmill("verify", corpus)
+    path.write_bytes(whole)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert str(path) in done.stderr
+
+
+def test_a_flipped_bit_and_a_cut_are_found_in_every_published_file(corpus: Path) -> None:
     chosen = random.Random(1)
     named = [path for path in sorted(corpus.rglob("*")) if path.is_file() and published(path.relative_to(corpus))]
-    for path in chosen.sample(named, 4):
+    assert len(named) > 20
+    for path in named:
         whole = path.read_bytes()
-        if not whole:
-            continue
-        data = bytearray(whole)
-        data[chosen.randrange(len(data))] ^= 1 << chosen.randrange(8)
-        path.write_bytes(data)
-        done = tokenmill("verify", corpus)
-        path.write_bytes(whole)
-        assert done.returncode == 1, path
-        assert str(path.relative_to(corpus)) in done.stderr, done.stderr
-        assert "Traceback" not in done.stderr
-    assert tokenmill("verify", corpus).returncode == 0
+        flipped = bytearray(whole)
+        flipped[chosen.randrange(len(whole))] ^= 1 << chosen.randrange(8)
+        for damaged in (bytes(flipped), whole[:-1]):
+            path.write_bytes(damaged)
+            found = list(problems(corpus, Silent()))
+            path.write_bytes(whole)
+            assert any(str(path) in problem for problem in found), path
+    assert list(problems(corpus, Silent())) == []
 
 
 def published(path: Path) -> bool:
