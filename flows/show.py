@@ -79,7 +79,7 @@ def funnel(status: dict[str, Any]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("stage", "read", "kept", "dropped", "quarantined", "text kept", "seconds"):
         words = heading in ("stage", "dropped")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=not words)
+        table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     for stage in status["stages"]:
         most = sorted(stage["dropped"].items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in most[:REASONS]) or "-"
