@@ -86,13 +86,12 @@ class FileEntry:
 class Output(io.RawIOBase):
     """A file being written under a temporary name; hashes what passes. Made by `create` alone."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, raw: io.FileIO) -> None:
         super().__init__()
         self._path = path
+        self._raw = raw
         self._bytes = 0
         self._digest = hashlib.sha256()
-        _operations.step("create", path)
-        self._raw = open(path, "wb", buffering=0)  # noqa: SIM115 -- closed by `create`
 
     def writable(self) -> bool:
         return True
@@ -139,7 +138,8 @@ def create(path: Path) -> Iterator[Output]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    out = Output(temporary)
+    _operations.step("create", temporary)
+    out = Output(temporary, open(temporary, "wb", buffering=0))  # noqa: SIM115 -- closed below
     try:
         yield out
         out.finish()
