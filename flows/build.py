@@ -19,7 +19,9 @@ from pipeline.report import funnel_markdown
 from pipeline.work import Done, Progress, Silent
 
 progress: ContextVar[Progress] = ContextVar("progress", default=Silent())  # noqa: B039 -- it has no state
-"""Where the flow of this process shows how far it is. No parameter: Prefect stores parameters."""
+"""Where the flow of this process shows how far it is."""
+overrides: ContextVar[dict[str, str]] = ContextVar("overrides", default={})  # noqa: B039 -- never changed
+"""Settings typed on the command line. No parameter: Prefect stores parameters in plain text."""
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}")
@@ -39,7 +41,7 @@ def report(corpus: Building) -> None:
 @flow(name="tokenmill-build", validate_parameters=False)
 def build(config: str, out: str, settings: dict[str, str] | None = None, workers: int = 1) -> str:
     """Build the corpus that `config` (a preset's name or a TOML file) with `settings` describes. Returns its folder."""
-    wanted = resolve(config, settings or {})
+    wanted = resolve(config, {**overrides.get(), **(settings or {})})
     with building(wanted, Path(out), workers=workers, progress=progress.get()) as corpus:
         for name in corpus.names:
             step(corpus, name)

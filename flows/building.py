@@ -20,10 +20,11 @@ from typing import Any
 
 import tomli_w
 
-from pipeline import executor, files, manifest
+from pipeline import executor, files, kernels, manifest, state
 from pipeline.collect.step import CollectStep
 from pipeline.config import MIDDLE, Config
 from pipeline.dedup.stage import Dedup
+from pipeline.errors import ConfigError
 from pipeline.executor import Executor
 from pipeline.language import Language
 from pipeline.manifest import CORPUS, Manifest
@@ -67,7 +68,14 @@ class Building:
         return done
 
     def begin(self) -> None:
-        """Withdraw what steps published that are no longer in the config."""
+        """Have every setting refused that has to be, before any work; withdraw what steps no longer in the config made."""
+        if not kernels.compiled():
+            self.progress.say("compiling kernels, once per environment (up to a minute)")
+        for name in (*self.config.stages, "tokenizer"):
+            step = self._step(name)
+            step.config()
+            if isinstance(step, StageStep):
+                step.stage.prepare()
         unused = [name for name in MIDDLE if name not in self.names and manifest.path_of(self.root, name).exists()]
         if unused:
             manifest.withdraw(self.root, [CORPUS, *unused])
@@ -142,6 +150,16 @@ class Building:
         return PackStep(config=config.pack, encoder=load_encoder(self.root / "tokenizer" / "tokenizer.json"))
 
 
+def _require_ours(root: Path) -> None:
+    """A build removes what no manifest names, so it works only in a folder that it made. Raises ConfigError."""
+    if not root.exists():
+        return
+    if not root.is_dir():
+        raise ConfigError(f"--out {root}: is a file; give a folder")
+    if not (root / state.FOLDER).is_dir() and {path.name for path in root.iterdir()} - {".lock"}:
+        raise ConfigError(f"--out {root}: is not empty and holds no corpus; choose a new or an empty folder")
+
+
 def _remove_orphans(root: Path, manifests: list[Manifest]) -> None:
     """Remove tables that no manifest names any more: of inputs that are gone, and of other settings."""
     named = {name for made in manifests for name, _ in made.entries()}
@@ -154,8 +172,11 @@ def _remove_orphans(root: Path, manifests: list[Manifest]) -> None:
 
 @contextlib.contextmanager
 def building(config: Config, root: Path, *, workers: int, progress: Progress | None = None) -> Iterator[Building]:
-    """Lock `root`, sweep what a crash left, and start workers. Raises Locked."""
+    """Lock `root`, sweep what a crash left, and start workers. Raises Locked, ConfigError."""
+    _require_ours(root)
     with files.lock(root), executor.local(workers) as pool:
+        # The mark of a folder that is ours, before anything else stands in it.
+        (root / state.FOLDER).mkdir(exist_ok=True)
         files.sweep(root)
         corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
         corpus.begin()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -29,6 +30,7 @@ app = cyclopts.App(
     help_format="markdown",
     version=lambda: version("tokenmill"),
     result_action="return_value",
+    suppress_keyboard_interrupt=False,
 )
 out = Console(highlight=False, soft_wrap=True)
 err = Console(stderr=True, highlight=False, soft_wrap=True)
@@ -106,12 +108,13 @@ def build(
     else:
         _prefect_environment()
         from flows.build import build as flow
-        from flows.build import progress
+        from flows.build import overrides, progress
         from flows.server import embedded
 
+        progress.set(terminal)
+        overrides.set(changes)
         with embedded():
-            progress.set(terminal)
-            flow(config, str(root), changes, count)
+            flow(config, str(root), workers=count)
     _summary(root)
 
 
@@ -197,8 +200,10 @@ def report(folder: Corpus, /) -> None:
         tokenmill report corpora/docs
     """
     from flows.building import REPORT
+    from pipeline import manifest
     from pipeline.report import funnel_markdown
 
+    manifest.load(folder, manifest.CORPUS)
     out.print(funnel_markdown(folder), markup=False)
     out.print(f"report: {escape(str(folder / REPORT))}")
 
@@ -316,8 +321,14 @@ def _prefect_environment() -> None:
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
+def _interrupt(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """The entry point."""
+    # As after Ctrl-C: workers and servers of ours are ended on the way out.
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         app()
     except TokenmillError as error:

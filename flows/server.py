@@ -1,17 +1,13 @@
 """Prefect servers of our own: an embedded one for a single build, and a real one for schedules.
 
 Guarantee: a server that is already configured (PREFECT_API_URL, a profile) is used and none is started. A server that we
-start is ended with the block; one that outlived a killed build is ended at the next start, by its recorded process id
-and start time only.
+start ends with the block, and with us when we are killed.
 Cost: 5 to 10 seconds until a server answers.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import signal
 import subprocess
 import sys
 import time
@@ -31,7 +27,6 @@ from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    PREFECT_HOME,
     PREFECT_SERVER_API_HOST,
     PREFECT_SERVER_API_PORT,
     temporary_settings,
@@ -40,7 +35,6 @@ from prefect.types.entrypoint import EntrypointType
 
 from flows.build import build
 from flows.schedule import Schedule
-from pipeline import files
 from pipeline.errors import TokenmillError
 
 HEARTBEAT_SECONDS = 30
@@ -53,14 +47,13 @@ def embedded() -> Iterator[None]:
     if PREFECT_API_URL.value():
         yield
         return
-    _end_leftovers()
     server = SubprocessASGIServer()
     try:
         server.start(timeout=WAIT_SECONDS)
     except RuntimeError as error:
         raise TokenmillError(f"Prefect's embedded server did not start ({error}); --no-prefect does without it") from error
     assert server.server_process is not None
-    with _recorded(server.server_process.pid):
+    with _ended_with_us(server.server_process.pid):
         try:
             # Heartbeats cost a second a flow, and nobody watches a server that ends with its only flow.
             with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
@@ -102,7 +95,6 @@ def _running_server() -> Iterator[str]:
     if configured:
         yield configured
         return
-    _end_leftovers()
     host, port = PREFECT_SERVER_API_HOST.value(), PREFECT_SERVER_API_PORT.value()
     url = f"http://{host}:{port}/api"
     if _healthy(url):
@@ -112,7 +104,7 @@ def _running_server() -> Iterator[str]:
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", str(host), "--port", str(port)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        with _recorded(process.pid):
+        with _ended_with_us(process.pid):
             deadline = time.monotonic() + WAIT_SECONDS
             while not _healthy(url):
                 if process.poll() is not None or time.monotonic() > deadline:
@@ -156,43 +148,17 @@ def _crash_what_stops_beating() -> None:
             client.create_automation(automation)
 
 
-def _records() -> Path:
-    return Path(PREFECT_HOME.value(), "tokenmill-servers")
-
-
 @contextlib.contextmanager
-def _recorded(pid: int) -> Iterator[None]:
-    """Remember the server `pid` while this block runs, so that the next start can end it if we are killed."""
-    record = _records() / f"{os.getpid()}.json"
-    files.write_json(record, {"server": _identity(pid), "owner": _identity(os.getpid())})
+def _ended_with_us(pid: int) -> Iterator[None]:
+    """End the process `pid` when we end in the middle of this block, even by SIGKILL.
+
+    A small process waits for the end of a pipe that only we hold open; the system closes it with us.
+    """
+    wait = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 15)"
+    # In a session of its own: Ctrl-C ends us and the server, and the watcher only after us.
+    watcher = subprocess.Popen([sys.executable, "-c", wait, str(pid)], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield
     finally:
-        files.remove(record)
-
-
-def _end_leftovers() -> None:
-    """End servers whose owner was killed."""
-    for record in sorted(_records().glob("*.json")):
-        try:
-            known = json.loads(record.read_bytes())
-            owner, server = known["owner"], known["server"]
-        except (OSError, ValueError, KeyError):
-            files.remove(record)
-            continue
-        if owner == _identity(owner["pid"]):
-            continue
-        if server == _identity(server["pid"]):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(server["pid"], signal.SIGTERM)
-        files.remove(record)
-
-
-def _identity(pid: int) -> dict[str, int | str | None]:
-    """A process id with its start time since boot, because ids are used again. The time is None where /proc is missing."""
-    try:
-        # The name of the program, in parentheses, may hold spaces; the start time is field 22 (proc(5)).
-        started = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        started = None
-    return {"pid": pid, "started": started}
+        watcher.kill()
+        watcher.communicate()

@@ -6,6 +6,7 @@ Cost: one read of the manifests.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,14 @@ def published(root: Path) -> list[Manifest]:
 
 
 def status(root: Path) -> dict[str, Any]:
-    """The funnel and the totals, as JSON values. Steps that are not finished yet are left out. Raises NotBuilt."""
-    made = [found for name in ("collect", *MIDDLE, "pack") if (found := manifest.find(root, name)) is not None]
+    """The funnel and the totals, as JSON values. Steps that are not finished yet are left out.
+
+    Raises NotBuilt where there is none at all, CorruptFile.
+    """
+    made = []
+    for name in ("collect", *MIDDLE, "pack"):
+        with contextlib.suppress(NotBuilt):
+            made.append(manifest.load(root, name))
     if not made:
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     # A step names all steps before it as its inputs.

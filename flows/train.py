@@ -11,7 +11,7 @@ from pathlib import Path
 
 from flows.building import CONFIG
 from pipeline import config, files
-from pipeline.errors import NotBuilt, StaleInput
+from pipeline.errors import ConfigError, NotBuilt, StaleInput
 from pipeline.work import Progress
 
 
@@ -24,6 +24,9 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
 
     if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
+    foreign = [key for key in settings if not key.startswith("train.")]
+    if foreign:
+        raise ConfigError(f"--set {foreign[0]}: training takes settings of the section `train` alone")
     wanted = config.load(root / CONFIG, settings).train
     with files.lock(root):
         files.sweep(root)
@@ -31,7 +34,7 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
             train(root, wanted, progress)
         except StaleInput as error:
             if not restart_if_stale:
-                raise
+                raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
             progress.say(f"beginning anew: {error}")
             train(root, wanted, progress, resume=False)
 

@@ -64,6 +64,15 @@ class InstalledSource(Section):
 Source = Annotated[FilesSource | DatasetSource | InstalledSource, Field(discriminator="kind")]
 
 
+_USER = re.compile(r"://[^/]*@")
+
+
+def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, ...]:
+    if isinstance(source, InstalledSource):
+        return ()
+    return source.paths if isinstance(source, FilesSource) else (source.path,)
+
+
 class CollectConfig(Section):
     """Where documents come from, in the order of their priority."""
 
@@ -89,6 +98,9 @@ class CollectConfig(Section):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
+        # Settings are published with the corpus, so they may hold no secret; nor may the message that refuses one.
+        if any(_USER.search(path) for source in self.all_sources for path in _paths(source)):
+            raise ValueError("a path or an address may hold no user and no password")
         names = [source.name for source in self.all_sources]
         if not names:
             raise ValueError("nothing to collect: give paths, or sources")
@@ -308,7 +320,7 @@ def load(path: Path, overrides: Mapping[str, str] | None = None) -> Config:
             plain = tomllib.load(handle)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no TOML ({error})") from error
     for key, text in (overrides or {}).items():
         _set(plain, key, _value(text))
@@ -326,8 +338,11 @@ def parse(plain: Mapping[str, Any], *, where: str) -> Config:
 def _value(text: str) -> Any:
     """TOML where it is TOML, else the text itself."""
     try:
+        text.encode()
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"--set: {text!r} is no UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
 

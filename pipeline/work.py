@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from pipeline import files, kernels, manifest, stage
+from pipeline import files, manifest, stage
 from pipeline.executor import Executor
 from pipeline.manifest import Manifest, Shard
 from pipeline.shards import Named, View
@@ -198,8 +198,6 @@ class StageStep:
         return {made.stage: made.hash for made in work.before}
 
     def run(self, work: Work) -> Outcome:
-        if not kernels.compiled():
-            work.progress.say(f"{self.name}: compiling kernels, once per environment (up to a minute)")
         self.stage.prepare()
         shards = views(work.root, work.before)
         sizes = [view.documents[1].bytes for view in shards]

@@ -136,6 +136,46 @@ def test_export_holds_the_surviving_text(corpus: Path, tmp_path: Path) -> None:
     assert sorted(table["text"]) == sorted(row["text"] for row in rows)
 
 
+def test_a_second_export_replaces_the_first_and_nothing_else(corpus: Path, tmp_path: Path) -> None:
+    out = tmp_path / "texts"
+    assert tokenmill("export", corpus, "--to", "jsonl", "--out", out).returncode == 0
+    assert tokenmill("export", corpus, "--to", "parquet", "--out", out).returncode == 0
+    assert not list(out.rglob("*.jsonl"))
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("mine")
+    done = tokenmill("export", corpus, "--to", "jsonl", "--out", tmp_path / "mine")
+    assert (done.returncode, "holds no export" in done.stderr) == (1, True)
+
+
+def test_a_folder_with_other_files_is_refused_and_left_alone(source: Path, tmp_path: Path) -> None:
+    (tmp_path / "documents").mkdir()
+    (tmp_path / "documents" / "mine.txt").write_text("mine")
+    done = tokenmill(*build_arguments(source, tmp_path))
+    assert (done.returncode, "holds no corpus" in done.stderr) == (1, True)
+    assert [path.name for path in tmp_path.rglob("*")] == ["documents", "mine.txt"]
+
+
+def test_status_does_not_pass_over_a_damaged_manifest(corpus: Path) -> None:
+    path = corpus / "quality" / "manifest.json"
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b'"kept":', b'"kept": ', 1))
+    done = tokenmill("status", corpus)
+    path.write_bytes(whole)
+    assert (done.returncode, str(path) in done.stderr) == (1, True)
+
+
+def test_settings_at_fault_are_said_before_any_work(source: Path, tmp_path: Path) -> None:
+    for setting, message in {
+        "quality.recipe=gofer@1": "gopher@1",
+        "language.model=/nowhere": "/nowhere",
+        "tokenizer.path=/nowhere": "/nowhere",
+        "collect.paths=https://user:s3cret@host/x": "user",
+    }.items():
+        done = tokenmill(*build_arguments(source, tmp_path / "out"), f"--set={setting}")
+        assert (done.returncode, message in done.stderr, "s3cret" in done.stderr) == (1, True, False), done.stderr
+        assert not (tmp_path / "out" / "documents").exists()
+
+
 def test_train_and_sample(corpus: Path) -> None:
     done = tokenmill("train", corpus)
     assert done.returncode == 0, done.stderr

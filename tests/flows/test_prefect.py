@@ -41,7 +41,39 @@ def test_the_flow_runs_on_the_embedded_server(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "manifest.json").exists()
     assert "Traceback" not in done.stderr
     assert (tmp_path / "home" / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
-    assert not list((tmp_path / "home" / "tokenmill-servers").iterdir()), "the embedded server has ended"
+    assert not running(tmp_path / "home"), "the embedded server has ended"
+
+
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
+def test_nothing_runs_on_when_a_build_is_ended(tmp_path: Path, how: signal.Signals) -> None:
+    source = write_input(tmp_path / "input")
+    command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", "--workers", "2"]
+    build = subprocess.Popen(command, env=environment(tmp_path / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out" / ".state").exists():
+        assert build.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    build.send_signal(how)
+    _, said = build.communicate(timeout=60)
+    assert build.returncode == (-how if how == signal.SIGKILL else 130)
+    assert (b"run the same command again" in said) == (how != signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while running(tmp_path / "home"):
+        assert time.monotonic() < deadline, f"orphans: {running(tmp_path / 'home')}"
+        time.sleep(0.1)
+
+
+def running(home: Path) -> list[int]:
+    """The processes whose environment names `home`."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        try:
+            if folder.name.isdecimal() and f"PREFECT_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return found
 
 
 def free_port() -> int:
