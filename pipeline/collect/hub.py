@@ -29,7 +29,7 @@ def listing(source: DatasetSource) -> Listing:
             )
         return Listing(files=(), ignored_files=0)
     root = os.path.abspath(source.path)
-    found = [describe(path, name_below(path, root), "dataset", "") for path in walk(root)]
+    found = [describe(path, name_below(path, root), "dataset", "") for path in walk(root).files]
     if not found:
         raise InputError(f"source {source.name!r}: {source.path!r} is an empty folder")
     return Listing(files=in_order(file for file in found if file is not None), ignored_files=0)

@@ -42,7 +42,7 @@ class Known:
     @staticmethod
     def load(root: Path) -> Known:
         """What earlier runs in this corpus folder remembered; nothing when that cannot be read."""
-        path = root / ".state" / "collect" / "inputs.json"
+        path = root / state.FOLDER / "inputs.json"
         return Known(path=path, entries=state.load(path) or {})
 
     def identities(self, inputs: Iterable[InputFile], step_bytes: int) -> dict[str, Identity]:
@@ -50,8 +50,8 @@ class Known:
         return {file.path: self._identity(file, step_bytes) for file in inputs}
 
     def save(self) -> None:
-        """Keep what was learned."""
-        if self.changed:
+        """Keep what was learned. The file is there afterwards in any case: it marks the folder as a corpus."""
+        if self.changed or not self.path.exists():
             state.save(self.path, self.entries)
             self.changed = False
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from pipeline import files
 from pipeline.collect.framing import Codec
-from pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below, walk
+from pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below, unreadable, walk
 from pipeline.errors import InputError
 
 OURSELVES = "tokenmill"
@@ -45,7 +45,7 @@ def places() -> Places:
 
 
 def listing(where: Places) -> Listing:
-    """Every installed file with documentation in it. Raises InputError when there is none."""
+    """Every installed file with documentation in it. Raises InputError: there is none, or a folder cannot be read."""
     found: dict[str, InputFile] = {}
     ignored = 0
     for path, name, how in _candidates(where):
@@ -60,14 +60,14 @@ def listing(where: Places) -> Listing:
 
 
 def _candidates(where: Places) -> Iterator[tuple[str, str, tuple[Kind, Codec] | None]]:
-    for base, folders, names in os.walk(where.stdlib):
+    for base, folders, names in os.walk(where.stdlib, onerror=unreadable) if where.stdlib.exists() else ():
         folders[:] = sorted(name for name in folders if name not in NO_MODULES)
         for path in (os.path.join(base, name) for name in sorted(names) if name.endswith(".py")):
             yield path, f"stdlib/{name_below(path, str(where.stdlib))}", ("python", "")
     for site in where.site:
         for info in sorted(site.glob("*.dist-info")):
             yield from _distribution(site, info)
-    for path in walk(str(where.share_doc)):
+    for path in walk(str(where.share_doc)).files if where.share_doc.exists() else ():
         # Links here lead to files that are listed under their own names.
         if not os.path.islink(path):
             yield path, f"usr-share-doc/{name_below(path, str(where.share_doc))}", _page(path)

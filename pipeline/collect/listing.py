@@ -3,7 +3,8 @@
 Purpose: paths, folders and globs become files with names below the source's root, so that nothing later sees a path
 of this machine but to open it.
 Guarantee: sorted by the names' bytes, each file once. A path that is not there or holds nothing is an error. In folders,
-names that begin with "." and links to folders are left out; files that no reader knows are counted.
+names that begin with "." and corpora of ours are left out, so that a corpus among its input does not become its own input;
+links to folders are not followed. These and files that no reader knows are counted. A folder that cannot be read is an error.
 Cost: one stat per file.
 """
 
@@ -12,11 +13,12 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NoReturn
 
+from pipeline import state
 from pipeline.collect.framing import Codec
 from pipeline.config import FilesSource
 from pipeline.errors import InputError
@@ -61,10 +63,30 @@ class InputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The files of a source in order, and how many others stood among them."""
+    """The files of a source in order, and how many others stood among them.
+
+    `ignored_links` are those of the `ignored_files` that are links to folders; `ignored_corpora` are folders.
+    """
 
     files: tuple[InputFile, ...]
     ignored_files: int
+    ignored_links: int = 0
+    ignored_corpora: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Walked:
+    """What stands below a folder: paths of files, of links to folders, and of corpora, which were not entered."""
+
+    files: list[str] = field(default_factory=list)
+    links: list[str] = field(default_factory=list)
+    corpora: list[str] = field(default_factory=list)
+
+    def add(self, other: Walked) -> None:
+        """Take in what another walk found."""
+        self.files.extend(other.files)
+        self.links.extend(other.links)
+        self.corpora.extend(other.corpora)
 
 
 def kind_of(path: str) -> tuple[Kind, Codec] | None:
@@ -78,28 +100,40 @@ def kind_of(path: str) -> tuple[Kind, Codec] | None:
 def listing(source: FilesSource) -> Listing:
     """The files that the source's paths, folders and globs name.
 
-    Raises InputError for a path that does not exist, that no reader knows, or that holds no file to read.
+    Raises InputError for a path that does not exist, that no reader knows, that holds no file to read, or for
+    a folder that cannot be read.
     """
     found: dict[str, tuple[Kind, Codec]] = {}
     roots: list[str] = []
     ignored: set[str] = set()
+    links: set[str] = set()
+    corpora: set[str] = set()
     for text in source.paths:
-        paths, root = _candidates(text, source.name)
+        walked, root = _candidates(text, source.name)
         roots.append(root)
-        known = {path: how for path in paths if (how := kind_of(path)) is not None}
+        known = {path: how for path in walked.files if (how := kind_of(path)) is not None}
         if not known:
             what = (
                 "holds no file of a kind that can be read"
                 if os.path.isdir(text) or glob.has_magic(text)
                 else "has an unknown kind"
             )
+            if walked.corpora:
+                what += f", but for the corpus {walked.corpora[0]!r}; to read that, give its folder documents"
             raise InputError(f"source {source.name!r}: {text!r} {what}; known are {KNOWN}")
         found |= known
-        ignored.update(path for path in paths if path not in known)
+        ignored.update(path for path in walked.files if path not in known)
+        links.update(walked.links)
+        corpora.update(walked.corpora)
     root = os.path.commonpath(roots)
     described = [describe(path, name_below(path, root), *how) for path, how in found.items()]
     files = [file for file in described if file is not None]
-    return Listing(files=in_order(files), ignored_files=len(ignored) + len(described) - len(files))
+    return Listing(
+        files=in_order(files),
+        ignored_files=len(ignored) + len(links) + len(described) - len(files),
+        ignored_links=len(links),
+        ignored_corpora=len(corpora),
+    )
 
 
 def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
@@ -131,28 +165,55 @@ def name_below(path: str, root: str) -> str:
     return os.fsencode(os.path.relpath(path, root)).decode(errors="backslashreplace").replace(os.sep, "/")
 
 
-def walk(folder: str) -> Iterator[str]:
-    """Every file below a folder that is not hidden; links to folders are not followed."""
-    for base, folders, names in os.walk(folder):
+def walk(folder: str) -> Walked:
+    """What is below a folder and not hidden. Raises InputError for a folder that cannot be read."""
+    walked = Walked()
+    for base, folders, names in os.walk(folder, onerror=unreadable):
+        if state.FOLDER in folders:
+            walked.corpora.append(base)
+            folders.clear()
+            continue
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (os.path.join(base, name) for name in sorted(names) if not name.startswith("."))
+        walked.links.extend(path for name in folders if os.path.islink(path := os.path.join(base, name)))
+        walked.files.extend(os.path.join(base, name) for name in sorted(names) if not name.startswith("."))
+    return walked
 
 
-def _candidates(text: str, source: str) -> tuple[list[str], str]:
+def unreadable(error: OSError) -> NoReturn:
+    """What `os.walk` is to do about a folder that it cannot list. Raises InputError."""
+    message = f"{error.filename}: the folder cannot be read ({error.strerror}); make it readable or take it out"
+    raise InputError(message) from error
+
+
+def _candidates(text: str, source: str) -> tuple[Walked, str]:
     """The files that one setting names, and the folder below which they are called."""
     path = os.path.abspath(os.path.expanduser(text))
     if os.path.isdir(path):
-        return list(walk(path)), path
+        return walk(path), path
     if os.path.isfile(path):
-        return [path], os.path.dirname(path)
+        return Walked(files=[path]), os.path.dirname(path)
     if not glob.has_magic(path):
         raise InputError(f"source {source!r}: {text!r} does not exist; give a file, a folder or a glob")
     fixed = Path(path)
     while glob.has_magic(str(fixed)):
         fixed = fixed.parent
-    found: list[str] = []
-    for match in sorted(glob.glob(path, recursive=True)):
-        found += walk(match) if os.path.isdir(match) else [match]
-    if not found:
+    found = Walked()
+    matches = sorted(glob.glob(path, recursive=True))
+    for match in matches:
+        corpus = _corpus_around(match, fixed)
+        if corpus is not None:
+            found.corpora.append(str(corpus))
+        elif os.path.isdir(match):
+            found.add(walk(match))
+        else:
+            found.files.append(match)
+    if not matches:
         raise InputError(f"source {source!r}: {text!r} matches no file; check the pattern")
     return found, str(fixed)
+
+
+def _corpus_around(match: str, fixed: Path) -> Path | None:
+    """The corpus that holds what a glob matched, of the folders below the pattern's fixed part."""
+    above = Path(match).parents
+    depth = len(Path(match).parts) - len(fixed.parts)
+    return next((folder for folder in above[: max(0, depth - 1)] if (folder / state.FOLDER).is_dir()), None)

@@ -20,7 +20,10 @@ from pipeline.schema import PREVIEW_BYTES
 
 FIELD_CHARACTERS = 200
 """A column beside the text goes into the metadata when it is a number, a truth value, or a string of at most so many."""
-USERINFO = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*:)?//[^/?#]*@")
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)([^/?#]+)(.*)", re.DOTALL)
+NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
+"""What may be a user or a password of a URL within a URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,9 +143,23 @@ def too_long(size_bytes: int, cap_bytes: int) -> RecordError:
     return RecordError("too_long", f"{size_bytes} bytes, at most {cap_bytes} are taken (collect.max_document_bytes)")
 
 
-def without_userinfo(url: str) -> str:
-    """The URL without user and password."""
-    return USERINFO.sub(lambda match: f"{match[1] or ''}//", url)
+def without_userinfo(url: str) -> str | None:
+    """The URL without user, password and control characters; None where one cannot be sure which part those are.
+
+    The authority is that of RFC 3986, section 3.2. In doubt is an "@" in what programs read in different ways: with "\\",
+    with a scheme but without "//", or with another URL inside.
+    """
+    url = CONTROLS.sub("", url.strip()).strip()
+    if "@" not in url:
+        return url or None
+    if "\\" in url:
+        return None
+    if (match := AUTHORITY.fullmatch(url)) is None:
+        head = re.split(r"[/?#]", url, maxsplit=1)[0]
+        doubtful = ":" in head or "@" in head or url.startswith("//") or NESTED.search(url)
+        return None if doubtful else url
+    begin, authority, rest = match.groups()
+    return None if NESTED.search(rest) else begin + authority.rpartition("@")[2] + rest
 
 
 def fields(row: Mapping[str, Any], *without: str) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from pipeline.config import DatasetSource, FilesSource, InstalledSource
 from pipeline.errors import InputError, StaleInput
 from pipeline.files import FileEntry
 
-VERSION = 1
+VERSION = 2
 """Of the step: bumped when the meaning of the output changes."""
 REFUSALS = 8
 """A budget is spent when so many documents did not fit in it: looking on for shorter ones would read everything."""

@@ -60,14 +60,13 @@ class CollectStep:
         }
 
     def inputs(self, work: Work) -> Mapping[str, str]:
-        """For each source one hash of its files' names and contents. Raises InputError, ConfigError."""
+        """For each source one hash of its files' names and contents. Writes nothing. Raises InputError, ConfigError."""
         # Kept only in memory from call to call: files whose size and time stay are not read twice.
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
         listings = tuple(_listing(source) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
         for found in listings:
             identities |= known.identities(found.files, self._config.shard_bytes)
-        known.save()
         snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
         return {
             source.name: inputs.digest(_contents(source, found, snapshot))
@@ -75,7 +74,8 @@ class CollectStep:
         }
 
     def plan(self) -> dict[str, int]:
-        """For a dry run: `files`, `ignored_files`, `splits`, `input_bytes`, and an estimate of `text_bytes` after caps.
+        """For a dry run: `files`, `ignored_files`, `ignored_corpora`, `splits`, `input_bytes`, and an estimate of
+        `text_bytes` after caps.
 
         Reads no file but the footers of Parquet files. Raises InputError, ConfigError.
         """
@@ -89,6 +89,7 @@ class CollectStep:
         return {
             "files": sum(len(found.files) for found in listings),
             "ignored_files": sum(found.ignored_files for found in listings),
+            "ignored_corpora": sum(found.ignored_corpora for found in listings),
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
@@ -99,6 +100,9 @@ class CollectStep:
         if work.root not in self._snapshots:
             self.inputs(work)
         snapshot = self._snapshots.pop(work.root)
+        # First of all, since from then on a listing of the input knows the folder as a corpus.
+        self._known[work.root].save()
+        _say_ignored(snapshot.listings, work)
         tasks = self._tasks(work.root, snapshot)
         # The longest first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
@@ -116,7 +120,10 @@ class CollectStep:
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         kept = sum(one.shard.counts.kept for one in made)
-        work.progress.end(f"{kept:,} documents")
+        ignored = sum(found.ignored_files - found.ignored_links for found in snapshot.listings)
+        was = "was" if ignored == 1 else "were"
+        note = f"; {ignored:,} {'file' if ignored == 1 else 'files'} of no known kind {was} left out" if ignored else ""
+        work.progress.end(f"{kept:,} documents{note}")
         return Outcome(
             shards=tuple(one.shard for one in made),
             files=published,
@@ -168,6 +175,17 @@ def _listing(source: Source) -> Listing:
     return hub.listing(source) if isinstance(source, DatasetSource) else installed.listing(installed.places())
 
 
+def _say_ignored(listings: Iterable[Listing], work: Work) -> None:
+    """How many corpora were left out is said but not published: the one that is built here may be among them or not yet."""
+    found = list(listings)
+    for count, what in (
+        (sum(one.ignored_corpora for one in found), "folders among the input left out, as they are corpora (they hold .state)"),
+        (sum(one.ignored_links for one in found), "links to folders not followed"),
+    ):
+        if count:
+            work.progress.say(f"collect: {count:,} {what}")
+
+
 def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
     """What a source is identified by: its files, or where it has none here, its name on the hub."""
     if isinstance(source, DatasetSource) and not found.files:
@@ -206,12 +224,11 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:
-    """Remove what earlier inputs or settings left in the folders of this step."""
-    remembered = ".state/collect/inputs.json"
+    """Remove what earlier inputs or settings left in the folders of this step; files of other kinds are not of it."""
     for folder in ("documents", publish.QUARANTINE, ".state/collect"):
         for base, _, names in os.walk(root / folder):
             for name in sorted(names):
                 path = Path(base, name)
                 below = path.relative_to(root).as_posix()
-                if below not in keep and below != remembered:
+                if below not in keep and path.suffix in (".parquet", ".json"):
                     files.remove(path)

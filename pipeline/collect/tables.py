@@ -1,6 +1,7 @@
 """Tables: Parquet by row groups, CSV by rows; the text in a named column.
 
-Guarantee: a damaged row group costs its own rows, a damaged CSV row itself. Text that is null is dropped as empty.
+Guarantee: a damaged row group costs its own rows, a damaged CSV row itself; a CSV row that is cut, has text after a closing
+quote, or is longer than the header is damaged. Text that is null is dropped as empty.
 Cost: memory of `BATCH_ROWS` rows of Parquet, or one row of CSV.
 """
 
@@ -72,6 +73,8 @@ def read_parquet(
 
 
 def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_dictionary(kind):
+        kind = kind.value_type
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
 
 
@@ -81,9 +84,14 @@ def _is_scalar(kind: pa.DataType) -> bool:
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
     """Rows with text as bytes: Arrow does not check that strings of a file are UTF-8."""
-    columns = [(column.cast(pa.large_binary()) if _is_text(column.type) else column).to_pylist() for column in batch.columns]
+    columns = [(_as_binary(column) if _is_text(column.type) else column).to_pylist() for column in batch.columns]
     for values in zip(*columns, strict=True):
         yield dict(zip(batch.schema.names, values, strict=True))
+
+
+def _as_binary(column: pa.Array) -> pa.Array:
+    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+    return plain.cast(pa.large_binary())
 
 
 def _row(values: Mapping[str, Any], place: Place, source: FilesSource, limits: Limits) -> Record:
@@ -149,8 +157,9 @@ def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, lim
     """The records of a file whose first row names the columns. Rows are numbered after it; blank ones are not offered."""
     csv.field_size_limit(limits.record_bytes)
     feed = _CsvLines(parts=chunks(handle, codec), cap_bytes=limits.record_bytes)
-    rows = csv.reader(iter(feed), strict=False)
+    rows = csv.reader(iter(feed), strict=True)
     header: list[str] | None = None
+    fault: RecordError | None
     number = 0
     while True:
         place = Place(path=path, record=number)
@@ -160,27 +169,40 @@ def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, lim
         except StopIteration:
             return
         except csv.Error as error:
-            yield quarantined(place, RecordError("broken_csv", f"the row is no CSV ({error})"), feed.head)
-            number += 1
-            continue
+            fault, row = RecordError("broken_csv", f"the row is no CSV ({error})"), []
         except RecordError as error:
             yield quarantined(place, error, feed.head)
             return
-        if feed.fault is not None:
-            yield quarantined(place, feed.fault, feed.head)
-        elif not row:
+        else:
+            fault = feed.fault
+        if fault is None and not row:
             continue
-        elif header is None:
-            header = row
-            if source.text_field not in header:
-                yield quarantined(Place(path=path), missing_column(source.text_field, header), feed.head)
+        if header is None:
+            fault = fault or _header_fault(row, source.text_field)
+            if fault is not None:
+                yield quarantined(Place(path=path), fault, feed.head)
                 return
+            header = row
             continue
+        fault = fault or _row_fault(row, header, source.text_field)
+        if fault is not None:
+            yield quarantined(place, fault, feed.head)
         else:
             values = dict(zip(header, row, strict=False))
-            if source.text_field in values:
-                yield _from_row(values[source.text_field], values, place, source, limits)
-            else:
-                message = f"the row ends before the column {source.text_field!r}"
-                yield quarantined(place, RecordError("no_text", message), feed.head)
+            yield _from_row(values[source.text_field], values, place, source, limits)
         number += 1
+
+
+def _header_fault(header: list[str], text_field: str) -> RecordError | None:
+    repeated = sorted({name for name in header if name and header.count(name) > 1})
+    if repeated:
+        return RecordError("broken_csv", f"the header names {repeated[0]!r} more than once")
+    return None if text_field in header else missing_column(text_field, header)
+
+
+def _row_fault(row: list[str], header: list[str], text_field: str) -> RecordError | None:
+    if len(row) > len(header):
+        return RecordError("broken_csv", f"the row has {len(row)} fields, the header {len(header)} columns")
+    if len(row) <= header.index(text_field):
+        return RecordError("no_text", f"the row ends before the column {text_field!r}")
+    return None

@@ -3,8 +3,8 @@
 Purpose: HTTP responses with HTML and plain text become documents; so do conversion records with plain text (WET). Other
 record types are not offered.
 Guarantee: records and frames are read to their ends. After a broken record reading goes on at the next one: the next
-line that starts with "WARC/", or the next frame whose content does. Both are searched for, so a range of a compressed
-file reads the frames that begin in it, and every frame is in one range.
+line that starts with "WARC/", which also ends a cut header, or the next frame whose content does. Both are
+searched for, so a range of a compressed file reads the frames that begin in it, and every frame is in one range.
 Cost: about 30 MB of HTML a second; memory of one record.
 """
 
@@ -21,6 +21,8 @@ from pipeline.errors import RecordError
 
 BEGIN = b"WARC/"
 MOST_HEADER_BYTES = 1 << 18
+EMPTY_LINES = re.compile(rb"[\r\n]*")
+END_OF_HEADER = re.compile(rb"\r?\n(\r?\n|(?=WARC/))")
 TYPE = re.compile(rb"^WARC-Type[ \t]*:[ \t]*(\S+)", re.IGNORECASE | re.MULTILINE)
 LENGTH = re.compile(rb"^Content-Length[ \t]*:[ \t]*(\d{1,18})[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 OFFERED = (b"response", b"conversion")
@@ -33,7 +35,8 @@ class Bytes:
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        self._held = b""
+        # Of a bytearray the front can be removed without copying the rest.
+        self._held = bytearray()
         self.at = 0
 
     def _more(self) -> bool:
@@ -42,7 +45,8 @@ class Bytes:
         return bool(data)
 
     def _drop(self, size: int) -> bytes:
-        data, self._held = self._held[:size], self._held[size:]
+        data = bytes(self._held[:size])
+        del self._held[:size]
         self.at += len(data)
         return data
 
@@ -65,35 +69,43 @@ class Bytes:
     def skip_to_record(self) -> None:
         """Go to the next line that starts with "WARC/", or to the end of the stream."""
         while True:
-            while (newline := self._held.find(b"\n")) < 0:
-                keep = len(BEGIN) + 1
-                if len(self._held) > keep and not self._held.startswith(BEGIN[:1]):
-                    self._drop(len(self._held) - keep)
-                if not self._more():
-                    self._drop(len(self._held))
-                    return
-            if self._held.startswith(BEGIN):
+            while len(self._held) < len(BEGIN) and self._more():
+                pass
+            if not self._held or self._held.startswith(BEGIN):
                 return
+            while (newline := self._held.find(b"\n")) < 0:
+                self._drop(len(self._held))
+                if not self._more():
+                    return
             self._drop(newline + 1)
 
     def between_records(self) -> bool:
         """Leave the empty lines between records behind; False at the end of the stream."""
         while True:
-            self._drop(len(self._held) - len(self._held.lstrip(b"\r\n")))
+            empty = EMPTY_LINES.match(self._held)
+            self._drop(empty.end() if empty else 0)
             if self._held:
                 return True
             if not self._more():
                 return False
 
     def header(self) -> bytes:
-        """The lines up to and with the first empty one. Raises RecordError (broken_warc)."""
-        while not (end := re.search(rb"\r?\n\r?\n", self._held)):
+        """The lines up to and with the first empty one. Raises EOFError, RecordError (broken_warc)."""
+        searched = 0
+        while not (end := END_OF_HEADER.search(self._held, searched)):
             if len(self._held) > MOST_HEADER_BYTES:
-                self._drop(len(BEGIN))
+                self._drop(self._held.find(b"\n") + 1 or len(self._held))
                 raise RecordError("broken_warc", f"a record header of more than {MOST_HEADER_BYTES} bytes")
+            # What ends a header may stand across two chunks.
+            searched = max(0, len(self._held) - len(BEGIN) - 2)
             if not self._more():
                 raise EOFError
-        return self._drop(end.end())
+        # A match reads the bytes that it was made on, so it is asked before they go.
+        complete = bool(end[1])
+        header = self._drop(end.end())
+        if not complete:
+            raise RecordError("broken_warc", "another record begins before the header of this one ends")
+        return header
 
 
 def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, limits: Limits) -> Iterator[Record]:
