@@ -34,6 +34,13 @@ check: $(STAMP)  ## lint, format, types
 	$(ENV)/bin/ruff format --check .
 	$(ENV)/bin/mypy
 
+# Peers that cannot be installed are left out by name: offline, the rest is measured all the same.
+$(STAMP)-bench: $(STAMP)
+	$(ENV)/bin/pip install --quiet --only-binary=:all: --constraint $(LOCK) --editable '.[dev,bench]' && touch $@ || true
+
+bench: $(STAMP)-bench  ## each stage beside what people use today (at most 10 minutes); ONLY=c4 for one
+	$(ENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
 soak: $(STAMP)  ## the slow checks: a fault at every file operation
 	$(ENV)/bin/python -m pytest -m soak $(ARGS)
 

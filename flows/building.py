@@ -29,7 +29,7 @@ from pipeline.executor import Executor
 from pipeline.language import Language
 from pipeline.manifest import CORPUS, Manifest
 from pipeline.pack import PackStep
-from pipeline.quality.stage import Quality
+from pipeline.quality.ranking import quality
 from pipeline.work import Done, Progress, Silent, StageStep, Step, Work, current, perform
 from tokenizer.encode import load as load_encoder
 from tokenizer.train import TokenizerStep
@@ -144,7 +144,7 @@ class Building:
         if name == "dedup":
             return StageStep(Dedup(config=config.dedup, sources=tuple(source.name for source in config.collect.all_sources)))
         if name == "quality":
-            return StageStep(Quality(config=config.quality))
+            return StageStep(quality(config.quality))
         if name == "tokenizer":
             return TokenizerStep(config=config.tokenizer)
         return PackStep(config=config.pack, encoder=load_encoder(self.root / "tokenizer" / "tokenizer.json"))

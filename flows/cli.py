@@ -68,7 +68,7 @@ def build(
 
     What is up to date is not computed again; a build that was interrupted goes on where it was.
 
-    Examples:
+    For example:
 
         tokenmill build docs
 
@@ -139,7 +139,7 @@ app.command(config_app)
 def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B006
     """Print all settings of a preset or a TOML file, defaults included, as TOML.
 
-    Examples:
+    For example:
 
         tokenmill config show docs
 
@@ -152,11 +152,77 @@ def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B0
     )
 
 
+quality_app = cyclopts.App(name="quality", help="Classifiers that judge quality.")
+app.command(quality_app)
+
+
+@quality_app.command(name="train")
+def quality_train(
+    *,
+    positive: Annotated[str, Parameter(help="A file, a folder or a glob of documents as they should be.")],
+    negative: Annotated[str, Parameter(help="The same of documents as they should not be.")],
+    out_file: Annotated[Path, Parameter(name="--out", help="Where the model goes, for example `edu.bin`.")],
+    text_field: Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")] = "text",
+    epochs: AtLeastOne = 5,
+    learning_rate: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 0.1,
+    buckets: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=100_000, lt=2**31),
+            help="Rows for hashed pairs of words; each takes 400 bytes of the model, and of every worker's memory.",
+        ),
+    ] = 2_000_000,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**31))] = 0,
+) -> None:
+    """Train a fastText classifier that tells good documents from bad ones, as DCLM does.
+
+    Features are words and pairs of words, as they are written: lines are joined, nothing is lower-cased. The defaults are
+    fastText's. A fifth of each side, chosen by a hash of the text, is not learnt but measured. The same documents and seed
+    give the same bytes of the model.
+
+    A .txt file is one document; .jsonl, .parquet and .csv files hold one in each record; what `tokenmill build` reads
+    can be read.
+
+    For example:
+
+        tokenmill quality train --positive textbooks --negative web.jsonl --out edu.bin
+
+        tokenmill quality train --positive 'good/*.parquet' --negative bad --out small.bin --buckets 200000 --epochs 3
+
+    A config then names the model, and any number of others beside it:
+
+        [quality]
+        recipe = "fineweb@1"
+
+        [quality.models.edu]
+        path = "edu.bin"
+        label = "positive"
+        keep_fraction = 0.1        # of the documents that pass everything else; or min = 0.5
+
+        [quality.models.toxicity]
+        path = "toxicity.bin"
+        label = "toxic"
+        max = 0.5
+
+    All of DCLM is its rules and its published model (mlfoundations/fasttext-oh-eli5) at its threshold:
+
+        tokenmill build web --set quality.recipe=dclm@1 --set quality.models.dclm.path=oh-eli5.bin
+        --set quality.models.dclm.label=hq --set quality.models.dclm.min=0.018112
+    """
+    from flows import quality
+    from pipeline.quality.train import Training
+
+    training = Training(epochs=epochs, learning_rate=learning_rate, buckets=buckets, seed=seed)
+    terminal = show.Terminal(out)
+    measured = quality.train(positive, negative, out_file, text_field=text_field, training=training, progress=terminal)
+    quality.show(measured, out_file, out)
+
+
 @app.command
 def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
     """Show the funnel of a corpus.
 
-    Examples:
+    For example:
 
         tokenmill status corpora/docs
 
@@ -174,10 +240,54 @@ def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json
 
 
 @app.command
+def whatif(
+    folder: Corpus,
+    /,
+    *,
+    settings: Settings,
+    samples: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 3,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0))] = 0,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what other thresholds would keep, from stored scores, in seconds. Writes nothing.
+
+    The funnel before and after, the documents that change sides, how far each is from the threshold, and how close the
+    nearest others are. Thresholds of `language` and `quality` can be tried. What needs new scores, new comparisons of
+    duplicates or another order of stages is refused, and said.
+
+    A document that comes alive may have no scores at later stages: it is counted as not scored. A duplicate of a document
+    that goes may take its place: it is counted as undecided. `tokenmill build` with the same settings decides both.
+
+    For example:
+
+        tokenmill whatif corpora/docs --set quality.min_words=80
+
+        tokenmill whatif corpora/docs --set language.threshold=0.8 --set quality.max_short_lines=0.7 --samples 10
+
+        tokenmill whatif corpora/docs --set quality.min_stop_words=1 --json | jq .documents
+
+    Parameters
+    ----------
+    samples
+        Documents shown for each reason, in each direction.
+    seed
+        Draws those documents.
+    """
+    from flows.show_whatif import show as show_answer
+    from flows.whatif import what_if
+
+    answer = what_if(folder, _settings(settings), samples=samples, seed=seed)
+    if as_json:
+        sys.stdout.write(json.dumps(answer) + "\n")
+        return
+    show_answer(answer, out)
+
+
+@app.command
 def verify(folder: Corpus, /) -> None:
     """Check every published byte: hashes, alignment, evidence, token shards. Exit code 1 and the files' names if any is off.
 
-    Example:
+    For example:
 
         tokenmill verify corpora/docs
     """
@@ -195,7 +305,7 @@ def verify(folder: Corpus, /) -> None:
 def report(folder: Corpus, /) -> None:
     """Say where the report of a corpus is, and print its funnel as Markdown.
 
-    Example:
+    For example:
 
         tokenmill report corpora/docs
     """
@@ -218,7 +328,7 @@ def export(
 ) -> None:
     """Write the surviving text, one file per shard.
 
-    Examples:
+    For example:
 
         tokenmill export corpora/docs --to jsonl
 
@@ -244,7 +354,7 @@ def train(
 
     Settings are those of the section `train` of the corpus's config, with `--set train.key=value` over them.
 
-    Examples:
+    For example:
 
         tokenmill train corpora/docs
 
@@ -268,7 +378,7 @@ def sample(
 ) -> None:
     """Let the trained model speak.
 
-    Examples:
+    For example:
 
         tokenmill sample corpora/docs
 
@@ -292,7 +402,7 @@ def serve(schedules: Annotated[Path, Parameter(help="A TOML file of builds and t
         cron = "0 3 * * *"
         settings = { "collect.max_text_bytes" = 10_000_000 }   # optional
 
-    Example:
+    For example:
 
         tokenmill serve schedules.toml
     """

@@ -12,7 +12,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -124,8 +124,22 @@ class LanguageConfig(Section):
     """A document with a lower score is dropped, whatever `keep` says; 0 drops none. Choose it with `sample_characters`."""
     thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
     """Thresholds of single languages, before `threshold`."""
-    sample_characters: int = Field(default=1_000, ge=50)
-    """The model reads at most so many characters of a document, from five places."""
+    sample_characters: int = Field(default=1_000, ge=0)
+    """The model reads at most so many characters of a document, at least 50, from five places; 0: all of them."""
+    judged_bytes: int = Field(default=0, ge=0)
+    """So many bytes of a document's lines, at most, are judged one by one, for `other_language` and `other_share`; 0: none."""
+    max_other_share: float = Field(default=1.0, ge=0, le=1)
+    """A document with a larger share of its judged lines in other languages is dropped; 1 drops none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 0 < self.sample_characters < 50:
+            raise ValueError(f"sample_characters = {self.sample_characters} is too few to tell languages by; from 50 on, or 0")
+        if 0 < self.judged_bytes < 150:
+            raise ValueError(f"judged_bytes = {self.judged_bytes} is less than one line may have; from 150 on, or 0")
+        if self.max_other_share < 1 and not self.judged_bytes:
+            raise ValueError(f"max_other_share = {self.max_other_share} needs judged_bytes above 0; 2000 is a good value")
+        return self
 
 
 class DedupConfig(Section):
@@ -151,7 +165,7 @@ Count = Annotated[int, Field(ge=0)]
 class Thresholds(Section):
     """The thresholds of the quality rules; None: the rule is off (in a recipe), or as the recipe has it (beside one).
 
-    A document that is at a threshold passes. Characters are code points, words those of `pipeline.quality.words`.
+    A document that is at a threshold passes. Characters are code points, words those of `pipeline.kernels.words`.
     """
 
     # Gopher, repetition: shares of the whole text's lines, paragraphs or characters.
@@ -223,6 +237,33 @@ class Thresholds(Section):
         return self
 
 
+class QualityModel(Section):
+    """A fastText classifier that judges documents by the probability of one label. Exactly one of the last three is set."""
+
+    path: str
+    label: str = "__label__positive"
+    """May be given without `__label__`."""
+    min: Fraction | None = None
+    """A document with a lower probability is dropped."""
+    max: Fraction | None = None
+    """A document with a higher probability is dropped."""
+    keep_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    """Of the documents that pass everything else, this share with the highest probabilities is kept."""
+
+    @field_validator("label")
+    @classmethod
+    def _long_form(cls, label: str) -> str:
+        return label if label.startswith("__label__") else f"__label__{label}"
+
+    @model_validator(mode="after")
+    def _one_way_to_decide(self) -> Self:
+        ways = {"min": self.min, "max": self.max, "keep_fraction": self.keep_fraction}
+        given = [f"{name} = {value}" for name, value in ways.items() if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of min, max and keep_fraction; given: {', '.join(given) or 'none'}")
+        return self
+
+
 class QualityConfig(Thresholds):
     """A named, versioned recipe; a threshold that is set beside it takes the place of the recipe's.
 
@@ -230,6 +271,8 @@ class QualityConfig(Thresholds):
     """
 
     recipe: str = "gopher@1"
+    models: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], QualityModel] = {}
+    """Classifiers by name, beside the recipe. A name is part of the score's column and of the reason: `model_<name>`."""
 
 
 class TokenizerConfig(Section):
@@ -386,7 +429,10 @@ def _known(location: Iterable[Any]) -> list[str]:
     for part in location:
         if part == "sources" or isinstance(part, int):
             continue
+        if get_origin(model) is Mapping:
+            model = get_args(model)[1]
+            continue
         model = {"files": FilesSource, "dataset": DatasetSource, "installed": InstalledSource}.get(part) or _section(
             model, part
         )
-    return list(model.model_fields) if model is not None else []
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []

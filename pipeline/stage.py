@@ -189,7 +189,7 @@ def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Al
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
     alive = view.read()
-    batch = _one_batch(alive.table)
+    batch = one_batch(alive.table)
     stored = _stored_scores(task, known, name)
     if stored is None:
         scores = stage.score(batch)
@@ -203,7 +203,7 @@ def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Al
             fresh = pa.Table.from_batches([stage.score(batch.filter(pa.array(~there)))])
             position = np.where(there, np.cumsum(there) - 1, int(there.sum()) + np.cumsum(~there) - 1)
             old = pa.concat_tables([old.filter(pa.array(there)), fresh]).take(pa.array(position))
-        scores = _one_batch(old)
+        scores = one_batch(old)
     assert scores.schema.names == stage.scores.names, f"{stage.name}: {scores.schema.names=}"
     assert scores.num_rows == batch.num_rows, f"{stage.name} {view.name}: {scores.num_rows=} {batch.num_rows=}"
     return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
@@ -229,7 +229,8 @@ def _with_ids(view: View, alive: Alive, batch: pa.RecordBatch) -> pa.Table:
     return alive.spread(batch).add_column(0, schema.DOC_ID, ids).combine_chunks()
 
 
-def _one_batch(table: pa.Table) -> pa.RecordBatch:
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """The table as one batch, which may have no rows."""
     batches = table.combine_chunks().to_batches()
     return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
 

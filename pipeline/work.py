@@ -16,7 +16,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from pipeline import files, manifest, stage
+from pipeline import files, manifest, shards, stage
 from pipeline.executor import Executor
 from pipeline.manifest import Manifest, Shard
 from pipeline.shards import Named, View
@@ -227,4 +227,9 @@ class StageStep:
 
 def _publish(resolved: tuple[ShardTask[Resolver], Named, pa.RecordBatch]) -> Shard:
     task, (name, entry), verdict = resolved
-    return stage.publish(task, task.view.read(), {name: entry}, None, verdict)
+    view = task.view
+    alive, scores = view.read(), None
+    if isinstance(task.stage, stage.Editor):
+        stored = shards.read(view.root, (name, entry)).take(pa.array(alive.rows))
+        scores = stage.one_batch(stored.drop_columns(["doc_id"]))
+    return stage.publish(task, alive, {name: entry}, scores, verdict)

@@ -27,7 +27,7 @@ def mix64(value: np.uint64) -> np.uint64:
 
 
 @njit(nogil=True, cache=True, inline="always")
-def _load(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
+def load(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
     """The 8 bytes at `at`, little end first. Unsigned indices and one expression: LLVM makes it a single load."""
     return (
         np.uint64(data[at])
@@ -43,8 +43,8 @@ def _load(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True, inline="always")
 def _load_some(data: npt.NDArray[np.uint8], at: np.uint64, size: np.uint64) -> np.uint64:
-    """As `_load`, with only the first `size` < 8 bytes; what stands behind them is masked."""
-    return _load(data, at) & ((np.uint64(1) << (size << np.uint64(3))) - np.uint64(1))
+    """As `load`, with only the first `size` < 8 bytes; what stands behind them is masked."""
+    return load(data, at) & ((np.uint64(1) << (size << np.uint64(3))) - np.uint64(1))
 
 
 @njit(nogil=True, cache=True)
@@ -53,7 +53,7 @@ def hash_word(data: npt.NDArray[np.uint8], start: int, stop: int) -> np.uint64:
     at, rest = np.uint64(start), np.uint64(stop - start)
     state = np.uint64(0)
     while rest >= np.uint64(8):
-        state = mix64(state ^ _load(data, at))
+        state = mix64(state ^ load(data, at))
         at += np.uint64(8)
         rest -= np.uint64(8)
     if rest:
@@ -92,7 +92,7 @@ def siphash128(data: npt.NDArray[np.uint8], size: int, key: npt.NDArray[np.uint6
     at, rest = np.uint64(0), np.uint64(size)
     while True:
         last = rest < np.uint64(8)
-        word = _load_some(data, at, rest) | np.uint64(size) << np.uint64(56) if last else _load(data, at)
+        word = _load_some(data, at, rest) | np.uint64(size) << np.uint64(56) if last else load(data, at)
         v3 ^= word
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)
         v0, v1, v2, v3 = _round(v0, v1, v2, v3)

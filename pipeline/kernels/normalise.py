@@ -18,30 +18,13 @@ from numba import njit
 
 from pipeline.kernels.hashing import hash_word
 from pipeline.kernels.unicode import DIGIT, KIND_SHIFT, LETTER, MARK, PAYLOAD, SEPARATOR, SOLO, SPACE, Tables
+from pipeline.kernels.utf8 import Integer, decode
 
 GROWTH = 3
 """A character takes at most so many times its own bytes after folding (Hangul syllables: 3 jamo of 3 bytes for 3 bytes)."""
 
 BLANK = 0x20
 ZERO = 0x30
-REPLACEMENT = 0xFFFD
-
-Integer = int | np.int64
-
-
-@njit(nogil=True, cache=True)
-def _decode(data: npt.NDArray[np.uint8], at: int, stop: int) -> tuple[Integer, int]:
-    """The code point at `at`, and where the next one begins. What is no UTF-8 reads as U+FFFD, never beyond `stop`."""
-    first = np.int64(data[at])
-    if first < 0x80:
-        return first, at + 1
-    size = 2 if first < 0xE0 else 3 if first < 0xF0 else 4
-    if first < 0xC2 or first > 0xF4 or at + size > stop:
-        return REPLACEMENT, at + 1
-    code = first & (0x7F >> size)
-    for i in range(1, size):
-        code = code << 6 | (np.int64(data[at + i]) & 0x3F)
-    return code if code <= 0x10FFFF else REPLACEMENT, at + size
 
 
 @njit(nogil=True, cache=True)
@@ -76,10 +59,10 @@ def _number_end(data: npt.NDArray[np.uint8], at: int, stop: int, tables: Tables)
     """Where the number ends that has a digit just before `at`: more digits, then perhaps one separator and digits."""
     joined = False
     while at < stop:
-        code, after = _decode(data, at, stop)
+        code, after = decode(data, at, stop)
         kind = _cell(code, tables) >> KIND_SHIFT
         if kind == SEPARATOR and not joined and after < stop:
-            code, following = _decode(data, after, stop)
+            code, following = decode(data, after, stop)
             if _cell(code, tables) >> KIND_SHIFT != DIGIT:
                 return at
             joined = True
@@ -134,7 +117,7 @@ def normalise(
                 continue
             code, at = np.int64(byte), at + 1
         else:
-            code, at = _decode(data, at, stop)
+            code, at = decode(data, at, stop)
             cell = np.int64(cells[pages[code >> 8] + (code & 0xFF)])
         kind, payload = cell >> KIND_SHIFT, cell & PAYLOAD
         if kind in (SPACE, SEPARATOR, SOLO):

@@ -1,28 +1,31 @@
-"""C4's line rules: which lines of a page stay, and which bytes that removes.
+"""C4's line rules as the stage has them: which are on, and the column of what they remove.
 
 Purpose: lines without a sentence in them (menus, notices, captions) leave a page before its page rules judge it.
 Guarantee: the edits, applied to the text, give the text that is judged: lines that stay, without white space around
-them, joined by newlines. Order of the rules and their boundaries are those of datatrove 0.10.1's C4QualityFilter.
-Cost: one pass over the lines, and one split into words of the lines that stay.
+them, joined by newlines. The rules themselves are in `pipeline.kernels.web_lines`.
+Cost: none beside the kernel's; columns are made of its arrays.
 
 Source: Raffel et al. 2020 (JMLR 21/140), section 2.2, and the code of its data set for long words and policy phrases.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-from pipeline.quality.words import sentences, words
+from pipeline.kernels.web_lines import Edits, Rules
 
-_CITATION = re.compile(r"\[\d*]|\[edit]|\[citation needed]")
-_TERMINAL = (".", "?", "!", '"', "'")
-_POLICY = ("terms of use", "privacy policy", "cookie policy", "uses cookies", "use of cookies", "use cookies")
+REMOVED = pa.field(
+    "removed",
+    pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("replacement", pa.string())])),
+)
+"""The edits of the line rules, in bytes of the text that was scored."""
 
-Span = tuple[int, int]
+_ANY_LENGTH = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,103 +40,31 @@ class LineRules:
     no_citations: bool = False
 
 
-@dataclass(frozen=True, kw_only=True)
-class Left:
-    """What the line rules left of a page. `edits`: (start, end, replacement) in bytes of the page, sorted and disjoint."""
-
-    text: str
-    edits: list[tuple[int, int, str]]
-    lorem_ipsum_lines: int
-    curly_bracket_lines: int
-    sentences: int
-
-
-def leave(text: str, rules: LineRules) -> Left:
-    """Apply the line rules. A line that is removed by an earlier rule is not counted by a later one."""
-    kept: list[list[Span]] = []
-    lorem = curly = count = 0
-    for start, end in _lines(text):
-        spans = list(_without_citations(text, start, end)) if rules.no_citations else [(start, end)]
-        found = text[start:end].split()
-        if rules.max_line_word_characters is not None and any(len(word) > rules.max_line_word_characters for word in found):
-            continue
-        line = "".join(text[a:b] for a, b in spans)
-        if rules.terminal_punctuation and (not line.endswith(_TERMINAL) or line.endswith("...")):
-            continue
-        if rules.min_line_words is not None and len(found) < rules.min_line_words:
-            continue
-        lower = line.lower()
-        lorem += "lorem ipsum" in lower
-        if rules.no_javascript and "javascript" in lower:
-            continue
-        curly += "{" in line
-        if rules.no_policy and any(phrase in lower for phrase in _POLICY):
-            continue
-        count += sentences(words(line))
-        kept.append(spans)
-    pieces = _trimmed(text, [(a, b, i == 0) for spans in kept for i, (a, b) in enumerate(spans)])
-    left = "".join(("\n" if first and at else "") + text[a:b] for at, (a, b, first) in enumerate(pieces))
-    edits = _in_bytes(text, list(_gaps(text, pieces)))
-    return Left(text=left, edits=edits, lorem_ipsum_lines=lorem, curly_bracket_lines=curly, sentences=count)
+def kernel_rules(rules: LineRules | None) -> Rules:
+    """The rules as the kernel takes them."""
+    rules = rules or LineRules()
+    return Rules(
+        longest=_ANY_LENGTH if rules.max_line_word_characters is None else rules.max_line_word_characters,
+        fewest=rules.min_line_words or 0,
+        terminal=rules.terminal_punctuation,
+        javascript=rules.no_javascript,
+        policy=rules.no_policy,
+        citations=rules.no_citations,
+    )
 
 
-def _lines(text: str) -> Iterator[Span]:
-    """Each line without the white space around it. Lines end where `str.splitlines` says."""
-    position = 0
-    for line in text.splitlines(keepends=True):
-        bare = line.strip()
-        start = position + len(line) - len(line.lstrip()) if bare else position
-        yield start, start + len(bare)
-        position += len(line)
+def removed_column(edits: Edits, bounds: npt.NDArray[np.int64]) -> pa.Array:
+    """The column REMOVED; the edits of row i are those from bounds[i] to bounds[i + 1]. int64 [rows + 1]"""
+    ends = np.concatenate([[0], np.cumsum(edits.newlines)]).astype(np.int32)
+    newlines = pa.StringArray.from_buffers(len(edits.newlines), pa.py_buffer(ends), pa.py_buffer(b"\n" * int(ends[-1])))
+    fields = list(REMOVED.type.value_type)
+    spans = pa.StructArray.from_arrays([pa.array(edits.starts), pa.array(edits.ends), newlines], fields=fields)
+    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), spans, type=REMOVED.type)
 
 
-def _without_citations(text: str, start: int, end: int) -> Iterator[Span]:
-    """What stands between citations; at least one span, so that a line of nothing else is still a line."""
-    for mark in _CITATION.finditer(text, start, end):
-        if mark.start() > start:
-            yield start, mark.start()
-        start = mark.end()
-    yield start, end
-
-
-def _trimmed(text: str, pieces: list[tuple[int, int, bool]]) -> list[tuple[int, int, bool]]:
-    """The pieces without white space at the start of the first and at the end of the last."""
-    first, last = 0, len(pieces)
-    while first < last and not text[pieces[first][0] : pieces[first][1]].strip():
-        first += 1
-    while first < last and not text[pieces[last - 1][0] : pieces[last - 1][1]].strip():
-        last -= 1
-    pieces = pieces[first:last]
-    if pieces:
-        start, end, begins = pieces[0]
-        pieces[0] = (end - len(text[start:end].lstrip()), end, begins)
-        start, end, begins = pieces[-1]
-        pieces[-1] = (start, start + len(text[start:end].rstrip()), begins)
-    return pieces
-
-
-def _gaps(text: str, pieces: list[tuple[int, int, bool]]) -> Iterator[tuple[int, int, str]]:
-    """What to take out between the pieces, in characters; of a gap between lines one newline stays."""
-    position = 0
-    for at, (start, end, begins) in enumerate(pieces):
-        if at and begins:
-            newline = text.find("\n", position, start)
-            if newline < 0:
-                yield position, start, "\n"
-            else:
-                yield position, newline, ""
-                yield newline + 1, start, ""
-        else:
-            yield position, start, ""
-        position = end
-    yield position, len(text), ""
-
-
-def _in_bytes(text: str, edits: list[tuple[int, int, str]]) -> list[tuple[int, int, str]]:
-    """The edits that do something, said in bytes of the text's UTF-8."""
-    edits = [edit for edit in edits if edit[0] < edit[1] or edit[2]]
-    if not edits or text.isascii():
-        return edits
-    data = np.frombuffer(text.encode(), np.uint8)
-    byte_of = np.append(np.flatnonzero((data & 0xC0) != 0x80), len(data))
-    return [(int(byte_of[start]), int(byte_of[end]), replacement) for start, end, replacement in edits]
+def removed(column: pa.Array) -> list[list[tuple[int, int, str]]]:
+    """The edits of each row of such a column: (start, end, replacement) in bytes."""
+    starts, ends, replacements = (part.to_pylist() for part in column.flatten().flatten())
+    edits = list(zip(starts, ends, replacements, strict=True))
+    bounds = np.concatenate([[0], np.cumsum(column.value_lengths())]).tolist()
+    return [edits[begin:end] for begin, end in itertools.pairwise(bounds)]

@@ -6,8 +6,9 @@ Guarantee: golden vectors hold each threshold of each recipe from both sides.
 Cost: none.
 
 Sources: Gopher, Rae et al. 2021 (arXiv 2112.11446), section A1.1 and table A1; C4, Raffel et al. 2020 (JMLR 21/140),
-section 2.2, with the two line rules of its code; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3. Where a paper
-is silent (boundaries, denominators, the order of C4's rules), datatrove 0.10.1's filters are followed.
+section 2.2, with the two line rules of its code; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3; DCLM, Li et al.
+2024 (arXiv 2406.11794), section 4, and the published settings of its RefinedWeb step. Where a paper is silent (boundaries,
+denominators, the order of C4's rules), datatrove 0.10.1's filters are followed.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ RECIPES: Mapping[str, Thresholds] = MappingProxyType(
             **{**_C4, "terminal_punctuation": False},
             **_FINEWEB_QUALITY,
         ),
+        # DCLM-baseline before its classifier, which is a model beside the recipe (of OH-2.5 and ELI5, `min = 0.018112`).
+        # Its thresholds are Gopher's. Not in it: RefinedWeb's corrections of single lines, and lists of URLs. Where DCLM
+        # counts occurrences of stop words, different ones are counted here, as Gopher has it.
+        "dclm@1": Thresholds(**_REPEATED_LINES, **_REPEATED_NGRAMS, **_GOPHER_QUALITY),
         # For documentation, of which the web rules keep 3 %: half of its lines are headings, signatures and code.
         "docs@1": Thresholds(
             **_REPEATED_LINES,
@@ -97,7 +102,7 @@ def resolve(config: QualityConfig) -> Thresholds:
         near = difflib.get_close_matches(config.recipe, RECIPES, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RECIPES)}"
         raise ConfigError(f"quality.recipe: there is no recipe {config.recipe!r}; {hint}")
-    beside = {name: value for name, value in config if name != "recipe" and value is not None}
+    beside = {name: value for name, value in config if name in Thresholds.model_fields and value is not None}
     try:
         return Thresholds.model_validate({**dict(recipe), **beside})
     except ValidationError as error:

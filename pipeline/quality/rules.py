@@ -10,48 +10,23 @@ judge what C4's line rules left; without line rules that is the whole text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from pipeline.config import Thresholds
-from pipeline.quality import statistics
-from pipeline.quality.lines import Left, LineRules, leave
-from pipeline.quality.statistics import Text
+from pipeline.quality.lines import LineRules
 from pipeline.schema import KEPT
 
 
 @dataclass(frozen=True)
-class Page:
-    """A document as the rules see it: the whole text, and what the line rules left of it."""
-
-    whole: Text
-    rules: LineRules | None
-
-    @cached_property
-    def left(self) -> Left:
-        assert self.rules is not None, "C4's rules of pages judge what its line rules left"
-        return leave(self.whole.text, self.rules)
-
-    @cached_property
-    def rest(self) -> Text:
-        if self.rules is None or not self.left.edits:
-            return self.whole
-        return Text(self.left.text)
-
-
-@dataclass(frozen=True)
 class Rule:
-    """`threshold` names a field of `Thresholds`; without its `min_` or `max_` it is the column of the score."""
+    """`threshold` names a field of `Thresholds`; without its `min_` or `max_` it is the statistic that is compared."""
 
     reason: str
     threshold: str
-    type: pa.DataType
-    score: Callable[[Page], float]
 
     @property
     def column(self) -> str:
@@ -62,49 +37,30 @@ class Rule:
         return self.threshold.startswith("min_")
 
 
-_INT, _FLOAT = pa.int32(), pa.float64()
-
-
-def _whole(score: Callable[[Text], float]) -> Callable[[Page], float]:
-    return lambda page: score(page.whole)
-
-
-def _rest(score: Callable[[Text], float]) -> Callable[[Page], float]:
-    return lambda page: score(page.rest)
-
-
 RULES: tuple[Rule, ...] = (
-    Rule("duplicate_paragraphs", "max_duplicate_paragraphs", _FLOAT, _whole(statistics.duplicate_paragraphs)),
-    Rule(
-        "duplicate_paragraph_characters",
-        "max_duplicate_paragraph_characters",
-        _FLOAT,
-        _whole(statistics.duplicate_paragraph_characters),
-    ),
-    Rule("duplicate_lines", "max_duplicate_lines", _FLOAT, _whole(statistics.duplicate_lines)),
-    Rule("duplicate_line_characters", "max_duplicate_line_characters", _FLOAT, _whole(statistics.duplicate_line_characters)),
-    *(Rule(f"top_{n}gram", f"max_top_{n}gram", _FLOAT, _whole(partial(statistics.top_ngram, n=n))) for n in range(2, 5)),
-    *(
-        Rule(f"duplicate_{n}gram", f"max_duplicate_{n}gram", _FLOAT, _whole(partial(statistics.duplicate_ngram, n=n)))
-        for n in range(5, 11)
-    ),
-    Rule("too_few_words", "min_words", _INT, _whole(statistics.words)),
-    Rule("too_many_words", "max_words", _INT, _whole(statistics.words)),
-    Rule("words_too_short", "min_mean_word_characters", _FLOAT, _whole(statistics.mean_word_characters)),
-    Rule("words_too_long", "max_mean_word_characters", _FLOAT, _whole(statistics.mean_word_characters)),
-    Rule("hashes", "max_hashes_per_word", _FLOAT, _whole(statistics.hashes_per_word)),
-    Rule("ellipses", "max_ellipses_per_word", _FLOAT, _whole(statistics.ellipses_per_word)),
-    Rule("bullet_lines", "max_bullet_lines", _FLOAT, _whole(statistics.bullet_lines)),
-    Rule("ellipsis_lines", "max_ellipsis_lines", _FLOAT, _whole(statistics.ellipsis_lines)),
-    Rule("too_few_alphabetic_words", "min_alphabetic_words", _FLOAT, _whole(statistics.alphabetic_words)),
-    Rule("too_few_stop_words", "min_stop_words", _INT, _whole(statistics.stop_words)),
-    Rule("lorem_ipsum", "max_lorem_ipsum_lines", _INT, lambda page: page.left.lorem_ipsum_lines),
-    Rule("curly_bracket", "max_curly_bracket_lines", _INT, lambda page: page.left.curly_bracket_lines),
-    Rule("too_few_sentences", "min_sentences", _INT, lambda page: page.left.sentences),
-    Rule("too_few_punctuated_lines", "min_punctuated_lines", _FLOAT, _rest(statistics.punctuated_lines)),
-    Rule("short_lines", "max_short_lines", _FLOAT, _rest(statistics.short_lines)),
-    Rule("duplicate_characters", "max_duplicate_characters", _FLOAT, _rest(statistics.duplicate_characters)),
-    Rule("newlines", "max_newlines_per_word", _FLOAT, _rest(statistics.newlines_per_word)),
+    Rule("duplicate_paragraphs", "max_duplicate_paragraphs"),
+    Rule("duplicate_paragraph_characters", "max_duplicate_paragraph_characters"),
+    Rule("duplicate_lines", "max_duplicate_lines"),
+    Rule("duplicate_line_characters", "max_duplicate_line_characters"),
+    *(Rule(f"top_{n}gram", f"max_top_{n}gram") for n in range(2, 5)),
+    *(Rule(f"duplicate_{n}gram", f"max_duplicate_{n}gram") for n in range(5, 11)),
+    Rule("too_few_words", "min_words"),
+    Rule("too_many_words", "max_words"),
+    Rule("words_too_short", "min_mean_word_characters"),
+    Rule("words_too_long", "max_mean_word_characters"),
+    Rule("hashes", "max_hashes_per_word"),
+    Rule("ellipses", "max_ellipses_per_word"),
+    Rule("bullet_lines", "max_bullet_lines"),
+    Rule("ellipsis_lines", "max_ellipsis_lines"),
+    Rule("too_few_alphabetic_words", "min_alphabetic_words"),
+    Rule("too_few_stop_words", "min_stop_words"),
+    Rule("lorem_ipsum", "max_lorem_ipsum_lines"),
+    Rule("curly_bracket", "max_curly_bracket_lines"),
+    Rule("too_few_sentences", "min_sentences"),
+    Rule("too_few_punctuated_lines", "min_punctuated_lines"),
+    Rule("short_lines", "max_short_lines"),
+    Rule("duplicate_characters", "max_duplicate_characters"),
+    Rule("newlines", "max_newlines_per_word"),
 )
 """All rules, in the order in which they are asked."""
 

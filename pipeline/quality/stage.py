@@ -3,7 +3,7 @@
 Purpose: see `rules` for what is judged and `recipes` for the thresholds.
 Guarantee: a changed threshold recomputes no score; only line rules, which decide what is left to judge, are settings of
 the scores. A recipe without line rules edits nothing.
-Cost: see `statistics`; one document's words and lines in memory at a time.
+Cost: see `statistics`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import numpy as np
 import pyarrow as pa
 
 from pipeline import schema
 from pipeline.config import QualityConfig, Thresholds
-from pipeline.quality.lines import LineRules
+from pipeline.quality import models, statistics
+from pipeline.quality.lines import REMOVED, LineRules, removed
 from pipeline.quality.recipes import resolve
-from pipeline.quality.rules import Page, Rule, active, first_failing, line_rules
-from pipeline.quality.statistics import Text
-
-REMOVED = pa.field(
-    "removed",
-    pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("replacement", pa.string())])),
-)
-"""The edits of the line rules, in bytes of the text that was scored."""
+from pipeline.quality.rules import active, first_failing, line_rules
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,10 +30,11 @@ class Quality:
 
     config: QualityConfig
     name: ClassVar[str] = "quality"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
 
     def __post_init__(self) -> None:
         resolve(self.config)
+        models.check(self.config.models)
 
     @property
     def thresholds(self) -> Thresholds:
@@ -50,58 +46,61 @@ class Quality:
         return line_rules(self.thresholds)
 
     @property
-    def columns(self) -> dict[str, Rule]:
-        """The score columns, each with the first rule that compares it."""
-        found: dict[str, Rule] = {}
-        for rule, _ in active(self.thresholds):
-            found.setdefault(rule.column, rule)
-        return found
+    def columns(self) -> list[str]:
+        """The statistics that the rules compare, in the rules' order."""
+        return list(dict.fromkeys(rule.column for rule, _ in active(self.thresholds)))
 
     @property
-    def scores(self) -> pa.Schema:
-        fields = [pa.field(name, rule.type) for name, rule in self.columns.items()]
+    def statistics(self) -> pa.Schema:
+        """The scores but for those of models."""
+        fields = [pa.field(name, statistics.type_of(name)) for name in self.columns]
         return pa.schema(fields if self.lines is None else [*fields, REMOVED])
 
     @property
+    def scores(self) -> pa.Schema:
+        return pa.schema([*self.statistics, *models.fields(self.config.models)])
+
+    @property
     def scoring(self) -> Mapping[str, Any]:
-        return {"statistics": list(self.columns), "lines": None if self.lines is None else dataclasses.asdict(self.lines)}
+        lines = None if self.lines is None else dataclasses.asdict(self.lines)
+        return {"statistics": self.columns, "lines": lines, "models": models.scoring(self.config.models)}
 
     @property
     def deciding(self) -> Mapping[str, Any]:
         return {
             "recipe": self.config.recipe,
             "thresholds": {rule.threshold: threshold for rule, threshold in active(self.thresholds)},
+            "models": models.deciding(self.config.models),
         }
 
     @property
     def explanations(self) -> Mapping[str, tuple[str, str, float]]:
         """For each reason that can occur: the score's column, the setting, and the threshold it has. In the rules' order."""
-        return {rule.reason: (rule.column, rule.threshold, threshold) for rule, threshold in active(self.thresholds)}
+        rules = {rule.reason: (rule.column, rule.threshold, threshold) for rule, threshold in active(self.thresholds)}
+        return rules | models.explanations(self.config.models)
 
     def prepare(self) -> None:
-        """Nothing to load."""
+        """Load the models, compile the kernel."""
+        models.prepare(self.config.models)
+        statistics.measure(pa.array([""], pa.large_string()), self.columns, self.lines)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """One document at a time, so that only one has its words in memory."""
-        lines, rules, fields = self.lines, self.columns.values(), self.scores
-        values: list[list[Any]] = [[] for _ in fields]
-        for text in batch["text"]:
-            page = Page(Text(text.as_py()), lines)
-            for column, rule in zip(values, rules, strict=False):
-                column.append(rule.score(page))
-            if lines is not None:
-                values[-1].append([{"start": a, "end": b, "replacement": new} for a, b, new in page.left.edits])
-        return pa.record_batch(
-            [pa.array(column, field.type) for column, field in zip(values, fields, strict=True)], schema=fields
-        )
+        """The statistics of each text, and those of models of what the line rules leave of it."""
+        columns, edits = statistics.measure(batch["text"], self.columns, self.lines)
+        scores = pa.record_batch(columns if self.lines is None else [*columns, edits], schema=self.statistics)
+        if not self.config.models:
+            return scores
+        return models.append(self.config.models, scores, models.after(batch["text"], removed(edits)))
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
-        """The reason of the first rule that a row fails."""
+        """The reason of the first rule that a row fails, then of the first model."""
         columns = {name: scores[name].to_numpy() for name in self.columns}
-        return pa.record_batch({"reason": schema.reasons(first_failing(columns, self.thresholds))})
+        reason = first_failing(columns, self.thresholds)
+        judged = models.first_failing(self.config.models, scores)
+        return pa.record_batch({"reason": schema.reasons(np.where(reason == schema.KEPT, judged, reason))})
 
     def edits(self, scores: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
         """What the line rules remove, as scored."""
         if self.lines is None:
             return [[] for _ in range(scores.num_rows)]
-        return [[(edit["start"], edit["end"], edit["replacement"]) for edit in row] for row in scores["removed"].to_pylist()]
+        return removed(scores["removed"])

@@ -1,212 +1,129 @@
-"""Statistics of a text: what the quality rules compare with their thresholds.
+"""Statistics of texts: what the quality rules compare with their thresholds, each a count or the ratio of two.
 
-Purpose: one small function per statistic, so that each can be read beside the paper that defines it.
-Guarantee: pure functions; a ratio whose denominator is 0 is 0. Boundaries and denominators are those of datatrove 0.10.1.
-Cost: a text is split into words once, and into lines once per definition of a line. One process takes 5 to 12 MB/s
-without n-grams and 1.4 to 3 MB/s with all of them; a document of 32 MB takes about 1 GB of memory then, else 0.5 GB.
+Purpose: kernels count (see `pipeline.kernels.quality`); here stands which counts make which statistic, beside its source.
+Guarantee: a ratio whose denominator is 0 is 0, any other is the float nearest to the quotient of the integers. Boundaries and
+denominators are those of datatrove 0.10.1. What a text gives does not depend on the texts around it.
+Cost: one pass over the texts, in groups of 16 MB or of one longer text; memory is bounded by the longest text.
+
+Sources: Gopher, Rae et al. 2021 (arXiv 2112.11446), section A1.1 (quality) and table A1 (repetition); C4, Raffel et al. 2020
+(JMLR 21/140), section 2.2; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.4.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from itertools import islice
+import functools
+from collections.abc import Collection, Iterator, Mapping
+from types import MappingProxyType
+from typing import NamedTuple
 
-from pipeline.quality import words as splitter
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 
-STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
-SHORT_LINE_CHARACTERS = 30
-TERMINAL = tuple(
-    "!.?։؝؞؟۔܀܁܂߹࠷࠹࠽࠾।॥၊။።፧፨᙮᜵᜶។៕៖៙៚᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᭽᭾᰻᰼᱾᱿‼‽⁇⁈⁉⸮⸼⹓⹔。꓿"
-    "꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡𐩖𐩗𐽕𐽖𐽗𐽘𐽙𐾆𐾇𐾈𐾉𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊"
-    "𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑥄𑥆𑩂𑩃𑪛𑪜𑱁𑱂𑻷𑻸\U00011f43\U00011f44𖩮𖩯𖫵𖬷𖬸𖭄𖺘𛲟𝪈"
+from pipeline.kernels import buffers
+from pipeline.kernels import quality as kernel
+from pipeline.kernels.web_lines import Edits
+from pipeline.quality.lines import LineRules, kernel_rules, removed_column
+
+GROUP_BYTES = 16_000_000
+"""So many bytes of text go through the kernel at a time: scratch for edits is made for them."""
+
+
+class Statistic(NamedTuple):
+    """Columns of the kernel's counts. Without `whole`, the count itself, as int32; else their ratio, as float64."""
+
+    part: int
+    whole: int | None = None
+
+
+STATISTICS: Mapping[str, Statistic] = MappingProxyType(
+    {
+        # Gopher, repetition. Lines are parted by newlines, paragraphs by two or more; the first occurrence is no repetition.
+        "duplicate_paragraphs": Statistic(kernel.REPEATED_PARAGRAPHS, kernel.PARAGRAPHS),
+        "duplicate_paragraph_characters": Statistic(kernel.REPEATED_PARAGRAPH_CHARACTERS, kernel.CHARACTERS),
+        "duplicate_lines": Statistic(kernel.REPEATED_LINES, kernel.LINES),
+        "duplicate_line_characters": Statistic(kernel.REPEATED_LINE_CHARACTERS, kernel.CHARACTERS),
+        # Characters of the most frequent n-gram (of several, the first), with its spaces, times its count.
+        **{f"top_{n}gram": Statistic(kernel.TOP_2GRAM + n - 2, kernel.CHARACTERS) for n in range(*kernel.TOP)},
+        # Characters of n-grams that occurred before, without spaces, counted from the left and without overlap.
+        **{
+            f"duplicate_{n}gram": Statistic(kernel.DUPLICATE_5GRAM + n - 5, kernel.CHARACTERS) for n in range(*kernel.DUPLICATE)
+        },
+        # Gopher, quality. `words` and their mean leave out what is all symbols; the other shares do not.
+        "words": Statistic(kernel.WORDS),
+        "mean_word_characters": Statistic(kernel.WORD_CHARACTERS, kernel.WORDS),
+        "hashes_per_word": Statistic(kernel.HASHES, kernel.ALL_WORDS),
+        "ellipses_per_word": Statistic(kernel.ELLIPSES, kernel.ALL_WORDS),
+        "bullet_lines": Statistic(kernel.BULLET_LINES, kernel.SPLIT_LINES),
+        "ellipsis_lines": Statistic(kernel.ELLIPSIS_LINES, kernel.SPLIT_LINES),
+        "alphabetic_words": Statistic(kernel.ALPHABETIC_WORDS, kernel.ALL_WORDS),
+        "stop_words": Statistic(kernel.STOP_WORDS),
+        # C4, of what its line rules came to; sentences of what they left.
+        "lorem_ipsum_lines": Statistic(kernel.LOREM_IPSUM_LINES),
+        "curly_bracket_lines": Statistic(kernel.CURLY_BRACKET_LINES),
+        "sentences": Statistic(kernel.SENTENCES),
+        # FineWeb, of what C4's line rules left. Lines are those that are not blank.
+        "punctuated_lines": Statistic(kernel.PUNCTUATED_LINES, kernel.REST_LINES),
+        "short_lines": Statistic(kernel.SHORT_LINES, kernel.REST_LINES),
+        "duplicate_characters": Statistic(kernel.REPEATED_CHARACTERS, kernel.REST_CHARACTERS),
+        "newlines_per_word": Statistic(kernel.NEWLINES, kernel.REST_WORDS),
+    }
 )
-"""Marks that end a sentence, of all scripts."""
-SYMBOLS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«´»–—’“”„…∶━►、。〈〉《》「」【】！％（），．１：；？～").union(
-    TERMINAL, map(chr, (*range(32), *range(127, 160)))
-)
-"""A word of nothing else is a symbol and no word to the rules that count words."""
-
-_LINE_BREAKS = re.compile("\n+")
-_PARAGRAPH_BREAKS = re.compile("\n{2,}")
 
 
-@dataclass(frozen=True)
-class Repeated:
-    """How many of `total` strings occurred before among them, and how many characters those have."""
-
-    total: int
-    count: int
-    characters: int
+def type_of(statistic: str) -> pa.DataType:
+    """The type of its column."""
+    return pa.int32() if STATISTICS[statistic].whole is None else pa.float64()
 
 
-@dataclass(frozen=True)
-class Text:
-    """A text, with what several statistics need of it computed once."""
-
-    text: str
-
-    @cached_property
-    def words(self) -> list[str]:
-        return splitter.words(self.text)
-
-    @cached_property
-    def counted(self) -> Counter[str]:
-        """The different words, in order of their first occurrence, with their counts."""
-        return Counter(self.words)
-
-    @cached_property
-    def no_symbols(self) -> list[tuple[str, int]]:
-        """The different words that are not all symbols, with their counts."""
-        return [(word, count) for word, count in self.counted.items() if not SYMBOLS.issuperset(word)]
-
-    @cached_property
-    def lines(self) -> list[str]:
-        """Lines as `str.splitlines` has them, the blank ones too."""
-        return self.text.splitlines()
-
-    @cached_property
-    def written_lines(self) -> list[str]:
-        """What newlines separate, without what is blank."""
-        return [line for line in self.text.split("\n") if line and not line.isspace()]
-
-    @cached_property
-    def repeated_lines(self) -> Repeated:
-        return repeated(_LINE_BREAKS.split(self.text))
-
-    @cached_property
-    def repeated_paragraphs(self) -> Repeated:
-        return repeated(_PARAGRAPH_BREAKS.split(self.text.strip()))
+@functools.cache
+def tables() -> kernel.Tables:
+    """What the kernel looks up, made once per process."""
+    return kernel.tables()
 
 
-def repeated(strings: Sequence[str]) -> Repeated:
-    """The first occurrence of a string is not a repetition."""
-    counts = Counter(strings)
-    return Repeated(
-        total=len(strings),
-        count=len(strings) - len(counts),
-        characters=sum(len(string) * (count - 1) for string, count in counts.items() if count > 1),
+def measure(texts: pa.LargeStringArray, names: Collection[str], rules: LineRules | None) -> tuple[list[pa.Array], pa.Array]:
+    """The statistics `names` of each text, and what C4's line `rules` remove of it (None: no text is edited)."""
+    data, offsets = buffers.utf8(texts)
+    wanted = np.zeros(kernel.COUNTS, dtype=np.bool_)
+    for name in names:
+        wanted[[column for column in STATISTICS[name] if column is not None]] = True
+    counts = np.zeros((len(texts), kernel.COUNTS), dtype=np.int64)
+    groups = list(_groups(offsets))
+    room = max((int(offsets[last] - offsets[first]) for first, last in groups), default=0) if rules else 0
+    work = kernel.scratch(int(np.diff(offsets).max(initial=0)))
+    edits = kernel.edits(room)
+    taken = [kernel.edits(0)]
+    bounds = np.zeros(len(texts) + 1, dtype=np.int64)
+    for first, last in groups:
+        before = bounds[first]
+        bounds[first] = 0
+        count = kernel.count(
+            data, offsets, first, last, wanted, rules is not None, kernel_rules(rules), tables(), work, counts, edits, bounds
+        )
+        bounds[first : last + 1] += before
+        taken.append(Edits(edits.starts[:count].copy(), edits.ends[:count].copy(), edits.newlines[:count].copy()))
+    removed = Edits(
+        starts=np.concatenate([part.starts for part in taken]),
+        ends=np.concatenate([part.ends for part in taken]),
+        newlines=np.concatenate([part.newlines for part in taken]),
     )
+    return [_column(counts, STATISTICS[name]) for name in names], removed_column(removed, bounds)
 
 
-def _ratio(part: float, whole: float) -> float:
-    return part / whole if whole else 0.0
+def _groups(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
+    """Runs of rows, of at most `GROUP_BYTES` or of one row."""
+    first = 0
+    while first < len(offsets) - 1:
+        end = int(np.searchsorted(offsets, offsets[first] + GROUP_BYTES, side="right")) - 1
+        last = max(first + 1, end)
+        yield first, last
+        first = last
 
 
-# Gopher, quality: Rae et al. 2021, section A1.1.
-
-
-def words(text: Text) -> int:
-    """Words that are not all symbols."""
-    return sum(count for _, count in text.no_symbols)
-
-
-def mean_word_characters(text: Text) -> float:
-    """Of words that are not all symbols."""
-    return _ratio(sum(len(word) * count for word, count in text.no_symbols), words(text))
-
-
-def hashes_per_word(text: Text) -> float:
-    """`#` per word, symbols being words."""
-    return _ratio(text.text.count("#"), len(text.words))
-
-
-def ellipses_per_word(text: Text) -> float:
-    """`...` and `…` per word, symbols being words."""
-    return _ratio(text.text.count("...") + text.text.count("…"), len(text.words))
-
-
-def bullet_lines(text: Text) -> float:
-    """The share of lines that begin with `•` or `-`."""
-    return _ratio(sum(line.lstrip().startswith(("•", "-")) for line in text.lines), len(text.lines))
-
-
-def ellipsis_lines(text: Text) -> float:
-    """The share of lines that end in `...` or `…`."""
-    return _ratio(sum(line.rstrip().endswith(("...", "…")) for line in text.lines), len(text.lines))
-
-
-def alphabetic_words(text: Text) -> float:
-    """The share of words with a letter, symbols being words."""
-    lettered = sum(count for word, count in text.counted.items() if any(map(str.isalpha, word)))
-    return _ratio(lettered, len(text.words))
-
-
-def stop_words(text: Text) -> int:
-    """How many different stop words occur, in lower case."""
-    return sum(word in text.counted for word in STOP_WORDS)
-
-
-# Gopher, repetition: table A1. Shares of characters are of the whole text.
-
-
-def duplicate_lines(text: Text) -> float:
-    """The share of lines, separated by one or more newlines, that occurred before."""
-    return text.repeated_lines.count / text.repeated_lines.total
-
-
-def duplicate_line_characters(text: Text) -> float:
-    """The share of characters in such lines."""
-    return _ratio(text.repeated_lines.characters, len(text.text))
-
-
-def duplicate_paragraphs(text: Text) -> float:
-    """The share of paragraphs, separated by two or more newlines, that occurred before."""
-    return text.repeated_paragraphs.count / text.repeated_paragraphs.total
-
-
-def duplicate_paragraph_characters(text: Text) -> float:
-    """The share of characters in such paragraphs."""
-    return _ratio(text.repeated_paragraphs.characters, len(text.text))
-
-
-def top_ngram(text: Text, n: int) -> float:
-    """Characters of the most frequent n-gram (of several, the first), with its spaces, times its count, per character."""
-    counts = Counter(zip(*(islice(text.words, at, None) for at in range(n)), strict=False))
-    if not counts:
-        return 0.0
-    ngram, count = counts.most_common(1)[0]
-    return (sum(map(len, ngram)) + n - 1) * count / len(text.text)
-
-
-def duplicate_ngram(text: Text, n: int) -> float:
-    """Characters of n-grams that occurred before, without spaces, per character.
-
-    Counted from the left: after an n-gram that is counted, the next begins behind it.
-    """
-    split, seen, at, characters = text.words, set[str](), 0, 0
-    while at + n <= len(split):
-        ngram = "".join(split[at : at + n])
-        if ngram in seen:
-            characters += len(ngram)
-            at += n
-        else:
-            seen.add(ngram)
-            at += 1
-    return _ratio(characters, len(text.text))
-
-
-# FineWeb: Penedo et al. 2024, section 3.4. Lines are those that are not blank.
-
-
-def punctuated_lines(text: Text) -> float:
-    """The share of lines that end in terminal punctuation; white space behind it counts as no punctuation."""
-    return _ratio(sum(line.endswith(TERMINAL) for line in text.written_lines), len(text.written_lines))
-
-
-def short_lines(text: Text) -> float:
-    """The share of lines of at most 30 characters."""
-    return _ratio(sum(len(line) <= SHORT_LINE_CHARACTERS for line in text.written_lines), len(text.written_lines))
-
-
-def duplicate_characters(text: Text) -> float:
-    """The share of characters, newlines left out, in lines that occurred before."""
-    return _ratio(repeated(text.written_lines).characters, len(text.text) - text.text.count("\n"))
-
-
-def newlines_per_word(text: Text) -> float:
-    """Newlines per word, symbols being words."""
-    return _ratio(text.text.count("\n"), len(text.words))
+def _column(counts: npt.NDArray[np.int64], statistic: Statistic) -> pa.Array:
+    part = counts[:, statistic.part]
+    if statistic.whole is None:
+        return pa.array(part.astype(np.int32))
+    whole = counts[:, statistic.whole]
+    return pa.array(np.divide(part, whole, out=np.zeros(len(part)), where=whole != 0))

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-CONTRACT = ("schema", "config", "errors", "files", "manifest", "state", "edits", "shards", "stage", "executor", "work")
+CONTRACT = (
+    *("schema", "config", "errors", "files", "manifest", "state", "edits", "shards", "stage", "executor", "work"),
+    "fasttext",
+)
 HEAVY = {"torch": ("model",), "prefect": ("flows",), "datatrove": ("pipeline.executor", "pipeline.collect")}
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -7,21 +7,23 @@ import json
 import pickle
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.config import LanguageConfig
 from pipeline.errors import ConfigError, InputError
-from pipeline.language import PIECES, Language, sample
+from pipeline.executor import local
+from pipeline.language import Language, models
 from pipeline.stage import Stage
 from pipeline.work import StageStep, Work, perform
 
 ENGLISH = "The river runs through the old town, and the people who live there know every one of its bridges by name."
+FRENCH = "La rivière traverse la vieille ville, et les gens qui y habitent connaissent tous ses ponts par leur nom."
+OTHERS = ("other_language", "other_share")
 GERMAN = "Der Fluss fließt durch die alte Stadt, und die Leute, die dort wohnen, kennen jede seiner Brücken beim Namen."
 
 
@@ -39,7 +41,8 @@ def reasons(stage: Stage, *texts: str) -> list[str]:
 
 def scores(*rows: tuple[str, float]) -> pa.RecordBatch:
     labels, values = zip(*rows, strict=True)
-    return pa.record_batch([list(labels), list(values)], schema=Language.scores)
+    nothing = [None] * len(rows)
+    return pa.record_batch([list(labels), list(values), nothing, nothing], schema=Language.scores)
 
 
 def test_labels_and_scores() -> None:
@@ -51,7 +54,9 @@ def test_labels_and_scores() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n", "\0", "1 + 1 = 2", "!?" * 5_000, "\u0301", "😀"])
 def test_without_letters_the_language_is_undetermined(text: str) -> None:
-    assert scored(language(), text).to_pylist() == [{"language": "und", "language_score": 0.0}]
+    nothing = {"other_language": None, "other_share": None}
+    for stage in (language(), language(sample_characters=0, judged_bytes=500)):
+        assert scored(stage, text).to_pylist() == [{"language": "und", "language_score": 0.0, **nothing}]
 
 
 def test_rows_of_a_slice_are_those_of_the_whole() -> None:
@@ -67,34 +72,57 @@ def test_a_menu_at_the_head_does_not_decide() -> None:
     assert scored(language(), page)["language"].to_pylist() == ["de"]
 
 
-def test_a_short_text_is_its_own_sample() -> None:
-    text = "é" * 100
-    assert sample(text.encode(), 100) == text
-    assert len(sample(text.encode(), 99)) < 100
+def test_the_whole_text_is_read_where_no_sample_is_asked_for() -> None:
+    """Between the five places from which a sample is taken stands another language."""
+    data = bytearray(f"{GERMAN}\n".encode() * 800)
+    places = [len(data) * (2 * i + 1) // 10 for i in range(5)]
+    for place in places:
+        data[place - 200 : place + 200] = (f"{ENGLISH}\n" * 4).encode()[:400]
+    text = bytes(data).decode(errors="ignore")
+    assert scored(language(sample_characters=500), text)["language"].to_pylist() == ["en"]
+    assert scored(language(sample_characters=0), text)["language"].to_pylist() == ["de"]
 
 
-def test_the_pieces_begin_at_words() -> None:
-    words = [f"word{number:04}" for number in range(2_000)]
-    pieces = sample(" ".join(words).encode(), 500)
-    begun = [
-        pieces.split()[0],
-        *(pieces.split()[at] for at in range(1, len(pieces.split()) - 1) if len(pieces.split()[at]) == 8),
-    ]
-    assert all(word in words for word in begun)
-    places = sorted({words.index(word) * PIECES // len(words) for word in pieces.split() if word in words})
-    assert places == list(range(PIECES))
+def test_a_second_language() -> None:
+    stage = language(judged_bytes=100_000)
+    both, german = f"{ENGLISH}\n" * 6 + f"{GERMAN}\n" * 2, len(GERMAN.encode()) + 1
+    three = f"{ENGLISH}\n" * 12 + f"{GERMAN}\n{FRENCH}\n{GERMAN}\n"
+    found = scored(stage, both, f"{ENGLISH}\n" * 8, "1 + 1 = 2\n" * 90, "The town.", three)
+    assert found["other_language"].to_pylist() == ["de", None, None, None, "de"]
+    shares = found["other_share"].to_pylist()
+    assert shares[0] == round(2 * german / len(both.encode()), 4)
+    assert shares[1:4] == [0.0, None, None]
+    assert shares[4] == round((2 * german + len(FRENCH.encode()) + 1) / len(three.encode()), 4)
+    off = scored(language(), both)
+    assert [off[name].to_pylist() for name in OTHERS] == [[None], [None]]
 
 
-@settings(max_examples=200, deadline=None)
-@given(
-    st.text(st.one_of(st.sampled_from("a é漢😀\0\n"), st.characters(exclude_categories=["Cs"])), max_size=700),
-    st.integers(50, 200),
+def test_lines_in_capitals_are_read_as_whole_texts_are() -> None:
+    text = f"{ENGLISH}\n" * 3 + f"{ENGLISH}\n".upper() * 3
+    assert scored(language(judged_bytes=10_000), text)["other_share"].to_pylist() == [0.0]
+
+
+def test_mixed_documents_can_be_dropped() -> None:
+    texts = [f"{ENGLISH}\n" * 6 + f"{GERMAN}\n" * 2, ENGLISH, "No."]
+    limited = language(judged_bytes=2_000, max_other_share=0.2, threshold=0)
+    assert reasons(limited, *texts) == ["mixed_language", "", ""]
+    unlimited = language(judged_bytes=2_000, threshold=0)
+    assert reasons(unlimited, *texts) == ["", "", ""]
+    assert limited.scoring == unlimited.scoring != language(judged_bytes=1_000).scoring
+    assert limited.deciding != unlimited.deciding
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sample_characters": 49}, "from 50 on, or 0"),
+        ({"judged_bytes": 149}, "from 150 on, or 0"),
+        ({"max_other_share": 0.5}, "needs judged_bytes"),
+    ],
 )
-def test_a_sample_is_bounded_and_holds_nothing_else(text: str, characters: int) -> None:
-    taken = sample(text.encode(), characters)
-    assert len(taken) <= characters
-    assert set(taken) <= set(text) | {" "}
-    assert taken == text or len(text) > characters
+def test_settings_that_cannot_be_meant(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        language(**settings)
 
 
 def test_decisions() -> None:
@@ -192,21 +220,52 @@ def test_a_model_is_named_by_its_bytes(model: Path, tmp_path: Path) -> None:
 
 def test_a_model_that_is_missing_or_none_is_refused(tmp_path: Path) -> None:
     pytest.importorskip("fasttext", reason="fastText has no wheel for this Python")
-    with pytest.raises(ConfigError, match="missing.bin cannot be read"):
+    with pytest.raises(ConfigError, match="missing.bin: the model cannot be read"):
         language(model=str(tmp_path / "missing.bin")).prepare()
-    with pytest.raises(ConfigError, match="missing.bin cannot be read"):
+    with pytest.raises(ConfigError, match="missing.bin: the model cannot be read"):
         _ = language(model=str(tmp_path / "missing.bin")).scoring
     with pytest.raises(ConfigError, match="cannot be read"):
         language(model=str(tmp_path)).prepare()
     for content in (b"", b"<html>404</html>", b"\0" * 4_000):
         path = tmp_path / "none.bin"
         path.write_bytes(content)
-        with pytest.raises(InputError, match="is no fastText model"):
+        with pytest.raises(InputError, match="no (whole )?fastText model"):
             language(model=str(path)).prepare()
 
 
 @pytest.mark.parametrize("content", [fasttext_model(prefix="__lang__"), fasttext_model(kind=SKIPGRAM)])
 def test_a_model_without_labels_is_refused(model: Path, content: bytes) -> None:
     model.write_bytes(content)
-    with pytest.raises(InputError, match="without __label__ labels"):
+    with pytest.raises(InputError, match=r"without __label__ labels|trained with labels"):
         language(model=str(model)).prepare()
+
+
+@pytest.mark.parametrize("kept", [0.01, 0.05, 0.1, 0.5, 0.9, 0.999])
+def test_a_cut_model_is_refused_before_any_work(model: Path, kept: float) -> None:
+    whole = model.read_bytes()
+    model.write_bytes(whole[: int(kept * len(whole))])
+    with pytest.raises(InputError, match="whole fastText model"):
+        language(model=str(model)).prepare()
+
+
+def test_fasttext_gives_in_batches_what_it_gives_one_by_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stage = language(model=str(model), judged_bytes=1_000)
+    texts = [ENGLISH, "", GERMAN, "???", f"{ENGLISH}\n" * 4 + f"{GERMAN}\n" * 2, ENGLISH[:20], "nichts davon"]
+    whole = scored(stage, *texts)
+    assert whole["other_language"].to_pylist()[4] == "deu_Latn"
+    monkeypatch.setattr(models, "BATCH_BYTES", 1)
+    assert scored(stage, *texts).equals(whole)
+    assert pa.Table.from_batches([scored(stage, text) for text in texts]).equals(pa.Table.from_batches([whole]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"sample_characters": 0, "judged_bytes": 600}])
+def test_two_workers_write_the_same_bytes(make_corpus: Callable[..., Work], settings: dict[str, Any]) -> None:
+    texts = {f"a/{shard}": [ENGLISH * 9, GERMAN, "", ENGLISH.upper(), f"{ENGLISH}\n{GERMAN}\n" * 9] for shard in range(3)}
+    one, two = make_corpus(texts, "one"), make_corpus(texts, "two")
+    perform(StageStep(language(**settings)), one, downstream=())
+    with local(2) as executor:
+        perform(StageStep(language(**settings)), replace(two, executor=executor), downstream=())
+    names = [sorted(path.relative_to(work.root) for path in (work.root / "language").rglob("*.*")) for work in (one, two)]
+    assert names[0] == names[1]
+    assert len(names[0]) >= 6
+    assert all((one.root / name).read_bytes() == (two.root / name).read_bytes() for name in names[0])

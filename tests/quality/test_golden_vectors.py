@@ -7,16 +7,16 @@ from fractions import Fraction
 from math import ceil
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
 from pipeline.config import QualityConfig, Thresholds
-from pipeline.quality.lines import LineRules, leave
+from pipeline.edits import Edit, apply
+from pipeline.quality.lines import LineRules, removed
 from pipeline.quality.recipes import RECIPES
-from pipeline.quality.rules import RULES, Page, first_failing
+from pipeline.quality.rules import RULES, first_failing
 from pipeline.quality.stage import Quality
-from pipeline.quality.statistics import Text
+from pipeline.quality.statistics import measure
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 Pair = tuple[str, str]
@@ -168,9 +168,15 @@ CASES = [
 def reason_of(text: str, name: str, threshold: float) -> str:
     """What the rule of one threshold says of a text that no line was removed from."""
     rule = next(rule for rule in RULES if rule.threshold == name)
-    score = rule.score(Page(Text(text), LineRules()))
-    reason = first_failing({rule.column: np.array([score])}, Thresholds(**{name: threshold}))
+    (scores,), _ = measure(pa.array([text], pa.large_string()), [rule.column], LineRules())
+    reason = first_failing({rule.column: scores.to_numpy()}, Thresholds(**{name: threshold}))
     return str(reason[0])
+
+
+def left(text: str, rules: LineRules) -> str:
+    """What the line rules leave."""
+    _, edits = measure(pa.array([text], pa.large_string()), [], rules)
+    return apply(text.encode(), [Edit(start, end, new.encode()) for start, end, new in removed(edits)[0]]).decode()
 
 
 @pytest.mark.parametrize(("recipe", "name", "threshold"), [case for case in CASES if case[1] in PAGES])
@@ -186,13 +192,13 @@ def test_at_the_threshold_a_line_stays_and_just_beyond_it_goes(recipe: str, name
     rules = LineRules(**{name: threshold})
     page = f"{stays}\n{goes}\n{stays}"
     expected = page if threshold is False else f"{stays}\n{stays}"
-    assert leave(page, rules).text == expected
+    assert left(page, rules) == expected
 
 
 def test_citations() -> None:
     page = "Water[1] is wet.[23][edit] It boils[citation needed] at [a] 100 degrees[]."
-    assert leave(page, LineRules(no_citations=True)).text == "Water is wet. It boils at [a] 100 degrees."
-    assert leave(page, LineRules()).text == page
+    assert left(page, LineRules(no_citations=True)) == "Water is wet. It boils at [a] 100 degrees."
+    assert left(page, LineRules()) == page
 
 
 def test_every_threshold_of_every_recipe_has_its_vectors() -> None:
@@ -232,6 +238,9 @@ def test_a_good_page_is_kept(recipe: str) -> None:
         ("docs@1", "\n".join(different(200, first=77)) + "\nthe of", "too_few_punctuated_lines"),
         ("docs@1", GOOD.replace(".", ".\n").replace("have", "have\n"), ""),
         ("docs@1", GOOD.replace(" ", "\n"), "short_lines"),
+        ("dclm@1", f"{GOOD}\n\n{GOOD}", "duplicate_paragraphs"),
+        ("dclm@1", GOOD.replace("the ", "").replace("have ", ""), "too_few_stop_words"),
+        ("dclm@1", GOOD.replace(".", ""), ""),
     ],
 )
 def test_the_first_rule_that_fails_names_the_drop(recipe: str, text: str, reason: str) -> None:

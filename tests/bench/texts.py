@@ -1,0 +1,77 @@
+"""The documents that benches read: real text, in a seeded order, as Parquet shards like those of a corpus.
+
+Guarantee: the same documents in the same order on every run. A smaller sample is a prefix of a larger one.
+Cost: one read of the bench text; without it, collecting 32 MB of installed documentation (a quarter of a minute).
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from pipeline import shards
+from pipeline.collect.step import CollectStep
+from pipeline.config import CollectConfig, InstalledSource
+from pipeline.executor import InProcess
+from pipeline.work import Work, perform, views
+
+ROOT = Path(__file__).resolve().parents[2]
+BENCH_TEXT = ROOT.parent / "shared" / "data" / "text" / "bench_text.parquet"
+ENGLISH = ("openjdk", "boost", "postgresql")
+INSTALLED_BYTES = 32_000_000
+SHARD_BYTES = 16_000_000
+"""What a shard of a corpus holds."""
+SEED = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sample:
+    """Documents on disk: Parquet files with the one column `text`."""
+
+    shards: tuple[Path, ...]
+    documents: int
+    text_bytes: int
+
+
+def documents(build: Path, *, english: bool) -> pa.Table:
+    """The column `text` of all documents, shuffled. Installed documentation counts as English."""
+    if BENCH_TEXT.is_file():
+        table = pq.read_table(BENCH_TEXT, columns=["source", "text"])
+        if english:
+            table = table.filter(pc.is_in(table["source"], pa.array(ENGLISH)))
+    else:
+        table = _installed(build / "installed")
+    texts = table["text"].cast(pa.large_string()).combine_chunks()
+    order = np.random.default_rng(SEED).permutation(len(texts))
+    return pa.table({"text": texts.take(pa.array(order))})
+
+
+def sample(table: pa.Table, folder: Path, text_bytes: int | None) -> Sample:
+    """The first documents of `table` with at least `text_bytes` of text, or all, written below `folder`."""
+    ends = np.cumsum(pc.binary_length(table["text"]).to_numpy())
+    rows = len(ends) if text_bytes is None else min(len(ends), int(np.searchsorted(ends, text_bytes)) + 1)
+    total = int(ends[rows - 1])
+    cuts = [0, *(int(np.searchsorted(ends, size)) for size in range(SHARD_BYTES, total, SHARD_BYTES)), rows]
+    names = []
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        name = f"{total}-{number}.parquet"
+        shards.write(folder, name, table.slice(start, stop - start).combine_chunks())
+        names.append(folder / name)
+    return Sample(shards=tuple(names), documents=rows, text_bytes=total)
+
+
+def read(path: Path) -> pa.RecordBatch:
+    """One shard, on the calling thread."""
+    return pq.read_table(path, columns=["text"], use_threads=False).combine_chunks().to_batches()[0]
+
+
+def _installed(root: Path) -> pa.Table:
+    step = CollectStep(CollectConfig(sources=(InstalledSource(),), max_text_bytes=INSTALLED_BYTES))
+    done = perform(step, Work(root=root, before=(), executor=InProcess()), downstream=())
+    return pa.concat_tables([view.read(["text"]).table.select(["text"]) for view in views(root, [done.manifest])])

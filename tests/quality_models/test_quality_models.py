@@ -1,0 +1,299 @@
+"""Models as scores of the stage: features, thresholds by value and by share, refusals, and runs over a corpus."""
+
+from __future__ import annotations
+
+import math
+import pickle
+import random
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from flows.building import Building
+from pipeline import executor, fasttext, manifest, schema, shards
+from pipeline.config import QualityConfig, parse
+from pipeline.errors import ConfigError, InputError
+from pipeline.executor import InProcess
+from pipeline.quality import models
+from pipeline.quality.ranking import RankedQuality, quality
+from pipeline.quality.recipes import RECIPES
+from pipeline.quality.stage import Quality
+from pipeline.stage import Editor, Scorer
+from pipeline.work import Resolver, Silent, StageStep, Work, perform, views
+
+Trained = Any
+NO_RULE = {
+    name: 0 if name.startswith("min_") else 1 if threshold < 1 else 1000
+    for name, threshold in RECIPES["docs@1"]
+    if threshold is not None
+}
+HOSTILE = st.text(st.sampled_from("ab \n\r\t\v\f\0\x1c\x85\u2028\ud7ff\ue000漢😀</s>_label") | st.characters(codec="utf-8"))
+
+
+def config(recipe: str = "docs@1", thresholds: dict[str, Any] | None = None, **entries: Any) -> QualityConfig:
+    return QualityConfig.model_validate({"recipe": recipe, "models": entries, **(thresholds or {})})
+
+
+def entry(trained: Trained, **how: Any) -> dict[str, Any]:
+    return {"path": str(trained.path), "label": "positive", **how}
+
+
+def batch(texts: list[str]) -> pa.RecordBatch:
+    return pa.record_batch({"text": pa.array(texts, pa.large_string())})
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", ""),
+        (" \n The river\r\nflows\u2028down \n", "The river flows down"),
+        ("Upper, lower.", "Upper, lower."),
+        ("a </s> b", "a  b"),
+        ("</s>", ""),
+        ("a</s> </s>b", "a</s> </s>b"),
+        ("x __label__positive y", "x  y"),
+        ("__label__", ""),
+        ("no__label__here", "no__label__here"),
+        ("\0</s>\0b", "\0\0b"),
+    ],
+)
+def test_features(text: str, line: str) -> None:
+    assert models.features(text) == line
+
+
+@given(HOSTILE)
+def test_features_hold_nothing_that_fasttext_obeys(text: str) -> None:
+    line = models.features(text)
+    assert "\n" not in line
+    words = line
+    for space in "\t\v\f\r\0":
+        words = words.replace(space, " ")
+    for word in words.split(" "):
+        assert word != "</s>"
+        assert not word.startswith("__label__")
+
+
+@settings(deadline=None)
+@given(st.lists(HOSTILE, max_size=4))
+def test_scores_are_probabilities_of_each_text_alone(trained: Trained, texts: list[str]) -> None:
+    wanted = config(good=entry(trained, min=0.5)).models
+    none = pa.record_batch([pa.nulls(len(texts))], ["x"])
+    together = models.append(wanted, none, texts)["model_good"].to_pylist()
+    alone = [models.append(wanted, none.slice(0, 1), [text])["model_good"][0].as_py() for text in texts]
+    assert together == alone
+    assert all(0 <= score <= 1 and round(score, models.DECIMALS) == score for score in together)
+
+
+def test_scores_are_those_of_fasttext(trained: Trained) -> None:
+    texts = trained.examples["positive"][:3] + trained.examples["negative"][:3]
+    stage = quality(config(good=entry(trained, min=0.5), bad=entry(trained, label="negative", max=0.5)))
+    scores = stage.score(batch(texts))
+    assert scores.schema == stage.scores
+    assert scores.schema.names[-2:] == ["model_bad", "model_good"]
+    model = fasttext.load(str(trained.path))
+    for text, good, bad in zip(texts, scores["model_good"].to_pylist(), scores["model_bad"].to_pylist(), strict=True):
+        found = dict(zip(*model.predict(text.replace("\n", " "), k=-1), strict=True))
+        assert good == pytest.approx(min(1, found["__label__positive"]), abs=1e-6)
+        assert bad == pytest.approx(min(1, found["__label__negative"]), abs=1e-6)
+    assert scores["model_good"].to_pylist()[0] > 0.9 > 0.1 > scores["model_good"].to_pylist()[-1]
+
+
+def test_at_a_threshold_a_row_passes(trained: Trained) -> None:
+    low, high = math.nextafter(0.5, 0), math.nextafter(0.5, 1)
+    wanted = config(a=entry(trained, min=0.5), b=entry(trained, max=0.5)).models
+    scores = pa.record_batch({"model_a": [low, 0.5, high, low], "model_b": [low, 0.5, high, high]})
+    assert models.first_failing(wanted, scores).tolist() == ["model_a", "", "model_b", "model_a"]
+
+
+def test_rules_come_before_models(trained: Trained) -> None:
+    stage = quality(config(good=entry(trained, min=0.5)))
+    assert stage.decide(stage.score(batch(["short"])))["reason"].to_pylist() == ["too_few_words"]
+    explained = stage.explanations
+    assert explained["model_good"] == ("model_good", "models.good.min", 0.5)
+    assert list(explained)[-1] == "model_good"
+
+
+def test_a_model_is_its_bytes(trained: Trained, tmp_path: Path) -> None:
+    """Another path changes nothing; a threshold is no setting of scores; another label and other bytes are."""
+    moved = tmp_path / "moved.bin"
+    shutil.copyfile(trained.path, moved)
+    here, there = quality(config(good=entry(trained, min=0.5))), quality(config(good=entry(trained, min=0.6, path=str(moved))))
+    assert here.scoring == there.scoring
+    assert str(tmp_path) not in str(there.scoring) + str(there.deciding)
+    assert (here.deciding["models"], there.deciding["models"]) == ({"min_model_good": 0.5}, {"min_model_good": 0.6})
+    assert quality(config(good=entry(trained, min=0.5, label="negative"))).scoring != here.scoring
+    assert quality(config()).scoring != here.scoring
+    with open(moved, "r+b") as handle:
+        handle.seek(-4, 2)
+        handle.write(b"\0\0\0\1")
+    assert there.scoring != here.scoring
+
+
+def test_the_order_of_settings_means_nothing(trained: Trained) -> None:
+    a, b = entry(trained, min=0.5), entry(trained, max=0.9)
+    one, two = quality(config(a=a, b=b)), quality(config(b=b, a=a))
+    assert (one.scores, one.scoring, one.deciding) == (two.scores, two.scoring, two.deciding)
+
+
+@pytest.mark.parametrize(
+    ("given_settings", "message"),
+    [
+        ({}, "exactly one of min, max and keep_fraction; given: none"),
+        ({"min": 0.1, "max": 0.2}, r"given: min = 0\.1, max = 0\.2"),
+        ({"min": 0.1, "keep_fraction": 0.2}, "exactly one"),
+        ({"min": 1.1}, "less than or equal to 1"),
+        ({"keep_fraction": 0}, "greater than 0"),
+        ({"mim": 0.1}, "unknown setting quality.models.good.mim; did you mean min?"),
+    ],
+)
+def test_settings_that_are_refused(given_settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse({"collect": {"paths": ["x"]}, "quality": {"models": {"good": {"path": "x", **given_settings}}}}, where="a.toml")
+
+
+@pytest.mark.parametrize("name", ["Good", "1a", "a-b", "a.b", "", "a b"])
+def test_names_that_are_refused(name: str) -> None:
+    with pytest.raises(ConfigError, match="pattern"):
+        parse({"collect": {"paths": ["x"]}, "quality": {"models": {name: {"path": "x", "min": 0.5}}}}, where="a.toml")
+
+
+def test_models_that_are_refused_before_any_work(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken = tmp_path / "broken.bin"
+    broken.write_bytes(trained.path.read_bytes()[:-1])
+    with pytest.raises(InputError, match=r"broken\.bin: is no whole fastText model"):
+        quality(config(good=entry(trained, min=0.5, path=str(broken))))
+    with pytest.raises(ConfigError, match=r"none\.bin: the model cannot be read"):
+        quality(config(good=entry(trained, min=0.5, path=str(tmp_path / "none.bin"))))
+    with pytest.raises(ConfigError, match=r"models\.good: .* has no label '__label__hq'; the nearest is '__label__"):
+        quality(config(good=entry(trained, min=0.5, label="hq")))
+    whole = parse(
+        {"collect": {"paths": ["x"]}, "quality": {"models": {"good": entry(trained, min=0.5, path=str(broken))}}}, where="t"
+    )
+    corpus = Building(config=whole, root=tmp_path / "corpus", executor=InProcess(), progress=Silent())
+    with pytest.raises(InputError, match=r"broken\.bin"):
+        corpus.begin()
+    monkeypatch.setitem(sys.modules, "fasttext", None)
+    quality(config())
+    with pytest.raises(ConfigError, match=r"Python 3\.13"):
+        quality(config(good=entry(trained, min=0.5)))
+
+
+def test_which_stage_decides_how(trained: Trained) -> None:
+    plain, ranked = quality(config(a=entry(trained, min=0.5))), quality(config(a=entry(trained, keep_fraction=0.5)))
+    assert type(plain) is Quality
+    assert type(ranked) is RankedQuality
+    assert not isinstance(plain, Resolver)
+    assert isinstance(ranked, Resolver)
+    assert isinstance(ranked, Editor)
+    assert plain.scoring == ranked.scoring
+    assert pickle.loads(pickle.dumps(ranked)) == ranked  # noqa: S301 -- our own bytes, as executors send them
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.25, 0.5, 1.0]), st.binary(min_size=16, max_size=16)), unique_by=lambda r: r[1]),
+    st.floats(0.001, 1),
+)
+def test_kept_by_rank(rows: list[tuple[float, bytes]], fraction: float) -> None:
+    values, ids = np.array([row[0] for row in rows], np.float64), pa.array([row[1] for row in rows], schema.DOC_ID.type)
+    kept = models.kept_by_rank(values, ids, fraction)
+    best = sorted(rows, key=lambda row: (-row[0], row[1]))[: math.floor(fraction * len(rows) + 0.5)]
+    assert {row for row, keep in zip(rows, kept, strict=True) if keep} == set(best)
+
+
+def mixed(trained: Trained) -> dict[str, list[str]]:
+    texts = [*trained.examples["positive"][:20], *trained.examples["negative"][:20]]
+    random.Random(3).shuffle(texts)
+    texts[5] = texts[6]
+    return {"a/0": texts[:13], "a/1": [], "b/0": texts[13:]}
+
+
+def published(work: Work, step: str) -> dict[str, bytes]:
+    made = manifest.find(work.root, step)
+    assert made is not None
+    return {name: (work.root / name).read_bytes() for name, _ in made.entries()} | {step: made.hash.encode()}
+
+
+@pytest.mark.parametrize(
+    "wanted", [{"good": {"min": 0.5}}, {"good": {"keep_fraction": 0.3}, "clean": {"label": "negative", "keep_fraction": 0.9}}]
+)
+def test_one_and_two_workers_give_the_same_bytes(
+    trained: Trained, make_corpus: Callable[..., Work], wanted: dict[str, Any]
+) -> None:
+    stage: Scorer = quality(config(thresholds=NO_RULE, **{name: entry(trained, **how) for name, how in wanted.items()}))
+    texts = mixed(trained)
+    one, two = make_corpus(texts, "one"), make_corpus(texts, "two")
+    perform(StageStep(stage), one, downstream=())  # type: ignore[arg-type]
+    with executor.local(2) as pool:
+        perform(StageStep(stage), Work(root=two.root, before=two.before, executor=pool), downstream=())  # type: ignore[arg-type]
+    assert published(one, "quality") == published(two, "quality")
+    counts = manifest.find(one.root, "quality").counts  # type: ignore[union-attr]
+    assert set(counts.dropped) >= {"model_good"}
+    assert 0 < counts.kept < counts.read
+
+
+def test_a_share_is_kept_of_what_passes_everything_else(trained: Trained, make_corpus: Callable[..., Work]) -> None:
+    texts = mixed(trained)
+    texts["a/0"][0] = "nothing but words " * 400
+    work = make_corpus(texts)
+    done = perform(StageStep(quality(config(thresholds=NO_RULE, good=entry(trained, keep_fraction=0.25)))), work, downstream=())
+    total = sum(map(len, texts.values()))
+    other = {reason: count for reason, count in done.manifest.counts.dropped.items() if reason != "model_good"}
+    candidates = total - sum(other.values())
+    assert candidates == total - 1
+    kept = math.floor(candidates * 0.25 + 0.5)
+    assert done.manifest.counts.kept == kept
+    facts = done.manifest.facts["model_good"]
+    assert (facts["candidates"], facts["kept"]) == (candidates, kept)
+
+    rows = []
+    for shard in done.manifest.shards:
+        tables = [
+            shards.read(work.root, named)
+            for kind in ("scores", "verdicts")
+            for named in shard.files.items()
+            if f"/{kind}/" in named[0]
+        ]
+        reasons = tables[1]["reason"].cast(pa.string()).to_pylist()
+        rows += list(zip(tables[0]["model_good"].to_pylist(), tables[0]["doc_id"].to_pylist(), reasons, strict=True))
+    ranked = sorted((-score, doc_id) for score, doc_id, reason in rows if reason in ("", "model_good"))
+    assert {doc_id for _, doc_id in ranked[:kept]} == {doc_id for _, doc_id, reason in rows if reason == ""}
+    assert facts["cut"] == -ranked[kept - 1][0]
+
+    again = perform(StageStep(quality(config(thresholds=NO_RULE, good=entry(trained, keep_fraction=0.5)))), work, downstream=())
+    assert again.scored_rows == 0
+    assert again.manifest.counts.kept == math.floor(candidates * 0.5 + 0.5)
+    by_value = perform(
+        StageStep(quality(config(thresholds=NO_RULE, good=entry(trained, min=facts["cut"])))), work, downstream=()
+    )
+    assert by_value.scored_rows == 0
+    assert by_value.manifest.counts.kept >= kept
+
+
+def test_models_judge_and_publish_the_edited_text(trained: Trained, make_corpus: Callable[..., Work]) -> None:
+    menu = "call 0800 free prize\n" * 5
+    good = "\n".join(f"{text.capitalize()}." for text in ("the river flows through the valley", "she reads a letter now") * 3)
+    rules = {"min_line_words": 5}
+    for how in ({"min": 0.5}, {"keep_fraction": 1.0}):
+        work = make_corpus({"a/0": [menu + good, good]}, f"corpus_{next(iter(how))}")
+        stage = quality(config("c4@1", rules, good=entry(trained, **how)))
+        done = perform(StageStep(stage), work, downstream=())
+        scores = shards.read(work.root, next(item for item in done.manifest.shards[0].files.items() if "/scores/" in item[0]))
+        assert len(set(scores["model_good"].to_pylist())) == 1
+        view = views(work.root, [*work.before, done.manifest])[0]
+        assert view.read().table["text"].to_pylist() == [good, good]
+
+
+def test_nothing_to_rank(trained: Trained, make_corpus: Callable[..., Work]) -> None:
+    stage = quality(config(good=entry(trained, keep_fraction=0.5)))
+    done = perform(StageStep(stage), make_corpus({"a/0": [], "a/1": ["short"]}), downstream=())
+    assert done.manifest.facts["model_good"] == {"candidates": 0, "kept": 0, "cut": None}
+    assert done.manifest.counts.dropped == {"too_few_words": 1}
+    assert perform(StageStep(stage), make_corpus({}, "empty"), downstream=()).manifest.counts.read == 0
