@@ -105,6 +105,7 @@ class LocalProcesses:
                 "tasks done; what is finished is kept, run the same command again (with fewer --workers if memory was short)"
             ) from error
         except BaseException:
+            # Also on Ctrl-C: workers must not go on for a caller that is gone.
             self._stop()
             raise
 

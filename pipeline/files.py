@@ -146,6 +146,7 @@ def create(path: Path) -> Iterator[Output]:
         _operations.step("rename", path)
         os.replace(temporary, path)
     except BaseException:
+        # Also on Ctrl-C: whatever ends the block, no half-written file may stay.
         out.close()
         temporary.unlink(missing_ok=True)
         raise
