@@ -61,5 +61,8 @@ def read(path: Path) -> tuple[Schedule, ...]:
     if len(set(names)) != len(names):
         raise ConfigError(f"{path}: the names of builds must differ, given: {', '.join(names)}")
     for one in builds:
-        resolve(one.config, one.overrides())
+        try:
+            resolve(one.config, one.overrides())
+        except ConfigError as error:
+            raise ConfigError(f"{path}: build {one.name!r}: {error}") from error
     return builds

@@ -2,7 +2,8 @@
 
 Purpose: fastText checks the first eight bytes of a file and believes the rest; a cut or foreign file ends the process or
 gives noise. Here every size is compared with the file's length before fastText sees it.
-Guarantee: a file that passes `check` has every part that its header announces, and not a byte more. A model is identified
+Guarantee: a file that passes `check` has every part that its header announces, and not a byte more, and no number by which
+fastText would divide by zero or leave its memory. The numbers of its matrices are not looked at. A model is identified
 by the SHA-256 of its file. The library is imported by `library` alone: there is none for Python 3.13.
 Cost: `check` walks the dictionary and reads no matrix (0.05 s for a model of 0.9 GB); `load` holds all of the file in memory.
 
@@ -17,14 +18,23 @@ import struct
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pipeline import files
 from pipeline.errors import ConfigError, InputError
 
 MAGIC = 793_712_314
 VERSIONS = (11, 12)
+KINDS = (1, 2, 3)
 SUPERVISED = 3
+LOSSES = (1, 2, 3, 4)
+HIERARCHICAL = 1
 LABEL_PREFIX = "__label__"
-LABEL_ENTRY = 1
+WORD_ENTRY, LABEL_ENTRY = 0, 1
+MAX_NGRAM = 100
+"""Of words, and of characters. fastText's work grows with it: a damaged number would take hours."""
+MAX_OCCURRENCES = 10**15
+"""fastText's infinity."""
 CENTROIDS = 256
 FLOAT_BYTES = 4
 
@@ -96,6 +106,12 @@ class _Bytes:
         self.skip(struct.calcsize("<" + layout))
         return struct.unpack_from("<" + layout, self.data, begin)
 
+    def flag(self) -> bool:
+        (byte,) = self.read("B")
+        if byte > 1:
+            raise self.wrong(f"a flag of {byte} before byte {self.at}")
+        return bool(byte)
+
     def skip(self, size: int) -> None:
         if size < 0 or self.at + size > len(self.data):
             raise self.wrong(f"{len(self.data)} bytes, its sizes announce {self.at + max(size, 0)} and more")
@@ -108,59 +124,91 @@ def _walk(model: _Bytes) -> tuple[str, ...]:
         raise model.wrong(f"it begins with {magic}, not with {MAGIC}")
     if version not in VERSIONS:
         raise model.wrong(f"format {version}, known are {VERSIONS[0]} and {VERSIONS[1]}")
-    *settings, _ = model.read("12id")
-    dimensions, kind, buckets = settings[0], settings[7], settings[8]
+    dimensions, *_, word_ngrams, loss, kind, buckets, _, subword, _, _ = model.read("12id")
+    if kind not in KINDS:
+        raise model.wrong(f"a model of the unknown kind {kind}")
     if kind != SUPERVISED:
         raise InputError(f"{model.path}: holds word vectors, no classifier; give a model trained with labels")
-    labels, words, pruned = _dictionary(model)
-    (quantised,) = model.read("?")
+    if loss not in LOSSES:
+        raise model.wrong(f"the unknown loss {loss}")
+    if not (0 <= word_ngrams <= MAX_NGRAM and 0 <= subword <= MAX_NGRAM):
+        raise model.wrong(f"n-grams of {word_ngrams} words and {subword} characters")
+    # fastText divides by the buckets for every n-gram. In the older format it makes none of characters, whatever the file says.
+    hashing = word_ngrams > 1 or (subword > 0 and version > VERSIONS[0])
+    if buckets < 0 or (hashing and not buckets):
+        raise model.wrong(f"{buckets} buckets for n-grams of {word_ngrams} words and {subword} characters")
+    labels, words, pruned = _dictionary(model, counted=loss == HIERARCHICAL)
+    quantised = model.flag()
+    if pruned >= 0 and not quantised:
+        raise model.wrong("its dictionary is pruned, its matrix is not quantised")
     _matrix(model, quantised, words + (buckets if pruned < 0 else pruned), dimensions)
-    (quantised_output,) = model.read("?")
+    quantised_output = model.flag()
     _matrix(model, quantised and quantised_output, len(labels), dimensions)
     if model.at != len(model.data):
         raise model.wrong(f"{len(model.data) - model.at} bytes after its end")
     return labels
 
 
-def _dictionary(model: _Bytes) -> tuple[tuple[str, ...], int, int]:
-    """The labels, the number of words, and that of the buckets left by pruning, or -1; goes on to its end."""
+def _dictionary(model: _Bytes, *, counted: bool) -> tuple[tuple[str, ...], int, int]:
+    """The labels, the number of words, and that of the buckets left by pruning, or -1; goes on to its end.
+
+    `counted`: fastText builds a tree from the labels' counts; out of bounds they lead it out of its memory.
+    """
     entries, words, count, _, pruned = model.read("iiiqq")
-    if min(entries, words, count) < 0 or words + count != entries or not count:
-        raise model.wrong(f"{entries} entries of which {words} are words and {count} labels")
+    if min(entries, words, count) < 0 or words + count != entries or not count or pruned < -1:
+        raise model.wrong(f"{entries} entries of which {words} are words and {count} labels, {pruned} buckets left")
     labels = []
-    for _ in range(entries):
-        end = model.data.find(b"\0", model.at)
+    for entry in range(entries):
+        begin, end = model.at, model.data.find(b"\0", model.at)
         if end < 0:
             raise model.wrong("its dictionary is cut")
-        begin = model.at
         model.at = end + 1
-        model.skip(9)
-        if model.data[end + 9] == LABEL_ENTRY:
-            labels.append(model.data[begin:end].decode(errors="replace"))
-    if len(labels) != count:
-        raise model.wrong(f"{len(labels)} labels, its header announces {count}")
+        occurrences, kind = model.read("qb")
+        # fastText takes an entry's place for its number.
+        if kind != (WORD_ENTRY if entry < words else LABEL_ENTRY):
+            raise model.wrong(f"entry {entry} is of kind {kind}, its header announces {words} words and then {count} labels")
+        if entry >= words:
+            if counted and not 0 < occurrences < MAX_OCCURRENCES:
+                raise model.wrong(f"a label that occurs {occurrences} times")
+            labels.append(_utf8(model, begin, end))
+    begin = model.at
     model.skip(8 * max(0, pruned))
+    places = np.frombuffer(model.data[begin : model.at], "<i4")[1::2]
+    if ((places < 0) | (places >= pruned)).any():
+        raise model.wrong(f"a bucket outside the {pruned} that are left")
     return tuple(labels), words, pruned
+
+
+def _utf8(model: _Bytes, begin: int, end: int) -> str:
+    try:
+        return model.data[begin:end].decode()
+    except UnicodeDecodeError as error:
+        raise model.wrong("a label that is no UTF-8") from error
 
 
 def _matrix(model: _Bytes, quantised: bool, rows: int, columns: int) -> None:
     """Goes on to the end of a matrix, which must have this shape."""
-    normed, *shape, codes = model.read("?qqi") if quantised else (False, *model.read("qq"), 0)
-    if shape != [rows, columns] or columns < 1:
+    normed = quantised and model.flag()
+    shape = model.read("qq")
+    if shape != (rows, columns) or columns < 1:
         raise model.wrong(f"a matrix of {shape[0]} x {shape[1]} where {rows} x {columns} belongs")
     if not quantised:
         model.skip(rows * columns * FLOAT_BYTES)
         return
+    (codes,) = model.read("i")
     model.skip(codes)
-    _quantiser(model, columns)
+    parts = _quantiser(model, columns)
+    if codes != rows * parts:
+        raise model.wrong(f"{codes} codes for {rows} rows in {parts} parts")
     if normed:
         model.skip(rows)
         _quantiser(model, 1)
 
 
-def _quantiser(model: _Bytes, columns: int) -> None:
-    """Goes on to the end of a product quantiser. fastText divides by its numbers: a 0 would end the process."""
+def _quantiser(model: _Bytes, columns: int) -> int:
+    """The number of parts of a product quantiser; goes on to its end."""
     dimensions, parts, width, last = model.read("4i")
-    if dimensions != columns or min(parts, width, last) < 1 or (parts - 1) * width + last != columns:
+    if dimensions != columns or min(parts, width, last) < 1 or last > width or (parts - 1) * width + last != columns:
         raise model.wrong(f"a quantiser of {dimensions} dimensions in {parts} parts of {width} for {columns} columns")
     model.skip(columns * CENTROIDS * FLOAT_BYTES)
+    return int(parts)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
@@ -142,9 +142,11 @@ def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
 
 
 def describe(path: str, name: str, kind: Kind, codec: Codec) -> InputFile | None:
-    """The file at `path`; None when there is no regular file."""
+    """The file at `path`; None when there is no regular file. Raises InputError in a folder that may only be listed."""
     try:
         found = os.stat(path)
+    except PermissionError as error:
+        raise InputError(f"{path}: {error.strerror}; make its folder readable or take it out") from error
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
@@ -197,6 +199,7 @@ def _candidates(text: str, source: str) -> tuple[Walked, str]:
     fixed = Path(path)
     while glob.has_magic(str(fixed)):
         fixed = fixed.parent
+    _check_readable(fixed, Path(path).relative_to(fixed).parts)
     found = Walked()
     matches = sorted(glob.glob(path, recursive=True))
     for match in matches:
@@ -210,6 +213,18 @@ def _candidates(text: str, source: str) -> tuple[Walked, str]:
     if not matches:
         raise InputError(f"source {source!r}: {text!r} matches no file; check the pattern")
     return found, str(fixed)
+
+
+def _check_readable(fixed: Path, parts: Sequence[str]) -> None:
+    """Raise InputError when a folder that a pattern looks into cannot be read; `glob` would take it for an empty one."""
+    for depth, part in enumerate(parts):
+        if not glob.has_magic(part):
+            continue
+        for folder in glob.iglob(os.path.join(fixed, *parts[:depth], ""), recursive=True):
+            try:
+                os.scandir(folder).close()
+            except OSError as error:
+                unreadable(error)
 
 
 def _corpus_around(match: str, fixed: Path) -> Path | None:

@@ -111,15 +111,16 @@ def _load_py3langid() -> Py3langid:
 
 @dataclass(frozen=True, kw_only=True)
 class FastText:
-    """A fastText classifier. `model` is the library's object."""
+    """A fastText classifier. `model` is the library's object, read from `path`."""
 
+    path: str
     labels: tuple[str, ...]
     model: Any
 
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """As Model says. Newlines are blanks."""
+        """As Model says. Newlines are blanks. Raises InputError where the model's numbers are none."""
         labels, scores = np.full(len(starts), -1, dtype=np.int64), np.zeros(len(starts))
         index = {label: at for at, label in reversed(list(enumerate(self.labels)))}
         batch: list[tuple[int, str]] = []
@@ -130,7 +131,10 @@ class FastText:
                 batch.append((at, text))
                 size += int(ends[at] - starts[at])
             if batch and (size >= BATCH_BYTES or at == len(starts) - 1):
-                found, given = self.model.predict([text for _, text in batch])
+                try:
+                    found, given = self.model.predict([text for _, text in batch])
+                except RuntimeError as error:
+                    raise InputError(f"language: {self.path}: fastText cannot judge with this model ({error})") from error
                 for (row, _), names, probabilities in zip(batch, found, given, strict=True):
                     if len(names) and probabilities[0] > 0:  # NaN is not
                         labels[row] = index[names[0].removeprefix(LABEL_PREFIX)]
@@ -145,7 +149,8 @@ def _load_fasttext(path: str, _sha256: str) -> FastText:
     names = fasttext.check(path)
     if not all(name.startswith(LABEL_PREFIX) for name in names):
         raise InputError(f"{path}: is a fastText model without {LABEL_PREFIX} labels; it cannot identify languages")
-    return FastText(labels=tuple(name.removeprefix(LABEL_PREFIX) for name in names), model=fasttext.load(path))
+    labels = tuple(name.removeprefix(LABEL_PREFIX) for name in names)
+    return FastText(path=path, labels=labels, model=fasttext.load(path))
 
 
 @functools.cache

@@ -4,8 +4,8 @@ Purpose: DCLM's way to judge a page (Li et al. 2024, arXiv 2406.11794, section 4
 classifier gives to one label, and a threshold. Toxicity is a second model with a ceiling.
 Guarantee: a score depends on the text and the model's bytes alone; a model is named by its file's SHA-256, never by its
 path. The same documents pass for any number of workers and any order of shards: ties at a cut fall to the lower doc_id.
-Cost: about 25 MB/s a core for bigrams of 100 dimensions, 35 MB/s where the model fits the cache better (200,000 buckets);
-each worker holds the whole model (2 million buckets: 0.8 GB and the words), and a batch's text twice.
+Cost: 25 to 35 MB/s a core for English, bigrams and 100 dimensions, 35 to 45 with a tenth of the 2 million buckets; each
+worker holds the whole model (2 million buckets: 0.8 GB and the words), and a batch's text twice.
 
 Features are those that DCLM publishes its model with: the text without white space at its ends, its lines joined by spaces,
 nothing lower-cased, no punctuation split off. The last step is ours: see `features`.
@@ -26,7 +26,7 @@ import pyarrow as pa
 from pipeline import fasttext
 from pipeline.config import QualityModel
 from pipeline.edits import Edit, apply
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.schema import KEPT
 
 DECIMALS = 6
@@ -105,7 +105,7 @@ def append(models: Mapping[str, QualityModel], scores: pa.RecordBatch, texts: It
     """`scores` and, for each model, the probability of its label for each text, rounded to 6 decimals.
 
     fastText adds 0.00001 to every probability; what it says is taken as it is, at most 1. It says nothing of a text
-    without a word or bigram that it knows: 0.
+    without a word or bigram that it knows: 0. Raises InputError when a model comes to no number.
     """
     if not models:
         return scores
@@ -125,7 +125,10 @@ def _probabilities(model: QualityModel, lines: Sequence[str]) -> Floats:
     loaded = _load(model.path, fasttext.sha256(model.path))
     found = np.zeros(len(lines), np.float64)
     for row, line in enumerate(lines):
-        labels, probabilities = loaded.predict(line, k=-1)
+        try:
+            labels, probabilities = loaded.predict(line, k=-1)
+        except RuntimeError as error:
+            raise InputError(f"{model.path}: fastText cannot judge with this model ({error}); train it again") from error
         if model.label in labels:
             found[row] = probabilities[labels.index(model.label)]
     return np.asarray(np.round(np.clip(np.nan_to_num(found), 0.0, 1.0), DECIMALS), np.float64)

@@ -24,6 +24,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import fasttext, files
-from pipeline.errors import InputError
+from pipeline.errors import InputError, WorkerDied
 from pipeline.quality.models import features
 
 POSITIVE, NEGATIVE = "__label__positive", "__label__negative"
@@ -95,7 +96,8 @@ class Measured:
 def train(positive: Iterable[str], negative: Iterable[str], out: Path, training: Training) -> Measured:
     """Train on four fifths of the distinct documents, write the model to `out`, and measure it on the rest.
 
-    Raises InputError when a side has fewer than 5 distinct documents or training diverges, ConfigError without fastText.
+    Raises InputError when a side has fewer than 5 distinct documents or training diverges, ConfigError without fastText,
+    WorkerDied when the process that trains is killed.
     """
     fasttext.library()
     texts = {POSITIVE: _distinct(positive), NEGATIVE: _distinct(negative)}
@@ -144,6 +146,10 @@ def _train(examples: Path, model: Path, training: Training) -> None:
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
             fresh.submit(_learn, str(examples), str(model), training).result()
+    except BrokenProcessPool as error:
+        raise WorkerDied(
+            "quality: the process that trained was killed, perhaps out of memory; fewer buckets take less"
+        ) from error
     except (ValueError, RuntimeError) as error:
         raise InputError(
             f"fastText ended with {str(error)!r} at a learning rate of {training.learning_rate}; take a lower one"

@@ -84,19 +84,43 @@ def test_a_source_may_be_called_inputs(tmp_path, collect):
     assert collect(sources=sources[:1]).done.recomputed_shards == 0
 
 
-def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, collect, monkeypatch):
+@pytest.mark.parametrize("pattern", ["", "**", "**/*.txt", "*/*.txt", "**/b/*.txt"])
+def test_a_folder_that_cannot_be_listed_is_an_error(tmp_path, collect, monkeypatch, pattern):
+    (tmp_path / "in/b/closed").mkdir(parents=True)
+    (tmp_path / "in/b/a.txt").write_text("a")
+    (tmp_path / "in/a.txt").write_text("a")
+    closed = "b" if pattern in ("*/*.txt", "**/b/*.txt") else "closed"
+    refuse(monkeypatch, "scandir", closed)
+    with pytest.raises(InputError, match=f"{closed}/?: the folder cannot be read"):
+        collect(tmp_path / "in" / pattern)
+
+
+def test_a_pattern_reads_no_folder_that_it_does_not_name(tmp_path, collect, monkeypatch):
     (tmp_path / "in/closed").mkdir(parents=True)
     (tmp_path / "in/a.txt").write_text("a")
-    scandir = os.scandir
+    refuse(monkeypatch, "scandir", "closed")
+    assert collect(tmp_path / "in/*.txt").texts() == ["a"]
 
-    def refuse(path):
-        if str(path).endswith("closed"):
-            raise PermissionError(13, "Permission denied", path)
-        return scandir(path)
 
-    monkeypatch.setattr(os, "scandir", refuse)
-    with pytest.raises(InputError, match="closed: the folder cannot be read"):
+def test_files_in_a_folder_that_may_only_be_listed_are_an_error(tmp_path, collect, monkeypatch):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("a")
+    (tmp_path / "in/b.txt").write_text("b")
+    refuse(monkeypatch, "stat", "b.txt")
+    with pytest.raises(InputError, match=r"b\.txt: Permission denied; make its folder readable"):
         collect(tmp_path / "in")
+
+
+def refuse(monkeypatch, call, name):
+    """Have `os.<call>` refuse paths that end in `name`, also for root."""
+    real = getattr(os, call)
+
+    def refusing(path, *arguments, **settings):
+        if str(path).rstrip("/").endswith(name):
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, *arguments, **settings)
+
+    monkeypatch.setattr(os, call, refusing)
 
 
 def test_what_is_left_out_is_counted_and_said(tmp_path):

@@ -55,6 +55,37 @@ def test_overrides_are_toml_else_text_and_a_scalar_makes_a_list(tmp_path: Path) 
     assert config.load(path, {"collect.paths": '["b", "c"]'}).collect.paths == ("b", "c")
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "message"),
+    [
+        ("dedup.threshold", "2", "--set dedup.threshold=2: dedup.threshold: Input should be less"),
+        ("dedup.treshold", "1", "--set dedup.treshold=1: unknown setting dedup.treshold; did you mean threshold?"),
+        ("dedup", "{ threshold = 2 }", "--set dedup={ threshold = 2 }: dedup.threshold: Input should be less"),
+        ("quality.min_words", "9", "my.toml with --set quality.min_words: quality: min_words = 9 is above max_words = 5"),
+        ("quality.models.edu.min", "0.5", "my.toml with --set quality.models.edu.min: quality.models.edu.path: Field required"),
+        ("collect.pathz", "ftp://me:s3cret@x", "--set collect.pathz: unknown setting"),
+        ("dedup.rows", "ftp://me:s3cret@x", "--set dedup.rows: dedup.rows: Input should be a valid integer"),
+        ("collect.paths", "ftp://me:s3cret@x", "my.toml with --set collect.paths: collect: a path"),
+        ("collect.seed", "1", "my.toml: pack.shard_tokens"),
+        ("collect.seed", "\ud800", "--set collect.seed: "),
+    ],
+)
+def test_a_fault_names_the_override_that_made_it(key: str, text: str, message: str, tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    broken = "[pack]\nshard_tokens = 0\n" if key == "collect.seed" else ""
+    path.write_text(f"[collect]\npaths = ['a']\n[quality]\nmax_words = 5\n{broken}")
+    with pytest.raises(ConfigError) as raised:
+        config.load(path, {"language.threshold": "0.25", key: text})
+    assert str(raised.value).removeprefix(f"{tmp_path}/").startswith(message)
+    assert "s3cret" not in str(raised.value)
+
+
+def test_overrides_leave_the_plain_values_alone() -> None:
+    plain = {"collect": {"paths": ["a"]}}
+    assert config.parse(plain, where="x", overrides={"collect.paths": "b"}).collect.paths == ("b",)
+    assert plain == {"collect": {"paths": ["a"]}}
+
+
 def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[collect\n")

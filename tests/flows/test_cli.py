@@ -184,6 +184,38 @@ def test_train_and_sample(corpus: Path) -> None:
     assert done.stdout.startswith("the corpus")
 
 
+def test_a_schedule_at_fault_names_its_build(tmp_path: Path) -> None:
+    path = tmp_path / "schedules.toml"
+    build = '[[build]]\nname = "nightly"\nconfig = "docs"\nout = "x"\ncron = "0 3 * * *"\n'
+    path.write_text(build + 'settings = { "dedup.threshold" = 2 }\n')
+    done = tokenmill("serve", path)
+    assert (done.returncode, "Traceback" in done.stderr) == (1, False)
+    assert f"{path}: build 'nightly': --set dedup.threshold=2" in done.stderr
+
+
+def unread(*arguments: str | Path) -> tuple[int, str]:
+    """The exit code and the errors of a command whose output nobody reads."""
+    process = subprocess.Popen([TOKENMILL, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    errors = process.communicate(timeout=280)[1]
+    return process.returncode, errors
+
+
+def test_the_work_goes_on_when_nobody_reads_its_output(corpus: Path, source: Path, tmp_path: Path) -> None:
+    assert unread(*build_arguments(source, tmp_path / "corpus")) == (0, "")
+    assert (tmp_path / "corpus" / "report.html").read_bytes() == (corpus / "report.html").read_bytes()
+    for command in (
+        ["status", corpus],
+        ["status", corpus, "--json"],
+        ["report", corpus],
+        ["config", "show", "docs"],
+        ["--help"],
+    ):
+        assert unread(*command) == (0, ""), command
+    assert unread("status", "nowhere")[0] == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
@@ -191,7 +223,7 @@ def test_train_and_sample(corpus: Path) -> None:
         (["verify", "nowhere"], 1, "run the build first"),
         (["sample", "nowhere"], 1, "nowhere"),
         (["build", "dosc"], 1, "did you mean docs?"),
-        (["build", "text", "--set", "collect.pathz=x"], 1, "did you mean paths?"),
+        (["build", "text", "--set", "collect.pathz=x"], 1, "--set collect.pathz=x: unknown setting"),
         (["build", "text", "--set", "collect.paths=nowhere", "--no-prefect", "--out", "never"], 1, "nowhere"),
         (["build", "text", "--set", "nonsense"], 1, "section.key=value"),
         (["build"], 2, "CONFIG"),

@@ -248,6 +248,13 @@ def test_a_cut_model_is_refused_before_any_work(model: Path, kept: float) -> Non
         language(model=str(model)).prepare()
 
 
+def test_a_model_without_numbers_is_refused(model: Path) -> None:
+    whole = model.read_bytes()
+    model.write_bytes(whole[:-16] + struct.pack("<4f", *[float("nan")] * 4))
+    with pytest.raises(InputError, match=r"two\.bin: fastText cannot judge"):
+        scored(language(model=str(model)), ENGLISH)
+
+
 def test_fasttext_gives_in_batches_what_it_gives_one_by_one(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     stage = language(model=str(model), judged_bytes=1_000)
     texts = [ENGLISH, "", GERMAN, "???", f"{ENGLISH}\n" * 4 + f"{GERMAN}\n" * 2, ENGLISH[:20], "nichts davon"]

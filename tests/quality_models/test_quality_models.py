@@ -277,6 +277,16 @@ def test_a_share_is_kept_of_what_passes_everything_else(trained: Trained, make_c
     assert by_value.manifest.counts.kept >= kept
 
 
+def test_a_model_without_numbers_is_named(trained: Trained, tmp_path: Path) -> None:
+    data = trained.path.read_bytes()
+    path = tmp_path / "nan.bin"
+    # The last 800 bytes are the rows of both labels.
+    path.write_bytes(data[:-800] + np.full(200, np.nan, np.float32).tobytes())
+    stage = Quality(config=config(good={"path": str(path), "label": "positive", "min": 0.5}))
+    with pytest.raises(InputError, match=r"nan\.bin: fastText cannot judge"):
+        stage.score(batch(["the river flows"]))
+
+
 def test_models_judge_and_publish_the_edited_text(trained: Trained, make_corpus: Callable[..., Work]) -> None:
     menu = "call 0800 free prize\n" * 5
     good = "\n".join(f"{text.capitalize()}." for text in ("the river flows through the valley", "she reads a letter now") * 3)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +19,7 @@ from rich.console import Console
 
 from flows import quality
 from pipeline import fasttext
-from pipeline.errors import ConfigError, InputError, QuarantineCeiling
+from pipeline.errors import ConfigError, InputError, QuarantineCeiling, WorkerDied
 from pipeline.quality.train import MIN_BUCKETS, NEGATIVE, POSITIVE, Measured, Training, train
 from pipeline.work import Silent
 
@@ -85,6 +87,18 @@ def test_a_learning_rate_that_diverges(trained: Trained, tmp_path: Path) -> None
     wild = dataclasses.replace(SMALL, learning_rate=1e30)
     with pytest.raises(InputError, match="take a lower one"):
         train(trained.examples["positive"], trained.examples["negative"], tmp_path / "model.bin", wild)
+    assert not list(tmp_path.iterdir())
+
+
+def killed(*_: object) -> None:
+    """Stands for `_learn` when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_killed_process_is_no_learning_rate(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.quality.train._learn", killed)
+    with pytest.raises(WorkerDied, match="was killed"):
+        train(trained.examples["positive"], trained.examples["negative"], tmp_path / "model.bin", SMALL)
     assert not list(tmp_path.iterdir())
 
 

@@ -1,0 +1,131 @@
+"""Commands on a corpus that is built: `status`, `whatif`, `verify`, `report`, `export`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+from rich.markup import escape
+
+from flows import show
+from flows.cli.options import AtLeastZero, Corpus, Settings, err, out, pairs
+from pipeline.errors import TokenmillError
+
+
+def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
+    """Show the funnel of a corpus.
+
+    For example:
+
+        tokenmill status corpora/docs
+
+        tokenmill status corpora/docs --json | jq .tokens
+    """
+    from flows.status import status as state_of
+
+    state = state_of(folder)
+    if as_json:
+        out.out(json.dumps(state))
+        return
+    out.print(show.funnel(state))
+    if state["tokens"] is not None:
+        out.print(f"\n{state['documents']:,} documents, {state['tokens']:,} tokens, vocabulary {state['vocabulary']:,}")
+
+
+def whatif(
+    folder: Corpus,
+    /,
+    *,
+    settings: Settings,
+    samples: AtLeastZero = 3,
+    seed: AtLeastZero = 0,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+) -> None:
+    """Show what other thresholds would keep, from stored scores, in seconds. Writes nothing.
+
+    The funnel before and after, the documents that change sides, how far each is from the threshold, and how close the
+    nearest others are. Thresholds of `language` and `quality` can be tried. What needs new scores, new comparisons of
+    duplicates or another order of stages is refused, and said.
+
+    A document that comes alive may have no scores at later stages: it is counted as not scored. A duplicate of a document
+    that goes may take its place: it is counted as undecided. `tokenmill build` with the same settings decides both.
+
+    For example:
+
+        tokenmill whatif corpora/docs --set quality.min_words=80
+
+        tokenmill whatif corpora/docs --set language.threshold=0.8 --set quality.max_short_lines=0.7 --samples 10
+
+        tokenmill whatif corpora/docs --set quality.min_stop_words=1 --json | jq .documents
+
+    Parameters
+    ----------
+    samples
+        Documents shown for each reason, in each direction.
+    seed
+        Draws those documents.
+    """
+    from flows.show_whatif import show as show_answer
+    from flows.whatif import what_if
+
+    answer = what_if(folder, pairs(settings), samples=samples, seed=seed)
+    if as_json:
+        out.out(json.dumps(answer))
+        return
+    show_answer(answer, out)
+
+
+def verify(folder: Corpus, /) -> None:
+    """Check every published byte: hashes, alignment, evidence, token shards. Exit code 1 and the files' names if any is off.
+
+    For example:
+
+        tokenmill verify corpora/docs
+    """
+    from flows.verify import problems
+
+    found = list(problems(folder, show.Terminal(out)))
+    for problem in found:
+        err.print(problem, markup=False)
+    if found:
+        raise TokenmillError(f"{len(found)} problem(s) in {folder}; `tokenmill build` makes anew what is broken")
+    out.print("Every published byte is what its manifest names.")
+
+
+def report(folder: Corpus, /) -> None:
+    """Say where the report of a corpus is, and print its funnel as Markdown.
+
+    For example:
+
+        tokenmill report corpora/docs
+    """
+    from flows.building import REPORT
+    from pipeline import manifest
+    from pipeline.report import funnel_markdown
+
+    manifest.load(folder, manifest.CORPUS)
+    out.print(funnel_markdown(folder), markup=False)
+    out.print(f"report: {escape(str(folder / REPORT))}")
+
+
+def export(
+    folder: Corpus,
+    /,
+    *,
+    to: Literal["jsonl", "parquet"],
+    out_dir: Annotated[Path | None, Parameter(name="--out", help="Default: `DIR/export`.")] = None,
+) -> None:
+    """Write the surviving text, one file per shard.
+
+    For example:
+
+        tokenmill export corpora/docs --to jsonl
+
+        tokenmill export corpora/docs --to parquet --out texts
+    """
+    from flows.status import published
+    from pipeline.export import export as write_text
+
+    write_text(folder, published(folder), out_dir or folder / "export", to, show.Terminal(out))

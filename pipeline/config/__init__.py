@@ -1,0 +1,32 @@
+"""The settings of a corpus: one frozen, typed value.
+
+Purpose: TOML in; unknown keys are refused with the nearest valid name, bounds are checked when the value is made.
+Guarantee: a Config that exists is valid; stages get slices of it and read nothing else.
+Cost: none worth naming.
+"""
+
+from pipeline.config.corpus import MIDDLE, Config, DedupConfig, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
+from pipeline.config.quality import QualityConfig, QualityModel, Thresholds
+from pipeline.config.read import load, parse
+from pipeline.config.section import Section
+from pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
+
+__all__ = [
+    "MIDDLE",
+    "CollectConfig",
+    "Config",
+    "DatasetSource",
+    "DedupConfig",
+    "FilesSource",
+    "InstalledSource",
+    "LanguageConfig",
+    "PackConfig",
+    "QualityConfig",
+    "QualityModel",
+    "Section",
+    "Thresholds",
+    "TokenizerConfig",
+    "TrainConfig",
+    "load",
+    "parse",
+]

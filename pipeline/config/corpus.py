@@ -1,0 +1,140 @@
+"""All settings of a corpus: the sections of its stages, of the tokenizer and of training, and their order.
+
+Guarantee: a Config that exists is valid; stages get slices of it and read nothing else. Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from pipeline.config.quality import QualityConfig
+from pipeline.config.section import MB, Section
+from pipeline.config.sources import CollectConfig
+
+
+class LanguageConfig(Section):
+    """Which languages are kept, and how sure the model must be."""
+
+    model: str | None = None
+    """Path of a fastText model (lid.176, OpenLID, GlotLID); none: py3langid's, which comes with the package."""
+    keep: tuple[str, ...] = ()
+    """Labels as the model gives them, and `und` for texts without a letter; empty: all."""
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    """A document with a lower score is dropped, whatever `keep` says; 0 drops none. Choose it with `sample_characters`."""
+    thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    """Thresholds of single languages, before `threshold`."""
+    sample_characters: int = Field(default=1_000, ge=0)
+    """The model reads at most so many characters of a document, at least 50, from five places; 0: all of them."""
+    judged_bytes: int = Field(default=0, ge=0)
+    """So many bytes of a document's lines, at most, are judged one by one, for `other_language` and `other_share`; 0: none."""
+    max_other_share: float = Field(default=1.0, ge=0, le=1)
+    """A document with a larger share of its judged lines in other languages is dropped; 1 drops none."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if 0 < self.sample_characters < 50:
+            raise ValueError(f"sample_characters = {self.sample_characters} is too few to tell languages by; from 50 on, or 0")
+        if 0 < self.judged_bytes < 150:
+            raise ValueError(f"judged_bytes = {self.judged_bytes} is less than one line may have; from 150 on, or 0")
+        if self.max_other_share < 1 and not self.judged_bytes:
+            raise ValueError(f"max_other_share = {self.max_other_share} needs judged_bytes above 0; 2000 is a good value")
+        return self
+
+
+class DedupConfig(Section):
+    """When two documents are duplicates, and which of them stays."""
+
+    ngram_words: int = Field(default=5, ge=1, le=50)
+    bands: int = Field(default=14, ge=1, le=256)
+    rows: int = Field(default=8, ge=1, le=256)
+    threshold: float = Field(default=0.8, gt=0, le=1)
+    """A pair is a duplicate when the Jaccard similarity of its n-gram sets reaches this."""
+    survivor: tuple[Literal["source", "length", "doc_id"], ...] = ("source", "length", "doc_id")
+    """Who stays: the earlier source, the longer text, the lower doc_id, in this order."""
+    bucket_limit: int = Field(default=64, ge=2)
+    """In a bucket of more documents, not all pairs are compared; how many buckets were, is reported."""
+    seed: int = Field(default=1, ge=0, lt=2**32)
+
+
+class TokenizerConfig(Section):
+    """A byte-level BPE tokenizer, trained on a sample of the surviving text, or a given one."""
+
+    path: str | None = None
+    """Use this tokenizer.json instead of training one."""
+    vocabulary: int = Field(default=32_768, ge=257, le=2**31 - 1)
+    sample_bytes: int = Field(default=64 * MB, ge=1)
+    min_frequency: int = Field(default=2, ge=1)
+    seed: int = 0
+
+
+class PackConfig(Section):
+    """Token shards."""
+
+    shard_tokens: int = Field(default=100_000_000, ge=1_000)
+    validation_fraction: float = Field(default=0.01, ge=0, lt=1)
+    """By document, chosen by a hash of doc_id: a document is on the same side for ever."""
+
+
+class TrainConfig(Section):
+    """The bundled GPT trainer. The defaults bring a visibly falling loss in about a minute on two CPU cores."""
+
+    layers: int = Field(default=4, ge=1)
+    heads: int = Field(default=4, ge=1)
+    width: int = Field(default=128, ge=1)
+    context_tokens: int = Field(default=128, ge=2)
+    batch_windows: int = Field(default=8, ge=1)
+    """So many windows of `context_tokens` go through the model at once."""
+    accumulate: int = Field(default=1, ge=1)
+    """So many batches make one update."""
+    steps: int = Field(default=300, ge=1)
+    """Updates of the weights."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """The highest one, after the warm-up; `min_learning_rate` is the last one. Larger models want lower ones."""
+    min_learning_rate: float = Field(default=3e-4, ge=0)
+    warmup_steps: int = Field(default=30, ge=0)
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Of matrices; biases and normalisations have none."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    evaluate_every: int = Field(default=50, ge=1)
+    evaluate_windows: int = Field(default=32, ge=1)
+    """An evaluation on the way reads so many windows of the validation split; the last one reads all of it."""
+    checkpoint_every: int = Field(default=100, ge=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto: a GPU where there is one, else the CPU."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
+        return self
+
+
+MIDDLE: tuple[Literal["language", "dedup", "quality"], ...] = ("language", "dedup", "quality")
+"""The stages between collection and the tokenizer, in their default order."""
+
+
+class Config(Section):
+    """All settings of a corpus. `stages` orders the stages between collection and the tokenizer; one left out is off."""
+
+    stages: tuple[Literal["language", "dedup", "quality"], ...] = MIDDLE
+    collect: CollectConfig
+    language: LanguageConfig = LanguageConfig()
+    dedup: DedupConfig = DedupConfig()
+    quality: QualityConfig = QualityConfig()
+    tokenizer: TokenizerConfig = TokenizerConfig()
+    pack: PackConfig = PackConfig()
+    train: TrainConfig = TrainConfig()
+
+    @field_validator("stages")
+    @classmethod
+    def _once(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(stages)) != len(stages):
+            raise ValueError("a stage may stand in `stages` only once")
+        return stages

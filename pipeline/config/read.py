@@ -1,0 +1,121 @@
+"""From TOML and `--set KEY=VALUE` to a Config.
+
+Purpose: unknown keys are refused with the nearest valid name, values out of bounds with what was given.
+Guarantee: all faults are said at once, each with the file or the `--set` that it came from; no password is repeated.
+Cost: one read of the file.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+from pydantic import ValidationError
+
+from pipeline.config.corpus import Config
+from pipeline.config.section import Section
+from pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
+from pipeline.errors import ConfigError
+
+
+def load(path: Path, overrides: Mapping[str, str] = {}) -> Config:
+    """Read a TOML file and apply `overrides` (`collect.paths` -> text as typed after --set). Raises ConfigError."""
+    try:
+        with open(path, "rb") as handle:
+            plain = tomllib.load(handle)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: is no TOML ({error})") from error
+    return parse(plain, where=str(path), overrides=overrides)
+
+
+def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, str] = {}) -> Config:
+    """A Config from plain values of `where`, `overrides` over them. Raises ConfigError that names every setting at fault."""
+    values = copy.deepcopy(dict(plain))
+    for key, text in overrides.items():
+        _set(values, key, _value(key, text))
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        faults = [dict(fault) for fault in error.errors()]
+        raise ConfigError("\n".join(_explain(_origin(fault, where, overrides), fault) for fault in faults)) from error
+
+
+def _value(key: str, text: str) -> Any:
+    """TOML where it is TOML, else the text itself."""
+    try:
+        text.encode()
+        return tomllib.loads(f"value = {text}")["value"]
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"--set {key}: {text!r} is no UTF-8") from error
+    except (tomllib.TOMLDecodeError, RecursionError):
+        return text
+
+
+def _set(plain: dict[str, Any], key: str, value: Any) -> None:
+    *path, last = key.split(".")
+    model: Any = Config
+    for part in path:
+        plain = plain.setdefault(part, {})
+        if not isinstance(plain, dict):
+            raise ConfigError(f"--set {key}: {part} is not a section")
+        model = _section(model, part)
+    if not isinstance(value, list | dict) and _is_list(model, last):
+        value = [value]
+    plain[last] = value
+
+
+def _section(model: Any, part: str) -> Any:
+    field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, Section) else None
+    return field.annotation if field is not None else None
+
+
+def _is_list(model: Any, name: str) -> bool:
+    field = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, Section) else None
+    return field is not None and str(field.annotation).startswith("tuple[")
+
+
+def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, str]) -> str:
+    """Where the setting at fault stands: in an override, among others that overrides changed, or in `where`."""
+    # Of a setting that is missing, what stands there is the section around it.
+    place = tuple(str(part) for part in (fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]))
+    inside = []
+    for key, text in overrides.items():
+        path = tuple(key.split("."))
+        if place[: len(path)] == path:
+            return f"--set {key}" if CREDENTIALS.search(text) else f"--set {key}={text}"
+        if path[: len(place)] == place:
+            inside.append(f"--set {key}")
+    return f"{where} with {', '.join(inside)}" if inside else where
+
+
+def _explain(where: str, fault: dict[str, Any]) -> str:
+    place = [part for part in fault["loc"] if part not in ("files", "dataset", "installed")]
+    key = ".".join(str(part) for part in place)
+    if fault["type"] == "extra_forbidden":
+        known = _known(fault["loc"][:-1])
+        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
+        return f"{where}: unknown setting {key}; {hint}"
+    given = repr(fault["input"])
+    shown = "" if fault["type"] in ("missing", "value_error") or CREDENTIALS.search(given) else f" (given: {given})"
+    return f"{where}: {key or 'config'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _known(location: Iterable[Any]) -> list[str]:
+    model: Any = Config
+    for part in location:
+        if part == "sources" or isinstance(part, int):
+            continue
+        if get_origin(model) is Mapping:
+            model = get_args(model)[1]
+            continue
+        model = {"files": FilesSource, "dataset": DatasetSource, "installed": InstalledSource}.get(part) or _section(
+            model, part
+        )
+    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []
