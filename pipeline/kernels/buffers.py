@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from pipeline.kernels.leaf import leaf
+
 
 def utf8(column: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """`data` uint8 [bytes] and `offsets` int64 [rows + 1]: row i is `data[offsets[i]:offsets[i + 1]]`.
@@ -25,3 +27,12 @@ def utf8(column: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     # Whether Arrow's buffers may be written depends on where they come from; kernels would be compiled for each kind.
     bounds.flags.writeable = content.flags.writeable = False
     return content, bounds
+
+
+@leaf
+def copy(data: npt.NDArray[np.uint8], start: int, size: int, out: npt.NDArray[np.uint8], at: int) -> None:
+    """out[at:at + size] = data[start:start + size]. With unsigned indices, which are not asked whether they are negative,
+    the compiler makes it a copy of memory: a tenth of the time."""
+    source, target = np.uint64(start), np.uint64(at)
+    for i in range(np.uint64(size)):
+        out[target + np.uint64(i)] = data[source + np.uint64(i)]

@@ -14,14 +14,16 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.kernels import classes, fingerprints, slots
-from pipeline.kernels.hashing import PADDING_BYTES
+from pipeline.kernels import classes, fingerprints, slots, word_counts
+from pipeline.kernels.buffers import copy
 from pipeline.kernels.leaf import leaf
+from pipeline.kernels.masks import BLOCK
 from pipeline.kernels.ngrams import ngram_hashes
 from pipeline.kernels.repetition import duplicate_characters, fingerprint_words, most_frequent, parts, repeated
 from pipeline.kernels.spaces import characters, stripped_start, stripped_stop
 from pipeline.kernels.text_lines import edged_lines, marks, written_lines
 from pipeline.kernels.web_lines import Edits, Pieces, Rules, Words, gaps, join, leave, split_into
+from pipeline.kernels.word_counts import count_words
 from pipeline.kernels.words import STOP_WORD_SHIFT
 
 Bytes = npt.NDArray[np.uint8]
@@ -74,6 +76,7 @@ class Scratch(NamedTuple):
     fingerprints: npt.NDArray[np.uint64]
     places: Places
     slots: slots.Slots
+    chunks: npt.NDArray[np.uint64]
 
 
 def tables() -> Tables:
@@ -97,9 +100,9 @@ def scratch(longest_bytes: int) -> Scratch:
         )
 
     return Scratch(
-        text=np.empty(longest_bytes + PADDING_BYTES, dtype=np.uint8),
-        rest=np.empty(longest_bytes + PADDING_BYTES, dtype=np.uint8),
-        line=np.empty(longest_bytes + PADDING_BYTES, dtype=np.uint8),
+        text=np.empty(longest_bytes + BLOCK, dtype=np.uint8),
+        rest=np.empty(longest_bytes + BLOCK, dtype=np.uint8),
+        line=np.empty(longest_bytes + BLOCK, dtype=np.uint8),
         words=words(),
         line_words=words(),
         pieces=Pieces(
@@ -110,6 +113,7 @@ def scratch(longest_bytes: int) -> Scratch:
         fingerprints=np.empty(room, dtype=np.uint64),
         places=np.empty(room, dtype=np.int64),
         slots=slots.make(room),
+        chunks=word_counts.remembered(),
     )
 
 
@@ -209,14 +213,13 @@ def count(
     `rules` are applied; then `removed` receives the edits, end to end, and bounds[i + 1] where those of text i end. Returns
     how many edits there are.
     """
-    need_words = _any(wanted, TOP_2GRAM, STOP_WORDS) or (wanted[REST_WORDS] and not web)
+    need_words = _any(wanted, TOP_2GRAM, STOP_WORDS)
     need_rest = _any(wanted, REST_LINES, REST_WORDS)
     edit_count = 0
     text = work.text
     for row in range(first, last):
         begin, size = offsets[row], offsets[row + 1] - offsets[row]
-        for i in range(size):
-            text[i] = data[begin + i]
+        copy(data, begin, size, text, 0)
         found = out[row]
         found[CHARACTERS] = characters(text, 0, size)
         _count_repeated(size, wanted, work, found)
@@ -231,7 +234,9 @@ def count(
         if _any(wanted, SPLIT_LINES, ELLIPSIS_LINES):
             found[SPLIT_LINES], found[BULLET_LINES], found[ELLIPSIS_LINES] = edged_lines(text, size)
         rest = text
-        found[REST_WORDS] = words
+        if wanted[REST_WORDS] and not web:
+            starts, ends = work.words.starts, work.words.ends
+            found[REST_WORDS] = words if need_words else count_words(text, 0, size, lookup.words, starts, ends, work.chunks)
         if web:
             left, right, found[LOREM_IPSUM_LINES], found[CURLY_BRACKET_LINES], found[SENTENCES], found[REST_WORDS] = leave(
                 text, size, rules, lookup.words, work.words, words, work.pieces, work.line, work.line_words

@@ -1,7 +1,7 @@
 """Lines and marks of one text, as Gopher's and FineWeb's rules count them.
 
 Guarantee: the counts are those of `str.splitlines`, `str.split("\\n")`, `str.strip` and `str.count`.
-Cost: about 1 ns per byte for each function. Nothing is allocated.
+Cost: 0.3 to 1.2 ns per byte for each function. Nothing is allocated; up to 64 bytes behind a text are loaded (`masks.BLOCK`).
 
 Sources: Rae et al. 2021 (arXiv 2112.11446), section A1.1; Penedo et al. 2024 (arXiv 2406.17557), section 3.4; where they are
 silent, datatrove 0.10.1's GopherQualityFilter and FineWebQualityFilter.
@@ -12,8 +12,9 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from pipeline.kernels import masks
 from pipeline.kernels.leaf import inlined, leaf
-from pipeline.kernels.spaces import characters, find, read_line, stripped_start
+from pipeline.kernels.spaces import characters, read_line, stripped_start
 from pipeline.kernels.utf8 import Integer, before, decode
 
 Bytes = npt.NDArray[np.uint8]
@@ -77,6 +78,10 @@ def edged_lines(data: Bytes, size: int) -> tuple[int, int, int]:
 @leaf
 def _is_one_of(code: Integer, codes: Places) -> bool:
     low, high = 0, len(codes)
+    if code < 0x80:  # most are, and few of the codes
+        while low < high and codes[low] < code:
+            low += 1
+        high = low
     while low < high:
         middle = (low + high) // 2
         if codes[middle] < code:
@@ -94,15 +99,22 @@ def written_lines(data: Bytes, size: int, terminal: Places, starts: Places, ends
     `starts` and `ends` receive the lines' spans. White space at the end of a line is no punctuation.
     """
     lines = punctuated = short = newlines = at = 0
-    while at < size:
-        end = find(data, at, size, NEWLINE)
-        newlines += end < size
-        if stripped_start(data, at, end) < end:
-            starts[lines], ends[lines] = at, end
-            lines += 1
-            code, _ = decode(data, before(data, at, end), end)
-            punctuated += _is_one_of(code, terminal)
-            if end - at <= 4 * SHORT_LINE_CHARACTERS:
-                short += characters(data, at, end) <= SHORT_LINE_CHARACTERS
-        at = end + 1
+    for block in range(0, size + 1, masks.BLOCK):
+        found = masks.between(data, np.uint64(block), NEWLINE, NEWLINE) & masks.first(size - block)
+        newlines += int(np.int64(masks.ones(found)))
+        if size - block < masks.BLOCK:
+            found |= np.uint64(1) << np.uint64(size - block)  # the end of the text ends its last line
+        while found:
+            end = block + masks.place(found)
+            found &= found - np.uint64(1)
+            if stripped_start(data, at, end) < end:
+                starts[lines], ends[lines] = at, end
+                lines += 1
+                code: Integer = np.int64(data[end - 1])
+                if code >= 0x80:
+                    code, _ = decode(data, before(data, at, end), end)
+                punctuated += _is_one_of(code, terminal)
+                if end - at <= 4 * SHORT_LINE_CHARACTERS:
+                    short += characters(data, at, end) <= SHORT_LINE_CHARACTERS
+            at = end + 1
     return lines, punctuated, short, newlines

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline.kernels import classes, phrases
+from pipeline.kernels.buffers import copy
 from pipeline.kernels.leaf import leaf
 from pipeline.kernels.spaces import find, read_line, stripped_start, stripped_stop
 from pipeline.kernels.utf8 import decode
@@ -161,9 +162,8 @@ def leave(
         if cut:
             source, begin, stop = line, 0, 0
             for piece in range(first, kept):
-                for i in range(pieces.starts[piece], pieces.ends[piece]):
-                    line[stop] = data[i]
-                    stop += 1
+                copy(data, pieces.starts[piece], pieces.ends[piece] - pieces.starts[piece], line, stop)
+                stop += pieces.ends[piece] - pieces.starts[piece]
         last = first
         if rules.terminal and not _ends_a_sentence(source, begin, stop):
             continue
@@ -254,7 +254,6 @@ def join(data: Bytes, pieces: Pieces, first: int, last: int, out: Bytes) -> int:
         if pieces.begins[piece] and piece > first:
             out[size] = NEWLINE
             size += 1
-        for i in range(pieces.starts[piece], pieces.ends[piece]):
-            out[size] = data[i]
-            size += 1
+        copy(data, pieces.starts[piece], pieces.ends[piece] - pieces.starts[piece], out, size)
+        size += pieces.ends[piece] - pieces.starts[piece]
     return size

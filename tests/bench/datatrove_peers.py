@@ -68,6 +68,16 @@ def regex_splitter() -> Any:
     return Regex()
 
 
+@dataclass(frozen=True)
+class InTurn:
+    """Filters as one: each judges every document, and one may edit it for the next."""
+
+    steps: list[Any]
+
+    def filter(self, document: Any) -> list[object]:
+        return [step.filter(document) for step in self.steps]
+
+
 def _over(step: Any) -> Callable[[pa.RecordBatch], object]:
     from datatrove.data import Document
 

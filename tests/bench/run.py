@@ -7,6 +7,7 @@ Purpose: one table of medians and ratios, and one JSON line per row. A module `b
     peers() -> dict[str, Callable[[batch], object] | None] the same of others; None: its package is not installed
     PEER_BYTES: dict[str, int] = {}                        peers that need minutes get a sample of about so much text
     ENGLISH: bool = False                                  only English documents
+    UNSPACED: bool = False                                 only Chinese and Japanese documents
 
 Guarantee: reading the column is part of every measurement, compiling and loading models of none. Both sides of a row read
 the same documents, in turn, on one thread (`__main__` pins the process).
@@ -130,7 +131,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tokenmill-bench-") as folder:
         for name in options.only or stages():
             bench = importlib.import_module(f"tests.bench.bench_{name}")
-            table = texts.documents(options.out.parent / "bench", english=getattr(bench, "ENGLISH", False))
+            table = texts.documents(
+                options.out.parent / "bench", **{kind.lower(): getattr(bench, kind, False) for kind in ("ENGLISH", "UNSPACED")}
+            )
             sys.stderr.write(f"{name} ...\n")
             more, missing = measure(bench, table, Path(folder, name), rounds=options.rounds, clock=clock)
             rows += more

@@ -24,6 +24,8 @@ from pipeline.work import Work, perform, views
 ROOT = Path(__file__).resolve().parents[2]
 BENCH_TEXT = ROOT.parent / "shared" / "data" / "text" / "bench_text.parquet"
 ENGLISH = ("openjdk", "boost", "postgresql")
+UNSPACED = r"/(ja-JP|zh-CN|zh-TW)/|^(Chinese|Japanese)"
+"""Paths of Chinese and Japanese documents."""
 INSTALLED_BYTES = 32_000_000
 SHARD_BYTES = 16_000_000
 """What a shard of a corpus holds."""
@@ -39,12 +41,17 @@ class Sample:
     text_bytes: int
 
 
-def documents(build: Path, *, english: bool) -> pa.Table:
-    """The column `text` of all documents, shuffled. Installed documentation counts as English."""
+def documents(build: Path, *, english: bool = False, unspaced: bool = False) -> pa.Table:
+    """The column `text` of all documents, of English ones or of Chinese and Japanese ones (`unspaced`), shuffled.
+
+    Installed documentation counts as any of them.
+    """
     if BENCH_TEXT.is_file():
-        table = pq.read_table(BENCH_TEXT, columns=["source", "text"])
+        table = pq.read_table(BENCH_TEXT, columns=["source", "path", "text"])
         if english:
             table = table.filter(pc.is_in(table["source"], pa.array(ENGLISH)))
+        elif unspaced:
+            table = table.filter(pc.match_substring_regex(table["path"], UNSPACED))
     else:
         table = _installed(build / "installed")
     texts = table["text"].cast(pa.large_string()).combine_chunks()

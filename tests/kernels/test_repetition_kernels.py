@@ -19,7 +19,7 @@ fingerprints.fill_powers(POWERS)
 
 
 def padded(content: bytes) -> np.ndarray:
-    return np.frombuffer(content + b"\xe2\x80\xa8 \n]jz", dtype=np.uint8).copy()
+    return np.frombuffer(content + b"\xe2\x80\xa8 \n]jz" * 8, dtype=np.uint8).copy()
 
 
 def fingerprint(content: bytes) -> int:

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import classes, words
+from pipeline.kernels import classes, masks, word_counts, words
 from tests.kernels import dedup_oracles
 from tests.kernels import word_oracle as oracle
 
@@ -70,7 +70,10 @@ def test_words_are_those_of_the_oracle(text: str) -> None:
     assert [word.decode() for word in split.words] == expected
     assert split.characters[: split.count].tolist() == [len(word) for word in expected]
     assert split.flags[: split.count].tolist() == [flags_of(word) for word in expected]
-    assert split.hashes[: split.count].tolist() == [dedup_oracles.hash_word(word.encode()) for word in expected]
+    hashes = split.hashes[: split.count].tolist()
+    plain = [(key, word) for key, word in zip(hashes, expected, strict=True) if not word.endswith("\0")]
+    assert [key for key, _ in plain] == [dedup_oracles.hash_word(word.encode()) for _, word in plain]
+    assert len(set(hashes)) == len(set(expected))
     assert words.sentences(split.flags, 0, split.count) == oracle.sentences(expected)
     assert words.of(text) == expected
     assert "".join(expected) == "".join(text.split())
@@ -151,3 +154,45 @@ def boundaries(split: list[str]) -> set[int]:
         position += len("".join(word.split()))
         ends.add(position)
     return ends
+
+
+CHUNKS = word_counts.remembered()
+
+
+def counted(content: bytes) -> int:
+    """By the kernel that remembers chunks, over buffers that end with other text."""
+    data = np.frombuffer(b"x " + content + b"a\xe3\x80\x80 " * masks.BLOCK, dtype=np.uint8)
+    places = np.empty((2, len(content)), dtype=np.int64)
+    return word_counts.count_words(data, 2, 2 + len(content), classes.tables(), places[0], places[1], CHUNKS)
+
+
+@settings(max_examples=1500, deadline=None)
+@given(HOSTILE)
+@example("")
+@example("a\0 a a\0\0 a" * 20)
+@example("can't. can't.\u3000can't.\u3000 x" * 20)
+def test_words_are_counted_as_they_are_split(text: str) -> None:
+    content = text.encode()
+    for _ in range(2):
+        assert counted(content) == Split(content).count
+
+
+def test_chunks_that_share_a_slot_are_told_apart() -> None:
+    texts = [f"{n}-{n:x}.{n % 7 * 'a'}," for n in range(40_000)]
+    expected = [Split(text.encode()).count for text in texts]
+    for _ in range(2):
+        assert [counted(text.encode()) for text in texts] == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(min_size=64, max_size=90), st.integers(0, 255), st.integers(0, 255))
+def test_masks(content: bytes, low: int, high: int) -> None:
+    @words.leaf
+    def look(data: np.ndarray, low: int, high: int) -> tuple[int, int, int]:
+        mask = masks.between(data, np.uint64(0), low, high)
+        return mask, masks.lowest(mask), masks.ones(mask)
+
+    low, high = sorted((low, high))
+    bits = [low <= byte <= high for byte in content[:64]]
+    expected = sum(bit << place for place, bit in enumerate(bits))
+    assert look(np.frombuffer(content, dtype=np.uint8), low, high) == (expected, [*bits, True].index(True), sum(bits))

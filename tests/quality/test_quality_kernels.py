@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pipeline.edits import Edit, apply
+from pipeline.kernels.masks import BLOCK
 from pipeline.quality import statistics
 from pipeline.quality.lines import LineRules, removed
 from pipeline.quality.statistics import STATISTICS, measure
@@ -63,6 +64,7 @@ def check(texts: list[str], rules: LineRules | None) -> None:
 @example(["a b c.\n[1] [2] [3]\na b c."], LineRules(no_citations=True))
 @example(["[1] a b.\u2028b c. [1]"], C4)
 @example(["ab c d e f a bc d e f"], None)
+@example(["terms of use terms of use\x00"], None)
 @example(["a b c d e f g h i j k \x00a b c d e f g h i j k "], None)
 def test_every_statistic_and_edit_is_the_twins(texts: list[str], rules: LineRules | None) -> None:
     check(texts, rules)
@@ -90,6 +92,15 @@ def test_a_slice_and_groups_give_the_same(monkeypatch: pytest.MonkeyPatch) -> No
     sliced, edits_of_slice = measure(texts.slice(7, 30), list(STATISTICS), C4)
     assert all(a.slice(7, 30).equals(b) for a, b in zip(whole, sliced, strict=True))
     assert removed(edits)[7:37] == removed(edits_of_slice)
+
+
+def test_scratch_that_is_kept_has_room_for_what_comes_next() -> None:
+    for size in (0, 1, 2, 60, 64, 65, 128, 129, 3, 4096, 4097):
+        work = statistics._scratch(size)
+        assert len(work.text) >= size + BLOCK
+        assert min(map(len, (work.places, work.keys, work.pieces.starts, work.words.starts, work.line_words.ends))) > size
+    assert statistics._scratch(5) is statistics._scratch(6)
+    assert statistics._scratch(statistics.GROUP_BYTES + 1) is not statistics._scratch(statistics.GROUP_BYTES + 1)
 
 
 @pytest.mark.parametrize(
