@@ -29,7 +29,9 @@ from pipeline.executor import Executor
 from pipeline.language import Language
 from pipeline.manifest import CORPUS, Manifest
 from pipeline.pack import PackStep
+from pipeline.quality.models import column
 from pipeline.quality.ranking import quality
+from pipeline.repeats import Repeats
 from pipeline.work import Done, Progress, Silent, StageStep, Step, Work, current, perform
 from tokenizer.encode import load as load_encoder
 from tokenizer.train import TokenizerStep
@@ -116,6 +118,7 @@ class Building:
                 "seconds": round(done.seconds, 3),
                 "recomputed_shards": done.recomputed_shards,
                 "scored_rows": done.scored_rows,
+                **done.now,
             }
             for done in self.done
         }
@@ -142,7 +145,11 @@ class Building:
         if name == "language":
             return StageStep(Language(config=config.language))
         if name == "dedup":
-            return StageStep(Dedup(config=config.dedup, sources=tuple(source.name for source in config.collect.all_sources)))
+            sources = tuple(source.name for source in config.collect.all_sources)
+            model = config.survivor_model
+            return StageStep(Dedup(config=config.dedup, sources=sources, quality=None if model is None else column(model)))
+        if name == "repeats":
+            return StageStep(Repeats(config=config.repeats))
         if name == "quality":
             return StageStep(quality(config.quality))
         if name == "tokenizer":

@@ -14,16 +14,26 @@ from flows.show import amount
 
 MB = 1_000_000
 # Text per second and process, measured on one core of a server (AVX-512) on installed documentation, and bytes on disk per
-# byte of text that reaches the step: Parquet with zstd, signatures, tokens of two bytes and the parts kept for resuming.
+# byte of text that reaches the step: Parquet with zstd, signatures, tokens of two bytes, the parts kept for resuming, and what
+# is on disk only while a step runs.
 TEXT_BYTES_PER_SECOND = {
     "collect": 2 * MB,
-    "language": 5 * MB,
-    "dedup": 30 * MB,
-    "quality": 4 * MB,
+    "language": 40 * MB,
+    "dedup": 60 * MB,
+    "repeats": 50 * MB,
+    "quality": 40 * MB,
     "tokenizer": 5 * MB,
     "pack": 40 * MB,
 }
-DISK_PER_TEXT = {"collect": 0.4, "language": 0.01, "dedup": 0.05, "quality": 0.03, "tokenizer": 0.0, "pack": 1.0}
+DISK_PER_TEXT = {
+    "collect": 0.4,
+    "language": 0.01,
+    "dedup": 0.7,
+    "repeats": 0.15,
+    "quality": 0.03,
+    "tokenizer": 0.0,
+    "pack": 1.0,
+}
 
 
 def show(preview: Preview, console: Console, *, workers: int) -> None:

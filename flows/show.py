@@ -74,6 +74,11 @@ class Terminal:
             self._bars.stop()
 
 
+def alarms(status: dict[str, Any]) -> Text:
+    """A line for each source that lost very many documents as duplicates."""
+    return Text("\n").join(Text(f"alarm: {line}", style="yellow") for line in status["alarms"])
+
+
 def funnel(status: dict[str, Any]) -> Table:
     """The funnel of a corpus as a table for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")

@@ -15,6 +15,7 @@ from pipeline import manifest
 from pipeline.config import MIDDLE
 from pipeline.errors import NotBuilt
 from pipeline.manifest import CORPUS, Manifest
+from pipeline.report import retention
 
 
 def published(root: Path) -> list[Manifest]:
@@ -24,9 +25,9 @@ def published(root: Path) -> list[Manifest]:
 
 
 def status(root: Path) -> dict[str, Any]:
-    """The funnel and the totals, as JSON values. Steps that are not finished yet are left out.
+    """The funnel, the totals and what is alarming, as JSON values. Steps that are not finished yet are left out.
 
-    Raises NotBuilt where there is none at all, CorruptFile.
+    Raises NotBuilt where there is none at all, CorruptFile, ConfigError.
     """
     made = []
     for name in ("collect", *MIDDLE, "pack"):
@@ -54,8 +55,10 @@ def status(root: Path) -> dict[str, Any]:
             }
         )
     pack, tokenizer = manifest.find(root, "pack"), manifest.find(root, "tokenizer")
+    dedup = manifest.find(root, "dedup")
     return {
         "stages": stages,
+        "alarms": retention.alarms(root, dedup) if dedup else [],
         "tokens": sum(split["tokens"] for split in pack.facts["splits"].values()) if pack else None,
         "documents": pack.counts.kept if pack else None,
         "vocabulary": tokenizer.facts["vocabulary"] if tokenizer else None,

@@ -2,7 +2,7 @@
 
 Guarantee: a flipped, cut or missing byte of any published file is found and the file is named; so is a step that was made
 from another result of the steps before it, evidence that does not hold, and a token store that disagrees with itself.
-Cost: one read of everything (about 1 GB/s), and the similarity of a sample of pairs.
+Cost: one read of everything (about 1 GB/s), and the similarities of removed documents: `pipeline.dedup.check` states it.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from pipeline import manifest
 from pipeline.dedup import check as dedup_check
 from pipeline.errors import CorruptFile, Misaligned, NotBuilt
 from pipeline.manifest import CORPUS, Manifest
+from pipeline.repeats import check as repeats_check
 from pipeline.tokens import check as tokens_check
 from pipeline.work import Progress, views
 from tokenizer.encode import load as load_encoder
 
 
-def problems(root: Path, progress: Progress) -> Iterator[str]:
-    """What is wrong, one line each, with the file's path first. Raises NotBuilt where there is no finished corpus."""
+def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) -> Iterator[str]:
+    """What is wrong, one line each, with the file's path first. Raises NotBuilt where there is no finished corpus.
+
+    all_duplicates: compare the text of every removed duplicate, and not of a sample where there are very many.
+    """
     try:
         corpus = manifest.load(root, CORPUS)
     except CorruptFile as error:
@@ -47,7 +51,7 @@ def problems(root: Path, progress: Progress) -> Iterator[str]:
         # What files say is compared only where all bytes so far are right: the first difference is the one worth reading.
         sound = sound and not wrong
         if sound:
-            yield from _content(root, made, before)
+            yield from _content(root, made, before, None if all_duplicates else dedup_check.MOST)
         before.append(made)
         progress.advance(1)
     yield from manifest.problems(root, corpus)
@@ -59,10 +63,12 @@ def problems(root: Path, progress: Progress) -> Iterator[str]:
     progress.end(f"{len(steps)} steps, their files, evidence and tokens")
 
 
-def _content(root: Path, made: Manifest, before: list[Manifest]) -> Iterator[str]:
+def _content(root: Path, made: Manifest, before: list[Manifest], duplicates: int | None) -> Iterator[str]:
     try:
         if made.stage == "dedup":
-            yield from dedup_check.problems(root, made, views(root, before))
+            yield from dedup_check.problems(root, made, views(root, before), most=duplicates)
+        elif made.stage == "repeats":
+            yield from repeats_check.problems(root, made, views(root, before), views(root, [*before, made]))
         elif made.stage == "pack":
             encoder = load_encoder(root / "tokenizer" / "tokenizer.json")
             yield from tokens_check.problems(root / "tokens", decode=encoder.decode_bytes, tokenizer=encoder.fingerprint)

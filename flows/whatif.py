@@ -77,9 +77,14 @@ def _changes(old: Config, new: Config, made: Mapping[str, Manifest], root: Path)
             raise ConfigError(f"{section}: no setting of it is a threshold over stored scores; `tokenmill build` can change it")
     if old.dedup != new.dedup:
         raise ConfigError(_dedup_needs(old, new, made, root))
+    if old.repeats != new.repeats:
+        raise ConfigError("repeats: what is repeated is counted over whole sources; only `tokenmill build` can do that")
+    counted = old.stages[: old.stages.index("repeats")] if "repeats" in old.stages else ()
     changes = {}
     for stage in ("language", "quality"):
         changed = getattr(old, stage) != getattr(new, stage)
+        if changed and stage in counted:
+            raise ConfigError(f"{stage}: the later stage `repeats` counts what it keeps; only `tokenmill build` can do that")
         if stage not in made:
             if changed:
                 raise ConfigError(f"{stage}: this corpus was built without that stage, so it holds no scores of it")

@@ -40,7 +40,10 @@ class Scorer(Protocol):
 
     @property
     def scores(self) -> pa.Schema:
-        """The columns it adds, without `doc_id`. The first is null exactly where a row was not scored."""
+        """The columns it adds, without `doc_id`. The first is null exactly where a row was not scored.
+
+        One named `bytes` holds the bytes of the text.
+        """
         ...
 
     @property
@@ -74,8 +77,8 @@ class Stage(Scorer, Protocol):
 class Editor(Protocol):
     """A stage that also takes something out of the text it keeps."""
 
-    def edits(self, scores: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
-        """For each row: (start, end, replacement) in bytes of the text as `score` saw it."""
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        """For each row alive: (start, end, replacement) in bytes of the text as `score` saw it."""
         ...
 
 
@@ -137,7 +140,7 @@ def run_shard(task: ShardTask[Stage]) -> ShardResult:
         return ShardResult(shard=done)
     alive, named, scores, scored = _score(task, known)
     verdict = stage.decide(scores)
-    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict)
+    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict, lengths_of(alive))
     state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
     return ShardResult(shard=shard, scored=scored, recomputed=True)
 
@@ -162,8 +165,12 @@ def publish(
     written: Mapping[str, FileEntry],
     scores: pa.RecordBatch | None,
     verdict: pa.RecordBatch,
+    lengths: npt.NDArray[np.int64],
 ) -> Shard:
-    """Write the verdicts (and, from scores, the edits of an Editor) of the rows alive, and count them."""
+    """Write the verdicts (and, from scores, the edits of an Editor) of the rows alive, and count them.
+
+    lengths: int64 [alive], the bytes of their texts.
+    """
     stage, view = task.stage, task.view
     assert verdict.num_rows == len(alive.rows), f"{stage.name} {view.name}: {verdict.num_rows=} {len(alive.rows)=}"
     name = name_of(stage.name, "verdicts", view.name)
@@ -171,8 +178,7 @@ def publish(
     kept = schema.alive(verdict["reason"])
     if scores is not None and isinstance(stage, Editor):
         name = name_of(stage.name, "edits", view.name)
-        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, stage.edits(scores)))
-    lengths = np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
+        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, stage.edits(scores, verdict)))
     dropped = pc.value_counts(verdict["reason"].cast(pa.string()).filter(pa.array(~kept))).to_pylist()
     counts = Counts(
         read=len(kept),
@@ -182,6 +188,36 @@ def publish(
         bytes_kept=int(lengths[kept].sum()),
     )
     return Shard(name=view.name, files=entries, counts=counts)
+
+
+def publish_resolved(task: ShardTask[Scorer], named: Named, verdict: pa.RecordBatch) -> Shard:
+    """`publish` for a stage that decided over all shards. `named`: its scores, whose `bytes` save a read of the texts."""
+    view = task.view
+    if isinstance(task.stage, Editor) or "bytes" not in task.stage.scores.names:
+        alive = view.read()
+        scores = one_batch(shards.read(view.root, named).take(pa.array(alive.rows)).drop_columns(["doc_id"]))
+        return publish(task, alive, dict([named]), scores, verdict, lengths_of(alive))
+    alive = view.read(["doc_id"])
+    lengths = shards.read(view.root, named, ["bytes"])["bytes"].take(pa.array(alive.rows)).to_numpy()
+    return publish(task, alive, dict([named]), None, verdict, lengths)
+
+
+def stored_verdict(task: ShardTask[Scorer], shard: Shard) -> pa.Table:
+    """What `publish` was given, as `shard` holds it."""
+    name = name_of(task.stage.name, "verdicts", task.view.name)
+    table = shards.read(task.view.root, (name, shard.files[name])).drop_columns(["doc_id"])
+    return plain(table.filter(table["reason"].is_valid()))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table without dictionaries, for which order and unused values would count."""
+    fields = [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def lengths_of(alive: Alive) -> npt.NDArray[np.int64]:
+    """Bytes of the texts. int64 [alive]"""
+    return np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
 
 
 def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:

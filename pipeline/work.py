@@ -8,19 +8,20 @@ Cost: for a step that is up to date, one read of its files.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from pipeline import files, manifest, shards, stage
+from pipeline import files, manifest, stage, state
 from pipeline.executor import Executor
 from pipeline.manifest import Manifest, Shard
 from pipeline.shards import Named, View
-from pipeline.stage import Scorer, ShardTask, Stage
+from pipeline.stage import Scorer, ShardResult, ShardTask, Stage
 
 
 class Progress(Protocol):
@@ -75,16 +76,19 @@ class Outcome:
     facts: Mapping[str, Any] = field(default_factory=dict)
     recomputed_shards: int = 0
     scored_rows: int = 0
+    now: Mapping[str, int] = field(default_factory=dict)
+    """What else was computed in this run, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A step that is up to date. `seconds` and `recomputed_shards` are of this run, so they go to `runs/`."""
+    """A step that is up to date. All but the manifest is of this run, so it goes to `runs/`."""
 
     manifest: Manifest
     seconds: float
     recomputed_shards: int
     scored_rows: int
+    now: Mapping[str, int] = field(default_factory=dict)
 
 
 class Step(Protocol):
@@ -132,6 +136,7 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
         seconds=time.monotonic() - begun,
         recomputed_shards=outcome.recomputed_shards,
         scored_rows=outcome.scored_rows,
+        now=outcome.now,
     )
 
 
@@ -168,12 +173,22 @@ def views(root: Path, before: Sequence[Manifest]) -> list[View]:
     ]
 
 
+class Resolved(NamedTuple):
+    """What a global step decided: for each shard, in order, reasons and evidence of its rows alive; facts for the manifest;
+    the tables that it has published beside those of the shards; and what it computed in this run, by name."""
+
+    verdicts: list[pa.RecordBatch]
+    facts: Mapping[str, Any]
+    files: Mapping[str, files.FileEntry] = {}
+    now: Mapping[str, int] = {}
+
+
 @runtime_checkable
 class Resolver(Scorer, Protocol):
     """A stage whose decisions need all shards: in the place of `decide` it has one global step over the stored scores."""
 
-    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> tuple[list[pa.RecordBatch], Mapping[str, Any]]:
-        """For each shard, in order: reasons and evidence of its rows alive; and facts for the manifest."""
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
+        """Decide over all shards and their scores, which come in document order."""
         ...
 
 
@@ -206,30 +221,37 @@ class StageStep:
         def advance(number: int) -> None:
             work.progress.advance(sizes[number])
 
-        facts: Mapping[str, Any] = {}
+        resolved = Resolved([], {})
         if isinstance(self.stage, Resolver):
             scoring = [ShardTask(stage=self.stage, view=view) for view in shards]
             results = work.executor.map(stage.score_shard, scoring, done=advance)
             scored = [next(iter(result.shard.files.items())) for result in results]
-            verdicts, facts = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
-            published = work.executor.map(_publish, list(zip(scoring, scored, verdicts, strict=True)))
+            resolved = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
+            results = work.executor.map(_publish, list(zip(scoring, results, resolved.verdicts, strict=True)))
         else:
             tasks = [ShardTask(stage=self.stage, view=view) for view in shards]
             results = work.executor.map(stage.run_shard, tasks, done=advance)
-            published = [result.shard for result in results]
         return Outcome(
-            shards=tuple(published),
-            facts=facts,
+            shards=tuple(result.shard for result in results),
+            files=resolved.files,
+            facts=resolved.facts,
             recomputed_shards=sum(result.recomputed for result in results),
             scored_rows=sum(result.scored for result in results),
+            now=resolved.now,
         )
 
 
-def _publish(resolved: tuple[ShardTask[Resolver], Named, pa.RecordBatch]) -> Shard:
-    task, (name, entry), verdict = resolved
-    view = task.view
-    alive, scores = view.read(), None
-    if isinstance(task.stage, stage.Editor):
-        stored = shards.read(view.root, (name, entry)).take(pa.array(alive.rows))
-        scores = stage.one_batch(stored.drop_columns(["doc_id"]))
-    return stage.publish(task, alive, {name: entry}, scores, verdict)
+def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch]) -> ShardResult:
+    """Publish the verdicts of a shard that was scored, unless the same ones of the same scores stand there."""
+    task, scored, verdict = decided
+    view, ((name, entry),) = task.view, scored.shard.files.items()
+    config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, stage.Editor) else None}
+    identity = manifest.fingerprint(task.stage.name, task.stage.version, config, {**view.identity, "scores": entry.sha256})
+    # Beside the records of `score_shard`: no source has a name that begins with a dot.
+    record = f"{task.stage.name}/.verdicts"
+    known = state.finished(view.root, state.load(state.path_of(view.root, record, view.name)), identity)
+    if known is not None and stage.stored_verdict(task, known).equals(stage.plain(pa.Table.from_batches([verdict]))):
+        return dataclasses.replace(scored, shard=known)
+    shard = stage.publish_resolved(task, (name, entry), verdict)
+    state.record_shard(view.root, record, shard, identity)
+    return ShardResult(shard=shard, scored=scored.scored, recomputed=True)

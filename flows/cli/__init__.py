@@ -29,7 +29,7 @@ app = cyclopts.App(
 )
 for command in (
     *(build.build, build.serve, build.settings_app),
-    *(corpus.status, corpus.whatif, corpus.verify, corpus.report, corpus.export),
+    *(corpus.status, corpus.whatif, corpus.near, corpus.verify, corpus.report, corpus.export),
     *(model.train, model.sample, model.quality_app),
 ):
     app.command(command)

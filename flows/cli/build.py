@@ -88,6 +88,8 @@ def _summary(root: Path) -> None:
 
     state = status(root)
     out.print(show.funnel(state))
+    if state["alarms"]:
+        out.print(show.alarms(state))
     out.print(
         f"\n{state['documents']:,} documents, {state['tokens']:,} tokens, vocabulary {state['vocabulary']:,}\n"
         f"report: {escape(str(root / REPORT))}\n"

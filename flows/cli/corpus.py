@@ -1,4 +1,4 @@
-"""Commands on a corpus that is built: `status`, `whatif`, `verify`, `report`, `export`."""
+"""Commands on a corpus that is built: `status`, `whatif`, `near`, `verify`, `report`, `export`."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import Annotated, Literal
 
-from cyclopts import Parameter
+from cyclopts import Parameter, validators
 from rich.markup import escape
 
 from flows import show
-from flows.cli.options import AtLeastZero, Corpus, Settings, err, out, pairs
+from flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, out, pairs
 from pipeline.errors import TokenmillError
 
 
@@ -30,6 +30,8 @@ def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json
         out.out(json.dumps(state))
         return
     out.print(show.funnel(state))
+    if state["alarms"]:
+        out.print(show.alarms(state))
     if state["tokens"] is not None:
         out.print(f"\n{state['documents']:,} documents, {state['tokens']:,} tokens, vocabulary {state['vocabulary']:,}")
 
@@ -77,7 +79,62 @@ def whatif(
     show_answer(answer, out)
 
 
-def verify(folder: Corpus, /) -> None:
+def near(
+    folder: Corpus,
+    names: Annotated[
+        list[str],
+        Parameter(name="FILE", negative="", allow_leading_hyphen=True, help="Files of UTF-8 text; `-` is standard input."),
+    ],
+    /,
+    *,
+    threshold: Annotated[
+        float | None, Parameter(validator=validators.Number(gt=0, lte=1), help="The least similarity (default: the corpus's).")
+    ] = None,
+    limit: AtLeastOne = 10,
+    redis: Annotated[
+        str | None,
+        Parameter(help="Keep the index in Redis, as `redis://host:port/db`: made once for a corpus, with all of it."),
+    ] = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+) -> None:
+    """Say whether a text, or something like it, is in a corpus: by stored signatures, then by true similarity.
+
+    Each answer names a document, its source and address, the Jaccard similarity, and whether it was kept or for which
+    other document it was removed. The lower the similarity, the more are missed: with the default bands a text that is 0.8
+    alike is found with a probability of 0.92, at 0.7 with 0.57, at 0.5 with 0.05.
+
+    For example:
+
+        tokenmill near corpora/docs answer.txt
+
+        tokenmill near corpora/docs exam/*.txt --threshold 0.6 --json | jq '.texts[] | select(.found != [])'
+
+        pbpaste | tokenmill near corpora/docs -
+
+    Parameters
+    ----------
+    limit
+        So many documents for each text, the most similar first.
+    """
+    from flows.near import near as answer_of
+    from flows.near import show as show_answer
+
+    answer = answer_of(folder, names, threshold=threshold, limit=limit, redis=redis)
+    if as_json:
+        out.out(json.dumps(answer))
+        return
+    show_answer(answer, out)
+
+
+def verify(
+    folder: Corpus,
+    /,
+    *,
+    all_duplicates: Annotated[
+        bool,
+        Parameter(negative="", help="Compare the texts of all removed duplicates with the kept ones, not of 100,000 at most."),
+    ] = False,
+) -> None:
     """Check every published byte: hashes, alignment, evidence, token shards. Exit code 1 and the files' names if any is off.
 
     For example:
@@ -86,7 +143,7 @@ def verify(folder: Corpus, /) -> None:
     """
     from flows.verify import problems
 
-    found = list(problems(folder, show.Terminal(out)))
+    found = list(problems(folder, show.Terminal(out), all_duplicates=all_duplicates))
     for problem in found:
         err.print(problem, markup=False)
     if found:

@@ -5,7 +5,8 @@ Guarantee: a Config that exists is valid; stages get slices of it and read nothi
 Cost: none worth naming.
 """
 
-from pipeline.config.corpus import MIDDLE, Config, DedupConfig, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
+from pipeline.config.corpus import MIDDLE, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
+from pipeline.config.duplicates import DedupConfig, RepeatsConfig
 from pipeline.config.quality import QualityConfig, QualityModel, Thresholds
 from pipeline.config.read import load, parse
 from pipeline.config.section import Section
@@ -23,6 +24,7 @@ __all__ = [
     "PackConfig",
     "QualityConfig",
     "QualityModel",
+    "RepeatsConfig",
     "Section",
     "Thresholds",
     "TokenizerConfig",

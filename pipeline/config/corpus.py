@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from pipeline.config.duplicates import DedupConfig, RepeatsConfig
 from pipeline.config.quality import QualityConfig
 from pipeline.config.section import MB, Section
 from pipeline.config.sources import CollectConfig
@@ -42,21 +43,6 @@ class LanguageConfig(Section):
         if self.max_other_share < 1 and not self.judged_bytes:
             raise ValueError(f"max_other_share = {self.max_other_share} needs judged_bytes above 0; 2000 is a good value")
         return self
-
-
-class DedupConfig(Section):
-    """When two documents are duplicates, and which of them stays."""
-
-    ngram_words: int = Field(default=5, ge=1, le=50)
-    bands: int = Field(default=14, ge=1, le=256)
-    rows: int = Field(default=8, ge=1, le=256)
-    threshold: float = Field(default=0.8, gt=0, le=1)
-    """A pair is a duplicate when the Jaccard similarity of its n-gram sets reaches this."""
-    survivor: tuple[Literal["source", "length", "doc_id"], ...] = ("source", "length", "doc_id")
-    """Who stays: the earlier source, the longer text, the lower doc_id, in this order."""
-    bucket_limit: int = Field(default=64, ge=2)
-    """In a bucket of more documents, not all pairs are compared; how many buckets were, is reported."""
-    seed: int = Field(default=1, ge=0, lt=2**32)
 
 
 class TokenizerConfig(Section):
@@ -116,17 +102,19 @@ class TrainConfig(Section):
         return self
 
 
-MIDDLE: tuple[Literal["language", "dedup", "quality"], ...] = ("language", "dedup", "quality")
-"""The stages between collection and the tokenizer, in their default order."""
+Middle = Literal["language", "dedup", "repeats", "quality"]
+MIDDLE: tuple[Middle, ...] = ("language", "dedup", "repeats", "quality")
+"""All stages that can stand between collection and the tokenizer, in their usual order."""
 
 
 class Config(Section):
     """All settings of a corpus. `stages` orders the stages between collection and the tokenizer; one left out is off."""
 
-    stages: tuple[Literal["language", "dedup", "quality"], ...] = MIDDLE
+    stages: tuple[Middle, ...] = ("language", "dedup", "quality")
     collect: CollectConfig
     language: LanguageConfig = LanguageConfig()
     dedup: DedupConfig = DedupConfig()
+    repeats: RepeatsConfig = RepeatsConfig()
     quality: QualityConfig = QualityConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
@@ -138,3 +126,26 @@ class Config(Section):
         if len(set(stages)) != len(stages):
             raise ValueError("a stage may stand in `stages` only once")
         return stages
+
+    @property
+    def survivor_model(self) -> str | None:
+        """The model by whose scores duplicates are ordered, if any. Raises ValueError where that cannot be."""
+        if "dedup" not in self.stages or "quality" not in self.dedup.survivor:
+            return None
+        if "quality" not in self.stages[: self.stages.index("dedup")]:
+            raise ValueError('dedup.survivor names quality, so "quality" has to stand before "dedup" in `stages`')
+        fit = sorted(name for name, model in self.quality.models.items() if model.max is None)
+        named = self.dedup.survivor_model
+        if named is None and len(fit) == 1:
+            return fit[0]
+        if named in fit:
+            return named
+        what = "names quality without survivor_model" if named is None else f'names quality by the model "{named}"'
+        raise ValueError(
+            f"dedup.survivor {what}; models whose higher scores are better (those without max): {', '.join(fit) or 'none'}"
+        )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        _ = self.survivor_model
+        return self

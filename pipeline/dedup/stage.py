@@ -1,35 +1,42 @@
 """The stage `dedup`: which documents are copies of which, and who stays.
 
-Purpose: candidates come from shared bands, a candidate pair counts only when its true Jaccard similarity of word n-gram
-sets reaches the threshold, and documents are visited in survivor order: one is kept unless it is a duplicate of a kept one.
+Purpose: candidates come from shared bands, a candidate pair counts only when its true Jaccard similarity of n-gram sets
+reaches the threshold, and documents are visited in survivor order: one is kept unless it is a duplicate of a kept one.
 Guarantee: every removed document names a kept one and their similarity; chains never remove what is unlike everything kept;
 the same verdicts for any number of workers and any order of rows within shards.
-Cost: one pass over the text for signatures (about 200 MB/s a core), one over the shards that hold candidates, and one read
-of the others; `signatures`, `candidates` and `verify` state the memory.
+Documents and sources that are added are signed, and pairs with them compared; the result is that of a build from nothing, and
+where they come last in survivor order, no old decision changes.
+Cost: one pass over the text for signatures (about 170 MB/s a core), one over the shards that hold new candidates; the package
+states how time, memory and disk grow.
 """
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from pipeline import files, manifest, state
 from pipeline.config import DedupConfig
-from pipeline.dedup.candidates import candidates
+from pipeline.dedup import known, runs, survivor
+from pipeline.dedup.candidates import band, pair
+from pipeline.dedup.collected import collect
 from pipeline.dedup.exact import groups
 from pipeline.dedup.resolve import verdicts
-from pipeline.dedup.signatures import collect, score_schema, sign
-from pipeline.dedup.verify import verify
+from pipeline.dedup.rounds import settle
+from pipeline.dedup.signatures import score_schema, settings, sign
+from pipeline.dedup.verify import Comparer
 from pipeline.kernels import ngrams
 from pipeline.kernels.buffers import utf8
-from pipeline.kernels.candidates import bucket_pairs, survivors
+from pipeline.kernels.candidates import band_keys, bucket_pairs, survivors
 from pipeline.kernels.unicode import tables
 from pipeline.shards import Named, View
-from pipeline.work import Work
+from pipeline.work import Resolved, Work
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +45,8 @@ class Dedup:
 
     config: DedupConfig
     sources: tuple[str, ...]
+    quality: str | None = None
+    """The score column of the stage `quality` that the survivor policy means by that name."""
 
     @property
     def name(self) -> str:
@@ -49,19 +58,11 @@ class Dedup:
 
     @property
     def scores(self) -> pa.Schema:
-        """`exact`: 128-bit hash of the normalised text; `words`, `bytes`: its words, and the text's length; `bands`."""
-        return score_schema(self.config.bands)
+        return score_schema(self.config)
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """What signatures depend on. Python's Unicode version is part of it: it says what a letter is."""
-        return {
-            "ngram_words": self.config.ngram_words,
-            "bands": self.config.bands,
-            "rows": self.config.rows,
-            "seed": self.config.seed,
-            "unicode": unicodedata.unidata_version,
-        }
+        return settings(self.config)
 
     @property
     def deciding(self) -> Mapping[str, Any]:
@@ -69,6 +70,7 @@ class Dedup:
         return {
             "threshold": self.config.threshold,
             "survivor": list(self.config.survivor),
+            "quality": self.quality,
             "bucket_limit": self.config.bucket_limit,
             "sources": list(self.sources),
         }
@@ -77,46 +79,82 @@ class Dedup:
         """Compile the kernels, each on a tiny input, so that workers load machine code and none compiles the same twice."""
         texts = pa.array(["to be or not to be"] * 2, pa.large_string())
         sign(texts, self.config)
-        sets, bounds = ngrams.ngram_sets(*utf8(texts), np.arange(2), 1, tables())
+        sets, bounds = ngrams.ngram_sets(*utf8(texts), np.arange(2), False, 1, tables())
         sets.flags.writeable = False
         spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
         similarity = ngrams.similarities(sets, sets, spans, spans)
-        bucket_pairs(np.zeros(2, dtype=np.uint64), np.arange(2), 2)
-        survivors(np.zeros(1, np.int64), np.ones(1, np.int64), similarity[:1], np.arange(2), np.ones(2))
+        keys, pairs = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.uint64)
+        band_keys(keys.reshape(2, 1), keys)
+        bucket_pairs(np.arange(2), np.arange(2), np.arange(2, dtype=np.uint32), 0, pairs)
+        survivors(pairs[:1], similarity[:1], np.arange(2), np.ones(2))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Signatures of the batch's texts, as `scores` describes them."""
         return sign(batch["text"], self.config)
 
-    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> tuple[list[pa.RecordBatch], Mapping[str, Any]]:
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
         """Band, verify, resolve: verdicts of the rows alive of each shard, in order, and what is worth knowing of them.
 
-        Raises Misaligned or CorruptFile where signatures are missing or not of these settings, ConfigError for a source
-        without a priority.
+        Raises Misaligned or CorruptFile where signatures are missing, StaleInput where they were made with other settings,
+        ConfigError for a source without a priority.
         """
         views = [view for view, _ in scored]
-        signatures = collect(scored, self.config, self.sources)
-        distinct = groups(signatures, self.config.survivor)
-        pairs, capped = candidates(signatures, distinct, self.config.bucket_limit)
-        work.progress.say(f"dedup: comparing {len(pairs)} candidate pairs of {len(distinct.rows)} distinct documents")
-        edges = verify(
-            pairs,
-            signatures,
-            distinct,
-            views,
-            work,
-            ngram_words=self.config.ngram_words,
-            threshold=self.config.threshold,
-        )
-        batches, clusters = verdicts(signatures, distinct, edges)
+        documents = collect(scored, self.config, self.sources, work.executor)
+        keys = survivor.keys(self.config.survivor, self.quality, views, work)
+        distinct = groups(documents, self.config.survivor, keys)
+        identity = manifest.fingerprint(self.name, self.version, self.scoring, {})
+        with _scratch(work.root / state.FOLDER / "dedup" / ".work") as folder:
+            bands = band(scored, documents, distinct, self.config.scheme.bands, folder, work.executor)
+            pairs = pair(bands, self.config.bucket_limit, folder, work.executor)
+            runs.remove(bands)
+            runs.save(folder / "exact", documents.exact[distinct.rows])
+            work.progress.say(f"dedup: {pairs.total} candidate pairs of {len(distinct.rows)} distinct documents")
+            comparer = Comparer(
+                views=views,
+                starts=documents.starts,
+                groups=distinct,
+                exact=folder / "exact",
+                known=known.load(work.root, identity),
+                scheme=self.config.scheme,
+                folder=folder,
+                executor=work.executor,
+            )
+            settled = settle(
+                pairs,
+                comparer,
+                ranks=len(distinct.rows),
+                threshold=self.config.threshold,
+                limit=self.config.bucket_limit,
+                folder=folder,
+                executor=work.executor,
+            )
+            known.save(work.root, identity, settled.by_key, work.executor)
+        batches, clusters = verdicts(documents, distinct, settled.decision)
         facts = {
-            "documents": len(signatures.words),
+            "documents": len(documents.text_bytes),
             "distinct_documents": len(distinct.rows),
-            "candidate_pairs": len(pairs),
-            "verified_pairs": edges.verified,
-            "edges": len(edges.lower),
-            "capped_buckets": capped.buckets,
-            "capped_bucket_members": capped.members,
+            "verified_pairs": settled.pairs,
+            "edges": settled.decision.edges,
+            "capped_buckets": pairs.buckets,
+            "capped_bucket_members": pairs.members,
+            "capped_bucket_rounds": settled.rounds,
+            "uncompared_buckets": settled.left.buckets,
+            "uncompared_members": settled.left.members,
+            "uncompared_pairs": settled.left.left_out + settled.unfinished,
             "clusters": clusters,
+            "expected_recall": round(self.config.scheme.probability(self.config.threshold), 6),
+            **survivor.facts(keys),
         }
-        return batches, facts
+        return Resolved(batches, facts, now={"verified_pairs": settled.now})
+
+
+@contextlib.contextmanager
+def _scratch(folder: Path) -> Iterator[Path]:
+    """A flat folder for files of this run; what is in it goes before and after, also what a run that was killed left."""
+    for path in sorted(folder.glob("*")):
+        files.remove(path)
+    try:
+        yield folder
+    finally:
+        for path in sorted(folder.glob("*")):
+            files.remove(path)

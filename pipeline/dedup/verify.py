@@ -1,10 +1,12 @@
-"""The truth about candidates: the Jaccard similarity of the sets of word n-grams of two texts.
+"""The truth about candidates: the Jaccard similarity of the sets of n-grams of two texts.
 
 Purpose: shared bands only say where to look. A pair becomes an edge when its true similarity reaches the threshold.
-Guarantee: each pair is compared once, over sets computed from the text as the stage sees it; the text of a shard is read
-once. Sets hold 64-bit hashes; `pipeline.kernels.ngrams` states the odds of a wrong element.
-Cost: the sets of the documents that have a candidate are written below `.state` (8 bytes per distinct n-gram, about as
-much as their text) and mapped from there, so memory is one shard and its sets per worker, plus 50 bytes per pair.
+Guarantee: each pair is compared once, over sets computed from the text as the stage sees it; one that an earlier build
+compared is looked up. Sets hold 64-bit hashes; `pipeline.kernels.ngrams` states the odds of a wrong element. `compare`
+reads the text of a shard once at most.
+Cost: the sets of the documents that have a new candidate are written below `.state` (8 bytes per distinct n-gram, about as
+much as their text), 16 bytes per pair beside them. In memory: 16 bytes per document, and in a worker one shard and its
+sets, or a range of pairs and the pages it compares.
 """
 
 from __future__ import annotations
@@ -17,134 +19,203 @@ import numpy as np
 import numpy.typing as npt
 
 from pipeline import files
+from pipeline.banding import Scheme
+from pipeline.dedup import known, runs
 from pipeline.dedup.exact import Groups
-from pipeline.dedup.signatures import Signatures
+from pipeline.dedup.runs import Range, Run
+from pipeline.executor import Executor
 from pipeline.kernels import ngrams
 from pipeline.kernels.buffers import utf8
 from pipeline.kernels.unicode import tables
 from pipeline.shards import View
-from pipeline.work import Work
 
-PAIRS_PER_TASK = 50_000
+SET_FILES = 64
+"""At most so many files of sets are written: each pair of files that shares a pair is mapped once per range."""
+SIMILAR = ("<u8", "<f8")
+"""A run of pairs with their similarities; NaN: not compared yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Edges:
-    """Pairs of ranks whose similarity reaches the threshold, lower < higher, sorted by (higher, lower)."""
+class _Uniting:
+    """Pairs of one range: those that are new, once each, with the similarities that are known."""
 
-    lower: npt.NDArray[np.int64]
-    higher: npt.NDArray[np.int64]
-    similarity: npt.NDArray[np.float64]
-    verified: int
-    """How many pairs were compared; the others are ruled out by the sizes of their sets."""
+    pairs: Sequence[Run]
+    before: Sequence[Run]
+    within: Range
+    exact: Path
+    known: Sequence[Run]
+    path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sets:
-    """Write the n-gram sets of some documents of a shard to `path`. `rows`: among the rows alive."""
+    """Write the n-gram sets of some documents to `path`: of each shard, these of its rows alive."""
 
-    view: View
-    rows: npt.NDArray[np.int64]
-    ngram_words: int
+    rows: Sequence[tuple[View, npt.NDArray[np.int64]]]
+    scheme: Scheme
     path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Comparison:
-    """Compare sets: of each pair the two files, and the elements [start, stop) in them, int64 [pairs, 2] each."""
+    """Compute the similarities that are missing in `run`; write all of them, by pair and by key."""
 
+    run: Run
+    exact: Path
+    places: Path
+    """A file of int64 [ranks, 2]: where the set of each begins and ends in all set files end to end."""
+    sets: Sequence[Path]
+    ends: npt.NDArray[np.int64]
+    """[sets]: where each file of sets ends."""
+    by_pair: Path
+    by_key: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """Pairs of one range with their similarities. `now`: how many of them were computed now."""
+
+    by_pair: Run
+    by_key: Run
+    now: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparer:
+    """What comparing needs beside pairs."""
+
+    views: Sequence[View]
+    starts: npt.NDArray[np.int64]
+    """[shards + 1]: the first document of each shard."""
+    groups: Groups
+    exact: Path
+    """A file of uint64 [ranks, 2]: 128-bit hashes of the normalised texts."""
+    known: Sequence[Run]
+    """What earlier builds computed."""
+    scheme: Scheme
     folder: Path
-    files: npt.NDArray[np.int64]
-    first: npt.NDArray[np.int64]
-    second: npt.NDArray[np.int64]
+    """For files of sets, of pairs and of similarities: the caller removes them."""
+    executor: Executor
 
+    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
+        """Of each range, the pairs that are not in the runs of `before` for it: a run of SIMILAR. Raises OSError."""
+        tasks = [
+            _Uniting(
+                pairs=pairs,
+                before=compared,
+                within=within,
+                exact=self.exact,
+                known=self.known,
+                path=self.folder / f"new-{turn}-{number}",
+            )
+            for number, (within, compared) in enumerate(zip(ranges, before, strict=True))
+        ]
+        return self.executor.map(_unite, tasks)
 
-def verify(
-    pairs: npt.NDArray[np.int64],
-    signatures: Signatures,
-    groups: Groups,
-    views: Sequence[View],
-    work: Work,
-    *,
-    ngram_words: int,
-    threshold: float,
-) -> Edges:
-    """The edges among `pairs` (int64 [pairs, 2], the lower rank first). Raises what reading and writing raise."""
-    folder = work.root / ".state" / "dedup" / ".ngrams"
-    _clear(folder)
-    try:
-        involved, where = np.unique(pairs, return_inverse=True)
-        shard, spans = _write_all(groups.rows[involved], signatures.starts, views, work, folder, ngram_words)
-        first, second = where.reshape(-1, 2).T
-        sizes = np.diff(spans, axis=1)[:, 0]
-        # Similarity is at most the ratio of the sizes, also after rounding, which is monotone.
-        smaller, larger = np.minimum(sizes[first], sizes[second]), np.maximum(sizes[first], sizes[second])
-        possible = np.flatnonzero(smaller / larger >= threshold)
-        possible = possible[np.lexsort((shard[second[possible]], shard[first[possible]]))]
-        chunks = [possible[at : at + PAIRS_PER_TASK] for at in range(0, len(possible), PAIRS_PER_TASK)]
+    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
+        """Compute what is missing in runs of SIMILAR. Raises what reading and writing raise."""
+        sets, ends = self._write_sets(new, turn)
         tasks = [
             _Comparison(
-                folder=folder,
-                files=np.stack([shard[first[chunk]], shard[second[chunk]]], axis=1),
-                first=spans[first[chunk]],
-                second=spans[second[chunk]],
+                run=run,
+                exact=self.exact,
+                places=self.folder / "places",
+                sets=sets,
+                ends=ends,
+                by_pair=self.folder / f"similar-{turn}-{number}",
+                by_key=self.folder / f"known-{turn}-{number}",
             )
-            for chunk in chunks
+            for number, run in enumerate(new)
         ]
-        similarity = np.concatenate([np.empty(0), *work.executor.map(_compare, tasks)])
-    finally:
-        _clear(folder)
-    alike = similarity >= threshold
-    lower, higher = pairs[possible[alike]].T
-    order = np.lexsort((lower, higher))
-    return Edges(lower=lower[order], higher=higher[order], similarity=similarity[alike][order], verified=len(possible))
+        compared = self.executor.map(_compare, tasks)
+        for path in sets:
+            files.remove(path)
+        runs.remove(new)
+        return compared
+
+    def _write_sets(self, new: Sequence[Run], turn: int) -> tuple[list[Path], npt.NDArray[np.int64]]:
+        """Write the sets of the documents that have a pair without a similarity, and `places`; the files and their ends."""
+        involved = np.zeros(int(self.starts[-1]), dtype=np.bool_)
+        for run in new:
+            pairs, similarity = run.columns()
+            lower, higher = ranks_of(pairs[np.isnan(similarity)])
+            involved[self.groups.rows[lower]] = involved[self.groups.rows[higher]] = True
+        rows = np.flatnonzero(involved)
+        cuts = np.searchsorted(rows, self.starts)
+        parts = [part for part in np.array_split(np.flatnonzero(np.diff(cuts)), SET_FILES) if len(part)]
+        tasks = [
+            _Sets(
+                rows=[(self.views[at], rows[cuts[at] : cuts[at + 1]] - self.starts[at]) for at in part],
+                scheme=self.scheme,
+                path=self.folder / f"sets-{turn}-{number}",
+            )
+            for number, part in enumerate(parts)
+        ]
+        sizes = self.executor.map(_write_sets, tasks)
+        bounds = np.cumsum(np.concatenate([[0], *sizes]), dtype=np.int64)
+        places = np.zeros((len(self.groups.rows), 2), dtype=np.int64)
+        places[self.groups.rank[rows]] = np.stack([bounds[:-1], bounds[1:]], axis=1)
+        runs.save(self.folder / "places", places)
+        return [task.path for task in tasks], np.cumsum([size.sum() for size in sizes], dtype=np.int64)
 
 
-def _write_all(
-    rows: npt.NDArray[np.int64],
-    starts: npt.NDArray[np.int64],
-    views: Sequence[View],
-    work: Work,
-    folder: Path,
-    ngram_words: int,
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Write the sets of the documents in `rows`: for each its file's number [rows], and its elements there [rows, 2]."""
-    shard = np.searchsorted(starts, rows, side="right") - 1
-    spans = np.zeros((len(rows), 2), dtype=np.int64)
-    members = [(number, np.flatnonzero(shard == number)) for number in np.unique(shard)]
-    tasks = [
-        _Sets(view=views[number], rows=rows[mine] - starts[number], ngram_words=ngram_words, path=folder / _file(number))
-        for number, mine in members
-    ]
-    for (_, mine), bounds in zip(members, work.executor.map(_write_sets, tasks), strict=True):
-        spans[mine] = np.stack([bounds[:-1], bounds[1:]], axis=1)
-    return shard, spans
+def ranks_of(pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The lower and the higher rank of each pair."""
+    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(np.int64)
+
+
+def _unite(task: _Uniting) -> Run:
+    (pairs,) = runs.read(task.pairs, task.within, SIMILAR[:1])
+    pairs = runs.distinct(pairs)
+    for run in task.before:
+        pairs = np.setdiff1d(pairs, run.columns()[0], assume_unique=True)
+    return runs.write(task.path, pairs, known.look_up(task.known, known.keys(_hashes(task.exact), pairs)))
 
 
 def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
-    """Write one file of sets; where each begins in it, int64 [rows + 1]."""
-    data, offsets = utf8(task.view.read().table["text"].combine_chunks())
-    sets, bounds = ngrams.ngram_sets(data, offsets, task.rows, task.ngram_words, tables())
+    """Write one file of sets; the size of each, int64 [rows]."""
+    sizes = []
     with files.create(task.path) as out:
-        out.write(sets)
-    return bounds
+        for view, rows in task.rows:
+            data, offsets = utf8(view.read().table["text"].combine_chunks())
+            characters = task.scheme.shingle == "characters"
+            sets, bounds = ngrams.ngram_sets(data, offsets, rows, characters, task.scheme.ngram, tables())
+            out.write(sets)
+            sizes.append(np.diff(bounds))
+    return np.concatenate(sizes)
 
 
-def _compare(task: _Comparison) -> npt.NDArray[np.float64]:
-    """The similarity of each pair, in order. Pairs come sorted by their files, so each is mapped few times."""
-    out = np.empty(len(task.files), dtype=np.float64)
-    begins = np.flatnonzero(np.any(np.diff(task.files, axis=0, prepend=-1) != 0, axis=1))
-    for begin, end in zip(begins, [*begins[1:], len(out)], strict=True):
-        one, other = (np.asarray(np.memmap(task.folder / _file(n), dtype="<u8", mode="r")) for n in task.files[begin])
-        out[begin:end] = ngrams.similarities(one, other, task.first[begin:end], task.second[begin:end])
+def _compare(task: _Comparison) -> Compared:
+    pairs, stored = task.run.columns()
+    similarity = stored.copy()
+    missing = np.flatnonzero(np.isnan(similarity))
+    if len(missing):
+        similarity[missing] = _similarities(task, pairs[missing])
+    one, other = known.keys(_hashes(task.exact), pairs)
+    order = np.argsort(one)
+    return Compared(
+        by_pair=runs.write(task.by_pair, pairs, similarity),
+        by_key=runs.write(task.by_key, one[order], other[order], similarity[order]),
+        now=len(missing),
+    )
+
+
+def _similarities(task: _Comparison, pairs: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
+    """The similarity of each pair. Pairs are taken by their files of sets, so that each is mapped few times."""
+    places = runs.load(task.places, np.int64).reshape(-1, 2)
+    one, other = (places[ranks] for ranks in ranks_of(pairs))
+    file, other_file = (np.searchsorted(task.ends, spans[:, 0], side="right") for spans in (one, other))
+    order = np.lexsort((other_file, file))
+    begins = np.flatnonzero(np.diff(file[order] * len(task.sets) + other_file[order], prepend=-1))
+    out = np.empty(len(pairs))
+    for begin, end in zip(begins, [*begins[1:], len(order)], strict=True):
+        mine = order[begin:end]
+        a, b = int(file[mine[0]]), int(other_file[mine[0]])
+        sets, others = (runs.load(task.sets[number], "<u8") for number in (a, b))
+        base, other_base = (int(task.ends[number - 1]) if number else 0 for number in (a, b))
+        out[mine] = ngrams.similarities(sets, others, one[mine] - base, other[mine] - other_base)
     return out
 
 
-def _file(number: int) -> str:
-    return f"{number}.u64"
-
-
-def _clear(folder: Path) -> None:
-    """Remove the sets of this run, or those that a run that was killed left."""
-    for path in sorted(folder.glob("*")):
-        files.remove(path)
+def _hashes(path: Path) -> npt.NDArray[np.uint64]:
+    return runs.load(path, np.uint64).reshape(-1, 2)

@@ -6,7 +6,7 @@ n-gram's mixed 64-bit hash. It is datasketch 2.0's `affine32` (linear permutatio
 are checked against true similarities. With 14 bands of 8 rows, a pair of similarity s shares a band with probability
 1 - (1 - s^8)^14: 0.57 at 0.7, 0.92 at 0.8.
 Guarantee: the same text, seed and Unicode version give the same bands; equal sets give equal bands.
-Cost: one pass; 112 multiply-adds per word in vector registers over one contiguous row.
+Cost: one pass; a multiply-add per n-gram and permutation in vector registers over one contiguous row.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import numpy.typing as npt
 from numba import njit
 
 from pipeline.kernels.hashing import PADDING_BYTES, mix64, siphash128
-from pipeline.kernels.ngrams import ngram_hashes
-from pipeline.kernels.normalise import GROWTH, longest, normalise
+from pipeline.kernels.ngrams import most_units, ngram_hashes, unit_hashes
+from pipeline.kernels.normalise import GROWTH, longest
 from pipeline.kernels.unicode import Tables
 
 
@@ -25,6 +25,16 @@ def permutations(seed: int, count: int) -> tuple[npt.NDArray[np.uint32], npt.NDA
     """Multipliers (odd) and increments of `count` permutations, each uint32 [count], derived from `seed` by PCG64."""
     drawn = np.random.Generator(np.random.PCG64(seed)).integers(0, 2**32, size=(2, count), dtype=np.uint32)
     return drawn[0] | np.uint32(1), drawn[1]
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _upper(gram: np.uint64) -> np.uint32:
+    return np.uint32(gram >> np.uint64(32))
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _permuted(x: np.uint32, multiplier: np.uint32, increment: np.uint32) -> np.uint32:
+    return np.uint32(np.uint32(multiplier * x) + increment)
 
 
 @njit(nogil=True, cache=True)
@@ -37,10 +47,16 @@ def minima(
 ) -> None:
     """out[k] = min over grams[:count] of permutation k; the largest integer where there are none."""
     out[:] = np.uint32(0xFFFFFFFF)
-    for i in range(count):
-        x = np.uint32(grams[i] >> np.uint64(32))
+    last = count - 1
+    # Four at once, so that a permutation is loaded and a minimum stored once for them (measured: 3 to 4 times as fast). Where
+    # fewer are left the last one is taken again, which changes no minimum.
+    for i in range(0, count, 4):
+        x, y = _upper(grams[i]), _upper(grams[min(i + 1, last)])
+        z, w = _upper(grams[min(i + 2, last)]), _upper(grams[min(i + 3, last)])
         for k in range(len(out)):
-            out[k] = min(out[k], np.uint32(np.uint32(multipliers[k] * x) + increments[k]))
+            a, b = multipliers[k], increments[k]
+            first = min(_permuted(x, a, b), _permuted(y, a, b))
+            out[k] = min(out[k], min(first, min(_permuted(z, a, b), _permuted(w, a, b))))
 
 
 @njit(nogil=True, cache=True)
@@ -62,24 +78,25 @@ def sign(
     key: npt.NDArray[np.uint64],
     multipliers: npt.NDArray[np.uint32],
     increments: npt.NDArray[np.uint32],
+    characters: bool,
     n: int,
     exact: npt.NDArray[np.uint64],
-    words: npt.NDArray[np.int32],
+    units: npt.NDArray[np.int32],
     bands: npt.NDArray[np.uint64],
 ) -> None:
     """Sign every document of a text column.
 
-    exact: uint64 [docs, 2], the 128-bit hash of the normalised text; words: int32 [docs]; bands: uint64 [docs, bands],
-    untouched for a document of fewer than n words.
+    exact: uint64 [docs, 2], the 128-bit hash of the normalised text; units: int32 [docs], its words, or its `characters`;
+    bands: uint64 [docs, bands], untouched for a document of fewer than n units.
     """
     most = longest(offsets)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)
-    hashes = np.empty(most // 2 + 1, dtype=np.uint64)
+    hashes = np.empty(most_units(most, characters), dtype=np.uint64)
     signature = np.empty(len(multipliers), dtype=np.uint32)
     for row in range(len(offsets) - 1):
-        size, count = normalise(data, offsets[row], offsets[row + 1], tables, text, hashes)
+        size, count = unit_hashes(data, offsets[row], offsets[row + 1], tables, characters, text, hashes)
         siphash128(text, size, key, exact[row])
-        words[row] = count
+        units[row] = count
         if count >= n:
             count = ngram_hashes(hashes, count, n, hashes)
             minima(hashes, count, multipliers, increments, signature)

@@ -8,7 +8,7 @@ Cost: one read of the scores; about 100 bytes per document that is scored.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from pipeline.quality import models
 from pipeline.quality.stage import Quality
 from pipeline.shards import Named, View
 from pipeline.stage import one_batch
-from pipeline.work import Work
+from pipeline.work import Resolved, Work
 
 
 def quality(config: QualityConfig) -> Quality:
@@ -35,7 +35,7 @@ def quality(config: QualityConfig) -> Quality:
 class RankedQuality(Quality):
     """`Quality` with a step over all shards. Its `decide` says what everything but the shares decides."""
 
-    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> tuple[list[pa.RecordBatch], Mapping[str, Any]]:
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
         """The verdicts of `decide`, then of the models that keep a share.
 
         Facts, by score column: `candidates`, how many of them it keeps, and `cut`, the lowest score among those (or null).
@@ -63,7 +63,8 @@ class RankedQuality(Quality):
             cut = float(values[kept].min()) if kept.any() else None
             facts[name] = {"candidates": len(values), "kept": int(kept.sum()), "cut": cut}
         ends = np.cumsum([table.num_rows for table in passing])[:-1]
-        return [_with(*pair) for pair in zip(verdicts, np.split(reason, ends) if passing else [], strict=True)], facts
+        chosen = np.split(reason, ends) if passing else []
+        return Resolved([_with(*pair) for pair in zip(verdicts, chosen, strict=True)], facts)
 
 
 def _with(verdict: pa.RecordBatch, chosen: npt.NDArray[np.object_]) -> pa.RecordBatch:

@@ -99,7 +99,7 @@ class Quality:
         judged = models.first_failing(self.config.models, scores)
         return pa.record_batch({"reason": schema.reasons(np.where(reason == schema.KEPT, judged, reason))})
 
-    def edits(self, scores: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
         """What the line rules remove, as scored."""
         if self.lines is None:
             return [[] for _ in range(scores.num_rows)]

@@ -36,6 +36,10 @@ class Chosen:
         ids = {doc_id for chosen in self.samples.values() for doc_id in chosen}
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
+    def compared(self) -> set[bytes]:
+        """Every document whose text is compared with that of another one."""
+        return set() if self.duplicates is None else self.duplicates.compared()
+
 
 def choose(corpus: Corpus) -> Chosen:
     """Read every verdict table once. Raises CorruptFile, Misaligned."""

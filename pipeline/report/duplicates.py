@@ -1,7 +1,7 @@
 """Clusters of duplicates and pairs of evidence, gathered from the verdicts of the stage `dedup`.
 
 Guarantee: the same clusters and pairs whatever the order of the shards; pairs are chosen by a keyed hash of the removed
-document's id, and by the lowest similarity. Memory: one shard's verdicts and what is shown.
+document's id, and by the lowest similarity, of each cluster one. Memory: one shard's verdicts and what is shown.
 Cost: O(rows log rows) per shard.
 """
 
@@ -19,7 +19,7 @@ from pipeline.report.corpus import coded, id_words
 from pipeline.schema import KEPT
 
 PAIRS = 6
-DOUBTFUL_PAIRS = 4
+DOUBTFUL_PAIRS = 6
 CLUSTERS = 8
 COLUMNS = ("doc_id", "reason", "kept_doc_id", "jaccard", "cluster_size")
 EXACT = "exact_duplicate"
@@ -37,7 +37,8 @@ class Pair:
 
 @dataclass(kw_only=True)
 class Duplicates:
-    """`largest`: (size, kept doc_id), largest first. `doubtful`: near-duplicates of the lowest similarity, lowest first.
+    """`largest`: (size, kept doc_id), largest first. `doubtful`: near-duplicates of the lowest similarity,
+    lowest first, one of a cluster.
 
     `sample`: near-duplicates by the lowest key. `removed_by_size[n]`: documents removed from clusters of n documents.
     """
@@ -63,10 +64,13 @@ class Duplicates:
         """The sample without the pairs that are doubtful anyway."""
         return [pair for pair in self.sample if pair not in self.doubtful]
 
+    def compared(self) -> set[bytes]:
+        """Every document of a pair: their texts are laid side by side."""
+        return {doc_id for pair in (*self.doubtful, *self.sample) for doc_id in (pair.removed, pair.kept)}
+
     def shown(self) -> set[bytes]:
         """Every document that needs a preview."""
-        pairs = {doc_id for pair in (*self.doubtful, *self.sample) for doc_id in (pair.removed, pair.kept)}
-        return pairs | {doc_id for _, doc_id in self.largest}
+        return self.compared() | {doc_id for _, doc_id in self.largest}
 
     def _add_clusters(self, removed: pa.Table) -> None:
         sizes = np.asarray(removed["cluster_size"].to_numpy(), dtype=np.int64)
@@ -92,8 +96,12 @@ class Duplicates:
             ]
 
         by_key = pairs(np.argsort(keys, kind="stable")[:PAIRS])
-        by_similarity = pairs(np.lexsort((keys, jaccard))[:DOUBTFUL_PAIRS])
+        # Of the pairs of one cluster the least similar stands first, and only that is taken.
+        order = np.lexsort((keys, jaccard))
+        _, first = np.unique(id_words(near["kept_doc_id"])[order], axis=0, return_index=True)
+        by_similarity = pairs(order[np.sort(first)[:DOUBTFUL_PAIRS]])
         self.sample = heapq.nsmallest(PAIRS, [*self.sample, *by_key], key=lambda pair: (pair.key, pair.removed))
-        self.doubtful = heapq.nsmallest(
-            DOUBTFUL_PAIRS, [*self.doubtful, *by_similarity], key=lambda pair: (pair.jaccard, pair.key, pair.removed)
-        )
+        doubtful = sorted([*self.doubtful, *by_similarity], key=lambda pair: (-pair.jaccard, -pair.key, pair.removed))
+        # A later pair takes the place of an earlier one of its cluster, so the least similar stays.
+        best = {pair.kept: pair for pair in doubtful}
+        self.doubtful = heapq.nsmallest(DOUBTFUL_PAIRS, best.values(), key=lambda pair: (pair.jaccard, pair.key, pair.removed))

@@ -15,6 +15,7 @@ from pipeline.report import svg
 from pipeline.report.funnel import Row
 from pipeline.report.histograms import Bound, Histogram, Profile
 from pipeline.report.measure import Survey, Tally
+from pipeline.report.retention import Retained
 from pipeline.report.settings import setting
 from pipeline.report.svg import Bar, Tick
 from pipeline.report.words import count, number, share, size, trimmed
@@ -116,6 +117,20 @@ def score_charts(survey: Survey, language: Manifest | None) -> list[Figure]:
         charts.append(_histogram("language_score", survey.language_scores, bounds))
     charts += [_score_chart(score, profile) for score, profile in survey.profiles.items()]
     return [chart for chart in charts if chart is not None]
+
+
+def retention_chart(sources: Sequence[Retained]) -> Figure:
+    """Documents by source, kept and removed as duplicates."""
+    drawn = [
+        Bar(
+            label=one.source,
+            parts=(("kept", one.counts.kept), ("dropped", one.lost)),
+            note=f"{share(one.lost, one.counts.read)} removed",
+        )
+        for one in sorted(sources, key=lambda one: (-one.counts.read, one.source))[:SHOWN]
+    ]
+    caption = "Documents kept and removed as duplicates, of those that came to this stage."
+    return Figure(title="By source", chart=svg.bars("Duplicates by source", drawn), caption=caption)
 
 
 def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:

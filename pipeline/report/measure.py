@@ -1,7 +1,7 @@
 """The one pass over the text: lengths, languages, scores, and previews of the documents that were chosen.
 
 Guarantee: every number is a sum over shards, so it does not depend on their order. Bytes are bytes of UTF-8 of the text
-as collected. Memory: one shard of text, a histogram per score, and the previews.
+as collected. Memory: one shard of text, a histogram per score, the previews, and the beginnings of texts that are compared.
 Cost: one read of every documents and scores table; NumPy over Arrow's offsets, no object per document.
 """
 
@@ -21,6 +21,7 @@ from pipeline.report.corpus import Corpus, ShardTables, coded, fates
 from pipeline.report.histograms import LENGTHS, UNIT, Histogram, Profile
 
 PREVIEW_CHARACTERS = 300
+COMPARED_CHARACTERS = 1_000_000
 Mask = npt.NDArray[np.bool_]
 
 
@@ -58,10 +59,15 @@ class Survey:
     language_scores: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
     profiles: dict[str, Profile] = field(default_factory=dict)
     previews: dict[bytes, Preview] = field(default_factory=dict)
+    texts: dict[bytes, str] = field(default_factory=dict)
+    """Of documents that are compared, the first COMPARED_CHARACTERS."""
 
 
-def survey(corpus: Corpus, wanted: set[bytes]) -> Survey:
-    """Read every documents table once, and preview the documents `wanted`. Raises CorruptFile, Misaligned, StaleInput."""
+def survey(corpus: Corpus, wanted: set[bytes], compared: set[bytes]) -> Survey:
+    """Read every documents table once, preview the documents `wanted`, and keep the text of those `compared`, some of them.
+
+    Raises CorruptFile, Misaligned, StaleInput.
+    """
     quality = corpus.stage("quality")
     bounds = settings.thresholds(quality) if quality is not None else {}
     found = Survey(profiles={score: Profile(bounds=each) for score, each in sorted(bounds.items())})
@@ -78,6 +84,9 @@ def survey(corpus: Corpus, wanted: set[bytes]) -> Survey:
             elif made.stage == "quality":
                 _add_profiles(corpus, shard, table["doc_id"], passed, found)
         _add_previews(table, value_set, found)
+        few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(sorted(compared), pa.binary(16))))
+        heads = pc.utf8_slice_codeunits(few["text"], 0, COMPARED_CHARACTERS).to_pylist()
+        found.texts.update(zip(few["doc_id"].to_pylist(), heads, strict=True))
     return found
 
 

@@ -16,14 +16,17 @@ from pipeline.report import compression, figures, funnel, rejected, settings, wo
 from pipeline.report.choose import Chosen, choose
 from pipeline.report.compression import Packed
 from pipeline.report.corpus import SURVIVED, Corpus, Fate
+from pipeline.report.differences import difference
 from pipeline.report.duplicates import Pair
 from pipeline.report.measure import Survey, Tally, survey
+from pipeline.report.repeats import repeats
+from pipeline.report.retention import alarm_share, by_source
 
 
 def render(corpus: Corpus) -> str:
     """The HTML of the report. Raises CorruptFile, Misaligned."""
     chosen = choose(corpus)
-    found = survey(corpus, chosen.wanted())
+    found = survey(corpus, chosen.wanted(), chosen.compared())
     packed = compression.packed(corpus)
     rows = funnel.rows(corpus)
     sources = _sources(corpus)
@@ -47,7 +50,8 @@ def render(corpus: Corpus) -> str:
             source_chart=figures.source_chart(sources),
             length_chart=figures.length_chart(found),
             score_charts=figures.score_charts(found, language),
-            duplicates=_duplicates(chosen, found),
+            duplicates=_duplicates(corpus, chosen, found),
+            repeats=repeats(corpus),
             samples=_samples(corpus, chosen, found),
             survivors=[found.previews[doc_id] for doc_id in chosen.samples.get(SURVIVED, ())],
             dropped=rejected.dropped(corpus),
@@ -118,18 +122,29 @@ def _samples(corpus: Corpus, chosen: Chosen, found: Survey) -> list[dict[str, An
     return groups
 
 
-def _duplicates(chosen: Chosen, found: Survey) -> dict[str, Any] | None:
-    if chosen.duplicates is None:
+def _duplicates(corpus: Corpus, chosen: Chosen, found: Survey) -> dict[str, Any] | None:
+    made = corpus.stage("dedup")
+    if made is None or chosen.duplicates is None:
         return None
 
     def side_by_side(pairs: list[Pair]) -> list[dict[str, Any]]:
         return [
-            {"jaccard": pair.jaccard, "removed": found.previews[pair.removed], "kept": found.previews[pair.kept]}
+            {
+                "jaccard": pair.jaccard,
+                "removed": found.previews[pair.removed],
+                "kept": found.previews[pair.kept],
+                "differs": difference(found.texts[pair.removed], found.texts[pair.kept]),
+            }
             for pair in pairs
         ]
 
     clusters = chosen.duplicates.clusters()
+    least = alarm_share(corpus.root)
+    sources = by_source(made, least)
     return {
+        "alarm_share": least,
+        "sources": sources,
+        "retention": figures.retention_chart(sources),
         "clusters": sum(clusters.values()),
         "removed": sum(chosen.duplicates.removed_by_size.values()),
         "chart": figures.cluster_chart(clusters),

@@ -59,7 +59,7 @@ def in_words(corpus: Corpus) -> list[tuple[str, str]]:
     sources = list(dict.fromkeys(shard.source for shard in corpus.shards))
     shown = ", ".join(sources[:6]) + (f" and {count(len(sources) - 6)} more" if len(sources) > 6 else "")
     said = [("collect", f"Text was collected from {shown}." if sources else "No text was collected.")]
-    words = {"language": _language, "dedup": _dedup, "quality": _quality}
+    words = {"language": _language, "dedup": _dedup, "repeats": _repeats, "quality": _quality}
     said += [(made.stage, words[made.stage](made)) for made in corpus.middle]
     said += [(name, "This step was left out.") for name in MIDDLE if corpus.stage(name) is None]
     if corpus.tokenizer is not None:
@@ -77,12 +77,23 @@ def _language(made: Manifest) -> str:
 
 
 def _dedup(made: Manifest) -> str:
-    words, threshold = setting(made, "ngram_words"), setting(made, "threshold")
-    if words is None or threshold is None:
+    ngram, shingle, threshold = setting(made, "ngram"), setting(made, "shingle"), setting(made, "threshold")
+    if ngram is None or shingle is None or threshold is None:
         return "Of documents that are alike, one was kept."
+    unit = shingle.removesuffix("s")
     return (
-        f"Of equal documents, and of documents whose sets of word {words}-grams have a Jaccard similarity of at least "
+        f"Of equal documents, and of documents whose sets of {unit} {ngram}-grams have a Jaccard similarity of at least "
         f"{number(threshold)}, one was kept. Every removed document names the kept one that stands in for it."
+    )
+
+
+def _repeats(made: Manifest) -> str:
+    scoring, deciding = made.config["scoring"], made.config["deciding"]
+    share = f" and in at least {number(100 * deciding['min_share'])} % of them" if deciding["min_share"] else ""
+    kept = " The first document keeps it." if deciding["keep_first"] else ""
+    return (
+        f"Every {scoring['unit'][:-1]} of at least {count(scoring['min_characters'])} characters that stands in at least "
+        f"{count(deciding['min_documents'])} documents of its source{share} was taken out of them.{kept}"
     )
 
 

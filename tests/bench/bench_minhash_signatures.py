@@ -18,8 +18,9 @@ STAGE = "minhash_signatures"
 ENGLISH = True
 PEER_BYTES = {"datatrove": 8_000_000, "datatrove_regex": 8_000_000, "datasketch": 8_000_000, "rensa": 16_000_000}
 STAGE_OF_OURS = Dedup(config=DedupConfig(), sources=())
-HASHES = DedupConfig().bands * DedupConfig().rows
-NGRAM_WORDS = DedupConfig().ngram_words
+SCHEME = DedupConfig().scheme
+HASHES = SCHEME.bands * SCHEME.rows
+NGRAM_WORDS = SCHEME.ngram
 _WORDS = re.compile(r"\w+")
 
 Run = Callable[[pa.RecordBatch], object]
@@ -40,8 +41,8 @@ def peers() -> dict[str, Run | None]:
     }
 
 
-def _ngrams(batch: pa.RecordBatch) -> Iterator[list[str]]:
-    for text in batch["text"].to_pylist():
+def word_ngrams(texts: list[str]) -> Iterator[list[str]]:
+    for text in texts:
         words = _WORDS.findall(text.lower())
         yield [" ".join(words[at : at + NGRAM_WORDS]) for at in range(len(words) - NGRAM_WORDS + 1)]
 
@@ -68,7 +69,7 @@ def _datasketch() -> Run:
     from datasketch import MinHash
 
     def run(batch: pa.RecordBatch) -> list[object]:
-        encoded = ([ngram.encode() for ngram in ngrams] for ngrams in _ngrams(batch))
+        encoded = ([ngram.encode() for ngram in ngrams] for ngrams in word_ngrams(batch["text"].to_pylist()))
         return list(MinHash.generator(encoded, num_perm=HASHES, seed=1))
 
     return run
@@ -79,7 +80,7 @@ def _rensa() -> Run:
 
     def run(batch: pa.RecordBatch) -> list[object]:
         made = []
-        for ngrams in _ngrams(batch):
+        for ngrams in word_ngrams(batch["text"].to_pylist()):
             sketch = RMinHash(num_perm=HASHES, seed=1)
             sketch.update(ngrams)
             made.append(sketch.digest())

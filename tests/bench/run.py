@@ -9,6 +9,10 @@ Purpose: one table of medians and ratios, and one JSON line per row. A module `b
     ENGLISH: bool = False                                  only English documents
     UNSPACED: bool = False                                 only Chinese and Japanese documents
 
+or, where a stage does not go batch by batch,
+
+    measure(folder, *, rounds, clock) -> (rows, peers that are not installed)
+
 Guarantee: reading the column is part of every measurement, compiling and loading models of none. Both sides of a row read
 the same documents, in turn, on one thread (`__main__` pins the process).
 Cost: `--rounds` (3) times what the peers take; 10 minutes at most for all of it on an idle machine.
@@ -44,13 +48,13 @@ WARM_UP_DOCUMENTS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One stage beside one peer. Rates are medians, in MB (10^6 bytes) of text per second."""
+    """One stage beside one peer, or alone. Rates are medians, in MB (10^6 bytes) of text per second."""
 
     stage: str
     ours_mb_s: float
-    peer: str
-    peer_mb_s: float
-    ratio: float
+    peer: str | None = None
+    peer_mb_s: float | None = None
+    ratio: float | None = None
     threads: int = 1
 
 
@@ -84,8 +88,8 @@ def measure(
     for name, size in wanted.items():
         mine, their = statistics.median(ours[size]), statistics.median(theirs[name])
         mb = samples[size].text_bytes / 1e6
-        rates = {"ours_mb_s": _significant(mb / mine), "peer_mb_s": _significant(mb / their)}
-        rows.append(Row(stage=bench.STAGE, peer=name, ratio=_significant(their / mine), **rates))
+        rates = {"ours_mb_s": significant(mb / mine), "peer_mb_s": significant(mb / their)}
+        rows.append(Row(stage=bench.STAGE, peer=name, ratio=significant(their / mine), **rates))
     return rows, [name for name in found if name not in peers]
 
 
@@ -98,7 +102,8 @@ def _seconds(run: Run, sample: Sample, clock: Callable[[], float]) -> float:
     return clock() - begun
 
 
-def _significant(value: float) -> float:
+def significant(value: float) -> float:
+    """The value with three digits that count."""
     return float(f"{value:.3g}")
 
 
@@ -108,7 +113,8 @@ def table_of(rows: Sequence[Row]) -> Table:
     for heading in ("stage", "ours MB/s", "peer", "peer MB/s", "ratio"):
         table.add_column(heading, justify="left" if heading in ("stage", "peer") else "right")
     for row in rows:
-        table.add_row(row.stage, f"{row.ours_mb_s:g}", row.peer, f"{row.peer_mb_s:g}", f"{row.ratio:g} x")
+        beside = (row.peer, f"{row.peer_mb_s:g}", f"{row.ratio:g} x") if row.peer else ()
+        table.add_row(row.stage, f"{row.ours_mb_s:g}", *beside)
     return table
 
 
@@ -131,11 +137,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tokenmill-bench-") as folder:
         for name in options.only or stages():
             bench = importlib.import_module(f"tests.bench.bench_{name}")
-            table = texts.documents(
-                options.out.parent / "bench", **{kind.lower(): getattr(bench, kind, False) for kind in ("ENGLISH", "UNSPACED")}
-            )
             sys.stderr.write(f"{name} ...\n")
-            more, missing = measure(bench, table, Path(folder, name), rounds=options.rounds, clock=clock)
+            if hasattr(bench, "measure"):
+                more, missing = bench.measure(Path(folder, name), rounds=options.rounds, clock=clock)
+            else:
+                chosen = {kind.lower(): getattr(bench, kind, False) for kind in ("ENGLISH", "UNSPACED")}
+                table = texts.documents(options.out.parent / "bench", **chosen)
+                more, missing = measure(bench, table, Path(folder, name), rounds=options.rounds, clock=clock)
             rows += more
             for peer in missing:
                 sys.stderr.write(f"{name}: {peer} is not installed, its row is left out\n")

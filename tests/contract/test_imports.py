@@ -10,6 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 CONTRACT = (
     *("schema", "config", "errors", "files", "manifest", "state", "edits", "shards", "stage", "executor", "work"),
+    "banding",
     "fasttext",
 )
 HEAVY = {"torch": ("model",), "prefect": ("flows",), "datatrove": ("pipeline.executor", "pipeline.collect")}

@@ -51,7 +51,7 @@ class Cutting(Length):
 
     name: str = "cutting"
 
-    def edits(self, scores: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
         return [[(0, 1, "")] for _ in range(scores.num_rows)]
 
 

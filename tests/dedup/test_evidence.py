@@ -52,14 +52,14 @@ def without_first(table: pa.Table, column: str) -> pa.Table:
     [
         (lambda table: without_first(table, "exact"), CorruptFile, "1 rows alive have no `exact`"),
         (lambda table: without_first(table, "bytes"), CorruptFile, "1 rows alive have no `bytes`"),
-        (lambda table: without_first(table, "bands"), CorruptFile, "`bands` do not fit their `words`"),
-        (lambda table: replaced(table, "bands", [bytes(112)] * 5), CorruptFile, "`bands` do not fit their `words`"),
+        (lambda table: without_first(table, "bands"), CorruptFile, "`bands` do not fit their `units`"),
+        (lambda table: replaced(table, "bands", [bytes(112)] * 5), CorruptFile, "`bands` do not fit their `units`"),
         (
             lambda table: table.set_column(4, "bands", pa.array([bytes(8)] * 5, pa.binary(8))),
             CorruptFile,
-            "no signatures of 14",
+            "holds no signatures",
         ),
-        (lambda table: table.drop_columns(["bands"]), CorruptFile, "no signatures of 14"),
+        (lambda table: table.drop_columns(["bands"]), CorruptFile, "holds no signatures"),
         (lambda table: table.slice(0, 4), CorruptFile, "4 rows of signatures for 5"),
         (lambda table: table.take([1, 0, 2, 3, 4]), Misaligned, "row 0"),
     ],
@@ -74,7 +74,7 @@ def test_bad_signatures_are_errors(work: Work, change: Change, error: type[Excep
 def test_what_is_written(work: Work) -> None:
     made = perform(StageStep(STAGE), work, downstream=()).manifest
     scores = shards.read(work.root, (SCORES, made.shards[0].files[SCORES]))
-    assert scores["words"].to_pylist() == [16, 15, 12, 1, 1]
+    assert scores["units"].to_pylist() == [16, 15, 12, 1, 1]
     assert scores["bytes"].to_pylist() == [len(text) for text in TEXTS]
     assert scores["bands"].is_valid().to_pylist() == [True, True, True, False, False]
     assert scores["exact"][3] == scores["exact"][4] != scores["exact"][0]

@@ -203,7 +203,7 @@ def test_nothing_is_written(ask: Callable[..., dict[str, Any]], corpus: Path) ->
         ({"quality.min_line_words": "3"}, "other lines"),
         ({"dedup.threshold": "0.99"}, "2 of 2 duplicates are less similar than 0.99"),
         ({"dedup.threshold": "0.5"}, "pairs below 0.8 are not stored"),
-        ({"dedup.ngram_words": "3"}, "only `tokenmill build`"),
+        ({"dedup.ngram": "3"}, "only `tokenmill build`"),
         ({"quality.max_words": "10"}, "no document could pass"),
         ({"quality.min_wordz": "10"}, "did you mean min_words?"),
     ],

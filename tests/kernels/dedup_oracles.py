@@ -110,16 +110,34 @@ def hash_ngram(words: list[int]) -> int:
     return mix64(value)
 
 
-def ngrams(text: str, n: int) -> list[int]:
-    """Hashes of the word n-grams of a text, in order."""
-    hashes = [hash_word(word.encode()) for word in words_of(normalised(text))]
+def units(text: str, shingle: str = "words") -> list[str]:
+    """What n-grams of a text are made of."""
+    return list(normalised(text)) if shingle == "characters" else words_of(normalised(text))
+
+
+def ngrams(text: str, n: int, shingle: str = "words") -> list[int]:
+    """Hashes of the n-grams of a text, in order."""
+    hashes = [hash_word(unit.encode()) for unit in units(text, shingle)]
     return [hash_ngram(hashes[at : at + n]) for at in range(len(hashes) - n + 1)]
 
 
-def jaccard(a: str, b: str, n: int) -> float:
-    """True similarity of two texts by tuples of words: no hash at all."""
-    one, other = ({*zip(*(words[at:] for at in range(n)), strict=False)} for words in map(words_of, map(normalised, (a, b))))
+def jaccard(a: str, b: str, n: int, shingle: str = "words") -> float:
+    """True similarity of two texts by tuples of words or characters: no hash at all."""
+    one, other = ({*zip(*(found[at:] for at in range(n)), strict=False)} for found in (units(a, shingle), units(b, shingle)))
     return len(one & other) / len(one | other) if one | other else 0.0
+
+
+def bands(grams: list[int], multipliers: list[int], increments: list[int], rows: int) -> list[int]:
+    """The band hashes of a set of n-grams."""
+    pairs = zip(multipliers, increments, strict=True)
+    signature = [min(((a * (x >> 32) + b) % 2**32 for x in grams), default=2**32 - 1) for a, b in pairs]
+    found = []
+    for begin in range(0, len(signature), rows):
+        state = rows
+        for row in range(rows):
+            state = (mix64(state ^ signature[begin + row]) + row + 1) & MASK
+        found.append(state)
+    return found
 
 
 def siphash128(data: bytes, key: bytes) -> bytes:

@@ -2,34 +2,51 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+import itertools
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels.candidates import bucket_pairs, survivors
+from pipeline.kernels.candidates import band_keys, bucket_pairs, survivors
+
+BUCKET = st.tuples(st.lists(st.integers(0, 50), min_size=1, max_size=30, unique=True), st.integers(0, 35))
 
 
-@given(st.lists(st.integers(0, 4), max_size=40), st.integers(2, 12))
+@given(st.lists(BUCKET, max_size=6), st.integers(36, 60))
 @settings(max_examples=200, deadline=None)
-def test_pairs_of_buckets(values: list[int], limit: int) -> None:
-    hashes = np.array(values, dtype=np.uint64)
-    order = np.argsort(hashes, kind="stable")
-    pairs, capped, members = bucket_pairs(hashes[order], order, limit)
-    buckets = defaultdict(list)
-    for rank, value in enumerate(values):
-        buckets[value].append(rank)
-    expected = set()
-    for bucket in buckets.values():
-        for i, low in enumerate(bucket):
-            for j in range(i + 1, len(bucket)):
-                if len(bucket) <= limit or i == 0 or j - i <= limit // 2:
-                    expected.add((low, bucket[j]))
-    found = [(int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in pairs]
+def test_pairs_of_buckets(buckets: list[tuple[list[int], int]], room: int) -> None:
+    ranks = np.array([rank for bucket, _ in buckets for rank in sorted(bucket)], dtype=np.uint32)
+    place = np.array([at for bucket, _ in buckets for at in range(len(bucket))], dtype=np.int64)
+    near = np.array([min(at, window) for bucket, window in buckets for at in range(len(bucket))], dtype=np.int64)
+    expected = []
+    for bucket, window in buckets:
+        for (i, low), (j, high) in itertools.combinations(enumerate(sorted(bucket)), 2):
+            if i == 0 or j - i <= window:
+                expected.append((high, low))
+    found: list[tuple[int, int]] = []
+    at = 0
+    while at < len(ranks):
+        out = np.zeros(room, dtype=np.uint64)
+        after, filled = bucket_pairs(place, near, ranks, at, out)
+        assert after > at
+        at = after
+        found += [(int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in out[:filled]]
     assert sorted(found) == sorted(expected)
-    large = [len(bucket) for bucket in buckets.values() if len(bucket) > limit]
-    assert (capped, members) == (len(large), sum(large))
+
+
+@given(st.lists(st.integers(0, 2**64 - 1), min_size=6, max_size=6))
+def test_keys_of_bands(values: list[int]) -> None:
+    mask = 2**64 - 1
+
+    def mixed(value: int) -> int:
+        for factor in (0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53):
+            value = (value ^ value >> 33) * factor & mask
+        return value ^ value >> 33
+
+    out = np.zeros(6, dtype=np.uint64)
+    band_keys(np.array(values, dtype=np.uint64).reshape(2, 3), out)
+    assert out.tolist() == [mixed(value ^ mixed(at % 3 + 1)) for at, value in enumerate(values)]
 
 
 EDGES = st.dictionaries(
@@ -39,18 +56,15 @@ EDGES = st.dictionaries(
 )
 
 
-@given(EDGES)
+@given(EDGES, st.integers(0, 30))
 @settings(max_examples=300, deadline=None)
-def test_one_is_kept_unless_it_has_an_edge_to_a_kept_one(edges: dict[tuple[int, int], float]) -> None:
+def test_one_is_kept_unless_it_has_an_edge_to_a_kept_one(edges: dict[tuple[int, int], float], cut: int) -> None:
     ordered = sorted(edges, key=lambda edge: (edge[1], edge[0]))
     keeper, similarity = np.arange(12), np.ones(12)
-    survivors(
-        np.array([low for low, _ in ordered], dtype=np.int64),
-        np.array([high for _, high in ordered], dtype=np.int64),
-        np.array([edges[edge] for edge in ordered], dtype=np.float64),
-        keeper,
-        similarity,
-    )
+    pairs = np.array([high << 32 | low for low, high in ordered], dtype=np.uint64)
+    values = np.array([edges[edge] for edge in ordered], dtype=np.float64)
+    for part in (slice(0, cut), slice(cut, None)):
+        survivors(pairs[part], values[part], keeper, similarity)
     kept: list[int] = []
     for rank in range(12):
         choices = [(-edges[low, rank], low) for low in kept if (low, rank) in edges]

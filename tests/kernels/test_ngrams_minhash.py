@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import datasketch
 import numpy as np
 import pyarrow as pa
@@ -10,29 +12,52 @@ from hypothesis import strategies as st
 
 from pipeline.kernels import minhash, ngrams
 from pipeline.kernels.buffers import utf8
-from pipeline.kernels.unicode import tables
+from pipeline.kernels.unicode import fold, tables
 from tests.kernels import dedup_oracles as oracle
 
 WORDS = st.lists(st.sampled_from(["to", "be", "or", "not", "\u65e5\u672c", "a1", "x"]), max_size=30).map(" ".join)
 
 
-@given(st.lists(st.one_of(WORDS, oracle.HOSTILE), min_size=1, max_size=5), st.integers(1, 6), st.randoms())
-@settings(max_examples=150, deadline=None)
-def test_sets_are_the_sorted_distinct_ngrams_of_the_chosen_rows(texts: list[str], n: int, random: object) -> None:
+SHINGLE = st.sampled_from(["words", "characters"])
+
+
+@given(st.lists(st.one_of(WORDS, oracle.HOSTILE), min_size=1, max_size=5), st.integers(1, 6), SHINGLE)
+@settings(max_examples=200, deadline=None)
+def test_sets_are_the_sorted_distinct_ngrams_of_the_chosen_rows(texts: list[str], n: int, shingle: str) -> None:
     rows = np.array([row for row in range(len(texts)) if row % 2 == 0], dtype=np.int64)
-    found, bounds = ngrams.ngram_sets(*utf8(pa.array(texts, pa.large_string())), rows, n, tables())
+    column = utf8(pa.array(texts, pa.large_string()))
+    found, bounds = ngrams.ngram_sets(*column, rows, shingle == "characters", n, tables())
     assert bounds[0] == 0
     assert bounds[-1] == len(found)
     for at, row in enumerate(rows):
-        assert found[bounds[at] : bounds[at + 1]].tolist() == sorted(set(oracle.ngrams(texts[row], n)))
+        assert found[bounds[at] : bounds[at + 1]].tolist() == sorted(set(oracle.ngrams(texts[row], n, shingle)))
 
 
-@given(WORDS, WORDS, st.integers(1, 4))
+@given(st.one_of(WORDS, oracle.HOSTILE), WORDS, st.integers(1, 4), SHINGLE)
 @settings(max_examples=200, deadline=None)
-def test_similarity_is_that_of_the_sets_of_word_tuples(a: str, b: str, n: int) -> None:
-    found, bounds = ngrams.ngram_sets(*utf8(pa.array([a, b], pa.large_string())), np.arange(2), n, tables())
+def test_similarity_is_that_of_the_sets_of_tuples(a: str, b: str, n: int, shingle: str) -> None:
+    column = utf8(pa.array([a, b], pa.large_string()))
+    found, bounds = ngrams.ngram_sets(*column, np.arange(2), shingle == "characters", n, tables())
     spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
-    assert ngrams.similarities(found, found, spans[:1], spans[1:]).tolist() == [oracle.jaccard(a, b, n)]
+    assert ngrams.similarities(found, found, spans[:1], spans[1:]).tolist() == [oracle.jaccard(a, b, n, shingle)]
+
+
+def test_no_character_becomes_more_characters_than_it_has_bytes() -> None:
+    """So a buffer of one hash per byte holds those of all characters."""
+    for code in (*range(0xD800), *range(0xE000, 0x110000)):
+        character = chr(code)
+        assert len(fold(character, unicodedata.category(character))[1]) <= len(character.encode())
+
+
+@given(
+    st.text(st.sampled_from("\u65e5\u672c\u304b\u304c\u30d7\u0e44\u0e17\u0e22\u1780\U00020000"), min_size=1), st.integers(1, 6)
+)
+@settings(max_examples=50, deadline=None)
+def test_of_a_script_without_spaces_characters_are_the_words(text: str, n: int) -> None:
+    column = utf8(pa.array([text], pa.large_string()))
+    words, characters = (ngrams.ngram_sets(*column, np.arange(1), kind, n, tables())[0] for kind in (False, True))
+    assert words.tolist() == characters.tolist()
+    assert len(words) <= max(0, len(text) - n + 1)
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), max_size=20), st.integers(1, 9), st.integers(1, 5), st.integers(0, 5))
@@ -42,15 +67,9 @@ def test_minima_and_bands_are_their_twins(grams: list[int], rows: int, bands: in
     assert (multipliers & 1).all()
     signature = np.empty(rows * bands, dtype=np.uint32)
     minhash.minima(np.array(grams, dtype=np.uint64), len(grams), multipliers, increments, signature)
-    pairs = list(zip(multipliers.tolist(), increments.tolist(), strict=True))
-    assert signature.tolist() == [min(((a * (x >> 32) + b) % 2**32 for x in grams), default=2**32 - 1) for a, b in pairs]
     hashes = np.empty(bands, dtype=np.uint64)
     minhash.band_hashes(signature, hashes)
-    for band in range(bands):
-        state = rows
-        for row in range(rows):
-            state = (oracle.mix64(state ^ int(signature[band * rows + row])) + row + 1) & oracle.MASK
-        assert int(hashes[band]) == state
+    assert hashes.tolist() == oracle.bands(grams, multipliers.tolist(), increments.tolist(), rows)
 
 
 def test_estimates_are_as_good_as_datasketch() -> None:

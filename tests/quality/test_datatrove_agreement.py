@@ -110,12 +110,12 @@ def judged_by_us(recipe: str, texts: Iterable[str], **thresholds: Any) -> list[t
     texts = list(texts)
     stage = Quality(config=QualityConfig(recipe=recipe, **thresholds))
     scores = stage.score(pa.record_batch({"text": pa.array(texts, pa.large_string())}))
-    reasons = stage.decide(scores)["reason"].to_pylist()
+    verdict = stage.decide(scores)
     edited = [
         apply(text.encode(), [Edit(start, end, new.encode()) for start, end, new in edits]).decode()
-        for text, edits in zip(texts, stage.edits(scores), strict=True)
+        for text, edits in zip(texts, stage.edits(scores, verdict), strict=True)
     ]
-    return list(zip(reasons, edited, strict=True))
+    return list(zip(verdict["reason"].to_pylist(), edited, strict=True))
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,9 @@ def test_hostile_texts_are_judged(recipe: str) -> None:
 
 def test_no_rows() -> None:
     stage = quality("fineweb@1")
-    assert scored(stage).num_rows == stage.decide(scored(stage)).num_rows == len(stage.edits(scored(stage))) == 0
+    scores = scored(stage)
+    verdict = stage.decide(scores)
+    assert scores.num_rows == verdict.num_rows == len(stage.edits(scores, verdict)) == 0
 
 
 def test_what_a_recipe_stores() -> None:
@@ -74,9 +76,10 @@ def test_edits_are_what_was_scored() -> None:
     stage = quality("c4@1")
     batch = scored(stage, MENU + GOOD, GOOD)
     assert isinstance(stage, Editor)
-    assert stage.edits(batch) == [[(0, len(MENU), "")], []]
+    assert stage.edits(batch, stage.decide(batch)) == [[(0, len(MENU), "")], []]
     docs = quality("docs@1")
-    assert docs.edits(scored(docs, MENU + GOOD)) == [[]]
+    batch = scored(docs, MENU + GOOD)
+    assert docs.edits(batch, docs.decide(batch)) == [[]]
 
 
 def test_explanations_name_the_column_and_the_setting() -> None:

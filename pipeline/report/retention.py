@@ -1,0 +1,62 @@
+"""What each source lost as duplicates, and which lost so much that somebody should look.
+
+Purpose: a source that goes almost whole is often a mistake: a wrong order of sources, a template around short texts.
+Guarantee: an alarm says so in the report, at the end of a build and in its status; it stops nothing and drops nothing.
+Cost: counts of the manifest alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline import config
+from pipeline.config import DedupConfig
+from pipeline.manifest import Counts, Manifest
+from pipeline.report.words import count, share
+
+SETTINGS = "config.toml"
+"""The settings of a corpus, below its folder: written before the report."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retained:
+    """One source in the stage `dedup`."""
+
+    source: str
+    counts: Counts
+    alarm: bool
+    """It lost a larger share of its documents than `dedup.alarm_share`."""
+
+    @property
+    def lost(self) -> int:
+        return sum(self.counts.dropped.values())
+
+
+def by_source(dedup: Manifest, alarm_share: float) -> list[Retained]:
+    """Every source, in the order of its shards."""
+    names = dict.fromkeys(shard.name.split("/", 1)[0] for shard in dedup.shards)
+    totals = {
+        name: Counts.total(shard.counts for shard in dedup.shards if shard.name.split("/", 1)[0] == name) for name in names
+    }
+    return [
+        Retained(source=name, counts=counts, alarm=sum(counts.dropped.values()) > alarm_share * counts.read)
+        for name, counts in totals.items()
+    ]
+
+
+def alarm_share(root: Path) -> float:
+    """The setting of the corpus at `root`; the default where it has no settings yet. Raises ConfigError."""
+    path = root / SETTINGS
+    return (config.load(path).dedup if path.exists() else DedupConfig()).alarm_share
+
+
+def alarms(root: Path, dedup: Manifest) -> list[str]:
+    """A sentence for each source that lost too much."""
+    least = alarm_share(root)
+    return [
+        f"{one.source} lost {count(one.lost)} of its {count(one.counts.read)} documents as duplicates "
+        f"({share(one.lost, one.counts.read)}; dedup.alarm_share = {least})"
+        for one in by_source(dedup, least)
+        if one.alarm
+    ]

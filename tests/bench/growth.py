@@ -1,0 +1,221 @@
+"""How `band` and `resolve` grow: `python -m tests.bench.growth --millions 1 4 16` over simulated signatures.
+
+Score shards as the stage writes them, without texts: documents are those of `planted` by number, and a copy shares each band
+of its original with probability s^rows, as signatures of similarity s do. Pairs get their simulated similarity in the place
+of one computed from texts; reading the shards, sorting, pairing, deciding and making verdicts are what a build does.
+Cost: 16 million documents take 3 GB of disk, and minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from pipeline import executor, schema, shards
+from pipeline.config import DedupConfig
+from pipeline.dedup import known, runs
+from pipeline.dedup.candidates import band, pair
+from pipeline.dedup.collected import Documents, Scored, collect
+from pipeline.dedup.exact import Groups, groups
+from pipeline.dedup.resolve import verdicts
+from pipeline.dedup.rounds import settle
+from pipeline.dedup.runs import Range, Run
+from pipeline.dedup.signatures import score_schema
+from pipeline.dedup.verify import Compared, Comparer, ranks_of
+from pipeline.executor import Executor
+from pipeline.kernels.hashing import mix64
+from pipeline.kernels.leaf import leaf
+from pipeline.shards import View
+from tests.bench import planted
+from tests.bench.memory import watched
+
+CONFIG = DedupConfig()
+SCHEME = CONFIG.scheme
+DOCUMENTS_PER_SHARD = 50_000
+SOURCE = "simulated"
+
+
+@leaf
+def _level(number: int, levels: npt.NDArray[np.float64]) -> float:
+    """The similarity of a document to its original, which is 1 where it is its own."""
+    if planted.original_of(number, 1) == number:
+        return 1.0
+    return levels[np.int64(mix64(np.uint64(number)) % np.uint64(len(levels)))]
+
+
+@leaf
+def _sign(
+    first: int,
+    rows: int,
+    levels: npt.NDArray[np.float64],
+    ids: npt.NDArray[np.uint64],
+    exact: npt.NDArray[np.uint64],
+    bands: npt.NDArray[np.uint64],
+) -> None:
+    """Signatures of the documents from `first` on; ids, exact: uint64 [documents, 2]; bands: [documents, bands]."""
+    for at in range(len(ids)):
+        number, original = first + at, planted.original_of(first + at, 1)
+        level = _level(number, levels)
+        text = original if level == 1.0 else number
+        for half in range(2):
+            ids[at, half] = mix64(np.uint64(4 * number + half))
+            exact[at, half] = mix64(np.uint64(4 * text + 2 + half))
+        for which in range(bands.shape[1]):
+            draw = mix64(mix64(np.uint64(number)) + np.uint64(which))
+            shared = (draw >> np.uint64(11)) * 2.0**-53 < level**rows
+            bands[at, which] = mix64(mix64(np.uint64(original if shared else number)) ^ np.uint64(which << 8 | 255))
+
+
+@leaf
+def _similarities(
+    lower: npt.NDArray[np.int64], higher: npt.NDArray[np.int64], levels: npt.NDArray[np.float64], out: npt.NDArray[np.float64]
+) -> None:
+    """Of documents of one original the product of their similarities to it, 0 of others."""
+    for at in range(len(out)):
+        same = planted.original_of(lower[at], 1) == planted.original_of(higher[at], 1)
+        out[at] = _level(lower[at], levels) * _level(higher[at], levels) if same else 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Task:
+    root: Path
+    first: int
+    last: int
+
+
+def _write(task: _Task) -> Scored:
+    rows, split = task.last - task.first, f"{task.first // DOCUMENTS_PER_SHARD:06d}"
+    ids, exact = np.zeros((2, rows, 2), dtype=np.uint64)
+    bands = np.zeros((rows, SCHEME.bands), dtype=np.uint64)
+    _sign(task.first, SCHEME.rows, np.array(planted.LEVELS), ids, exact, bands)
+    doc_ids = _binary(ids, schema.DOC_ID.type)
+    scored = pa.schema([schema.DOC_ID, *score_schema(CONFIG)])
+    columns = [
+        doc_ids,
+        _binary(exact, scored.field("exact").type),
+        pa.array(np.full(rows, 500, dtype=np.int32)),
+        pa.array(np.full(rows, 3_000)),
+        _binary(bands, scored.field("bands").type),
+    ]
+    scores, documents = f"dedup/scores/{SOURCE}/{split}.parquet", f"documents/{SOURCE}/{split}.parquet"
+    named = (scores, shards.write(task.root, scores, pa.table(columns, schema=scored)))
+    entry = shards.write(task.root, documents, pa.table({"doc_id": doc_ids}))
+    return View(root=task.root, name=f"{SOURCE}/{split}", documents=(documents, entry)), named
+
+
+def _binary(values: npt.NDArray[np.uint64], kind: pa.DataType) -> pa.Array:
+    return pa.FixedSizeBinaryArray.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
+
+
+@dataclass(kw_only=True)
+class Simulated:
+    """A `rounds.Comparing` that knows the similarities."""
+
+    comparer: Comparer
+    rows: npt.NDArray[np.int64]
+    """[ranks]: the document's number."""
+    seconds: float = 0.0
+
+    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
+        return self.comparer.new(pairs, ranges, before, turn)
+
+    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
+        begun = time.perf_counter()
+        compared = [self._compare(run, self.comparer.folder / f"{turn}-{number}") for number, run in enumerate(new)]
+        self.seconds += time.perf_counter() - begun
+        return compared
+
+    def _compare(self, run: Run, path: Path) -> Compared:
+        pairs = run.columns()[0]
+        lower, higher = (self.rows[ranks] for ranks in ranks_of(pairs))
+        found = np.empty(len(pairs))
+        _similarities(lower, higher, np.array(planted.LEVELS), found)
+        by_key = runs.write(path.with_suffix(".key"), *(np.empty(0, dtype=kind) for kind in known.KNOWN))
+        return Compared(by_pair=runs.write(path, pairs, found), by_key=by_key, now=len(pairs))
+
+
+def measure(documents: int, workers: int, root: Path) -> dict[str, float]:
+    """Seconds of each step over so many documents, and what the highest memory was, in bytes."""
+    firsts = range(0, documents, DOCUMENTS_PER_SHARD)
+    tasks = [_Task(root=root, first=at, last=min(documents, at + DOCUMENTS_PER_SHARD)) for at in firsts]
+    folder = root / "work"
+    with executor.local(workers) as pool:
+        _write(_Task(root=root / "warm-up", first=0, last=2))
+        scored = pool.map(_write, tasks)
+        with watched() as peak:
+            times = [time.perf_counter()]
+            gathered = collect(scored, CONFIG, (SOURCE,), pool)
+            distinct = groups(gathered, CONFIG.survivor, {})
+            times.append(time.perf_counter())
+            bands = band(scored, gathered, distinct, SCHEME.bands, folder, pool)
+            pairs = pair(bands, CONFIG.bucket_limit, folder, pool)
+            times.append(time.perf_counter())
+            comparing = _comparing(scored, gathered, distinct, folder, pool)
+            settled = settle(
+                pairs,
+                comparing,
+                ranks=len(distinct.rows),
+                threshold=CONFIG.threshold,
+                limit=CONFIG.bucket_limit,
+                folder=folder,
+                executor=pool,
+            )
+            verdicts(gathered, distinct, settled.decision)
+            times.append(time.perf_counter())
+    seconds = dict(zip(("collect", "band", "resolve"), np.diff(times), strict=True))
+    seconds["resolve"] -= comparing.seconds
+    edges = settled.decision.edges
+    return {
+        **seconds,
+        "cpu": peak.cpu_seconds - comparing.seconds,
+        "resident": peak.resident,
+        "proportional": peak.proportional,
+        "pairs": pairs.total,
+        "edges": edges,
+    }
+
+
+def _comparing(scored: Sequence[Scored], gathered: Documents, distinct: Groups, folder: Path, pool: Executor) -> Simulated:
+    runs.save(folder / "exact", gathered.exact[distinct.rows])
+    comparer = Comparer(
+        views=[view for view, _ in scored],
+        starts=gathered.starts,
+        groups=distinct,
+        exact=folder / "exact",
+        known=[],
+        scheme=SCHEME,
+        folder=folder,
+        executor=pool,
+    )
+    return Simulated(comparer=comparer, rows=distinct.rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
+    parser.add_argument("--millions", type=float, nargs="+", default=[1, 4])
+    parser.add_argument("--workers", type=int, default=2)
+    options = parser.parse_args()
+    names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "MiB", "shared once", "pairs", "edges")
+    print(*(f"{name:>11}" for name in names))
+    for millions in options.millions:
+        documents = int(millions * 1e6)
+        with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
+            found = measure(documents, options.workers, Path(folder))
+        times = [f"{found[name]:.2f}" for name in ("collect", "band", "resolve", "cpu")]
+        growth = f"{found['cpu'] / (documents * math.log2(documents)) * 1e9:.0f}"
+        sizes = [f"{found[name] / 2**20:.0f}" for name in ("resident", "proportional")]
+        counts = [f"{found[name]:.0f}" for name in ("pairs", "edges")]
+        print(*(f"{value:>11}" for value in (documents, *times, growth, *sizes, *counts)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
