@@ -13,7 +13,7 @@ import contextlib
 import os
 import platform
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ from pipeline.pack import PackStep
 from pipeline.quality.models import column
 from pipeline.quality.ranking import quality
 from pipeline.repeats import Repeats
+from pipeline.tokens import forget
 from pipeline.work import Done, Progress, Silent, StageStep, Step, Work, current, perform
-from tokenizer.encode import load as load_encoder
+from tokenizer.encode import of_corpus
 from tokenizer.train import TokenizerStep
 
 CONFIG = "config.toml"
@@ -98,15 +99,8 @@ class Building:
 
     def finish(self) -> Manifest:
         """The last words: the resolved config, the report, the manifest of the corpus, and the record of this run."""
-        from pipeline.report import write
-
         manifests = [done.manifest for done in self.done]
-        manifest.withdraw(self.root, [CORPUS])
-        published = {CONFIG: files.write_bytes(self.root / CONFIG, self._config_text()), REPORT: write(self.root)}
-        inputs = {made.stage: made.hash for made in manifests}
-        facts = {"steps": list(self.names)}
-        made = Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published, facts=facts)
-        manifest.commit(self.root, made)
+        made = publish(self.root, self._config_text(), manifests)
         _remove_orphans(self.root, [made, *manifests])
         self.record()
         return made
@@ -154,7 +148,22 @@ class Building:
             return StageStep(quality(config.quality))
         if name == "tokenizer":
             return TokenizerStep(config=config.tokenizer)
-        return PackStep(config=config.pack, encoder=load_encoder(self.root / "tokenizer" / "tokenizer.json"))
+        return PackStep(config=config.pack, encoder=of_corpus(self.root))
+
+
+def publish(root: Path, config_text: bytes, manifests: Sequence[Manifest]) -> Manifest:
+    """Publish the resolved config, the report and the manifest of the whole. `manifests`: of all steps, in their order."""
+    from pipeline.report import write
+    from tokenizer.report import measure
+
+    manifest.withdraw(root, [CORPUS])
+    published = {
+        CONFIG: files.write_bytes(root / CONFIG, config_text),
+        REPORT: write(root, measure(root)),
+    }
+    inputs = {made.stage: made.hash for made in manifests}
+    facts = {"steps": [made.stage for made in manifests]}
+    return manifest.commit(root, Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published, facts=facts))
 
 
 def _require_ours(root: Path) -> None:
@@ -171,6 +180,8 @@ def _remove_orphans(root: Path, manifests: list[Manifest]) -> None:
     """Remove tables that no manifest names any more: of inputs that are gone, and of other settings."""
     named = {name for made in manifests for name, _ in made.entries()}
     named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
+    # What was asked to be forgotten outlives every build.
+    named.add(forget.LIST)
     for folder in ("documents", "collect", "quarantine", *MIDDLE, "tokenizer", "tokens"):
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and path.relative_to(root).as_posix() not in named:

@@ -22,7 +22,7 @@ TEXT_BYTES_PER_SECOND = {
     "dedup": 60 * MB,
     "repeats": 50 * MB,
     "quality": 40 * MB,
-    "tokenizer": 5 * MB,
+    "tokenizer": 40 * MB,
     "pack": 40 * MB,
 }
 DISK_PER_TEXT = {
@@ -31,7 +31,7 @@ DISK_PER_TEXT = {
     "dedup": 0.7,
     "repeats": 0.15,
     "quality": 0.03,
-    "tokenizer": 0.0,
+    "tokenizer": 0.3,
     "pack": 1.0,
 }
 
@@ -48,7 +48,7 @@ def show(preview: Preview, console: Console, *, workers: int) -> None:
         table.add_row(name, "up to date", "", "")
     for name in preview.stale:
         if name in DISK_PER_TEXT:
-            seconds = plan["text_bytes"] / TEXT_BYTES_PER_SECOND[name] / (1 if name == "tokenizer" else workers)
+            seconds = plan["text_bytes"] / TEXT_BYTES_PER_SECOND[name] / workers
             table.add_row(name, "to compute", amount(plan["text_bytes"] * DISK_PER_TEXT[name], "bytes"), f"{seconds:.0f} s")
         else:
             table.add_row(name, "to compute", "", "")

@@ -18,7 +18,7 @@ from pipeline.manifest import CORPUS, Manifest
 from pipeline.repeats import check as repeats_check
 from pipeline.tokens import check as tokens_check
 from pipeline.work import Progress, views
-from tokenizer.encode import load as load_encoder
+from tokenizer.encode import of_corpus
 
 
 def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) -> Iterator[str]:
@@ -46,12 +46,15 @@ def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) ->
         for earlier in before:
             if made.inputs.get(earlier.stage, earlier.hash) != earlier.hash:
                 yield f"{manifest.path_of(root, name)}: was made from another result of {earlier.stage}"
-        wrong = list(manifest.problems(root, made))
-        yield from wrong
         # What files say is compared only where all bytes so far are right: the first difference is the one worth reading.
-        sound = sound and not wrong
-        if sound:
-            yield from _content(root, made, before, None if all_duplicates else dedup_check.MOST)
+        if made.stage == "pack":
+            yield from _token_problems(root, before, sound)
+        else:
+            wrong = list(manifest.problems(root, made))
+            yield from wrong
+            sound = sound and not wrong
+            if sound:
+                yield from _content(root, made, before, None if all_duplicates else dedup_check.MOST)
         before.append(made)
         progress.advance(1)
     yield from manifest.problems(root, corpus)
@@ -69,11 +72,18 @@ def _content(root: Path, made: Manifest, before: list[Manifest], duplicates: int
             yield from dedup_check.problems(root, made, views(root, before), most=duplicates)
         elif made.stage == "repeats":
             yield from repeats_check.problems(root, made, views(root, before), views(root, [*before, made]))
-        elif made.stage == "pack":
-            encoder = load_encoder(root / "tokenizer" / "tokenizer.json")
-            yield from tokens_check.problems(root / "tokens", decode=encoder.decode_bytes, tokenizer=encoder.fingerprint)
         else:
             for view in views(root, [*before, made]):
                 view.read(["doc_id"])
     except (CorruptFile, Misaligned) as error:
         yield str(error)
+
+
+def _token_problems(root: Path, before: list[Manifest], sound: bool) -> Iterator[str]:
+    """The check of the store hashes every byte itself. `sound`: what it was made from is whole, so tokens can be compared."""
+    if not sound:
+        yield from tokens_check.problems(root / "tokens")
+        return
+    encoder = of_corpus(root)
+    texts = {view.name: view for view in views(root, before)}
+    yield from tokens_check.problems(root / "tokens", decode=encoder.decode_bytes, tokenizer=encoder.fingerprint, texts=texts)

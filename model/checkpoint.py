@@ -30,7 +30,7 @@ from pipeline.errors import CorruptFile, StaleInput
 from pipeline.files import FileEntry
 from pipeline.work import Progress
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2
 """So many checkpoints stay: the last, and one to fall back on."""
 KINDS = ("weights", "optimizer")
@@ -46,6 +46,8 @@ class State:
     store: str
     tokenizer: str
     seed: int
+    order: str
+    """Of the samples, beside the seed (`pipeline.tokens.samples`)."""
     end_of_text: int
     shape: Shape
     config: Mapping[str, Any]
@@ -109,7 +111,7 @@ def require_same(found: Checkpoint, wanted: State) -> None:
 def _identity(state: State) -> dict[str, Any]:
     """What stays the same over a run: the samples and their order, and which tensors there are."""
     shape = {f"shape.{name}": value for name, value in dataclasses.asdict(state.shape).items()}
-    return {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, **shape}
+    return {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, **shape, "order": state.order}
 
 
 def load_model(found: Checkpoint) -> GPT:

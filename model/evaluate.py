@@ -27,7 +27,7 @@ class Evaluation:
     tokens: int
     loss: float
     bits_per_byte: float | None = None
-    """Only where every window of the split was read; a part of it would be compared with other bytes than its own."""
+    """Only where all of the split was read and nothing is forgotten; a part would be compared with other bytes than its own."""
 
 
 def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
@@ -42,16 +42,18 @@ def evaluate(
     """The mean loss over the windows at `places` (at least one), each `context_tokens` long."""
     length = model.shape.context_tokens
     total = torch.zeros((), dtype=torch.float64, device=device)
+    masked = torch.zeros((), dtype=torch.int64, device=device)
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(device):
         for first in range(0, len(places), batch_windows):
-            windows = data.batch(split, places[first : first + batch_windows], length).to(device)
-            total += next_token_loss(model, windows, reduction="sum")
+            windows = data.windows_at(split, places[first : first + batch_windows], length).to(device)
+            total += next_token_loss(model, windows.ids, kept=windows.kept, reduction="sum")
+            masked += 0 if windows.kept is None else (~windows.kept[:, 1:]).sum()
     model.train(was_training)
-    tokens = len(places) * length
-    loss = total.item() / tokens
-    whole = len(places) == split.windows(length)
+    tokens = len(places) * length - int(masked.item())
+    loss = total.item() / max(1, tokens)
+    whole = len(places) == split.windows(length) and not split.has_forgotten
     return Evaluation(step=step, tokens=tokens, loss=loss, bits_per_byte=bits_per_byte(loss, split) if whole else None)
 
 

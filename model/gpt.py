@@ -21,6 +21,7 @@ from pipeline.errors import ConfigError
 
 VOCABULARY_MULTIPLE = 128
 INITIAL_STD = 0.02
+IGNORED = -100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -150,7 +151,15 @@ class GPT(nn.Module):
         self.wte.weight[self.shape.vocabulary :] = 0
 
 
-def next_token_loss(model: nn.Module, windows: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Cross-entropy in nats of each id given those before it. windows: int64 [batch, tokens + 1]"""
-    logits = model(windows[:, :-1])
-    return F.cross_entropy(logits.flatten(0, 1).float(), windows[:, 1:].flatten(), reduction=reduction)
+def next_token_loss(model: nn.Module, windows: Tensor, *, kept: Tensor | None = None, reduction: str = "mean") -> Tensor:
+    """Cross-entropy in nats of each id given those before it. windows: int64 [batch, tokens + 1]
+
+    `kept`: bool, the same; of ids where it is False no loss is taken, and the mean is over the others (0 if there are none).
+    """
+    logits = model(windows[:, :-1]).flatten(0, 1).float()
+    if kept is None:
+        return F.cross_entropy(logits, windows[:, 1:].flatten(), reduction=reduction)
+    total = F.cross_entropy(
+        logits, windows[:, 1:].masked_fill(~kept[:, 1:], IGNORED).flatten(), ignore_index=IGNORED, reduction="sum"
+    )
+    return total / kept[:, 1:].sum().clamp(min=1) if reduction == "mean" else total

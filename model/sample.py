@@ -60,7 +60,7 @@ def sample(
     if found is None:
         raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     if encoder is None:
-        encoder = tokenizer.encode.load(root / "tokenizer" / "tokenizer.json")
+        encoder = tokenizer.encode.of_corpus(root)
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: trained with tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +29,10 @@ from model.evaluate import Evaluation
 from model.gpt import GPT, Shape, next_token_loss
 from pipeline import files, manifest
 from pipeline.config import TrainConfig
-from pipeline.errors import ConfigError, CorruptFile, TokenmillError
+from pipeline.errors import ConfigError, CorruptFile, InputError, TokenmillError
 from pipeline.manifest import Manifest
 from pipeline.tokens import Split, TokenStore, problems
+from pipeline.tokens.samples import Samples
 from pipeline.work import Progress
 
 NAME = "model"
@@ -61,11 +64,16 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     """
     device = _device(config.device)
     store = TokenStore.open(root / "tokens")
-    split = store.split("train")
-    data.require(
-        split, length=config.context_tokens, at_least=config.batch_windows * config.accumulate, where=str(root / "tokens")
-    )
-    start = _beginning(store, config)
+    samples = data.samples_of(store, config)
+    if samples.windows < config.batch_windows * config.accumulate:
+        raise InputError(
+            f"{store.folder}: {samples.split.tokens} tokens for training are {samples.windows} windows of "
+            f"{config.context_tokens=}, but one step reads {config.batch_windows * config.accumulate} (train.batch_windows * "
+            "train.accumulate); pack more text, or lower these settings"
+        )
+    if samples.mixture is not None:
+        progress.say(f"sources: {samples.mixture}")
+    start = _beginning(store, config, samples)
     folder = root / NAME / "checkpoints"
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
@@ -87,7 +95,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         run = _Run(
             model=model,
             optimizer=optimizer,
-            split=split,
+            samples=samples,
             validation=store.split("val"),
             config=config,
             device=device,
@@ -98,7 +106,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     return _finish(root, last, steps_now=last.state.step - start.step)
 
 
-def _beginning(store: TokenStore, config: TrainConfig) -> State:
+def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:
     """The state before the first update."""
     shape = Shape(
         layers=config.layers,
@@ -113,6 +121,7 @@ def _beginning(store: TokenStore, config: TrainConfig) -> State:
         store=store.hash,
         tokenizer=store.tokenizer,
         seed=config.seed,
+        order=samples.order,
         end_of_text=store.end_of_text,
         shape=shape,
         config=config.model_dump(mode="json", exclude={"device"}),
@@ -125,7 +134,7 @@ class _Run:
 
     model: GPT
     optimizer: torch.optim.AdamW
-    split: Split
+    samples: Samples
     validation: Split
     config: TrainConfig
     device: torch.device
@@ -141,11 +150,14 @@ class _Run:
         self.progress.begin("train", (config.steps - state.step) * tokens_per_step, "tokens")
         halted = torch.zeros((), device=self.device)
         loss = math.nan
-        with contextlib.closing(files.Log(self.folder.parent / "log.jsonl")) as log:
+        with (
+            contextlib.closing(files.Log(self.folder.parent / "log.jsonl")) as log,
+            data.loader(self.samples, config, first=state.samples, device=self.device) as batches,
+        ):
             if state.step == 0:
                 state = self._evaluated(state, log, loss)
             while True:
-                self._update(state, halted)
+                self._update(state, batches, halted)
                 step = state.step + 1
                 state = dataclasses.replace(state, step=step, samples=state.samples + config.batch_windows * config.accumulate)
                 self.progress.advance(tokens_per_step)
@@ -162,21 +174,14 @@ class _Run:
                     self.progress.end(f"{step} steps, loss {loss:.3f}")
                     return made
 
-    def _update(self, state: State, halted: Tensor) -> None:
+    def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
         """One update of the weights: `accumulate` batches forward and backward, then one step of the optimizer."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
-        places = data.order(
-            state.samples,
-            config.batch_windows * config.accumulate,
-            windows=self.split.windows(config.context_tokens),
-            seed=config.seed,
-        )
         total = torch.zeros((), device=self.device)
-        for part in places.reshape(config.accumulate, config.batch_windows):
-            windows = data.batch(self.split, part, config.context_tokens).to(self.device, non_blocking=True)
+        for windows in itertools.islice(batches, config.accumulate):
             with evaluate.autocast(self.device):
-                loss = next_token_loss(self.model, windows) / config.accumulate
+                loss = next_token_loss(self.model, windows.ids, kept=windows.kept) / config.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         rate = optim.learning_rate(

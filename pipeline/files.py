@@ -18,7 +18,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -27,6 +27,11 @@ from pipeline.errors import CorruptFile, InputError, Locked
 
 TEMPORARY = ".tmp~"
 """The suffix of files being written. Nothing reads them; `sweep` removes what a crash left."""
+
+_READ_ONLY = 0o444
+_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+"""What a file system answers that links no files, not these, or not across to another."""
+_PIECE_BYTES = 2**20
 
 Operation = Literal["create", "write", "fsync", "rename", "fsync_folder", "unlink"]
 FaultKind = Literal["exit", "eio", "enospc", "short"]
@@ -136,9 +141,7 @@ def create(path: Path) -> Iterator[Output]:
 
     Makes the folders above it. Raises OSError as the operating system does.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    _operations.step("create", temporary)
+    temporary = _temporary(path)
     out = Output(temporary, open(temporary, "wb", buffering=0))  # noqa: SIM115 -- closed below
     try:
         yield out
@@ -151,6 +154,14 @@ def create(path: Path) -> Iterator[Output]:
         temporary.unlink(missing_ok=True)
         raise
     _fsync_folder(path.parent)
+
+
+def _temporary(path: Path) -> Path:
+    """The name under which `path` begins; its folder is made."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
+    _operations.step("create", temporary)
+    return temporary
 
 
 def _fsync_folder(folder: Path) -> None:
@@ -178,6 +189,51 @@ def canonical_json(value: Any) -> bytes:
 def write_json(path: Path, value: Any) -> FileEntry:
     """Write `value` as canonical JSON by the protocol."""
     return write_bytes(path, canonical_json(value))
+
+
+def link(root: Path, parts: Sequence[tuple[str, FileEntry]], path: Path) -> None:
+    """The published files `parts`, end to end, as `path`: of one a hard link, of several a copy that is read-only.
+
+    So is one where the file system does not link it. Raises CorruptFile when one holds other bytes than it should.
+    """
+    if len(parts) == 1 and _linked(root / parts[0][0], parts[0][1], path):
+        return
+    with create(path) as out:
+        for name, entry in parts:
+            digest = hashlib.sha256()
+            with open(root / name, "rb") as handle:
+                while piece := handle.read(_PIECE_BYTES):
+                    digest.update(piece)
+                    out.write(piece)
+            _require(root / name, digest.hexdigest(), entry)
+    path.chmod(_READ_ONLY)
+
+
+def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
+    temporary = _temporary(path)
+    try:
+        temporary.unlink(missing_ok=True)
+        os.link(source, temporary)
+        # Compared after it was linked: whatever replaces the source meanwhile is another file.
+        _require(source, sha256(temporary), entry)
+        _operations.step("rename", path)
+        os.replace(temporary, path)
+    except OSError as error:
+        if error.errno in _NO_LINK:
+            return False
+        raise
+    finally:
+        # It is also left where `path` was the same file before: then a rename does nothing.
+        temporary.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
+    return True
+
+
+def _require(path: Path, digest: str, entry: FileEntry) -> None:
+    if digest != entry.sha256:
+        raise CorruptFile(
+            f"{path}: holds bytes with SHA-256 {digest}, its manifest names {entry.sha256}; run the build again to make it anew"
+        )
 
 
 def remove(path: Path) -> None:

@@ -2,14 +2,19 @@
 
 Purpose: `fastokens` encodes (65 to 160 MB/s a thread), `tokenizers` is its judge (3 MB/s).
 Guarantee: ids are those of `tokenizers`: before first use in a process the two are compared on a probe of hostile text,
-and in every batch on a sample of it; where they differ, `tokenizers` does the work. What a batch gives depends on the file
-and the batch alone. A special token inside a text is text. Ids give back the exact bytes.
-Cost: loading, 0.1 s for 16,000 tokens; the judge, about 1 % of encoding.
+and in every batch on a sample of it; where they differ, or `fastokens` does not know a feature, `tokenizers` does the work and
+the log says so. What a batch gives depends on the file and the batch alone. A special token inside a text is text. Ids give
+back the exact bytes (of the text's NFC, where the tokenizer asks for that).
+Cost: loading, 0.1 s for 16,000 tokens; the judge, about 1 % of encoding. Time grows as n log n with the longest pre-token, and
+one of n bytes takes up to 50 n bytes of memory (measured: 50 MB of letters without a space in 48 s and 1.9 GB); a text of more
+than 64 MiB is refused.
 """
 
 from __future__ import annotations
 
+import codecs
 import functools
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -20,16 +25,24 @@ import fastokens
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import tokenizers
 
-from pipeline.errors import ConfigError, CorruptFile, InputError, NotBuilt
+from pipeline import manifest
+from pipeline.errors import ConfigError, CorruptFile, InputError
 from tokenizer.formats import Description, describe
+from tokenizer.load import read
+from tokenizer.pretokenize import pattern as pattern_of
 
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
+STAGE = "tokenizer"
+FILE = "tokenizer/tokenizer.json"
+"""Of a corpus."""
 LOG = logging.getLogger("tokenmill.tokenizer")
+LONGEST_TEXT_BYTES = 64 << 20
 JUDGED_TEXTS = 4
-JUDGED_CHARACTERS = 2_000
+JUDGED_CHARACTERS = 1_000
 SLOW_BATCH_TEXTS = 256
 
 PROBE = (
@@ -61,6 +74,8 @@ class FastEncoder:
     """A tokenizer's file and what it says; the models are loaded at first use in each process. Picklable."""
 
     path: Path
+    pattern: str | None = None
+    """How text is cut, where the user says it and not the file."""
     fingerprint: str
     vocabulary: int
     end_of_text: int
@@ -70,8 +85,22 @@ class FastEncoder:
         """Who encodes: `tokenizers` where `fastokens` differs from it on the probe. The ids are the same. Loads the models."""
         return "fastokens" if self._models.agree else "tokenizers"
 
+    @property
+    def description(self) -> Description:
+        """What the file says. Loads the models."""
+        return self._models.description
+
     def encode(self, texts: pa.Array) -> Flat:
-        """Ids of all `texts` (an array of strings without nulls) end to end, and the number of ids of each text [texts]."""
+        """Ids of all `texts` (an array of strings without nulls) end to end, and the number of ids of each text [texts].
+
+        Raises InputError for a text of more than 64 MiB, or one on which a pattern of the user's own gives up.
+        """
+        longest = pc.max(pc.binary_length(texts)).as_py() or 0
+        if longest > LONGEST_TEXT_BYTES:
+            raise InputError(
+                f"a text of {longest:,} bytes is longer than can be encoded ({LONGEST_TEXT_BYTES:,}); "
+                "split it, or lower collect.max_document_bytes"
+            )
         return self._models.encode(texts.to_pylist())
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -89,49 +118,77 @@ class FastEncoder:
         """The text that `ids` stand for, with U+FFFD for bytes that are no UTF-8. Raises InputError."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
+    def decoding(self) -> Decoding:
+        """A decoder for ids that come one after another, as a model makes them."""
+        return Decoding(self)
+
     @property
-    def _models(self) -> _Models:
-        return _load_models(self.path, self.fingerprint)
+    def _models(self) -> Models:
+        return _load_models(self.path, self.pattern, self.fingerprint)
 
 
-def load(path: Path) -> FastEncoder:
-    """The encoder of a `tokenizer.json`. Raises NotBuilt when there is no such file, ConfigError when it is of no use."""
-    description = describe(_read(path), where=str(path))
+class Decoding:
+    """Text from ids that come piece by piece: together it is what `decode` gives of all ids.
+
+    A character is given when its last byte is there; bytes that can be no part of one are U+FFFD at once.
+    """
+
+    def __init__(self, encoder: FastEncoder) -> None:
+        self._encoder = encoder
+        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
+
+    def push(self, ids: Iterable[int]) -> str:
+        """The text that is complete with these ids. Raises InputError."""
+        return self._utf8.decode(self._encoder.decode_bytes(ids))
+
+    def finish(self) -> str:
+        """U+FFFD if a character was left incomplete. Another text may begin."""
+        return self._utf8.decode(b"", final=True)
+
+
+def load(path: Path, pattern: str | None = None) -> FastEncoder:
+    """The encoder of a file or folder that `tokenizer.load` reads. Raises NotBuilt, ConfigError."""
+    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     return FastEncoder(
         path=path,
+        pattern=pattern,
         fingerprint=description.fingerprint,
         vocabulary=description.vocabulary,
         end_of_text=description.end_of_text,
     )
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise NotBuilt(f"{path}: the tokenizer cannot be read ({error.strerror}); build it first") from error
+def of_corpus(root: Path) -> FastEncoder:
+    """The encoder of a corpus, cut by the pattern of its settings where that is one of the user's own.
+
+    Raises NotBuilt, CorruptFile, ConfigError.
+    """
+    return load(root / FILE, manifest.load(root, STAGE).facts["own_pattern"])
 
 
-class _Models:
-    """Both implementations of one tokenizer."""
+def _own(pattern: str | None) -> str | None:
+    return None if pattern is None else pattern_of(pattern).regex
 
-    def __init__(self, data: bytes, where: str) -> None:
-        self.description: Description = describe(data, where=where)
+
+class Models:
+    """Both implementations of one tokenizer. Raises ConfigError when `tokenizers` cannot use it or numbers tokens otherwise."""
+
+    def __init__(self, description: Description, where: str) -> None:
+        self.description = description
+        ignored = dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
+        plain = json.dumps({"version": "1.0", **ignored, **description.encoding})
         try:
-            self._fast = fastokens.Tokenizer.from_json_str(data.decode())
-        except ValueError as error:
-            raise ConfigError(f"{where}: cannot be used ({error})") from error
-        self._judge = tokenizers.Tokenizer.from_str(data.decode())
+            self._judge = tokenizers.Tokenizer.from_str(plain)
+        except Exception as error:
+            # It has no class of its own for this.
+            raise ConfigError(f"{where}: cannot be used ({str(error)[:200]})") from error
         if self._judge.get_vocab(with_added_tokens=True) != self.description.ids:
             raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; number them so")
         self._judge.encode_special_tokens = True
-        for model in (self._fast, self._judge):
-            model.no_truncation()
-            model.no_padding()
-        probe = [*PROBE, *(f"a {token}{token} b" for token in self.description.special)]
-        self.agree = self._same(probe)
+        self.agree = self._agree(plain, where)
 
     def encode(self, texts: Sequence[str]) -> Flat:
+        """Ids of all texts end to end, and how many each has. Raises InputError."""
         if not self.agree:
             return self._slow_flat(texts)
         places = sorted({place * len(texts) // JUDGED_TEXTS for place in range(JUDGED_TEXTS)} if texts else set())
@@ -140,12 +197,29 @@ class _Models:
             return self._slow_flat(texts)
         return self._fast_flat(texts)
 
+    def _agree(self, plain: str, where: str) -> bool:
+        """Loads `fastokens`; whether it can be used."""
+        try:
+            self._fast = fastokens.Tokenizer.from_json_str(plain)
+        except ValueError as error:
+            LOG.warning("%s: fastokens cannot use it (%.200s); tokenizers encodes, some 20 times slower", where, error)
+            return False
+        if self._same([*PROBE, *(f"a {token}{token} b" for token in self.description.special)]):
+            return True
+        LOG.warning("%s: fastokens and tokenizers differ on the probe; tokenizers encodes, some 20 times slower", where)
+        return False
+
     def _same(self, texts: Sequence[str]) -> bool:
         (fast_ids, fast_counts), (slow_ids, slow_counts) = self._fast_flat(texts), self._slow_flat(texts)
         return np.array_equal(fast_ids, slow_ids) and np.array_equal(fast_counts, slow_counts)
 
     def _fast_flat(self, texts: Sequence[str]) -> Flat:
-        ids, offsets = self._fast.encode_batch_flat(texts, add_special_tokens=False, split_special_tokens=True)
+        try:
+            ids, offsets = self._fast.encode_batch_flat(texts, add_special_tokens=False, split_special_tokens=True)
+        except ValueError as error:
+            raise InputError(
+                f"the pattern of the tokenizer gives up on a text ({str(error)[:200]}); use another one"
+            ) from error
         edges = np.frombuffer(offsets, dtype="<u8").astype(np.int64)
         return np.frombuffer(ids, dtype="<u4").astype(np.uint32, copy=False), edges[1:] - edges[:-1]
 
@@ -158,11 +232,11 @@ class _Models:
 
 
 @functools.lru_cache(maxsize=4)
-def _load_models(path: Path, fingerprint: str) -> _Models:
+def _load_models(path: Path, pattern: str | None, fingerprint: str) -> Models:
     """The models of a file, once per process. Raises CorruptFile when it is not the file that the encoder was made of."""
-    models = _Models(_read(path), str(path))
-    if models.description.fingerprint != fingerprint:
+    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
+    if description.fingerprint != fingerprint:
         raise CorruptFile(
-            f"{path}: holds the tokenizer {models.description.fingerprint}, {fingerprint=} is wanted; run the build again"
+            f"{path}: holds the tokenizer {description.fingerprint}, {fingerprint=} is wanted; run the build again"
         )
-    return models
+    return Models(description, str(path))

@@ -1,32 +1,47 @@
-"""What tokenmill accepts as a tokenizer: `tokenizer.json` of a byte-level BPE, checked before anything trusts it.
+r"""What tokenmill accepts as a tokenizer: `tokenizer.json` of a byte-level BPE, checked before anything trusts it.
 
 Purpose: one description of a tokenizer, for encoding, decoding and packing, from the bytes of its file.
-Guarantee: what is accepted encodes every text (all 256 bytes are tokens), gives the text back exactly (no normaliser, no
-added space), ends documents with <|endoftext|>, and splits text by a pattern that is known here: a regular expression
-from a file could run for ever. Cost: one parse of the file (0.1 s for 100,000 tokens).
+Guarantee: what is accepted encodes every text (all 256 bytes are tokens), gives the text back exactly (or its NFC, where the
+file asks for that), has a token that ends documents, and cuts text by patterns that are known here or that the user wrote
+down: a regular expression from a file could run for ever. Nothing of the file is run, and it is refused within seconds.
+Cost: one parse of the file (0.3 s for 100,000 tokens).
+
+Sources of the patterns: the `tokenizer.json` of the models named beside them.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.errors import ConfigError
+from tokenizer.pretokenize import NAMES, PATTERNS, pattern
 
 END_OF_TEXT = "<|endoftext|>"
+ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>")
+"""Names of the token that ends a document, the first that a file has; the others are Llama 3's, RoBERTa's and DeepSeek's."""
 LARGEST_VOCABULARY = 2**24
 """A file may not name higher ids, since a table of all ids is made. The largest vocabularies in use have 300,000."""
+LARGEST_FILE_BYTES = 64 << 20
+"""The largest files in use have 35 MB."""
 
-_LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-PATTERNS = {
-    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+": "gpt2",
-    _LLAMA3: "llama3",
-    _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}"): "qwen2",
+_REST = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
+STEPS = {
+    r"[0-9][0-9][0-9]": "three digits",  # Falcon
+    r"\p{N}{1,3}": "1 to 3 digits",  # DeepSeek
+    r"\p{N}": "digits",
+    "[一-龥぀-ゟ゠-ヿ]+": "Chinese and Japanese",  # DeepSeek
+    r"[!\"#$%&'()*+,\-./:;<=>?@\[\\\]^_`{|}~][A-Za-z]+|[^\r\n\p{L}\p{P}\p{S}]?[\p{L}\p{M}]+| ?[\p{P}\p{S}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+": "deepseek",
+    rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}|{_REST}": "tekken",
+    r" ?[^(\s|[.,!?…。，、।۔،])]+": "bloom",
 }
-"""The pre-token patterns in use, all linear in the text, and all fast in fastokens."""
+"""Regular expressions, besides the `PATTERNS` of training, that cut text in one step of several. All are linear in the text."""
 
 
 def byte_alphabet() -> dict[str, int]:
@@ -45,12 +60,17 @@ class Description:
 
     fingerprint: str
     pattern: str
+    """The name of the pattern; of several steps, their names with `+` between them."""
+    nfc: bool
+    """Whether text is brought into Unicode's normal form C first; then it is that which decoding gives back."""
     end_of_text: int
     ids: Mapping[str, int] = field(repr=False)
     """Every token, spelled as in the file, and its id."""
     tokens: tuple[bytes | None, ...] = field(repr=False)
     special: tuple[str, ...]
     """The texts of all special tokens. Inside a document they are text."""
+    encoding: Mapping[str, Any] = field(repr=False)
+    """The parts of the file that ids depend on: normalizer, pre_tokenizer, model, added_tokens."""
 
     @property
     def vocabulary(self) -> int:
@@ -58,74 +78,159 @@ class Description:
         return len(self.tokens)
 
 
-def describe(data: bytes, *, where: str) -> Description:
-    """What the bytes of a `tokenizer.json` say. Raises ConfigError, which begins with `where`."""
+def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Description:
+    """What the bytes of a `tokenizer.json` say. Raises ConfigError, which begins with `where`.
+
+    `own_regex`: the regular expression by which the user says that text is cut, known or not; the file must then have it.
+    """
+    if len(data) > LARGEST_FILE_BYTES:
+        raise ConfigError(f"{where}: has {len(data):,} bytes; a tokenizer has at most {LARGEST_FILE_BYTES:,}")
     try:
-        plain = json.loads(data)
+        plain = json.loads(data, object_pairs_hook=_object)
         model, added = plain["model"], plain["added_tokens"]
         vocab: dict[str, Any] = dict(model["vocab"])
         special = tuple(str(token["content"]) for token in added if token["special"])
-        contents: dict[Any, bytes] = {token["id"]: str(token["content"]).encode() for token in added}
-        pattern = _pattern(plain["pre_tokenizer"])
-        faults = _faults(plain, model, added)
+        contents: dict[Any, str] = {token["id"]: str(token["content"]) for token in added}
+        cuts = _cuts(plain["pre_tokenizer"], own_regex)
+        nfc = _nfc(plain.get("normalizer"))
+        faults = [*_faults(model, added), *_vocabulary_faults(vocab, contents, len(added))]
+        faults += _merge_faults(vocab, model["merges"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ConfigError(f"{where}: is no tokenizer.json of a byte-level BPE ({type(error).__name__}: {error})") from error
-    if pattern is None:
-        faults.append(f"its pre-tokenizer is not one of {', '.join(PATTERNS.values())} followed by ByteLevel")
-    if END_OF_TEXT not in special:
-        faults.append(f"it has no special token {END_OF_TEXT}")
+        reason = f"{type(error).__name__}: {str(error)[:200]}"
+        raise ConfigError(f"{where}: is no tokenizer.json of a byte-level BPE ({reason})") from error
+    end = next((name for name in ENDS if name in special), None)
+    if end is None:
+        faults.append(f"it has no special token that ends a document ({', '.join(ENDS)})")
+    if cuts is None:
+        faults.append(f"its pre-tokenizer is not made of known patterns ({', '.join([*NAMES, *STEPS.values()])}) and ByteLevel")
+        if own_regex is not None:
+            faults.append(f"or it does not cut by the pattern that you named, {_shown(own_regex)}")
+    if nfc is None:
+        faults.append("it has a normalizer that is not NFC")
+    if faults or cuts is None or nfc is None or end is None:
+        raise ConfigError(f"{where}: {'; '.join(faults)}; tokenmill uses byte-level BPE tokenizers that give text back exactly")
+    return Description(
+        fingerprint=hashlib.sha256(data).hexdigest(),
+        pattern=" + ".join(cuts),
+        nfc=nfc,
+        end_of_text=next(number for number, content in contents.items() if content == end),
+        ids=vocab | {content: number for number, content in contents.items()},
+        tokens=_tokens(vocab, contents),
+        special=special,
+        encoding={
+            **{name: plain.get(name) for name in ("normalizer", "pre_tokenizer", "added_tokens")},
+            # Every byte is a token, so none is ever unknown.
+            "model": {**model, "unk_token": None, "fuse_unk": False, "byte_fallback": False},
+        },
+    )
+
+
+def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object in which no key is repeated."""
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"{_shown(twice)} stands there twice")
+    return made
+
+
+def _shown(value: object) -> str:
+    """Of a file that may be hostile: not all of it."""
+    said = repr(value)
+    return said if len(said) <= 80 else f"{said[:77]}..."
+
+
+def _faults(model: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Settings under which ids would not lead back to the bytes of a text, or not always be the same."""
+    faults = []
+    if model["type"] != "BPE":
+        faults.append(f"its model is {_shown(model['type'])}")
+    for key in ("dropout", "continuing_subword_prefix", "end_of_word_suffix"):
+        if model.get(key):
+            faults.append(f"its model has {key}={_shown(model[key])}")
+    if any(token.get(key) for token in added if not token["special"] for key in ("lstrip", "rstrip", "single_word")):
+        faults.append("its added tokens strip what is around them")
+    return faults
+
+
+def _vocabulary_faults(vocab: dict[str, Any], contents: Mapping[Any, str], added: int) -> list[str]:
     ids = [*vocab.values(), *contents]
-    if not all(isinstance(number, int) and 0 <= number < LARGEST_VOCABULARY for number in ids):
-        faults.append(f"its ids are not integers from 0 to {LARGEST_VOCABULARY - 1}")
+    if not all(type(number) is int and 0 <= number < LARGEST_VOCABULARY for number in ids):
+        return [f"its ids are not integers from 0 to {LARGEST_VOCABULARY - 1}"]
+    named = vocab | {content: number for number, content in contents.items()}
+    clash = next((token for token, number in vocab.items() if contents.get(number, token) != token), None)
+    if clash is not None or len(contents) < added or len(set(named.values())) < len(named) or vocab.items() - named.items():
+        return ["an id stands for two tokens, or a token for two ids" + (f": {_shown(clash)}" if clash is not None else "")]
     alphabet = byte_alphabet()
+    faults = []
     missing = [character for character in alphabet if character not in vocab]
     if missing:
         faults.append(f"{len(missing)} of the 256 bytes are not in its vocabulary")
     strange = next((token for token, number in vocab.items() if number not in contents and set(token) - alphabet.keys()), None)
     if strange is not None:
-        faults.append(f"its token {strange!r} is not made of bytes")
-    if faults or pattern is None:
-        raise ConfigError(f"{where}: {'; '.join(faults)}; tokenmill uses byte-level BPE tokenizers that give text back exactly")
-    tokens: list[bytes | None] = [None] * (max(ids) + 1)
-    for token, number in vocab.items():
-        tokens[number] = contents.get(number) or bytes(alphabet[character] for character in token)
-    for number, content in contents.items():
-        tokens[number] = content
-    return Description(
-        fingerprint=hashlib.sha256(data).hexdigest(),
-        pattern=pattern,
-        end_of_text=next(int(token["id"]) for token in added if token["content"] == END_OF_TEXT),
-        ids=vocab | {str(token["content"]): token["id"] for token in added},
-        tokens=tuple(tokens),
-        special=special,
-    )
-
-
-def _faults(plain: Mapping[str, Any], model: Mapping[str, Any], added: list[Mapping[str, Any]]) -> list[str]:
-    """Settings under which ids would not lead back to the bytes of a text, or not always be the same."""
-    faults = []
-    if model["type"] != "BPE":
-        faults.append(f"its model is {model['type']}")
-    for key in ("dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix"):
-        if model.get(key):
-            faults.append(f"its model has {key}={model[key]!r}")
-    if plain.get("normalizer") is not None:
-        faults.append("it has a normalizer")
-    if any(token.get(key) for token in added for key in ("lstrip", "rstrip", "single_word")):
-        faults.append("its added tokens strip what is around them")
+        faults.append(f"its token {_shown(strange)} is not made of bytes")
+    if "" in named:
+        faults.append("a token of it is empty, so that merges could go on for ever")
     return faults
 
 
-def _pattern(pre: Mapping[str, Any]) -> str | None:
-    """The name of the pattern by which a pre-tokenizer splits text, None where it is not known."""
+def _merge_faults(vocab: Mapping[str, Any], merges: Iterable[Any]) -> list[str]:
+    """Merges of what is not there, or into what is not there, or twice. Raises ValueError for what is no merge."""
+    seen = set()
+    for merge in merges:
+        first, second = merge.split(" ") if isinstance(merge, str) else merge
+        if first not in vocab or second not in vocab or first + second not in vocab:
+            return [f"its merge {_shown(merge)} is of tokens, or gives a token, that it does not have"]
+        if (first, second) in seen:
+            return [f"its merge {_shown(merge)} stands there twice"]
+        seen.add((first, second))
+    return []
+
+
+def _tokens(vocab: Mapping[str, int], contents: Mapping[int, str]) -> tuple[bytes | None, ...]:
+    table = {ord(character): byte for character, byte in byte_alphabet().items()}
+    tokens: list[bytes | None] = [None] * (max(*vocab.values(), *contents) + 1)
+    for token, number in vocab.items():
+        tokens[number] = token.encode() if number in contents else token.translate(table).encode("latin-1")
+    for number, content in contents.items():
+        tokens[number] = content.encode()
+    return tuple(tokens)
+
+
+def _nfc(normalizer: Mapping[str, Any] | None) -> bool | None:
+    """Whether text is normalised to NFC; None where it is changed in another way."""
+    steps = normalizer["normalizers"] if normalizer and normalizer["type"] == "Sequence" else [normalizer]
+    kinds = {step["type"] for step in steps if step is not None}
+    return None if kinds - {"NFC"} else bool(kinds)
+
+
+def _cuts(pre: Mapping[str, Any], own_regex: str | None) -> list[str] | None:
+    """The names of the patterns by which text is cut one after another; None where one is not known or loses text."""
     steps = pre["pretokenizers"] if pre["type"] == "Sequence" else [pre]
-    *splits, last = steps
-    if last["type"] != "ByteLevel" or last.get("add_prefix_space"):
-        return None
-    if last.get("use_regex", True):
-        return None if splits else "gpt2"
-    if len(splits) != 1 or splits[0]["type"] != "Split":
-        return None
-    split = splits[0]
-    regular = split["behavior"] == "Isolated" and not split["invert"]
-    return PATTERNS.get(split["pattern"].get("Regex")) if regular else None
+    known = ({own_regex: "own"} if own_regex is not None else {}) | PATTERNS | STEPS
+    names: list[str] = []
+    levels = 0
+    own = own_regex is None
+    for step in steps:
+        name: str | None = None
+        if step["type"] == "ByteLevel":
+            levels += 1
+            if step.get("add_prefix_space", True):
+                return None
+            if not step.get("use_regex", True):
+                continue
+            name, regex = "gpt2", pattern("gpt2").regex
+        elif step["type"] == "Digits":
+            name, regex = "digits", r"\p{N}"
+        elif step["type"] == "Punctuation" and step.get("behavior", "Isolated") != "Removed":
+            name, regex = "punctuation", ""
+        elif step["type"] == "Split":
+            # Some files hold the line breaks themselves where others hold escapes: the same in a class of characters.
+            regex = str(step["pattern"].get("Regex")).replace("\r", r"\r").replace("\n", r"\n")
+            lossless = step["behavior"] != "Removed" or (step["invert"] and regex in PATTERNS)
+            name = known.get(regex) if lossless else None
+        if name is None:
+            return None
+        own = own or regex == own_regex
+        names.append(name)
+    return names if names and levels == 1 and own else None

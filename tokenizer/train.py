@@ -1,139 +1,154 @@
-"""The step that makes the tokenizer: a byte-level BPE learned from a sample of the surviving text, or a given one.
+"""The step that makes the tokenizer: a byte-level BPE learned from the surviving text, or a given one.
 
-Guarantee: the same documents and settings give the same file, byte for byte, for any number of workers and threads.
-Cost: learning, about 3 MB of text a second on two cores (tokenizers); memory is the sample's distinct words.
+Guarantee: the same text and settings give the same file, byte for byte, for any number of workers; it is the file that
+`tokenizers` makes of the same text and settings.
+Cost: counting, 100 to 200 MB of text a second and worker; merging, 1 to 2 s for 32,000 tokens; memory grows with the number
+of distinct pre-tokens (see `tokenizer.count` and `tokenizer.merges`), not with the text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import tokenizers
-from tokenizers import decoders, models, pre_tokenizers, trainers
+from tokenizers import Regex, decoders, models, pre_tokenizers
 
 from pipeline import files
 from pipeline.config import TokenizerConfig
-from pipeline.errors import ConfigError, InputError
-from pipeline.shards import View
-from pipeline.work import Outcome, Progress, Work, views
-from tokenizer.encode import FastEncoder, load
-from tokenizer.formats import END_OF_TEXT, describe
-from tokenizer.sample import Sample, choose
-
-FILE = "tokenizer/tokenizer.json"
-
-LONGEST_WORD_BYTES = 1_024
-"""Longer runs without a boundary are cut while learning, since merging takes the square of their length: 50,000 Chinese
-characters in one run took 9 s, cut 0.01 s. On 12 MB of documentation the cut changed nothing in the result."""
+from pipeline.errors import InputError
+from pipeline.work import Outcome, Work, views
+from tokenizer import count
+from tokenizer.count import CountTask
+from tokenizer.encode import FILE, load
+from tokenizer.formats import END_OF_TEXT, byte_alphabet, describe
+from tokenizer.load import read
+from tokenizer.merges import Learned, Words, learn
+from tokenizer.pretokenize import Pattern, pattern
+from tokenizer.sweep import SIZES, beginning, sweep
 
 
 class TokenizerStep:
     """Publishes tokenizer/tokenizer.json."""
 
-    name = "tokenizer"
-    version = 1
+    name = count.STAGE
+    version = 2
 
     def __init__(self, *, config: TokenizerConfig) -> None:
         self._config = config
 
     def config(self) -> Mapping[str, Any]:
-        settings = self._config.model_dump(exclude={"path"})
         if self._config.path is None:
-            return {**settings, "given": None}
-        given = describe(_given(self._config.path), where=self._config.path)
-        return {"sample_bytes": settings["sample_bytes"], "seed": settings["seed"], "given": given.fingerprint}
+            return {**self._config.model_dump(exclude={"path"}), "given": None}
+        return {"given": load(Path(self._config.path), self._own).fingerprint}
+
+    @property
+    def _own(self) -> str | None:
+        """The pattern as the user wrote it down, where a file does not say it, or says one that is not known here."""
+        return self._config.pattern if "pattern" in self._config.model_fields_set else None
 
     def inputs(self, work: Work) -> Mapping[str, str]:
         return {made.stage: made.hash for made in work.before}
 
     def run(self, work: Work) -> Outcome:
-        config, seen = self._config, views(work.root, work.before)
-        sample = choose(seen, work.executor, most_bytes=config.sample_bytes, seed=config.seed)
-        if sample.bytes == 0:
-            raise InputError(_nothing_left(work))
-        work.progress.begin(self.name, sample.bytes, "bytes")
-        data = _learn(config, sample, work.progress) if config.path is None else _given(config.path)
+        facts: dict[str, Any] = {}
+        recomputed = 0
+        if self._config.path is None:
+            data, facts, recomputed = self._train(work)
+        else:
+            if not work.before[-1].counts.kept:
+                raise InputError(_nothing_left(work))
+            data = read(Path(self._config.path), self._own)
         entry = files.write_bytes(work.root / FILE, data)
-        description = describe(data, where=str(work.root / FILE))
-        encoder = load(work.root / FILE)
-        if config.path is None and encoder.vocabulary < config.vocabulary:
-            work.progress.say(
-                f"the sample of {sample.bytes:,} bytes gave {encoder.vocabulary:,} tokens, not {config.vocabulary:,}: "
-                "more text, or a smaller tokenizer.min_frequency, gives more"
-            )
+        cut = pattern(self._config.pattern, self._config.digits)
+        own = cut.regex if cut.kind is None else None
+        encoder = load(work.root / FILE, own)
         if encoder.engine == "tokenizers":
             work.progress.say("fastokens does not give this tokenizer's ids; tokenizers encodes, some 20 times slower")
-        measures = [_Measure(sample=sample, view=view, encoder=encoder) for view in sample.views]
-        tokens = sum(work.executor.map(_count_tokens, measures))
-        bytes_per_token = sample.bytes / tokens
-        work.progress.end(f"{encoder.vocabulary:,} tokens, {bytes_per_token:.2f} bytes of text per token")
-        return Outcome(
-            files={FILE: entry},
-            facts={
-                "vocabulary": encoder.vocabulary,
-                "end_of_text": encoder.end_of_text,
-                "fingerprint": encoder.fingerprint,
-                "pattern": description.pattern,
-                "sample_documents": sample.documents,
-                "sample_bytes": sample.bytes,
-                "sample_tokens": tokens,
-                "bytes_per_token": bytes_per_token,
-            },
+        described = {
+            "vocabulary": encoder.vocabulary,
+            "end_of_text": encoder.end_of_text,
+            "fingerprint": encoder.fingerprint,
+            "pattern": encoder.description.pattern,
+            "own_pattern": own,
+        }
+        note = f", {facts['bytes_per_token']:.2f} bytes of text per token" if facts else ""
+        work.progress.end(f"{encoder.vocabulary:,} tokens{note}")
+        return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
+
+    def _train(self, work: Work) -> tuple[bytes, dict[str, Any], int]:
+        """The file, what is worth knowing of it, and how many shards were counted now."""
+        config = self._config
+        cut = pattern(config.pattern, config.digits)
+        # What encoding would refuse is refused before any work.
+        nothing = Learned(
+            special=(END_OF_TEXT,), tokens=[b"", *(bytes([byte]) for byte in range(256))], merges=[], text_tokens=0
         )
+        own = cut.regex if cut.kind is None else None
+        describe(tokenizer_json(nothing, cut), where="tokenizer.pattern", own_regex=own)
+        if cut.kind is None:
+            work.progress.say("no scanner knows this pattern: it is cut by its regular expression, some 200 times slower")
+        words, recomputed = _counted(work, cut, config.max_source_share)
+        work.progress.say(f"learning merges from {len(words.counts):,} distinct pre-tokens of {words.bytes:,} bytes of text")
+        largest = learn(
+            words,
+            vocabulary=max(config.vocabulary, *SIZES),
+            min_frequency=config.min_frequency,
+            special=(END_OF_TEXT,),
+            max_token_bytes=config.max_token_bytes,
+            sizes=(*SIZES, config.vocabulary),
+        )
+        learned = beginning(largest, config.vocabulary)
+        if len(learned.tokens) < config.vocabulary:
+            work.progress.say(
+                f"{words.bytes:,} bytes of text gave {len(learned.tokens):,} tokens, not {config.vocabulary:,}: "
+                "more text, or a smaller tokenizer.min_frequency, gives more"
+            )
+        facts = {
+            "text_bytes": words.bytes,
+            "pretokens": int(words.counts.sum()),
+            "distinct_pretokens": len(words.counts),
+            "text_tokens": learned.text_tokens,
+            "bytes_per_token": words.bytes / learned.text_tokens,
+            "sweep": [dataclasses.asdict(size) for size in sweep(words, largest)],
+        }
+        return tokenizer_json(learned, cut), facts, recomputed
 
 
-def _given(path: str) -> bytes:
-    try:
-        return Path(path).read_bytes()
-    except OSError as error:
-        raise ConfigError(f"tokenizer.path: {path} cannot be read ({error.strerror})") from error
-
-
-def _learn(config: TokenizerConfig, sample: Sample, progress: Progress) -> bytes:
-    """Byte-level BPE after GPT-2 (Radford et al. 2019, section 2.2) with its pre-token pattern, fastokens' fastest.
-
-    The end-of-text token is id 0: the trainer puts special tokens first, so its id does not depend on how many merges the
-    text gives.
-    """
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    model = tokenizers.Tokenizer(models.BPE())
+def tokenizer_json(learned: Learned, cut: Pattern) -> bytes:
+    """The file of a learned vocabulary, as `tokenizers` writes it."""
+    spelled = {byte: character for character, byte in byte_alphabet().items()}
+    names = [*learned.special, *("".join(spelled[byte] for byte in token) for token in learned.tokens[len(learned.special) :])]
+    merges = [(names[first], names[second]) for first, second in learned.merges]
+    model = tokenizers.Tokenizer(models.BPE(vocab={name: number for number, name in enumerate(names)}, merges=merges))
     model.decoder = decoders.ByteLevel()
-    model.pre_tokenizer = pre_tokenizers.Sequence([byte_level, pre_tokenizers.FixedLength(LONGEST_WORD_BYTES)])
-    trainer = trainers.BpeTrainer(
-        vocab_size=config.vocabulary,
-        min_frequency=config.min_frequency,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    model.train_from_iterator(_passing(sample, progress), trainer)
-    model.pre_tokenizer = byte_level
+    if cut == pattern("gpt2"):
+        model.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    else:
+        split = pre_tokenizers.Split(Regex(cut.regex), behavior="isolated")
+        model.pre_tokenizer = pre_tokenizers.Sequence(
+            [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+        )
+    model.add_special_tokens(list(learned.special))
     return model.to_str().encode()
 
 
-def _passing(sample: Sample, progress: Progress) -> Iterator[list[str]]:
-    """The sample's texts, saying how far they are."""
-    for texts in sample.texts():
-        yield texts
-        progress.advance(sum(len(text.encode()) for text in texts))
-    progress.say(f"learning merges from {sample.bytes:,} bytes of text")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Measure:
-    sample: Sample
-    view: View
-    encoder: FastEncoder
-
-
-def _count_tokens(measure: _Measure) -> int:
-    """How many tokens the sample's texts in one shard are, without end-of-text."""
-    _, counts = measure.encoder.encode(measure.sample.of(measure.view))
-    return int(np.sum(counts))
+def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, int]:
+    """The counts of all surviving text, and how many shards were counted now. Raises InputError when there is no text."""
+    seen = views(work.root, work.before)
+    sizes = [view.documents[1].bytes for view in seen]
+    work.progress.begin(count.STAGE, sum(sizes), "bytes")
+    counted = work.executor.map(
+        count.count_shard,
+        [CountTask(view=view, pattern=cut) for view in seen],
+        done=lambda number: work.progress.advance(sizes[number]),
+    )
+    if not any(made.shard.counts.bytes_kept for made in counted):
+        raise InputError(_nothing_left(work))
+    words = count.merge(work.root, [made.shard for made in counted], max_source_share)
+    return words, sum(made.recomputed for made in counted)
 
 
 def _nothing_left(work: Work) -> str:

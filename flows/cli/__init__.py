@@ -14,7 +14,7 @@ from importlib.metadata import version
 import cyclopts
 from rich.markup import escape
 
-from flows.cli import build, corpus, model
+from flows.cli import build, corpus, model, tokenizer, tokens
 from flows.cli.options import Output, err
 from pipeline.errors import TokenmillError
 
@@ -30,7 +30,8 @@ app = cyclopts.App(
 for command in (
     *(build.build, build.serve, build.settings_app),
     *(corpus.status, corpus.whatif, corpus.near, corpus.verify, corpus.report, corpus.export),
-    *(model.train, model.sample, model.quality_app),
+    *(tokens.trace, tokens.forget, tokens.compact, tokens.audit),
+    *(model.train, model.sample, model.quality_app, tokenizer.app),
 ):
     app.command(command)
 

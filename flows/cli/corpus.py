@@ -171,18 +171,32 @@ def export(
     folder: Corpus,
     /,
     *,
-    to: Literal["jsonl", "parquet"],
+    to: Literal["jsonl", "parquet", "huggingface", "megatron", "nanotron", "olmo", "nanogpt"],
     out_dir: Annotated[Path | None, Parameter(name="--out", help="Default: `DIR/export`.")] = None,
+    licence: Annotated[
+        str | None, Parameter(help="For the card of `huggingface`: an identifier of the hub, as `odc-by`.")
+    ] = None,
 ) -> None:
-    """Write the surviving text, one file per shard.
+    """Give the corpus to other tools: its text, or its tokens as their readers want them.
+
+    Text: `jsonl` and `parquet`, one file per shard; `huggingface`, a folder that `load_dataset(folder)` reads, with a card.
+    Tokens: `megatron`, `nanotron` (datatrove's files), `olmo` (OLMo-core) and `nanogpt` link the store's own files and add
+    small ones. Where links are not possible, they are read-only copies.
+
+    An export shows the corpus as it was: forgotten documents are left out, and those forgotten later stay in it until it is
+    made again. A second export into the same folder replaces the first.
 
     For example:
 
         tokenmill export corpora/docs --to jsonl
 
-        tokenmill export corpora/docs --to parquet --out texts
+        tokenmill export corpora/docs --to huggingface --out dataset --licence odc-by
+
+        tokenmill export corpora/docs --to nanotron --out views/nanotron
     """
     from flows.status import published
-    from pipeline.export import export as write_text
+    from pipeline.export import export as write
+    from pipeline.report import card_markdown
 
-    write_text(folder, published(folder), out_dir or folder / "export", to, show.Terminal(out))
+    target = out_dir or folder / "export"
+    write(folder, published(folder), target, to, show.Terminal(out), describe=card_markdown, licence=licence)

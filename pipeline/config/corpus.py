@@ -12,7 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from pipeline.config.duplicates import DedupConfig, RepeatsConfig
 from pipeline.config.quality import QualityConfig
-from pipeline.config.section import MB, Section
+from pipeline.config.section import Section
 from pipeline.config.sources import CollectConfig
 
 
@@ -46,20 +46,30 @@ class LanguageConfig(Section):
 
 
 class TokenizerConfig(Section):
-    """A byte-level BPE tokenizer, trained on a sample of the surviving text, or a given one."""
+    """A byte-level BPE tokenizer, trained on the surviving text, or a given one."""
 
     path: str | None = None
     """Use this tokenizer.json instead of training one."""
     vocabulary: int = Field(default=32_768, ge=257, le=2**31 - 1)
-    sample_bytes: int = Field(default=64 * MB, ge=1)
+    pattern: str = "cl100k"
+    """How text is cut before merging: gpt2, cl100k (GPT-4's, and Llama 3's: llama3), qwen2, o200k."""
+    digits: int | None = Field(default=None, ge=1, le=3)
+    """The most digits in one token; none: as the pattern has it (3, and 1 in qwen2; gpt2 has no limit)."""
     min_frequency: int = Field(default=2, ge=1)
-    seed: int = 0
+    """A pair that occurs less often is not merged."""
+    max_token_bytes: int = Field(default=1_024, ge=3)
+    """Tokens stay shorter than this. Encoders become slow with tokens of many kilobytes."""
+    max_source_share: float = Field(default=1.0, gt=0, le=1)
+    """A source with a larger share of the text counts as if it had this share."""
 
 
 class PackConfig(Section):
     """Token shards."""
 
     shard_tokens: int = Field(default=100_000_000, ge=1_000)
+    """About so many tokens a shard; a source has at least one shard, and documents are not divided."""
+    shuffle: bool = True
+    """Documents of a source in a keyed order instead of their own, so that neighbours in a window have nothing in common."""
     validation_fraction: float = Field(default=0.01, ge=0, lt=1)
     """By document, chosen by a hash of doc_id: a document is on the same side for ever."""
 
@@ -89,6 +99,12 @@ class TrainConfig(Section):
     evaluate_windows: int = Field(default=32, ge=1)
     """An evaluation on the way reads so many windows of the validation split; the last one reads all of it."""
     checkpoint_every: int = Field(default=100, ge=1)
+    align_documents: bool = False
+    """Windows begin where documents begin, or go on with a long one; an epoch then reads some tokens twice and others not."""
+    weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """Of sources, in any proportion to each other. Empty: all text as often as the rest."""
+    most_epochs: float | None = Field(default=None, gt=0)
+    """No source is read more often in `steps` updates: what is too small for its weight gives less, the others more."""
     seed: int = Field(default=0, ge=0, lt=2**63)
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """auto: a GPU where there is one, else the CPU."""

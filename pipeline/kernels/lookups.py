@@ -41,15 +41,16 @@ def last_class(data: Bytes, start: int, end: int, classes: Classes) -> tuple[Int
 
 @inlined
 def hash_span(data: Bytes, start: int, end: int) -> np.uint64:
-    """`hash_word`, also where fewer than PADDING_BYTES follow; with the size where NUL ends the span, which `hash_word` takes
-    for the zeros that it fills up with."""
+    """A hash of the span; with the size where NUL ends it, which `hash_bytes` takes for the zeros that it fills up with."""
+    found = hash_bytes(data, start, end)
     if end > start and data[end - 1] == 0:
-        return mix64(_hash_span(data, start, end) + np.uint64(end - start))
-    return _hash_span(data, start, end)
+        return mix64(found ^ np.uint64(end - start) * np.uint64(0x9E3779B97F4A7C15))
+    return found
 
 
 @inlined
-def _hash_span(data: Bytes, start: int, end: int) -> np.uint64:
+def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
+    """`hash_word`, also where fewer than PADDING_BYTES follow."""
     if end + PADDING_BYTES <= len(data):
         return hash_word(data, start, end)
     state, taken = np.uint64(0), np.uint64(0)

@@ -1,12 +1,15 @@
 """One shard of documents, encoded: its ids end to end, and one row per surviving document.
 
-Guarantee: each document is its text's ids and one end-of-text; an encoded shard depends on the tokenizer, the text and the
-verdicts alone, so it outlives a change of the split or of the size of token shards.
+Guarantee: each document is its text's ids and one end-of-text, so a document without text is one token; one of 2**31 tokens
+or more is refused. Documents stand in the order of their places (`tokens.format.places`), in which both splits and the token
+shards of shuffled documents are ranges, and each row has a checksum of its ids, so that a part can be read alone. An encoded
+shard depends on the tokenizer, the text and the verdicts alone: it outlives a change of the split or of the token shards.
 Cost: encoding at close to the encoder's rate; memory is the shard's text and its ids.
 """
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -17,14 +20,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import files, manifest, shards, state
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.manifest import Counts, Shard
-from pipeline.shards import Alive, Named, View
+from pipeline.shards import Named, View
 from pipeline.stage import Encoder
-from pipeline.tokens import DOCUMENTS, Ids, SplitName, content_hash, dtype_for, in_validation, offsets
+from pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, SplitName, content_hash, dtype_for, offsets
+from pipeline.tokens.format import first_place_of_train, places
 
 STAGE = "pack"
-VERSION = 1
+VERSION = 2
+
+ENCODED = DOCUMENTS.append(pa.field("place", pa.uint64(), nullable=False)).append(pa.field("crc", pa.uint32(), nullable=False))
+"""`token_offset` is the place in the shard's own payload, `crc` the CRC-32 of the document's ids as they stand there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +50,11 @@ class Encoded:
     shard: Shard
     tokens: dict[SplitName, int]
     recomputed: bool
+
+    @property
+    def source(self) -> str:
+        """Whose documents they are."""
+        return self.shard.name.partition("/")[0]
 
     @property
     def payload(self) -> Named:
@@ -68,22 +80,26 @@ def encode_shard(task: EncodeTask) -> Encoded:
     shard = done if done is not None else _encode(view, encoder)
     if done is None:
         state.record_shard(view.root, STAGE, shard, identity)
-    table = shards.read(view.root, _named(shard, ".docs.parquet"), ["doc_id", "tokens"])
+    table = shards.read(view.root, _named(shard, ".docs.parquet"), ["place", "tokens"])
     tokens = table["tokens"].to_numpy()
-    validation = in_validation(table["doc_id"], task.validation_fraction)
+    validation = table["place"].to_numpy() < first_place_of_train(task.validation_fraction)
     totals: dict[SplitName, int] = {"train": int(tokens[~validation].sum()), "val": int(tokens[validation].sum())}
     return Encoded(shard=shard, tokens=totals, recomputed=done is None)
 
 
 def _encode(view: View, encoder: Encoder) -> Shard:
     alive = view.read(("doc_id", "source", "url", "text"))
-    texts = alive.table["text"].combine_chunks()
+    place = places(alive.table["doc_id"])
+    order = np.argsort(place, kind="stable")
+    table = alive.table.append_column("place", pa.array(place)).append_column("row", pa.array(alive.rows)).take(pa.array(order))
+    texts = table["text"].combine_chunks()
     ids, counts = encoder.encode(texts)
-    _check(ids, counts, alive.table["doc_id"], view, encoder)
-    documents = _documents(alive, view.name, texts, counts + 1)
+    _check(ids, counts, table["doc_id"], view, encoder)
+    payload = _with_ends(ids, counts, encoder)
+    documents = _documents(table, view.name, texts, counts + 1, payload)
     payload_name, documents_name = f".state/{STAGE}/{view.name}.bin", f".state/{STAGE}/{view.name}.docs.parquet"
     with files.create(view.root / payload_name) as out:
-        out.write(_with_ends(ids, counts, encoder).tobytes())
+        out.write(payload)
     text_bytes = int(pc.sum(documents["text_bytes"], min_count=0).as_py())
     return Shard(
         name=view.name,
@@ -95,8 +111,9 @@ def _encode(view: View, encoder: Encoder) -> Shard:
 def _check(
     ids: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64], doc_ids: pa.ChunkedArray, view: View, encoder: Encoder
 ) -> None:
-    """Raises ConfigError when the tokenizer makes an end-of-text out of text."""
+    """Raises InputError for a document that is too long, ConfigError when the tokenizer makes an end-of-text out of text."""
     assert len(counts) == len(doc_ids), f"{view.name}: {len(counts)=} {len(doc_ids)=}"
+    _check_length(counts, doc_ids, view)
     assert counts.sum() == len(ids), f"{view.name}: {int(counts.sum())=} {len(ids)=}"
     assert len(ids) == 0 or ids.max() < encoder.vocabulary, f"{view.name}: {int(ids.max())=} {encoder.vocabulary=}"
     ends = np.flatnonzero(ids == encoder.end_of_text)
@@ -105,6 +122,15 @@ def _check(
         raise ConfigError(
             f"{view.name}: the tokenizer turns text of document {doc_ids[row].as_py().hex()} into its end-of-text id "
             f"{encoder.end_of_text}, so that documents could not be told apart; use a tokenizer whose merges do not make it"
+        )
+
+
+def _check_length(counts: npt.NDArray[np.int64], doc_ids: pa.ChunkedArray, view: View) -> None:
+    longest = int(counts.argmax()) if len(counts) else 0
+    if len(counts) and counts[longest] >= LONGEST_TOKENS:
+        raise InputError(
+            f"{view.name}: document {doc_ids[longest].as_py().hex()} has {counts[longest] + 1} tokens with its end-of-text, "
+            f"and the index of a token shard counts to {LONGEST_TOKENS}; divide it before it is collected, or leave it out"
         )
 
 
@@ -117,18 +143,26 @@ def _with_ends(ids: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64], encod
     return payload
 
 
-def _documents(alive: Alive, shard: str, texts: pa.Array, tokens: npt.NDArray[np.int64]) -> pa.Table:
-    """The table of an encoded shard; `token_offset` is the place in its own payload."""
-    columns: dict[str, Any] = {name: alive.table[name] for name in ("doc_id", "source", "url")}
+def _documents(table: pa.Table, shard: str, texts: pa.Array, tokens: npt.NDArray[np.int64], payload: Ids) -> pa.Table:
+    """The table of an encoded shard (`ENCODED`)."""
+    columns: dict[str, Any] = {name: table[name] for name in ("doc_id", "source", "url", "row", "place")}
+    starts = offsets(tokens)
     columns |= {
         "shard": pa.repeat(shard, len(tokens)).dictionary_encode(),
-        "row": alive.rows,
-        "token_offset": offsets(tokens),
+        "token_offset": starts,
         "tokens": tokens,
         "text_bytes": pc.binary_length(texts),
         "content_hash": pa.array(_content_hashes(texts), pa.binary(16)),
+        "crc": checksums(payload, starts, starts + tokens),
     }
-    return pa.table(columns).cast(DOCUMENTS)
+    return pa.table([columns[name] for name in ENCODED.names], ENCODED.names).cast(ENCODED)
+
+
+def checksums(ids: Ids, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
+    """The CRC-32 of the bytes of each span of `ids`. uint32 [spans]"""
+    data, size = ids.data.cast("B"), ids.dtype.itemsize
+    pairs = zip((starts * size).tolist(), (ends * size).tolist(), strict=True)
+    return np.fromiter((zlib.crc32(data[start:end]) for start, end in pairs), dtype=np.uint32, count=len(starts))
 
 
 def _content_hashes(texts: pa.Array) -> list[bytes]:

@@ -1,48 +1,67 @@
 """One token shard, laid out from encoded shards of documents.
 
-Guarantee: a document lies in the token shard in which its first token falls, counted over its split in document order; so
-shards are longer than `shard_tokens` by less than a document, and where one document spans several, numbers are left out.
-Cost: one copy of the ids, at the speed of the disk; memory is one encoded shard and the documents table of one token shard.
+Purpose: documents of one source and one split, in the order in which the store has them. Shuffled, that is the order of their
+places, a keyed hash of `doc_id`, over all of them; token shard k of n holds the k-th n-th of the range of places. Otherwise it
+is document order, and a document lies in the shard in which its first token falls.
+Guarantee: which shard a document is in, and after which others, does not depend on who else is there while the number of
+shards is the same; shuffled shards are as long as chance makes them (0.6 % off at 100,000 documents), others longer than
+`shard_tokens` by less than a document. Where no document falls into a shard, its number is left out.
+Cost: one copy of the ids. Each shuffled token shard reads the documents tables of all encoded shards of its source (about 2 ms
+each) and its own range of their ids, however many there are; memory is the ids and the documents table of one token shard.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, shards, state
+from pipeline import manifest, shards, state
 from pipeline.config import PackConfig
+from pipeline.errors import CorruptFile
 from pipeline.manifest import Counts, Shard
-from pipeline.pack.encoded import STAGE, VERSION, Encoded
+from pipeline.pack.encoded import STAGE, VERSION, Encoded, checksums
 from pipeline.shards import Named
-from pipeline.tokens import SPLITS, BlockHashes, Ids, IdType, SplitName, in_validation, index, name_of, offsets
+from pipeline.tokens import SPLITS, Ids, IdType, SplitName, offsets
+from pipeline.tokens.forget import LeftOut
+from pipeline.tokens.format import first_place_of_train
+from pipeline.tokens.write import write_shard
 
 STATE = "tokens"
 """The name under which the state of token shards is recorded."""
+DOCUMENTS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An encoded shard of documents and where its share of a split begins."""
+    """An encoded shard of documents, and where its share of the source's run in a split begins, in document order."""
 
     shard: str
     payload: Named
     documents: Named
     first_token: int
+    forgotten: tuple[int, ...]
+    """Rows of its table that are left out; they count where shards begin, so that forgetting moves no other document."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackTask:
-    """One token shard and the encoded shards that may have documents in it. Picklable."""
+    """Token shard `number` of a split, the `place`-th of the `places` of its source, and what may have documents in it.
+
+    Picklable.
+    """
 
     root: Path
     split: SplitName
+    source: str
     number: int
+    place: int
+    places: int
     parts: tuple[Part, ...]
     config: PackConfig
     dtype: IdType
@@ -55,9 +74,12 @@ class PackTask:
     @property
     def identity(self) -> str:
         """What the token shard depends on."""
-        parts = [[part.shard, part.payload[1].sha256, part.documents[1].sha256, part.first_token] for part in self.parts]
-        settings = {**self.config.model_dump(), "shard": self.name, "dtype": self.dtype.name, "parts": parts}
-        return manifest.fingerprint(STAGE, VERSION, settings, {})
+        parts = [
+            [part.shard, part.payload[1].sha256, part.documents[1].sha256, part.first_token, list(part.forgotten)]
+            for part in self.parts
+        ]
+        place = {"shard": self.name, "place": [self.place, self.places], "dtype": self.dtype.name, "parts": parts}
+        return manifest.fingerprint(STAGE, VERSION, {**self.config.model_dump(), **place}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,83 +87,120 @@ class Packed:
     """A token shard; its counts are of documents and bytes of text."""
 
     split: SplitName
+    source: str
     shard: Shard
     tokens: int
     highest_id: int
 
 
-def plan(root: Path, encoded: Sequence[Encoded], config: PackConfig, dtype: IdType) -> Iterator[PackTask]:
-    """The token shards of both splits. Reads nothing."""
+def plan(
+    root: Path, encoded: Sequence[Encoded], left_out: Mapping[str, LeftOut], config: PackConfig, dtype: IdType
+) -> Iterator[PackTask]:
+    """The token shards of both splits, source by source. Reads nothing. `left_out`: of encoded shards, by name."""
+    sources: dict[str, list[Encoded]] = {}
+    for one in encoded:
+        sources.setdefault(one.source, []).append(one)
     for split in SPLITS:
-        parts: dict[int, list[Part]] = {}
-        first_token = 0
-        for one in encoded:
-            after = first_token + one.tokens[split]
-            part = Part(shard=one.shard.name, payload=one.payload, documents=one.documents, first_token=first_token)
-            if after > first_token:
-                for number in range(first_token // config.shard_tokens, (after - 1) // config.shard_tokens + 1):
-                    parts.setdefault(number, []).append(part)
-            first_token = after
-        for number in sorted(parts):
-            yield PackTask(root=root, split=split, number=number, parts=tuple(parts[number]), config=config, dtype=dtype)
+        number = 0
+        for source, members in sources.items():
+            total = sum(one.tokens[split] for one in members)
+            places = -(-total // config.shard_tokens)
+            for place, parts in enumerate(_parts(members, split, places, left_out, config)):
+                yield PackTask(
+                    root=root,
+                    split=split,
+                    source=source,
+                    number=number + place,
+                    place=place,
+                    places=places,
+                    parts=tuple(parts),
+                    config=config,
+                    dtype=dtype,
+                )
+            number += places
+
+
+def _parts(
+    members: Sequence[Encoded], split: SplitName, places: int, left_out: Mapping[str, LeftOut], config: PackConfig
+) -> list[list[Part]]:
+    """For each token shard of a source, the encoded shards that may have documents in it."""
+    found: list[list[Part]] = [[] for _ in range(places)]
+    first_token = 0
+    for one in members:
+        after = first_token + one.tokens[split]
+        if after == first_token:
+            continue
+        name = one.shard.name
+        forgotten = left_out[name].rows if name in left_out else ()
+        part = Part(shard=name, payload=one.payload, documents=one.documents, first_token=first_token, forgotten=forgotten)
+        first, last = (
+            (0, places - 1) if config.shuffle else (first_token // config.shard_tokens, (after - 1) // config.shard_tokens)
+        )
+        for place in range(first, last + 1):
+            found[place].append(part)
+        first_token = after
+    return found
 
 
 def pack_shard(task: PackTask) -> Packed | None:
-    """Lay out one token shard, or find that it is done. None when no document begins in it. Raises CorruptFile."""
+    """Lay out one token shard, or find that it is done. None when it has no document. Raises CorruptFile."""
     known = state.load(state.path_of(task.root, STATE, task.name))
-    done = state.finished(task.root, known, task.identity)
-    if done is not None:
-        return Packed(split=task.split, shard=done, tokens=known["tokens"], highest_id=known["highest_id"])
-    tables = [_documents(task, part) for part in task.parts]
-    if not any(table.num_rows for table in tables):
-        return None
-    packed = _lay_out(task, tables)
-    facts = {"tokens": packed.tokens, "highest_id": packed.highest_id}
-    state.record_shard(task.root, STATE, packed.shard, task.identity, **facts)
-    return packed
+    shard = state.finished(task.root, known, task.identity)
+    if shard is not None:
+        facts = {name: known[name] for name in ("tokens", "highest_id")}
+    else:
+        tables = [_documents(task, part) for part in task.parts]
+        if not any(table.num_rows for table in tables):
+            return None
+        shard, facts = _lay_out(task, tables)
+        state.record_shard(task.root, STATE, shard, task.identity, **facts)
+    return Packed(split=task.split, source=task.source, shard=shard, **facts)
 
 
 def _documents(task: PackTask, part: Part) -> pa.Table:
-    """The documents of `part` that belong to the token shard; `token_offset` is the place in the part's payload."""
+    """The documents of `part` that are in the token shard, in its order; `token_offset` is the place in the part's payload."""
     table = shards.read(task.root, part.documents)
-    validation = in_validation(table["doc_id"], task.config.validation_fraction)
-    mine = np.flatnonzero(validation == (task.split == "val"))
-    starts = part.first_token + offsets(table["tokens"].to_numpy()[mine])
-    return table.take(pa.array(mine[starts // task.config.shard_tokens == task.number]))
+    place = table["place"].to_numpy()
+    border = first_place_of_train(task.config.validation_fraction)
+    low, high = (0, border) if task.split == "val" else (border, 2**64)
+    if task.config.shuffle:
+        width = high - low
+        low, high = (low + width * at // task.places for at in (task.place, task.place + 1))
+    # Inclusive, since 2**64 is no place.
+    rows = np.flatnonzero((place >= np.uint64(low)) & (place <= np.uint64(high - 1)))
+    if not task.config.shuffle:
+        rows = rows[np.argsort(table["row"].to_numpy()[rows])]
+        starts = part.first_token + offsets(table["tokens"].to_numpy()[rows])
+        rows = rows[starts // task.config.shard_tokens == task.place]
+    return table.take(pa.array(rows[~np.isin(rows, np.array(part.forgotten, dtype=np.int64))]))
 
 
-def _lay_out(task: PackTask, tables: Sequence[pa.Table]) -> Packed:
-    names = {kind: name_of(task.split, task.number, kind) for kind in ("bin", "idx", "docs.parquet", "blocks")}
-    hashes, highest = BlockHashes(), 0
-    with files.create(task.root / names["bin"]) as out:
-        for part, table in zip(task.parts, tables, strict=True):
-            if table.num_rows:
-                ids = _ids(task, part, table)
-                highest = max(highest, int(ids.max()))
-                data = ids.tobytes()
-                hashes.update(data)
-                out.write(data)
-    documents = pa.concat_tables(tables).unify_dictionaries().combine_chunks()
-    tokens = documents["tokens"].to_numpy()
-    place = documents.schema.get_field_index("token_offset")
-    documents = documents.set_column(place, documents.schema.field(place), pa.array(offsets(tokens)))
-    entries = {
-        names["bin"]: out.entry(),
-        names["idx"]: files.write_bytes(task.root / names["idx"], index(tokens, task.dtype)),
-        names["docs.parquet"]: shards.write(task.root, names["docs.parquet"], documents),
-        names["blocks"]: files.write_bytes(task.root / names["blocks"], hashes.finish()),
-    }
-    text_bytes = int(pc.sum(documents["text_bytes"]).as_py())
-    counts = Counts(read=len(tokens), kept=len(tokens), bytes_in=text_bytes, bytes_kept=text_bytes)
-    shard = Shard(name=task.name, files=entries, counts=counts)
-    return Packed(split=task.split, shard=shard, tokens=int(tokens.sum()), highest_id=highest)
+def _lay_out(task: PackTask, tables: Sequence[pa.Table]) -> tuple[Shard, dict[str, int]]:
+    documents = pa.concat_tables(tables).unify_dictionaries()
+    bodies = [
+        ids for part, table in zip(task.parts, tables, strict=True) if table.num_rows for ids in _bodies(task, part, table)
+    ]
+    if task.config.shuffle:
+        order = np.argsort(documents["place"].to_numpy(), kind="stable")
+        documents, bodies = documents.take(pa.array(order)), [bodies[row] for row in order]
+    pieces = (np.concatenate(bodies[first : first + DOCUMENTS_AT_ONCE]) for first in range(0, len(bodies), DOCUMENTS_AT_ONCE))
+    written = write_shard(task.root, task.split, task.number, pieces, documents, task.dtype)
+    text_bytes, tokens = (int(pc.sum(documents[name]).as_py()) for name in ("text_bytes", "tokens"))
+    rows = documents.num_rows
+    counts = Counts(read=rows, kept=rows, bytes_in=text_bytes, bytes_kept=text_bytes)
+    return Shard(name=task.name, files=written.files, counts=counts), {"tokens": tokens, "highest_id": written.highest_id}
 
 
-def _ids(task: PackTask, part: Part, documents: pa.Table) -> Ids:
-    """The ids of `documents` end to end; neighbours are copied together."""
-    ids: Ids = np.frombuffer(files.read_verified(task.root, *part.payload), dtype=task.dtype)
-    starts = documents["token_offset"].to_numpy()
+def _bodies(task: PackTask, part: Part, documents: pa.Table) -> list[Ids]:
+    """The ids of each of `documents`. Only the range that they lie in is read; each is compared with its checksum."""
+    starts: npt.NDArray[np.int64] = documents["token_offset"].to_numpy()
     ends = starts + documents["tokens"].to_numpy()
-    breaks = np.flatnonzero(starts[1:] != ends[:-1])
-    firsts, lasts = starts[np.concatenate(([0], breaks + 1))], ends[np.concatenate((breaks, [len(ends) - 1]))]
-    return np.concatenate([ids[first:last] for first, last in zip(firsts.tolist(), lasts.tolist(), strict=True)])
+    first, last = int(starts.min()), int(ends.max())
+    path = task.root / part.payload[0]
+    try:
+        ids: Ids = np.fromfile(path, dtype=task.dtype, count=last - first, offset=first * task.dtype.itemsize)
+    except OSError as error:
+        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
+    if len(ids) < last - first or (checksums(ids, starts - first, ends - first) != documents["crc"].to_numpy()).any():
+        raise CorruptFile(f"{path}: does not hold the ids that were encoded; run the build again to make it anew")
+    return [ids[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]

@@ -1,4 +1,4 @@
-"""The step `pack`: encodes each shard of documents once, then lays the ids out as token shards in document order.
+"""The step `pack`: encodes each shard of documents once, then lays the ids out as token shards, source by source.
 
 Guarantee: the same bytes for any number of workers; every surviving document is in exactly one split and its row says which
 document it is. A shard of documents that did not change is not encoded again.
@@ -8,17 +8,18 @@ another split or another shard size cost no encoding of the rest. It may be dele
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from pipeline import files, state
 from pipeline.config import PackConfig
+from pipeline.manifest import Shard
 from pipeline.pack.encoded import STAGE, VERSION, Encoded, EncodeTask, encode_shard
 from pipeline.pack.packed import STATE, Packed, pack_shard, plan
 from pipeline.stage import Encoder
-from pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for
+from pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for, forget
+from pipeline.tokens.forget import LeftOut, without
 from pipeline.work import Outcome, Work, views
 
 
@@ -36,7 +37,7 @@ class PackStep:
         return {**self._config.model_dump(), "tokenizer": self._encoder.fingerprint}
 
     def inputs(self, work: Work) -> Mapping[str, str]:
-        return {made.stage: made.hash for made in work.before}
+        return {made.stage: made.hash for made in work.before} | forget.inputs(work.root)
 
     def run(self, work: Work) -> Outcome:
         seen = views(work.root, work.before)
@@ -45,13 +46,14 @@ class PackStep:
         fraction, dtype = self._config.validation_fraction, dtype_for(self._encoder.vocabulary)
         tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
         encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
-        answers = work.executor.map(pack_shard, list(plan(work.root, encoded, self._config, dtype)))
+        left_out = forget.left_out(work.root, {one.shard.name: one.documents for one in encoded})
+        answers = work.executor.map(pack_shard, list(plan(work.root, encoded, left_out, self._config, dtype)))
         packed = [answer for answer in answers if answer is not None]
         _remove_others(work.root, encoded, packed)
         splits = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
         work.progress.end(", ".join(f"{totals['tokens']:,} tokens for {split}" for split, totals in splits.items()))
         return Outcome(
-            shards=tuple(dataclasses.replace(one.shard, files={}) for one in encoded),
+            shards=tuple(_published(one.shard, left_out.get(one.shard.name)) for one in encoded),
             files={name: entry for one in packed for name, entry in one.shard.files.items()},
             facts={
                 "dtype": dtype.name,
@@ -65,13 +67,26 @@ class PackStep:
         )
 
 
-def _totals(packed: Sequence[Packed]) -> dict[str, int | None]:
-    """Of one split. The highest id is null where there are no tokens."""
+def _published(shard: Shard, left_out: LeftOut | None) -> Shard:
+    """What the manifest says of a shard of documents."""
+    counts = shard.counts if left_out is None else without(shard.counts, left_out)
+    return Shard(name=shard.name, files={}, counts=counts)
+
+
+def _totals(packed: Sequence[Packed]) -> dict[str, Any]:
+    """Of one split, and of the sources in it in their order. The highest id is null where there are no tokens."""
+    sources = [
+        {"source": source, **_sums([one for one in packed if one.source == source])}
+        for source in dict.fromkeys(one.source for one in packed)
+    ]
+    return {**_sums(packed), "highest_id": max((one.highest_id for one in packed), default=None), "sources": sources}
+
+
+def _sums(packed: Sequence[Packed]) -> dict[str, int]:
     return {
         "documents": sum(one.shard.counts.kept for one in packed),
         "tokens": sum(one.tokens for one in packed),
         "text_bytes": sum(one.shard.counts.bytes_kept for one in packed),
-        "highest_id": max((one.highest_id for one in packed), default=None),
     }
 
 

@@ -21,10 +21,11 @@ from pipeline.report.duplicates import Pair
 from pipeline.report.measure import Survey, Tally, survey
 from pipeline.report.repeats import repeats
 from pipeline.report.retention import alarm_share, by_source
+from pipeline.report.vocabulary import Vocabulary
 
 
-def render(corpus: Corpus) -> str:
-    """The HTML of the report. Raises CorruptFile, Misaligned."""
+def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
+    """The HTML of the report; with `vocabulary`, also of the tokenizer on its text. Raises CorruptFile, Misaligned."""
     chosen = choose(corpus)
     found = survey(corpus, chosen.wanted(), chosen.compared())
     packed = compression.packed(corpus)
@@ -41,6 +42,8 @@ def render(corpus: Corpus) -> str:
             tokens=compression.total(packed) if corpus.pack is not None else None,
             splits=_by(packed, 0),
             compression=_by(packed, 1),
+            vocabulary=vocabulary,
+            sweep=corpus.tokenizer.facts.get("sweep") if corpus.tokenizer is not None else None,
             said=settings.in_words(corpus),
             funnel_charts=figures.funnel_charts(rows),
             reason_chart=figures.reason_chart(rows),

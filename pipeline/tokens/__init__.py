@@ -4,6 +4,7 @@ from pipeline.tokens.check import problems
 from pipeline.tokens.format import (
     BLOCK_BYTES,
     DOCUMENTS,
+    LONGEST_TOKENS,
     SPLITS,
     BlockHashes,
     Ids,
@@ -17,11 +18,13 @@ from pipeline.tokens.format import (
     offsets,
 )
 from pipeline.tokens.order import permute
-from pipeline.tokens.store import Split, TokenShard, TokenStore
+from pipeline.tokens.shard import TokenShard
+from pipeline.tokens.store import Split, TokenStore
 
 __all__ = [
     "BLOCK_BYTES",
     "DOCUMENTS",
+    "LONGEST_TOKENS",
     "SPLITS",
     "BlockHashes",
     "IdType",

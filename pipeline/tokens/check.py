@@ -1,15 +1,18 @@
-"""Whether a token store is whole and agrees with itself.
+"""Whether a token store is whole and agrees with itself, with its tokenizer and with the text that it was made from.
 
 Guarantee: a changed, cut or missing byte is found, and the file and the block are named; so is an id outside the
-vocabulary, a document without its end, an index or a table that disagrees with the payload, and, where a decoder is given,
-a document of the sample whose tokens do not give back its text.
-Cost: one read of every file (about 1 GB/s); memory is the tables of one shard.
+vocabulary, a document without its end, an index or a table that disagrees with the payload, a document that is packed twice
+or not at all, and a list of forgotten documents that is not true. Where a decoder is given, a sample of the documents is
+decoded, and compared with the stored text and its edits where that is given too.
+Cost: one read of every file (about 1 GB/s: each block is hashed for itself and for the file while it is in the cache), and
+one shard of text for each token shard; memory is the tables of one shard.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,77 +20,112 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import files, shards
-from pipeline.errors import CorruptFile, TokenmillError
+from pipeline import files, manifest, shards
+from pipeline.errors import CorruptFile, InputError, Misaligned, TokenmillError
+from pipeline.shards import View
+from pipeline.tokens import forget
 from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, DOCUMENTS, blocks, content_hash, index, offsets
-from pipeline.tokens.store import TokenShard, TokenStore
+from pipeline.tokens.shard import TokenShard
+from pipeline.tokens.store import TokenStore
 
 Decoder = Callable[[npt.NDArray[Any]], bytes]
 """From ids to the bytes that they stand for."""
 
 
 def problems(
-    folder: Path, *, decode: Decoder | None = None, sample_documents: int = 64, seed: int = 0, tokenizer: str | None = None
+    folder: Path,
+    *,
+    decode: Decoder | None = None,
+    sample_documents: int = 64,
+    seed: int = 0,
+    tokenizer: str | None = None,
+    texts: Mapping[str, View] | None = None,
 ) -> Iterator[str]:
     """What is wrong with the token store in `folder`: one line each, beginning with the path of the file.
 
-    `decode` and `tokenizer`: those of the tokenizer; of each shard, `sample_documents` are then decoded and compared.
+    `decode` and `tokenizer`: those of the tokenizer. Of each token shard, `sample_documents` that come from one shard of
+    documents are then decoded and compared with their hashes, and with `texts`: shards of documents as packing saw them.
     """
     try:
         store = TokenStore.open(folder, tokenizer=tokenizer)
+        yield from forget.problems(folder.parent, store.manifest)
     except TokenmillError as error:
         yield str(error)
         return
+    packed: Counter[str] = Counter()
+    sound = True
+    own: set[str] = set()
     for split in store.splits:
         for shard in split.shards:
-            found = list(_shard_problems(store, shard))
-            yield from found
-            if not found and decode is not None:
-                yield from _decoding_problems(shard, decode, np.random.default_rng([seed, shard.first_token]), sample_documents)
+            own.update(name for name, _ in (shard.payload, shard.blocks, shard.index, shard.documents))
+            wrong, documents = _shard_problems(store, shard)
+            yield from wrong
+            if wrong or documents is None:
+                sound = False
+                continue
+            packed.update({one["values"]: one["counts"] for one in documents["shard"].value_counts().to_pylist()})
+            if decode is not None:
+                draw = np.random.default_rng([seed, shard.first_token])
+                yield from _decoding_problems(shard, documents, decode, draw, sample_documents, texts)
+    for name, entry in store.manifest.entries():
+        if name not in own and not files.holds(folder.parent, name, entry):
+            yield f"{folder.parent / name}: other bytes than its manifest names"
+    for one in store.manifest.shards if sound else ():
+        if packed[one.name] != one.counts.kept:
+            where = manifest.path_of(folder.parent, store.manifest.stage)
+            yield f"{where}: names {one.counts.kept} documents of {one.name}, the token shards hold {packed[one.name]}"
 
 
-def _shard_problems(store: TokenStore, shard: TokenShard) -> Iterator[str]:
+def _shard_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], pa.Table | None]:
+    """Also the documents table, where it can be read."""
+    wrong, ends = _payload_problems(store, shard)
     try:
-        hashes = shard.hashes
         found = files.read_verified(shard.root, *shard.index)
         documents = shards.read(shard.root, shard.documents)
     except CorruptFile as error:
-        yield str(error)
-        return
-    yield from _payload_problems(store, shard, hashes)
+        return [*wrong, str(error)], None
     if not documents.schema.equals(DOCUMENTS):
-        yield f"{shard.root / shard.documents[0]}: other columns than a documents table of tokens has"
-        return
+        return [*wrong, f"{shard.root / shard.documents[0]}: other columns than a documents table of tokens has"], None
     tokens = documents["tokens"].to_numpy()
     wanted = index(tokens, shard.dtype)
     if found != wanted:
         at = next((place for place, pair in enumerate(zip(found, wanted, strict=False)) if pair[0] != pair[1]), len(wanted))
-        yield f"{shard.root / shard.index[0]}: differs at byte {at} from the index of the documents in {shard.documents[0]}"
-    yield from _document_problems(store, shard, documents)
+        wrong.append(
+            f"{shard.root / shard.index[0]}: differs at byte {at} from the index of the documents in {shard.documents[0]}"
+        )
+    return [*wrong, *_document_problems(store, shard, documents, ends)], documents
 
 
-def _payload_problems(store: TokenStore, shard: TokenShard, hashes: bytes) -> Iterator[str]:
-    """Hash and id range of each block, and the hash of the whole file, in one pass."""
+def _payload_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], int]:
+    """Hash and id range of each block, and the hash of the whole file, in one pass. Also how many end-of-text ids there are."""
+    wrong: list[str] = []
     size = shard.payload[1].bytes
-    if len(hashes) != DIGEST_BYTES * -(-size // BLOCK_BYTES):
-        yield f"{shard.root / shard.blocks[0]}: {len(hashes)} bytes of hashes for {size} bytes of tokens"
-        return
-    whole, changed = hashlib.sha256(), False
+    try:
+        hashes = shard.hashes
+    except CorruptFile as error:
+        wrong, hashes = [str(error)], b""
+    if not wrong and len(hashes) != DIGEST_BYTES * -(-size // BLOCK_BYTES):
+        wrong = [f"{shard.root / shard.blocks[0]}: {len(hashes)} bytes of hashes for {size} bytes of tokens"]
+    known = not wrong
+    whole, changed, ends = hashlib.sha256(), False, 0
     payload = shard.ids.view(np.uint8)
     for number, start, end in blocks(size):
         block, where = payload[start:end], f"{shard.path}: block {number} (bytes {start} to {end})"
         whole.update(block.data)
-        if hashlib.sha256(block.data).digest() != hashes[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]:
+        if known and hashlib.sha256(block.data).digest() != hashes[number * DIGEST_BYTES : (number + 1) * DIGEST_BYTES]:
             changed = True
-            yield f"{where} holds other bytes than were packed"
-        highest = int(block.view(shard.dtype).max())
+            wrong.append(f"{where} holds other bytes than were packed")
+        ids = block.view(shard.dtype)
+        highest = int(ids.max())
         if highest >= store.vocabulary:
-            yield f"{where} holds id {highest}, the vocabulary is {store.vocabulary}"
+            wrong.append(f"{where} holds id {highest}, the vocabulary is {store.vocabulary}")
+        ends += int(np.count_nonzero(ids == store.end_of_text))
     if not changed and whole.hexdigest() != shard.payload[1].sha256:
-        yield f"{shard.path}: other bytes than its manifest names"
+        wrong.append(f"{shard.path}: other bytes than its manifest names")
+    return wrong, ends
 
 
-def _document_problems(store: TokenStore, shard: TokenShard, documents: pa.Table) -> Iterator[str]:
+def _document_problems(store: TokenStore, shard: TokenShard, documents: pa.Table, ends: int) -> Iterator[str]:
     """Documents follow each other without gaps, fill the payload, and each ends with the one end-of-text that it has."""
     tokens, token_offset = documents["tokens"].to_numpy(), documents["token_offset"].to_numpy()
     where = f"{shard.root / shard.documents[0]}"
@@ -103,22 +141,46 @@ def _document_problems(store: TokenStore, shard: TokenShard, documents: pa.Table
         row = int(open_ended[0])
         at = int(last[row])
         yield f"{shard.path}: token {at} (byte {at * shard.dtype.itemsize}) is not the end-of-text of the document in row {row}"
-    ends = sum(
-        int(np.count_nonzero(shard.ids[start : start + BLOCK_BYTES] == store.end_of_text))
-        for start in range(0, shard.tokens, BLOCK_BYTES)
-    )
     if ends != len(tokens):
         yield f"{shard.path}: {ends} end-of-text ids for {len(tokens)} documents"
 
 
-def _decoding_problems(shard: TokenShard, decode: Decoder, draw: np.random.Generator, sample: int) -> Iterator[str]:
-    documents = shards.read(shard.root, shard.documents)
-    rows = np.sort(draw.choice(documents.num_rows, size=min(sample, documents.num_rows), replace=False))
-    for row in rows.tolist():
-        start, tokens = documents["token_offset"][row].as_py(), documents["tokens"][row].as_py()
-        text = decode(shard.read(start, start + tokens - 1))
-        if content_hash(text) != documents["content_hash"][row].as_py() or len(text) != documents["text_bytes"][row].as_py():
-            yield (
-                f"{shard.path}: the tokens {start} to {start + tokens - 1} do not give back the text of document "
-                f"{documents['doc_id'][row].as_py().hex()}"
-            )
+def _decoding_problems(
+    shard: TokenShard,
+    documents: pa.Table,
+    decode: Decoder,
+    draw: np.random.Generator,
+    sample: int,
+    texts: Mapping[str, View] | None,
+) -> Iterator[str]:
+    names = documents["shard"].unique().to_pylist()
+    name = names[int(draw.integers(len(names)))]
+    rows = np.flatnonzero(documents["shard"].cast(pa.string()).to_numpy() == name)
+    rows = np.sort(draw.choice(rows, size=min(sample, len(rows)), replace=False))
+    stored: dict[int, tuple[bytes, str]] | None = None
+    if texts is not None:
+        if name not in texts:
+            yield f"{shard.root / shard.documents[0]}: row {rows[0]} comes from {name}, which the corpus does not hold"
+            return
+        try:
+            alive = texts[name].read()
+        except (CorruptFile, Misaligned) as error:
+            yield str(error)
+            return
+        pairs = zip(alive.table["doc_id"].to_pylist(), alive.table["text"].to_pylist(), strict=True)
+        stored = dict(zip(alive.rows.tolist(), pairs, strict=True))
+    for document in documents.take(pa.array(rows)).to_pylist():
+        start, stop = document["token_offset"], document["token_offset"] + document["tokens"] - 1
+        where = f"{shard.path}: the tokens {start} to {stop} do not give back"
+        try:
+            # Not `read`: every block has just been compared with its hash.
+            text = decode(np.array(shard.ids[start:stop]))
+        except InputError as error:
+            yield f"{where} a text ({error})"
+            continue
+        if content_hash(text) != document["content_hash"] or len(text) != document["text_bytes"]:
+            yield f"{where} the text of document {document['doc_id'].hex()}"
+        elif stored is not None:
+            wanted = stored.get(document["row"])
+            if wanted is None or wanted[0] != document["doc_id"] or wanted[1].encode() != text:
+                yield f"{where} what row {document['row']} of {name} holds of document {document['doc_id'].hex()}"

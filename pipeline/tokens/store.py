@@ -1,109 +1,54 @@
-"""The token store as a reader sees it: splits, windows, documents. No torch.
+"""The token store as a reader sees it: splits, sources, windows, documents. No torch.
 
-Purpose: what a trainer needs of a packed corpus, straight from memory-mapped files.
+Purpose: what a trainer needs of a packed corpus, straight from its files.
 Guarantee: a store without a manifest, of another tokenizer, or with sizes that do not fit is refused when it is opened;
-a window never holds bytes other than those that were packed, since each MiB is compared with its hash before its first use.
-Cost: opening is O(shards) and reads no payload; the first touch of a MiB hashes it (0.5 ms), later ones copy the window.
+what is read is checked (see `shard`), and what has been forgotten is masked.
+Cost: opening is O(shards) and reads no payload; a window of 1,025 tokens that was read before takes 2 us.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
 from bisect import bisect_right
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import files, manifest, shards
+from pipeline import manifest, shards
 from pipeline.errors import CorruptFile, NotBuilt, StaleInput
 from pipeline.files import FileEntry
 from pipeline.manifest import Manifest
-from pipeline.shards import Named
-from pipeline.tokens.format import (
-    BLOCK_BYTES,
-    DIGEST_BYTES,
-    DOCUMENTS,
-    FOLDER,
-    SPLITS,
-    STAGE,
-    Ids,
-    IdType,
-    SplitName,
-    dtype_for,
-)
+from pipeline.tokens import forget
+from pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, STAGE, Ids, IdType, SplitName, dtype_for
+from pipeline.tokens.shard import TokenShard
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenShard:
-    """One .bin with its side files, memory-mapped at first use. `first_token` is its place in the split."""
+class Run:
+    """The documents of one source in a split: `tokens` tokens from `first_token` on, made of `text_bytes` of text."""
 
-    root: Path
-    payload: Named
-    blocks: Named
-    index: Named
-    documents: Named
+    source: str
     first_token: int
-    dtype: IdType
-    _seen: set[int] = field(default_factory=set, init=False, repr=False, compare=False)
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Without the maps and hashes: a reader that is sent to another process opens the files there."""
-        return {"_seen": set(), **{item.name: getattr(self, item.name) for item in fields(self) if item.init}}
-
-    @property
-    def path(self) -> Path:
-        """The .bin file."""
-        return self.root / self.payload[0]
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens it holds."""
-        return self.payload[1].bytes // self.dtype.itemsize
-
-    @functools.cached_property
-    def ids(self) -> Ids:
-        """All ids, memory-mapped and unchecked. [tokens]"""
-        return np.memmap(self.path, dtype=self.dtype, mode="r")
-
-    @functools.cached_property
-    def hashes(self) -> bytes:
-        """The hash of each block, end to end. Raises CorruptFile."""
-        return files.read_verified(self.root, *self.blocks)
-
-    def read(self, start: int, stop: int) -> Ids:
-        """A copy of the ids [start, stop) of this shard. Raises CorruptFile, naming the block, when its bytes have changed."""
-        size = self.dtype.itemsize
-        for block in range(start * size // BLOCK_BYTES, (stop * size - 1) // BLOCK_BYTES + 1):
-            if block not in self._seen:
-                self.check(block)
-                self._seen.add(block)
-        return np.array(self.ids[start:stop])
-
-    def check(self, block: int) -> None:
-        """Compare one block with its hash. Raises CorruptFile."""
-        data = self.ids.view(np.uint8)[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
-        wanted = self.hashes[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
-        found = hashlib.sha256(data.data).digest()
-        if found != wanted:
-            raise CorruptFile(
-                f"{self.path}: block {block} (bytes {block * BLOCK_BYTES} to {block * BLOCK_BYTES + len(data)}) has SHA-256 "
-                f"{found.hex()}, {self.blocks[0]} names {wanted.hex()}; run the build again to make it anew"
-            )
+    tokens: int
+    documents: int
+    text_bytes: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """One side of a store: its shards as one stream of tokens in document order."""
+    """One side of a store: its shards as one stream of tokens, one source after the other."""
 
     name: SplitName
     shards: tuple[TokenShard, ...]
+    sources: tuple[Run, ...]
     dtype: IdType
+    end_of_text: int
 
-    @property
+    @functools.cached_property
     def tokens(self) -> int:
         """How many tokens there are, end-of-text included."""
         return sum(shard.tokens for shard in self.shards)
@@ -112,6 +57,11 @@ class Split:
     def documents(self) -> int:
         """How many documents there are."""
         return sum(shard.documents[1].rows or 0 for shard in self.shards)
+
+    @functools.cached_property
+    def has_forgotten(self) -> bool:
+        """Whether anything of it is masked."""
+        return any(len(shard.forgotten) for shard in self.shards)
 
     def windows(self, length: int) -> int:
         """How many windows of `length` tokens and one more there are when each begins `length` after the one before."""
@@ -128,17 +78,36 @@ class Split:
         return self.read(index * length, index * length + length + 1)
 
     def read(self, start: int, stop: int) -> Ids:
-        """A copy of the tokens [start, stop) of the split, which may lie in several shards. Raises IndexError, CorruptFile."""
+        """A copy of the tokens [start, stop), as packed, from as many shards as they lie in. Raises IndexError, CorruptFile."""
+        out = np.empty(max(0, stop - start), self.dtype)
+        self.read_into(start, stop, out)
+        return out
+
+    def read_into(self, start: int, stop: int, out: Ids) -> None:
+        """As `read`, into `out` (contiguous, [stop - start])."""
         if not 0 <= start <= stop <= self.tokens:
             raise IndexError(f"tokens {start} to {stop} of {self.name}, which has {self.tokens}")
-        parts: list[Ids] = []
-        at = bisect_right(self._starts, start) - 1
-        while start < stop:
-            shard = self.shards[at]
-            end = min(stop, shard.first_token + shard.tokens)
-            parts.append(shard.read(start - shard.first_token, end - shard.first_token))
-            start, at = end, at + 1
-        return parts[0] if len(parts) == 1 else np.concatenate([np.zeros(0, self.dtype), *parts])
+        for shard, first, last in self._parts(start, stop):
+            at = shard.first_token + first - start
+            shard.read_into(first, out[at : at + last - first])
+
+    def kept(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
+        """Of the tokens [start, stop): False where a token belongs to a forgotten document. bool [stop - start]"""
+        kept = np.ones(stop - start, dtype=np.bool_)
+        for shard, first, last in self._parts(start, stop) if self.has_forgotten else ():
+            spans = shard.forgotten
+            for begin, end in spans[np.searchsorted(spans[:, 1], first, side="right") : np.searchsorted(spans[:, 0], last)]:
+                at = shard.first_token - start
+                kept[max(0, begin + at) : end + at] = False
+        return kept
+
+    def document_at(self, token: int) -> tuple[int, int]:
+        """First token of the document that `token` is in, and the one after its last, counted in the split."""
+        if not 0 <= token < self.tokens:
+            raise IndexError(f"token {token} of {self.name}, which has {self.tokens}")
+        ((shard, at, _),) = self._parts(token, token + 1)
+        first, last = shard.document_at(at)
+        return shard.first_token + first, shard.first_token + last
 
     def documents_table(self) -> pa.Table:
         """One row per document in the order of the tokens (`DOCUMENTS`). Raises CorruptFile.
@@ -147,6 +116,17 @@ class Split:
         """
         tables = [shards.read(shard.root, shard.documents) for shard in self.shards]
         return pa.concat_tables([DOCUMENTS.empty_table(), *tables]).unify_dictionaries()
+
+    def _parts(self, start: int, stop: int) -> list[tuple[TokenShard, int, int]]:
+        """The shards that hold [start, stop), and which of their own tokens these are."""
+        found = []
+        at = bisect_right(self._starts, start) - 1
+        while start < stop:
+            shard = self.shards[at]
+            end = min(stop, shard.first_token + shard.tokens)
+            found.append((shard, start - shard.first_token, end - shard.first_token))
+            start, at = end, at + 1
+        return found
 
     @functools.cached_property
     def _starts(self) -> list[int]:
@@ -166,8 +146,9 @@ class TokenStore:
         """The store in `folder`, the `tokens` folder of a corpus.
 
         `tokenizer`: the fingerprint that the store must have, where the caller depends on one.
-        Raises NotBuilt without a manifest, CorruptFile when a file is missing or has another size than the manifest
-        names, StaleInput when the tokenizer is another.
+        Raises NotBuilt without a manifest; CorruptFile when a file is missing or has another size than the manifest
+        names, when totals disagree, or when the list of forgotten documents is missing or changed; StaleInput when the
+        tokenizer is another or that list is of another store.
         """
         if folder.name != FOLDER:
             raise NotBuilt(f"{folder}: a token store is the folder {FOLDER!r} of a corpus; give that folder")
@@ -180,13 +161,16 @@ class TokenStore:
             )
         for name, entry in made.entries():
             _check_size(root, name, entry)
-        store = cls(folder=folder, manifest=made, splits=tuple(_split(root, made, name) for name in SPLITS))
+        spans = forget.spans(root, made)
+        store = cls(folder=folder, manifest=made, splits=tuple(_split(root, made, name, spans) for name in SPLITS))
         for split in store.splits:
             facts = made.facts["splits"][split.name]
-            if (split.tokens, split.documents) != (facts["tokens"], facts["documents"]):
+            named = sum(run.tokens for run in split.sources), sum(run.documents for run in split.sources)
+            if not (split.tokens, split.documents) == (facts["tokens"], facts["documents"]) == named:
                 raise CorruptFile(
                     f"{manifest.path_of(root, STAGE)}: names {facts['tokens']} tokens in {facts['documents']} documents of "
-                    f"{split.name}, its files hold {split.tokens} in {split.documents}; run the build again"
+                    f"{split.name}, its files hold {split.tokens} in {split.documents}, its sources {named[0]} in {named[1]}; "
+                    "run the build again"
                 )
         return store
 
@@ -209,13 +193,16 @@ class TokenStore:
         """The fingerprint (SHA-256 of the file) of the tokenizer that made the ids."""
         return str(self.manifest.facts["tokenizer"])
 
-    @property
+    @functools.cached_property
     def hash(self) -> str:
         """The identity of everything in the store: the hash of its manifest."""
         return self.manifest.hash
 
 
-def _split(root: Path, made: Manifest, split: SplitName) -> Split:
+NOTHING = np.zeros((0, 2), dtype=np.int64)
+
+
+def _split(root: Path, made: Manifest, split: SplitName, spans: forget.Spans) -> Split:
     dtype = dtype_for(int(made.facts["vocabulary"]))
     found: list[TokenShard] = []
     first_token = 0
@@ -234,10 +221,15 @@ def _split(root: Path, made: Manifest, split: SplitName) -> Split:
             documents=documents,
             first_token=first_token,
             dtype=dtype,
+            forgotten=spans.get(stem.removeprefix(f"{FOLDER}/"), NOTHING),
         )
         found.append(shard)
         first_token += shard.tokens
-    return Split(name=split, shards=tuple(found), dtype=dtype)
+    runs: list[Run] = []
+    for plain in made.facts["splits"][split]["sources"]:
+        runs.append(Run(**plain, first_token=runs[-1].first_token + runs[-1].tokens if runs else 0))
+    end_of_text = int(made.facts["end_of_text"])
+    return Split(name=split, shards=tuple(found), sources=tuple(runs), dtype=dtype, end_of_text=end_of_text)
 
 
 def _check_size(root: Path, name: str, entry: FileEntry) -> None:

@@ -8,6 +8,7 @@ Purpose: one table of medians and ratios, and one JSON line per row. A module `b
     PEER_BYTES: dict[str, int] = {}                        peers that need minutes get a sample of about so much text
     ENGLISH: bool = False                                  only English documents
     UNSPACED: bool = False                                 only Chinese and Japanese documents
+    WHOLE: bool = False                                    one batch of all documents, not one per shard
 
 or, where a stage does not go batch by batch,
 
@@ -77,13 +78,14 @@ def measure(
     small = table.slice(0, WARM_UP_DOCUMENTS).combine_chunks().to_batches()[0]
     for run in (bench.ours, *peers.values()):
         run(small)
+    whole = getattr(bench, "WHOLE", False)
     ours: dict[int | None, list[float]] = {size: [] for size in samples}
     theirs: dict[str, list[float]] = {name: [] for name in peers}
     for _ in range(rounds):
         for size, sample in samples.items():
-            ours[size].append(_seconds(bench.ours, sample, clock))
+            ours[size].append(_seconds(bench.ours, sample, clock, whole=whole))
         for name, run in peers.items():
-            theirs[name].append(_seconds(run, samples[wanted[name]], clock))
+            theirs[name].append(_seconds(run, samples[wanted[name]], clock, whole=whole))
     rows = []
     for name, size in wanted.items():
         mine, their = statistics.median(ours[size]), statistics.median(theirs[name])
@@ -93,12 +95,13 @@ def measure(
     return rows, [name for name in found if name not in peers]
 
 
-def _seconds(run: Run, sample: Sample, clock: Callable[[], float]) -> float:
-    """The time of reading and running every shard, without collecting others' garbage."""
+def _seconds(run: Run, sample: Sample, clock: Callable[[], float], *, whole: bool) -> float:
+    """The time of reading and running every shard, or all of them at once, without collecting others' garbage."""
     gc.collect()
     begun = clock()
-    for path in sample.shards:
-        run(texts.read(path))
+    batches = map(texts.read, sample.shards)
+    for batch in [pa.concat_batches(batches)] if whole else batches:
+        run(batch)
     return clock() - begun
 
 

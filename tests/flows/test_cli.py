@@ -136,6 +136,21 @@ def test_export_holds_the_surviving_text(corpus: Path, tmp_path: Path) -> None:
     assert sorted(table["text"]) == sorted(row["text"] for row in rows)
 
 
+def test_export_as_a_data_set_with_a_card(corpus: Path, tmp_path: Path) -> None:
+    assert tokenmill("export", corpus, "--to", "huggingface", "--out", tmp_path / "set", "--licence", "odc-by").returncode == 0
+    from datasets import load_dataset
+
+    table = load_dataset(str(tmp_path / "set"), split="train", cache_dir=str(tmp_path / "cache"))
+    card = (tmp_path / "set" / "README.md").read_text()
+    quality = next(line for line in card.split("\n") if line.startswith("| quality |"))
+    assert quality.split(" | ")[2] == str(len(table))
+    for line in ('license: "odc-by"', "- **dedup**: ", "quality.deciding.thresholds.min_words = 50", "exact_duplicate 1"):
+        assert line in card, line
+    assert str(corpus.parent) not in card
+    assert set(table["language"]) == {"en"}
+    assert f"| en | {len(table)} |" in card
+
+
 def test_a_second_export_replaces_the_first_and_nothing_else(corpus: Path, tmp_path: Path) -> None:
     out = tmp_path / "texts"
     assert tokenmill("export", corpus, "--to", "jsonl", "--out", out).returncode == 0

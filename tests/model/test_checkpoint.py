@@ -25,6 +25,7 @@ STATE = State(
     store="s",
     tokenizer="t",
     seed=3,
+    order="o",
     end_of_text=19,
     shape=SHAPE,
     config={"learning_rate": 0.1},
@@ -154,7 +155,7 @@ def rewrite(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"format": 2},
+        {"format": 1},
         {"files": {}},
         {"files": {"../../etc/passwd": {"bytes": 1, "sha256": "0" * 64, "rows": None}}},
         {"shape": {"layers": 1}},

@@ -1,61 +1,91 @@
-"""Which windows a sample is: a pure function of (store, seed, sample)."""
+"""The loader: the ids of the samples that the settings name, in order, for any number of ranks; and errors arrive."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from model import data
-from pipeline.errors import InputError
-from pipeline.tokens import TokenStore
+from model.gpt import GPT, Shape, next_token_loss
+from pipeline import files
+from pipeline.config import TrainConfig
+from pipeline.errors import ConfigError, CorruptFile
+from pipeline.tokens import TokenStore, forget
+
+CPU = torch.device("cpu")
+
+Make = Callable[..., Path]
+Tiny = Callable[..., TrainConfig]
 
 
-@settings(max_examples=60, deadline=None)
-@given(
-    windows=st.integers(1, 40),
-    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=8),
-    seed=st.integers(0, 2**63 - 1),
-    first=st.integers(0, 100),
-)
-def test_order_does_not_depend_on_how_it_is_asked_for(windows: int, sizes: list[int], seed: int, first: int) -> None:
-    whole = data.order(first, sum(sizes), windows=windows, seed=seed)
-    parts, at = [], first
-    for size in sizes:
-        parts.append(data.order(at, size, windows=windows, seed=seed))
-        at += size
-    assert np.array_equal(whole, np.concatenate(parts))
+def test_a_batch_holds_the_ids_of_its_windows(make_store: Make) -> None:
+    split = TokenStore.open(make_store(train=[[1, 2, 3], [4, 5, 6, 7]]) / "tokens").split("train")
+    made = data.windows_at(split, np.array([1, 0]), 4)
+    assert made.ids.dtype == torch.int64
+    assert made.kept is None
+    assert made.ids.tolist() == [[4, 5, 6, 7, 49], [1, 2, 3, 49, 4]]
 
 
-@settings(max_examples=30, deadline=None)
-@given(windows=st.integers(1, 200), seed=st.integers(0, 2**32))
-def test_each_epoch_has_every_window_once(windows: int, seed: int) -> None:
-    places = data.order(0, 3 * windows, windows=windows, seed=seed).reshape(3, windows)
-    assert np.array_equal(np.sort(places, axis=1), np.tile(np.arange(windows), (3, 1)))
+@pytest.mark.parametrize("ranks", [1, 2, 4])
+def test_ranks_read_the_samples_of_an_update_between_them(make_store: Make, tiny: Tiny, ranks: int) -> None:
+    store = TokenStore.open(make_store() / "tokens")
+    config = tiny(batch_windows=2, accumulate=4)
+    samples = data.samples_of(store, config)
+    updates: list[list[list[int]]] = [[], []]
+    for rank in range(ranks):
+        with data.loader(samples, config, first=24, device=CPU, rank=rank, ranks=ranks) as batches:
+            for update in updates:
+                for windows in islice(batches, 4 // ranks):
+                    update += windows.ids.tolist()
+    wanted = samples.read(24, 16).ids.tolist()
+    assert updates == [wanted[:8], wanted[8:]]
 
 
-def test_epochs_and_seeds_differ() -> None:
-    first, second = data.order(0, 2_000, windows=1_000, seed=0).reshape(2, 1_000)
-    assert not np.array_equal(first, second)
-    assert not np.array_equal(first, data.order(0, 1_000, windows=1_000, seed=1))
+def test_samples_that_cannot_be_shared_are_refused(make_store: Make, tiny: Tiny) -> None:
+    samples = data.samples_of(TokenStore.open(make_store() / "tokens"), tiny())
+    with (
+        pytest.raises(ConfigError, match="4 samples of a step cannot be shared evenly: rank=0 ranks=3"),
+        data.loader(samples, tiny(), first=0, device=CPU, ranks=3),
+    ):
+        pass
 
 
-def test_a_batch_holds_the_ids_of_its_windows(make_store: Callable[..., Path]) -> None:
-    root = make_store(train=[[1, 2, 3], [4, 5, 6, 7]])
+def test_what_cannot_be_read_is_raised_where_it_is_asked_for_and_no_thread_is_left(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    before = threading.active_count()
+    samples = data.samples_of(TokenStore.open(root / "tokens"), tiny())
+    path = root / "tokens/train/00000.bin"
+    path.write_bytes(bytes(path.stat().st_size))
+    with (
+        pytest.raises(CorruptFile, match="00000.bin: block 0"),
+        data.loader(samples, tiny(), first=0, device=CPU) as batches,
+    ):
+        next(batches)
+    assert threading.active_count() == before
+
+
+def test_no_loss_is_taken_of_what_is_forgotten(make_store: Make) -> None:
+    root = make_store(train=[[1, 2, 3], [4, 5, 6, 7], [8, 9]])
+    ids = TokenStore.open(root / "tokens").split("train").documents_table()["doc_id"].to_pylist()
+    with files.lock(root):
+        forget.forget(root, [forget.request_ids("doc_id", ids[1].hex(), [ids[1].hex()])])
     split = TokenStore.open(root / "tokens").split("train")
-    made = data.batch(split, np.array([1, 0]), 4)
-    assert made.dtype == torch.int64
-    assert made.tolist() == [[4, 5, 6, 7, 49], [1, 2, 3, 49, 4]]
-
-
-def test_a_store_below_one_batch_is_refused(make_store: Callable[..., Path]) -> None:
-    root = make_store(train=[[1, 2, 3], [4, 5, 6, 7]])
-    split = TokenStore.open(root / "tokens").split("train")
-    assert data.require(split, length=4, at_least=2, where="here") == 2
-    with pytest.raises(InputError, match=r"here: 9 tokens for training are 2 windows .* reads 3"):
-        data.require(split, length=4, at_least=3, where="here")
+    windows = data.windows_at(split, np.array([0]), 11)
+    assert windows.ids.tolist() == [[1, 2, 3, 49, 49, 49, 49, 49, 49, 8, 9, 49]]
+    assert windows.kept is not None
+    assert windows.kept.tolist() == [[True] * 4 + [False] * 5 + [True] * 3]
+    model = GPT(Shape(layers=1, heads=1, width=8, context_tokens=11, vocabulary=50)).eval()
+    with torch.no_grad():
+        logits = model(windows.ids[:, :-1]).log_softmax(-1)[0]
+        wanted = -torch.stack([logits[at, windows.ids[0, at + 1]] for at in (0, 1, 2, 8, 9, 10)])
+        assert next_token_loss(model, windows.ids, kept=windows.kept).item() == pytest.approx(wanted.mean().item(), rel=1e-5)
+        total = next_token_loss(model, windows.ids, kept=windows.kept, reduction="sum").item()
+        assert total == pytest.approx(wanted.sum().item(), rel=1e-5)
+        nothing = next_token_loss(model, windows.ids, kept=torch.zeros_like(windows.kept))
+        assert nothing.item() == 0

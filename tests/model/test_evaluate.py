@@ -26,7 +26,7 @@ def test_the_loss_is_the_mean_over_tokens_whatever_the_batches(make_store: Calla
     places = np.arange(7)
     one, many = (evaluate(model, split, places, step=3, batch_windows=size, device=torch.device("cpu")) for size in (7, 2))
     assert model.training
-    expected = next_token_loss(model.eval(), data.batch(split, places, 10)).item()
+    expected = next_token_loss(model.eval(), data.windows_at(split, places, 10).ids).item()
     assert one.tokens == many.tokens == 70
     assert one.loss == pytest.approx(expected, rel=1e-6)
     assert many.loss == pytest.approx(expected, rel=1e-6)

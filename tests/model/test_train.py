@@ -133,6 +133,19 @@ def test_a_stopped_run_ends_bit_equal(make_store: Make, tiny: Tiny, stop: int) -
     assert published(whole) == published(stopped)
 
 
+def test_a_stopped_run_over_a_mixture_of_aligned_windows_ends_bit_equal(make_store: Make, tiny: Tiny) -> None:
+    config = tiny(align_documents=True, weights={"train": 2.0}, most_epochs=3)
+    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
+    told = Told()
+    train(whole, config, told)
+    # 600 tokens are 36 windows; 12 updates of 4 read 48.
+    assert told.lines[0] == "sources: train 100.00% (1.33 epochs)"
+    with pytest.raises(Stopped):
+        train(stopped, config, StopAt(6))
+    train(stopped, config, Silent())
+    assert published(whole) == published(stopped)
+
+
 def test_a_run_killed_in_another_process_ends_bit_equal(make_store: Make, tiny: Tiny) -> None:
     whole, killed = make_store(folder="whole"), make_store(folder="killed")
     train(whole, tiny(), Silent())
@@ -217,10 +230,10 @@ def test_nan_stops_the_run_and_the_last_checkpoint_is_whole(
     root, whole = make_store(), make_store(folder="whole")
     calls = 0
 
-    def breaks(model: GPT, windows: torch.Tensor, *, reduction: str = "mean") -> torch.Tensor:
+    def breaks(model: GPT, windows: torch.Tensor, *, kept: torch.Tensor | None = None) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        return next_token_loss(model, windows, reduction=reduction) * (float("nan") if calls == 6 else 1.0)
+        return next_token_loss(model, windows, kept=kept) * (float("nan") if calls == 6 else 1.0)
 
     monkeypatch.setattr(loop, "next_token_loss", breaks)
     with pytest.raises(Diverged, match=r"update 6 has loss=nan .* lower train.learning_rate=0.01"):
@@ -243,6 +256,8 @@ def test_another_store_shape_or_seed_is_refused_with_both_values(make_store: Mak
         train(root, tiny(layers=3, width=32), Silent())
     with pytest.raises(StaleInput, match="seed was 0 and is 5"):
         train(root, tiny(seed=5), Silent())
+    with pytest.raises(StaleInput, match="order was 'windows of 16 tokens' and is 'windows of 16 tokens aligned to documents'"):
+        train(root, tiny(align_documents=True), Silent())
     old = manifest.load(root, "pack").hash
     make_store(train=[[1, 2, 3] * 100])
     new = manifest.load(root, "pack").hash

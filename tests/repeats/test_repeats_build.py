@@ -17,6 +17,7 @@ from pipeline.errors import ConfigError
 from pipeline.export import export
 from pipeline.manifest import load
 from pipeline.repeats.stage import UNITS
+from pipeline.report import card_markdown
 from pipeline.work import Silent
 
 MENU = "Home | News | About <us>"
@@ -59,7 +60,7 @@ def test_what_is_taken_out_is_counted_and_shown(built: tuple[Path, Path], tmp_pa
     assert "Home | News | About &lt;us&gt;" in page
     assert "Every line of at least 20 characters that stands in at least 3 documents of its source" in page
     before = [load(root, name) for name in ("collect", "language", "repeats", "quality")]
-    export(root, before, tmp_path / "out", "jsonl", Silent())
+    export(root, before, tmp_path / "out", "jsonl", Silent(), describe=card_markdown)
     assert sum(path.read_text().count("Home") for path in (tmp_path / "out").rglob("*.jsonl")) == 1
 
 

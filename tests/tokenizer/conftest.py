@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import tokenizers
 
@@ -15,7 +16,7 @@ from tokenizer.encode import FastEncoder, load
 
 @pytest.fixture(scope="session")
 def small() -> str:
-    """The text of a tokenizer.json of 400 ids."""
+    """The text of a tokenizer.json of 314 ids."""
     model = tokenizers.Tokenizer(tokenizers.models.BPE())
     model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
     model.decoder = tokenizers.decoders.ByteLevel()
@@ -53,3 +54,19 @@ def encoder_of(tmp_path: Path) -> Callable[[dict[str, Any]], FastEncoder]:
         return load(path)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def gpt2_path(shared_data: Path) -> Path:
+    """GPT-2's own vocabulary; its merges stand beside it."""
+    return shared_data / "tok/cs336_fixtures/gpt2_vocab.json"
+
+
+@pytest.fixture(scope="session")
+def split_ids() -> Callable[..., list[list[int]]]:
+    """From ids end to end and their counts to the ids of each text."""
+
+    def split(ids: np.ndarray[Any, Any], counts: np.ndarray[Any, Any]) -> list[list[int]]:
+        return [part.tolist() for part in np.split(ids, np.cumsum(counts)[:-1])]
+
+    return split

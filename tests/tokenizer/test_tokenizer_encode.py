@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import pickle
+import random
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -144,16 +146,16 @@ def test_no_file(tmp_path: Path) -> None:
 @pytest.fixture
 def wrong(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[str], bool]], None]:
     """Makes the fast engine give a wrong first id for the texts that a rule names."""
-    right = encode._Models._fast_flat
+    right = encode.Models._fast_flat
 
     def arm(rule: Callable[[str], bool]) -> None:
-        def flat(models: encode._Models, texts: list[str]) -> encode.Flat:
+        def flat(models: encode.Models, texts: list[str]) -> encode.Flat:
             ids, counts = right(models, texts)
             ids = ids.copy()
             ids[: 1 if any(rule(text) for text in texts) else 0] += 1
             return ids, counts
 
-        monkeypatch.setattr(encode._Models, "_fast_flat", flat)
+        monkeypatch.setattr(encode.Models, "_fast_flat", flat)
         encode._load_models.cache_clear()
 
     yield arm
@@ -186,21 +188,66 @@ def test_where_a_batch_differs_the_judge_encodes_it(
     assert not caplog.records
 
 
-def test_gpt2_gives_the_published_ids(shared_data: Path, tmp_path: Path) -> None:
-    """GPT-2's own vocabulary on llama.cpp's list of hard strings."""
-    fixtures = shared_data / "tok/cs336_fixtures"
-    model = tokenizers.Tokenizer(
-        tokenizers.models.BPE.from_file(str(fixtures / "gpt2_vocab.json"), str(fixtures / "gpt2_merges.txt"))
-    )
-    model.add_special_tokens(["<|endoftext|>"])
-    model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
-    model.decoder = tokenizers.decoders.ByteLevel()
-    model.save(str(tmp_path / "gpt2.json"))
-    gpt2 = load(tmp_path / "gpt2.json")
-    assert (gpt2.vocabulary, gpt2.end_of_text, gpt2.engine) == (50_257, 50_256, "fastokens")
-    lists = shared_data / "tok/llama_cpp"
-    texts = (lists / "ggml-vocab-gpt-2.gguf.inp").read_bytes().decode().split("\n__ggml_vocab_test__\n")
-    wanted = [list(map(int, line.split())) for line in (lists / "ggml-vocab-gpt-2.gguf.out").read_text().splitlines()]
-    ids, counts = gpt2.encode(texts_of(*texts[: len(wanted)]))
-    assert len(wanted) > 40
-    assert [piece.tolist() for piece in np.split(ids, np.cumsum(counts)[:-1])] == wanted
+def test_a_stream_gives_what_decoding_all_gives(encoder: FastEncoder) -> None:
+    text = "é中😀, ab"
+    ids = encoder.encode(texts_of(text))[0].tolist()
+    stream = encoder.decoding()
+    pieces = [stream.push([number]) for number in ids]
+    assert "".join(pieces) + stream.finish() == text
+    assert "" in pieces, "a token that ends inside a character gives nothing yet"
+    assert not any("\ufffd" in piece for piece in pieces)
+
+
+@given(st.lists(st.integers(0, 300), max_size=40), st.integers(1, 5))
+def test_a_stream_of_any_ids(encoder: FastEncoder, ids: list[int], step: int) -> None:
+    """Of broken UTF-8 too."""
+    stream = encoder.decoding()
+    pieces = [stream.push(ids[place : place + step]) for place in range(0, len(ids), step)]
+    assert "".join(pieces) + stream.finish() == encoder.decode(ids)
+    assert stream.push(encoder.encode(texts_of("new"))[0].tolist()) == "new"
+
+
+def test_an_unfinished_stream(encoder: FastEncoder) -> None:
+    first, *_ = encoder.encode(texts_of("\U0001f600"))[0].tolist()
+    stream = encoder.decoding()
+    assert stream.push([first]) == ""
+    assert stream.finish() == "\ufffd"
+    with pytest.raises(InputError, match=f"id {encoder.vocabulary} is not in the vocabulary"):
+        stream.push([encoder.vocabulary])
+
+
+def test_a_text_that_is_too_long(encoder: FastEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(encode, "LONGEST_TEXT_BYTES", 10)
+    assert encoder.decode(encoder.encode(texts_of("é" * 5))[0]) == "é" * 5
+    with pytest.raises(InputError, match="a text of 12 bytes is longer than can be encoded"):
+        encoder.encode(texts_of("a", "é" * 6))
+
+
+LONG = {
+    "letters": "abcdefghij",
+    "one letter": "x",
+    "white space": " ",
+    "line breaks": "\n ",
+    "digits": "0123456789",
+    "中": "中文",
+}
+
+
+@pytest.mark.parametrize("kind", LONG)
+def test_one_long_pretoken(encoder: FastEncoder, kind: str) -> None:
+    """Twice the length takes about twice the time; squared time would be seconds at the shorter one."""
+    text = "".join(random.Random(4).choices(LONG[kind], k=300_000))
+    begun = time.process_time()
+    ids, _ = encoder.encode(texts_of(text))
+    assert time.process_time() - begun < 5
+    assert ids.tolist() == judge(encoder).encode(text, add_special_tokens=False).ids
+    assert encoder.decode(ids) == text
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", LONG)
+def test_the_longest_text(encoder: FastEncoder, kind: str) -> None:
+    size = encode.LONGEST_TEXT_BYTES // 4 // len(LONG[kind][0].encode())
+    text = "".join(random.Random(4).choices(LONG[kind], k=size))
+    ids, _ = encoder.encode(texts_of(text))
+    assert encoder.decode(ids) == text

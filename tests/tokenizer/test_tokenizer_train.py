@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import subprocess
 import sys
@@ -13,14 +12,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import tokenizers
 
 from pipeline import executor, manifest, schema, shards
 from pipeline.config import TokenizerConfig
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, NotBuilt
 from pipeline.manifest import Counts
-from pipeline.work import Done, Silent, Work, perform, views
-from tokenizer.encode import load
-from tokenizer.sample import choose
+from pipeline.work import Done, Silent, Work, perform
+from tokenizer.encode import load, of_corpus
+from tokenizer.pretokenize import NAMES, pattern, split
 from tokenizer.train import TokenizerStep
 
 MakeCorpus = Callable[..., Work]
@@ -69,31 +69,61 @@ def test_what_it_publishes(make_corpus: MakeCorpus) -> None:
         "vocabulary": 300,
         "end_of_text": 0,
         "fingerprint": encoder.fingerprint,
-        "pattern": "gpt2",
-        "sample_documents": 40,
-        "sample_bytes": size,
-        "sample_tokens": len(ids),
+        "pattern": "cl100k",
+        "text_bytes": size,
+        "pretokens": sum(len(split(text, pattern("cl100k"))) for text in TEXTS),
+        "distinct_pretokens": len({piece for text in TEXTS for piece in split(text, pattern("cl100k"))}),
+        "text_tokens": len(ids),
         "bytes_per_token": size / len(ids),
+        "own_pattern": None,
+        "sweep": [
+            {"vocabulary": vocabulary, "tokens": tokens, "bytes_per_token": size / tokens}
+            for vocabulary, tokens in ((300, len(ids)), (308, 600))
+        ],
     }
     assert list(done.manifest.files) == ["tokenizer/tokenizer.json"]
     assert encoder.decode(ids) == "".join(TEXTS)
-    plain = json.loads(file_of(work))
-    assert plain["pre_tokenizer"] == {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
-    assert plain["decoder"]["type"] == "ByteLevel"
 
 
-def test_shards_and_workers_make_no_difference(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_the_file_that_tokenizers_makes(make_corpus: MakeCorpus, name: str) -> None:
+    work = make_corpus({"a/0": TEXTS[:10], "a/1": TEXTS[10:]})
+    train(work, pattern=name, min_frequency=3, max_token_bytes=8)
+    model = tokenizers.Tokenizer(tokenizers.models.BPE())
+    model.decoder = tokenizers.decoders.ByteLevel()
+    model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    if name != "gpt2":
+        by_pattern = tokenizers.pre_tokenizers.Split(tokenizers.Regex(pattern(name).regex), "isolated")
+        byte_level = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+        model.pre_tokenizer = tokenizers.pre_tokenizers.Sequence([by_pattern, byte_level])
+    trainer = tokenizers.trainers.BpeTrainer(
+        vocab_size=300,
+        min_frequency=3,
+        max_token_length=8,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    model.train_from_iterator(TEXTS, trainer)
+    assert file_of(work) == model.to_str().encode()
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+def test_workers_make_no_difference(make_corpus: MakeCorpus, workers: int) -> None:
+    shards_of = {f"a/{number}": TEXTS[number::5] for number in range(5)}
+    one, many = make_corpus(shards_of, folder="one"), make_corpus(shards_of, folder="many")
+    train(one)
+    with executor.local(workers) as pool:
+        train(dataclasses.replace(many, executor=pool))
+    assert file_of(one) == file_of(many)
+
+
+def test_shards_make_no_difference(tmp_path: Path) -> None:
     rows = [(schema.doc_id("a", str(number)), text) for number, text in enumerate(TEXTS)]
     one = laid_out(tmp_path / "one", rows, [40])
     many = laid_out(tmp_path / "many", rows[::-1], [7, 0, 20, 13])
-    first = train(one, sample_bytes=800)
-    with executor.local(2) as pool:
-        second = train(dataclasses.replace(many, executor=pool), sample_bytes=800)
-    assert 0 < first.manifest.facts["sample_documents"] < 40
-    assert first.manifest.facts == second.manifest.facts
+    assert train(one).manifest.facts == train(many).manifest.facts
     assert file_of(one) == file_of(many)
-    other_seed = laid_out(tmp_path / "seed", rows, [40])
-    assert train(other_seed, sample_bytes=800, seed=1).manifest.facts["sample_bytes"] != first.manifest.facts["sample_bytes"]
 
 
 ALONE = """
@@ -118,17 +148,6 @@ def test_threads_and_hash_seed_make_no_difference(make_corpus: MakeCorpus, threa
     environment = {**os.environ, "RAYON_NUM_THREADS": threads, "PYTHONHASHSEED": hash_seed}
     subprocess.run([sys.executable, "-c", ALONE, str(there.root)], env=environment, check=True)
     assert file_of(here) == file_of(there)
-
-
-def test_the_sample_is_bounded_by_one_document(tmp_path: Path) -> None:
-    rows = [(schema.doc_id("a", str(number)), "x" * (10 + number)) for number in range(50)]
-    work = laid_out(tmp_path, rows, [25, 25])
-    seen = views(work.root, work.before)
-    for most in (1, 100, 600, 10_000):
-        sample = choose(seen, work.executor, most_bytes=most, seed=3)
-        texts = [text for some in sample.texts() for text in some]
-        assert (len(texts), sum(map(len, texts))) == (sample.documents, sample.bytes)
-        assert most <= sample.bytes < most + 60 or (sample.documents == 50 and sample.bytes < most)
 
 
 def test_transformers_loads_it(make_corpus: MakeCorpus) -> None:
@@ -159,12 +178,12 @@ def test_too_little_text_is_said(make_corpus: MakeCorpus) -> None:
     heard = Heard()
     work = dataclasses.replace(make_corpus({"a/0": ["aab aab", "c"]}), progress=heard)
     done = train(work, vocabulary=5000)
-    assert done.manifest.facts["vocabulary"] == 257 + 2, "'aa' or 'ab', and 'aab'"
+    assert done.manifest.facts["vocabulary"] == 257 + 2, "'aa' and 'aab'; ' aab' occurs once"
     assert any("gave 259 tokens, not 5,000" in line for line in heard.lines)
 
 
 def test_one_long_run_is_learned_quickly(make_corpus: MakeCorpus) -> None:
-    """Without the cut of long runs this takes minutes, and the test's time is limited."""
+    """With a scan of the run for each merge this would take hours, and the test's time is limited."""
     done = train(make_corpus({"a/0": ["的" * 300_000, "ab ab"]}), vocabulary=400)
     assert done.manifest.facts["bytes_per_token"] > 100
 
@@ -205,9 +224,46 @@ def test_a_given_tokenizer_is_published_as_it_is(make_corpus: MakeCorpus, small:
     assert train(work, path=str(tmp_path / "renamed.json")).manifest.hash != done.manifest.hash
 
 
+def test_counts_are_kept_for_another_vocabulary(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": TEXTS[:10], "a/1": TEXTS[10:]})
+    assert train(work).recomputed_shards == 2
+    assert train(work, vocabulary=280).recomputed_shards == 0
+    assert train(work, vocabulary=280, pattern="gpt2").recomputed_shards == 2
+    next((work.root / ".state/tokenizer/a").glob("1.*.parquet")).write_bytes(b"")
+    again = train(work, vocabulary=290, pattern="gpt2")
+    assert again.recomputed_shards == 1
+
+
+def test_a_source_is_capped(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": ["xyxyxy "] * 900, "b/0": ["pqpqpq "] * 100})
+    assert train(work, vocabulary=258).manifest.facts["text_bytes"] == 7_000
+    capped = train(work, vocabulary=258, max_source_share=0.5)
+    assert capped.manifest.facts["text_bytes"] == 1_400
+    with pytest.raises(ConfigError, match="max_source_share = 0.4 cannot be kept with 2 sources"):
+        train(work, max_source_share=0.4)
+
+
+def test_a_pattern_of_the_users_own(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": TEXTS})
+    done = train(work, vocabulary=300, pattern=r"\w+|\W")
+    encoder = of_corpus(work.root)
+    assert done.manifest.facts["own_pattern"] == encoder.pattern == r"\w+|\W"
+    ids, _ = encoder.encode(pa.array(TEXTS, pa.large_string()))
+    assert (len(ids), encoder.decode(ids)) == (done.manifest.facts["text_tokens"], "".join(TEXTS))
+    with pytest.raises(ConfigError, match="its pre-tokenizer is not made of known patterns"):
+        load(work.root / "tokenizer/tokenizer.json")
+
+
+def test_patterns_that_are_refused_before_any_work(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": TEXTS})
+    with pytest.raises(ConfigError, match="no regular expression"):
+        train(work, pattern="(")
+    assert not (work.root / ".state").exists()
+
+
 def test_a_given_tokenizer_that_is_of_no_use(make_corpus: MakeCorpus, tmp_path: Path) -> None:
     work = make_corpus({"a/0": TEXTS})
-    with pytest.raises(ConfigError, match=r"tokenizer.path: .*none.json cannot be read"):
+    with pytest.raises(NotBuilt, match=r"none.json: the tokenizer cannot be read"):
         train(work, path=str(tmp_path / "none.json"))
     (tmp_path / "bad.json").write_text("{}")
     with pytest.raises(ConfigError, match=r"bad.json: is no tokenizer.json"):

@@ -44,10 +44,10 @@ def byte_encoder() -> ByteEncoder:
 
 @pytest.fixture
 def pack(byte_encoder: ByteEncoder) -> Callable[..., Done]:
-    """`pack(work, validation_fraction=0)` packs with the byte encoder; `encoder=` gives another."""
+    """`pack(work, validation_fraction=0, shuffle=False)` packs with the byte encoder; `encoder=` gives another."""
 
     def run(work: Work, encoder: ByteEncoder = byte_encoder, **settings: float) -> Done:
-        config = PackConfig.model_validate({"validation_fraction": 0, **settings})
+        config = PackConfig.model_validate({"validation_fraction": 0, "shuffle": False, **settings})
         return perform(PackStep(config=config, encoder=encoder), work, downstream=())
 
     return run

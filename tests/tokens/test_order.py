@@ -37,10 +37,33 @@ def plain(index: int, count: int, *, seed: int, epoch: int) -> int:
 
 
 @pytest.mark.parametrize("count", [*range(1, 70), 255, 256, 257, 1000, 4095, 4096, 4097])
-def test_every_number_once(count: int) -> None:
+def test_every_number_once_under_several_keys(count: int) -> None:
     for seed, epoch in [(0, 0), (0, 1), (7, 0)]:
         order = permute(np.arange(count), count, seed=seed, epoch=epoch)
         assert sorted(order.tolist()) == list(range(count))
+
+
+def test_every_number_once_for_each_count_up_to_5000() -> None:
+    for count in range(1, 5001):
+        order = permute(np.arange(count), count, seed=count, epoch=count % 7)
+        assert (np.bincount(order, minlength=count) == 1).all(), count
+
+
+@pytest.mark.parametrize("count", [4096, 5000, 100_003])
+def test_neighbours_are_as_if_drawn(count: int) -> None:
+    """Chi-square over pairs of neighbours: which tenth of the numbers a window is in says nothing of the next one's.
+
+    Over 20 keys, so that the sum has 20 * 99 degrees of freedom: within 4 standard deviations of what chance gives.
+    """
+    cells, keys, total = 10, 20, 0.0
+    for key in range(keys):
+        tenth = permute(np.arange(count), count, seed=key, epoch=0) * cells // count
+        pairs = np.bincount(tenth[:-1] * cells + tenth[1:], minlength=cells**2)
+        wanted = (count - 1) / cells**2
+        total += float(((pairs - wanted) ** 2 / wanted).sum())
+    # Each tenth comes equally often, which takes 2 * 9 of the 99 degrees of freedom from pairs.
+    freedom = keys * (cells - 1) ** 2
+    assert abs(total - freedom) < 4 * (2 * freedom) ** 0.5
 
 
 @settings(max_examples=60, deadline=None)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import os
 import random
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -15,11 +18,13 @@ import pytest
 
 from pipeline import executor, files, manifest, schema, shards
 from pipeline.config import PackConfig
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, CorruptFile, InputError
 from pipeline.files import Fault
-from pipeline.pack import PackStep
-from pipeline.tokens import TokenStore, content_hash, index
+from pipeline.pack import PackStep, encoded, step
+from pipeline.shards import View
+from pipeline.tokens import TokenStore, content_hash, index, problems
 from pipeline.work import Done, Work, perform
+from tests.tokens.conftest import ByteEncoder
 from tokenizer.encode import FastEncoder
 
 Pack = Callable[..., Done]
@@ -59,9 +64,12 @@ def test_a_store_by_hand(make_corpus: MakeCorpus, pack: Pack) -> None:
     texts = ["ab", "", "<|endoftext|>", "ä\x00"]
     work = make_corpus({"a/0": texts[:3], "b/7": texts[3:]})
     done = pack(work)
-    assert ids(work.root, "train/00000.bin") == [98, 99, 0, 0, *spell("<|endoftext|>"), *spell("ä\x00")]
-    assert (work.root / "tokens/train/00000.idx").read_bytes() == index(np.array([3, 1, 14, 4]), np.dtype("<u2"))
-    rows = pq.read_table(work.root / "tokens/train/00000.docs.parquet").to_pylist()
+    assert ids(work.root, "train/00000.bin") == [98, 99, 0, 0, *spell("<|endoftext|>")]
+    assert ids(work.root, "train/00001.bin") == spell("ä\x00"), "a shard holds documents of one source"
+    assert (work.root / "tokens/train/00000.idx").read_bytes() == index(np.array([3, 1, 14]), np.dtype("<u2"))
+    rows = [
+        row for number in (0, 1) for row in pq.read_table(work.root / f"tokens/train/0000{number}.docs.parquet").to_pylist()
+    ]
     assert rows == [
         {
             "doc_id": schema.doc_id(source, identity),
@@ -76,7 +84,7 @@ def test_a_store_by_hand(make_corpus: MakeCorpus, pack: Pack) -> None:
         }
         for text, (source, identity, shard, row, offset) in zip(
             texts,
-            [("a", "0:0", "a/0", 0, 0), ("a", "0:1", "a/0", 1, 3), ("a", "0:2", "a/0", 2, 4), ("b", "7:0", "b/7", 0, 18)],
+            [("a", "0:0", "a/0", 0, 0), ("a", "0:1", "a/0", 1, 3), ("a", "0:2", "a/0", 2, 4), ("b", "7:0", "b/7", 0, 0)],
             strict=True,
         )
     ]
@@ -90,8 +98,17 @@ def test_a_store_by_hand(make_corpus: MakeCorpus, pack: Pack) -> None:
         "end_of_text": 0,
         "block_bytes": 2**20,
         "splits": {
-            "train": {"documents": 4, "tokens": 22, "text_bytes": 18, "highest_id": 0xC3 + 1},
-            "val": {"documents": 0, "tokens": 0, "text_bytes": 0, "highest_id": None},
+            "train": {
+                "documents": 4,
+                "tokens": 22,
+                "text_bytes": 18,
+                "highest_id": 0xC3 + 1,
+                "sources": [
+                    {"source": "a", "documents": 3, "tokens": 18, "text_bytes": 15},
+                    {"source": "b", "documents": 1, "tokens": 4, "text_bytes": 3},
+                ],
+            },
+            "val": {"documents": 0, "tokens": 0, "text_bytes": 0, "highest_id": None, "sources": []},
         },
     }
     assert [(shard.name, shard.counts.read, shard.counts.kept) for shard in done.manifest.shards] == [
@@ -242,6 +259,134 @@ def test_a_fault_somewhere(
         assert published(work.root) == wanted, f"another result after {kind} at operation {at}"
 
 
+@pytest.mark.parametrize("fraction", [0.0, 0.3])
+def test_shuffled_documents_are_in_the_order_of_a_hash_over_the_whole_source(
+    make_corpus: MakeCorpus, pack: Pack, texts: list[str], fraction: float
+) -> None:
+    work = make_corpus({**layout(texts[:60]), "b/0": texts[60:]})
+    done = pack(work, shuffle=True, shard_tokens=1000, validation_fraction=fraction)
+    store = TokenStore.open(work.root / "tokens")
+    assert not list(problems(store.folder, decode=ByteEncoder.decode))
+    for split in store.splits:
+        tables = [shards.read(shard.root, shard.documents) for shard in split.shards]
+        assert all(len(set(table["source"].to_pylist())) == 1 for table in tables), "a shard holds documents of one source"
+        rows = split.documents_table().to_pylist()
+        assert [run.source for run in split.sources] == list(dict.fromkeys(row["source"] for row in rows))
+        for run in split.sources:
+            mine = [row for row in rows if row["source"] == run.source]
+            keys = [hashlib.blake2b(row["doc_id"], digest_size=8, person=b"tokenmill.split").digest()[::-1] for row in mine]
+            assert keys == sorted(keys)
+            assert (run.documents, run.tokens) == (len(mine), sum(row["tokens"] for row in mine))
+            assert run.text_bytes == sum(row["text_bytes"] for row in mine)
+        for shard, table in zip(split.shards, tables, strict=True):
+            for row in table.to_pylist():
+                text = texts[20 * int(row["shard"][2:]) + row["row"]] if row["source"] == "a" else texts[60:][row["row"]]
+                assert shard.read(row["token_offset"], row["token_offset"] + row["tokens"]).tolist() == spell(text)
+    places = [(row["shard"], row["row"]) for row in store.split("train").documents_table().to_pylist()]
+    assert places != sorted(places)
+    lengths = [shard.tokens for shard in store.split("train").shards if shard.tokens]
+    assert len(lengths) > 8
+    assert max(lengths) < 4000
+    assert done.manifest.facts["splits"]["train"]["tokens"] == sum(lengths)
+
+
+def test_shuffling_again_encodes_nothing(make_corpus: MakeCorpus, pack: Pack, texts: list[str]) -> None:
+    work = make_corpus(layout(texts))
+    pack(work, shuffle=True)
+    before = published(work.root)
+    assert pack(work, shuffle=False).recomputed_shards == 0
+    assert published(work.root) != before
+    assert pack(work, shuffle=True).recomputed_shards == 0
+    assert published(work.root) == before
+
+
+def test_a_document_that_is_gone_moves_no_other(make_corpus: MakeCorpus, pack: Pack, texts: list[str]) -> None:
+    whole, less = make_corpus(layout(texts), folder="whole"), make_corpus(layout(texts), folder="less")
+    pack(whole, shuffle=True)
+    reasons: dict[str, list[str | None]] = {name: [""] * 20 for name in layout(texts)}
+    reasons["a/1"][7] = "short"
+    pack(dropping(less, reasons), shuffle=True)
+    gone = schema.doc_id("a", "1:7")
+    rows = [
+        TokenStore.open(work.root / "tokens").split("train").documents_table()["doc_id"].to_pylist() for work in (whole, less)
+    ]
+    assert [row for row in rows[0] if row != gone] == rows[1]
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_what_was_encoded_and_changed_meanwhile_is_not_packed(
+    make_corpus: MakeCorpus, pack: Pack, texts: list[str], damage: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work = make_corpus(layout(texts))
+    path = work.root / ".state/pack/a/2.bin"
+    planned = step.plan
+
+    def later(*arguments: object) -> object:
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(data if damage == "flip" else data[: len(data) // 2])
+        if damage == "gone":
+            path.unlink()
+        return planned(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(step, "plan", later)
+    with pytest.raises(CorruptFile, match="a/2.bin"):
+        pack(work, shuffle=True)
+    monkeypatch.undo()
+    pack(work, shuffle=True)
+    assert not list(problems(work.root / "tokens"))
+
+
+@pytest.mark.parametrize(("length", "refused"), [(2**31 - 1, True), (2**31 - 2, False)])
+def test_a_document_that_the_index_cannot_count_is_refused(length: int, refused: bool) -> None:
+    """A view of one id in so many places stands for two to the 31 of them."""
+    ids, counts = np.broadcast_to(np.uint32(1), length), np.array([length], dtype=np.int64)
+    view = View(root=Path(), name="a/0", documents=("", files.FileEntry(bytes=0, sha256="")))
+    doc_ids = pa.chunked_array([pa.array([schema.doc_id("a", "0:0")], pa.binary(16))])
+    if refused:
+        with pytest.raises(InputError, match=rf"a/0: document {schema.doc_id('a', '0:0').hex()} has 2147483648 tokens"):
+            encoded._check(ids, counts, doc_ids, view, ByteEncoder())
+    else:
+        encoded._check_length(counts, doc_ids, view)
+
+
+def test_a_document_without_text_is_its_end_of_text(make_corpus: MakeCorpus, pack: Pack) -> None:
+    work = make_corpus({"a/0": ["", ""]})
+    pack(work, shuffle=True)
+    assert ids(work.root, "train/00000.bin") == [0, 0]
+    assert not list(problems(work.root / "tokens"))
+
+
+def test_side_files_are_small(make_corpus: MakeCorpus, pack: Pack) -> None:
+    """At 500 tokens a document; the documents table apart."""
+    draw = random.Random(0)
+    work = make_corpus({"a/0": ["x" * draw.randrange(1, 998) for _ in range(2000)]})
+    made = pack(work).manifest
+    sizes = {
+        kind: sum(entry.bytes for name, entry in made.files.items() if name.endswith(kind))
+        for kind in (".bin", ".idx", ".blocks")
+    }
+    assert 480 < sizes[".bin"] / 2 / 2000 < 520
+    assert (sizes[".idx"] + sizes[".blocks"]) / sizes[".bin"] < 0.025
+
+
+def test_two_packers_in_one_folder(make_corpus: MakeCorpus, pack: Pack, tmp_path: Path) -> None:
+    """The second, in another process, says who holds the folder, and changes nothing."""
+    work = make_corpus({"a/0": ["ab"]})
+    script = "import sys; from pathlib import Path; from pipeline import files\nwith files.lock(Path(sys.argv[1])): print('in')"
+    with files.lock(work.root):
+        pack(work)
+        before = published(work.root)
+        second = subprocess.run(
+            [sys.executable, "-c", script, work.root], check=False, capture_output=True, text=True, timeout=60
+        )
+    assert second.returncode != 0
+    assert f"Locked: {work.root} is locked: process {os.getpid()} on" in second.stderr
+    assert published(work.root) == before
+    third = subprocess.run([sys.executable, "-c", script, work.root], check=True, capture_output=True, text=True, timeout=60)
+    assert third.stdout == "in\n"
+
+
 def test_end_of_text_out_of_text_is_refused(make_corpus: MakeCorpus, pack: Pack, byte_encoder: object) -> None:
     work = make_corpus({"a/0": ["b", "", "xay"]})
     forging = dataclasses.replace(byte_encoder, end_of_text=98)  # type: ignore[type-var]
@@ -252,7 +397,7 @@ def test_end_of_text_out_of_text_is_refused(make_corpus: MakeCorpus, pack: Pack,
 def test_special_tokens_in_text_are_text(make_corpus: MakeCorpus, small_encoder: FastEncoder) -> None:
     texts = ["<|endoftext|>", "a<|endoftext|><|endoftext|>b", "<|endoftext|", "plain"]
     work = make_corpus({"a/0": texts})
-    perform(PackStep(config=PackConfig(validation_fraction=0), encoder=small_encoder), work, downstream=())
+    perform(PackStep(config=PackConfig(validation_fraction=0, shuffle=False), encoder=small_encoder), work, downstream=())
     found = TokenStore.open(work.root / "tokens").split("train").read(0, _tokens(work))
     assert int((found == small_encoder.end_of_text).sum()) == len(texts)
     pieces = np.split(found, np.flatnonzero(found == small_encoder.end_of_text) + 1)[:-1]

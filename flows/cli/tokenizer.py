@@ -1,0 +1,223 @@
+"""The commands `tokenmill tokenizer ...`."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter, validators
+from rich.markup import escape
+
+from flows import show
+from flows.cli.options import AtLeastOne, err, out
+from pipeline.config import TokenizerConfig
+
+app = cyclopts.App(name="tokenizer", help="Train, use and judge tokenizers.")
+DEFAULTS = TokenizerConfig()
+Workers = Annotated[
+    AtLeastOne | None, Parameter(help="How many processes (default: as many as this machine has cores for us).")
+]
+TextField = Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")]
+Documents = Annotated[str, Parameter(allow_leading_hyphen=True, help="Files, folders or globs; - is standard input.")]
+TokenizerPath = Annotated[
+    Path, Parameter(help="tokenizer.json, GPT-2's vocab.json beside merges.txt, ranks (*.tiktoken), or a folder with one.")
+]
+Cut = Annotated[
+    str | None,
+    Parameter(
+        help="How text is cut, where the file does not say it: gpt2, cl100k, llama3, qwen2, o200k or a regular expression."
+    ),
+]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+
+
+def _workers(workers: int | None) -> int:
+    return workers if workers is not None else len(os.sched_getaffinity(0))
+
+
+@app.command
+def train(
+    *inputs: Documents,
+    out_file: Annotated[Path, Parameter(name="--out", help="Where it goes, for example `tokenizer.json`.")],
+    vocab_size: Annotated[int, Parameter(validator=validators.Number(gte=257))] = DEFAULTS.vocabulary,
+    pattern: Annotated[str, Parameter(help="How text is cut: gpt2, cl100k, llama3, qwen2, o200k.")] = DEFAULTS.pattern,
+    digits: Annotated[
+        int | None, Parameter(validator=validators.Number(gte=1, lte=3), help="The most digits in one token.")
+    ] = None,
+    min_frequency: AtLeastOne = DEFAULTS.min_frequency,
+    max_token_bytes: Annotated[
+        int, Parameter(validator=validators.Number(gte=3), help="Tokens stay shorter than this.")
+    ] = DEFAULTS.max_token_bytes,
+    max_source_share: Annotated[
+        float,
+        Parameter(validator=validators.Number(gt=0, lte=1), help="An input with a larger share counts as if it had this."),
+    ] = DEFAULTS.max_source_share,
+    text_field: TextField = "text",
+    workers: Workers = None,
+) -> None:
+    """Learn a byte-level BPE tokenizer from files, as a tokenizer.json that `tokenizers` and `transformers` read.
+
+    Beside it stands what vocabularies of 8k to 128k tokens would cost, from the same counts.
+    The same text and settings give the same file, for any number of workers. A .txt file is one document; .jsonl, .parquet and
+    .csv files hold one in each record; what `tokenmill build` reads can be read.
+
+    For example:
+
+        tokenmill tokenizer train my/texts --out tokenizer.json
+
+        tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocab-size 50000 --pattern o200k --digits 1
+    """
+    from flows import show_vocabulary, tokenizing
+
+    config = TokenizerConfig(
+        vocabulary=vocab_size,
+        pattern=pattern,
+        digits=digits,
+        min_frequency=min_frequency,
+        max_token_bytes=max_token_bytes,
+        max_source_share=max_source_share,
+    )
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    count = _workers(workers)
+    _, sizes = tokenizing.train(read, out_file, config, workers=count, progress=show.Terminal(out))
+    out.print()
+    show_vocabulary.sizes(sizes, out)
+    out.print(f"\ntokenizer: {escape(str(out_file))}")
+
+
+@app.command
+def encode(
+    *inputs: Documents,
+    tokenizer: TokenizerPath,
+    out_path: Annotated[
+        Path | None,
+        Parameter(name="--out", help="A file, a .npy file, or the folder of a token store (default: standard output)."),
+    ] = None,
+    to: Annotated[str | None, Parameter(help="text, npy or store (default: by --out).")] = None,
+    pattern: Cut = None,
+    text_field: TextField = "text",
+    workers: Workers = None,
+) -> None:
+    """Turn text into ids: of files, or of standard input, which `-` stands for and which is one document.
+
+    Documents are read as `tokenmill build` reads them: line ends of Windows become plain ones.
+
+    As text there is a line of ids for each document; in .npy all ids follow one another; a token store is what
+    `tokenmill train` and other trainers read. The end-of-text id stands after each document. Special tokens in a text are text.
+
+    For example:
+
+        tokenmill tokenizer encode book.txt --tokenizer tokenizer.json
+
+        echo Hello | tokenmill tokenizer encode - --tokenizer gpt2/vocab.json
+
+        tokenmill tokenizer encode 'web/*.parquet' --tokenizer tokenizer.json --out ids.npy
+
+        tokenmill tokenizer encode texts --tokenizer cl100k_base.tiktoken --out corpora/texts --to store
+    """
+    from flows import tokenizing
+    from pipeline.errors import ConfigError
+    from tokenizer.encode import load
+
+    by_name: tokenizing.Form = "npy" if out_path is not None and out_path.suffix == ".npy" else "text"
+    forms: dict[str | None, tokenizing.Form] = {None: by_name, "text": "text", "npy": "npy", "store": "store"}
+    if to not in forms:
+        raise ConfigError(f"--to {to!r}: choose text, npy or store")
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    terminal = show.Terminal(err)
+    encoder = load(tokenizer, pattern)
+    documents, ids = tokenizing.encode(read, encoder, out_path, forms[to], workers=_workers(workers), progress=terminal)
+    terminal.say(f"{documents:,} documents, {ids:,} ids, encoded by {encoder.engine}")
+
+
+@app.command
+def decode(
+    ids: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    /,
+    *,
+    tokenizer: Annotated[Path | None, Parameter(help="As for encode (default: that of the corpus).")] = None,
+    out_file: Annotated[Path | None, Parameter(name="--out", help="Default: standard output.")] = None,
+    pattern: Cut = None,
+    as_json: Annotated[bool, Parameter(name="--json", negative="", help="A line for each document.")] = False,
+) -> None:
+    """Turn ids into text: of a file of lines of ids (`-`: standard input), a .npy file, or a token store.
+
+    The bytes come back exactly, one document after another, without end-of-text.
+
+    For example:
+
+        tokenmill tokenizer decode ids.npy --tokenizer tokenizer.json
+
+        echo 15496 11 995 | tokenmill tokenizer decode - --tokenizer gpt2/vocab.json
+
+        tokenmill tokenizer decode corpora/docs --json | head -1
+    """
+    from flows import tokenizing
+
+    tokenizing.decode(ids, tokenizer, pattern, out_file, as_json=as_json)
+
+
+@app.command
+def evaluate(
+    tokenizer: TokenizerPath,
+    *inputs: Documents,
+    pattern: Cut = None,
+    text_field: TextField = "text",
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what a tokenizer makes of a text: compression by source and language, scripts, dead, rare and long tokens.
+
+    For example:
+
+        tokenmill tokenizer evaluate tokenizer.json 'texts/*.jsonl'
+
+        tokenmill tokenizer evaluate gpt2/vocab.json english german --json | jq .total
+    """
+    from flows import show_vocabulary, tokenizing
+    from tokenizer.encode import load
+
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    progress = show.Terminal(err)
+    (found,) = tokenizing.evaluate(read, [load(tokenizer, pattern)], workers=_workers(workers), progress=progress)
+    if as_json:
+        out.out(json.dumps(show_vocabulary.as_json(found)))
+    else:
+        show_vocabulary.show(found, out)
+
+
+@app.command
+def compare(
+    *tokenizers: Path,
+    on: Annotated[tuple[str, ...], Parameter(negative="", help="A file, a folder or a glob of documents; may be given again.")],
+    pattern: Cut = None,
+    text_field: TextField = "text",
+    workers: Workers = None,
+    as_json: AsJson = False,
+) -> None:
+    """Put tokenizers side by side on the same text. `--pattern` is for ranks whose name is not a known one.
+
+    For example:
+
+        tokenmill tokenizer compare tokenizer.json gpt2/vocab.json --on texts
+
+        tokenmill tokenizer compare a.json b.json o200k_base.tiktoken --on english --on 'japanese/*.txt' --json
+    """
+    from flows import show_vocabulary, tokenizing
+    from pipeline.errors import ConfigError
+    from tokenizer.encode import load
+    from tokenizer.load import PUBLISHED, RANKS
+
+    if not tokenizers:
+        raise ConfigError("name the tokenizers to compare")
+    encoders = [load(path, pattern if path.suffix == RANKS and path.stem not in PUBLISHED else None) for path in tokenizers]
+    read = tokenizing.Inputs(paths=on, text_field=text_field)
+    found = tokenizing.evaluate(read, encoders, workers=_workers(workers), progress=show.Terminal(err))
+    named = dict(zip(show_vocabulary.names(tokenizers), found, strict=True))
+    if as_json:
+        out.out(json.dumps({name: show_vocabulary.as_json(one) for name, one in named.items()}))
+    else:
+        show_vocabulary.compare(named, out)

@@ -1,0 +1,258 @@
+"""What the command `tokenmill tokenizer` does: train, encode, decode, evaluate, compare.
+
+Guarantee: documents are read by the collection's own readers, into a folder that is removed afterwards; records that became no
+document are counted, and too many broken ones stop the run. What is written appears whole or not at all.
+Cost: that of collecting the documents once, and of the work itself. Ids for text and `.npy` are held in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import itertools
+import json
+import re
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from flows.building import build
+from pipeline import executor, files, state
+from pipeline.collect.step import CollectStep
+from pipeline.config import CollectConfig, Config, FilesSource, LanguageConfig, PackConfig, TokenizerConfig
+from pipeline.errors import ConfigError, InputError
+from pipeline.language import Language
+from pipeline.manifest import Manifest
+from pipeline.report.vocabulary import Vocabulary
+from pipeline.shards import View
+from pipeline.tokens import SPLITS, TokenStore, dtype_for
+from pipeline.tokens.format import FOLDER
+from pipeline.work import Done, Progress, Work, perform, views
+from tokenizer.encode import FILE, FastEncoder, load
+from tokenizer.evaluate import Usage, sizes_of, words_of
+from tokenizer.load import read
+from tokenizer.sweep import Size
+from tokenizer.train import TokenizerStep
+
+Form = Literal["text", "npy", "store"]
+Ids = npt.NDArray[np.integer]
+STDIN = "-"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Files, folders or globs of documents; "-" is standard input, one document. Each is a source of its own."""
+
+    paths: Sequence[str]
+    text_field: str = "text"
+
+    def sources(self, folder: Path) -> tuple[FilesSource, ...]:
+        """What collection reads; standard input is written below `folder` first. Raises InputError."""
+        if not self.paths:
+            raise InputError("name the files, folders or globs to read, or - for standard input")
+        names: list[str] = []
+        made = []
+        for path in self.paths:
+            name = re.sub(r"[^\w.-]+", "-", Path(path).stem).strip("-.") or "input"
+            again = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
+            names.append(next(one for one in again if one not in names))
+            if path == STDIN:
+                path = str(folder / "stdin.txt")
+                files.write_bytes(Path(path), sys.stdin.buffer.read())
+            made.append(FilesSource(name=names[-1], paths=(path,), text_field=self.text_field))
+        return tuple(made)
+
+
+@contextlib.contextmanager
+def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Work]:
+    """The documents as a finished collection in a folder that goes away. Raises InputError, QuarantineCeiling."""
+    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
+        root = Path(folder, "corpus")
+        (root / state.FOLDER).mkdir(parents=True)
+        work = Work(root=root, before=(), executor=pool, progress=progress)
+        done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
+        _say_left_out(done.manifest, progress)
+        yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)
+
+
+def _say_left_out(collected: Manifest, progress: Progress) -> None:
+    counts = collected.counts
+    left_out = {**counts.dropped, "broken": counts.quarantined}
+    if any(left_out.values()):
+        progress.say("left out: " + ", ".join(f"{reason} {number:,}" for reason, number in left_out.items() if number))
+
+
+def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, progress: Progress) -> tuple[Done, list[Size]]:
+    """Learn a tokenizer and write it to `out`; and what vocabularies of other sizes would cost.
+
+    Raises InputError, QuarantineCeiling, ConfigError.
+    """
+    step = TokenizerStep(config=config)
+    step.config()
+    with _collected(inputs, workers, progress) as work:
+        done = perform(step, work, downstream=())
+        files.write_bytes(out, (work.root / FILE).read_bytes())
+        return done, [Size(**size) for size in done.manifest.facts["sweep"]]
+
+
+def encode(
+    inputs: Inputs, encoder: FastEncoder, out: Path | None, form: Form, *, workers: int, progress: Progress
+) -> tuple[int, int]:
+    """Encode documents; how many there were, and how many ids, end-of-text of each included. `out`: None is standard output.
+
+    `text`: a line of ids for each document. `npy`: all ids end to end, in the smallest type that holds them. `store`: a token
+    store, as training reads it, in the folder `out`. Raises InputError, QuarantineCeiling, ConfigError.
+    """
+    if form == "store":
+        return _encode_store(inputs, encoder, out, workers=workers, progress=progress)
+    with _collected(inputs, workers, progress) as work:
+        found = _documents(work, encoder)
+        if form == "text":
+            written = (" ".join(map(str, ids.tolist())).encode() + b"\n" for ids in found)
+            with _output(out) as handle:
+                sizes = [handle.write(line) and line.count(b" ") + 1 for line in written]
+            return len(sizes), sum(sizes)
+        if out is None:
+            raise ConfigError("an array goes to a file: name it with --out")
+        parts = list(found)
+        with files.create(out) as handle:
+            data = io.BytesIO()
+            np.save(data, np.concatenate([np.zeros(0, dtype=dtype_for(encoder.vocabulary)), *parts]), allow_pickle=False)
+            handle.write(data.getbuffer())
+        return len(parts), sum(map(len, parts))
+
+
+def _documents(work: Work, encoder: FastEncoder) -> Iterator[Ids]:
+    """The ids of each document, end-of-text after them."""
+    for view, texts in _texts(work, "encode"):
+        ids, counts = encoder.encode(texts)
+        if encoder.end_of_text in ids:
+            raise ConfigError(f"{view.name}: the tokenizer turns text into its end-of-text id {encoder.end_of_text}")
+        dtype = dtype_for(encoder.vocabulary)
+        end = np.array([encoder.end_of_text], dtype=dtype)
+        yield from (np.concatenate([part.astype(dtype), end]) for part in np.split(ids, np.cumsum(counts))[:-1])
+
+
+def _texts(work: Work, step: str) -> Iterator[tuple[View, pa.Array]]:
+    """The texts of all documents, shard by shard."""
+    seen = views(work.root, work.before)
+    work.progress.begin(step, sum(view.documents[1].bytes for view in seen), "bytes")
+    for view in seen:
+        yield view, view.read().table["text"].combine_chunks()
+        work.progress.advance(view.documents[1].bytes)
+
+
+def _encode_store(
+    inputs: Inputs, encoder: FastEncoder, out: Path | None, *, workers: int, progress: Progress
+) -> tuple[int, int]:
+    if out is None:
+        raise ConfigError("a token store goes to a folder: name it with --out")
+    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder:
+        given = Path(folder, "tokenizer.json")
+        files.write_bytes(given, read(encoder.path, encoder.pattern))
+        config = Config(
+            stages=(),
+            collect=CollectConfig(sources=inputs.sources(Path(folder))),
+            tokenizer=TokenizerConfig(path=str(given)),
+            pack=PackConfig(validation_fraction=0),
+        )
+        build(config, out, workers=workers, progress=progress)
+    store = TokenStore.open(out / FOLDER)
+    return sum(split.documents for split in store.splits), sum(split.tokens for split in store.splits)
+
+
+@contextlib.contextmanager
+def _output(out: Path | None) -> Iterator[BinaryIO | files.Output]:
+    if out is None:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+    else:
+        with files.create(out) as handle:
+            yield handle
+
+
+def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path | None, *, as_json: bool) -> None:
+    """Write the text of ids: of a file of lines of ids (or "-"), a `.npy`, or a token store or corpus.
+
+    The exact bytes end to end; `as_json`: a line for each document. Raises InputError, NotBuilt, ConfigError.
+    """
+    path = Path(source)
+    corpus = path.parent if path.name == FOLDER else path
+    if tokenizer is None and not path.is_dir():
+        raise ConfigError("ids do not say which tokenizer made them: name it with --tokenizer")
+    encoder = load(tokenizer or corpus, pattern)
+    found = _stored_ids(corpus, encoder) if path.is_dir() else _ids_in(source, encoder)
+    with _output(out) as handle:
+        for ids in found:
+            data = encoder.decode_bytes(ids.tolist())
+            line = json.dumps({"text": data.decode(errors="replace")}, ensure_ascii=False).encode() + b"\n"
+            handle.write(line if as_json else data)
+
+
+def _stored_ids(corpus: Path, encoder: FastEncoder) -> Iterator[Ids]:
+    store = TokenStore.open(corpus / FOLDER, tokenizer=encoder.fingerprint)
+    for split in SPLITS:
+        for shard in store.split(split).shards:
+            yield from _until_ends(shard.read(0, shard.tokens), encoder.end_of_text)
+
+
+def _ids_in(source: str, encoder: FastEncoder) -> Iterator[Ids]:
+    if source.endswith(".npy"):
+        try:
+            ids = np.load(source, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError) as error:
+            raise InputError(f"{source}: is no array of ids ({error})") from error
+        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
+            raise InputError(f"{source}: is no array of ids, but {ids.dtype} {ids.shape}")
+        yield from _until_ends(ids, encoder.end_of_text)
+        return
+    with contextlib.ExitStack() as stack:
+        try:
+            lines = sys.stdin.buffer if source == STDIN else stack.enter_context(open(source, "rb"))
+        except OSError as error:
+            raise InputError(f"{source}: cannot be read ({error.strerror})") from error
+        for number, line in enumerate(lines, 1):
+            try:
+                ids = np.array([int(one) for one in line.split()], dtype=np.int64)
+            except (ValueError, OverflowError) as error:
+                raise InputError(f"{source}: line {number} is not ids with spaces between them") from error
+            yield from _until_ends(ids, encoder.end_of_text)
+
+
+def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
+    """The documents of a run of ids, without their end-of-text; ids after the last one are a document too."""
+    start = 0
+    for end in np.flatnonzero(ids == end_of_text).tolist():
+        yield ids[start:end]
+        start = end + 1
+    if start < len(ids):
+        yield ids[start:]
+
+
+def evaluate(inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress) -> list[Vocabulary]:
+    """What each tokenizer makes of the documents, by source and language. Raises InputError, QuarantineCeiling."""
+    usages = [Usage.of(encoder.description) for encoder in encoders]
+    language = Language(config=LanguageConfig())
+    language.prepare()
+    with _collected(inputs, workers, progress) as work:
+        for view, texts in _texts(work, "evaluate"):
+            batch = pa.record_batch({"text": texts})
+            labels = {
+                "source": [view.name.split("/", 1)[0]] * len(texts),
+                "language": language.score(batch)["language"].to_pylist(),
+            }
+            sizes, words = sizes_of(texts), words_of(texts)
+            for usage, encoder in zip(usages, encoders, strict=True):
+                usage.add(*encoder.encode(texts), sizes, words, labels)
+        documents = usages[0].total.documents
+        progress.end(f"{documents:,} documents, {len(encoders)} tokenizer{'s' if len(encoders) > 1 else ''}")
+    if not documents:
+        raise InputError("there are no documents in what was named")
+    return [usage.summary() for usage in usages]

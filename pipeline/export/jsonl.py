@@ -1,0 +1,28 @@
+"""Text as JSON lines, one file per shard: an object per document, its `metadata` an object too.
+
+Cost: one shard in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+
+from pipeline import files
+from pipeline.export.source import Item, Source
+from pipeline.shards import View
+
+
+def plan(source: Source) -> list[Item]:
+    """`<source>/<shard>.jsonl` for every shard."""
+    return [Item(name=f"{view.name}.jsonl", write=functools.partial(_write, source, view)) for view in source.views]
+
+
+def _write(source: Source, view: View, path: Path) -> int:
+    table, _ = source.texts(view)
+    with files.create(path) as file:
+        for row in table.to_pylist():
+            line = {**row, "metadata": json.loads(row["metadata"])}
+            file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+    return int(table.num_rows)

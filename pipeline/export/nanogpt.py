@@ -1,0 +1,36 @@
+"""The store as nanoGPT reads it: `train.bin` and `val.bin`, uint16 without a header.
+
+A split of one token shard is linked, one of several is a read-only copy of them end to end; a split without tokens has no
+file. After nanoGPT, train.py (get_batch), which reads uint16 and nothing else.
+Cost: one read of the store, and one write of it where there are several token shards.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.export.source import Item, Source
+from pipeline.tokens import Split
+
+
+def plan(source: Source) -> list[Item]:
+    """A file for each split that has tokens. Raises InputError for a vocabulary beyond 65,536."""
+    store = source.store
+    if any(split.dtype.itemsize != 2 for split in store.splits):
+        raise InputError(
+            f"{store.folder}: has ids up to {store.vocabulary - 1:,}, and nanoGPT reads 16 bits; take a vocabulary of at most "
+            "65,536, or another format"
+        )
+    return [
+        Item(name=f"{split.name}.bin", write=functools.partial(_write, source.root, split))
+        for split in store.splits
+        if split.shards
+    ]
+
+
+def _write(root: Path, split: Split, path: Path) -> int:
+    files.link(root, [shard.payload for shard in split.shards], path)
+    return split.documents

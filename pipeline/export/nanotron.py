@@ -1,0 +1,41 @@
+"""The store as datatrove writes it and nanotron reads it: a folder of `.ds` files for each split.
+
+`.ds` is the payload; `.ds.index` says where each document ends, in tokens, as uint64, little-endian; `.ds.metadata` has the
+tokenizer (here its fingerprint) and the bytes of a token, the number of tokens, and that number for people. After datatrove,
+pipeline/tokens/tokenizer.py (TokenizedFile) and utils/dataset.py.
+Cost: one read of the store, 8 bytes a document.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from pipeline import files, shards
+from pipeline.export.source import Item, Source, link
+from pipeline.tokens import TokenShard
+
+
+def plan(source: Source) -> list[Item]:
+    """`train/00000.ds`, `.ds.index` and `.ds.metadata` for every token shard."""
+    items = []
+    for name, shard in source.token_shards:
+        items += [
+            link(f"{name}.ds", shard, shard.payload),
+            Item(name=f"{name}.ds.index", write=functools.partial(_index, shard)),
+            Item(name=f"{name}.ds.metadata", write=functools.partial(_metadata, shard, source.store.tokenizer)),
+        ]
+    return items
+
+
+def _index(shard: TokenShard, path: Path) -> int:
+    tokens = shards.read(shard.root, shard.documents, ["tokens"])["tokens"].to_numpy()
+    files.write_bytes(path, np.cumsum(tokens).astype("<u8").tobytes())
+    return 0
+
+
+def _metadata(shard: TokenShard, tokenizer: str, path: Path) -> int:
+    files.write_bytes(path, f"{tokenizer}|{shard.dtype.itemsize}\n{shard.tokens}\n{shard.tokens:,} T".encode())
+    return 0

@@ -1,0 +1,36 @@
+"""Text as Parquet, one file per shard: a row per document, its `metadata` as a JSON string.
+
+Cost: one shard in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from pipeline import files, shards
+from pipeline.export.source import Item, Source
+from pipeline.shards import View
+
+
+def plan(source: Source) -> list[Item]:
+    """`<source>/<shard>.parquet` for every shard."""
+    return [Item(name=f"{view.name}.parquet", write=functools.partial(_write, source, view)) for view in source.views]
+
+
+def _write(source: Source, view: View, path: Path) -> int:
+    table, _ = source.texts(view)
+    write(table, path)
+    return int(table.num_rows)
+
+
+def write(table: pa.Table, path: Path) -> None:
+    """Write `table`. One without rows gets no row group either: `datasets` fails at a row group without rows."""
+    if table.num_rows:
+        shards.write(path.parent, path.name, table)
+        return
+    with files.create(path) as out:
+        pq.ParquetWriter(out, table.schema).close()

@@ -1,0 +1,99 @@
+"""What every format is made from: the surviving text without forgotten documents, and the token store.
+
+Guarantee: text is compared with its manifests when it is read; the store is given only when nothing in it is masked, because
+readers other than ours would not mask it.
+Cost: one shard of text; opening the store is O(token shards).
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import files
+from pipeline.errors import InputError
+from pipeline.manifest import Manifest
+from pipeline.shards import Named, View
+from pipeline.tokens import TokenShard, TokenStore, forget
+from pipeline.tokens.format import FOLDER
+from pipeline.work import views
+
+COLUMNS = ("doc_id", "source", "url", "text", "metadata")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Item:
+    """One file of an export. `write` makes it, whole, at the path given, and returns how many documents it brings."""
+
+    name: str
+    write: Callable[[Path], int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """A corpus to export: its folder, and the manifests of its steps in order."""
+
+    root: Path
+    before: tuple[Manifest, ...]
+    describe: Callable[[Path], str]
+    """How the corpus in a folder was made, in Markdown."""
+    licence: str | None
+    """Of the text, where it is known."""
+
+    @functools.cached_property
+    def views(self) -> list[View]:
+        """The shards of text, in document order."""
+        return views(self.root, self.before)
+
+    @functools.cached_property
+    def forgotten(self) -> tuple[bytes, ...]:
+        """Documents that are left out. Raises CorruptFile."""
+        known = forget.load(self.root)
+        return known.documents if known is not None else ()
+
+    def texts(self, view: View) -> tuple[pa.Table, npt.NDArray[np.int64]]:
+        """The documents of a shard (`COLUMNS`, `doc_id` in hex) and their rows in it. Raises CorruptFile, Misaligned."""
+        alive = view.read(COLUMNS)
+        table, rows = alive.table, alive.rows
+        gone = forget.rows_of(table["doc_id"], self.forgotten)
+        if len(gone):
+            kept = np.delete(np.arange(table.num_rows), gone)
+            table, rows = table.take(pa.array(kept)), rows[kept]
+        ids = pa.array([value.hex() for value in table["doc_id"].to_pylist()], pa.string())
+        table = table.set_column(0, "doc_id", ids).set_column(1, "source", pc.cast(table["source"], pa.string()))
+        return table, rows
+
+    @functools.cached_property
+    def store(self) -> TokenStore:
+        """The token store. Raises InputError when it holds forgotten documents; NotBuilt, CorruptFile, StaleInput."""
+        store = TokenStore.open(self.root / FOLDER)
+        if any(split.has_forgotten for split in store.splits):
+            raise InputError(
+                f"{store.folder} still holds tokens of forgotten documents, which other readers would not mask; "
+                f"run `tokenmill compact {self.root}` first"
+            )
+        return store
+
+    @property
+    def token_shards(self) -> Iterator[tuple[str, TokenShard]]:
+        """The token shards of the store, each with the name of its files: `train/00000`. Raises as `store` does."""
+        for split in self.store.splits:
+            for shard in split.shards:
+                yield f"{split.name}/{shard.path.stem}", shard
+
+
+def link(name: str, shard: TokenShard, named: Named) -> Item:
+    """A file of a token shard under the name `name`. Its documents count where it is the payload."""
+
+    def write(path: Path) -> int:
+        files.link(shard.root, [named], path)
+        return (shard.documents[1].rows or 0) if named == shard.payload else 0
+
+    return Item(name=name, write=write)

@@ -1,0 +1,29 @@
+"""How a corpus was made, in Markdown, for the card of a published data set.
+
+Guarantee: read from the manifests alone, which hold no path of a machine.
+Cost: none worth naming.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pipeline.report import funnel, settings
+from pipeline.report.corpus import Corpus
+from pipeline.report.words import NARROW_SPACE
+
+
+def markdown(corpus: Corpus) -> str:
+    """Sections for what was done, for the funnel, and for every setting."""
+    return "\n".join(_lines(corpus)).replace(NARROW_SPACE, " ")
+
+
+def _lines(corpus: Corpus) -> Iterator[str]:
+    yield "## How it was made\n"
+    for stage, sentence in settings.in_words(corpus):
+        yield f"- **{stage}**: {sentence}"
+    yield f"\n## Funnel\n\n{funnel.markdown(corpus)}\n## Settings\n\n```"
+    for made in corpus.deciding:
+        for name, value in settings.flat(made.config):
+            yield f"{made.stage}.{name} = {value}"
+    yield "```"

@@ -1,0 +1,222 @@
+"""Compaction: the token shards that hold forgotten documents, written anew without them.
+
+Purpose: what `forget` masks is gone from the payload and its side files. The list of what was forgotten stays; the text
+tables, and what packing keeps below `.state`, are not touched.
+Guarantee: the store has the bytes of one packed without these documents by the same settings: documents stay in the shard in
+which packing counts them, so shards that hold none keep their bytes, and others only grow shorter. All of that is proved
+before anything is replaced: shards written are read back and compared token for token and row for row with the old ones,
+those that stay are hashed. The new shards and their manifest stand beside the store until every one of them is published: a
+crash anywhere is repaired by compacting again.
+Cost: two reads of the store and one write of the shards touched; memory is the documents table of one shard.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import files, manifest, shards, state
+from pipeline.errors import CorruptFile, InputError, NotBuilt
+from pipeline.manifest import Manifest
+from pipeline.shards import Named
+from pipeline.tokens import forget
+from pipeline.tokens.forget import Forgotten, LeftOut
+from pipeline.tokens.format import BLOCK_BYTES, DOCUMENTS, FOLDER, STAGE, Ids
+from pipeline.tokens.shard import TokenShard
+from pipeline.tokens.store import TokenStore
+from pipeline.tokens.write import write_shard
+from pipeline.work import Progress
+
+OURS = re.compile(r"\d{5,}\.(bin|idx|blocks|docs\.parquet)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Compacted:
+    """A store without forgotten documents. `shards`: how many token shards were replaced or removed now."""
+
+    manifest: Manifest
+    shards: int
+
+    @property
+    def documents(self) -> int:
+        """How many documents are out of the store, by this compaction or an earlier one."""
+        return self.manifest.counts.dropped.get(forget.INPUT, 0)
+
+
+def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Compacted:
+    """Take forgotten documents out of the store of the corpus in `root`, or finish a compaction that was cut short.
+
+    To be called under `files.lock(root)`. `downstream`: stages that were made from the store; their manifests are removed.
+    Raises InputError when nothing was forgotten; NotBuilt, CorruptFile, StaleInput.
+    """
+    known = forget.load(root)
+    if known is None:
+        raise InputError(f"{root / FOLDER}: nothing was forgotten in this store")
+    beside = root / state.FOLDER / "compact"
+    if not manifest.path_of(root, STAGE).exists():
+        return _publish(root, beside, _cut_short(root, beside, known), downstream)
+    _clear(beside)
+    store = TokenStore.open(root / FOLDER)
+    if store.manifest.inputs.get(forget.INPUT) == known.hash:
+        return Compacted(manifest=store.manifest, shards=0)
+    progress.begin("compact", sum(len(split.shards) for split in store.splits), "shards")
+    made = _write(store, known, beside, progress)
+    manifest.commit(beside, made)
+    return _publish(root, beside, made, downstream)
+
+
+def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress) -> Manifest:
+    """The shards touched, proved, below `beside`; and the manifest of the store with them."""
+    made = store.manifest
+    entries = dict(made.files)
+    splits: dict[str, Any] = {}
+    all_gone: list[pa.Table] = []
+    for split in store.splits:
+        gone, highest = [DOCUMENTS.empty_table()], -1
+        for shard in split.shards:
+            documents = shards.read(shard.root, shard.documents)
+            rows = forget.rows_of(documents["doc_id"], known.documents)
+            if len(rows):
+                kept = documents.take(pa.array(np.setdiff1d(np.arange(documents.num_rows), rows)))
+                gone.append(documents.take(pa.array(rows)))
+                for name, _ in _names(shard):
+                    del entries[name]
+                if kept.num_rows:
+                    number = int(shard.path.stem)
+                    written = write_shard(beside, split.name, number, _pieces(shard, kept), kept, shard.dtype)
+                    _prove(shard, kept, beside, written.files)
+                    entries |= written.files
+                    highest = max(highest, written.highest_id)
+            else:
+                _require_unchanged(shard)
+                highest = max(highest, _highest(shard))
+            progress.advance(1)
+        lost = pa.concat_tables(gone).unify_dictionaries()
+        splits[split.name] = _less(made.facts["splits"][split.name], lost) | {"highest_id": highest if highest >= 0 else None}
+        all_gone.append(lost)
+    left_out = _by_shard(pa.concat_tables(all_gone).unify_dictionaries())
+    counted = tuple(
+        dataclasses.replace(one, counts=forget.without(one.counts, left_out[one.name])) if one.name in left_out else one
+        for one in made.shards
+    )
+    inputs = {**made.inputs, forget.INPUT: known.hash}
+    return dataclasses.replace(made, inputs=inputs, shards=counted, files=entries, facts={**made.facts, "splits": splits})
+
+
+def _pieces(shard: TokenShard, documents: pa.Table) -> Iterator[Ids]:
+    """The ids of `documents`, some rows of the shard, compared with their hashes; at most a block at a time."""
+    starts = documents["token_offset"].to_numpy()
+    for first, last in forget.joined(starts, starts + documents["tokens"].to_numpy()).tolist():
+        for start in range(first, last, BLOCK_BYTES):
+            yield shard.read(start, min(start + BLOCK_BYTES, last))
+
+
+def _prove(shard: TokenShard, kept: pa.Table, beside: Path, written: Mapping[str, files.FileEntry]) -> None:
+    """Read the new shard back: the ids and the rows of the documents kept, in their order, and nothing else.
+
+    Raises CorruptFile.
+    """
+    names = [name for name, _ in _names(shard)]
+    for name in names:
+        if not files.holds(beside, name, written[name]):
+            raise CorruptFile(f"{beside / name}: was written, and now holds other bytes; nothing was replaced")
+    found = shards.read(beside, (shard.documents[0], written[shard.documents[0]]))
+    rest = [name for name in DOCUMENTS.names if name != "token_offset"]
+    payload = np.memmap(beside / shard.payload[0], dtype=shard.dtype, mode="r")
+    same = found.num_rows == kept.num_rows and all(
+        pc.all(pc.equal(_plain(found[name]), _plain(kept[name])).fill_null(True)).as_py() for name in rest
+    )
+    at = 0
+    for ids in _pieces(shard, kept):
+        same = same and np.array_equal(payload[at : at + len(ids)], ids)
+        at += len(ids)
+    if not same or at != len(payload):
+        raise CorruptFile(f"{beside / shard.payload[0]}: does not hold what {shard.path} keeps; nothing was replaced")
+
+
+def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.string()) if pa.types.is_dictionary(column.type) else column
+
+
+def _names(shard: TokenShard) -> tuple[Named, ...]:
+    return (shard.payload, shard.blocks, shard.index, shard.documents)
+
+
+def _require_unchanged(shard: TokenShard) -> None:
+    for name, entry in _names(shard):
+        if not files.holds(shard.root, name, entry):
+            raise CorruptFile(f"{shard.root / name}: other bytes than its manifest names; run the build again to make it anew")
+
+
+def _highest(shard: TokenShard) -> int:
+    ids = shard.ids
+    return max(int(ids[start : start + BLOCK_BYTES].max()) for start in range(0, len(ids), BLOCK_BYTES))
+
+
+def _sums(rows: pa.Table) -> dict[str, int]:
+    sums = {name: int(rows[name].to_numpy().sum()) for name in ("tokens", "text_bytes")}
+    return {"documents": rows.num_rows, **sums}
+
+
+def _less(totals: Mapping[str, Any], gone: pa.Table) -> dict[str, Any]:
+    """The totals of a split, and of each source in it, without the rows `gone`."""
+    names = _plain(gone["source"])
+    sources = []
+    for one in totals["sources"]:
+        sums = _sums(gone.filter(pc.equal(names, one["source"])))
+        sources.append({**one, **{key: one[key] - value for key, value in sums.items()}})
+    rest = {key: totals[key] - value for key, value in _sums(gone).items()}
+    return {**totals, **rest, "sources": [one for one in sources if one["documents"]]}
+
+
+def _by_shard(gone: pa.Table) -> dict[str, LeftOut]:
+    names = _plain(gone["shard"])
+    found = {}
+    for name in names.unique().to_pylist():
+        rows = gone.filter(pc.equal(names, name))
+        found[name] = LeftOut(rows=tuple(rows["row"].to_pylist()), text_bytes=_sums(rows)["text_bytes"])
+    return found
+
+
+def _cut_short(root: Path, beside: Path, known: Forgotten) -> Manifest:
+    """The manifest of a compaction that may be published. Raises NotBuilt when there is none."""
+    found = manifest.find(beside, STAGE)
+    if found is not None and found.inputs.get(forget.INPUT) == known.hash:
+        before = {name: manifest.find(root, name) for name in found.inputs if name != forget.INPUT}
+        same = all(one is None or one.hash == found.inputs[name] for name, one in before.items())
+        if same and all(files.holds(root, *named) or files.holds(beside, *named) for named in found.files.items()):
+            return found
+    raise NotBuilt(f"{root} has no finished store, and no compaction of it was cut short; run the build first")
+
+
+def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]) -> Compacted:
+    manifest.withdraw(root, [*reversed(downstream), STAGE])
+    replaced = set()
+    for name, entry in made.files.items():
+        if (beside / name).exists():
+            replaced.add(Path(name).name.partition(".")[0] + Path(name).parent.name)
+            if not files.holds(root, name, entry):
+                files.link(beside, [(name, entry)], root / name)
+    for path in sorted((root / FOLDER).rglob("*")):
+        if OURS.fullmatch(path.name) and path.relative_to(root).as_posix() not in made.files:
+            replaced.add(path.name.partition(".")[0] + path.parent.name)
+            files.remove(path)
+    manifest.commit(root, made)
+    _clear(beside)
+    return Compacted(manifest=made, shards=len(replaced))
+
+
+def _clear(beside: Path) -> None:
+    """The manifest goes first: without it, what is left says nothing."""
+    files.remove(manifest.path_of(beside, STAGE))
+    for path in sorted(beside.rglob("*")):
+        if path.is_file():
+            files.remove(path)

@@ -1,0 +1,296 @@
+"""Forgetting: the list of documents that are out of the store, and where their tokens still stand.
+
+Purpose: `tokens/forgotten.json` names the documents that were asked to be forgotten and, for the store it was made for, their
+token spans; readers mask these at once. `compact`, or the next build, takes the tokens out.
+Guarantee: nothing is renumbered. The list holds a hash of itself and of the store's manifest: one that was changed, cut or
+belongs to another store is refused, and so is a missing one where documents have been forgotten. A document on the list
+stays out of every later store of the corpus, because packing has the list as an input.
+Cost: forgetting reads the documents tables of the store once; reading the list is one small file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline import files, manifest, schema, shards, state
+from pipeline.errors import CorruptFile, InputError, StaleInput
+from pipeline.manifest import Counts, Manifest
+from pipeline.shards import Named
+from pipeline.tokens.format import FOLDER, STAGE
+
+LIST = f"{FOLDER}/forgotten.json"
+INPUT = "forgotten"
+"""Under this name the manifest of a store says which documents were left out when it was packed or compacted."""
+FORMAT = 1
+
+By = Literal["doc_id", "url_prefix", "source", "ids_file"]
+Spans = Mapping[str, npt.NDArray[np.int64]]
+"""By token shard (`train/00000`): int64 [spans, 2], from the first token to the one after the last; sorted and disjoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What is asked to be forgotten. `ids`: the documents named by `doc_id` or `ids_file`, 16 bytes each."""
+
+    by: By
+    value: str
+    """As it was asked; of a file of ids, the SHA-256 of the ids."""
+    ids: tuple[bytes, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How much of the store a request names. `known` of the documents had been forgotten before."""
+
+    by: By
+    value: str
+    documents: int
+    tokens: int
+    known: int
+    absent: int
+    """Ids that the store does not hold. They are remembered: no later build brings them in."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """What packing leaves out of a shard of documents: rows of its encoded table, and how much text they were."""
+
+    rows: tuple[int, ...]
+    text_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgotten:
+    """The list. `store`: the hash of the manifest that `places` was made for; `documents`: sorted."""
+
+    store: str
+    documents: tuple[bytes, ...]
+    requests: tuple[Mapping[str, Any], ...]
+    places: Mapping[str, Sequence[Sequence[int]]]
+
+    @property
+    def hash(self) -> str:
+        """The identity of what is forgotten, whatever the store."""
+        return hashlib.sha256(b"".join(self.documents)).hexdigest()
+
+
+def load(root: Path) -> Forgotten | None:
+    """The list of the corpus in `root`, or None where nothing was forgotten. Raises CorruptFile."""
+    path = root / LIST
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        if _mark(root).exists():
+            raise CorruptFile(
+                f"{path}: is missing, but documents have been forgotten; bring it back, or remove {_mark(root)} too "
+                "to take these documents in again"
+            ) from error
+        return None
+    try:
+        plain = json.loads(data)
+        claimed = plain.pop("hash")
+        documents = tuple(bytes.fromhex(one) for one in plain["documents"])
+        known = Forgotten(store=plain["store"], documents=documents, requests=tuple(plain["requests"]), places=plain["spans"])
+        whole = claimed == _digest(plain) and data == files.canonical_json({**plain, "hash": claimed})
+        whole = whole and plain == _plain(known) and all(_is_sound(spans) for spans in known.places.values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CorruptFile(
+            f"{path}: is no list of forgotten documents of format {FORMAT}; bring back the one written"
+        ) from error
+    if not whole:
+        raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); bring it back as it was")
+    return known
+
+
+def spans(root: Path, made: Manifest) -> Spans:
+    """What readers of the store whose manifest is `made` have to mask. Raises CorruptFile, StaleInput."""
+    known, packed_without = load(root), made.inputs.get(INPUT)
+    if known is None:
+        if packed_without is not None:
+            raise CorruptFile(
+                f"{root / LIST}: is missing, but the store was packed without the documents it names; bring it back"
+            )
+        return {}
+    if packed_without == known.hash:
+        return {}
+    if known.store != made.hash:
+        raise StaleInput(
+            f"{root / LIST}: names tokens of the store {known.store}, this one is {made.hash}; run the build again to pack "
+            "it without the documents"
+        )
+    return {name: np.array(places, dtype=np.int64) for name, places in known.places.items()}
+
+
+def inputs(root: Path) -> dict[str, str]:
+    """What the list adds to the inputs of packing: nothing while nothing was forgotten. Raises CorruptFile."""
+    known = load(root)
+    return {} if known is None else {INPUT: known.hash}
+
+
+def left_out(root: Path, encoded: Mapping[str, Named]) -> dict[str, LeftOut]:
+    """What packing has to leave out of `encoded`, the documents tables of encoded shards by their names. Raises CorruptFile."""
+    known = load(root)
+    if known is None:
+        return {}
+    found = {}
+    for name, table in encoded.items():
+        rows = shards.read(root, table, ["doc_id", "text_bytes"])
+        gone = rows_of(rows["doc_id"], known.documents)
+        if len(gone):
+            text_bytes = int(rows["text_bytes"].to_numpy()[gone].sum())
+            found[name] = LeftOut(rows=tuple(gone.tolist()), text_bytes=text_bytes)
+    return found
+
+
+def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) -> list[Found]:
+    """Put the documents that `requests` name on the list, and say how many they are. Asking twice changes nothing.
+
+    To be called under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the
+    store and was not made before; NotBuilt, CorruptFile, StaleInput.
+    """
+    made = manifest.load(root, STAGE)
+    spans(root, made)
+    known = load(root)
+    before = set(known.documents) if known else set()
+    asked_before = {(one["by"], one["value"]) for one in known.requests} if known else set()
+    matched: list[dict[bytes, int]] = [{} for _ in requests]
+    for _, table in _tables(root, made, ("doc_id", "source", "url", "tokens")):
+        for request, found in zip(requests, matched, strict=True):
+            hit = table.filter(_matches(table, request))
+            found.update(zip(hit["doc_id"].to_pylist(), hit["tokens"].to_pylist(), strict=True))
+    answers = [_answer(request, found, before) for request, found in zip(requests, matched, strict=True)]
+    for request, answer in zip(requests, answers, strict=True):
+        if not answer.documents and not answer.known and (request.by, request.value) not in asked_before:
+            raise InputError(f"{request.by}={request.value!r} names no document of {root / FOLDER}; nothing was forgotten")
+    documents = tuple(sorted(before.union(*matched, *(request.ids for request in requests))))
+    fresh = [asdict(one) for one in answers if (one.by, one.value) not in asked_before]
+    if dry_run or (known is not None and not fresh and len(documents) == len(before)):
+        return answers
+    asked = (*(known.requests if known else ()), *({key: one[key] for key in ("by", "value", "documents")} for one in fresh))
+    listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root, made, documents))
+    plain = _plain(listed)
+    files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
+    # Second: what follows from a crash between the two is a list that is in force and whose loss would go unnoticed.
+    state.save(_mark(root), True)
+    return answers
+
+
+def without(counts: Counts, left_out: LeftOut) -> Counts:
+    """The counts of a shard of documents of which so much is left out."""
+    gone = len(left_out.rows)
+    return Counts(
+        read=counts.read,
+        kept=counts.kept - gone,
+        dropped={**counts.dropped, INPUT: counts.dropped.get(INPUT, 0) + gone},
+        bytes_in=counts.bytes_in,
+        bytes_kept=counts.bytes_kept - left_out.text_bytes,
+    )
+
+
+def rows_of(doc_ids: pa.ChunkedArray, documents: Sequence[bytes]) -> npt.NDArray[np.int64]:
+    """The rows whose `doc_id` is one of `documents`. int64 [found]"""
+    there = pc.is_in(doc_ids, value_set=pa.array(documents, schema.DOC_ID.type))
+    return np.flatnonzero(there.to_numpy())
+
+
+def joined(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """Sorted spans, those that touch as one. int64 [spans, 2]"""
+    apart = starts[1:] != ends[:-1]
+    return np.stack([starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]], axis=1)
+
+
+def request_ids(by: By, value: str, ids: Sequence[str]) -> Request:
+    """A request for the documents of these ids, 32 hex digits each. Raises InputError at one that is none."""
+    found = []
+    for number, text in enumerate(ids, 1):
+        try:
+            one = bytes.fromhex(text)
+        except ValueError:
+            one = b""
+        if len(one) != schema.DOC_ID_BYTES:
+            raise InputError(f"{by}={value!r}: {text!r} (number {number}) is no id of a document, which is 32 hex digits")
+        found.append(one)
+    unique = tuple(sorted(set(found)))
+    return Request(by=by, value=hashlib.sha256(b"".join(unique)).hexdigest() if by == "ids_file" else value, ids=unique)
+
+
+def problems(root: Path, made: Manifest) -> Iterator[str]:
+    """What is wrong with the list where its documents' tables say something else. Raises what `spans` raises."""
+    found, known = spans(root, made), load(root)
+    places = _places(root, made, known.documents) if known else {}
+    wanted = {name: np.array(pairs, dtype=np.int64) for name, pairs in places.items()}
+    for name in sorted({*found, *wanted}):
+        if name not in found or name not in wanted or not np.array_equal(found[name], wanted[name]):
+            yield f"{root / LIST}: the spans of {name} are not those of the documents that it names"
+
+
+def _answer(request: Request, found: Mapping[bytes, int], before: set[bytes]) -> Found:
+    return Found(
+        by=request.by,
+        value=request.value,
+        documents=len(found),
+        tokens=sum(found.values()),
+        known=len(before.intersection(found, request.ids) if request.ids else before.intersection(found)),
+        absent=len(set(request.ids) - set(found)),
+    )
+
+
+def _matches(table: pa.Table, request: Request) -> pa.ChunkedArray:
+    if request.by == "url_prefix":
+        return pc.fill_null(pc.starts_with(table["url"], request.value), False)
+    if request.by == "source":
+        return pc.equal(table["source"].cast(pa.string()), request.value)
+    return pc.is_in(table["doc_id"], value_set=pa.array(request.ids, schema.DOC_ID.type))
+
+
+def _tables(root: Path, made: Manifest, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+    """The documents table of each token shard, by the shard's name. Raises CorruptFile."""
+    suffix = ".docs.parquet"
+    for name, entry in sorted(made.files.items()):
+        if name.endswith(suffix):
+            yield name.removeprefix(f"{FOLDER}/").removesuffix(suffix), shards.read(root, (name, entry), columns)
+
+
+def _places(root: Path, made: Manifest, documents: Sequence[bytes]) -> dict[str, list[list[int]]]:
+    """Where the tokens of `documents` stand, end-of-text included; neighbours are one span."""
+    found = {}
+    for name, table in _tables(root, made, ("doc_id", "token_offset", "tokens")):
+        rows = table.take(pa.array(rows_of(table["doc_id"], documents)))
+        starts = rows["token_offset"].to_numpy()
+        if len(starts):
+            found[name] = joined(starts, starts + rows["tokens"].to_numpy()).tolist()
+    return found
+
+
+def _is_sound(pairs: Sequence[Sequence[int]]) -> bool:
+    edges = np.array(pairs, dtype=np.int64)
+    return edges.ndim == 2 and edges.shape[1] == 2 and edges[0, 0] >= 0 and bool((np.diff(edges.ravel()) > 0).all())
+
+
+def _mark(root: Path) -> Path:
+    """Says that there is a list, where the list itself cannot."""
+    return root / state.FOLDER / "forgotten.json"
+
+
+def _plain(known: Forgotten) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "store": known.store,
+        "documents": [one.hex() for one in known.documents],
+        "requests": list(known.requests),
+        "spans": dict(known.places),
+    }
+
+
+def _digest(plain: Mapping[str, Any]) -> str:
+    return hashlib.sha256(files.canonical_json(plain)).hexdigest()

@@ -1,0 +1,237 @@
+"""Samples: which tokens a trainer sees in which order, by arithmetic alone.
+
+Purpose: sample k of a run is a window of `length` + 1 ids. With w windows in what is read, it belongs to epoch k // w and
+stands at place k % w of that epoch's keyed permutation. With a mixture, k first gives the source and the number among that
+source's samples, to which the same applies.
+Guarantee: what sample k holds is a pure function of (store, seed, settings, k). So the state of a reader is one number; ranks
+take slices of the numbers of a step, and their number may change in mid-run; in an epoch no window is missed or comes twice.
+Cost: opening is O(1); a window is read in about 5 us from the page cache; memory is the order of a few thousand samples.
+
+Windows are laid out in one of two ways over the tokens of a source, or of the split where there is no mixture:
+
+- one after the other: window i begins at token i * length. In an epoch every token is predicted once, but the last few.
+- aligned to documents: in each epoch the tokens are cut into slots of `length`, of which the first holds a keyed number of
+  them. The window of a slot begins at the first document that begins in the slot. Where none does, the slot is inside a long
+  document, which is read in pieces of `length` from its start, and the window is the piece that begins in the slot. So every
+  window begins a document or goes on where the window before it ended. It takes what follows up to its length: in an epoch
+  some tokens at the ends of windows are not read and about as many are read twice, other ones in each epoch.
+
+Ids of forgotten documents are replaced by end-of-text, and `kept` is False there: no loss is to be taken of them.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.errors import ConfigError, InputError, StaleInput
+from pipeline.tokens.format import Ids
+from pipeline.tokens.mixture import BLOCK, Mixture, mixture
+from pipeline.tokens.order import permute
+from pipeline.tokens.store import Split, TokenStore
+
+ORDERED_AT_ONCE = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Samples as they are read. `ids`: [samples, length + 1], inputs and, one further on, targets; `kept`: bool, the same."""
+
+    ids: Ids
+    kept: npt.NDArray[np.bool_]
+    end_of_text: int
+
+    def cu_seqlens(self) -> npt.NDArray[np.int32]:
+        """Cumulative lengths of the documents in the inputs, row after row: int32 [documents + 1], from 0 to samples * length.
+
+        Attention masked by them (as in FlashAttention's variable-length kernels) never looks from one document into another,
+        nor out of its row, nor at what is forgotten.
+        """
+        ids, kept = self.ids[:, :-1], self.kept[:, :-1]
+        ends = (ids == self.end_of_text) & kept
+        ends[:, :-1] |= kept[:, :-1] != kept[:, 1:]
+        ends[:, -1] = True
+        return np.concatenate(([0], np.flatnonzero(ends) + 1)).astype(np.int32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Position:
+    """Where a reader stands: the first `consumed` samples of this order have been read."""
+
+    store: str
+    order: str
+    seed: int
+    consumed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Range:
+    """Tokens that windows are laid over: a source's, or all of a split."""
+
+    first_token: int
+    tokens: int
+
+    def windows(self, length: int, *, aligned: bool) -> int:
+        """Aligned, the last one begins inside slot w - 1, so below w * length, and needs length + 1 tokens."""
+        return max(0, self.tokens // length - 1 if aligned else (self.tokens - 1) // length)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Samples:
+    """The order of samples of one split. Made by `samples`."""
+
+    split: Split
+    store: str
+    length: int
+    seed: int
+    aligned: bool
+    mixture: Mixture | None
+    ranges: tuple[_Range, ...]
+    """Of the sources of the mixture, else of the split."""
+
+    @functools.cached_property
+    def windows(self) -> int:
+        """How many there are in one epoch of everything."""
+        return sum(one.windows(self.length, aligned=self.aligned) for one in self.ranges)
+
+    @functools.cached_property
+    def order(self) -> str:
+        """The identity of the order, in words: what else than store and seed decides which sample is which."""
+        quotas = "".join(f", {one.source} {one.quota}/{BLOCK}" for one in self.mixture.shares) if self.mixture else ""
+        return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
+
+    def starts(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """The first token, in the split, of the samples `first` to `first + count`. int64 [count]"""
+        assert first >= 0 <= count, f"{first=} {count=}"
+        blocks = range(first // ORDERED_AT_ONCE, -(-(first + count) // ORDERED_AT_ONCE))
+        if not blocks:
+            return np.zeros(0, dtype=np.int64)
+        at = first - blocks[0] * ORDERED_AT_ONCE
+        slots: npt.NDArray[np.int64] = np.concatenate([_slots(self, block) for block in blocks])[at : at + count]
+        if not self.aligned:
+            return slots[:, 0] + slots[:, 1]
+        return np.array([origin + self._aligned(origin, slot) for origin, slot in slots.tolist()], dtype=np.int64)
+
+    def read(self, first: int, count: int) -> Batch:
+        """The samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
+        return read(self.split, self.starts(first, count), self.length)
+
+    def position(self, consumed: int) -> Position:
+        """The state of a reader of these samples."""
+        return Position(store=self.store, order=self.order, seed=self.seed, consumed=consumed)
+
+    def require(self, position: Position) -> int:
+        """How many samples had been consumed at `position`. Raises StaleInput, with both values, when it is of others."""
+        mine = self.position(position.consumed)
+        for name in ("store", "order", "seed"):
+            was, now = getattr(position, name), getattr(mine, name)
+            if was != now:
+                raise StaleInput(
+                    f"the samples read so far are not of this order: {name} was {was!r} and is {now!r}; start anew"
+                )
+        return position.consumed
+
+    def _aligned(self, origin: int, slot: int) -> int:
+        """Where the window of the slot that begins at token `slot` begins, both counted from `origin`."""
+        if slot <= 0:
+            return 0
+        first, end = (token - origin for token in self.split.document_at(origin + slot))
+        if first < slot and end < slot + self.length:
+            return end
+        return first + -(-(slot - first) // self.length) * self.length
+
+
+@functools.lru_cache(maxsize=16)
+def _slots(samples: Samples, block: int) -> npt.NDArray[np.int64]:
+    """Of the samples of a block of `ORDERED_AT_ONCE`: first token of their range, and from there to their slot. int64 [.., 2]
+
+    So many at once, since a permutation of few numbers takes as long as one of many.
+    """
+    numbers = np.arange(block * ORDERED_AT_ONCE, (block + 1) * ORDERED_AT_ONCE, dtype=np.int64)
+    ranges = np.zeros(len(numbers), dtype=np.int64)
+    if samples.mixture is not None:
+        ranges, numbers = samples.mixture.places(numbers)
+    found = np.empty((len(numbers), 2), dtype=np.int64)
+    for place, tokens in enumerate(samples.ranges):
+        windows = tokens.windows(samples.length, aligned=samples.aligned)
+        mine = np.flatnonzero(ranges == place)
+        epochs, windows_at = np.divmod(numbers[mine], windows)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            slots = permute(windows_at[here], windows, seed=samples.seed, epoch=epoch) * samples.length
+            if samples.aligned:
+                # A number below `length` drawn by the same key, as the place where 0 of so many goes.
+                slots -= permute(np.zeros(1, dtype=np.int64), samples.length, seed=samples.seed, epoch=epoch)
+            found[mine[here]] = np.stack([np.full(len(slots), tokens.first_token), slots], axis=1)
+    return found
+
+
+def samples(
+    store: TokenStore,
+    *,
+    length: int,
+    seed: int = 0,
+    aligned: bool = False,
+    weights: Mapping[str, float] | None = None,
+    most_epochs: float | None = None,
+    run_samples: int | None = None,
+) -> Samples:
+    """The samples of the training split, each `length` tokens and one more.
+
+    `aligned`: to documents. `weights`: of sources, none for all text as it is. `most_epochs`: nothing is read more often; it
+    must then be said how many samples the run reads, `run_samples`.
+    Raises InputError when there is no window, or too few for `most_epochs`; ConfigError for impossible weights.
+    """
+    split = store.split("train")
+    whole = _Range(first_token=0, tokens=split.tokens)
+    if most_epochs is not None and run_samples is None:
+        raise ConfigError(f"{most_epochs=} caps nothing unless the number of samples of the run is known")
+    ranges = {run.source: _Range(first_token=run.first_token, tokens=run.tokens) for run in split.sources}
+    windows = {source: one.windows(length, aligned=aligned) for source, one in ranges.items()}
+    mixed = None
+    if weights is not None:
+        mixed = mixture(windows, weights, samples=run_samples or 1, most_epochs=most_epochs)
+    made = Samples(
+        split=split,
+        store=store.hash,
+        length=length,
+        seed=seed,
+        aligned=aligned,
+        mixture=mixed,
+        ranges=tuple(ranges[one.source] for one in mixed.shares) if mixed else (whole,),
+    )
+    if made.windows == 0:
+        raise InputError(f"{store.folder}: {split.tokens} tokens to train on are no window of {length}; pack more text")
+    if mixed is None and most_epochs is not None and (run_samples or 0) > most_epochs * made.windows:
+        raise InputError(
+            f"{store.folder}: {run_samples} samples are wanted, but {most_epochs=} times its {made.windows} windows are fewer; "
+            "take fewer steps, allow more epochs, or add text"
+        )
+    return made
+
+
+def read(split: Split, starts: npt.NDArray[np.int64], length: int) -> Batch:
+    """The windows of `length` + 1 tokens that begin at `starts`. Raises IndexError, CorruptFile."""
+    ids = np.empty((len(starts), length + 1), split.dtype)
+    kept = np.ones(ids.shape, dtype=np.bool_)
+    for row, start in enumerate(starts.tolist()):
+        split.read_into(start, start + length + 1, ids[row])
+        if split.has_forgotten:
+            kept[row] = split.kept(start, start + length + 1)
+    if split.has_forgotten:
+        ids[~kept] = split.end_of_text
+    return Batch(ids=ids, kept=kept, end_of_text=split.end_of_text)
+
+
+def slice_of(first: int, count: int, *, rank: int, ranks: int) -> tuple[int, int]:
+    """The first sample and the number of samples that `rank` of `ranks` reads of the samples `first` to `first + count`.
+
+    Raises ConfigError where they cannot be shared evenly.
+    """
+    if not 0 <= rank < ranks or count % ranks:
+        raise ConfigError(f"{count} samples of a step cannot be shared evenly: {rank=} {ranks=}")
+    return first + count // ranks * rank, count // ranks

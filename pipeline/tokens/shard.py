@@ -1,0 +1,157 @@
+"""One token shard as a reader sees it: its ids, checked block by block, and where its documents begin.
+
+Guarantee: no read gives bytes other than those that were packed, since each MiB is compared with its hash before its first use;
+a file that is cut or replaced meanwhile is an error, not a signal.
+Cost: the first touch of a MiB hashes it (0.5 ms), later ones copy from the page cache without the interpreter's lock. Memory is
+33 bytes per MiB that was read and no mapping; at most `OPEN_FILES` files are open, however many shards there are.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline import files
+from pipeline.errors import CorruptFile
+from pipeline.shards import Named
+from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, INDEX_HEADER_BYTES, Ids, IdType
+
+OPEN_FILES = 256
+POINTER_BYTES = 8
+
+
+class _OpenFile:
+    """A file open for reading, until nobody refers to it. `identity` changes when another file takes its place."""
+
+    def __init__(self, path: str) -> None:
+        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        found = os.fstat(self.descriptor)
+        self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
+
+    def __del__(self) -> None:
+        if hasattr(self, "descriptor"):
+            os.close(self.descriptor)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Checked:
+    """Which blocks of a reader's payload have been compared with their hashes, in the file of this identity."""
+
+    identity: tuple[int, ...] = ()
+    blocks: bytearray = field(default_factory=bytearray)
+    index: bool = False
+
+
+@functools.lru_cache(maxsize=OPEN_FILES)
+def _opened(path: str, reader: _Checked) -> _OpenFile:
+    """Each reader opens its own files, so that one which is opened later sees what stands there then."""
+    return _OpenFile(path)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenShard:
+    """One .bin with its side files. `first_token` is its place in the split."""
+
+    root: Path
+    payload: Named
+    blocks: Named
+    index: Named
+    documents: Named
+    first_token: int
+    dtype: IdType
+    forgotten: npt.NDArray[np.int64] = field(compare=False)
+    """Tokens to be masked: int64 [spans, 2], from the first to the one after the last; sorted and disjoint."""
+    _checked: _Checked = field(default_factory=_Checked, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without maps and hashes: a reader that is sent to another process opens and checks the files there."""
+        return {"_checked": _Checked(), **{item.name: getattr(self, item.name) for item in fields(self) if item.init}}
+
+    @functools.cached_property
+    def path(self) -> Path:
+        """The .bin file."""
+        return self.root / self.payload[0]
+
+    @functools.cached_property
+    def tokens(self) -> int:
+        """How many tokens it holds."""
+        return self.payload[1].bytes // self.dtype.itemsize
+
+    @property
+    def ids(self) -> Ids:
+        """All ids, memory-mapped and unchecked. [tokens]"""
+        return np.memmap(self.path, dtype=self.dtype, mode="r")
+
+    @functools.cached_property
+    def hashes(self) -> bytes:
+        """The hash of each block, end to end. Raises CorruptFile."""
+        return files.read_verified(self.root, *self.blocks)
+
+    def read(self, start: int, stop: int) -> Ids:
+        """A copy of the ids [start, stop) of this shard. Raises CorruptFile, naming the block, when its bytes have changed."""
+        out = np.empty(stop - start, self.dtype)
+        self.read_into(start, out)
+        return out
+
+    def read_into(self, start: int, out: Ids) -> None:
+        """Fill `out` (contiguous, of the store's dtype) with the ids from `start` on. Raises CorruptFile."""
+        first_byte = start * self.dtype.itemsize
+        found = self._open(self._payload)
+        checked = self._checked
+        if checked.identity != found.identity:
+            checked.identity, checked.blocks = found.identity, bytearray(-(-self.payload[1].bytes // BLOCK_BYTES))
+        for block in range(first_byte // BLOCK_BYTES, (first_byte + out.nbytes - 1) // BLOCK_BYTES + 1):
+            if not checked.blocks[block]:
+                self._check(block, found)
+                checked.blocks[block] = 1
+        if os.preadv(found.descriptor, [out.data], first_byte) != out.nbytes:
+            raise CorruptFile(f"{self.path}: was cut while it was read; run the build again to make it anew")
+
+    def document_at(self, token: int) -> tuple[int, int]:
+        """First token of the document that `token` of this shard is in, and the one after its last. Raises CorruptFile.
+
+        A binary search in the .idx, whose hash is compared at the first call.
+        """
+        found = self._open(str(self.root / self.index[0]))
+        if not self._checked.index:
+            files.read_verified(self.root, *self.index)
+            self._checked.index = True
+        documents = self.documents[1].rows or 0
+        pointers = INDEX_HEADER_BYTES + 4 * documents
+
+        def begins(row: int) -> int:
+            data = os.pread(found.descriptor, POINTER_BYTES, pointers + POINTER_BYTES * row)
+            return int.from_bytes(data, "little") // self.dtype.itemsize
+
+        low, high = 0, documents
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if begins(middle) <= token else (low, middle)
+        return begins(low), begins(high) if high < documents else self.tokens
+
+    @functools.cached_property
+    def _payload(self) -> str:
+        return str(self.path)
+
+    def _open(self, path: str) -> _OpenFile:
+        try:
+            return _opened(path, self._checked)
+        except OSError as error:
+            raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
+
+    def _check(self, block: int, opened: _OpenFile) -> None:
+        data = os.pread(opened.descriptor, BLOCK_BYTES, block * BLOCK_BYTES)
+        wanted = self.hashes[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
+        found = hashlib.sha256(data).digest()
+        if found != wanted:
+            raise CorruptFile(
+                f"{self.path}: block {block} (bytes {block * BLOCK_BYTES} to {block * BLOCK_BYTES + len(data)}) has SHA-256 "
+                f"{found.hex()}, {self.blocks[0]} names {wanted.hex()}; run the build again to make it anew"
+            )

@@ -1,0 +1,61 @@
+"""Encoding with a vocabulary of 32,768 learned from the text: our interface beside three libraries.
+
+Each is given the column and returns all ids. The libraries take strings, so making these is part of their work, as of ours.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import fastokens
+import pyarrow as pa
+import tokenizers
+
+from tests.bench import texts
+from tokenizer import count
+from tokenizer.encode import FastEncoder, load
+from tokenizer.load import ranks_of, read
+from tokenizer.merges import learn
+from tokenizer.pretokenize import pattern
+from tokenizer.train import tokenizer_json
+
+STAGE = "bpe_encode"
+PEER_BYTES = {"tokenizers": 16_000_000, "tiktoken": 48_000_000}
+CUT = pattern("gpt2")
+
+
+def ours(batch: pa.RecordBatch) -> object:
+    return _encoder().encode(batch["text"])
+
+
+def peers() -> dict[str, Callable[[pa.RecordBatch], object] | None]:
+    encoder = _encoder()
+    data = read(encoder.path)
+    fast = fastokens.Tokenizer.from_json_str(data.decode())
+    slow = tokenizers.Tokenizer.from_str(data.decode())
+    return {
+        "fastokens": lambda batch: fast.encode_batch_flat(batch["text"].to_pylist(), split_special_tokens=True),
+        "tokenizers": lambda batch: slow.encode_batch_fast(batch["text"].to_pylist(), add_special_tokens=False),
+        "tiktoken": _tiktoken(encoder) if find_spec("tiktoken") else None,
+    }
+
+
+def _tiktoken(encoder: FastEncoder) -> Callable[[pa.RecordBatch], object]:
+    import tiktoken
+
+    ranks = ranks_of(encoder.description.tokens, encoder.description.special)
+    model = tiktoken.Encoding("bench", pat_str=CUT.regex, mergeable_ranks=ranks, special_tokens={})
+    return lambda batch: [model.encode_ordinary(text) for text in batch["text"].to_pylist()]
+
+
+@functools.cache
+def _encoder() -> FastEncoder:
+    table = texts.documents(texts.ROOT / "build" / "bench", english=False)
+    words = count._words(next(count.count(table["text"].combine_chunks(), CUT)))
+    path = Path(tempfile.mkdtemp(prefix="tokenmill-bench-"), "tokenizer.json")
+    path.write_bytes(tokenizer_json(learn(words, vocabulary=32_768, special=("<|endoftext|>",)), CUT))
+    return load(path)

@@ -1,0 +1,123 @@
+"""Packing (encoding, provenance, hashes, two writes, the layout) beside the encoder alone, and beside packing as nanoGPT does.
+
+The tokenizer is a byte-level BPE of 16,000 ids, trained on the first documents. `fastokens` only makes ids and forgets them:
+the ratio to it is the share of its rate that is left for packing. `nanogpt` encodes text by text with `tokenizers`, puts an
+end-of-text after each, and writes one file of uint16, as its `prepare.py` does.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fastokens
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import tokenizers
+
+from pipeline import schema
+from pipeline.config import PackConfig
+from pipeline.pack.encoded import EncodeTask, encode_shard
+from pipeline.pack.packed import pack_shard, plan
+from pipeline.shards import Alive
+from pipeline.tokens import dtype_for
+from tests.bench import texts
+from tokenizer.encode import FastEncoder, load
+
+STAGE = "pack"
+PEER_BYTES = {"nanogpt": 8_000_000}
+TRAINED_BYTES = 8_000_000
+VOCABULARY = 16_000
+
+
+@dataclass(frozen=True)
+class _View:
+    """Documents as a shard's view gives them, without reading them."""
+
+    root: Path
+    batch: pa.RecordBatch
+    name = "bench/0"
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        return {"documents": hashlib.sha256(str(self.batch.num_rows).encode()).hexdigest()}
+
+    def read(self, columns: tuple[str, ...]) -> Alive:
+        rows = np.arange(self.batch.num_rows, dtype=np.int64)
+        ids = np.random.default_rng(0).integers(0, 256, 16 * len(rows), dtype=np.uint8).tobytes()
+        columns_of: dict[str, Any] = {
+            "doc_id": pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(rows), [None, pa.py_buffer(ids)]),
+            "source": pa.repeat("bench", len(rows)).dictionary_encode(),
+            "url": pc.binary_join_element_wise("https://example.org/documents/", pa.array(rows).cast(pa.string()), ""),
+            "text": self.batch["text"],
+        }
+        table = pa.table({name: columns_of[name] for name in columns})
+        return Alive(table=table.set_column(0, schema.DOC_ID.name, columns_of["doc_id"]), rows=rows, total=len(rows), edits={})
+
+
+def ours(batch: pa.RecordBatch) -> object:
+    encoder = _encoder()
+    config, dtype = PackConfig(), dtype_for(encoder.vocabulary)
+    with tempfile.TemporaryDirectory(prefix="tokenmill-bench-pack-") as folder:
+        view: Any = _View(Path(folder), batch)
+        encoded = encode_shard(EncodeTask(view=view, encoder=encoder, validation_fraction=config.validation_fraction))
+        return [pack_shard(task) for task in plan(Path(folder), [encoded], {}, config, dtype)]
+
+
+def peers() -> dict[str, Callable[[pa.RecordBatch], object] | None]:
+    return {"fastokens": _fastokens(), "nanogpt": _nanogpt()}
+
+
+@functools.cache
+def _encoder() -> FastEncoder:
+    folder = Path(tempfile.gettempdir(), f"tokenmill-bench-{VOCABULARY}")
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        table = texts.documents(texts.ROOT / "build" / "bench", english=False)
+        rows = int(np.searchsorted(np.cumsum(pc.binary_length(table["text"]).to_numpy()), TRAINED_BYTES))
+        model = tokenizers.Tokenizer(tokenizers.models.BPE())
+        model.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+        model.decoder = tokenizers.decoders.ByteLevel()
+        trainer = tokenizers.trainers.BpeTrainer(
+            vocab_size=VOCABULARY,
+            special_tokens=["<|endoftext|>"],
+            initial_alphabet=tokenizers.pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+        model.train_from_iterator(table["text"].slice(0, rows).to_pylist(), trainer)
+        model.save(str(path))
+    return load(path)
+
+
+def _fastokens() -> Callable[[pa.RecordBatch], object]:
+    model = fastokens.Tokenizer.from_json_str(_encoder().path.read_text())
+
+    def encode(batch: pa.RecordBatch) -> object:
+        return model.encode_batch_flat(batch["text"].to_pylist(), add_special_tokens=False, split_special_tokens=True)
+
+    return encode
+
+
+def _nanogpt() -> Callable[[pa.RecordBatch], object]:
+    model = tokenizers.Tokenizer.from_file(str(_encoder().path))
+    end = model.token_to_id("<|endoftext|>")
+
+    def pack(batch: pa.RecordBatch) -> object:
+        ids = [[*model.encode(text, add_special_tokens=False).ids, end] for text in batch["text"].to_pylist()]
+        with tempfile.TemporaryFile() as out:
+            stream = np.memmap(out, dtype=np.uint16, mode="w+", shape=(sum(map(len, ids)),))
+            at = 0
+            for one in ids:
+                stream[at : at + len(one)] = one
+                at += len(one)
+            stream.flush()
+        return None
+
+    return pack

@@ -1,0 +1,153 @@
+"""A tokenizer on a text: bytes per token, tokens per word, single bytes, scripts, dead, rare and long tokens.
+
+Guarantee: exact counts over everything that was added, whatever the order or the size of its batches.
+Cost: encoding; beside it, splitting text into words (160 MB/s) and one look-up per token. Memory: a counter per id.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from pipeline.report.vocabulary import Part, Script, Token, Vocabulary
+from tokenizer.formats import Description
+
+RARE_BELOW = 10
+SHOWN_TOKENS = 30
+PIECES = "pieces of characters"
+NO_LETTERS = "no letters"
+NOT_SCRIPTS = frozenset(
+    {
+        "Combining",
+        "Double",
+        "Feminine",
+        "Fullwidth",
+        "Halfwidth",
+        "Ideographic",
+        "Masculine",
+        "Mathematical",
+        "Micro",
+        "Modifier",
+        "Unnamed",
+        "Vertical",
+    }
+)
+"""First words of the names of letters that name no script."""
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(kw_only=True)
+class Usage:
+    """Counts of tokens over a text, and sums over its parts."""
+
+    description: Description
+    frequencies: Integers
+    """[ids]"""
+    parts: dict[str, dict[str, Part]] = field(default_factory=dict)
+    total: Part = field(default_factory=Part)
+    _single: npt.NDArray[np.bool_]
+
+    @staticmethod
+    def of(description: Description) -> Usage:
+        """Nothing counted yet."""
+        single = np.array([token is not None and len(token) == 1 for token in description.tokens], dtype=np.bool_)
+        return Usage(description=description, frequencies=np.zeros(len(single), dtype=np.int64), _single=single)
+
+    def add(
+        self,
+        ids: npt.NDArray[np.integer],
+        counts: Integers,
+        sizes: Integers,
+        words: Integers,
+        labels: Mapping[str, Sequence[str]],
+    ) -> None:
+        """Count documents: their ids end to end and, of each, its ids, bytes, words, and its label under each heading."""
+        self.frequencies += np.bincount(ids, minlength=len(self.frequencies))
+        ends = np.concatenate(([0], np.cumsum(self._single[ids], dtype=np.int64)))[np.concatenate(([0], np.cumsum(counts)))]
+        columns = np.stack([np.ones_like(counts), sizes, words, counts, np.diff(ends)], axis=1)
+        _add(self.total, columns.sum(axis=0))
+        for heading, names in labels.items():
+            known, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
+            mine = self.parts.setdefault(heading, {})
+            for code, name in enumerate(known.tolist()):
+                _add(mine.setdefault(name, Part()), columns[codes == code].sum(axis=0))
+
+    def summary(self) -> Vocabulary:
+        """What the counts say."""
+        special = {name.encode() for name in self.description.special}
+        frequencies = self.frequencies.tolist()
+        known = [
+            Token(data=data, uses=uses)
+            for data, uses in zip(self.description.tokens, frequencies, strict=True)
+            if data is not None and data not in special
+        ]
+        longest = sorted(known, key=lambda token: (-len(token.data), token.data))
+        return Vocabulary(
+            ids=self.description.vocabulary,
+            tokens=len(known),
+            unused=sum(token.uses == 0 for token in known),
+            rare=sum(0 < token.uses < RARE_BELOW for token in known),
+            rare_below=RARE_BELOW,
+            total=self.total,
+            parts={
+                heading: dict(sorted(parts.items(), key=lambda item: (-item[1].bytes, item[0])))
+                for heading, parts in self.parts.items()
+            },
+            scripts=scripts(known),
+            longest=tuple([token for token in longest if token.uses][:SHOWN_TOKENS]),
+            longest_unused=tuple([token for token in longest if not token.uses][:SHOWN_TOKENS]),
+        )
+
+
+def _add(part: Part, sums: Integers) -> None:
+    documents, size, words, tokens, single = sums.tolist()
+    part.documents += documents
+    part.bytes += size
+    part.words += words
+    part.tokens += tokens
+    part.single += single
+
+
+def sizes_of(texts: pa.Array) -> Integers:
+    """The bytes of each text. [texts]"""
+    return np.asarray(pc.binary_length(texts).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
+def words_of(texts: pa.Array) -> Integers:
+    """The words of each text: what white space separates. [texts]"""
+    return np.array([len(text.split()) for text in texts.to_pylist()], dtype=np.int64)
+
+
+def scripts(tokens: Sequence[Token]) -> tuple[Script, ...]:
+    """Sums over tokens by the script of their first letter, the most used first."""
+    sums: dict[str, list[int]] = {}
+    for token in tokens:
+        name, characters = _script(token.data)
+        mine = sums.setdefault(name, [0, 0, 0, 0])
+        for place, more in enumerate((1, token.uses > 0, token.uses, token.uses * characters)):
+            mine[place] += more
+    found = [
+        Script(name=name, tokens=tokens, used=used, uses=uses, characters=characters)
+        for name, (tokens, used, uses, characters) in sums.items()
+    ]
+    return tuple(sorted(found, key=lambda script: (-script.uses, -script.tokens, script.name)))
+
+
+def _script(data: bytes) -> tuple[str, int]:
+    """The script of a token's first letter, after the first word of the letter's name, and the token's characters."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return PIECES, 0
+    letter = next((character for character in text if character.isalpha()), None)
+    if letter is None:
+        return NO_LETTERS, len(text)
+    name = unicodedata.name(letter, "UNNAMED").split()[0].split("-")[0].capitalize()
+    return {"Cjk": "Han"}.get(name, "other letters" if name in NOT_SCRIPTS else name), len(text)

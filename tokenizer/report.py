@@ -1,0 +1,93 @@
+"""The tokenizer of a corpus on its own tokens, for the corpus report.
+
+Guarantee: read from what is published alone: the token store, the documents and the language labels; every token of the store
+is counted, end-of-text aside, under the document it came from. Raises CorruptFile, Misaligned, StaleInput, NotBuilt.
+Cost: one read of the store and one of the surviving text, which is split into words (160 MB/s). Memory: one shard of text, a
+batch of tokens, and about 20 bytes per document.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+
+from pipeline import shards
+from pipeline.report import corpus as published
+from pipeline.report.corpus import Corpus, ShardTables
+from pipeline.report.vocabulary import Vocabulary
+from pipeline.shards import View
+from pipeline.tokens import SPLITS, TokenShard, TokenStore
+from pipeline.tokens.format import FOLDER
+from pipeline.work import views
+from tokenizer.encode import of_corpus
+from tokenizer.evaluate import Integers, Usage, words_of
+
+BATCH_TOKENS = 4_000_000
+"""About so many tokens are counted at a time."""
+
+
+def measure(root: Path) -> Vocabulary:
+    """The vocabulary of the corpus at `root` on what was packed, by source and, where they were identified, by language."""
+    corpus = published.load(root)
+    encoder = of_corpus(root)
+    store = TokenStore.open(root / FOLDER, tokenizer=encoder.fingerprint)
+    usage = Usage.of(encoder.description)
+    about = _reader(corpus)
+    for split in SPLITS:
+        for shard in store.split(split).shards:
+            _add(usage, shard, about)
+    return usage.summary()
+
+
+def _reader(corpus: Corpus) -> Callable[[str], dict[str, pa.Array]]:
+    """For a shard of documents: `words` and, with languages, `language` by row of the shard."""
+    tables = {shard.name: shard for shard in corpus.shards}
+    seen = {view.name: view for view in views(corpus.root, corpus.deciding)}
+
+    @functools.cache
+    def about(name: str) -> dict[str, pa.Array]:
+        return _about(corpus, tables[name], seen[name])
+
+    return about
+
+
+def _about(corpus: Corpus, tables: ShardTables, view: View) -> dict[str, pa.Array]:
+    alive = view.read()
+    words = np.zeros(alive.total, dtype=np.int64)
+    words[alive.rows] = words_of(alive.table["text"].combine_chunks())
+    found = {"words": pa.array(words)}
+    scored = tables.scores.get("language")
+    if scored is not None:
+        found["language"] = shards.read(corpus.root, scored, ["language"])["language"].combine_chunks().cast(pa.string())
+    return found
+
+
+def _add(usage: Usage, shard: TokenShard, about: Callable[[str], dict[str, pa.Array]]) -> None:
+    table = shards.read(shard.root, shard.documents, ["source", "shard", "row", "token_offset", "tokens", "text_bytes"])
+    codes, names = published.coded(table["shard"])
+    rows = table["row"].to_numpy()
+    labels = {"source": np.array(table["source"].cast(pa.string()).to_pylist(), dtype=object)}
+    words = np.zeros(len(rows), dtype=np.int64)
+    # Documents come shuffled, so those of many shards of documents stand between one another.
+    for code in np.unique(codes).tolist():
+        mine = np.flatnonzero(codes == code)
+        columns, place = about(names[code]), pa.array(rows[mine])
+        words[mine] = columns["words"].take(place).to_numpy()
+        if "language" in columns:
+            found = labels.setdefault("language", np.full(len(rows), None, dtype=object))
+            found[mine] = columns["language"].take(place).to_pylist()
+    starts = table["token_offset"].to_numpy()
+    counts: Integers = table["tokens"].to_numpy().astype(np.int64) - 1
+    sizes = table["text_bytes"].to_numpy()
+    cuts = np.unique([0, *np.searchsorted(starts, np.arange(0, shard.tokens, BATCH_TOKENS)), len(rows)])
+    for first, last in itertools.pairwise(cuts.tolist()):
+        here = slice(first, last)
+        begin, end = int(starts[first]), int(starts[last - 1] + counts[last - 1] + 1)
+        ids = np.delete(shard.read(begin, end), starts[here] + counts[here] - begin)
+        mine_labels = {heading: column[here].tolist() for heading, column in labels.items()}
+        usage.add(ids, counts[here], sizes[here], words[here], mine_labels)
