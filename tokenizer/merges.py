@@ -23,7 +23,7 @@ from tokenizer.formats import byte_alphabet
 
 MOST_CELLS = 2**31 - 1
 UNLIMITED = 2**62
-FIRST_PAIRS = 1 << 17
+FIRST_PAIRS = 1 << 20
 FIRST_TOKEN_BYTES = 1 << 20
 NO_WEIGHTS = np.zeros(0, dtype=np.int64)
 
