@@ -4,7 +4,7 @@ Purpose: every byte that tokenmill puts on disk goes through here, by one protoc
 fsync, rename, fsync of the folder. A file under its own name is therefore whole, or it is not there.
 Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part.
 Operations are counted, so that a test can make the k-th one fail or end the process (`inject`).
-Cost: SHA-256 while writing (about 2 GB/s), two fsyncs per file.
+Cost: SHA-256 while writing (about 2 GB/s); two fsyncs per file, or none where it need not outlive a loss of power (`create`).
 """
 
 from __future__ import annotations
@@ -91,12 +91,12 @@ class FileEntry:
 class Output(io.RawIOBase):
     """A file being written under a temporary name; hashes what passes. Made by `create` alone."""
 
-    def __init__(self, path: Path, raw: io.FileIO) -> None:
+    def __init__(self, path: Path, raw: io.FileIO, *, hashed: bool) -> None:
         super().__init__()
         self._path = path
         self._raw = raw
         self._bytes = 0
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if hashed else None
 
     def writable(self) -> bool:
         return True
@@ -112,17 +112,19 @@ class Output(io.RawIOBase):
         written = 0
         while written < len(view):
             written += self._raw.write(view[written:])
-        self._digest.update(view)
+        if self._digest is not None:
+            self._digest.update(view)
         self._bytes += len(view)
         return len(view)
 
     def tell(self) -> int:
         return self._bytes
 
-    def finish(self) -> None:
-        """Bring every byte to the disk and close."""
-        _operations.step("fsync", self._path)
-        os.fsync(self._raw.fileno())
+    def finish(self, *, durable: bool) -> None:
+        """Close; `durable`: after every byte has reached the disk."""
+        if durable:
+            _operations.step("fsync", self._path)
+            os.fsync(self._raw.fileno())
         self.close()
 
     def close(self) -> None:
@@ -131,21 +133,24 @@ class Output(io.RawIOBase):
         super().close()
 
     def entry(self, rows: int | None = None) -> FileEntry:
-        """What a manifest says of the file as it stands."""
+        """What a manifest says of the file as it stands, which must be hashed."""
+        assert self._digest is not None, f"{self._path}: is not hashed"
         return FileEntry(bytes=self._bytes, sha256=self._digest.hexdigest(), rows=rows)
 
 
 @contextlib.contextmanager
-def create(path: Path) -> Iterator[Output]:
+def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator[Output]:
     """A file that appears as `path`, whole, when the block ends; after an exception nothing has changed.
 
-    Makes the folders above it. Raises OSError as the operating system does.
+    `durable`: also when the machine loses its power. Without it nothing waits for the disk, and a loss of power may leave any
+    bytes: for what is compared with a hash before it is used, and made anew where it differs. `hashed`: False where somebody
+    else keeps hashes of what it holds. Makes the folders above it. Raises OSError as the operating system does.
     """
     temporary = _temporary(path)
-    out = Output(temporary, open(temporary, "wb", buffering=0))  # noqa: SIM115 -- closed below
+    out = Output(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
     try:
         yield out
-        out.finish()
+        out.finish(durable=durable)
         _operations.step("rename", path)
         os.replace(temporary, path)
     except BaseException:
@@ -153,7 +158,8 @@ def create(path: Path) -> Iterator[Output]:
         out.close()
         temporary.unlink(missing_ok=True)
         raise
-    _fsync_folder(path.parent)
+    if durable:
+        _fsync_folder(path.parent)
 
 
 def _temporary(path: Path) -> Path:
@@ -173,9 +179,9 @@ def _fsync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def write_bytes(path: Path, data: bytes) -> FileEntry:
+def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> FileEntry:
     """Write a small file by the protocol."""
-    with create(path) as out:
+    with create(path, durable=durable) as out:
         out.write(data)
     return out.entry()
 
@@ -186,9 +192,9 @@ def canonical_json(value: Any) -> bytes:
     return text.encode() + b"\n"
 
 
-def write_json(path: Path, value: Any) -> FileEntry:
+def write_json(path: Path, value: Any, *, durable: bool = True) -> FileEntry:
     """Write `value` as canonical JSON by the protocol."""
-    return write_bytes(path, canonical_json(value))
+    return write_bytes(path, canonical_json(value), durable=durable)
 
 
 def link(root: Path, parts: Sequence[tuple[str, FileEntry]], path: Path) -> None:

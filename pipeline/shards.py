@@ -27,9 +27,9 @@ Named = tuple[str, FileEntry]
 """A published file: its name below the corpus and what it holds."""
 
 
-def write(root: Path, name: str, table: pa.Table) -> FileEntry:
-    """Write `table` as `root / name`: zstd, page checksums, one row group."""
-    with files.create(root / name) as out:
+def write(root: Path, name: str, table: pa.Table, *, durable: bool = True) -> FileEntry:
+    """Write `table` as `root / name`: zstd, page checksums, one row group. `durable`: see `files.create`."""
+    with files.create(root / name, durable=durable) as out:
         pq.write_table(
             table,
             out,

@@ -1,7 +1,7 @@
-"""Counting over token ids: how often each occurs, and fingerprints of the windows at every position.
+"""Loops over token ids: how often each occurs, fingerprints of the windows at every position, documents in another order.
 
 Guarantee: ids of any type and value are safe; one beyond the table is not counted but told.
-Cost: one pass each; about 1 ns per id to count, 2 ns for windows.
+Cost: one pass each; about 1 ns per id to count, 2 ns for windows, 0.2 ns to copy.
 """
 
 from __future__ import annotations
@@ -26,6 +26,29 @@ def count_ids(ids: npt.NDArray[np.unsignedinteger], counts: npt.NDArray[np.int64
         else:
             beyond += 1
     return beyond
+
+
+@leaf
+def lay_documents(
+    ids: npt.NDArray[np.uint32],
+    starts: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    end_of_text: int,
+    out: npt.NDArray[np.unsignedinteger],
+) -> None:
+    """Copy the documents `ids[starts[i]:starts[i] + counts[i]]` to `out` end to end, an end-of-text after each.
+
+    `out`: of a type that holds all ids, [all counts and one for each document].
+    """
+    at = np.uint64(0)
+    for row in range(len(starts)):
+        # Unsigned: places that may count from the end keep LLVM from copying many ids at a time.
+        start, count = np.uint64(starts[row]), np.uint64(counts[row])
+        for i in range(count):
+            out[at + i] = ids[start + i]
+        at += count
+        out[at] = end_of_text
+        at += np.uint64(1)
 
 
 @leaf

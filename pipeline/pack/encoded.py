@@ -9,29 +9,32 @@ Cost: encoding at close to the encoder's rate; memory is the shard's text and it
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from pipeline import files, manifest, shards, state
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, CorruptFile, InputError
+from pipeline.kernels.token_ids import lay_documents
 from pipeline.manifest import Counts, Shard
-from pipeline.shards import Named, View
+from pipeline.shards import Alive, Named, View
 from pipeline.stage import Encoder
-from pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, SplitName, content_hash, dtype_for, offsets
+from pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, IdType, SplitName, content_hash, dtype_for, offsets
 from pipeline.tokens.format import first_place_of_train, places
 
 STAGE = "pack"
-VERSION = 2
+VERSION = 3
 
-ENCODED = DOCUMENTS.append(pa.field("place", pa.uint64(), nullable=False)).append(pa.field("crc", pa.uint32(), nullable=False))
-"""`token_offset` is the place in the shard's own payload, `crc` the CRC-32 of the document's ids as they stand there."""
+ENCODED = pa.schema([*DOCUMENTS, *(pa.field(name, pa.uint64(), nullable=False) for name in ("place", "checksum"))])
+"""`token_offset` is the place in the shard's own payload, `checksum` (XXH3 with 64 bits) of the document's ids as they stand
+there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,18 +60,14 @@ class Encoded:
         return self.shard.name.partition("/")[0]
 
     @property
-    def payload(self) -> Named:
-        """Its ids."""
-        return _named(self.shard, ".bin")
-
-    @property
     def documents(self) -> Named:
         """The table of its documents."""
-        return _named(self.shard, ".docs.parquet")
+        return _table(self.shard)
 
-
-def _named(shard: Shard, suffix: str) -> Named:
-    return next((name, entry) for name, entry in shard.files.items() if name.endswith(suffix))
+    @property
+    def payload(self) -> str:
+        """The name of the file of its ids."""
+        return _payload(self.shard.name)
 
 
 def encode_shard(task: EncodeTask) -> Encoded:
@@ -77,33 +76,72 @@ def encode_shard(task: EncodeTask) -> Encoded:
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
     identity = manifest.fingerprint(STAGE, VERSION, settings, view.identity)
     done = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
+    if done is not None and not _holds_its_ids(view.root, done, dtype_for(encoder.vocabulary)):
+        done = None
     shard = done if done is not None else _encode(view, encoder)
     if done is None:
         state.record_shard(view.root, STAGE, shard, identity)
-    table = shards.read(view.root, _named(shard, ".docs.parquet"), ["place", "tokens"])
+    table = shards.read(view.root, _table(shard), ["place", "tokens"])
     tokens = table["tokens"].to_numpy()
     validation = table["place"].to_numpy() < first_place_of_train(task.validation_fraction)
     totals: dict[SplitName, int] = {"train": int(tokens[~validation].sum()), "val": int(tokens[validation].sum())}
     return Encoded(shard=shard, tokens=totals, recomputed=done is None)
 
 
+def _payload(shard: str) -> str:
+    return f".state/{STAGE}/{shard}.bin"
+
+
+def _table(shard: Shard) -> Named:
+    (named,) = shard.files.items()
+    return named
+
+
+def _holds_its_ids(root: Path, shard: Shard, dtype: IdType) -> bool:
+    try:
+        bodies(root / _payload(shard.name), shards.read(root, _table(shard)), dtype)
+    except CorruptFile:
+        return False
+    return True
+
+
+def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
+    """The ids of each of `documents` (`ENCODED`), which lie in the payload `path`.
+
+    Only the range that they lie in is read. Raises CorruptFile when one has not the checksum in its row.
+    """
+    if not documents.num_rows:
+        return []
+    starts: npt.NDArray[np.int64] = documents["token_offset"].to_numpy()
+    ends = starts + documents["tokens"].to_numpy()
+    first, last = int(starts.min()), int(ends.max())
+    try:
+        ids: Ids = np.fromfile(path, dtype=dtype, count=last - first, offset=first * dtype.itemsize)
+    except OSError as error:
+        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
+    if len(ids) < last - first or (_checksums(ids, starts - first, ends - first) != documents["checksum"].to_numpy()).any():
+        raise CorruptFile(f"{path}: does not hold the ids that were encoded; run the build again to make it anew")
+    return [ids[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]
+
+
 def _encode(view: View, encoder: Encoder) -> Shard:
     alive = view.read(("doc_id", "source", "url", "text"))
+    texts = alive.table["text"].combine_chunks()
+    ids, counts = encoder.encode(texts)
+    _check(ids, counts, alive.table["doc_id"], view, encoder)
     place = places(alive.table["doc_id"])
     order = np.argsort(place, kind="stable")
-    table = alive.table.append_column("place", pa.array(place)).append_column("row", pa.array(alive.rows)).take(pa.array(order))
-    texts = table["text"].combine_chunks()
-    ids, counts = encoder.encode(texts)
-    _check(ids, counts, table["doc_id"], view, encoder)
-    payload = _with_ends(ids, counts, encoder)
-    documents = _documents(table, view.name, texts, counts + 1, payload)
-    payload_name, documents_name = f".state/{STAGE}/{view.name}.bin", f".state/{STAGE}/{view.name}.docs.parquet"
-    with files.create(view.root / payload_name) as out:
+    payload = np.empty(len(ids) + len(counts), dtype=dtype_for(encoder.vocabulary))
+    lay_documents(ids, offsets(counts)[order], counts[order], encoder.end_of_text, payload)
+    documents = _documents(alive, view.name, texts, counts + 1, place, order, payload)
+    name = f".state/{STAGE}/{view.name}.docs.parquet"
+    # The rows have checksums of all its ids.
+    with files.create(view.root / _payload(view.name), durable=False, hashed=False) as out:
         out.write(payload)
     text_bytes = int(pc.sum(documents["text_bytes"], min_count=0).as_py())
     return Shard(
         name=view.name,
-        files={payload_name: out.entry(), documents_name: shards.write(view.root, documents_name, documents)},
+        files={name: shards.write(view.root, name, documents, durable=False)},
         counts=Counts(read=len(counts), kept=len(counts), bytes_in=text_bytes, bytes_kept=text_bytes),
     )
 
@@ -134,35 +172,37 @@ def _check_length(counts: npt.NDArray[np.int64], doc_ids: pa.ChunkedArray, view:
         )
 
 
-def _with_ends(ids: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64], encoder: Encoder) -> Ids:
-    """The ids with an end-of-text after each document, as the store holds them."""
-    payload = np.full(len(ids) + len(counts), encoder.end_of_text, dtype=dtype_for(encoder.vocabulary))
-    inside = np.ones(len(payload), dtype=np.bool_)
-    inside[np.cumsum(counts + 1) - 1] = False
-    payload[inside] = ids
-    return payload
-
-
-def _documents(table: pa.Table, shard: str, texts: pa.Array, tokens: npt.NDArray[np.int64], payload: Ids) -> pa.Table:
-    """The table of an encoded shard (`ENCODED`)."""
-    columns: dict[str, Any] = {name: table[name] for name in ("doc_id", "source", "url", "row", "place")}
+def _documents(
+    alive: Alive,
+    shard: str,
+    texts: pa.Array,
+    tokens: npt.NDArray[np.int64],
+    place: npt.NDArray[np.uint64],
+    order: npt.NDArray[np.int64],
+    payload: Ids,
+) -> pa.Table:
+    """The table of an encoded shard (`ENCODED`), its rows in `order`. The other columns come in the order of `texts`."""
+    columns: dict[str, Any] = {name: alive.table[name].take(pa.array(order)) for name in ("doc_id", "source", "url")}
+    tokens = tokens[order]
     starts = offsets(tokens)
     columns |= {
+        "row": alive.rows[order],
+        "place": place[order],
         "shard": pa.repeat(shard, len(tokens)).dictionary_encode(),
         "token_offset": starts,
         "tokens": tokens,
-        "text_bytes": pc.binary_length(texts),
-        "content_hash": pa.array(_content_hashes(texts), pa.binary(16)),
-        "crc": checksums(payload, starts, starts + tokens),
+        "text_bytes": pc.binary_length(texts).take(pa.array(order)),
+        "content_hash": pa.array(_content_hashes(texts), pa.binary(16)).take(pa.array(order)),
+        "checksum": _checksums(payload, starts, starts + tokens),
     }
     return pa.table([columns[name] for name in ENCODED.names], ENCODED.names).cast(ENCODED)
 
 
-def checksums(ids: Ids, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.uint32]:
-    """The CRC-32 of the bytes of each span of `ids`. uint32 [spans]"""
+def _checksums(ids: Ids, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
+    """XXH3 with 64 bits of the bytes of each span of `ids`. uint64 [spans]"""
     data, size = ids.data.cast("B"), ids.dtype.itemsize
     pairs = zip((starts * size).tolist(), (ends * size).tolist(), strict=True)
-    return np.fromiter((zlib.crc32(data[start:end]) for start, end in pairs), dtype=np.uint32, count=len(starts))
+    return np.array([xxhash.xxh3_64_intdigest(data[start:end]) for start, end in pairs], dtype=np.uint64)
 
 
 def _content_hashes(texts: pa.Array) -> list[bytes]:

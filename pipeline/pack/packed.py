@@ -17,17 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import manifest, shards, state
 from pipeline.config import PackConfig
-from pipeline.errors import CorruptFile
 from pipeline.manifest import Counts, Shard
-from pipeline.pack.encoded import STAGE, VERSION, Encoded, checksums
+from pipeline.pack.encoded import STAGE, VERSION, Encoded, bodies
 from pipeline.shards import Named
-from pipeline.tokens import SPLITS, Ids, IdType, SplitName, offsets
+from pipeline.tokens import SPLITS, IdType, SplitName, offsets
 from pipeline.tokens.forget import LeftOut
 from pipeline.tokens.format import first_place_of_train
 from pipeline.tokens.write import write_shard
@@ -42,7 +40,7 @@ class Part:
     """An encoded shard of documents, and where its share of the source's run in a split begins, in document order."""
 
     shard: str
-    payload: Named
+    payload: str
     documents: Named
     first_token: int
     forgotten: tuple[int, ...]
@@ -74,10 +72,7 @@ class PackTask:
     @property
     def identity(self) -> str:
         """What the token shard depends on."""
-        parts = [
-            [part.shard, part.payload[1].sha256, part.documents[1].sha256, part.first_token, list(part.forgotten)]
-            for part in self.parts
-        ]
+        parts = [[part.shard, part.documents[1].sha256, part.first_token, list(part.forgotten)] for part in self.parts]
         place = {"shard": self.name, "place": [self.place, self.places], "dtype": self.dtype.name, "parts": parts}
         return manifest.fingerprint(STAGE, VERSION, {**self.config.model_dump(), **place}, {})
 
@@ -177,30 +172,17 @@ def _documents(task: PackTask, part: Part) -> pa.Table:
 
 def _lay_out(task: PackTask, tables: Sequence[pa.Table]) -> tuple[Shard, dict[str, int]]:
     documents = pa.concat_tables(tables).unify_dictionaries()
-    bodies = [
-        ids for part, table in zip(task.parts, tables, strict=True) if table.num_rows for ids in _bodies(task, part, table)
+    found = [
+        ids
+        for part, table in zip(task.parts, tables, strict=True)
+        for ids in bodies(task.root / part.payload, table, task.dtype)
     ]
     if task.config.shuffle:
         order = np.argsort(documents["place"].to_numpy(), kind="stable")
-        documents, bodies = documents.take(pa.array(order)), [bodies[row] for row in order]
-    pieces = (np.concatenate(bodies[first : first + DOCUMENTS_AT_ONCE]) for first in range(0, len(bodies), DOCUMENTS_AT_ONCE))
+        documents, found = documents.take(pa.array(order)), [found[row] for row in order]
+    pieces = (np.concatenate(found[first : first + DOCUMENTS_AT_ONCE]) for first in range(0, len(found), DOCUMENTS_AT_ONCE))
     written = write_shard(task.root, task.split, task.number, pieces, documents, task.dtype)
     text_bytes, tokens = (int(pc.sum(documents[name]).as_py()) for name in ("text_bytes", "tokens"))
     rows = documents.num_rows
     counts = Counts(read=rows, kept=rows, bytes_in=text_bytes, bytes_kept=text_bytes)
     return Shard(name=task.name, files=written.files, counts=counts), {"tokens": tokens, "highest_id": written.highest_id}
-
-
-def _bodies(task: PackTask, part: Part, documents: pa.Table) -> list[Ids]:
-    """The ids of each of `documents`. Only the range that they lie in is read; each is compared with its checksum."""
-    starts: npt.NDArray[np.int64] = documents["token_offset"].to_numpy()
-    ends = starts + documents["tokens"].to_numpy()
-    first, last = int(starts.min()), int(ends.max())
-    path = task.root / part.payload[0]
-    try:
-        ids: Ids = np.fromfile(path, dtype=task.dtype, count=last - first, offset=first * task.dtype.itemsize)
-    except OSError as error:
-        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
-    if len(ids) < last - first or (checksums(ids, starts - first, ends - first) != documents["crc"].to_numpy()).any():
-        raise CorruptFile(f"{path}: does not hold the ids that were encoded; run the build again to make it anew")
-    return [ids[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]

@@ -92,7 +92,7 @@ def _sums(packed: Sequence[Packed]) -> dict[str, int]:
 
 def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
     """Remove what is kept of shards that are gone."""
-    current = {root / name for one in encoded for name in one.shard.files}
+    current = {root / name for one in encoded for name in (one.payload, *one.shard.files)}
     current |= {state.path_of(root, STAGE, one.shard.name) for one in encoded}
     current |= {state.path_of(root, STATE, one.shard.name) for one in packed}
     for folder in (STAGE, STATE):

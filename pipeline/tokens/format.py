@@ -110,7 +110,12 @@ def content_hash(text: bytes | memoryview) -> bytes:
 
 def places(doc_ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
     """A place in [0, 2**64) for each document, by a hash of its `doc_id` alone: uniform, and the same for ever. [documents]"""
-    return np.fromiter((_place(value) for value in doc_ids.to_pylist()), dtype=np.uint64, count=len(doc_ids))
+    empty, digests = hashlib.blake2b(digest_size=8, person=b"tokenmill.split"), []
+    for doc_id in doc_ids.to_pylist():
+        digest = empty.copy()
+        digest.update(doc_id)
+        digests.append(digest.digest())
+    return np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64, copy=False)
 
 
 def first_place_of_train(fraction: float) -> int:
@@ -121,10 +126,6 @@ def first_place_of_train(fraction: float) -> int:
 def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
     """Which documents belong to the validation split; a document is on the same side for ever. bool [documents]"""
     return places(doc_ids) < np.uint64(first_place_of_train(fraction))
-
-
-def _place(doc_id: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(doc_id, digest_size=8, person=b"tokenmill.split").digest(), "little")
 
 
 class BlockHashes:

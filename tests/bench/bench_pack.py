@@ -1,5 +1,7 @@
 """Packing (encoding, provenance, hashes, two writes, the layout) beside the encoder alone, and beside packing as nanoGPT does.
 
+Ours makes one store of all documents, encoded by shards of 16 MB, as a build does.
+
 The tokenizer is a byte-level BPE of 16,000 ids, trained on the first documents. `fastokens` only makes ids and forgets them:
 the ratio to it is the share of its rate that is left for packing. `nanogpt` encodes text by text with `tokenizers`, puts an
 end-of-text after each, and writes one file of uint16, as its `prepare.py` does.
@@ -9,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import itertools
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,6 +37,9 @@ STAGE = "pack"
 PEER_BYTES = {"nanogpt": 8_000_000}
 TRAINED_BYTES = 8_000_000
 VOCABULARY = 16_000
+WHOLE = True
+STORES = tempfile.TemporaryDirectory(prefix="tokenmill-bench-pack-")
+"""Removed when all is measured."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class _View:
     """Documents as a shard's view gives them, without reading them."""
 
     root: Path
+    name: str
     batch: pa.RecordBatch
-    name = "bench/0"
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -62,12 +68,15 @@ class _View:
 
 
 def ours(batch: pa.RecordBatch) -> object:
-    encoder = _encoder()
-    config, dtype = PackConfig(), dtype_for(encoder.vocabulary)
-    with tempfile.TemporaryDirectory(prefix="tokenmill-bench-pack-") as folder:
-        view: Any = _View(Path(folder), batch)
-        encoded = encode_shard(EncodeTask(view=view, encoder=encoder, validation_fraction=config.validation_fraction))
-        return [pack_shard(task) for task in plan(Path(folder), [encoded], {}, config, dtype)]
+    encoder, config = _encoder(), PackConfig()
+    root = Path(tempfile.mkdtemp(dir=STORES.name))
+    ends = np.cumsum(pc.binary_length(batch["text"]).to_numpy())
+    cuts = [*np.searchsorted(ends, np.arange(0, ends[-1], texts.SHARD_BYTES)).tolist(), batch.num_rows]
+    encoded = []
+    for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
+        view: Any = _View(root, f"bench/{number}", batch.slice(start, stop - start))
+        encoded.append(encode_shard(EncodeTask(view=view, encoder=encoder, validation_fraction=config.validation_fraction)))
+    return [pack_shard(task) for task in plan(root, encoded, {}, config, dtype_for(encoder.vocabulary))]
 
 
 def peers() -> dict[str, Callable[[pa.RecordBatch], object] | None]:

@@ -80,6 +80,18 @@ def test_an_exit_at_any_operation_leaves_the_old_file_or_the_new(tmp_path: Path)
     assert not [name for name in os.listdir(tmp_path) if name.endswith(files.TEMPORARY)]
 
 
+def test_only_what_must_outlive_a_loss_of_power_waits_for_the_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(os, "fsync", waited.append)
+    assert files.write_bytes(tmp_path / "work", b"x", durable=False) == files.write_bytes(tmp_path / "kept", b"x")
+    assert len(waited) == 2, "the second file and its folder"
+    with files.create(tmp_path / "work", hashed=False) as out:
+        out.write(b"y")
+    assert (tmp_path / "work").read_bytes() == b"y"
+    with pytest.raises(AssertionError):
+        out.entry()
+
+
 def test_verified_reading_refuses_other_bytes(tmp_path: Path) -> None:
     entry = files.write_bytes(tmp_path / "a", b"data")
     assert files.read_verified(tmp_path, "a", entry) == b"data"
