@@ -8,8 +8,8 @@ longer than many short ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -55,8 +55,84 @@ class Learned:
     """In the order in which an encoder applies them."""
     text_tokens: int
     """Tokens of the counted text."""
-    text_tokens_at: Mapping[int, int] = field(default_factory=dict)
-    """The same for smaller vocabularies, by their size, where they were asked for."""
+
+
+class Learner:
+    """A vocabulary that grows: the tokens of a smaller one are the first of every larger one.
+
+    It begins with `special` and the 256 bytes. `most` is the largest vocabulary that will be asked for. A merge whose token
+    would reach `max_token_bytes` is not made, except of two bytes. Raises ConfigError when `most` has no room for the bytes,
+    InputError when there are no words, or 2 GiB of them.
+    """
+
+    def __init__(
+        self,
+        words: Words,
+        *,
+        most: int,
+        min_frequency: int = 0,
+        special: Sequence[str] = (),
+        max_token_bytes: int | None = None,
+    ) -> None:
+        self._special = tuple(dict.fromkeys(special))
+        self.first = len(self._special) + 256 - sum(token in byte_alphabet() for token in self._special)
+        """How many tokens there are before the first merge."""
+        if most < self.first:
+            raise ConfigError(
+                f"a vocabulary of {most} has no room for the {self.first} tokens it begins with: 256 bytes and {self._special}"
+            )
+        if len(words.counts) == 0:
+            raise InputError("there are no words to learn merges from")
+        size = int(words.offsets[-1] - words.offsets[0])
+        if size + len(words.counts) >= MOST_CELLS:
+            raise InputError(
+                f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB)"
+            )
+        self._min_frequency = min_frequency
+        self._most_bytes = UNLIMITED if max_token_bytes is None else max_token_bytes
+        counts, firsts = np.unique(-words.counts, return_index=True)
+        cells = np.empty(size + len(words.counts) + 1, dtype=np.int32)
+        stretches = np.append(words.offsets[firsts] - words.offsets[0] + firsts, len(cells))
+        self._text = bpe.Words(cells=cells, stretches=stretches, counts=-counts)
+        self._known, byte_ids = _begin(self._special, min(most, self.first + size))
+        self._queue = Queue(
+            pairs=np.zeros((FIRST_PAIRS, 2), dtype=np.int64),
+            entries=np.empty((FIRST_PAIRS, 4), dtype=np.int64),
+            heap=np.empty(FIRST_PAIRS, dtype=np.int32),
+            # The pairs of the bytes, and two for each merge, of which every one makes a token fewer.
+            places=np.empty(3 * size, dtype=np.int32),
+            state=np.zeros(6, dtype=np.int64),
+        )
+        bpe.begin(words.data, words.offsets, byte_ids, self._text, self._queue, *np.zeros((2, 1 << 16), dtype=np.int64))
+        self._left, self._right = (_side(len(self._known.ids), size) for _ in range(2))
+
+    @property
+    def vocabulary(self) -> int:
+        """How many tokens there are now."""
+        return int(self._known.used[0])
+
+    @property
+    def text_tokens(self) -> int:
+        """How many tokens the counted text has now."""
+        return int(bpe.count_tokens(self._text, self._known.sizes))
+
+    def grow(self, vocabulary: int) -> None:
+        """Merge until there are `vocabulary` tokens, or no pair occurs `min_frequency` times: then there are fewer."""
+        assert self.vocabulary <= vocabulary, f"{self.vocabulary=} {vocabulary=}"
+        most = min(vocabulary, len(self._known.ids))
+        while not bpe.merge(
+            self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes
+        ):
+            self._queue, self._known = _larger(self._queue), _longer(self._known)
+
+    def learned(self) -> Learned:
+        """The vocabulary as it is now."""
+        return Learned(
+            special=self._special,
+            tokens=_tokens(self._known, self._special),
+            merges=_in_order(self._known.merges[: self._queue.state[bpe_queue.MERGES]]),
+            text_tokens=self.text_tokens,
+        )
 
 
 def learn(
@@ -66,52 +142,11 @@ def learn(
     min_frequency: int = 0,
     special: Sequence[str] = (),
     max_token_bytes: int | None = None,
-    sizes: Sequence[int] = (),
 ) -> Learned:
-    """Merge until there are `vocabulary` tokens, or no pair occurs `min_frequency` times: then there are fewer.
-
-    `sizes`: smaller vocabularies whose tokens of the text are counted on the way, those that have room for the bytes.
-    A merge whose token would reach `max_token_bytes` is not made, except of two bytes. Raises ConfigError when `vocabulary`
-    has no room for the bytes, InputError when there are no words, or 2 GiB of them.
-    """
-    special = tuple(dict.fromkeys(special))
-    first = len(special) + 256 - sum(token in byte_alphabet() for token in special)
-    if vocabulary < first:
-        raise ConfigError(f"{vocabulary=} has no room for the {first} tokens it begins with: 256 bytes and {special=}")
-    if len(words.counts) == 0:
-        raise InputError("there are no words to learn merges from")
-    size = int(words.offsets[-1] - words.offsets[0])
-    if size + len(words.counts) >= MOST_CELLS:
-        raise InputError(f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB)")
-    counts, firsts = np.unique(-words.counts, return_index=True)
-    cells = np.empty(size + len(words.counts) + 1, dtype=np.int32)
-    stretches = np.append(words.offsets[firsts] - words.offsets[0] + firsts, len(cells))
-    text = bpe.Words(cells=cells, stretches=stretches, counts=-counts)
-    known, byte_ids = _begin(special, min(vocabulary, first + size))
-    queue = Queue(
-        pairs=np.zeros((FIRST_PAIRS, 2), dtype=np.int64),
-        entries=np.empty((FIRST_PAIRS, 4), dtype=np.int64),
-        heap=np.empty(FIRST_PAIRS, dtype=np.int32),
-        # The pairs of the bytes, and two for each merge, of which every one makes a token fewer.
-        places=np.empty(3 * size, dtype=np.int32),
-        state=np.zeros(6, dtype=np.int64),
-    )
-    bpe.begin(words.data, words.offsets, byte_ids, text, queue, *np.zeros((2, 1 << 16), dtype=np.int64))
-    left, right = _side(len(known.ids), size), _side(len(known.ids), size)
-    most_bytes = UNLIMITED if max_token_bytes is None else max_token_bytes
-    text_tokens_at = {}
-    for most_tokens in sorted({most for most in sizes if first <= most < vocabulary} | {vocabulary}):
-        while not bpe.merge(text, queue, known, left, right, most_tokens, min_frequency, most_bytes):
-            queue, known = _larger(queue), _longer(known)
-        if known.used[0] == most_tokens < vocabulary:
-            text_tokens_at[most_tokens] = int(bpe.count_tokens(text, known.sizes))
-    return Learned(
-        special=special,
-        tokens=_tokens(known, special),
-        merges=_in_order(known.merges[: queue.state[bpe_queue.MERGES]]),
-        text_tokens=int(bpe.count_tokens(text, known.sizes)),
-        text_tokens_at=text_tokens_at,
-    )
+    """The vocabulary of one size (see `Learner`)."""
+    learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
+    learner.grow(vocabulary)
+    return learner.learned()
 
 
 def _begin(special: Sequence[str], most_ids: int) -> tuple[Vocabulary, npt.NDArray[np.int32]]:

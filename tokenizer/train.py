@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,16 @@ from tokenizers import Regex, decoders, models, pre_tokenizers
 from pipeline import files
 from pipeline.config import TokenizerConfig
 from pipeline.errors import InputError
+from pipeline.files import FileEntry
 from pipeline.work import Outcome, Work, views
 from tokenizer import count
 from tokenizer.count import CountTask
 from tokenizer.encode import FILE, load
 from tokenizer.formats import END_OF_TEXT, byte_alphabet, describe
 from tokenizer.load import read
-from tokenizer.merges import Learned, Words, learn
+from tokenizer.merges import Learned, Learner, Words
 from tokenizer.pretokenize import Pattern, pattern
-from tokenizer.sweep import SIZES, beginning, sweep
+from tokenizer.sweep import SIZES, sweep
 
 
 class TokenizerStep:
@@ -53,33 +55,15 @@ class TokenizerStep:
         return {made.stage: made.hash for made in work.before}
 
     def run(self, work: Work) -> Outcome:
-        facts: dict[str, Any] = {}
-        recomputed = 0
         if self._config.path is None:
-            data, facts, recomputed = self._train(work)
-        else:
-            if not work.before[-1].counts.kept:
-                raise InputError(_nothing_left(work))
-            data = read(Path(self._config.path), self._own)
-        entry = files.write_bytes(work.root / FILE, data)
-        cut = pattern(self._config.pattern, self._config.digits)
-        own = cut.regex if cut.kind is None else None
-        encoder = load(work.root / FILE, own)
-        if encoder.engine == "tokenizers":
-            work.progress.say("fastokens does not give this tokenizer's ids; tokenizers encodes, some 20 times slower")
-        described = {
-            "vocabulary": encoder.vocabulary,
-            "end_of_text": encoder.end_of_text,
-            "fingerprint": encoder.fingerprint,
-            "pattern": encoder.description.pattern,
-            "own_pattern": own,
-        }
-        note = f", {facts['bytes_per_token']:.2f} bytes of text per token" if facts else ""
-        work.progress.end(f"{encoder.vocabulary:,} tokens{note}")
-        return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
+            return self._learn(work)
+        if not work.before[-1].counts.kept:
+            raise InputError(_nothing_left(work))
+        entry, described = self._publish(work, read(Path(self._config.path), self._own))
+        work.progress.end(f"{described['vocabulary']:,} tokens")
+        return Outcome(files={FILE: entry}, facts=described)
 
-    def _train(self, work: Work) -> tuple[bytes, dict[str, Any], int]:
-        """The file, what is worth knowing of it, and how many shards were counted now."""
+    def _learn(self, work: Work) -> Outcome:
         config = self._config
         cut = pattern(config.pattern, config.digits)
         # What encoding would refuse is refused before any work.
@@ -92,29 +76,54 @@ class TokenizerStep:
             work.progress.say("no scanner knows this pattern: it is cut by its regular expression, some 200 times slower")
         words, recomputed = _counted(work, cut, config.max_source_share)
         work.progress.say(f"learning merges from {len(words.counts):,} distinct pre-tokens of {words.bytes:,} bytes of text")
-        largest = learn(
+        learner = Learner(
             words,
-            vocabulary=max(config.vocabulary, *SIZES),
+            most=max(config.vocabulary, *SIZES),
             min_frequency=config.min_frequency,
             special=(END_OF_TEXT,),
             max_token_bytes=config.max_token_bytes,
-            sizes=(*SIZES, config.vocabulary),
         )
-        learned = beginning(largest, config.vocabulary)
+        sizes = sorted({*SIZES, config.vocabulary})
+        smaller, larger = ([size for size in sizes if (size > config.vocabulary) == beyond] for beyond in (False, True))
+        found = sweep(learner, smaller, words.bytes)
+        learned = learner.learned()
         if len(learned.tokens) < config.vocabulary:
             work.progress.say(
                 f"{words.bytes:,} bytes of text gave {len(learned.tokens):,} tokens, not {config.vocabulary:,}: "
                 "more text, or a smaller tokenizer.min_frequency, gives more"
             )
+            larger = []
+        # Merging leaves the interpreter free, so the larger sizes are learned while the file is written and judged.
+        with ThreadPoolExecutor(1) as beside:
+            rest = beside.submit(sweep, learner, larger, words.bytes)
+            entry, described = self._publish(work, tokenizer_json(learned, cut))
+            found += rest.result()
         facts = {
             "text_bytes": words.bytes,
             "pretokens": int(words.counts.sum()),
             "distinct_pretokens": len(words.counts),
             "text_tokens": learned.text_tokens,
             "bytes_per_token": words.bytes / learned.text_tokens,
-            "sweep": [dataclasses.asdict(size) for size in sweep(words, largest)],
+            "sweep": [dataclasses.asdict(size) for size in found],
         }
-        return tokenizer_json(learned, cut), facts, recomputed
+        work.progress.end(f"{described['vocabulary']:,} tokens, {facts['bytes_per_token']:.2f} bytes of text per token")
+        return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
+
+    def _publish(self, work: Work, data: bytes) -> tuple[FileEntry, dict[str, Any]]:
+        """Write the file, see who encodes with it, and describe it."""
+        entry = files.write_bytes(work.root / FILE, data)
+        cut = pattern(self._config.pattern, self._config.digits)
+        own = cut.regex if cut.kind is None else None
+        encoder = load(work.root / FILE, own)
+        if encoder.engine == "tokenizers":
+            work.progress.say("fastokens does not give this tokenizer's ids; tokenizers encodes, some 20 times slower")
+        return entry, {
+            "vocabulary": encoder.vocabulary,
+            "end_of_text": encoder.end_of_text,
+            "fingerprint": encoder.fingerprint,
+            "pattern": encoder.description.pattern,
+            "own_pattern": own,
+        }
 
 
 def tokenizer_json(learned: Learned, cut: Pattern) -> bytes:

@@ -125,7 +125,7 @@ def test_fewer_pairs_than_asked_for() -> None:
 
 
 def test_no_room_and_no_words() -> None:
-    with pytest.raises(ConfigError, match="vocabulary=256 has no room for the 257 tokens it begins with"):
+    with pytest.raises(ConfigError, match="a vocabulary of 256 has no room for the 257 tokens it begins with"):
         learn(words_of(["ab"]), vocabulary=256, special=["<s>"])
     with pytest.raises(InputError, match="no words to learn merges from"):
         learn(words_of([]), vocabulary=300)

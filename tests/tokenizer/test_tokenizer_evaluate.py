@@ -22,7 +22,7 @@ from tests.tokenizer.test_tokenizer_encode import texts_of
 from tokenizer import count, report, sweep
 from tokenizer.encode import FILE, FastEncoder, load
 from tokenizer.evaluate import NO_LETTERS, PIECES, RARE_BELOW, Usage, scripts, sizes_of, words_of
-from tokenizer.merges import learn
+from tokenizer.merges import Learner, learn
 from tokenizer.pretokenize import pattern
 from tokenizer.train import TokenizerStep, tokenizer_json
 
@@ -101,19 +101,30 @@ def test_smaller_vocabularies_are_beginnings_of_the_largest(tmp_path: Path) -> N
     )
     cut = pattern("cl100k")
     words = count._words(next(count.count(texts, cut)))
-    largest = learn(words, vocabulary=600, special=("<|endoftext|>",), sizes=(200, 257, 300, 350, 9_999))
-    found = sweep.sweep(words, largest)
-    assert [one.vocabulary for one in found] == [257, 300, 350, len(largest.tokens)]
+    learner = Learner(words, most=600, special=("<|endoftext|>",))
+    found = sweep.sweep(learner, (200, 257, 300, 350, 600, 9_999), words.bytes)
+    largest = learner.learned()
+    assert [one.vocabulary for one in found] == [257, 300, 350, len(largest.tokens)], "there are fewer than 600"
     for one in found:
         alone = learn(words, vocabulary=one.vocabulary, special=("<|endoftext|>",))
-        begun = sweep.beginning(largest, one.vocabulary)
-        assert (begun.tokens, begun.merges) == (alone.tokens, alone.merges)
-        assert one.tokens == begun.text_tokens == alone.text_tokens
+        assert alone.tokens == largest.tokens[: one.vocabulary]
+        assert one.tokens == alone.text_tokens
         path = tmp_path / f"{one.vocabulary}.json"
-        path.write_bytes(tokenizer_json(begun, cut))
+        path.write_bytes(tokenizer_json(alone, cut))
         assert len(load(path).encode(texts)[0]) == one.tokens
         assert one.bytes_per_token == words.bytes / one.tokens
         assert one.embedding_parameters(10) == 10 * one.vocabulary
+
+
+def test_what_was_learned_stays_when_the_learner_goes_on() -> None:
+    words = count._words(
+        next(count.count(texts_of(*(f"{number} words and words {number}" for number in range(400))), pattern("cl100k")))
+    )
+    learner = Learner(words, most=500)
+    learner.grow(300)
+    before = learner.learned()
+    learner.grow(500)
+    assert before == learn(words, vocabulary=300) != learner.learned() == learn(words, vocabulary=500)
 
 
 @pytest.fixture
