@@ -2,12 +2,16 @@
 
 PYTHON ?= python3
 ARGS ?=
+# Workers of the tests: 0 for none (-s, --pdb). Each takes up to 3 GB, so there are never more than 8.
+JOBS ?= auto
 OUT ?= build/corpus
 
 ENV := .venv
 LOCK := .ci/constraints.txt
 # The environment is made anew when the lock, the project's requirements or the interpreter change.
 STAMP := $(ENV)/installed-$(shell { cat pyproject.toml $(LOCK); $(PYTHON) -VV; } | sha256sum | cut -c1-16)
+
+PYTEST := $(ENV)/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist worksteal
 
 .PHONY: help setup corpus test check soak bench clean
 
@@ -27,7 +31,7 @@ corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, 
 	$(ENV)/bin/tokenmill sample $(OUT)
 
 test: $(STAMP)  ## run the tests (at most 8 minutes on 2 cores)
-	$(ENV)/bin/python -m pytest -m 'not soak' $(ARGS)
+	$(PYTEST) -m 'not soak' $(ARGS)
 
 check: $(STAMP)  ## lint, format, types
 	$(ENV)/bin/ruff check .
@@ -42,7 +46,7 @@ bench: $(STAMP)-bench  ## each stage beside what people use today (at most 10 mi
 	$(ENV)/bin/python -m tests.bench $(if $(ONLY),--only $(ONLY)) $(ARGS)
 
 soak: $(STAMP)  ## the slow checks: a fault at every file operation
-	$(ENV)/bin/python -m pytest -m soak $(ARGS)
+	$(PYTEST) -m soak $(ARGS)
 
 clean:  ## remove what `make` made
 	rm -rf $(ENV) build

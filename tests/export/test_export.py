@@ -69,14 +69,19 @@ def test_a_split_without_tokens_has_no_file_for_nanogpt(packed_as: PackedAs) -> 
     assert sorted(content(packed_as(validation_fraction=0).export("nanogpt"))) == [".export.json", "train.bin"]
 
 
+def failing(code: int) -> Callable[..., None]:
+    """What the operating system may answer to a link."""
+
+    def fail(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    return fail
+
+
 def test_across_file_systems_views_are_read_only_copies(packed_as: PackedAs, monkeypatch: pytest.MonkeyPatch) -> None:
     packed = packed_as()
     linked = {to: content(packed.export(to)) for to in VIEWS}
-
-    def refuse(*_: object) -> None:
-        raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
-
-    monkeypatch.setattr(os, "link", refuse)
+    monkeypatch.setattr(os, "link", failing(errno.EXDEV))
     for to in VIEWS:
         out = packed.export(to, f"copied-{to}")
         assert content(out) == linked[to]
@@ -85,11 +90,8 @@ def test_across_file_systems_views_are_read_only_copies(packed_as: PackedAs, mon
 
 
 def test_other_failures_to_link_are_not_taken_for_that(packed_as: PackedAs, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> None:
-        raise OSError(errno.EIO, os.strerror(errno.EIO))
-
     packed = packed_as()
-    monkeypatch.setattr(os, "link", fail)
+    monkeypatch.setattr(os, "link", failing(errno.EIO))
     with pytest.raises(OSError, match="Input/output error"):
         packed.export("megatron")
 
@@ -102,7 +104,7 @@ def test_a_flipped_bit_is_not_exported(packed_as: PackedAs, links: bool, monkeyp
     data[100] ^= 8
     path.write_bytes(data)
     if not links:
-        monkeypatch.setattr(files, "_linked", lambda *_: False)
+        monkeypatch.setattr(os, "link", failing(errno.EXDEV))
     for to in VIEWS:
         with pytest.raises(CorruptFile, match="00001.bin: holds bytes with SHA-256"):
             packed.export(to)

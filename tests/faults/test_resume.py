@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import multiprocessing
@@ -11,24 +12,32 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from flows.building import build
+from flows.building import Building, build
 from pipeline import config, files
 from pipeline.errors import TokenmillError
+from pipeline.executor import InProcess
 from pipeline.files import Fault, FaultKind
+from pipeline.work import Silent
 
 WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
+MENU = "Home | News | About this corpus\n"
+PARTS = 20
+"""Of the walk over every operation, so that several workers can share it."""
 UNPUBLISHED = ("runs", "model", "export")
 
 
 def write_input(folder: Path) -> None:
-    """A few files with duplicates, a broken line, a short text, and enough words for a tokenizer."""
+    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer."""
     chosen = random.Random(0)
     folder.mkdir(parents=True)
-    texts = [" ".join(chosen.choices(WORDS, k=120)) + ".\n" for _ in range(12)]
+    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(12)]
     for number, text in enumerate(texts[:8]):
         (folder / f"{number}.txt").write_text(text)
     (folder / "same.txt").write_text(texts[0])
@@ -39,8 +48,10 @@ def write_input(folder: Path) -> None:
 
 def settings(source: Path) -> config.Config:
     plain = {
+        "stages": list(config.MIDDLE),
         "collect": {"paths": [str(source)], "shard_bytes": 6000, "quarantine_ceiling": 0.2},
         "language": {"threshold": 0.0},
+        "repeats": {"min_documents": 3, "counts": "bloom", "expected_units": 100},
         "quality": {"recipe": "docs@1"},
         "tokenizer": {"vocabulary": 300, "min_frequency": 1},
         "pack": {"shard_tokens": 1000, "validation_fraction": 0.2},
@@ -57,89 +68,99 @@ def published(root: Path) -> dict[str, str]:
     }
 
 
-def build_with(source: Path, root: Path, fault: Fault | None) -> int:
+def quietly(source: Path, root: Path, fault: Fault | None, answer: Connection) -> None:
+    """In a child: a build. An error of ours or of the operating system ends it with 1, and says nothing."""
     files.inject(fault)
     try:
         build(settings(source), root)
-    finally:
-        files.inject(None)
-    return files.operations()
-
-
-def counted(source: Path, root: Path, answer: multiprocessing.connection.Connection) -> None:
-    files.inject(None)
-    build(settings(source), root)
+    except (TokenmillError, OSError):
+        sys.exit(1)
     answer.send(files.operations())
 
 
-def quietly(source: Path, root: Path, fault: Fault | None) -> None:
-    """In a child: an error of ours or of the operating system ends it with 1, and says nothing."""
-    try:
-        build_with(source, root, fault)
-    except (TokenmillError, OSError):
-        sys.exit(1)
+def serve(source: Path, warm: Path, asked: Connection) -> None:
+    """In a process of its own: load the kernels once, then fork for each (root, fault) asked for a child that builds.
+
+    Answers with the child's exit code and how many file operations it took. Ends with who asks.
+    """
+    first = Building(config=settings(source), root=warm, executor=InProcess(), progress=Silent())
+    # All but packing: threads of the encoder would not survive the fork.
+    for name in first.names[:-1]:
+        first.perform(name)
+    fork = multiprocessing.get_context("fork")
+    with contextlib.suppress(EOFError):
+        while True:
+            here, there = fork.Pipe(duplex=False)
+            child = fork.Process(target=quietly, args=(source, *asked.recv(), there))
+            child.start()
+            child.join()
+            asked.send((child.exitcode, here.recv() if here.poll() else None))
 
 
-# Not forked from here: threads of other tests' libraries would not survive the fork.
-CHILDREN = multiprocessing.get_context("forkserver")
-CHILDREN.set_forkserver_preload(["flows.building"])
+@dataclass(frozen=True, kw_only=True)
+class Undisturbed:
+    """The input, what a build of it publishes, how many file operations it took, and a server for more builds."""
 
+    source: Path
+    wanted: dict[str, str]
+    operations: int
+    server: Connection
 
-def in_child(source: Path, root: Path, fault: Fault | None) -> int | None:
-    child = CHILDREN.Process(target=quietly, args=(source, root, fault))
-    child.start()
-    child.join()
-    return child.exitcode
+    def build(self, root: Path, fault: Fault | None) -> int:
+        """The exit code of a build in a child."""
+        self.server.send((root, fault))
+        code, _ = self.server.recv()
+        return int(code)
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], int]:
-    """The input, what a build of it publishes, and how many file operations it took."""
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbed]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    source = folder / "input"
+    source, root = folder / "input", folder / "corpus"
     write_input(source)
     here, there = multiprocessing.Pipe()
-    child = CHILDREN.Process(target=counted, args=(source, folder / "corpus", there))
-    child.start()
+    server = multiprocessing.get_context("spawn").Process(target=serve, args=(source, folder / "warm", there))
+    server.start()
     there.close()
-    operations = here.recv()
-    child.join()
-    return source, published(folder / "corpus"), operations
+    here.send((root, None))
+    code, operations = here.recv()
+    assert code == 0
+    yield Undisturbed(source=source, wanted=published(root), operations=operations, server=here)
+    here.close()
+    server.join()
 
 
-def resumed(undisturbed: tuple[Path, dict[str, str], int], root: Path, kind: FaultKind, at: int) -> None:
-    source, wanted, _ = undisturbed
-    code = in_child(source, root, Fault(at=at, kind=kind))
+def resumed(undisturbed: Undisturbed, root: Path, kind: FaultKind, at: int) -> None:
+    code = undisturbed.build(root, Fault(at=at, kind=kind))
     assert code == (files.EXIT_BY_FAULT if kind == "exit" else 1), f"the fault at {at} ended with {code}"
-    assert in_child(source, root, None) == 0
-    assert published(root) == wanted, f"another result after {kind} at operation {at}"
+    assert undisturbed.build(root, None) == 0
+    assert published(root) == undisturbed.wanted, f"another result after {kind} at operation {at}"
 
 
 @pytest.mark.parametrize("part", range(6))
-def test_an_exit_somewhere(undisturbed: tuple[Path, dict[str, str], int], tmp_path: Path, part: int) -> None:
-    resumed(undisturbed, tmp_path / "corpus", "exit", random.Random(part).randrange(undisturbed[2]))
+def test_an_exit_somewhere(undisturbed: Undisturbed, tmp_path: Path, part: int) -> None:
+    resumed(undisturbed, tmp_path / "corpus", "exit", random.Random(part).randrange(undisturbed.operations))
 
 
 @pytest.mark.parametrize("kind", ["eio", "enospc", "short"])
-def test_a_failing_disk_somewhere(undisturbed: tuple[Path, dict[str, str], int], tmp_path: Path, kind: FaultKind) -> None:
-    resumed(undisturbed, tmp_path / "corpus", kind, random.Random(kind).randrange(undisturbed[2]))
+def test_a_failing_disk_somewhere(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+    resumed(undisturbed, tmp_path / "corpus", kind, random.Random(kind).randrange(undisturbed.operations))
 
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-def test_an_exit_at_every_operation(undisturbed: tuple[Path, dict[str, str], int], tmp_path: Path) -> None:
-    for at in range(undisturbed[2]):
+@pytest.mark.parametrize("part", range(PARTS))
+def test_an_exit_at_every_operation(undisturbed: Undisturbed, tmp_path: Path, part: int) -> None:
+    for at in range(part, undisturbed.operations, PARTS):
         resumed(undisturbed, tmp_path / str(at), "exit", at)
         shutil.rmtree(tmp_path / str(at))
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", ["eio", "enospc", "short"])
 @pytest.mark.timeout(7200)
-def test_a_failing_disk_at_every_tenth_operation(
-    undisturbed: tuple[Path, dict[str, str], int], tmp_path: Path, kind: FaultKind
-) -> None:
-    for at in range(3, undisturbed[2], 10):
+@pytest.mark.parametrize("kind", ["eio", "enospc", "short"])
+def test_a_failing_disk_at_every_tenth_operation(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+    for at in range(3, undisturbed.operations, 10):
         resumed(undisturbed, tmp_path / str(at), kind, at)
         shutil.rmtree(tmp_path / str(at))
 
@@ -155,12 +176,11 @@ if __name__ == "__main__":
 """
 
 
-def test_a_build_with_two_workers_killed_and_run_again(undisturbed: tuple[Path, dict[str, str], int], tmp_path: Path) -> None:
-    source, wanted, _ = undisturbed
+def test_a_build_with_two_workers_killed_and_run_again(undisturbed: Undisturbed, tmp_path: Path) -> None:
     (tmp_path / "killed.py").write_text(KILLED)
     (tmp_path / "tests_settings.py").write_text(Path(__file__).read_text())
     root = tmp_path / "corpus"
-    parent = subprocess.Popen([sys.executable, tmp_path / "killed.py", source, root])
+    parent = subprocess.Popen([sys.executable, tmp_path / "killed.py", undisturbed.source, root])
     deadline = time.monotonic() + 120
     while not (root / "language" / "manifest.json").exists():
         assert parent.poll() is None
@@ -169,5 +189,5 @@ def test_a_build_with_two_workers_killed_and_run_again(undisturbed: tuple[Path, 
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert not (root / "manifest.json").exists()
-    build(settings(source), root, workers=2)
-    assert published(root) == wanted
+    build(settings(undisturbed.source), root, workers=2)
+    assert published(root) == undisturbed.wanted

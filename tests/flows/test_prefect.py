@@ -56,7 +56,7 @@ def test_nothing_runs_on_when_a_build_is_ended(tmp_path: Path, how: signal.Signa
         time.sleep(0.02)
     build.send_signal(how)
     _, said = build.communicate(timeout=60)
-    assert build.returncode == (-how if how == signal.SIGKILL else 130)
+    assert build.returncode == (-how if how == signal.SIGKILL else 130), said.decode()
     assert (b"run the same command again" in said) == (how != signal.SIGKILL)
     deadline = time.monotonic() + 10
     while running(tmp_path / "home"):

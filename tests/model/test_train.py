@@ -1,77 +1,19 @@
-"""The loop: it learns, it can be killed anywhere, and weights never see NaN."""
+"""The loop: it learns, says what it does, and refuses what it cannot train on."""
 
 from __future__ import annotations
 
-import json
-import signal
-import subprocess
-import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
 
 import pytest
 import torch
 
 from model import checkpoint
 from model import train as loop
-from model.gpt import GPT, next_token_loss
-from model.train import Diverged, train
-from pipeline import files, manifest
-from pipeline.config import TrainConfig
-from pipeline.errors import ConfigError, CorruptFile, InputError, NotBuilt, StaleInput
-from pipeline.files import Fault
+from model.train import train
+from pipeline import manifest
+from pipeline.errors import ConfigError, CorruptFile, InputError, NotBuilt
 from pipeline.work import Silent
-
-Make = Callable[..., Path]
-Tiny = Callable[..., TrainConfig]
-
-
-class Stopped(BaseException):
-    """Ends a run from inside, as a signal would."""
-
-
-class StopAt(Silent):
-    """Stops a run after so many updates."""
-
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def advance(self, amount: int) -> None:
-        self.left -= 1
-        if self.left == 0:
-            raise Stopped
-
-
-class Told(Silent):
-    """Keeps what was said."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-        self.begun: list[tuple[str, int, str]] = []
-        self.advanced = 0
-
-    def begin(self, step: str, total: int, unit: str) -> None:
-        self.begun.append((step, total, unit))
-
-    def advance(self, amount: int) -> None:
-        self.advanced += amount
-
-    def say(self, line: str) -> None:
-        self.lines.append(line)
-
-
-def published(root: Path) -> dict[str, bytes]:
-    """Everything below `model` but the log, which is a history."""
-    return {
-        str(path.relative_to(root)): path.read_bytes()
-        for path in sorted((root / "model").rglob("*"))
-        if path.is_file() and path.name != "log.jsonl"
-    }
-
-
-def log_of(root: Path) -> list[dict[str, float]]:
-    return [json.loads(line) for line in (root / "model/log.jsonl").read_text().splitlines()]
+from tests.model.runs import Make, Tiny, Told, log_of, published
 
 
 def test_loss_falls_and_what_is_published_can_be_verified(make_store: Make, tiny: Tiny) -> None:
@@ -110,96 +52,6 @@ def test_the_log_has_one_line_per_update(make_store: Make, tiny: Tiny) -> None:
     assert lines[0]["learning_rate"] == pytest.approx(1e-2 / 4)
 
 
-def test_a_finished_run_does_nothing(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
-    root = make_store()
-    first = train(root, tiny(), Silent())
-    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    monkeypatch.setattr(loop, "GPT", None)
-    again = train(root, tiny(), Silent())
-    assert again.steps_now == 0
-    assert (again.evaluations, again.tokens) == (first.evaluations, first.tokens)
-    assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
-
-
-@pytest.mark.parametrize("stop", [1, 3, 4, 5, 7, 8, 9, 11, 12])
-def test_a_stopped_run_ends_bit_equal(make_store: Make, tiny: Tiny, stop: int) -> None:
-    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
-    train(whole, tiny(accumulate=2, batch_windows=2), Silent())
-    with pytest.raises(Stopped):
-        train(stopped, tiny(accumulate=2, batch_windows=2), StopAt(stop))
-    result = train(stopped, tiny(accumulate=2, batch_windows=2), Silent())
-    # Of 12 updates, those since the last checkpoint (every 4) are made again.
-    assert result.steps_now == 12 - (stop - 1) // 4 * 4
-    assert published(whole) == published(stopped)
-
-
-def test_a_stopped_run_over_a_mixture_of_aligned_windows_ends_bit_equal(make_store: Make, tiny: Tiny) -> None:
-    config = tiny(align_documents=True, weights={"train": 2.0}, most_epochs=3)
-    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
-    told = Told()
-    train(whole, config, told)
-    # 600 tokens are 36 windows; 12 updates of 4 read 48.
-    assert told.lines[0] == "sources: train 100.00% (1.33 epochs)"
-    with pytest.raises(Stopped):
-        train(stopped, config, StopAt(6))
-    train(stopped, config, Silent())
-    assert published(whole) == published(stopped)
-
-
-def test_a_run_killed_in_another_process_ends_bit_equal(make_store: Make, tiny: Tiny) -> None:
-    whole, killed = make_store(folder="whole"), make_store(folder="killed")
-    train(whole, tiny(), Silent())
-    script = (
-        "import os, signal, sys, torch\n"
-        "from pathlib import Path\n"
-        "from model.train import train\n"
-        "from pipeline.config import TrainConfig\n"
-        "from pipeline.work import Silent\n"
-        "class Kill(Silent):\n"
-        "    left = 7\n"
-        "    def advance(self, amount):\n"
-        "        self.left -= 1\n"
-        "        if not self.left: os.kill(os.getpid(), signal.SIGKILL)\n"
-        "torch.set_num_threads(1)\n"
-        "train(Path(sys.argv[1]), TrainConfig.model_validate_json(sys.argv[2]), Kill())\n"
-    )
-    done = subprocess.run([sys.executable, "-c", script, killed, tiny().model_dump_json()], check=False, timeout=120)
-    assert done.returncode == -signal.SIGKILL
-    assert [path.name for path in (killed / "model/checkpoints").glob("*.json")] == ["step-00000004.json"]
-    train(killed, tiny(), Silent())
-    assert published(whole) == published(killed)
-
-
-@pytest.mark.parametrize(
-    ("kind", "every"),
-    [
-        ("eio", 6),
-        ("enospc", 7),
-        pytest.param("eio", 1, marks=pytest.mark.soak),
-        pytest.param("enospc", 1, marks=pytest.mark.soak),
-    ],
-)
-def test_a_failing_disk_is_an_error_and_the_next_run_ends_bit_equal(
-    make_store: Make, tiny: Tiny, kind: Literal["eio", "enospc"], every: int
-) -> None:
-    config = tiny(steps=3, checkpoint_every=1, evaluate_every=3, layers=1)
-    whole = make_store(folder="whole")
-    files.inject(None)
-    train(whole, config, Silent())
-    operations = files.operations()
-    for at in range(0, operations, every):
-        root = make_store(folder=f"{kind}-{at}")
-        files.inject(Fault(at=at, kind=kind))
-        try:
-            with pytest.raises(OSError, match="."):
-                train(root, config, Silent())
-        finally:
-            files.inject(None)
-        train(root, config, Silent())
-        files.sweep(root)
-        assert published(whole) == published(root), f"{at=}"
-
-
 def test_accumulation_equals_one_big_batch(make_store: Make, tiny: Tiny) -> None:
     big, parts = make_store(folder="big"), make_store(folder="parts")
     train(big, tiny(batch_windows=4, dropout=0.0, steps=3), Silent())
@@ -222,64 +74,6 @@ def test_dropout_is_drawn_from_seed_and_step_and_leaves_the_process_alone(make_s
     train(other, tiny(dropout=0.3), Silent())
     assert published(one) == published(other)
     assert len({loop._draw(seed, step) for seed in range(30) for step in range(30)}) == 900
-
-
-def test_nan_stops_the_run_and_the_last_checkpoint_is_whole(
-    make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    root, whole = make_store(), make_store(folder="whole")
-    calls = 0
-
-    def breaks(model: GPT, windows: torch.Tensor, *, kept: torch.Tensor | None = None) -> torch.Tensor:
-        nonlocal calls
-        calls += 1
-        return next_token_loss(model, windows, kept=kept) * (float("nan") if calls == 6 else 1.0)
-
-    monkeypatch.setattr(loop, "next_token_loss", breaks)
-    with pytest.raises(Diverged, match=r"update 6 has loss=nan .* lower train.learning_rate=0.01"):
-        train(root, tiny(), Silent())
-    monkeypatch.undo()
-    found = checkpoint.newest(root / "model/checkpoints", Silent())
-    assert found is not None
-    assert found.state.step == 4
-    assert all(parameter.isfinite().all() for parameter in checkpoint.load_model(found).parameters())
-    assert max(line["step"] for line in log_of(root)) == 5
-    train(root, tiny(), Silent())
-    train(whole, tiny(), Silent())
-    assert published(whole) == published(root)
-
-
-def test_another_store_shape_or_seed_is_refused_with_both_values(make_store: Make, tiny: Tiny) -> None:
-    root = make_store()
-    train(root, tiny(), Silent())
-    with pytest.raises(StaleInput, match=r"shape.layers was 2 and is 3; shape.width was 16 and is 32"):
-        train(root, tiny(layers=3, width=32), Silent())
-    with pytest.raises(StaleInput, match="seed was 0 and is 5"):
-        train(root, tiny(seed=5), Silent())
-    with pytest.raises(StaleInput, match="order was 'windows of 16 tokens' and is 'windows of 16 tokens aligned to documents'"):
-        train(root, tiny(align_documents=True), Silent())
-    old = manifest.load(root, "pack").hash
-    make_store(train=[[1, 2, 3] * 100])
-    new = manifest.load(root, "pack").hash
-    with pytest.raises(StaleInput, match=f"store was '{old}' and is '{new}'"):
-        train(root, tiny(), Silent())
-
-
-def test_without_resuming_a_run_begins_anew(make_store: Make, tiny: Tiny) -> None:
-    root, fresh = make_store(), make_store(folder="fresh")
-    train(root, tiny(layers=3, steps=30), Silent())
-    assert train(root, tiny(), Silent(), resume=False).steps_now == 12
-    train(fresh, tiny(), Silent())
-    assert published(root) == published(fresh)
-
-
-def test_a_longer_run_goes_on_and_says_what_is_new(make_store: Make, tiny: Tiny) -> None:
-    root = make_store()
-    train(root, tiny(), Silent())
-    told = Told()
-    result = train(root, tiny(steps=20), told)
-    assert (result.step, result.steps_now) == (20, 8)
-    assert told.lines[0] == "settings differ from those that the first 12 steps were made with: steps was 12 and is 20"
 
 
 @pytest.mark.parametrize("kind", ["flip", "cut", "gone"])

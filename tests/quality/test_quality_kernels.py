@@ -17,6 +17,7 @@ from pipeline.quality import statistics
 from pipeline.quality.lines import LineRules, removed
 from pipeline.quality.statistics import STATISTICS, measure
 from tests.quality import quality_oracle as oracle
+from tests.quality.lines_oracle import leave
 
 C4 = LineRules(
     max_line_word_characters=20,
@@ -54,7 +55,7 @@ def check(texts: list[str], rules: LineRules | None) -> None:
     for row, text in enumerate(texts):
         found = {name: column[row].as_py() for name, column in zip(STATISTICS, columns, strict=True)}
         assert found == oracle.statistics_of(text, rules)
-        assert spans[row] == (oracle.leave(text, rules).edits if rules else [])
+        assert spans[row] == (leave(text, rules).edits if rules else [])
 
 
 @settings(max_examples=400, deadline=None)

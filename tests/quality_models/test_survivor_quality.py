@@ -13,7 +13,7 @@ from pipeline import schema, shards
 from pipeline.config import Config, parse
 from pipeline.executor import InProcess
 from pipeline.work import Done, Silent
-from tests.quality_models.test_quality_models import NO_RULE, Trained
+from tests.quality_models.conftest import NO_RULE, Trained
 
 
 def settings(trained: Trained, source: Path, **dedup: Any) -> Config:

@@ -18,7 +18,7 @@ from pipeline.report import differences, retention
 from pipeline.report.differences import difference
 from pipeline.report.duplicates import COLUMNS, Duplicates
 from pipeline.work import Work
-from tests.report.test_report_page import BIDI, SCRIPT, decide, render
+from tests.report.pages import BIDI, SCRIPT, decide, render
 
 TEXT = st.lists(st.sampled_from(["a", "bb", "ccc", " ", "\n\n", ".", "\0", "\u202e", "日"]), max_size=80).map("".join)
 

@@ -80,3 +80,11 @@ def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> FastEncoder:
     model.train_from_iterator(["the token shard of a corpus holds every document once " * 3], trainer)
     model.save(str(path))
     return load(path)
+
+
+@pytest.fixture(scope="session")
+def texts() -> list[str]:
+    """80 texts of up to 59 words."""
+    words = ["the", "token", "shard", "of", "a", "corpus", "holds", "every", "document", "once", "一", "é", "\U0001f600"]
+    draw = np.random.default_rng(0)
+    return [" ".join(draw.choice(words, size=draw.integers(0, 60))) for _ in range(80)]

@@ -1,9 +1,7 @@
-"""The only module that writes.
+"""Writing: a file is whole under its own name, or it is not there; a log grows by whole lines.
 
-Purpose: every byte that tokenmill puts on disk goes through here, by one protocol: a temporary name in the same folder,
-fsync, rename, fsync of the folder. A file under its own name is therefore whole, or it is not there.
+Purpose: the protocol of the package: a temporary name in the same folder, fsync, rename, fsync of the folder.
 Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part.
-Operations are counted, so that a test can make the k-th one fail or end the process (`inject`).
 Cost: SHA-256 while writing (about 2 GB/s); two fsyncs per file, or none where it need not outlive a loss of power (`create`).
 """
 
@@ -11,19 +9,17 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import hashlib
 import io
 import json
 import os
-import socket
-import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
-from pipeline.errors import CorruptFile, InputError, Locked
+from pipeline.errors import CorruptFile
+from pipeline.files import faults
+from pipeline.files.read import FileEntry, sha256
 
 TEMPORARY = ".tmp~"
 """The suffix of files being written. Nothing reads them; `sweep` removes what a crash left."""
@@ -32,60 +28,6 @@ _READ_ONLY = 0o444
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """What a file system answers that links no files, not these, or not across to another."""
 _PIECE_BYTES = 2**20
-
-Operation = Literal["create", "write", "fsync", "rename", "fsync_folder", "unlink"]
-FaultKind = Literal["exit", "eio", "enospc", "short"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fault:
-    """At file operation number `at` (from 0): end the process, or fail as the operating system would."""
-
-    at: int
-    kind: FaultKind
-
-
-class _Operations:
-    """Counts this process's file operations and fires the fault that a test asked for."""
-
-    def __init__(self) -> None:
-        self.done = 0
-        self.fault: Fault | None = None
-
-    def step(self, operation: Operation, path: Path) -> FaultKind | None:
-        number, self.done = self.done, self.done + 1
-        if self.fault is None or number != self.fault.at:
-            return None
-        if self.fault.kind == "exit":
-            os._exit(EXIT_BY_FAULT)
-        if self.fault.kind == "short" and operation == "write":
-            return "short"
-        code = errno.ENOSPC if self.fault.kind == "enospc" else errno.EIO
-        raise OSError(code, os.strerror(code), str(path))
-
-
-EXIT_BY_FAULT = 86
-_operations = _Operations()
-
-
-def inject(fault: Fault | None) -> None:
-    """Count file operations from 0 again, and fire `fault` when its turn comes. None: only count."""
-    _operations.done = 0
-    _operations.fault = fault
-
-
-def operations() -> int:
-    """How many file operations this process has done since `inject`, or since it started."""
-    return _operations.done
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """What a manifest says of one file. `rows` is None where the file is not a table."""
-
-    bytes: int
-    sha256: str
-    rows: int | None = None
 
 
 class Output(io.RawIOBase):
@@ -105,7 +47,7 @@ class Output(io.RawIOBase):
         """Write all of `data` (bytes or a contiguous buffer), or raise."""
         view = memoryview(data).cast("B")
         # One fault position per file: which of its writes fails makes no difference to what must hold.
-        short = self._bytes == 0 and _operations.step("write", self._path) == "short"
+        short = self._bytes == 0 and faults.step("write", self._path) == "short"
         if short:
             self._raw.write(view[: len(view) // 2])
             raise OSError(errno.EIO, f"short write: {len(view) // 2} of {len(view)} bytes", str(self._path))
@@ -123,7 +65,7 @@ class Output(io.RawIOBase):
     def finish(self, *, durable: bool) -> None:
         """Close; `durable`: after every byte has reached the disk."""
         if durable:
-            _operations.step("fsync", self._path)
+            faults.step("fsync", self._path)
             os.fsync(self._raw.fileno())
         self.close()
 
@@ -151,7 +93,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
     try:
         yield out
         out.finish(durable=durable)
-        _operations.step("rename", path)
+        faults.step("rename", path)
         os.replace(temporary, path)
     except BaseException:
         # Also on Ctrl-C: whatever ends the block, no half-written file may stay.
@@ -166,12 +108,12 @@ def _temporary(path: Path) -> Path:
     """The name under which `path` begins; its folder is made."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    _operations.step("create", temporary)
+    faults.step("create", temporary)
     return temporary
 
 
 def _fsync_folder(folder: Path) -> None:
-    _operations.step("fsync_folder", folder)
+    faults.step("fsync_folder", folder)
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
@@ -222,7 +164,7 @@ def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
         os.link(source, temporary)
         # Compared after it was linked: whatever replaces the source meanwhile is another file.
         _require(source, sha256(temporary), entry)
-        _operations.step("rename", path)
+        faults.step("rename", path)
         os.replace(temporary, path)
     except OSError as error:
         if error.errno in _NO_LINK:
@@ -245,17 +187,9 @@ def _require(path: Path, digest: str, entry: FileEntry) -> None:
 def remove(path: Path) -> None:
     """Remove a file, durably; a file that is not there is fine."""
     if path.exists():
-        _operations.step("unlink", path)
+        faults.step("unlink", path)
         path.unlink(missing_ok=True)
         _fsync_folder(path.parent)
-
-
-def sweep(root: Path) -> None:
-    """Remove what writers that died left behind. Only under the lock of the corpus."""
-    for folder, _, names in os.walk(root):
-        for name in names:
-            if name.endswith(TEMPORARY):
-                remove(Path(folder, name))
 
 
 class Log:
@@ -264,7 +198,7 @@ class Log:
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         cut = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        _operations.step("create", path)
+        faults.step("create", path)
         self._path = path
         self._raw = open(path, "ab", buffering=0)  # noqa: SIM115 -- closed by `close`
         if cut:
@@ -273,71 +207,9 @@ class Log:
     def append(self, value: Any) -> None:
         """One line, in one write. Raises OSError, also when the disk took only a part."""
         line = canonical_json(value)
-        part = len(line) // 2 if _operations.step("write", self._path) == "short" else len(line)
+        part = len(line) // 2 if faults.step("write", self._path) == "short" else len(line)
         if self._raw.write(line[:part]) < len(line):
             raise OSError(errno.EIO, "short write", str(self._path))
 
     def close(self) -> None:
         self._raw.close()
-
-
-def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex. Raises OSError."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()
-
-
-def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
-    """The bytes of the published file `name`, after comparing them with what its manifest says.
-
-    Raises CorruptFile when the file is missing or differs.
-    """
-    path = root / name
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
-    digest = hashlib.sha256(data).hexdigest()
-    if digest != entry.sha256:
-        raise CorruptFile(
-            f"{path}: holds {len(data)} bytes with SHA-256 {digest}, its manifest names {entry.bytes} bytes with "
-            f"{entry.sha256}; run the build again to make it anew"
-        )
-    return data
-
-
-def holds(root: Path, name: str, entry: FileEntry) -> bool:
-    """Whether the file is there with the bytes its manifest names."""
-    path = root / name
-    try:
-        return path.stat().st_size == entry.bytes and sha256(path) == entry.sha256
-    except OSError:
-        return False
-
-
-def inside(root: Path, name: str) -> Path:
-    """`root / name` for a name that came from data: it may not leave `root`. Raises InputError."""
-    pure = PurePosixPath(name)
-    if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
-        raise InputError(f"{name!r} points outside its folder")
-    return root / pure
-
-
-@contextlib.contextmanager
-def lock(root: Path) -> Iterator[None]:
-    """Hold the one lock of a corpus folder; it ends with the process. Raises Locked, naming the holder."""
-    root.mkdir(parents=True, exist_ok=True)
-    with open(root / ".lock", "a+b", buffering=0) as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            handle.seek(0)
-            holder = handle.read().decode(errors="replace").strip() or "a process that has just started"
-            raise Locked(f"{root} is locked: {holder} is writing to it; wait for it, or choose another --out") from error
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since} UTC".encode())
-        try:
-            yield
-        finally:
-            handle.truncate(0)

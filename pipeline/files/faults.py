@@ -1,0 +1,61 @@
+"""Faults at file operations, for tests of what a crash or a failing disk leaves.
+
+Purpose: what writes files counts its operations here, so that a test can make the k-th one fail, or end the process at it.
+Guarantee: without `inject` nothing fails here.
+Cost: one addition per operation.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+EXIT_BY_FAULT = 86
+
+Operation = Literal["create", "write", "fsync", "rename", "fsync_folder", "unlink"]
+FaultKind = Literal["exit", "eio", "enospc", "short"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """At file operation number `at` (from 0): end the process, or fail as the operating system would."""
+
+    at: int
+    kind: FaultKind
+
+
+@dataclass
+class _Process:
+    done: int = 0
+    fault: Fault | None = None
+
+
+_process = _Process()
+
+
+def inject(fault: Fault | None) -> None:
+    """Count file operations from 0 again, and fire `fault` when its turn comes. None: only count."""
+    _process.done = 0
+    _process.fault = fault
+
+
+def operations() -> int:
+    """How many file operations this process has done since `inject`, or since it started."""
+    return _process.done
+
+
+def step(operation: Operation, path: Path) -> FaultKind | None:
+    """Count one operation, about to be done. "short": its write has to end halfway. Raises OSError where it is to fail."""
+    number, _process.done = _process.done, _process.done + 1
+    fault = _process.fault
+    if fault is None or number != fault.at:
+        return None
+    if fault.kind == "exit":
+        os._exit(EXIT_BY_FAULT)
+    if fault.kind == "short" and operation == "write":
+        return "short"
+    code = errno.ENOSPC if fault.kind == "enospc" else errno.EIO
+    raise OSError(code, os.strerror(code), str(path))
