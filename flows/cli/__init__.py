@@ -36,22 +36,29 @@ for command in (
     app.command(command)
 
 
-def _interrupt(*_: object) -> None:
-    raise KeyboardInterrupt
-
-
 def main() -> None:
     """The entry point."""
-    # As after Ctrl-C: workers and servers of ours are ended on the way out.
-    signal.signal(signal.SIGTERM, _interrupt)
+    asked: list[int] = []
+
+    def interrupt(number: int, _: object) -> None:
+        asked.append(number)
+        raise KeyboardInterrupt
+
+    # Also on SIGTERM: workers and servers of ours are ended on the way out.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        if signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, interrupt)
     try:
         app()
-    except TokenmillError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        err.print("interrupted; what is finished is kept, run the same command again to go on")
-        sys.exit(130)
-    except OSError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error.filename or ''))}: {escape(error.strerror or str(error))}")
-        sys.exit(1)
+    except BaseException as error:
+        # Whatever an interrupted library makes of it, we end because we were asked to.
+        if asked:
+            err.print("interrupted; what is finished is kept, run the same command again to go on")
+            sys.exit(130)
+        if isinstance(error, TokenmillError):
+            err.print(f"[bold red]error:[/] {escape(str(error))}")
+            sys.exit(1)
+        if isinstance(error, OSError):
+            err.print(f"[bold red]error:[/] {escape(str(error.filename or ''))}: {escape(error.strerror or str(error))}")
+            sys.exit(1)
+        raise

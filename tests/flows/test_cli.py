@@ -231,6 +231,28 @@ def test_the_work_goes_on_when_nobody_reads_its_output(corpus: Path, source: Pat
     assert unread("status", "nowhere")[0] == 1
 
 
+INTERRUPTED = """
+import os, signal
+import flows.cli
+
+def app():
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        signal.pause()
+    except KeyboardInterrupt as error:
+        raise RuntimeError("the run crashed") from error
+
+flows.cli.app = app
+flows.cli.main()
+"""
+
+
+def test_an_interrupt_is_one_whatever_a_library_makes_of_it() -> None:
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130
+    assert done.stderr.startswith("interrupted; what is finished is kept")
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
