@@ -103,8 +103,8 @@ def _spelled(tokens: Sequence[Token]) -> str:
 
 def _print(table: Table, console: Console) -> None:
     """As wide as it is: numbers are not to be cut on a narrow terminal, or in a file."""
-    width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
-    console.print(table, "", width=width, crop=False)
+    table.width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
+    console.print(table, "", crop=False)
 
 
 def _table(*headings: str) -> Table:

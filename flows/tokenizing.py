@@ -27,7 +27,7 @@ from flows.building import build
 from pipeline import executor, files, state
 from pipeline.collect.step import CollectStep
 from pipeline.config import CollectConfig, Config, FilesSource, LanguageConfig, PackConfig, TokenizerConfig
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, QuarantineCeiling
 from pipeline.language import Language
 from pipeline.manifest import Manifest
 from pipeline.report.vocabulary import Vocabulary
@@ -77,7 +77,14 @@ def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Wor
         root = Path(folder, "corpus")
         (root / state.FOLDER).mkdir(parents=True)
         work = Work(root=root, before=(), executor=pool, progress=progress)
-        done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
+        try:
+            done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
+        except QuarantineCeiling as error:
+            # Its last line names a folder that goes away, and a setting that is not here.
+            what, _, _ = str(error).rpartition("\n")
+            raise QuarantineCeiling(
+                f"{what}\nMend them or leave them out; a text that is too long is to be cut into several documents."
+            ) from error
         _say_left_out(done.manifest, progress)
         yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)
 

@@ -32,6 +32,7 @@ from pipeline import manifest
 from pipeline.errors import ConfigError, CorruptFile, InputError
 from tokenizer.formats import Description, describe
 from tokenizer.load import read
+from tokenizer.pretokenize import giving_up
 from tokenizer.pretokenize import pattern as pattern_of
 
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
@@ -226,7 +227,8 @@ class Models:
     def _slow_flat(self, texts: Sequence[str]) -> Flat:
         parts = [np.zeros(0, dtype=np.uint32)]
         for start in range(0, len(texts), SLOW_BATCH_TEXTS):
-            batch = self._judge.encode_batch_fast(list(texts[start : start + SLOW_BATCH_TEXTS]), add_special_tokens=False)
+            with giving_up():
+                batch = self._judge.encode_batch_fast(list(texts[start : start + SLOW_BATCH_TEXTS]), add_special_tokens=False)
             parts += [np.array(encoding.ids, dtype=np.uint32) for encoding in batch]
         return np.concatenate(parts), np.array([len(part) for part in parts[1:]], dtype=np.int64)
 

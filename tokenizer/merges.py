@@ -123,7 +123,10 @@ class Learner:
         while not bpe.merge(
             self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes
         ):
-            self._queue, self._known = _larger(self._queue), _longer(self._known)
+            # One after the other: each old array is given back before the next one is made.
+            self._queue = _more_pairs(self._queue)
+            self._queue = _more_entries(self._queue)
+            self._known = _longer(self._known)
 
     def learned(self) -> Learned:
         """The vocabulary as it is now."""
@@ -188,15 +191,20 @@ def _side(ids: int, places: int) -> Side:
     )
 
 
-def _larger(queue: Queue) -> Queue:
-    """The same with twice the room."""
-    made = queue._replace(
-        pairs=np.zeros((2 * len(queue.pairs), 2), dtype=np.int64),
-        entries=np.concatenate([queue.entries, np.empty_like(queue.entries)]),
-        heap=np.concatenate([queue.heap, np.empty_like(queue.heap)]),
-    )
+def _more_pairs(queue: Queue) -> Queue:
+    """The same with twice the room for pairs."""
+    made = queue._replace(pairs=np.zeros((2 * len(queue.pairs), 2), dtype=np.int64))
     bpe_queue.rehash(queue, made)
     return made
+
+
+def _more_entries(queue: Queue) -> Queue:
+    """The same with twice the room for entries. The new half is not written to, so not yet taken from the system."""
+    entries = np.empty((2 * len(queue.entries), 4), dtype=np.int64)
+    heap = np.empty(2 * len(queue.heap), dtype=np.int32)
+    used, heaped = queue.state[bpe_queue.ENTRIES], queue.state[bpe_queue.HEAPED]
+    entries[:used], heap[:heaped] = queue.entries[:used], queue.heap[:heaped]
+    return queue._replace(entries=entries, heap=heap)
 
 
 def _longer(known: Vocabulary) -> Vocabulary:

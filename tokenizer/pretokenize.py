@@ -11,6 +11,7 @@ keeps newlines and spaces at the end of a text together; nothing else differs.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -20,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
-from pipeline.errors import ConfigError
+from pipeline.errors import ConfigError, InputError
 from pipeline.kernels import pretokens
 from pipeline.kernels.buffers import utf8
 from pipeline.kernels.pretoken_classes import tables
@@ -73,7 +74,7 @@ def pattern(choice: str, digits: int | None = None) -> Pattern:
             Regex(choice)
         except Exception as error:
             raise ConfigError(
-                f"pattern {choice!r} is none of {', '.join(NAMES)}, and no regular expression ({error})"
+                f"pattern {choice[:80]!r} is none of {', '.join(NAMES)}, and no regular expression ({error})"
             ) from error
         return Pattern(regex=choice)
     kind, own = _NAMED[choice]
@@ -95,7 +96,8 @@ PATTERNS = {
 def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.NDArray[np.uint8], int, npt.NDArray[np.int64]]]:
     """The pre-tokens of all texts, in blocks: the data, where the first one begins, and where each ends [pre-tokens].
 
-    Each begins where the one before it ends. The ends are overwritten by the next block.
+    Each begins where the one before it ends. The ends are overwritten by the next block. Raises InputError for a text on which
+    a pattern of the user's own gives up.
     """
     data, offsets = utf8(texts)
     ends = np.empty(BLOCK, dtype=np.int64)
@@ -103,7 +105,9 @@ def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.N
     if pattern.kind is None:
         split = pre_tokenizers.Split(Regex(pattern.regex), behavior="isolated")
         for text in texts.to_pylist():
-            pieces = np.array([len(piece.encode()) for piece, _ in split.pre_tokenize_str(text)], dtype=np.int64)
+            with giving_up():
+                found = split.pre_tokenize_str(text)
+            pieces = np.array([len(piece.encode()) for piece, _ in found], dtype=np.int64)
             if len(pieces):
                 yield data, begin, begin + np.cumsum(pieces)
                 begin += int(pieces.sum())
@@ -114,6 +118,18 @@ def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.N
         if count:
             yield data, begin, ends[:count]
             begin = at
+
+
+@contextlib.contextmanager
+def giving_up() -> Iterator[None]:
+    """Raises InputError where `tokenizers` gives up on a text, after some ten million steps of a regular expression."""
+    try:
+        yield
+    except BaseException as error:
+        # It panics, in a class that can neither be imported nor be sent to another process.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise InputError(f"the pattern of the tokenizer gives up on a text ({str(error)[:200]}); use another one") from error
 
 
 def split(text: str, pattern: Pattern) -> list[str]:

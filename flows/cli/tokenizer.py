@@ -42,12 +42,16 @@ def _workers(workers: int | None) -> int:
 def train(
     *inputs: Documents,
     out_file: Annotated[Path, Parameter(name="--out", help="Where it goes, for example `tokenizer.json`.")],
-    vocab_size: Annotated[int, Parameter(validator=validators.Number(gte=257))] = DEFAULTS.vocabulary,
-    pattern: Annotated[str, Parameter(help="How text is cut: gpt2, cl100k, llama3, qwen2, o200k.")] = DEFAULTS.pattern,
+    vocab_size: Annotated[
+        int, Parameter(validator=validators.Number(gte=257), help="How many tokens: 256 bytes, the end of a text, and merges.")
+    ] = DEFAULTS.vocabulary,
+    pattern: Annotated[
+        str, Parameter(help="How text is cut: gpt2, cl100k, llama3, qwen2, o200k or a regular expression, which is slow.")
+    ] = DEFAULTS.pattern,
     digits: Annotated[
         int | None, Parameter(validator=validators.Number(gte=1, lte=3), help="The most digits in one token.")
     ] = None,
-    min_frequency: AtLeastOne = DEFAULTS.min_frequency,
+    min_frequency: Annotated[AtLeastOne, Parameter(help="What is rarer is not merged.")] = DEFAULTS.min_frequency,
     max_token_bytes: Annotated[
         int, Parameter(validator=validators.Number(gte=3), help="Tokens stay shorter than this.")
     ] = DEFAULTS.max_token_bytes,
@@ -60,7 +64,7 @@ def train(
 ) -> None:
     """Learn a byte-level BPE tokenizer from files, as a tokenizer.json that `tokenizers` and `transformers` read.
 
-    Beside it stands what vocabularies of 8k to 128k tokens would cost, from the same counts.
+    It says, too, what vocabularies of 8k to 128k tokens would cost, or of as many as the text gives.
     The same text and settings give the same file, for any number of workers. A .txt file is one document; .jsonl, .parquet and
     .csv files hold one in each record; what `tokenmill build` reads can be read.
 
@@ -71,7 +75,10 @@ def train(
         tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocab-size 50000 --pattern o200k --digits 1
     """
     from flows import show_vocabulary, tokenizing
+    from tokenizer.pretokenize import pattern as cut_by
 
+    # What is of no use is said before the documents are read.
+    cut_by(pattern, digits)
     config = TokenizerConfig(
         vocabulary=vocab_size,
         pattern=pattern,

@@ -118,6 +118,8 @@ def test_evaluate_and_compare(folder: Path, trained: Path) -> None:
     table = run("compare", trained, smaller, "--on", texts)
     assert "bytes/token by language" in table
     assert "smaller.json" in table
+    assert "against first" in table, "as wide as it is"
+    assert "…" not in table
 
 
 MISTAKES: dict[str, tuple[list[str], bytes, str]] = {
@@ -132,11 +134,13 @@ MISTAKES: dict[str, tuple[list[str], bytes, str]] = {
     "high id": (["decode", "-", "--tokenizer", "TRAINED"], b"1 99999\n", "id 99999 is not in the vocabulary"),
     "negative id": (["decode", "-", "--tokenizer", "TRAINED"], b"-1\n", "id -1 is not in the vocabulary"),
     "no text": (["encode", "-", "--tokenizer", "TRAINED"], b"\xff", "stdin.txt: not_utf8"),
+    "what to do about it": (["encode", "-", "--tokenizer", "TRAINED"], b"\xff", "Mend them or leave them out"),
     "no array": (["decode", "bad.npy", "--tokenizer", "TRAINED"], b"", "bad.npy: is no array of ids"),
     "fractions": (["decode", "float.npy", "--tokenizer", "TRAINED"], b"", "is no array of ids, but float64"),
     "pickle": (["decode", "object.npy", "--tokenizer", "TRAINED"], b"", "object.npy: is no array of ids"),
     "ids of what": (["decode", "ids.txt"], b"", "name it with --tokenizer"),
     "nothing to compare": (["compare", "--on", "texts"], b"", "name the tokenizers to compare"),
+    "a broken pattern": (["train", "nothing", "--out", "x.json", "--pattern", "("], b"", "no regular expression"),
     "nothing to train on": (["train", "empty.txt", "--out", "x.json"], b"", "no text to learn a tokenizer from"),
 }
 

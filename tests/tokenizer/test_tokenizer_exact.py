@@ -44,6 +44,8 @@ def real_texts(data: Path) -> Iterator[str]:
         yield (data / "text" / name).read_text(encoding="utf-8")
     yield from json.loads((data / "malformed/blns/blns.json").read_text(encoding="utf-8"))
     yield (data / "malformed/blns/blns.txt").read_text(encoding="utf-8")
+    for path in sorted((data / "tok/llama_cpp").glob("*.inp")):
+        yield from path.read_bytes().decode().split("\n__ggml_vocab_test__\n")
     for path in ("kuhn/UTF-8-test.txt", "utf8tests/utf8tests.bin"):
         yield (data / "malformed" / path).read_bytes().decode("utf-8", errors="replace")
 

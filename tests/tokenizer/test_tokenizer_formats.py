@@ -133,11 +133,14 @@ def test_a_pattern_of_the_users_own(small_plain: Plain, tmp_path: Path) -> None:
         load(path, r"\w+")
 
 
-def test_a_pattern_that_gives_up(small_plain: Plain, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["fastokens", "tokenizers"])
+def test_a_pattern_that_gives_up(small_plain: Plain, tmp_path: Path, engine: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Models, "_same", lambda *_: engine == "fastokens")
     path = tmp_path / "tokenizer.json"
     small_plain["pre_tokenizer"] = sequence("(q+)+$")
     path.write_text(json.dumps(small_plain))
     encoder = load(path, "(q+)+$")
+    assert encoder.engine == engine
     begun = time.process_time()
     with pytest.raises(InputError, match="the pattern of the tokenizer gives up"):
         encoder.encode(_texts("q" * 100 + "!"))

@@ -254,10 +254,18 @@ def test_a_pattern_of_the_users_own(make_corpus: MakeCorpus) -> None:
         load(work.root / "tokenizer/tokenizer.json")
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_pattern_that_gives_up(make_corpus: MakeCorpus, workers: int) -> None:
+    with executor.local(workers) as pool, pytest.raises(InputError, match="the pattern of the tokenizer gives up on a text"):
+        train(dataclasses.replace(make_corpus({"a/0": ["q" * 100 + "!"]}), executor=pool), pattern="(q+)+$")
+
+
 def test_patterns_that_are_refused_before_any_work(make_corpus: MakeCorpus) -> None:
     work = make_corpus({"a/0": TEXTS})
-    with pytest.raises(ConfigError, match="no regular expression"):
-        train(work, pattern="(")
+    for broken in ("(", "(a|b)*" * 1_700_000):
+        with pytest.raises(ConfigError, match="no regular expression") as caught:
+            train(work, pattern=broken)
+        assert len(str(caught.value)) < 1000
     assert not (work.root / ".state").exists()
 
 
