@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.building import CONFIG, MODEL, publish, step_names
@@ -39,6 +38,8 @@ def requests(
             lines = ids_file.read_text(encoding="utf-8").split()
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(f"--ids-file {ids_file}: cannot be read ({error})") from error
+        if not lines:
+            raise InputError(f"--ids-file {ids_file}: holds no id")
         asked.append(request_ids("ids_file", str(ids_file), lines))
     if not asked or any(not request.value for request in asked):
         raise ConfigError("say what to forget: --doc-id, --url-prefix, --source or --ids-file, none of them empty")
@@ -47,6 +48,7 @@ def requests(
 
 def forget(root: Path, asked: Sequence[Request], *, dry_run: bool) -> list[Found]:
     """Put documents on the list of the corpus. Raises InputError, NotBuilt, CorruptFile, StaleInput, Locked."""
+    _require_corpus(root)
     with files.lock(root):
         files.sweep(root)
         return put_on_list(root, asked, dry_run=dry_run)
@@ -57,6 +59,7 @@ def compact(root: Path, progress: Progress) -> Compacted:
 
     Raises InputError when nothing was forgotten; NotBuilt where the corpus is not whole, CorruptFile, StaleInput, Locked.
     """
+    _require_corpus(root)
     with files.lock(root):
         files.sweep(root)
         _require_config(root)
@@ -69,10 +72,14 @@ def compact(root: Path, progress: Progress) -> Compacted:
         return done
 
 
-def _require_config(root: Path) -> None:
-    """Raises NotBuilt without the settings that the corpus is published by, CorruptFile when they are not those named."""
+def _require_corpus(root: Path) -> None:
+    """Raises NotBuilt without the settings that the corpus is published by: before a lock would make the folder."""
     if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
+
+
+def _require_config(root: Path) -> None:
+    """Raises CorruptFile when the settings are not those that the corpus was published by."""
     corpus = manifest.find(root, CORPUS)
     if corpus is not None and not files.holds(root, CONFIG, corpus.files[CONFIG]):
         raise CorruptFile(f"{root / CONFIG}: other bytes than its manifest names; run the build again")
@@ -80,15 +87,15 @@ def _require_config(root: Path) -> None:
 
 def show(found: Sequence[Found], console: Console, *, dry_run: bool) -> None:
     """Print what was asked and how much of the store it is."""
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("asked", "documents", "tokens", "forgotten before", "not in the store"):
-        table.add_column(heading, justify="left" if heading == "asked" else "right", overflow="fold")
     for one in found:
-        numbers = (one.documents, one.tokens, one.known, one.absent)
-        table.add_row(Text(preview(f"{one.by} {one.value}", None)), *(f"{number:,}" for number in numbers))
-    console.print(table)
+        asked = f"ids_file, whose ids have the SHA-256 {one.value}" if one.by == "ids_file" else f"{one.by} {one.value}"
+        console.print(Text(preview(asked, None), style="bold"))
+        said = f"  {one.documents:,} documents of {one.tokens:,} tokens"
+        said += f", {one.known:,} forgotten before" if one.known else ""
+        console.print(said + (f"; {one.absent:,} ids are not in the store" if one.absent else ""))
     tokens = amount(sum(one.tokens for one in found), "tokens")
     if dry_run:
         console.print(f"\nNothing was written; {tokens} would be masked.")
     else:
         console.print(f"\n{tokens} are masked for every reader from now on; `tokenmill compact` takes them out of the files.")
+        console.print("Exports made before still hold them: after compaction, make those again.")

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from flows.whatif import preview
@@ -90,13 +89,11 @@ def _samples(answer: Mapping[str, Any], console: Console) -> None:
     console.print(
         f"seed {run['seed']}, {run['samples_per_step']} samples a step, {run['tokens_per_sample']} tokens each; {done}"
     )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("sample", "document", "source", "url", "tokens of it", "place"):
-        table.add_column(heading, overflow="fold")
     for sample in answer["samples"]:
+        console.print(f"\nsample {sample['sample']}", style="bold")
         for one in sample["documents"]:
-            place = f"{one['token_shard']}:{one['first_token'] + one['from_token']}"
-            tokens = f"{one['from_token']} to {one['to_token'] - 1}" + (" (forgotten)" if one["forgotten"] else "")
-            cells = (str(sample["sample"]), one["doc_id"], one["source"], one["url"] or "-", tokens, place)
-            table.add_row(*(Text(preview(cell, None)) for cell in cells))
-    console.print(table)
+            first, last = one["from_token"], one["to_token"] - 1
+            place = f"{one['token_shard']}:{one['first_token'] + first}"
+            forgotten = ", forgotten: masked" if one["forgotten"] else ""
+            _say(console, f"  {place}  tokens {first} to {last} of {one['tokens']} of {one['doc_id']}{forgotten}")
+            _say(console, f"      source {one['source']}, url {one['url'] or '-'}")

@@ -188,14 +188,16 @@ def _output(out: Path | None) -> Iterator[BinaryIO | files.Output]:
 def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path | None, *, as_json: bool) -> None:
     """Write the text of ids: of a file of lines of ids (or "-"), a `.npy`, or a token store or corpus.
 
-    The exact bytes end to end; `as_json`: a line for each document. Raises InputError, NotBuilt, ConfigError.
+    The exact bytes end to end; `as_json`: a line for each document. Forgotten documents are left out.
+
+    Raises InputError, NotBuilt, ConfigError.
     """
     path = Path(source)
     corpus = path.parent if path.name == FOLDER else path
     if tokenizer is None and not path.is_dir():
         raise ConfigError("ids do not say which tokenizer made them: name it with --tokenizer")
     encoder = load(tokenizer or corpus, pattern)
-    found = _stored_ids(corpus, encoder) if path.is_dir() else _ids_in(source, encoder)
+    found = _stored_ids(path, encoder) if path.is_dir() else _ids_in(source, encoder)
     with _output(out) as handle:
         for ids in found:
             data = encoder.decode_bytes(ids.tolist())
@@ -203,11 +205,12 @@ def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path |
             handle.write(line if as_json else data)
 
 
-def _stored_ids(corpus: Path, encoder: FastEncoder) -> Iterator[Ids]:
-    store = TokenStore.open(corpus / FOLDER, tokenizer=encoder.fingerprint)
+def _stored_ids(path: Path, encoder: FastEncoder) -> Iterator[Ids]:
+    store = TokenStore.open(path, tokenizer=encoder.fingerprint)
     for split in SPLITS:
         for shard in store.split(split).shards:
-            yield from _until_ends(shard.read(0, shard.tokens), encoder.end_of_text)
+            kept = store.split(split).kept(shard.first_token, shard.first_token + shard.tokens)
+            yield from _until_ends(shard.read(0, shard.tokens)[kept], encoder.end_of_text)
 
 
 def _ids_in(source: str, encoder: FastEncoder) -> Iterator[Ids]:

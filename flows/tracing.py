@@ -34,11 +34,15 @@ SHOWN_SAMPLES = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A training run: its samples, how many make a step, and how many steps were done. None: nothing was trained yet."""
+    """A training run: its samples, how many make a step, and how many steps were done. None: nothing was trained yet.
+
+    `last`: the last step that can be told: of those done, or else of those that the settings would make.
+    """
 
     samples: Samples
     per_step: int
     steps: int | None
+    last: int
 
 
 def ask(
@@ -97,6 +101,8 @@ def of_sample(root: Path, number: int) -> dict[str, Any]:
     """The documents of one sample of the run, counted from 0."""
     store, _ = _open(root)
     run = _run(root, store)
+    if not 0 <= number < run.last * run.per_step:
+        raise InputError(f"--sample {number}: {_extent(run)}, which are the samples 0 to {run.last * run.per_step - 1}")
     return {"run": _told(run), "samples": [_sample(run.samples, number)]}
 
 
@@ -104,10 +110,8 @@ def of_step(root: Path, number: int) -> dict[str, Any]:
     """The documents of all samples of one update of the run, counted from 1 as in its log."""
     store, _ = _open(root)
     run = _run(root, store)
-    if number < 1:
-        raise InputError(f"--step {number}: the first update of a run is step 1")
-    if run.steps is not None and number > run.steps:
-        raise InputError(f"--step {number}: the run has done {run.steps} steps so far")
+    if not 1 <= number <= run.last:
+        raise InputError(f"--step {number}: {_extent(run)}, counted from 1")
     first = (number - 1) * run.per_step
     samples = [_sample(run.samples, one) for one in range(first, first + run.per_step)]
     return {"run": _told(run), "step": number, "samples": samples}
@@ -179,7 +183,14 @@ def _run(root: Path, store: TokenStore) -> Run:
 def _as_run(store: TokenStore, wanted: TrainConfig, *, steps: int | None) -> Run:
     from model.data import samples_of
 
-    return Run(samples=samples_of(store, wanted), per_step=wanted.batch_windows * wanted.accumulate, steps=steps)
+    per_step = wanted.batch_windows * wanted.accumulate
+    return Run(samples=samples_of(store, wanted), per_step=per_step, steps=steps, last=steps or wanted.steps)
+
+
+def _extent(run: Run) -> str:
+    if run.steps is None:
+        return f"nothing was trained yet, and the settings make {run.last} steps"
+    return f"the run has done {run.steps} steps so far"
 
 
 def _told(run: Run) -> dict[str, Any]:
@@ -194,8 +205,6 @@ def _told(run: Run) -> dict[str, Any]:
 
 
 def _sample(samples: Samples, number: int) -> dict[str, Any]:
-    if number < 0:
-        raise InputError(f"--sample {number}: samples are counted from 0")
     start = int(samples.starts(number, 1)[0])
     documents = [
         {**dataclasses.asdict(found), "from_token": first, "to_token": last}

@@ -24,8 +24,12 @@ from tokenizer.encode import of_corpus
 def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) -> Iterator[str]:
     """What is wrong, one line each, with the file's path first. Raises NotBuilt where there is no finished corpus.
 
+    Of a token store without its corpus: all but that its tokens are those of the text.
     all_duplicates: compare the text of every removed duplicate, and not of a sample where there are very many.
     """
+    if manifest.stage_in(root) == "pack":
+        yield from tokens_check.problems(root)
+        return
     try:
         corpus = manifest.load(root, CORPUS)
     except CorruptFile as error:

@@ -30,7 +30,7 @@ from pipeline.errors import CorruptFile, StaleInput
 from pipeline.files import FileEntry
 from pipeline.work import Progress
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2
 """So many checkpoints stay: the last, and one to fall back on."""
 KINDS = ("weights", "optimizer")

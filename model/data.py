@@ -2,7 +2,8 @@
 
 Purpose: the samples that the settings of a run name, as tensors, read ahead on a thread (and pinned, where they go to a GPU).
 Guarantee: which ids a batch holds is a pure function of (store, settings, number of samples before it), whatever the number of
-ranks and however often the run was interrupted. Forgotten documents are end-of-text, and no loss is taken of them.
+ranks and however often the run was interrupted. Forgotten documents are end-of-text, and no loss is taken of them; where
+attention stays in documents, nothing else depends on them either.
 Cost: about 10 us per window, beside the model; two batches wait in memory.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,22 +19,33 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.config import TrainConfig
+from pipeline.config import Attention, TrainConfig
 from pipeline.tokens import Split, TokenStore, prefetch
 from pipeline.tokens.samples import Batch, Samples, read, samples, slice_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """`ids`: int64 [windows, length + 1]; row i holds inputs and, one further on, targets. `kept`: bool, None where all are."""
+    """`ids`: int64 [windows, length + 1]; row i holds inputs and, one further on, targets. `kept`: bool, None where all are.
+
+    `starts`: int64 [windows, length], where in its row the document of an input begins; None where attention needs none.
+    """
 
     ids: Tensor
     kept: Tensor | None
+    starts: Tensor | None
 
     def to(self, device: torch.device) -> Windows:
         """The same on `device`; from pinned memory the copy does not wait."""
-        kept = None if self.kept is None else self.kept.to(device, non_blocking=True)
-        return Windows(ids=self.ids.to(device, non_blocking=True), kept=kept)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pinned(self) -> Windows:
+        """The same in pinned memory."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
+        kept, starts = (None if one is None else change(one) for one in (self.kept, self.starts))
+        return Windows(ids=change(self.ids), kept=kept, starts=starts)
 
 
 def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
@@ -49,9 +61,9 @@ def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
     )
 
 
-def windows_at(split: Split, places: npt.NDArray[np.int64], length: int) -> Windows:
+def windows_at(split: Split, places: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
     """The windows at `places` of `split`, where one follows the other."""
-    return _tensors(read(split, places * length, length), pin=False)
+    return _tensors(read(split, places * length, length), attention)
 
 
 @contextlib.contextmanager
@@ -72,15 +84,25 @@ def loader(
                 yield at, min(config.batch_windows, begin + count - at)
 
     def batch(of: tuple[int, int]) -> Windows:
-        return _tensors(samples.read(*of), pin=device.type == "cuda")
+        windows = _tensors(samples.read(*of), config.attention)
+        return windows.pinned() if device.type == "cuda" else windows
 
     with prefetch.ahead(batch, numbers()) as batches:
         yield (windows.to(device) for windows in batches)
 
 
-def _tensors(batch: Batch, *, pin: bool) -> Windows:
-    ids = torch.from_numpy(batch.ids.astype(np.int64))
-    kept = None if batch.kept.all() else torch.from_numpy(batch.kept)
-    if pin:
-        ids, kept = ids.pin_memory(), None if kept is None else kept.pin_memory()
-    return Windows(ids=ids, kept=kept)
+def _tensors(batch: Batch, attention: Attention) -> Windows:
+    return Windows(
+        ids=torch.from_numpy(batch.ids.astype(np.int64)),
+        kept=None if batch.kept.all() else torch.from_numpy(batch.kept),
+        starts=_starts(batch) if attention == "document" else None,
+    )
+
+
+def _starts(batch: Batch) -> Tensor | None:
+    """None where every row is one document: then causal attention, which needs no mask and is faster, is the same."""
+    rows, length = len(batch.ids), batch.ids.shape[1] - 1
+    edges = batch.cu_seqlens().astype(np.int64)
+    if len(edges) == rows + 1:
+        return None
+    return torch.from_numpy(np.repeat(edges[:-1] % length, np.diff(edges)).reshape(rows, length))

@@ -16,6 +16,7 @@ import torch
 
 from model import data
 from model.gpt import GPT, next_token_loss
+from pipeline.config import Attention
 from pipeline.tokens import Split
 
 
@@ -37,9 +38,16 @@ def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
 
 
 def evaluate(
-    model: GPT, split: Split, places: npt.NDArray[np.int64], *, step: int, batch_windows: int, device: torch.device
+    model: GPT,
+    split: Split,
+    places: npt.NDArray[np.int64],
+    *,
+    step: int,
+    attention: Attention,
+    batch_windows: int,
+    device: torch.device,
 ) -> Evaluation:
-    """The mean loss over the windows at `places` (at least one), each `context_tokens` long."""
+    """The mean loss over the windows at `places` (at least one), each `context_tokens` long, with the attention of training."""
     length = model.shape.context_tokens
     total = torch.zeros((), dtype=torch.float64, device=device)
     masked = torch.zeros((), dtype=torch.int64, device=device)
@@ -47,8 +55,8 @@ def evaluate(
     model.eval()
     with torch.inference_mode(), autocast(device):
         for first in range(0, len(places), batch_windows):
-            windows = data.windows_at(split, places[first : first + batch_windows], length).to(device)
-            total += next_token_loss(model, windows.ids, kept=windows.kept, reduction="sum")
+            windows = data.windows_at(split, places[first : first + batch_windows], length, attention).to(device)
+            total += next_token_loss(model, windows.ids, kept=windows.kept, starts=windows.starts, reduction="sum")
             masked += 0 if windows.kept is None else (~windows.kept[:, 1:]).sum()
     model.train(was_training)
     tokens = len(places) * length - int(masked.item())

@@ -2,7 +2,10 @@
 
 Purpose: pre-LayerNorm blocks, learned positions, causal attention, GELU (tanh form), biases everywhere, and a head tied
 to the token embedding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; its parameter names).
-Guarantee: with GPT-2's weights, GPT-2's logits. The embedding has `padded_vocabulary` rows, since matrix products are
+Guarantee: with GPT-2's weights, GPT-2's logits. Told where documents begin, the logits of each are those that it has alone:
+attention stays in it, and its positions count from its first token (as Megatron-LM's reset_attention_mask and
+reset_position_ids; that it helps is measured by Zhao et al. 2024, "Analysing The Impact of Sequence Composition on Language
+Model Pre-Training"). The embedding has `padded_vocabulary` rows, since matrix products are
 faster on multiples of 128; the ids added have a logit of -inf, so their probability and their gradient are exactly 0.
 Cost: about 6 * parameters floating-point operations per token and training step, and the logits: tokens * vocabulary * 4
 bytes, twice.
@@ -51,7 +54,7 @@ class Shape:
 
 
 class Attention(nn.Module):
-    """Causal self-attention with several heads."""
+    """Self-attention with several heads, causal unless a mask says who sees whom."""
 
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
@@ -60,15 +63,15 @@ class Attention(nn.Module):
         self.c_attn = nn.Linear(shape.width, 3 * shape.width)
         self.c_proj = nn.Linear(shape.width, shape.width)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[batch, tokens, width] -> [batch, tokens, width]"""
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[batch, tokens, width] -> the same. mask: bool [batch, 1, tokens, tokens], True where the first sees the second"""
         batch, tokens, width = x.shape
         query, key, value = (
             part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
             for part in self.c_attn(x).split(width, dim=2)
         )
         dropout = self.dropout if self.training else 0.0
-        mixed = F.scaled_dot_product_attention(query, key, value, dropout_p=dropout, is_causal=True)
+        mixed = F.scaled_dot_product_attention(query, key, value, mask, dropout_p=dropout, is_causal=mask is None)
         projected: Tensor = self.c_proj(mixed.transpose(1, 2).reshape(batch, tokens, width))
         return projected
 
@@ -98,9 +101,9 @@ class Block(nn.Module):
         self.mlp = MLP(shape)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[batch, tokens, width] -> [batch, tokens, width]"""
-        x = x + self.drop(self.attn(self.ln_1(x)))
+    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """[batch, tokens, width] -> [batch, tokens, width]. mask: that of `Attention`"""
+        x = x + self.drop(self.attn(self.ln_1(x), mask))
         mixed: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
         return mixed
 
@@ -123,16 +126,22 @@ class GPT(nn.Module):
         self.register_buffer("padding", padding, persistent=False)
         self._initialise(torch.Generator().manual_seed(seed))
 
-    def forward(self, ids: Tensor) -> Tensor:
+    def forward(self, ids: Tensor, starts: Tensor | None = None) -> Tensor:
         """Logits of each next token: int64 [batch, tokens] -> float [batch, tokens, padded_vocabulary].
 
-        `tokens` is at most `context_tokens`.
+        `tokens` is at most `context_tokens`. `starts`: int64 [batch, tokens], where in its row the document of each token
+        begins; None: each row is one document.
         """
         tokens = ids.shape[1]
         assert tokens <= self.shape.context_tokens, f"{tokens=} but {self.shape.context_tokens=}"
-        x = self.drop(self.wte(ids) + self.wpe.weight[:tokens])
+        positions = torch.arange(tokens, device=ids.device)
+        mask = None
+        if starts is not None:
+            mask = ((positions <= positions[:, None]) & (positions >= starts[..., None]))[:, None]
+            positions = positions - starts
+        x = self.drop(self.wte(ids) + self.wpe(positions))
         for block in self.h:
-            x = block(x)
+            x = block(x, mask)
         # As the head's bias the padding costs nothing; masking the logits afterwards would copy them, forward and back.
         logits: Tensor = F.linear(self.ln_f(x), self.wte.weight, self.padding)
         return logits
@@ -151,12 +160,15 @@ class GPT(nn.Module):
         self.wte.weight[self.shape.vocabulary :] = 0
 
 
-def next_token_loss(model: nn.Module, windows: Tensor, *, kept: Tensor | None = None, reduction: str = "mean") -> Tensor:
+def next_token_loss(
+    model: nn.Module, windows: Tensor, *, kept: Tensor | None = None, starts: Tensor | None = None, reduction: str = "mean"
+) -> Tensor:
     """Cross-entropy in nats of each id given those before it. windows: int64 [batch, tokens + 1]
 
     `kept`: bool, the same; of ids where it is False no loss is taken, and the mean is over the others (0 if there are none).
+    `starts`: that of `GPT.forward`, of the inputs.
     """
-    logits = model(windows[:, :-1]).flatten(0, 1).float()
+    logits = model(windows[:, :-1], starts).flatten(0, 1).float()
     if kept is None:
         return F.cross_entropy(logits, windows[:, 1:].flatten(), reduction=reduction)
     total = F.cross_entropy(

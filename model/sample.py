@@ -65,33 +65,33 @@ def sample(
         raise StaleInput(f"{folder}: trained with tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text
     text, _ = encoder.encode(pa.array([prompt], pa.large_string()))
-    # In the store every document but the first stands after an end-of-text: that is how a model knows a beginning.
-    ids = [end_of_text, *text.tolist()]
+    # Where attention crosses documents, a document stands after an end-of-text: that is how a model knows a beginning.
+    before = [end_of_text] if found.state.config.get("attention") == "window" else []
     made = generate(
         checkpoint.load_model(found),
-        ids,
+        [*before, *text.tolist()],
         tokens=tokens,
         temperature=temperature,
         top_k=top_k,
         seed=seed,
         end_of_text=end_of_text,
     )
-    return encoder.decode(ids[1:] + made)
+    return encoder.decode(text.tolist() + made)
 
 
 def generate(
     model: GPT, ids: list[int], *, tokens: int, temperature: float, top_k: int | None, seed: int, end_of_text: int
 ) -> list[int]:
-    """At most `tokens` ids that follow `ids` (at least one); end-of-text ends them and is not among them.
+    """At most `tokens` ids that follow `ids`; end-of-text ends them and is not among them.
 
-    Where the text is longer than the model's context, its end is what the model sees.
+    Where the text is longer than the model's context, its end is what the model sees; where there is none, an end-of-text is.
     """
     generator = torch.Generator().manual_seed(seed)
     made: list[int] = []
     model.eval()
     with torch.inference_mode():
         for _ in range(tokens):
-            context = torch.tensor([(ids + made)[-model.shape.context_tokens :]])
+            context = torch.tensor([(ids + made)[-model.shape.context_tokens :] or [end_of_text]])
             chosen = choose(model(context)[0, -1], temperature=temperature, top_k=top_k, generator=generator)
             if chosen == end_of_text:
                 break

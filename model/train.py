@@ -181,7 +181,7 @@ class _Run:
         total = torch.zeros((), device=self.device)
         for windows in itertools.islice(batches, config.accumulate):
             with evaluate.autocast(self.device):
-                loss = next_token_loss(self.model, windows.ids, kept=windows.kept) / config.accumulate
+                loss = next_token_loss(self.model, windows.ids, kept=windows.kept, starts=windows.starts) / config.accumulate
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         rate = optim.learning_rate(
@@ -221,6 +221,7 @@ class _Run:
             self.validation,
             evaluate.spread(windows, wanted),
             step=state.step,
+            attention=config.attention,
             batch_windows=config.batch_windows,
             device=self.device,
         )

@@ -130,9 +130,17 @@ def load(root: Path, stage: str) -> Manifest:
     """Read a manifest. Raises NotBuilt when there is none, CorruptFile when its bytes are not what was written."""
     path = path_of(root, stage)
     try:
-        data = path.read_bytes()
+        made = read(path)
     except FileNotFoundError as error:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is missing; run the build first") from error
+    if made.stage != stage:
+        raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is of the stage {made.stage!r}; give another folder")
+    return made
+
+
+def read(path: Path) -> Manifest:
+    """The manifest in a file. Raises FileNotFoundError; CorruptFile when its bytes are not what was written."""
+    data = path.read_bytes()
     try:
         plain = json.loads(data)
         claimed = plain.pop("hash")
@@ -146,6 +154,14 @@ def load(root: Path, stage: str) -> Manifest:
     if not whole:
         raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); run the build again")
     return manifest
+
+
+def stage_in(folder: Path) -> str | None:
+    """The stage whose manifest stands in `folder` itself; None where there is none, or it cannot be trusted."""
+    try:
+        return read(folder / NAME).stage
+    except (OSError, CorruptFile):
+        return None
 
 
 def find(root: Path, stage: str) -> Manifest | None:

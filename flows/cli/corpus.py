@@ -10,7 +10,7 @@ from cyclopts import Parameter, validators
 from rich.markup import escape
 
 from flows import show
-from flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, out, pairs
+from flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
 from pipeline.errors import TokenmillError
 
 
@@ -83,7 +83,13 @@ def near(
     folder: Corpus,
     names: Annotated[
         list[str],
-        Parameter(name="FILE", negative="", allow_leading_hyphen=True, help="Files of UTF-8 text; `-` is standard input."),
+        Parameter(
+            name="FILE",
+            negative="",
+            allow_leading_hyphen=True,
+            validator=no_options,
+            help="Files of UTF-8 text; `-` is standard input.",
+        ),
     ],
     /,
     *,
@@ -127,7 +133,7 @@ def near(
 
 
 def verify(
-    folder: Corpus,
+    folder: Annotated[Path, Parameter(help="The folder of a corpus, or of a token store alone, wherever it was copied to.")],
     /,
     *,
     all_duplicates: Annotated[
@@ -140,6 +146,8 @@ def verify(
     For example:
 
         tokenmill verify corpora/docs
+
+        tokenmill verify /copies/tokens
     """
     from flows.verify import problems
 
@@ -147,7 +155,9 @@ def verify(
     for problem in found:
         err.print(problem, markup=False)
     if found:
-        raise TokenmillError(f"{len(found)} problem(s) in {folder}; `tokenmill build` makes anew what is broken")
+        raise TokenmillError(
+            f"{len(found)} problem(s) in {folder}; `tokenmill build` makes anew what is broken; copy copies again"
+        )
     out.print("Every published byte is what its manifest names.")
 
 

@@ -10,17 +10,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter, validators
+from cyclopts import Parameter, Token, validators
 from rich.console import Console
 
-from pipeline.errors import ConfigError
+from pipeline import manifest
+from pipeline.errors import ConfigError, NotBuilt
 
 Settings = Annotated[
     list[str], Parameter(name="--set", negative="", help="A setting, as `section.key=value`. The value is TOML, else a string.")
 ]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
-Corpus = Annotated[Path, Parameter(help="The folder of a corpus.")]
+
+
+def _corpus(_: type, tokens: Sequence[Token]) -> Path:
+    """The folder as it is; of the token store of a corpus, the folder around it. Raises NotBuilt for a store without one."""
+    path = Path(tokens[0].value)
+    if manifest.stage_in(path) != "pack":
+        return path
+    around = path.resolve().parent
+    if manifest.path_of(around, "pack").parent.resolve() == path.resolve() and manifest.stage_in(around) == manifest.CORPUS:
+        return around
+    raise NotBuilt(
+        f"{path} is a token store without its corpus, whose settings, tokenizer and text are wanted: give the folder of the "
+        "corpus. `tokenmill verify` checks a store alone, and pipeline.tokens.TokenStore.open reads it"
+    )
+
+
+Corpus = Annotated[Path, Parameter(converter=_corpus, help="The folder of a corpus.")]
+
+
+def no_options(_: type, names: str | Sequence[str]) -> None:
+    """A validator of names of files of which `-` may be one: a mistyped option is none of them. Raises ValueError."""
+    for name in [names] if isinstance(names, str) else names:
+        if name.startswith("-") and name != "-":
+            raise ValueError(f"There is no option {name}; a file of that name is ./{name}.")
 
 
 class Output(Console):

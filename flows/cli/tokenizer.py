@@ -12,7 +12,7 @@ from cyclopts import Parameter, validators
 from rich.markup import escape
 
 from flows import show
-from flows.cli.options import AtLeastOne, err, out
+from flows.cli.options import AtLeastOne, err, no_options, out
 from pipeline.config import TokenizerConfig
 
 app = cyclopts.App(name="tokenizer", help="Train, use and judge tokenizers.")
@@ -21,7 +21,9 @@ Workers = Annotated[
     AtLeastOne | None, Parameter(help="How many processes (default: as many as this machine has cores for us).")
 ]
 TextField = Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")]
-Documents = Annotated[str, Parameter(allow_leading_hyphen=True, help="Files, folders or globs; - is standard input.")]
+Documents = Annotated[
+    str, Parameter(allow_leading_hyphen=True, validator=no_options, help="Files, folders or globs; - is standard input.")
+]
 TokenizerPath = Annotated[
     Path, Parameter(help="tokenizer.json, GPT-2's vocab.json beside merges.txt, ranks (*.tiktoken), or a folder with one.")
 ]

@@ -5,7 +5,7 @@ Guarantee: a Config that exists is valid; stages get slices of it and read nothi
 Cost: none worth naming.
 """
 
-from pipeline.config.corpus import MIDDLE, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
+from pipeline.config.corpus import MIDDLE, Attention, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
 from pipeline.config.duplicates import DedupConfig, RepeatsConfig
 from pipeline.config.quality import QualityConfig, QualityModel, Thresholds
 from pipeline.config.read import load, parse
@@ -14,6 +14,7 @@ from pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, I
 
 __all__ = [
     "MIDDLE",
+    "Attention",
     "CollectConfig",
     "Config",
     "DatasetSource",

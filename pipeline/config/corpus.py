@@ -74,6 +74,9 @@ class PackConfig(Section):
     """By document, chosen by a hash of doc_id: a document is on the same side for ever."""
 
 
+Attention = Literal["document", "window"]
+
+
 class TrainConfig(Section):
     """The bundled GPT trainer. The defaults bring a visibly falling loss in about a minute on two CPU cores."""
 
@@ -101,6 +104,9 @@ class TrainConfig(Section):
     checkpoint_every: int = Field(default=100, ge=1)
     align_documents: bool = False
     """Windows begin where documents begin, or go on with a long one; an epoch then reads some tokens twice and others not."""
+    attention: Attention = "document"
+    """document: a token sees those before it in its own document, and its position counts from where that begins; window: all
+    before it in its window, whatever documents they are of."""
     weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
     """Of sources, in any proportion to each other. Empty: all text as often as the rest."""
     most_epochs: float | None = Field(default=None, gt=0)

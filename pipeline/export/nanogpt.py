@@ -25,12 +25,12 @@ def plan(source: Source) -> list[Item]:
             "65,536, or another format"
         )
     return [
-        Item(name=f"{split.name}.bin", write=functools.partial(_write, source.root, split))
+        Item(name=f"{split.name}.bin", write=functools.partial(_write, store.folder, split))
         for split in store.splits
         if split.shards
     ]
 
 
-def _write(root: Path, split: Split, path: Path) -> int:
-    files.link(root, [shard.payload for shard in split.shards], path)
+def _write(folder: Path, split: Split, path: Path) -> int:
+    files.link(folder, [shard.payload for shard in split.shards], path)
     return split.documents

@@ -55,7 +55,7 @@ class Source:
     @functools.cached_property
     def forgotten(self) -> tuple[bytes, ...]:
         """Documents that are left out. Raises CorruptFile."""
-        known = forget.load(self.root)
+        known = forget.load(self.root / FOLDER)
         return known.documents if known is not None else ()
 
     def texts(self, view: View) -> tuple[pa.Table, npt.NDArray[np.int64]]:

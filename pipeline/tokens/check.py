@@ -24,7 +24,7 @@ from pipeline import files, manifest, shards
 from pipeline.errors import CorruptFile, InputError, Misaligned, TokenmillError
 from pipeline.shards import View
 from pipeline.tokens import forget
-from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, DOCUMENTS, blocks, content_hash, index, offsets
+from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, DOCUMENTS, FOLDER, blocks, content_hash, index, offsets
 from pipeline.tokens.shard import TokenShard
 from pipeline.tokens.store import TokenStore
 
@@ -33,7 +33,7 @@ Decoder = Callable[[npt.NDArray[Any]], bytes]
 
 
 def problems(
-    folder: Path,
+    path: Path,
     *,
     decode: Decoder | None = None,
     sample_documents: int = 64,
@@ -41,14 +41,14 @@ def problems(
     tokenizer: str | None = None,
     texts: Mapping[str, View] | None = None,
 ) -> Iterator[str]:
-    """What is wrong with the token store in `folder`: one line each, beginning with the path of the file.
+    """What is wrong with the token store at `path` (as for `TokenStore.open`): one line each, beginning with a file's path.
 
     `decode` and `tokenizer`: those of the tokenizer. Of each token shard, `sample_documents` that come from one shard of
     documents are then decoded and compared with their hashes, and with `texts`: shards of documents as packing saw them.
     """
     try:
-        store = TokenStore.open(folder, tokenizer=tokenizer)
-        yield from forget.problems(folder.parent, store.manifest)
+        store = TokenStore.open(path, tokenizer=tokenizer)
+        yield from forget.problems(store.folder, store.manifest)
     except TokenmillError as error:
         yield str(error)
         return
@@ -57,7 +57,7 @@ def problems(
     own: set[str] = set()
     for split in store.splits:
         for shard in split.shards:
-            own.update(name for name, _ in (shard.payload, shard.blocks, shard.index, shard.documents))
+            own.update(f"{FOLDER}/{name}" for name, _ in (shard.payload, shard.blocks, shard.index, shard.documents))
             wrong, documents = _shard_problems(store, shard)
             yield from wrong
             if wrong or documents is None:
@@ -68,11 +68,11 @@ def problems(
                 draw = np.random.default_rng([seed, shard.first_token])
                 yield from _decoding_problems(shard, documents, decode, draw, sample_documents, texts)
     for name, entry in store.manifest.entries():
-        if name not in own and not files.holds(folder.parent, name, entry):
-            yield f"{folder.parent / name}: other bytes than its manifest names"
+        if name not in own and not files.holds(store.folder, name.removeprefix(f"{FOLDER}/"), entry):
+            yield f"{store.folder / name.removeprefix(f'{FOLDER}/')}: other bytes than its manifest names"
     for one in store.manifest.shards if sound else ():
         if packed[one.name] != one.counts.kept:
-            where = manifest.path_of(folder.parent, store.manifest.stage)
+            where = store.folder / manifest.NAME
             yield f"{where}: names {one.counts.kept} documents of {one.name}, the token shards hold {packed[one.name]}"
 
 

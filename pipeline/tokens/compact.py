@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline import files, manifest, shards, state
-from pipeline.errors import CorruptFile, InputError, NotBuilt
+from pipeline.errors import CorruptFile, InputError, NotBuilt, TokenmillError
 from pipeline.manifest import Manifest
 from pipeline.shards import Named
 from pipeline.tokens import forget
@@ -57,7 +57,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
     To be called under `files.lock(root)`. `downstream`: stages that were made from the store; their manifests are removed.
     Raises InputError when nothing was forgotten; NotBuilt, CorruptFile, StaleInput.
     """
-    known = forget.load(root)
+    known = forget.load(root / FOLDER)
     if known is None:
         raise InputError(f"{root / FOLDER}: nothing was forgotten in this store")
     beside = root / state.FOLDER / "compact"
@@ -65,10 +65,14 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
         return _publish(root, beside, _cut_short(root, beside, known), downstream)
     _clear(beside)
     store = TokenStore.open(root / FOLDER)
+    progress.begin("compact", sum(len(split.shards) for split in store.splits), "shards")
     if store.manifest.inputs.get(forget.INPUT) == known.hash:
         return Compacted(manifest=store.manifest, shards=0)
-    progress.begin("compact", sum(len(split.shards) for split in store.splits), "shards")
-    made = _write(store, known, beside, progress)
+    try:
+        made = _write(store, known, beside, progress)
+    except TokenmillError:
+        _clear(beside)
+        raise
     manifest.commit(beside, made)
     return _publish(root, beside, made, downstream)
 
@@ -88,11 +92,11 @@ def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress
                 kept = documents.take(pa.array(np.setdiff1d(np.arange(documents.num_rows), rows)))
                 gone.append(documents.take(pa.array(rows)))
                 for name, _ in _names(shard):
-                    del entries[name]
+                    del entries[f"{FOLDER}/{name}"]
                 if kept.num_rows:
                     number = int(shard.path.stem)
                     written = write_shard(beside, split.name, number, _pieces(shard, kept), kept, shard.dtype)
-                    _prove(shard, kept, beside, written.files)
+                    _prove(shard, kept, beside / FOLDER, written.files)
                     entries |= written.files
                     highest = max(highest, written.highest_id)
             else:
@@ -122,13 +126,13 @@ def _pieces(shard: TokenShard, documents: pa.Table) -> Iterator[Ids]:
 def _prove(shard: TokenShard, kept: pa.Table, beside: Path, written: Mapping[str, files.FileEntry]) -> None:
     """Read the new shard back: the ids and the rows of the documents kept, in their order, and nothing else.
 
-    Raises CorruptFile.
+    `beside`: the folder of the new store. Raises CorruptFile.
     """
-    names = [name for name, _ in _names(shard)]
-    for name in names:
-        if not files.holds(beside, name, written[name]):
+    for name, _ in _names(shard):
+        if not files.holds(beside, name, written[f"{FOLDER}/{name}"]):
             raise CorruptFile(f"{beside / name}: was written, and now holds other bytes; nothing was replaced")
-    found = shards.read(beside, (shard.documents[0], written[shard.documents[0]]))
+    table = shard.documents[0]
+    found = shards.read(beside, (table, written[f"{FOLDER}/{table}"]))
     rest = [name for name in DOCUMENTS.names if name != "token_offset"]
     payload = np.memmap(beside / shard.payload[0], dtype=shard.dtype, mode="r")
     same = found.num_rows == kept.num_rows and all(
@@ -217,6 +221,10 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
 def _clear(beside: Path) -> None:
     """The manifest goes first: without it, what is left says nothing."""
     files.remove(manifest.path_of(beside, STAGE))
-    for path in sorted(beside.rglob("*")):
-        if path.is_file():
+    for path in sorted(beside.rglob("*"), reverse=True):
+        if path.is_dir():
+            path.rmdir()
+        else:
             files.remove(path)
+    if beside.exists():
+        beside.rmdir()

@@ -28,7 +28,8 @@ from pipeline.manifest import Counts, Manifest
 from pipeline.shards import Named
 from pipeline.tokens.format import FOLDER, STAGE
 
-LIST = f"{FOLDER}/forgotten.json"
+NAME = "forgotten.json"
+LIST = f"{FOLDER}/{NAME}"
 INPUT = "forgotten"
 """Under this name the manifest of a store says which documents were left out when it was packed or compacted."""
 FORMAT = 1
@@ -84,15 +85,16 @@ class Forgotten:
         return hashlib.sha256(b"".join(self.documents)).hexdigest()
 
 
-def load(root: Path) -> Forgotten | None:
-    """The list of the corpus in `root`, or None where nothing was forgotten. Raises CorruptFile."""
-    path = root / LIST
+def load(folder: Path) -> Forgotten | None:
+    """The list of the store in `folder`, or None where nothing was forgotten. Raises CorruptFile."""
+    path = folder / NAME
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        if _mark(root).exists():
+        mark = _mark(folder.parent)
+        if folder.name == FOLDER and mark.exists():
             raise CorruptFile(
-                f"{path}: is missing, but documents have been forgotten; bring it back, or remove {_mark(root)} too "
+                f"{path}: is missing, but documents have been forgotten; bring it back, or remove {mark} too "
                 "to take these documents in again"
             ) from error
         return None
@@ -112,20 +114,20 @@ def load(root: Path) -> Forgotten | None:
     return known
 
 
-def spans(root: Path, made: Manifest) -> Spans:
-    """What readers of the store whose manifest is `made` have to mask. Raises CorruptFile, StaleInput."""
-    known, packed_without = load(root), made.inputs.get(INPUT)
+def spans(folder: Path, made: Manifest) -> Spans:
+    """What readers of the store in `folder`, whose manifest is `made`, have to mask. Raises CorruptFile, StaleInput."""
+    known, packed_without = load(folder), made.inputs.get(INPUT)
     if known is None:
         if packed_without is not None:
             raise CorruptFile(
-                f"{root / LIST}: is missing, but the store was packed without the documents it names; bring it back"
+                f"{folder / NAME}: is missing, but the store was packed without the documents it names; bring it back"
             )
         return {}
     if packed_without == known.hash:
         return {}
     if known.store != made.hash:
         raise StaleInput(
-            f"{root / LIST}: names tokens of the store {known.store}, this one is {made.hash}; run the build again to pack "
+            f"{folder / NAME}: names tokens of the store {known.store}, this one is {made.hash}; run the build again to pack "
             "it without the documents"
         )
     return {name: np.array(places, dtype=np.int64) for name, places in known.places.items()}
@@ -133,13 +135,13 @@ def spans(root: Path, made: Manifest) -> Spans:
 
 def inputs(root: Path) -> dict[str, str]:
     """What the list adds to the inputs of packing: nothing while nothing was forgotten. Raises CorruptFile."""
-    known = load(root)
+    known = load(root / FOLDER)
     return {} if known is None else {INPUT: known.hash}
 
 
 def left_out(root: Path, encoded: Mapping[str, Named]) -> dict[str, LeftOut]:
     """What packing has to leave out of `encoded`, the documents tables of encoded shards by their names. Raises CorruptFile."""
-    known = load(root)
+    known = load(root / FOLDER)
     if known is None:
         return {}
     found = {}
@@ -159,25 +161,26 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     store and was not made before; NotBuilt, CorruptFile, StaleInput.
     """
     made = manifest.load(root, STAGE)
-    spans(root, made)
-    known = load(root)
+    spans(root / FOLDER, made)
+    known = load(root / FOLDER)
     before = set(known.documents) if known else set()
     asked_before = {(one["by"], one["value"]) for one in known.requests} if known else set()
     matched: list[dict[bytes, int]] = [{} for _ in requests]
-    for _, table in _tables(root, made, ("doc_id", "source", "url", "tokens")):
+    for _, table in _tables(root / FOLDER, made, ("doc_id", "source", "url", "tokens")):
         for request, found in zip(requests, matched, strict=True):
             hit = table.filter(_matches(table, request))
             found.update(zip(hit["doc_id"].to_pylist(), hit["tokens"].to_pylist(), strict=True))
     answers = [_answer(request, found, before) for request, found in zip(requests, matched, strict=True)]
     for request, answer in zip(requests, answers, strict=True):
         if not answer.documents and not answer.known and (request.by, request.value) not in asked_before:
-            raise InputError(f"{request.by}={request.value!r} names no document of {root / FOLDER}; nothing was forgotten")
+            named = f"{len(request.ids)} ids" if request.by == "ids_file" else repr(request.value)
+            raise InputError(f"{request.by}={named} names no document of {root / FOLDER}; nothing was forgotten")
     documents = tuple(sorted(before.union(*matched, *(request.ids for request in requests))))
     fresh = [asdict(one) for one in answers if (one.by, one.value) not in asked_before]
     if dry_run or (known is not None and not fresh and len(documents) == len(before)):
         return answers
     asked = (*(known.requests if known else ()), *({key: one[key] for key in ("by", "value", "documents")} for one in fresh))
-    listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root, made, documents))
+    listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root / FOLDER, made, documents))
     plain = _plain(listed)
     files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
     # Second: what follows from a crash between the two is a list that is in force and whose loss would go unnoticed.
@@ -224,14 +227,14 @@ def request_ids(by: By, value: str, ids: Sequence[str]) -> Request:
     return Request(by=by, value=hashlib.sha256(b"".join(unique)).hexdigest() if by == "ids_file" else value, ids=unique)
 
 
-def problems(root: Path, made: Manifest) -> Iterator[str]:
+def problems(folder: Path, made: Manifest) -> Iterator[str]:
     """What is wrong with the list where its documents' tables say something else. Raises what `spans` raises."""
-    found, known = spans(root, made), load(root)
-    places = _places(root, made, known.documents) if known else {}
+    found, known = spans(folder, made), load(folder)
+    places = _places(folder, made, known.documents) if known else {}
     wanted = {name: np.array(pairs, dtype=np.int64) for name, pairs in places.items()}
     for name in sorted({*found, *wanted}):
         if name not in found or name not in wanted or not np.array_equal(found[name], wanted[name]):
-            yield f"{root / LIST}: the spans of {name} are not those of the documents that it names"
+            yield f"{folder / NAME}: the spans of {name} are not those of the documents that it names"
 
 
 def _answer(request: Request, found: Mapping[bytes, int], before: set[bytes]) -> Found:
@@ -253,18 +256,19 @@ def _matches(table: pa.Table, request: Request) -> pa.ChunkedArray:
     return pc.is_in(table["doc_id"], value_set=pa.array(request.ids, schema.DOC_ID.type))
 
 
-def _tables(root: Path, made: Manifest, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
+def _tables(folder: Path, made: Manifest, columns: Sequence[str]) -> Iterator[tuple[str, pa.Table]]:
     """The documents table of each token shard, by the shard's name. Raises CorruptFile."""
     suffix = ".docs.parquet"
     for name, entry in sorted(made.files.items()):
         if name.endswith(suffix):
-            yield name.removeprefix(f"{FOLDER}/").removesuffix(suffix), shards.read(root, (name, entry), columns)
+            inside = name.removeprefix(f"{FOLDER}/")
+            yield inside.removesuffix(suffix), shards.read(folder, (inside, entry), columns)
 
 
-def _places(root: Path, made: Manifest, documents: Sequence[bytes]) -> dict[str, list[list[int]]]:
+def _places(folder: Path, made: Manifest, documents: Sequence[bytes]) -> dict[str, list[list[int]]]:
     """Where the tokens of `documents` stand, end-of-text included; neighbours are one span."""
     found = {}
-    for name, table in _tables(root, made, ("doc_id", "token_offset", "tokens")):
+    for name, table in _tables(folder, made, ("doc_id", "token_offset", "tokens")):
         rows = table.take(pa.array(rows_of(table["doc_id"], documents)))
         starts = rows["token_offset"].to_numpy()
         if len(starts):

@@ -49,11 +49,9 @@ class Batch:
         """Cumulative lengths of the documents in the inputs, row after row: int32 [documents + 1], from 0 to samples * length.
 
         Attention masked by them (as in FlashAttention's variable-length kernels) never looks from one document into another,
-        nor out of its row, nor at what is forgotten.
+        nor out of its row, nor at what is forgotten: each token of that, being end-of-text now, is a document of its own.
         """
-        ids, kept = self.ids[:, :-1], self.kept[:, :-1]
-        ends = (ids == self.end_of_text) & kept
-        ends[:, :-1] |= kept[:, :-1] != kept[:, 1:]
+        ends = self.ids[:, :-1] == self.end_of_text
         ends[:, -1] = True
         return np.concatenate(([0], np.flatnonzero(ends) + 1)).astype(np.int32)
 

@@ -57,7 +57,7 @@ def _opened(path: str, reader: _Checked) -> _OpenFile:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenShard:
-    """One .bin with its side files. `first_token` is its place in the split."""
+    """One .bin with its side files. `root`: the folder of the store; `first_token`: its place in the split."""
 
     root: Path
     payload: Named

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from bisect import bisect_right
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -142,33 +143,33 @@ class TokenStore:
     splits: tuple[Split, ...]
 
     @classmethod
-    def open(cls, folder: Path, *, tokenizer: str | None = None) -> Self:
-        """The store in `folder`, the `tokens` folder of a corpus.
+    def open(cls, path: Path, *, tokenizer: str | None = None) -> Self:
+        """The store at `path`: its folder, under whatever name, or that of the corpus which holds it.
 
         `tokenizer`: the fingerprint that the store must have, where the caller depends on one.
         Raises NotBuilt without a manifest; CorruptFile when a file is missing or has another size than the manifest
         names, when totals disagree, or when the list of forgotten documents is missing or changed; StaleInput when the
         tokenizer is another or that list is of another store.
         """
-        if folder.name != FOLDER:
-            raise NotBuilt(f"{folder}: a token store is the folder {FOLDER!r} of a corpus; give that folder")
-        root = folder.parent
-        made = manifest.load(root, STAGE)
+        folder = path / FOLDER if (path / FOLDER).is_dir() else path
+        made = _manifest(folder)
         if tokenizer is not None and made.facts["tokenizer"] != tokenizer:
             raise StaleInput(
                 f"{folder} was packed with the tokenizer {made.facts['tokenizer']}, but {tokenizer=} is wanted; "
                 "use the tokenizer of this corpus, or build the corpus with yours"
             )
-        for name, entry in made.entries():
-            _check_size(root, name, entry)
-        spans = forget.spans(root, made)
-        store = cls(folder=folder, manifest=made, splits=tuple(_split(root, made, name, spans) for name in SPLITS))
+        entries = {name.removeprefix(f"{FOLDER}/"): entry for name, entry in made.entries()}
+        for name, entry in entries.items():
+            _check_size(folder, name, entry)
+        spans = forget.spans(folder, made)
+        splits = tuple(_split(folder, made, entries, name, spans) for name in SPLITS)
+        store = cls(folder=folder, manifest=made, splits=splits)
         for split in store.splits:
             facts = made.facts["splits"][split.name]
             named = sum(run.tokens for run in split.sources), sum(run.documents for run in split.sources)
             if not (split.tokens, split.documents) == (facts["tokens"], facts["documents"]) == named:
                 raise CorruptFile(
-                    f"{manifest.path_of(root, STAGE)}: names {facts['tokens']} tokens in {facts['documents']} documents of "
+                    f"{folder / manifest.NAME}: names {facts['tokens']} tokens in {facts['documents']} documents of "
                     f"{split.name}, its files hold {split.tokens} in {split.documents}, its sources {named[0]} in {named[1]}; "
                     "run the build again"
                 )
@@ -202,26 +203,42 @@ class TokenStore:
 NOTHING = np.zeros((0, 2), dtype=np.int64)
 
 
-def _split(root: Path, made: Manifest, split: SplitName, spans: forget.Spans) -> Split:
+def _manifest(folder: Path) -> Manifest:
+    """Raises NotBuilt, CorruptFile."""
+    path = folder / manifest.NAME
+    try:
+        made = manifest.read(path)
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise NotBuilt(
+            f"{folder} is no token store, so there is no finished stage {STAGE!r}: {path} is missing; run the build first, or "
+            "give the folder of a corpus or of its tokens"
+        ) from error
+    if made.stage != STAGE:
+        raise NotBuilt(f"{folder} is no token store: {path} is of the stage {made.stage!r}; run the build to its end")
+    return made
+
+
+def _split(folder: Path, made: Manifest, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
+    """`entries`: the files of the store by their names in its folder; in the manifest they are named from the corpus on."""
     dtype = dtype_for(int(made.facts["vocabulary"]))
     found: list[TokenShard] = []
     first_token = 0
-    prefix, suffix = f"{FOLDER}/{split}/", ".bin"
-    payloads = [name for name in made.files if name.startswith(prefix) and name.endswith(suffix)]
+    prefix, suffix = f"{split}/", ".bin"
+    payloads = [name for name in entries if name.startswith(prefix) and name.endswith(suffix)]
     for name in sorted(payloads, key=lambda name: int(name.removeprefix(prefix).removesuffix(suffix))):
         stem = name.removesuffix(suffix)
         payload, blocks, index, documents = (
-            (stem + kind, made.files[stem + kind]) for kind in (suffix, ".blocks", ".idx", ".docs.parquet")
+            (stem + kind, entries[stem + kind]) for kind in (suffix, ".blocks", ".idx", ".docs.parquet")
         )
         shard = TokenShard(
-            root=root,
+            root=folder,
             payload=payload,
             blocks=blocks,
             index=index,
             documents=documents,
             first_token=first_token,
             dtype=dtype,
-            forgotten=spans.get(stem.removeprefix(f"{FOLDER}/"), NOTHING),
+            forgotten=spans.get(stem, NOTHING),
         )
         found.append(shard)
         first_token += shard.tokens
@@ -232,8 +249,8 @@ def _split(root: Path, made: Manifest, split: SplitName, spans: forget.Spans) ->
     return Split(name=split, shards=tuple(found), sources=tuple(runs), dtype=dtype, end_of_text=end_of_text)
 
 
-def _check_size(root: Path, name: str, entry: FileEntry) -> None:
-    path = root / name
+def _check_size(folder: Path, name: str, entry: FileEntry) -> None:
+    path = folder / name
     size = path.stat().st_size if path.is_file() else None
     if size != entry.bytes:
         there = "missing" if size is None else f"{size} bytes"

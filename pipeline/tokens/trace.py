@@ -132,7 +132,9 @@ def find(store: TokenStore, doc_id: str) -> Document:
             rows = forget.rows_of(table["doc_id"], [wanted])
             if len(rows):
                 return _document(shard, table, int(rows[0]))
-    raise InputError(f"{store.folder} holds no document {doc_id}")
+    known = forget.load(store.folder)
+    gone = known is not None and wanted in known.documents
+    raise InputError(f"{store.folder} holds no document {doc_id}" + (": it was forgotten and taken out" if gone else ""))
 
 
 def text_at(store: TokenStore, before: Sequence[Manifest], document: Document, token: int, decode: Decoder) -> Around:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from flows import near, show
 from flows.building import build
+from flows.cli import app
 from flows.status import status
 from pipeline.config import Config
 from pipeline.errors import CorruptFile, InputError
@@ -55,6 +56,13 @@ def test_the_answer_names_documents_and_what_became_of_them(
     near.show(answer, Console(file=drawn, width=200))
     assert f"dropped by dedup: near_duplicate of {kept['doc_id']}" in drawn.getvalue()
     assert "nothing that is alike at 0.8 or more; of what is just so alike, the bands find 92.4 %" in drawn.getvalue()
+
+
+def test_a_mistyped_option_is_no_file(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        app(["near", str(corpus), "--tresh", "0.5"])
+    assert ended.value.code == 2
+    assert "There is no option --tresh" in " ".join(capsys.readouterr().err.replace("│", " ").split())
 
 
 def test_what_is_no_text_is_refused(corpus: Path, tmp_path: Path) -> None:

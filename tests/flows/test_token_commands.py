@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from flows.building import build
 from flows.cli import app
 from pipeline.config import Config
-from pipeline.errors import TokenmillError
+from pipeline.errors import InputError, NotBuilt, TokenmillError
 
 Run = Any
 
@@ -62,6 +63,66 @@ def test_a_document_is_traced_forgotten_and_gone(corpus: Path, run: Run) -> None
 
     with pytest.raises(TokenmillError):
         run("forget", corpus, "--url-prefix", "https://nowhere.example/")
+
+
+def test_commands_take_the_store_of_a_corpus_for_the_corpus(corpus: Path, run: Run, tmp_path: Path) -> None:
+    for command in (("trace", "train/00000:5"), ("tokenizer decode",), ("status",)):
+        name, *rest = command
+        assert run(*name.split(), corpus / "tokens", *rest) == run(*name.split(), corpus, *rest)
+    alone = tmp_path / "a copy"
+    shutil.copytree(corpus / "tokens", alone)
+    assert "Every published byte" in run("verify", alone)
+    assert run("tokenizer", "decode", alone, "--tokenizer", corpus) == run("tokenizer", "decode", corpus)
+    for command in ("trace", "audit", "train", "compact", "status"):
+        with pytest.raises(NotBuilt, match="is a token store without its corpus"):
+            run(command, alone)
+    (alone / "train" / "00000.bin").write_bytes(bytes((alone / "train" / "00000.bin").stat().st_size))
+    with pytest.raises(TokenmillError, match="1 problem|2 problem"):
+        run("verify", alone)
+
+
+def test_a_folder_without_a_corpus_is_not_made(tmp_path: Path, run: Run) -> None:
+    for command in (("forget", "--source", "a"), ("compact",), ("train",)):
+        with pytest.raises(NotBuilt, match="holds no corpus"):
+            run(command[0], tmp_path / "nothing", *command[1:])
+    assert not (tmp_path / "nothing").exists()
+
+
+def test_what_is_forgotten_is_not_decoded(corpus: Path, run: Run) -> None:
+    before = run("tokenizer", "decode", corpus)
+    (doc_id,) = _values(json.loads(run("trace", corpus, "train/00000:5", "--json")), "doc_id")
+    run("forget", corpus, "--doc-id", doc_id)
+    masked = run("tokenizer", "decode", corpus)
+    assert 0 < len(masked) < len(before)
+    assert "forgotten: readers mask it" in run("trace", corpus, "train/00000:5")
+    run("compact", corpus)
+    assert run("tokenizer", "decode", corpus) == masked
+    assert not (corpus / ".state" / "compact").exists()
+
+
+def test_samples_and_steps_beyond_the_run_are_refused(corpus: Path, run: Run) -> None:
+    settings = (
+        "--set",
+        "train.context_tokens=16",
+        "--set",
+        "train.steps=2",
+        "--set",
+        "train.width=16",
+        "--set",
+        "train.layers=1",
+    )
+    with pytest.raises(InputError, match="nothing was trained yet, and the settings make 300 steps"):
+        run("trace", corpus, "--step", 301)
+    run("train", corpus, *settings)
+    assert "2 steps done" in run("trace", corpus, "--step", 2)
+    for question, told in (
+        (("--step", 3), "--step 3: the run has done 2 steps so far, counted from 1"),
+        (("--step", 0), "--step 0: the run has done 2 steps so far, counted from 1"),
+        (("--sample", 16), "--sample 16: the run has done 2 steps so far, which are the samples 0 to 15"),
+        (("--sample", 10**30), "so far, which are the samples 0 to 15"),
+    ):
+        with pytest.raises(InputError, match=told):
+            run("trace", corpus, *question)
 
 
 def test_an_audit_names_splits_and_shards(corpus: Path, run: Run) -> None:

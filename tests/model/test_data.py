@@ -26,10 +26,21 @@ Tiny = Callable[..., TrainConfig]
 
 def test_a_batch_holds_the_ids_of_its_windows(make_store: Make) -> None:
     split = TokenStore.open(make_store(train=[[1, 2, 3], [4, 5, 6, 7]]) / "tokens").split("train")
-    made = data.windows_at(split, np.array([1, 0]), 4)
+    made = data.windows_at(split, np.array([1, 0]), 4, "document")
     assert made.ids.dtype == torch.int64
     assert made.kept is None
+    assert made.starts is None, "each row is inside one document, whose end-of-text is its last input"
     assert made.ids.tolist() == [[4, 5, 6, 7, 49], [1, 2, 3, 49, 4]]
+
+
+def test_a_batch_says_where_documents_begin(make_store: Make) -> None:
+    split = TokenStore.open(make_store(train=[[1, 2, 3], [4], [5, 6, 7, 8]]) / "tokens").split("train")
+    made = data.windows_at(split, np.array([0, 1]), 5, "document")
+    assert made.ids.tolist() == [[1, 2, 3, 49, 4, 49], [49, 5, 6, 7, 8, 49]]
+    assert made.starts is not None
+    assert made.starts.dtype == torch.int64
+    assert made.starts.tolist() == [[0, 0, 0, 0, 4], [0, 1, 1, 1, 1]]
+    assert data.windows_at(split, np.array([0, 1]), 5, "window").starts is None
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])
@@ -76,7 +87,7 @@ def test_no_loss_is_taken_of_what_is_forgotten(make_store: Make) -> None:
     with files.lock(root):
         forget.forget(root, [forget.request_ids("doc_id", ids[1].hex(), [ids[1].hex()])])
     split = TokenStore.open(root / "tokens").split("train")
-    windows = data.windows_at(split, np.array([0]), 11)
+    windows = data.windows_at(split, np.array([0]), 11, "window")
     assert windows.ids.tolist() == [[1, 2, 3, 49, 49, 49, 49, 49, 49, 8, 9, 49]]
     assert windows.kept is not None
     assert windows.kept.tolist() == [[True] * 4 + [False] * 5 + [True] * 3]
@@ -89,3 +100,20 @@ def test_no_loss_is_taken_of_what_is_forgotten(make_store: Make) -> None:
         assert total == pytest.approx(wanted.sum().item(), rel=1e-5)
         nothing = next_token_loss(model, windows.ids, kept=torch.zeros_like(windows.kept))
         assert nothing.item() == 0
+
+
+@pytest.mark.parametrize("lengths", [(4, 2), (1, 1)])
+def test_with_attention_in_documents_what_is_forgotten_changes_nothing(make_store: Make, lengths: tuple[int, int]) -> None:
+    """Neither its ids, nor how long it is: the losses of a window are those of one in which it is another."""
+    losses = []
+    for length in lengths:
+        root = make_store(train=[[1, 2, 3], [4 + length] * length, [8, 9, 10]], folder=f"forgot{length}")
+        ids = TokenStore.open(root / "tokens").split("train").documents_table()["doc_id"].to_pylist()
+        with files.lock(root):
+            forget.forget(root, [forget.request_ids("doc_id", ids[1].hex(), [ids[1].hex()])])
+        split = TokenStore.open(root / "tokens").split("train")
+        windows = data.windows_at(split, np.array([0]), split.tokens - 1, "document")
+        model = GPT(Shape(layers=2, heads=1, width=8, context_tokens=12, vocabulary=50)).eval()
+        with torch.no_grad():
+            losses.append(next_token_loss(model, windows.ids, kept=windows.kept, starts=windows.starts).item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-6)

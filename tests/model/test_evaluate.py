@@ -12,7 +12,9 @@ import torch
 from model import data
 from model.evaluate import evaluate, spread
 from model.gpt import GPT, Shape, next_token_loss
+from pipeline.config import Attention
 from pipeline.tokens import TokenStore
+from tests.model.conftest import counting
 
 
 @pytest.mark.parametrize(("windows", "wanted", "places"), [(10, 4, [0, 2, 5, 7]), (3, 9, [0, 1, 2]), (5, 1, [0]), (0, 4, [])])
@@ -20,16 +22,20 @@ def test_windows_lie_evenly_over_the_split(windows: int, wanted: int, places: li
     assert spread(windows, wanted).tolist() == places
 
 
-def test_the_loss_is_the_mean_over_tokens_whatever_the_batches(make_store: Callable[..., Path]) -> None:
-    split = TokenStore.open(make_store() / "tokens").split("val")
+@pytest.mark.parametrize("attention", ["document", "window"])
+def test_the_loss_is_the_mean_over_tokens_whatever_the_batches(make_store: Callable[..., Path], attention: Attention) -> None:
+    split = TokenStore.open(make_store(val=counting(4, 17)) / "tokens").split("val")
     model = GPT(Shape(layers=1, heads=2, width=8, context_tokens=10, vocabulary=50), dropout=0.5)
     places = np.arange(7)
-    one, many = (evaluate(model, split, places, step=3, batch_windows=size, device=torch.device("cpu")) for size in (7, 2))
+    settings = {"step": 3, "attention": attention, "device": torch.device("cpu")}
+    one, many = (evaluate(model, split, places, batch_windows=size, **settings) for size in (7, 2))
     assert model.training
-    expected = next_token_loss(model.eval(), data.windows_at(split, places, 10).ids).item()
+    windows = data.windows_at(split, places, 10, attention)
+    assert (windows.starts is None) == (attention == "window")
+    expected = next_token_loss(model.eval(), windows.ids, starts=windows.starts).item()
     assert one.tokens == many.tokens == 70
     assert one.loss == pytest.approx(expected, rel=1e-6)
     assert many.loss == pytest.approx(expected, rel=1e-6)
-    assert one.bits_per_byte == pytest.approx(expected / np.log(2) * 80 / 152, rel=1e-6)
-    part = evaluate(model, split, places[:6], step=3, batch_windows=2, device=torch.device("cpu"))
+    assert one.bits_per_byte == pytest.approx(expected / np.log(2) * 72 / 136, rel=1e-6)
+    part = evaluate(model, split, places[:6], batch_windows=2, **settings)
     assert part.bits_per_byte is None

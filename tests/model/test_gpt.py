@@ -46,6 +46,35 @@ def test_a_later_token_changes_no_earlier_logit() -> None:
     assert not torch.allclose(before[:, 6:, :50], after[:, 6:, :50])
 
 
+def test_documents_of_a_window_have_the_logits_that_they_have_alone() -> None:
+    torch.manual_seed(0)
+    model = GPT(SHAPE).eval()
+    ids = some_ids(2, 12)
+    lengths = [[5, 1, 6], [12]]
+    starts = torch.tensor([[0] * 5 + [5] + [6] * 6, [0] * 12])
+    together = model(ids, starts)
+    for row, parts in enumerate(lengths):
+        for part, logits in zip(ids[row].split(parts), together[row].split(parts), strict=True):
+            torch.testing.assert_close(logits[:, :50], model(part[None])[0, :, :50], rtol=0, atol=1e-6)
+    changed = ids.clone()
+    changed[0, :6] = (changed[0, :6] + 1) % SHAPE.vocabulary
+    after = model(changed, starts)
+    assert torch.equal(after[0, 6:], together[0, 6:])
+    assert not torch.allclose(after[0, :6, :50], together[0, :6, :50])
+    assert not torch.allclose(model(changed)[0, 6:, :50], model(ids)[0, 6:, :50]), "without starts they see each other"
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.3])
+def test_gradients_of_documents_stay_in_them(dropout: float) -> None:
+    torch.manual_seed(0)
+    model = GPT(SHAPE, dropout=dropout).train()
+    ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])
+    model(ids, torch.tensor([[0, 0, 0, 3, 3, 3, 3]]))[0, 3:, :50].log_softmax(-1)[:, 8].sum().backward()
+    assert model.wpe.weight.grad is not None
+    assert model.wpe.weight.grad[:4].any(dim=1).all()
+    assert not model.wpe.weight.grad[4:].any(), "positions are counted in the document"
+
+
 def test_positions_matter() -> None:
     logits = GPT(SHAPE).eval()(torch.full((1, 2), 3))
     assert not torch.allclose(logits[0, 0, :50], logits[0, 1, :50])

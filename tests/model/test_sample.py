@@ -117,6 +117,24 @@ def test_a_model_that_learned_to_count_counts(make_store: Callable[..., Path], t
     assert said(root, "TUV") == "TUVWXYZ[\\"
 
 
+@pytest.mark.parametrize(("attention", "before"), [("document", []), ("window", [49])])
+def test_a_prompt_begins_as_documents_did_in_training(
+    make_store: Callable[..., Path],
+    tiny: Callable[..., TrainConfig],
+    monkeypatch: pytest.MonkeyPatch,
+    attention: str,
+    before: list[int],
+) -> None:
+    root = make_store()
+    train(root, tiny(steps=1, attention=attention), Silent())
+    seen: list[list[int]] = []
+    forward = GPT.forward
+    monkeypatch.setattr(GPT, "forward", lambda model, ids: seen.append(ids[0].tolist()) or forward(model, ids))
+    said(root, "AB", tokens=1)
+    said(root, "", tokens=1)
+    assert seen == [[*before, 0, 1], [49]]
+
+
 def test_a_prompt_may_be_empty_and_stays_in_the_answer(corpus: Path) -> None:
     assert len(said(corpus, "", temperature=1.0)) <= 6
     answer = said(corpus, "BCD", temperature=1.0, seed=4, top_k=3)

@@ -117,10 +117,10 @@ def test_nan_stops_the_run_and_the_last_checkpoint_is_whole(
     root, whole = make_store(), make_store(folder="whole")
     calls = 0
 
-    def breaks(model: GPT, windows: torch.Tensor, *, kept: torch.Tensor | None = None) -> torch.Tensor:
+    def breaks(model: GPT, windows: torch.Tensor, **rest: torch.Tensor | None) -> torch.Tensor:
         nonlocal calls
         calls += 1
-        return next_token_loss(model, windows, kept=kept) * (float("nan") if calls == 6 else 1.0)
+        return next_token_loss(model, windows, **rest) * (float("nan") if calls == 6 else 1.0)
 
     monkeypatch.setattr(loop, "next_token_loss", breaks)
     with pytest.raises(Diverged, match=r"update 6 has loss=nan .* lower train.learning_rate=0.01"):
@@ -150,6 +150,22 @@ def test_another_store_shape_or_seed_is_refused_with_both_values(make_store: Mak
     new = manifest.load(root, "pack").hash
     with pytest.raises(StaleInput, match=f"store was '{old}' and is '{new}'"):
         train(root, tiny(), Silent())
+
+
+def test_attention_is_that_of_the_settings_and_said_when_it_changes(make_store: Make, tiny: Tiny) -> None:
+    roots = {attention: make_store(folder=attention) for attention in ("document", "window")}
+    for attention, root in roots.items():
+        train(root, tiny(attention=attention, dropout=0.0), Silent())
+        found = checkpoint.newest(root / "model/checkpoints", Silent())
+        assert found is not None
+        assert found.state.config["attention"] == attention
+    document, window = (log_of(root) for root in roots.values())
+    # The first line is the evaluation of the same weights, before the first update.
+    assert document[0]["validation_loss"] != window[0]["validation_loss"]
+    assert document[-1]["validation_loss"] != window[-1]["validation_loss"]
+    told = Told()
+    train(roots["document"], tiny(attention="window", dropout=0.0, steps=13), told)
+    assert "attention was 'document' and is 'window'" in told.lines[0]
 
 
 def test_without_resuming_a_run_begins_anew(make_store: Make, tiny: Tiny) -> None:

@@ -85,6 +85,41 @@ def test_a_foreign_manifest(store: Path, make_corpus: Callable[..., Work], pack:
         TokenStore.open(store)
 
 
+@pytest.mark.parametrize("kinds", [("bin",), ("bin", "blocks"), ("bin", "blocks", "idx", "docs.parquet")])
+def test_foreign_shards_of_the_same_size(
+    make_corpus: Callable[..., Work], pack: Callable[..., Done], kinds: tuple[str, ...]
+) -> None:
+    """Sizes fit, so the store opens; the first read of the shard names what is not its own."""
+    folders = []
+    for letter in "xy":
+        work = make_corpus({"a/0": [letter * 3000]}, folder=letter)
+        pack(work)
+        folders.append(work.root / "tokens")
+    mine, theirs = folders
+    sizes = [[path.stat().st_size for path in sorted((folder / "train").iterdir())] for folder in folders]
+    assert sizes[0] == sizes[1]
+    for kind in kinds:
+        shutil.copy(theirs / f"train/00000.{kind}", mine / f"train/00000.{kind}")
+    order = samples(TokenStore.open(mine), length=100)
+    wrong = r"00000.bin: block 0 \(bytes 0 to 6002\)" if kinds == ("bin",) else "00000.blocks: .* manifest names"
+    with pytest.raises(CorruptFile, match=wrong):
+        order.read(0, 1)
+    refused(mine, *(f"tokens/train/00000.{kind}" for kind in kinds))
+
+
+def test_the_manifest_of_a_store_of_the_same_sizes(make_corpus: Callable[..., Work], pack: Callable[..., Done]) -> None:
+    folders = []
+    for letter in "xy":
+        work = make_corpus({"a/0": [letter * 3000]}, folder=letter)
+        pack(work)
+        folders.append(work.root / "tokens")
+    shutil.copy(folders[1] / "manifest.json", folders[0] / "manifest.json")
+    order = samples(TokenStore.open(folders[0]), length=100)
+    with pytest.raises(CorruptFile, match=r"x/tokens/train/00000\.blocks"):
+        order.read(0, 1)
+    refused(folders[0], "tokens/train/00000.blocks")
+
+
 def test_another_tokenizer(store: Path) -> None:
     with pytest.raises(StaleInput, match="tokenizer='others' is wanted"):
         TokenStore.open(store, tokenizer="others")

@@ -80,7 +80,7 @@ def test_an_index_that_says_something_else(store_of: StoreOf) -> None:
     data[34] += 1
     recommit(folder, made, "tokens/train/00000.idx", bytes(data))
     assert list(problems(folder)) == [
-        f"{folder}/train/00000.idx: differs at byte 34 from the index of the documents in tokens/train/00000.docs.parquet"
+        f"{folder}/train/00000.idx: differs at byte 34 from the index of the documents in train/00000.docs.parquet"
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import manifest, schema
 from pipeline.errors import CorruptFile, NotBuilt, StaleInput
-from pipeline.tokens import BLOCK_BYTES, TokenStore
+from pipeline.manifest import Manifest
+from pipeline.tokens import BLOCK_BYTES, TokenStore, forget, problems
 from pipeline.work import Done, Work
 
 StoreOf = Callable[..., tuple[Path, object]]
@@ -87,8 +90,41 @@ def test_no_manifest_is_refused(store_of: StoreOf, tmp_path: Path) -> None:
     (folder / "manifest.json").unlink()
     with pytest.raises(NotBuilt, match="manifest.json is missing"):
         TokenStore.open(folder)
-    with pytest.raises(NotBuilt, match="a token store is the folder 'tokens'"):
+    with pytest.raises(NotBuilt, match="is no token store"):
+        TokenStore.open(tmp_path / "nothing")
+    manifest.commit(tmp_path, Manifest(stage="corpus", version=1, config={}, inputs={}))
+    with pytest.raises(NotBuilt, match="is of the stage 'corpus'; run the build to its end"):
         TokenStore.open(tmp_path)
+
+
+@pytest.mark.parametrize("forgets", [False, True])
+def test_a_store_is_opened_by_its_corpus_and_under_any_name(
+    store_of: StoreOf, tmp_path: Path, byte_encoder: object, forgets: bool
+) -> None:
+    folder, _ = store_of(["ab", "cde", "f" * 2000], shard_tokens=1000, validation_fraction=0.3)
+    if forgets:
+        forget.forget(folder.parent, [forget.request_ids("doc_id", "x", [schema.doc_id("a", "0:1").hex()])])
+    wanted = TokenStore.open(folder)
+    elsewhere = tmp_path / "elsewhere" / "my store"
+    shutil.copytree(folder, elsewhere)
+    shutil.copytree(folder, tmp_path / "tokens" / "tokens")
+    for path in (folder.parent, elsewhere, tmp_path / "tokens", tmp_path / "tokens" / "tokens"):
+        store = TokenStore.open(path)
+        assert store.hash == wanted.hash
+        for name in ("train", "val"):
+            mine, theirs = store.split(name), wanted.split(name)
+            assert mine.read(0, mine.tokens).tolist() == theirs.read(0, theirs.tokens).tolist()
+            assert mine.kept(0, mine.tokens).tolist() == theirs.kept(0, theirs.tokens).tolist()
+            assert mine.documents_table().equals(theirs.documents_table())
+            assert mine.has_forgotten == theirs.has_forgotten
+        assert any(split.has_forgotten for split in store.splits) == forgets
+        assert list(problems(path, decode=byte_encoder.decode)) == []  # type: ignore[attr-defined]
+    renamed = folder.rename(folder.with_name("packed"))
+    assert TokenStore.open(renamed).hash == wanted.hash
+    data = bytearray((elsewhere / "train/00000.bin").read_bytes())
+    data[0] ^= 1
+    (elsewhere / "train/00000.bin").write_bytes(data)
+    assert [line for line in problems(elsewhere) if line.startswith(f"{elsewhere / 'train/00000.bin'}: block 0")]
 
 
 def test_another_tokenizer_is_refused(store_of: StoreOf) -> None:
