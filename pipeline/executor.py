@@ -22,7 +22,7 @@ from pipeline.errors import WorkerDied
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-PRELOAD = ["pipeline.stage", "pipeline.kernels"]
+PRELOAD = ["pipeline.stage", "pipeline.kernels.first_call"]
 IN_FLIGHT_PER_WORKER = 3
 
 

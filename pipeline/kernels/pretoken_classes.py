@@ -3,17 +3,18 @@
 Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`: one bit per class that a published pattern names.
 Guarantee: the classes are those of Unicode 16.0, which the regular expressions of `tokenizers` 0.23 have, under any Python
 from 3.11 on: `unicodedata`, and what was assigned after its version 14.0 (a test asks `tokenizers` for all 0x110000).
-Cost: built once per process in 0.3 s; 60 kB. Tables are arguments of kernels, never globals.
+Cost: built once per process in 0.1 s; 60 kB. Tables are arguments of kernels, never globals.
 """
 
 from __future__ import annotations
 
 import functools
 import sys
-import unicodedata
 
 import numpy as np
 import numpy.typing as npt
+
+from pipeline.kernels.code_points import assigned, two_level
 
 LETTER = 1 << 0
 NUMBER = 1 << 1
@@ -58,9 +59,8 @@ _LATER = {
 def tables() -> npt.NDArray[np.uint32]:
     """uint32: for each 256 code points (0x1100 in all), where their classes begin; then those of ASCII, then the others."""
     cells = np.full(sys.maxunicode + 1, OTHER, dtype=np.uint32)
-    # Planes 4 to 13 are unassigned, the last two private.
-    for code in (*range(0x40000), *range(0xE0000, 0xF0000)):
-        cells[code] = _OF.get(unicodedata.category(chr(code)), OTHER)
+    for code, _, category in assigned():
+        cells[code] = _OF.get(category, OTHER)
     for category, ranges in _LATER.items():
         for text in ranges.split():
             first, _, last = text.partition("-")
@@ -69,8 +69,6 @@ def tables() -> npt.NDArray[np.uint32]:
         cells[code] = SPACE
     cells[[10, 13]] |= NEWLINE
     cells[ord("/")] |= SLASH
-    rows = cells.reshape(-1, 256)
-    unique, inverse = np.unique(rows, axis=0, return_inverse=True)
-    starts = ASCII + 256 + inverse.reshape(-1) * 256
-    ascii_cells = np.where(np.arange(256) < 128, rows[0], 0)
-    return np.concatenate([starts, ascii_cells, unique.reshape(-1)]).astype(np.uint32)
+    pages, differing = two_level(cells)
+    ascii_cells = np.where(np.arange(256) < 128, cells[:256], 0)
+    return np.concatenate([ASCII + 256 + pages, ascii_cells, differing]).astype(np.uint32)

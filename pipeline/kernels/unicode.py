@@ -2,7 +2,7 @@
 
 Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8], code & 255]` instead.
 Guarantee: for every code point the cell says what the recipe says of that character alone (a test compares all 0x110000).
-Cost: built once per process in about 0.5 s; less than 500 kB. Tables are arguments of kernels, never globals: a global array
+Cost: built once per process in about 0.1 s; less than 500 kB. Tables are arguments of kernels, never globals: a global array
 would be compiled into the code and could not be cached.
 
 The recipe, per character: lower case; decimal digits (category Nd) and the separators between them are numbers;
@@ -20,6 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from pipeline.kernels.code_points import assigned, two_level
 
 LETTER = 0
 """Part of a word; the payload is the code point to write, 0 for the character itself."""
@@ -80,30 +82,21 @@ class Tables(NamedTuple):
 def tables() -> Tables:
     """The tables of this interpreter's Unicode version (`unicodedata.unidata_version`)."""
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
-    assigned = np.zeros(len(cells), dtype=np.bool_)
     expansions: list[int] = []
-    for code in range(sys.maxunicode + 1):
-        character = chr(code)
-        category = unicodedata.category(character)
-        # Most of the code space is unassigned or private: itself, like any letter.
-        if category not in ("Cn", "Co", "Cs"):
-            assigned[code] = True
-            kind, folded = fold(character, category)
-            if len(folded) <= 1:
-                payload = ord(folded) if folded and (folded != character or code < 128) else 0
-            else:
-                payload = len(expansions)
-                expansions += [len(folded), *map(ord, folded)]
-            cells[code] = kind << KIND_SHIFT | payload
-    for first, last in UNSPACED:
-        part = cells[first : last + 1]
-        part[(part >> KIND_SHIFT == LETTER) & assigned[first : last + 1]] |= SOLO << KIND_SHIFT
-    unique, inverse = np.unique(cells.reshape(-1, 256), axis=0, return_inverse=True)
-    return Tables(
-        pages=inverse.reshape(-1).astype(np.int64) * 256,
-        cells=np.ascontiguousarray(unique.reshape(-1)),
-        expansions=np.array(expansions, dtype=np.uint32),
-    )
+    unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}
+    # Most of the code space is unassigned or private: itself, like any letter.
+    for code, character, category in assigned():
+        kind, folded = fold(character, category)
+        if kind == LETTER and code in unspaced:
+            kind = SOLO
+        if len(folded) <= 1:
+            payload = ord(folded) if folded and (folded != character or code < 128) else 0
+        else:
+            payload = len(expansions)
+            expansions += [len(folded), *map(ord, folded)]
+        cells[code] = kind << KIND_SHIFT | payload
+    pages, differing = two_level(cells)
+    return Tables(pages=pages, cells=differing, expansions=np.array(expansions, dtype=np.uint32))
 
 
 def fold(character: str, category: str) -> tuple[int, str]:
@@ -112,6 +105,9 @@ def fold(character: str, category: str) -> tuple[int, str]:
         return SEPARATOR, " "
     if category == "Nd":
         return DIGIT, "0"
+    if category == "Lo" and unicodedata.is_normalized("NFD", character):
+        # Most characters: they have no case, and nothing to leave off.
+        return LETTER, character
     ascii_symbol = category[0] == "S" and character.isascii()
     if category[0] == "P" or category == "Cc" or ascii_symbol or character.isspace():
         return SPACE, " "
