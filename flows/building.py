@@ -33,6 +33,7 @@ from pipeline.quality.models import column
 from pipeline.quality.ranking import quality
 from pipeline.repeats import Repeats
 from pipeline.tokens import forget
+from pipeline.tokens.compact import BESIDE
 from pipeline.work import Done, Progress, Silent, StageStep, Step, Work, current, perform
 from tokenizer.encode import of_corpus
 from tokenizer.train import TokenizerStep
@@ -177,12 +178,12 @@ def _require_ours(root: Path) -> None:
 
 
 def _remove_orphans(root: Path, manifests: list[Manifest]) -> None:
-    """Remove tables that no manifest names any more: of inputs that are gone, and of other settings."""
+    """Remove what no manifest names: of inputs that are gone, of other settings, of a compaction that was cut short."""
     named = {name for made in manifests for name, _ in made.entries()}
     named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
     # What was asked to be forgotten outlives every build.
     named.add(forget.LIST)
-    for folder in ("documents", "collect", "quarantine", *MIDDLE, "tokenizer", "tokens"):
+    for folder in ("documents", "collect", "quarantine", *MIDDLE, "tokenizer", "tokens", BESIDE):
         for path in sorted((root / folder).rglob("*")):
             if path.is_file() and path.relative_to(root).as_posix() not in named:
                 files.remove(path)

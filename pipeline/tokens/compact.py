@@ -35,6 +35,8 @@ from pipeline.tokens.store import TokenStore
 from pipeline.tokens.write import write_shard
 from pipeline.work import Progress
 
+BESIDE = f"{state.FOLDER}/compact"
+"""Where new shards stand until they replace old ones."""
 OURS = re.compile(r"\d{5,}\.(bin|idx|blocks|docs\.parquet)")
 
 
@@ -60,7 +62,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
     known = forget.load(root / FOLDER)
     if known is None:
         raise InputError(f"{root / FOLDER}: nothing was forgotten in this store")
-    beside = root / state.FOLDER / "compact"
+    beside = root / BESIDE
     if not manifest.path_of(root, STAGE).exists():
         return _publish(root, beside, _cut_short(root, beside, known), downstream)
     _clear(beside)

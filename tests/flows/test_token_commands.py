@@ -100,6 +100,17 @@ def test_what_is_forgotten_is_not_decoded(corpus: Path, run: Run) -> None:
     assert not (corpus / ".state" / "compact").exists()
 
 
+def test_a_build_removes_what_a_compaction_that_was_cut_short_left(corpus: Path, run: Run) -> None:
+    (doc_id,) = _values(json.loads(run("trace", corpus, "train/00000:5", "--json")), "doc_id")
+    run("forget", corpus, "--doc-id", doc_id)
+    left = corpus / ".state" / "compact" / "tokens" / "train" / "00000.bin"
+    left.parent.mkdir(parents=True)
+    left.write_bytes(b"written anew")
+    run("build", corpus / "config.toml", "--out", corpus, "--no-prefect", "--workers", "1")
+    assert not left.exists()
+    assert "Every published byte" in run("verify", corpus)
+
+
 def test_samples_and_steps_beyond_the_run_are_refused(corpus: Path, run: Run) -> None:
     settings = (
         "--set",
