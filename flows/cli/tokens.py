@@ -58,10 +58,10 @@ def forget(
 ) -> None:
     """Forget documents: from now on every reader masks their tokens, and no later build brings them back.
 
-    They are those that the store holds now, and ids that are named even where it does not; documents that a later build
-    collects from the same place are not meant. `compact`, or the next build, takes the tokens out of the files. The text
-    stays in the tables below `documents`: take it out of the sources and build to remove it there. Exports made before, and
-    copies of the store, stay as they are: make them again after compaction.
+    They are those that the store holds now, and ids that are named beside these even where it does not; documents that a later
+    build collects from the same place are not meant. What names nothing in the store is refused. `compact`, or the next build,
+    takes the tokens out of the files. The text stays in the tables below `documents`: take it out of the sources and build to
+    remove it there. Exports made before, and copies of the store, stay as they are: make them again after compaction.
 
     For example:
 
