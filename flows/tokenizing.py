@@ -52,6 +52,7 @@ class Inputs:
 
     paths: Sequence[str]
     text_field: str = "text"
+    sample_by: Literal["document", "line"] = "document"
 
     def sources(self, folder: Path) -> tuple[FilesSource, ...]:
         """What collection reads; standard input is written below `folder` first. Raises InputError."""
@@ -66,7 +67,7 @@ class Inputs:
             if path == STDIN:
                 path = str(folder / "stdin.txt")
                 files.write_bytes(Path(path), sys.stdin.buffer.read())
-            made.append(FilesSource(name=names[-1], paths=(path,), text_field=self.text_field))
+            made.append(FilesSource(name=names[-1], paths=(path,), text_field=self.text_field, sample_by=self.sample_by))
         return tuple(made)
 
 
@@ -83,7 +84,7 @@ def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Wor
             # Its last line names a folder that goes away, and a setting that is not here.
             what, _, _ = str(error).rpartition("\n")
             raise QuarantineCeiling(
-                f"{what}\nMend them or leave them out; a text that is too long is to be cut into several documents."
+                f"{what}\nMend them or leave them out; of a text that is too long, lines can be documents (--sample-by line)."
             ) from error
         _say_left_out(done.manifest, progress)
         yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)

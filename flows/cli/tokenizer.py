@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
@@ -19,6 +19,9 @@ app = cyclopts.App(name="tokenizer", help="Train, use and judge tokenizers.")
 DEFAULTS = TokenizerConfig()
 Workers = Annotated[
     AtLeastOne | None, Parameter(help="How many processes (default: as many as this machine has cores for us).")
+]
+SampleBy = Annotated[
+    Literal["document", "line"], Parameter(help="What is a document in a file of plain text: all of it, or each line.")
 ]
 TextField = Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")]
 Documents = Annotated[
@@ -62,6 +65,7 @@ def train(
         Parameter(validator=validators.Number(gt=0, lte=1), help="An input with a larger share counts as if it had this."),
     ] = DEFAULTS.max_source_share,
     text_field: TextField = "text",
+    sample_by: SampleBy = "document",
     workers: Workers = None,
 ) -> None:
     """Learn a byte-level BPE tokenizer from files, as a tokenizer.json that `tokenizers` and `transformers` read.
@@ -89,7 +93,7 @@ def train(
         max_token_bytes=max_token_bytes,
         max_source_share=max_source_share,
     )
-    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     count = _workers(workers)
     _, sizes = tokenizing.train(read, out_file, config, workers=count, progress=show.Terminal(out))
     out.print()
@@ -108,6 +112,7 @@ def encode(
     to: Annotated[str | None, Parameter(help="text, npy or store (default: by --out).")] = None,
     pattern: Cut = None,
     text_field: TextField = "text",
+    sample_by: SampleBy = "document",
     workers: Workers = None,
 ) -> None:
     """Turn text into ids: of files, or of standard input, which `-` stands for and which is one document.
@@ -135,7 +140,7 @@ def encode(
     forms: dict[str | None, tokenizing.Form] = {None: by_name, "text": "text", "npy": "npy", "store": "store"}
     if to not in forms:
         raise ConfigError(f"--to {to!r}: choose text, npy or store")
-    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     terminal = show.Terminal(err)
     encoder = load(tokenizer, pattern)
     documents, ids = tokenizing.encode(read, encoder, out_path, forms[to], workers=_workers(workers), progress=terminal)
@@ -175,6 +180,7 @@ def evaluate(
     *inputs: Documents,
     pattern: Cut = None,
     text_field: TextField = "text",
+    sample_by: SampleBy = "document",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -189,7 +195,7 @@ def evaluate(
     from flows import show_vocabulary, tokenizing
     from tokenizer.encode import load
 
-    read = tokenizing.Inputs(paths=inputs, text_field=text_field)
+    read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     progress = show.Terminal(err)
     (found,) = tokenizing.evaluate(read, [load(tokenizer, pattern)], workers=_workers(workers), progress=progress)
     if as_json:
@@ -204,6 +210,7 @@ def compare(
     on: Annotated[tuple[str, ...], Parameter(negative="", help="A file, a folder or a glob of documents; may be given again.")],
     pattern: Cut = None,
     text_field: TextField = "text",
+    sample_by: SampleBy = "document",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
@@ -223,7 +230,7 @@ def compare(
     if not tokenizers:
         raise ConfigError("name the tokenizers to compare")
     encoders = [load(path, pattern if path.suffix == RANKS and path.stem not in PUBLISHED else None) for path in tokenizers]
-    read = tokenizing.Inputs(paths=on, text_field=text_field)
+    read = tokenizing.Inputs(paths=on, text_field=text_field, sample_by=sample_by)
     found = tokenizing.evaluate(read, encoders, workers=_workers(workers), progress=show.Terminal(err))
     named = dict(zip(show_vocabulary.names(tokenizers), found, strict=True))
     if as_json:

@@ -17,7 +17,7 @@ from typing import Any
 
 from pipeline import files, state
 from pipeline.collect.framing import CHUNK_BYTES
-from pipeline.collect.listing import InputFile
+from pipeline.collect.listing import BY_LINE, InputFile
 from pipeline.errors import InputError
 
 DOUBTFUL_NS = 2_000_000_000
@@ -56,7 +56,7 @@ class Known:
             self.changed = False
 
     def _identity(self, file: InputFile, step_bytes: int) -> Identity:
-        step = step_bytes if file.kind == "jsonl" and not file.codec and file.size_bytes > step_bytes else 0
+        step = step_bytes if file.kind in BY_LINE and not file.codec and file.size_bytes > step_bytes else 0
         now = [file.size_bytes, file.mtime_ns, file.inode, step]
         key = file.path.encode(errors="backslashreplace").decode()
         entry = self.entries.get(key)

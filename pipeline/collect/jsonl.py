@@ -12,8 +12,9 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
-from pipeline.collect.framing import Codec, Line, between, chunks, line_start, lines
-from pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined, too_long
+from pipeline.collect import lines
+from pipeline.collect.framing import Codec
+from pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of
 from pipeline.collect.text import utf8
 from pipeline.config import FilesSource
 from pipeline.errors import RecordError
@@ -22,42 +23,18 @@ from pipeline.errors import RecordError
 def read(
     handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, before: int, source: FilesSource, limits: Limits
 ) -> Iterator[Record]:
-    """The records of a file; of a plain one those whose lines start in the bytes [begin, end).
+    """The records of a file, as `lines.records` has them."""
 
-    `before` is the number of newlines before `begin`. Records are numbered by line; blank lines are not offered.
-    """
-    if codec:
-        found = lines(chunks(handle, codec), limits.record_bytes)
-    else:
-        start = line_start(handle, begin)
-        # When a line runs over `begin`, its newline stands between `begin` and `start`.
-        found = lines(between(handle, start, line_start(handle, end)), limits.record_bytes, before + (start > begin))
-    number = before - 1
-    try:
-        for line in found:
-            number = line.number
-            record = _record(line, Place(path=path, record=number), source, limits)
-            if record is not None:
-                yield record
-    except RecordError as error:
-        yield quarantined(Place(path=path, record=number + 1), error)
-
-
-def _record(line: Line, place: Place, source: FilesSource, limits: Limits) -> Record | None:
-    if line.data is None:
-        return quarantined(place, too_long(line.size, limits.record_bytes), line.head)
-    if not line.data.strip():
-        return None
-    try:
-        row = _parsed(utf8(line.data))
+    def make(line: bytes, place: Place) -> Record:
+        row = _parsed(utf8(line))
         if isinstance(row, dict) and source.text_field in row and row[source.text_field] is None:
             return dropped(place, "empty", "the text is null")
         text = text_of(row, source.text_field)
-    except RecordError as error:
-        return quarantined(place, error, line.data)
-    identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
-    about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
-    return document(text, place, limits, identity=identity, url=url, about=about)
+        identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
+        about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
+        return document(text, place, limits, identity=identity, url=url, about=about)
+
+    return lines.records(handle, codec, path, begin, end, before, limits.record_bytes, make)
 
 
 def _parsed(text: str) -> Any:

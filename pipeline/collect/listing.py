@@ -23,7 +23,7 @@ from pipeline.collect.framing import Codec
 from pipeline.config import FilesSource
 from pipeline.errors import InputError
 
-Kind = Literal["text", "html", "python", "description", "jsonl", "parquet", "csv", "warc", "dataset"]
+Kind = Literal["text", "html", "python", "description", "lines", "jsonl", "parquet", "csv", "warc", "dataset"]
 KINDS: dict[str, Kind] = {
     ".txt": "text",
     ".md": "text",
@@ -36,6 +36,8 @@ KINDS: dict[str, Kind] = {
     ".warc": "warc",
     ".wet": "warc",
 }
+BY_LINE: tuple[Kind, ...] = ("jsonl", "lines")
+"""Kinds with a record in each line: a plain file is divided anywhere."""
 CODECS: dict[str, Codec] = {".gz": "gzip", ".zst": "zstd"}
 KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
 
@@ -97,6 +99,11 @@ def kind_of(path: str) -> tuple[Kind, Codec] | None:
     return None if kind is None or (codec and kind == "parquet") else (kind, codec)
 
 
+def _as_sampled(how: tuple[Kind, Codec], source: FilesSource) -> tuple[Kind, Codec]:
+    kind, codec = how
+    return ("lines" if kind == "text" and source.sample_by == "line" else kind), codec
+
+
 def listing(source: FilesSource) -> Listing:
     """The files that the source's paths, folders and globs name.
 
@@ -111,7 +118,7 @@ def listing(source: FilesSource) -> Listing:
     for text in source.paths:
         walked, root = _candidates(text, source.name)
         roots.append(root)
-        known = {path: how for path in walked.files if (how := kind_of(path)) is not None}
+        known = {path: _as_sampled(how, source) for path in walked.files if (how := kind_of(path)) is not None}
         if not known:
             what = (
                 "holds no file of a kind that can be read"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from pipeline.collect import tables
-from pipeline.collect.listing import InputFile, Kind
+from pipeline.collect.listing import BY_LINE, InputFile, Kind
 
 TEXT_SHARE: dict[Kind, float] = {"html": 0.3, "warc": 0.3, "python": 0.12, "description": 0.8}
 """Text in a byte of file, measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules 37 MB. Others: all of it."""
@@ -33,7 +33,7 @@ class Piece:
     begin: int
     end: int
     before: int = 0
-    """Newlines (JSON Lines) or rows (Parquet) before `begin`."""
+    """Newlines (kinds with a record in each line) or rows (Parquet) before `begin`."""
     text_bytes: int = 0
     documents: int = 1
     """Estimates."""
@@ -74,7 +74,7 @@ class Split:
 
 
 Marks = Mapping[str, Sequence[int]]
-"""Of each large plain JSON Lines file, by path: newlines before byte k * shard_bytes."""
+"""Of each large plain file with a record in each line, by path: newlines before byte k * shard_bytes."""
 
 
 def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[Split]:
@@ -112,7 +112,7 @@ def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[
         return _row_groups(file, shard_bytes, text_field)
     growth = TEXT_SHARE.get(file.kind, 1.0) * (DEFLATED if file.codec else 1.0)
     whole = int(file.size_bytes * growth)
-    divisible = (file.kind == "jsonl" and not file.codec) or (file.kind == "warc" and file.codec)
+    divisible = (file.kind in BY_LINE and not file.codec) or (file.kind == "warc" and file.codec)
     step = max(1, int(shard_bytes / growth)) if divisible and whole > shard_bytes else max(1, file.size_bytes)
     return [
         Piece(

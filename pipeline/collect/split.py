@@ -186,6 +186,8 @@ def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
         with open(file.path, "rb") as handle:
             if file.kind == "jsonl":
                 yield from jsonl.read(handle, file.codec, file.name, piece.begin, piece.end, piece.before, source, limits)
+            elif file.kind == "lines":
+                yield from text.read_lines(handle, file.codec, file.name, piece.begin, piece.end, piece.before, limits)
             elif file.kind == "warc":
                 yield from warc.read(handle, file.codec, file.name, piece.begin, piece.end, limits)
             elif file.kind == "parquet":

@@ -1,5 +1,7 @@
 """Files that are one document each: plain text, Markdown, reStructuredText, HTML, Python modules, package descriptions.
 
+Plain text can be a document in each line instead.
+
 Guarantee: a file over the cap is not read further than the cap. Plain text is UTF-8 or it is quarantined; the encoding of HTML
 is what the file says or what its bytes suggest.
 Cost: memory of one document.
@@ -11,7 +13,7 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipeline.collect import docstrings, html
+from pipeline.collect import docstrings, html, lines
 from pipeline.collect.framing import Codec, chunks
 from pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 from pipeline.errors import RecordError
@@ -26,6 +28,17 @@ def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -
         yield _document(data, kind, place, limits)
     except RecordError as error:
         yield quarantined(place, error, data)
+
+
+def read_lines(
+    handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, before: int, limits: Limits
+) -> Iterator[Record]:
+    """The lines of a file of plain text, each a document, as `lines.records` has them."""
+
+    def make(line: bytes, place: Place) -> Record:
+        return document(utf8(line.removesuffix(b"\r")), place, limits)
+
+    return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make)
 
 
 def utf8(data: bytes) -> str:

@@ -26,6 +26,8 @@ class FilesSource(Section):
     id_field: str = "id"
     """The column that identifies a record, where the file has it; else its path and position do."""
     url_field: str = "url"
+    sample_by: Literal["document", "line"] = "document"
+    """What of a file of plain text is a document: all of it, or each line (as `datasets` calls it)."""
 
 
 class DatasetSource(Section):

@@ -41,6 +41,36 @@ def test_plain_text_loses_its_mark_and_carriage_returns(tmp_path, collect):
     assert (done.counts.read, done.counts.kept, done.counts.quarantined) == (7, 4, 1)
 
 
+def by_line(*paths):
+    return [{"kind": "files", "name": "lines", "paths": list(map(str, paths)), "sample_by": "line"}]
+
+
+def test_each_line_of_plain_text_can_be_a_document(tmp_path, collect):
+    data = b"\xef\xbb\xbfone\r\n\n  two \n \t\ncaf\xe9\n" + b"x" * 60 + b"\nlast"
+    (tmp_path / "a.txt").write_bytes(data)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "b.jsonl").write_bytes(jsonl({"text": "a record\nof two lines"}))
+    (tmp_path / "c.txt").write_bytes(b"\n\n")
+    done = collect(sources=by_line(tmp_path), max_document_bytes=50)
+    assert done.texts() == ["one", "  two ", "last"] * 2 + ["a record\nof two lines"]
+    assert done.documents()[1]["doc_id"] == schema.doc_id("lines", "a.txt#2")
+    assert json.loads(done.documents()[1]["metadata"]) == {"path": "a.txt", "record": 2}
+    assert done.broken() == [
+        (f"{name}#{line}", reason) for name in ("a.txt", "a.txt.gz") for line, reason in ((4, "not_utf8"), (5, "too_long"))
+    ]
+    assert done.dropped() == [("c.txt", "empty")]
+
+
+def test_large_plain_text_is_read_by_ranges_as_one_file(tmp_path, collect):
+    lines = [f"line {number} " + "word " * (number % 40) for number in range(900)]
+    (tmp_path / "large.txt").write_text("\n".join(lines))
+    whole = collect(sources=by_line(tmp_path / "large.txt"), out="whole")
+    cut = collect(sources=by_line(tmp_path / "large.txt"), out="cut", shard_bytes=3_000)
+    assert len(cut.done.manifest.shards) > 10
+    assert [row["doc_id"] for row in cut.documents()] == [row["doc_id"] for row in whole.documents()]
+    assert cut.texts() == whole.texts() == lines
+
+
 def test_html_becomes_main_text_in_its_own_encoding(tmp_path, collect):
     page = "<html><head><meta charset=windows-1251><title>x</title></head><body><p>Привет, мир</p><script>no()</script></body>"
     (tmp_path / "a.html").write_bytes(page.encode("cp1251"))

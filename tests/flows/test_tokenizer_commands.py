@@ -71,11 +71,14 @@ def test_text_to_lines_of_ids_and_back(folder: Path, trained: Path) -> None:
     assert [json.loads(line) for line in found] == [{"text": text} for text in TEXTS.values()]
 
 
-def test_standard_input_is_one_document(trained: Path) -> None:
+def test_standard_input_is_one_document_or_one_a_line(trained: Path) -> None:
     text = "one\ntwo\r\n<|endoftext|>\n"
     ids = run("encode", "-", "--tokenizer", trained, given=text.encode())
     assert len(ids.splitlines()) == 1
     assert run("decode", "-", "--tokenizer", trained, given=ids.encode()) == "one\ntwo\n<|endoftext|>\n"
+    by_line = run("encode", "-", "--tokenizer", trained, "--sample-by", "line", given=text.encode())
+    found = run("decode", "-", "--tokenizer", trained, "--json", given=by_line.encode()).splitlines()
+    assert [json.loads(line)["text"] for line in found] == ["one", "two", "<|endoftext|>"]
 
 
 def test_arrays(folder: Path, trained: Path) -> None:
