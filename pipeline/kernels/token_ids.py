@@ -35,20 +35,26 @@ def lay_documents(
     counts: npt.NDArray[np.int64],
     end_of_text: int,
     out: npt.NDArray[np.unsignedinteger],
-) -> None:
+) -> tuple[int, int]:
     """Copy the documents `ids[starts[i]:starts[i] + counts[i]]` to `out` end to end, an end-of-text after each.
 
-    `out`: of a type that holds all ids, [all counts and one for each document].
+    `out`: [all counts and one for each document]. Returns the highest of the ids, and how many of them are end-of-text; where
+    the type of `out` does not hold the highest, what is there is of no use.
     """
     at = np.uint64(0)
+    highest, ends, end = np.uint32(0), np.uint32(0), np.uint32(end_of_text)
     for row in range(len(starts)):
         # Unsigned: places that may count from the end keep LLVM from copying many ids at a time.
         start, count = np.uint64(starts[row]), np.uint64(counts[row])
         for i in range(count):
-            out[at + i] = ids[start + i]
+            number = ids[start + i]
+            out[at + i] = number
+            highest = max(highest, number)
+            ends += np.uint32(number == end)
         at += count
         out[at] = end_of_text
         at += np.uint64(1)
+    return int(highest), int(ends)
 
 
 @leaf

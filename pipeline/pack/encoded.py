@@ -75,17 +75,16 @@ def encode_shard(task: EncodeTask) -> Encoded:
     view, encoder = task.view, task.encoder
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
     identity = manifest.fingerprint(STAGE, VERSION, settings, view.identity)
-    done = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
-    if done is not None and not _holds_its_ids(view.root, done, dtype_for(encoder.vocabulary)):
-        done = None
-    shard = done if done is not None else _encode(view, encoder)
-    if done is None:
+    shard = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
+    documents = None if shard is None else _intact(view.root, shard, dtype_for(encoder.vocabulary))
+    recomputed = shard is None or documents is None
+    if shard is None or documents is None:
+        shard, documents = _encode(view, encoder)
         state.record_shard(view.root, STAGE, shard, identity)
-    table = shards.read(view.root, _table(shard), ["place", "tokens"])
-    tokens = table["tokens"].to_numpy()
-    validation = table["place"].to_numpy() < first_place_of_train(task.validation_fraction)
+    tokens = documents["tokens"].to_numpy()
+    validation = documents["place"].to_numpy() < first_place_of_train(task.validation_fraction)
     totals: dict[SplitName, int] = {"train": int(tokens[~validation].sum()), "val": int(tokens[validation].sum())}
-    return Encoded(shard=shard, tokens=totals, recomputed=done is None)
+    return Encoded(shard=shard, tokens=totals, recomputed=recomputed)
 
 
 def _payload(shard: str) -> str:
@@ -97,12 +96,14 @@ def _table(shard: Shard) -> Named:
     return named
 
 
-def _holds_its_ids(root: Path, shard: Shard, dtype: IdType) -> bool:
+def _intact(root: Path, shard: Shard, dtype: IdType) -> pa.Table | None:
+    """The documents of an encoded shard, if its ids are those that they had."""
+    documents = shards.read(root, _table(shard))
     try:
-        bodies(root / _payload(shard.name), shards.read(root, _table(shard)), dtype)
+        bodies(root / _payload(shard.name), documents, dtype)
     except CorruptFile:
-        return False
-    return True
+        return None
+    return documents
 
 
 def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
@@ -124,46 +125,41 @@ def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
     return [ids[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]
 
 
-def _encode(view: View, encoder: Encoder) -> Shard:
+def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
+    """The shard, and its table of documents."""
     alive = view.read(("doc_id", "source", "url", "text"))
-    texts = alive.table["text"].combine_chunks()
+    doc_ids, texts = alive.table["doc_id"], alive.table["text"].combine_chunks()
     ids, counts = encoder.encode(texts)
-    _check(ids, counts, alive.table["doc_id"], view, encoder)
-    place = places(alive.table["doc_id"])
+    assert len(counts) == len(doc_ids), f"{view.name}: {len(counts)=} {len(doc_ids)=}"
+    assert counts.sum() == len(ids), f"{view.name}: {int(counts.sum())=} {len(ids)=}"
+    _check_length(counts, doc_ids, view)
+    place = places(doc_ids)
     order = np.argsort(place, kind="stable")
     payload = np.empty(len(ids) + len(counts), dtype=dtype_for(encoder.vocabulary))
-    lay_documents(ids, offsets(counts)[order], counts[order], encoder.end_of_text, payload)
+    highest, ends = lay_documents(ids, offsets(counts)[order], counts[order], encoder.end_of_text, payload)
+    assert highest < encoder.vocabulary, f"{view.name}: {highest=} {encoder.vocabulary=}"
+    if ends:
+        row = int(np.searchsorted(np.cumsum(counts), np.argmax(ids == encoder.end_of_text), side="right"))
+        raise ConfigError(
+            f"{view.name}: the tokenizer turns text of document {doc_ids[row].as_py().hex()} into its end-of-text id "
+            f"{encoder.end_of_text}, so that documents could not be told apart; use a tokenizer whose merges do not make it"
+        )
     documents = _documents(alive, view.name, texts, counts + 1, place, order, payload)
     name = f".state/{STAGE}/{view.name}.docs.parquet"
     # The rows have checksums of all its ids.
     with files.create(view.root / _payload(view.name), durable=False, hashed=False) as out:
         out.write(payload)
     text_bytes = int(pc.sum(documents["text_bytes"], min_count=0).as_py())
-    return Shard(
+    shard = Shard(
         name=view.name,
         files={name: shards.write(view.root, name, documents, durable=False)},
         counts=Counts(read=len(counts), kept=len(counts), bytes_in=text_bytes, bytes_kept=text_bytes),
     )
-
-
-def _check(
-    ids: npt.NDArray[np.uint32], counts: npt.NDArray[np.int64], doc_ids: pa.ChunkedArray, view: View, encoder: Encoder
-) -> None:
-    """Raises InputError for a document that is too long, ConfigError when the tokenizer makes an end-of-text out of text."""
-    assert len(counts) == len(doc_ids), f"{view.name}: {len(counts)=} {len(doc_ids)=}"
-    _check_length(counts, doc_ids, view)
-    assert counts.sum() == len(ids), f"{view.name}: {int(counts.sum())=} {len(ids)=}"
-    assert len(ids) == 0 or ids.max() < encoder.vocabulary, f"{view.name}: {int(ids.max())=} {encoder.vocabulary=}"
-    ends = np.flatnonzero(ids == encoder.end_of_text)
-    if ends.size:
-        row = int(np.searchsorted(np.cumsum(counts), ends[0], side="right"))
-        raise ConfigError(
-            f"{view.name}: the tokenizer turns text of document {doc_ids[row].as_py().hex()} into its end-of-text id "
-            f"{encoder.end_of_text}, so that documents could not be told apart; use a tokenizer whose merges do not make it"
-        )
+    return shard, documents
 
 
 def _check_length(counts: npt.NDArray[np.int64], doc_ids: pa.ChunkedArray, view: View) -> None:
+    """Raises InputError for a document that is too long."""
     longest = int(counts.argmax()) if len(counts) else 0
     if len(counts) and counts[longest] >= LONGEST_TOKENS:
         raise InputError(

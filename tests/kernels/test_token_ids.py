@@ -20,5 +20,6 @@ def test_documents_are_laid_out_in_any_order(dtype: str, end: int, data: st.Data
     counts = np.array([len(document) for document in documents], dtype=np.int64)
     starts = np.cumsum(counts) - counts
     out = np.zeros(len(ids) + len(counts), dtype=dtype)
-    lay_documents(ids, starts[list(order)], counts[list(order)], end, out)
+    told = lay_documents(ids, starts[list(order)], counts[list(order)], end, out)
+    assert told == (max(ids, default=0), ids.tolist().count(end))
     assert out.tolist() == [number for place in order for number in (*documents[place], end)]
