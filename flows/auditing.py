@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.show import whole
 from flows.whatif import preview
 from pipeline.errors import InputError
 from pipeline.tokens import TokenStore
@@ -56,14 +57,14 @@ def show(found: Sequence[SplitAudit], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("shard", "source", "tokens", "per doc", "bytes", "bits", "far", "1-byte", "rare", "again"):
         words = heading in ("shard", "source")
-        table.add_column(heading, justify="left" if words else "right", no_wrap=heading != "source", overflow="fold")
+        table.add_column(heading, justify="left" if words else "right")
     shards = sorted((one for split in found for one in split.shards), key=lambda one: not one.unlike)
     for one in shards[:SHOWN_SHARDS]:
         numbers = (f"{one.tokens:,}", f"{one.tokens_per_document:.0f}", f"{one.bytes_per_token:.2f}")
         bits = (f"{one.entropy_bits:.2f}", f"{one.distance_bits:.3f}")
         shares = (f"{one.single_byte:.2%}", f"{one.rare:.2%}", f"{one.repeated:.2%}")
         table.add_row(one.shard, Text(preview(one.source, None)), *numbers, *bits, *shares)
-    console.print(table)
+    whole(table, console)
     console.print(
         "per doc: tokens; bytes: of text for a token; bits: entropy of a token; far: their divergence from the split",
         style="dim",

@@ -68,7 +68,8 @@ def compact(root: Path, progress: Progress) -> Compacted:
         if corpus is None or corpus.inputs.get("pack") != done.manifest.hash:
             steps = step_names(config.load(root / CONFIG, {}))
             publish(root, (root / CONFIG).read_bytes(), [manifest.load(root, name) for name in steps])
-        progress.end(f"{done.shards} token shards changed, {done.documents:,} documents are out of the store")
+        shards = "1 token shard" if done.shards == 1 else f"{done.shards:,} token shards"
+        progress.end(f"{shards} changed; out of the store: {_documents(done.documents)}")
         return done
 
 
@@ -85,12 +86,16 @@ def _require_config(root: Path) -> None:
         raise CorruptFile(f"{root / CONFIG}: other bytes than its manifest names; run the build again")
 
 
+def _documents(count: int) -> str:
+    return "1 document" if count == 1 else f"{count:,} documents"
+
+
 def show(found: Sequence[Found], console: Console, *, dry_run: bool) -> None:
     """Print what was asked and how much of the store it is."""
     for one in found:
         asked = f"ids_file, whose ids have the SHA-256 {one.value}" if one.by == "ids_file" else f"{one.by} {one.value}"
         console.print(Text(preview(asked, None), style="bold"))
-        said = f"  {one.documents:,} documents of {one.tokens:,} tokens"
+        said = f"  {_documents(one.documents)} of {one.tokens:,} tokens"
         said += f", {one.known:,} forgotten before" if one.known else ""
         console.print(said + (f"; {one.absent:,} ids are not in the store" if one.absent else ""))
     tokens = amount(sum(one.tokens for one in found), "tokens")

@@ -28,6 +28,12 @@ def amount(value: float, unit: str) -> str:
     raise AssertionError
 
 
+def whole(table: Table, console: Console) -> None:
+    """Print a table as wide as it is: numbers are not to be cut on a narrow terminal, or in a file."""
+    table.width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
+    console.print(table, "", crop=False)
+
+
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{amount(task.speed, task.fields['unit'])}/s" if task.speed else "", style="dim")

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from flows.show import whole
 from pipeline.report.vocabulary import Part, Token, Vocabulary
 from pipeline.report.words import count, plain, raw, share, size
 from tokenizer.sweep import Size
@@ -33,13 +34,13 @@ def show(found: Vocabulary, console: Console) -> None:
         for name, part in [*list(parts.items())[:ROWS], ("all", found.total)]:
             ratios = (f"{part.bytes_per_token:.3f}", f"{part.tokens_per_word:.2f}", share(part.single, part.tokens))
             table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios)
-        _print(table, console)
+        whole(table, console)
     table = _table("script of tokens", "tokens", "of them used", "uses", "share of uses", "characters/token")
     for script in found.scripts[:ROWS]:
         length = f"{script.characters / script.uses:.2f}" if script.characters else "-"
         numbers = (count(script.tokens), count(script.used), count(script.uses), share(script.uses, found.total.tokens))
         table.add_row(script.name, *numbers, length)
-    _print(table, console)
+    whole(table, console)
     console.print(Text(f"longest tokens: {_spelled(found.longest)}"))
     console.print(Text(f"longest that occur nowhere: {_spelled(found.longest_unused)}"))
 
@@ -53,13 +54,13 @@ def compare(found: Mapping[str, Vocabulary], console: Console) -> None:
         ratios = (f"{total.bytes_per_token:.3f}", f"{total.tokens_per_word:.2f}", share(total.single, total.tokens))
         unused = share(one.unused, one.tokens)
         table.add_row(Text(name), count(one.ids), count(total.tokens), share(total.tokens, first), *ratios, unused)
-    _print(table, console)
+    whole(table, console)
     for heading, parts in next(iter(found.values())).parts.items():
         table = _table(f"bytes/token by {heading}", "text", *found)
         for name in list(parts)[:ROWS]:
             numbers = (f"{one.parts[heading][name].bytes_per_token:.3f}" for one in found.values())
             table.add_row(Text(plain(name)), size(parts[name].bytes), *numbers)
-        _print(table, console)
+        whole(table, console)
 
 
 def sizes(found: Sequence[Size], console: Console) -> None:
@@ -68,7 +69,7 @@ def sizes(found: Sequence[Size], console: Console) -> None:
     for one in found:
         costs = (count(one.embedding_parameters(width)) for width in WIDTHS)
         table.add_row(count(one.vocabulary), count(one.tokens), f"{one.bytes_per_token:.3f}", *costs)
-    _print(table, console)
+    whole(table, console)
 
 
 def names(paths: Sequence[Path]) -> list[str]:
@@ -99,12 +100,6 @@ def _part(part: Part) -> dict[str, float]:
 
 def _spelled(tokens: Sequence[Token]) -> str:
     return " ".join(plain(repr(raw(token.data))) for token in tokens[:ROWS])
-
-
-def _print(table: Table, console: Console) -> None:
-    """As wide as it is: numbers are not to be cut on a narrow terminal, or in a file."""
-    table.width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
-    console.print(table, "", crop=False)
 
 
 def _table(*headings: str) -> Table:
