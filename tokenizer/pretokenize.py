@@ -73,6 +73,7 @@ def pattern(choice: str, digits: int | None = None) -> Pattern:
         try:
             Regex(choice)
         except Exception as error:
+            # It has no class of its own for this.
             raise ConfigError(
                 f"pattern {choice[:80]!r} is none of {', '.join(NAMES)}, and no regular expression ({error})"
             ) from error

@@ -3,7 +3,7 @@
 Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`: one bit per class. The four lowest bits are those of
 words' flags (see `words`).
 Guarantee: for every code point the bits say what `str` and `unicodedata` say of it (a test compares all 0x110000).
-Cost: built once per process in about 0.2 s; less than 250 kB. Tables are arguments of kernels, never globals.
+Cost: built once per process in about 0.1 s; less than 250 kB. Tables are arguments of kernels, never globals.
 
 Sources: marks are those that spaCy's English tokenizer takes off words (`spacy/lang/punctuation.py`, `char_classes.py`);
 `SYMBOLS` and `TERMINAL` are the sets of datatrove 0.10.1 (`utils/text.py`), `SENTENCE_END` that of spaCy's `sentencizer`.
