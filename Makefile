@@ -36,6 +36,8 @@ test: $(STAMP)  ## run the tests (at most 8 minutes on 2 cores)
 check: $(STAMP)  ## lint, format, types
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
+	rm -rf build/links && mkdir -p build/links/tokenmill
+	ln -sfn ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows build/links/tokenmill/
 	$(ENV)/bin/mypy
 
 # Peers that cannot be installed are left out by name: offline, the rest is measured all the same.

@@ -13,17 +13,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from flows.building import CONFIG, MODEL, publish, step_names
-from flows.show import amount
-from flows.whatif import preview
-from pipeline import config, files, manifest
-from pipeline.errors import ConfigError, CorruptFile, InputError, NotBuilt
-from pipeline.manifest import CORPUS
-from pipeline.tokens.compact import Compacted
-from pipeline.tokens.compact import compact as compact_store
-from pipeline.tokens.forget import Found, Request, request_ids
-from pipeline.tokens.forget import forget as put_on_list
-from pipeline.work import Progress
+from tokenmill.flows.build import CONFIG, MODEL, publish, step_names
+from tokenmill.flows.cli.draw.terminal import amount
+from tokenmill.pipeline import config
+from tokenmill.pipeline.ask.whatif import preview
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, NotBuilt
+from tokenmill.pipeline.base.manifest import CORPUS
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.tokens.compact import Compacted
+from tokenmill.pipeline.tokens.compact import compact as compact_store
+from tokenmill.pipeline.tokens.forget import Found, Request, request_ids
+from tokenmill.pipeline.tokens.forget import forget as put_on_list
 
 
 def requests(

@@ -33,9 +33,9 @@ from prefect.settings import (
 )
 from prefect.types.entrypoint import EntrypointType
 
-from flows.build import build
-from flows.schedule import Schedule
-from pipeline.errors import TokenmillError
+from tokenmill.flows.flow import build
+from tokenmill.flows.schedules import Schedule
+from tokenmill.pipeline.base.errors import TokenmillError
 
 HEARTBEAT_SECONDS = 30
 WAIT_SECONDS = 120

@@ -23,23 +23,24 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from flows.building import build
-from pipeline import executor, files, state
-from pipeline.collect.step import CollectStep
-from pipeline.config import CollectConfig, Config, FilesSource, LanguageConfig, PackConfig, TokenizerConfig
-from pipeline.errors import ConfigError, InputError, QuarantineCeiling
-from pipeline.language import Language
-from pipeline.manifest import Manifest
-from pipeline.report.vocabulary import Vocabulary
-from pipeline.shards import View
-from pipeline.tokens import SPLITS, TokenStore, dtype_for
-from pipeline.tokens.format import FOLDER
-from pipeline.work import Done, Progress, Work, perform, views
-from tokenizer.encode import FILE, FastEncoder, load
-from tokenizer.evaluate import Usage, sizes_of, words_of
-from tokenizer.load import read
-from tokenizer.sweep import Size
-from tokenizer.train import TokenizerStep
+from tokenmill.flows.build import build
+from tokenmill.pipeline.base import executor, files, state
+from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.shards import View, views
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig, Config, FilesSource, LanguageConfig, PackConfig, TokenizerConfig
+from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.step import Done, Work, perform
+from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
+from tokenmill.pipeline.tokens.format import FOLDER
+from tokenmill.tokenizer.encode import FILE, FastEncoder, load
+from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
+from tokenmill.tokenizer.load import read
+from tokenmill.tokenizer.step import TokenizerStep
+from tokenmill.tokenizer.sweep import Size
 
 Form = Literal["text", "npy", "store"]
 Ids = npt.NDArray[np.integer]

@@ -23,12 +23,12 @@ import torch
 from safetensors import SafetensorError
 from torch import Tensor
 
-from model.evaluate import Evaluation
-from model.gpt import GPT, Shape
-from pipeline import files
-from pipeline.errors import CorruptFile, StaleInput
-from pipeline.files import FileEntry
-from pipeline.work import Progress
+from tokenmill.model.evaluate import Evaluation
+from tokenmill.model.gpt import GPT, Shape
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.progress import Progress
 
 FORMAT = 3
 KEPT = 2
@@ -47,7 +47,7 @@ class State:
     tokenizer: str
     seed: int
     order: str
-    """Of the samples, beside the seed (`pipeline.tokens.samples`)."""
+    """Of the samples, beside the seed (`tokenmill.pipeline.tokens.samples`)."""
     end_of_text: int
     shape: Shape
     config: Mapping[str, Any]

@@ -19,9 +19,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pipeline.config import Attention, TrainConfig
-from pipeline.tokens import Split, TokenStore, prefetch
-from pipeline.tokens.samples import Batch, Samples, read, samples, slice_of
+from tokenmill.pipeline.config import Attention, TrainConfig
+from tokenmill.pipeline.tokens import Split, TokenStore, prefetch
+from tokenmill.pipeline.tokens.samples import Batch, Samples, read, samples, slice_of
 
 
 @dataclass(frozen=True, kw_only=True)

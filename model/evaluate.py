@@ -14,10 +14,10 @@ import numpy.typing as npt
 import pyarrow.compute as pc
 import torch
 
-from model import data
-from model.gpt import GPT, next_token_loss
-from pipeline.config import Attention
-from pipeline.tokens import Split
+from tokenmill.model import data
+from tokenmill.model.gpt import GPT, next_token_loss
+from tokenmill.pipeline.config import Attention
+from tokenmill.pipeline.tokens import Split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from pipeline.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError
 
 VOCABULARY_MULTIPLE = 128
 INITIAL_STD = 0.02

@@ -17,11 +17,11 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-import tokenizer.encode
-from model import checkpoint
-from model.gpt import GPT
-from pipeline.errors import ConfigError, NotBuilt, StaleInput
-from pipeline.work import Progress, Silent
+from tokenmill.model import checkpoint
+from tokenmill.model.gpt import GPT
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.tokenizer.encode import of_corpus
 
 
 class Codec(Protocol):
@@ -60,7 +60,7 @@ def sample(
     if found is None:
         raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     if encoder is None:
-        encoder = tokenizer.encode.of_corpus(root)
+        encoder = of_corpus(root)
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: trained with tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text

@@ -23,17 +23,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from model import checkpoint, data, evaluate, optim
-from model.checkpoint import Checkpoint, State
-from model.evaluate import Evaluation
-from model.gpt import GPT, Shape, next_token_loss
-from pipeline import files, manifest
-from pipeline.config import TrainConfig
-from pipeline.errors import ConfigError, CorruptFile, InputError, TokenmillError
-from pipeline.manifest import Manifest
-from pipeline.tokens import Split, TokenStore, problems
-from pipeline.tokens.samples import Samples
-from pipeline.work import Progress
+from tokenmill.model import checkpoint, data, evaluate, optim
+from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.evaluate import Evaluation
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, TokenmillError
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.tokens import Split, TokenStore, problems
+from tokenmill.pipeline.tokens.samples import Samples
 
 NAME = "model"
 VERSION = 1

@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import manifest, schema, shards
-from pipeline.executor import InProcess
-from pipeline.work import Work
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.stages.step import Work
 
 
 @pytest.fixture(scope="session")

@@ -17,17 +17,17 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import manifest, shards, state
-from pipeline.errors import ConfigError
-from pipeline.kernels import tally
-from pipeline.kernels.buffers import utf8
-from pipeline.kernels.hashing import PADDING_BYTES
-from pipeline.kernels.tally import COUNT, SIZE, Tally
-from pipeline.kernels.utf8 import Integer
-from pipeline.manifest import Counts, Shard
-from pipeline.shards import Named, View
-from tokenizer.merges import Words
-from tokenizer.pretokenize import Pattern, blocks
+from tokenmill.pipeline.base import manifest, shards, state
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.kernels.bpe import tally
+from tokenmill.pipeline.kernels.bpe.tally import COUNT, SIZE, Tally
+from tokenmill.pipeline.kernels.hashing import PADDING_BYTES
+from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.pipeline.kernels.text.utf8 import Integer
+from tokenmill.tokenizer.merges import Words
+from tokenmill.tokenizer.pretokenize import Pattern, blocks
 
 STAGE = "tokenizer"
 VERSION = 1

@@ -28,12 +28,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
 
-from pipeline import manifest
-from pipeline.errors import ConfigError, CorruptFile, InputError
-from tokenizer.formats import Description, describe
-from tokenizer.load import read
-from tokenizer.pretokenize import giving_up
-from tokenizer.pretokenize import pattern as pattern_of
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
+from tokenmill.tokenizer.formats import Description, describe
+from tokenmill.tokenizer.load import read
+from tokenmill.tokenizer.pretokenize import giving_up
+from tokenmill.tokenizer.pretokenize import pattern as pattern_of
 
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
@@ -148,7 +148,7 @@ class Decoding:
 
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:
-    """The encoder of a file or folder that `tokenizer.load` reads. Raises NotBuilt, ConfigError."""
+    """The encoder of a file or folder that `tokenmill.tokenizer.load` reads. Raises NotBuilt, ConfigError."""
     description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     return FastEncoder(
         path=path,

@@ -15,8 +15,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline.report.vocabulary import Part, Script, Token, Vocabulary
-from tokenizer.formats import Description
+from tokenmill.pipeline.report.vocabulary import Part, Script, Token, Vocabulary
+from tokenmill.tokenizer.formats import Description
 
 RARE_BELOW = 10
 SHOWN_TOKENS = 30

@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.errors import ConfigError
-from tokenizer.pretokenize import NAMES, PATTERNS, pattern
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.tokenizer.pretokenize import NAMES, PATTERNS, pattern
 
 END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>")

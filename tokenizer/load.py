@@ -3,7 +3,7 @@
 Purpose: `tokenizer.json`; GPT-2's `vocab.json` beside its `merges.txt` (also `encoder.json` beside `vocab.bpe`); the ranks of
 `tiktoken` (`*.tiktoken`); a folder with one of the first two, or of a corpus.
 Guarantee: the same bytes for the same files, and the ids that the format's own tools give. Files too large to be tokenizers
-are not read; what is read is data, and `tokenizer.formats` judges it.
+are not read; what is read is data, and `tokenmill.tokenizer.formats` judges it.
 Cost: ranks, 1 s for 50,000 tokens, since their merges have to be found; the others, one read.
 """
 
@@ -15,10 +15,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import ConfigError, NotBuilt
-from tokenizer.formats import END_OF_TEXT, LARGEST_FILE_BYTES, byte_alphabet
-from tokenizer.pretokenize import Pattern
-from tokenizer.pretokenize import pattern as pattern_of
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.tokenizer.formats import END_OF_TEXT, LARGEST_FILE_BYTES, byte_alphabet
+from tokenmill.tokenizer.pretokenize import Pattern
+from tokenmill.tokenizer.pretokenize import pattern as pattern_of
 
 RANKS = ".tiktoken"
 PAIRS = {"vocab.json": "merges.txt", "encoder.json": "vocab.bpe"}

@@ -2,7 +2,7 @@
 
 Guarantee: tokens, their ids and merges are those of `tokenizers`' BpeTrainer, whose alphabet is all 256 bytes, for the same
 words, counts and settings, in whatever order the words come.
-Cost: 1 s for 32,000 merges over 800,000 words (9 MB); memory as `pipeline.kernels.bpe` says. One word of 50 MB takes no
+Cost: 1 s for 32,000 merges over 800,000 words (9 MB); memory as `pipeline.kernels.bpe.merging` says. One word of 50 MB takes no
 longer than many short ones.
 """
 
@@ -14,12 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ConfigError, InputError
-from pipeline.kernels import bpe, bpe_queue, tally
-from pipeline.kernels.bpe import Vocabulary
-from pipeline.kernels.bpe_neighbours import Side
-from pipeline.kernels.bpe_queue import Queue
-from tokenizer.formats import byte_alphabet
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.kernels.bpe import merging as bpe
+from tokenmill.pipeline.kernels.bpe import queue as bpe_queue
+from tokenmill.pipeline.kernels.bpe import tally
+from tokenmill.pipeline.kernels.bpe.merging import Vocabulary
+from tokenmill.pipeline.kernels.bpe.neighbours import Side
+from tokenmill.pipeline.kernels.bpe.queue import Queue
+from tokenmill.tokenizer.formats import byte_alphabet
 
 MOST_CELLS = 2**31 - 1
 UNLIMITED = 2**62

@@ -21,10 +21,10 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
-from pipeline.errors import ConfigError, InputError
-from pipeline.kernels import pretokens
-from pipeline.kernels.buffers import utf8
-from pipeline.kernels.pretoken_classes import tables
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.kernels.bpe import pretokens
+from tokenmill.pipeline.kernels.bpe.pretoken_classes import tables
+from tokenmill.pipeline.kernels.text.buffers import utf8
 
 BLOCK = 1 << 14
 """Pre-tokens that are cut at once: their ends stay in the cache."""
@@ -57,7 +57,7 @@ class Pattern:
 
     regex: str
     kind: int | None = None
-    """The scanner that does it: one of `pipeline.kernels.pretokens`; None: there is none."""
+    """The scanner that does it: one of `tokenmill.pipeline.kernels.bpe.pretokens`; None: there is none."""
     digits: int = 0
     """The most digits in one piece, where the scanner limits them."""
 

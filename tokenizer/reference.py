@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from tokenizer.formats import byte_alphabet
+from tokenmill.tokenizer.formats import byte_alphabet
 
 Pair = tuple[int, int]
 

@@ -16,16 +16,15 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import shards
-from pipeline.report import corpus as published
-from pipeline.report.corpus import Corpus, ShardTables
-from pipeline.report.vocabulary import Vocabulary
-from pipeline.shards import View
-from pipeline.tokens import SPLITS, TokenShard, TokenStore
-from pipeline.tokens.format import FOLDER
-from pipeline.work import views
-from tokenizer.encode import of_corpus
-from tokenizer.evaluate import Integers, Usage, words_of
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.shards import View, views
+from tokenmill.pipeline.report import corpus as published
+from tokenmill.pipeline.report.corpus import Corpus, ShardTables
+from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.tokens import SPLITS, TokenShard, TokenStore
+from tokenmill.pipeline.tokens.format import FOLDER
+from tokenmill.tokenizer.encode import of_corpus
+from tokenmill.tokenizer.evaluate import Integers, Usage, words_of
 
 BATCH_TOKENS = 4_000_000
 """About so many tokens are counted at a time."""

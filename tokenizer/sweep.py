@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tokenizer.merges import Learner
+from tokenmill.tokenizer.merges import Learner
 
 SIZES = (8_192, 16_384, 32_768, 65_536, 131_072)
 

@@ -14,9 +14,9 @@ from importlib.metadata import version
 import cyclopts
 from rich.markup import escape
 
-from flows.cli import build, corpus, model, tokenizer, tokens
-from flows.cli.options import Output, err
-from pipeline.errors import TokenmillError
+from tokenmill.flows.cli import build, corpus, model, tokenizer, tokens
+from tokenmill.flows.cli.options import Output, err
+from tokenmill.pipeline.base.errors import TokenmillError
 
 app = cyclopts.App(
     name="tokenmill",

@@ -10,9 +10,10 @@ import cyclopts
 from cyclopts import Parameter
 from rich.markup import escape
 
-from flows import presets, show
-from flows.cli.environment import prefect_environment
-from flows.cli.options import AtLeastOne, Settings, out, pairs
+from tokenmill.flows import presets
+from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.environment import prefect_environment
+from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 
 settings_app = cyclopts.App(name="config", help="Look at settings.")
 
@@ -59,7 +60,8 @@ def build(
     root = out_dir or Path("corpora", Path(config).stem)
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
-    from flows import building, plan
+    from tokenmill.flows import build as building
+    from tokenmill.flows.cli.draw import plan
 
     if dry_run:
         plan.show(building.preview(wanted, root), out, workers=count)
@@ -71,9 +73,9 @@ def build(
         building.build(wanted, root, workers=count, progress=terminal)
     else:
         prefect_environment()
-        from flows.build import build as flow
-        from flows.build import overrides, progress
-        from flows.server import embedded
+        from tokenmill.flows.flow import build as flow
+        from tokenmill.flows.flow import overrides, progress
+        from tokenmill.flows.server import embedded
 
         progress.set(terminal)
         overrides.set(changes)
@@ -83,8 +85,8 @@ def build(
 
 
 def _summary(root: Path) -> None:
-    from flows.building import REPORT
-    from flows.status import status
+    from tokenmill.flows.build import REPORT
+    from tokenmill.pipeline.ask.status import status
 
     state = status(root)
     out.print(show.funnel(state))
@@ -114,8 +116,8 @@ def serve(schedules: Annotated[Path, Parameter(help="A TOML file of builds and t
         tokenmill serve schedules.toml
     """
     prefect_environment()
-    from flows.schedule import read
-    from flows.server import serve as serve_builds
+    from tokenmill.flows.schedules import read
+    from tokenmill.flows.server import serve as serve_builds
 
     serve_builds(read(schedules), lambda line: out.print(line, markup=False))
 

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, validators
 from rich.markup import escape
 
-from flows import show
-from flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
-from pipeline.errors import TokenmillError
+from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
+from tokenmill.pipeline.base.errors import TokenmillError
 
 
 def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
@@ -23,7 +23,7 @@ def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json
 
         tokenmill status corpora/docs --json | jq .tokens
     """
-    from flows.status import status as state_of
+    from tokenmill.pipeline.ask.status import status as state_of
 
     state = state_of(folder)
     if as_json:
@@ -69,8 +69,8 @@ def whatif(
     seed
         Draws those documents.
     """
-    from flows.show_whatif import show as show_answer
-    from flows.whatif import what_if
+    from tokenmill.flows.cli.draw.whatif import show as show_answer
+    from tokenmill.pipeline.ask.whatif import what_if
 
     answer = what_if(folder, pairs(settings), samples=samples, seed=seed)
     if as_json:
@@ -122,8 +122,8 @@ def near(
     limit
         So many documents for each text, the most similar first.
     """
-    from flows.near import near as answer_of
-    from flows.near import show as show_answer
+    from tokenmill.pipeline.ask.near import near as answer_of
+    from tokenmill.pipeline.ask.near import show as show_answer
 
     answer = answer_of(folder, names, threshold=threshold, limit=limit, redis=redis)
     if as_json:
@@ -149,7 +149,7 @@ def verify(
 
         tokenmill verify /copies/tokens
     """
-    from flows.verify import problems
+    from tokenmill.pipeline.ask.verify import problems
 
     found = list(problems(folder, show.Terminal(out), all_duplicates=all_duplicates))
     for problem in found:
@@ -168,9 +168,9 @@ def report(folder: Corpus, /) -> None:
 
         tokenmill report corpora/docs
     """
-    from flows.building import REPORT
-    from pipeline import manifest
-    from pipeline.report import funnel_markdown
+    from tokenmill.flows.build import REPORT
+    from tokenmill.pipeline.base import manifest
+    from tokenmill.pipeline.report import funnel_markdown
 
     manifest.load(folder, manifest.CORPUS)
     out.print(funnel_markdown(folder), markup=False)
@@ -204,9 +204,9 @@ def export(
 
         tokenmill export corpora/docs --to nanotron --out views/nanotron
     """
-    from flows.status import published
-    from pipeline.export import export as write
-    from pipeline.report import card_markdown
+    from tokenmill.pipeline.ask.status import published
+    from tokenmill.pipeline.export import export as write
+    from tokenmill.pipeline.report import card_markdown
 
     target = out_dir or folder / "export"
     write(folder, published(folder), target, to, show.Terminal(out), describe=card_markdown, licence=licence)

@@ -8,8 +8,8 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter, validators
 
-from flows import show
-from flows.cli.options import AtLeastOne, Corpus, Settings, out, pairs
+from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.options import AtLeastOne, Corpus, Settings, out, pairs
 
 quality_app = cyclopts.App(name="quality", help="Classifiers that judge quality.")
 
@@ -33,7 +33,7 @@ def train(
 
         tokenmill train corpora/docs --set train.steps=2000 --set train.width=256
     """
-    from flows.train import run
+    from tokenmill.flows.training import run
 
     run(folder, pairs(settings), show.Terminal(out), restart_if_stale=restart_if_stale)
 
@@ -56,7 +56,7 @@ def sample(
 
         tokenmill sample corpora/docs "Returns a list of" --tokens 50 --temperature 0
     """
-    from flows.train import speak
+    from tokenmill.flows.training import speak
 
     out.print(speak(folder, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed), markup=False)
 
@@ -114,8 +114,8 @@ def quality_train(
         tokenmill build web --set quality.recipe=dclm@1 --set quality.models.dclm.path=oh-eli5.bin
         --set quality.models.dclm.label=hq --set quality.models.dclm.min=0.018112
     """
-    from flows import quality
-    from pipeline.quality.train import Training
+    from tokenmill.flows import classifier as quality
+    from tokenmill.pipeline.stages.quality.train import Training
 
     training = Training(epochs=epochs, learning_rate=learning_rate, buckets=buckets, seed=seed)
     terminal = show.Terminal(out)

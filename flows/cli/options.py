@@ -13,8 +13,8 @@ from typing import Annotated
 from cyclopts import Parameter, Token, validators
 from rich.console import Console
 
-from pipeline import manifest
-from pipeline.errors import ConfigError, NotBuilt
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 
 Settings = Annotated[
     list[str], Parameter(name="--set", negative="", help="A setting, as `section.key=value`. The value is TOML, else a string.")
@@ -33,7 +33,7 @@ def _corpus(_: type, tokens: Sequence[Token]) -> Path:
         return around
     raise NotBuilt(
         f"{path} is a token store without its corpus, whose settings, tokenizer and text are wanted: give the folder of the "
-        "corpus. `tokenmill verify` checks a store alone, and pipeline.tokens.TokenStore.open reads it"
+        "corpus. `tokenmill verify` checks a store alone, and tokenmill.pipeline.tokens.TokenStore.open reads it"
     )
 
 

@@ -11,9 +11,9 @@ import cyclopts
 from cyclopts import Parameter, validators
 from rich.markup import escape
 
-from flows import show
-from flows.cli.options import AtLeastOne, err, no_options, out
-from pipeline.config import TokenizerConfig
+from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.options import AtLeastOne, err, no_options, out
+from tokenmill.pipeline.config import TokenizerConfig
 
 app = cyclopts.App(name="tokenizer", help="Train, use and judge tokenizers.")
 DEFAULTS = TokenizerConfig()
@@ -80,8 +80,9 @@ def train(
 
         tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocab-size 50000 --pattern o200k --digits 1
     """
-    from flows import show_vocabulary, tokenizing
-    from tokenizer.pretokenize import pattern as cut_by
+    from tokenmill.flows import tokenizing
+    from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
+    from tokenmill.tokenizer.pretokenize import pattern as cut_by
 
     # What is of no use is said before the documents are read.
     cut_by(pattern, digits)
@@ -132,9 +133,9 @@ def encode(
 
         tokenmill tokenizer encode texts --tokenizer cl100k_base.tiktoken --out corpora/texts --to store
     """
-    from flows import tokenizing
-    from pipeline.errors import ConfigError
-    from tokenizer.encode import load
+    from tokenmill.flows import tokenizing
+    from tokenmill.pipeline.base.errors import ConfigError
+    from tokenmill.tokenizer.encode import load
 
     by_name: tokenizing.Form = "npy" if out_path is not None and out_path.suffix == ".npy" else "text"
     forms: dict[str | None, tokenizing.Form] = {None: by_name, "text": "text", "npy": "npy", "store": "store"}
@@ -169,7 +170,7 @@ def decode(
 
         tokenmill tokenizer decode corpora/docs --json | head -1
     """
-    from flows import tokenizing
+    from tokenmill.flows import tokenizing
 
     tokenizing.decode(ids, tokenizer, pattern, out_file, as_json=as_json)
 
@@ -192,8 +193,9 @@ def evaluate(
 
         tokenmill tokenizer evaluate gpt2/vocab.json english german --json | jq .total
     """
-    from flows import show_vocabulary, tokenizing
-    from tokenizer.encode import load
+    from tokenmill.flows import tokenizing
+    from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
+    from tokenmill.tokenizer.encode import load
 
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     progress = show.Terminal(err)
@@ -222,10 +224,11 @@ def compare(
 
         tokenmill tokenizer compare a.json b.json o200k_base.tiktoken --on english --on 'japanese/*.txt' --json
     """
-    from flows import show_vocabulary, tokenizing
-    from pipeline.errors import ConfigError
-    from tokenizer.encode import load
-    from tokenizer.load import PUBLISHED, RANKS
+    from tokenmill.flows import tokenizing
+    from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
+    from tokenmill.pipeline.base.errors import ConfigError
+    from tokenmill.tokenizer.encode import load
+    from tokenmill.tokenizer.load import PUBLISHED, RANKS
 
     if not tokenizers:
         raise ConfigError("name the tokenizers to compare")

@@ -8,8 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from flows import show
-from flows.cli.options import Corpus, err, out
+from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.options import Corpus, err, out
 
 
 def trace(
@@ -36,8 +36,8 @@ def trace(
 
         tokenmill trace corpora/docs --doc-id 0123456789abcdef0123456789abcdef --steps --json
     """
-    from flows import tracing
-    from flows.show_trace import show as show_answer
+    from tokenmill.flows.cli.draw.trace import show as show_answer
+    from tokenmill.pipeline.ask import tracing
 
     answer = tracing.ask(folder, place=place, sample=sample, step=step, doc_id=doc_id, steps=steps)
     if as_json:
@@ -71,7 +71,7 @@ def forget(
 
         tokenmill forget corpora/docs --ids-file takedown.txt --source blog
     """
-    from flows import forgetting
+    from tokenmill.flows import forgetting
 
     found = forgetting.forget(folder, forgetting.requests(doc_id, url_prefix, source, ids_file), dry_run=dry_run)
     forgetting.show(found, out, dry_run=dry_run)
@@ -89,7 +89,7 @@ def compact(folder: Corpus, /) -> None:
 
         tokenmill compact corpora/docs
     """
-    from flows import forgetting
+    from tokenmill.flows import forgetting
 
     forgetting.compact(folder, show.Terminal(out))
 
@@ -103,7 +103,7 @@ def audit(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json"
 
         tokenmill audit corpora/docs --json | jq '.splits[].shards[] | select(.unlike != {})'
     """
-    from flows import auditing
+    from tokenmill.pipeline.ask import auditing
 
     found = auditing.audit(folder, show.Terminal(err if as_json else out))
     if as_json:

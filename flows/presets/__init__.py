@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.config import Config, load
-from pipeline.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import Config, load
 
 FOLDER = Path(__file__).parent
 

@@ -16,7 +16,7 @@ import inspect
 import warnings
 from collections.abc import Iterator, Sequence
 
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
 
 
 def of_module(source: bytes) -> str:

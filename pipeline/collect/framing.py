@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from pipeline.errors import RecordError
-from pipeline.schema import PREVIEW_BYTES
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}

@@ -15,7 +15,7 @@ import re
 from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
 
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
 
 SNIFFED_BYTES = 1_445
 """How much of a resource the MIME Sniffing standard looks at."""

@@ -16,8 +16,8 @@ from typing import Any, Literal
 
 from fastwarc.warc import ArchiveIterator, WarcRecordType
 
-from pipeline.collect.records import too_long
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.records import too_long
 
 CHUNK_HEADER = re.compile(rb"[0-9A-Fa-f]+[ \t]*(?:;[^\r\n]*)?\r?\n")
 

@@ -11,12 +11,12 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from pipeline.collect.jsonl import text_of
-from pipeline.collect.listing import InputFile, Listing, describe, in_order, name_below, walk
-from pipeline.collect.plan import RECORD_TEXT_BYTES, Piece, Split
-from pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
-from pipeline.config import DatasetSource
-from pipeline.errors import ConfigError, InputError, RecordError
+from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
+from tokenmill.pipeline.collect.jsonl import text_of
+from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, in_order, name_below, walk
+from tokenmill.pipeline.collect.plan import RECORD_TEXT_BYTES, Piece, Split
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
+from tokenmill.pipeline.config import DatasetSource
 
 
 def listing(source: DatasetSource) -> Listing:

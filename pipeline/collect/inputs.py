@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, state
-from pipeline.collect.framing import CHUNK_BYTES
-from pipeline.collect.listing import BY_LINE, InputFile
-from pipeline.errors import InputError
+from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.collect.framing import CHUNK_BYTES
+from tokenmill.pipeline.collect.listing import BY_LINE, InputFile
 
 DOUBTFUL_NS = 2_000_000_000
 

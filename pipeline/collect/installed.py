@@ -18,10 +18,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import files
-from pipeline.collect.framing import Codec
-from pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below, unreadable, walk
-from pipeline.errors import InputError
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.listing import (
+    InputFile,
+    Kind,
+    Listing,
+    describe,
+    in_order,
+    kind_of,
+    name_below,
+    unreadable,
+    walk,
+)
 
 OURSELVES = "tokenmill"
 NO_MODULES = frozenset({"__pycache__", "site-packages", "dist-packages"})

@@ -12,12 +12,12 @@ import json
 from collections.abc import Iterator
 from typing import Any, BinaryIO, NoReturn
 
-from pipeline.collect import lines
-from pipeline.collect.framing import Codec
-from pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of
-from pipeline.collect.text import utf8
-from pipeline.config import FilesSource
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import lines
+from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of
+from tokenmill.pipeline.collect.text import utf8
+from tokenmill.pipeline.config import FilesSource
 
 
 def read(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-from pipeline.collect.framing import Codec, between, chunks, line_start, lines
-from pipeline.collect.records import Place, Record, quarantined, too_long
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.framing import Codec, between, chunks, line_start, lines
+from tokenmill.pipeline.collect.records import Place, Record, quarantined, too_long
 
 
 def records(

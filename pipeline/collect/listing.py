@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, NoReturn
 
-from pipeline import state
-from pipeline.collect.framing import Codec
-from pipeline.config import FilesSource
-from pipeline.errors import InputError
+from tokenmill.pipeline.base import state
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.config import FilesSource
 
 Kind = Literal["text", "html", "python", "description", "lines", "jsonl", "parquet", "csv", "warc", "dataset"]
 KINDS: dict[str, Kind] = {

@@ -13,11 +13,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import files, schema, shards
-from pipeline.collect.write import Made, Table
-from pipeline.errors import QuarantineCeiling
-from pipeline.files import FileEntry
-from pipeline.shards import Named
+from tokenmill.pipeline.base import files, schema, shards
+from tokenmill.pipeline.base.errors import QuarantineCeiling
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.collect.write import Made, Table
 
 DROPPED = "collect/dropped.parquet"
 QUARANTINE = "quarantine"

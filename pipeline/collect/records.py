@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.errors import RecordError
-from pipeline.schema import PREVIEW_BYTES
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 
 FIELD_CHARACTERS = 200
 """A column beside the text goes into the metadata when it is a number, a truth value, or a string of at most so many."""

@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, manifest, shards, state
-from pipeline.collect import hub, jsonl, tables, text, warc
-from pipeline.collect.plan import Piece, Split, unit_hash
-from pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
-from pipeline.collect.write import Made, Writer
-from pipeline.config import DatasetSource, FilesSource, InstalledSource
-from pipeline.errors import InputError, StaleInput
-from pipeline.files import FileEntry
+from tokenmill.pipeline.base import files, manifest, shards, state
+from tokenmill.pipeline.base.errors import InputError, StaleInput
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
+from tokenmill.pipeline.collect.plan import Piece, Split, unit_hash
+from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
+from tokenmill.pipeline.collect.write import Made, Writer
+from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
 VERSION = 2
 """Of the step: bumped when the meaning of the output changes."""

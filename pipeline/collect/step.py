@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pipeline import files, state
-from pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
-from pipeline.collect.inputs import Identity, Known
-from pipeline.collect.listing import InputFile, Listing
-from pipeline.collect.plan import Marks, Split
-from pipeline.collect.records import Limits
-from pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
-from pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
-from pipeline.work import Outcome, Work
+from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
+from tokenmill.pipeline.collect.inputs import Identity, Known
+from tokenmill.pipeline.collect.listing import InputFile, Listing
+from tokenmill.pipeline.collect.plan import Marks, Split
+from tokenmill.pipeline.collect.records import Limits
+from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
+from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.stages.step import Outcome, Work
 
 Source = FilesSource | DatasetSource | InstalledSource
 

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline.collect.framing import Codec, chunks, lines
-from pipeline.collect.jsonl import nearest
-from pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined, too_long
-from pipeline.collect.text import utf8
-from pipeline.config import FilesSource
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.framing import Codec, chunks, lines
+from tokenmill.pipeline.collect.jsonl import nearest
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined, too_long
+from tokenmill.pipeline.collect.text import utf8
+from tokenmill.pipeline.config import FilesSource
 
 BATCH_ROWS = 128
 """Few, because a dictionary lets a small file hold large texts many times."""

@@ -13,10 +13,10 @@ import codecs
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from pipeline.collect import docstrings, html, lines
-from pipeline.collect.framing import Codec, chunks
-from pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import docstrings, html, lines
+from tokenmill.pipeline.collect.framing import Codec, chunks
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 
 def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -> Iterator[Record]:

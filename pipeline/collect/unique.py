@@ -15,11 +15,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import schema, shards
-from pipeline.collect.records import place_of, quarantined
-from pipeline.collect.write import Made, write_rejected
-from pipeline.errors import RecordError
-from pipeline.manifest import Shard
+from tokenmill.pipeline.base import schema, shards
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.manifest import Shard
+from tokenmill.pipeline.collect.records import place_of, quarantined
+from tokenmill.pipeline.collect.write import Made, write_rejected
 
 
 def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:

@@ -14,10 +14,10 @@ import re
 from collections.abc import Iterator
 from io import BufferedReader
 
-from pipeline.collect import html, http
-from pipeline.collect.framing import FRAME_FAULTS, MAGIC, Codec, Feed, between
-from pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined, too_long
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import html, http
+from tokenmill.pipeline.collect.framing import FRAME_FAULTS, MAGIC, Codec, Feed, between
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined, too_long
 
 BEGIN = b"WARC/"
 MOST_HEADER_BYTES = 1 << 18

@@ -16,11 +16,11 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from pipeline import manifest, schema, shards
-from pipeline.collect.records import Document, Record, Rejected
-from pipeline.files import FileEntry
-from pipeline.manifest import Counts, Shard
-from pipeline.shards import Named
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.collect.records import Document, Record, Rejected
 
 ROLL = 1.5
 """A shard ends at so many times `shard_bytes`: splits are planned by estimates."""

@@ -5,12 +5,12 @@ Guarantee: a Config that exists is valid; stages get slices of it and read nothi
 Cost: none worth naming.
 """
 
-from pipeline.config.corpus import MIDDLE, Attention, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
-from pipeline.config.duplicates import DedupConfig, RepeatsConfig
-from pipeline.config.quality import QualityConfig, QualityModel, Thresholds
-from pipeline.config.read import load, parse
-from pipeline.config.section import Section
-from pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config.corpus import MIDDLE, Attention, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
+from tokenmill.pipeline.config.duplicates import DedupConfig, RepeatsConfig
+from tokenmill.pipeline.config.quality import QualityConfig, QualityModel, Thresholds
+from tokenmill.pipeline.config.read import load, parse
+from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
 
 __all__ = [
     "MIDDLE",

@@ -10,10 +10,10 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.duplicates import DedupConfig, RepeatsConfig
-from pipeline.config.quality import QualityConfig
-from pipeline.config.section import Section
-from pipeline.config.sources import CollectConfig
+from tokenmill.pipeline.config.duplicates import DedupConfig, RepeatsConfig
+from tokenmill.pipeline.config.quality import QualityConfig
+from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.sources import CollectConfig
 
 
 class LanguageConfig(Section):

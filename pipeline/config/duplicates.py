@@ -9,8 +9,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from pipeline.banding import Preset, Scheme, Shingle, scheme
-from pipeline.config.section import Section
+from tokenmill.pipeline.config.banding import Preset, Scheme, Shingle, scheme
+from tokenmill.pipeline.config.section import Section
 
 
 class DedupConfig(Section):

@@ -10,7 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from pipeline.config.section import Section
+from tokenmill.pipeline.config.section import Section
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Ratio = Annotated[float, Field(ge=0)]
@@ -20,7 +20,7 @@ Count = Annotated[int, Field(ge=0)]
 class Thresholds(Section):
     """The thresholds of the quality rules; None: the rule is off (in a recipe), or as the recipe has it (beside one).
 
-    A document that is at a threshold passes. Characters are code points, words those of `pipeline.kernels.words`.
+    A document that is at a threshold passes. Characters are code points, words those of `pipeline.kernels.words.split`.
     """
 
     # Gopher, repetition: shares of the whole text's lines, paragraphs or characters.

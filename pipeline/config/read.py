@@ -16,10 +16,10 @@ from typing import Any, get_args, get_origin
 
 from pydantic import ValidationError
 
-from pipeline.config.corpus import Config
-from pipeline.config.section import Section
-from pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
-from pipeline.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config.corpus import Config
+from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
 
 
 def load(path: Path, overrides: Mapping[str, str] = {}) -> Config:

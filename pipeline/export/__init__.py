@@ -14,12 +14,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from pipeline import files, state
-from pipeline.errors import InputError
-from pipeline.export import huggingface, jsonl, megatron, nanogpt, nanotron, olmo, parquet
-from pipeline.export.source import Item, Source
-from pipeline.manifest import Manifest
-from pipeline.work import Progress
+from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.export import huggingface, jsonl, megatron, nanogpt, nanotron, olmo, parquet
+from tokenmill.pipeline.export.source import Item, Source
 
 Format = Literal["jsonl", "parquet", "huggingface", "megatron", "nanotron", "olmo", "nanogpt"]
 FORMATS: Mapping[Format, Callable[[Source], Sequence[Item]]] = {

@@ -21,11 +21,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, shards
-from pipeline.export import parquet
-from pipeline.export.source import Item, Source
-from pipeline.shards import View
-from pipeline.stage import name_of
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.export import parquet
+from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.stages.stage import name_of
 
 CARD = "README.md"
 WHOLE = "default"

@@ -9,9 +9,9 @@ import functools
 import json
 from pathlib import Path
 
-from pipeline import files
-from pipeline.export.source import Item, Source
-from pipeline.shards import View
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.export.source import Item, Source
 
 
 def plan(source: Source) -> list[Item]:

@@ -6,7 +6,7 @@ Cost: one read of the store.
 
 from __future__ import annotations
 
-from pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.export.source import Item, Source, link
 
 
 def plan(source: Source) -> list[Item]:

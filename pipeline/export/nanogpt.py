@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-from pipeline import files
-from pipeline.errors import InputError
-from pipeline.export.source import Item, Source
-from pipeline.tokens import Split
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.tokens import Split
 
 
 def plan(source: Source) -> list[Item]:

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import files, shards
-from pipeline.export.source import Item, Source, link
-from pipeline.tokens import TokenShard
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.tokens import TokenShard
 
 
 def plan(source: Source) -> list[Item]:

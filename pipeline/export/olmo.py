@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from pipeline import files, shards
-from pipeline.export.source import Item, Source, link
-from pipeline.tokens import TokenShard
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.tokens import TokenShard
 
 COMPRESSION = 6
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import files, shards
-from pipeline.export.source import Item, Source
-from pipeline.shards import View
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.export.source import Item, Source
 
 
 def plan(source: Source) -> list[Item]:

@@ -17,13 +17,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files
-from pipeline.errors import InputError
-from pipeline.manifest import Manifest
-from pipeline.shards import Named, View
-from pipeline.tokens import TokenShard, TokenStore, forget
-from pipeline.tokens.format import FOLDER
-from pipeline.work import views
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.shards import Named, View, views
+from tokenmill.pipeline.tokens import TokenShard, TokenStore, forget
+from tokenmill.pipeline.tokens.format import FOLDER
 
 COLUMNS = ("doc_id", "source", "url", "text", "metadata")
 

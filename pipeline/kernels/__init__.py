@@ -17,8 +17,9 @@ import numba
 
 def _cache_folder() -> str:
     digest = hashlib.sha256(f"{sys.version} {numba.__version__}".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(source.name.encode() + source.read_bytes())
+    folder = Path(__file__).parent
+    for source in sorted(folder.rglob("*.py")):
+        digest.update(source.relative_to(folder).as_posix().encode() + source.read_bytes())
     return str(Path(sys.prefix, "var", "cache", "tokenmill", digest.hexdigest()[:16]))
 
 

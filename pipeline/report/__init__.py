@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pipeline import files
-from pipeline.files import FileEntry
-from pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.report.vocabulary import Vocabulary
 
 NAME = "report.html"
 
@@ -19,25 +19,25 @@ NAME = "report.html"
 def write(root: Path, vocabulary: Vocabulary | None = None) -> FileEntry:
     """Write `root/report.html` from what the stages below `root` published; stages that were left out are said so.
 
-    `vocabulary`: what `tokenizer.report` measured of the same corpus; None: its part is left out.
+    `vocabulary`: what `tokenmill.tokenizer.report` measured of the same corpus; None: its part is left out.
 
     Raises NotBuilt without a collection, StaleInput when a stage was made from others than those there, CorruptFile and
     Misaligned when tables do not hold what their manifests name.
     """
-    from pipeline.report import corpus, page
+    from tokenmill.pipeline.report import corpus, page
 
     return files.write_bytes(root / NAME, page.render(corpus.load(root), vocabulary).encode())
 
 
 def funnel_markdown(root: Path) -> str:
     """What each stage read, kept, dropped and quarantined, as a Markdown table. Raises what `write` raises."""
-    from pipeline.report import corpus, funnel
+    from tokenmill.pipeline.report import corpus, funnel
 
     return funnel.markdown(corpus.load(root))
 
 
 def card_markdown(root: Path) -> str:
     """How the corpus was made, its funnel and its settings, as Markdown sections. Raises what `write` raises."""
-    from pipeline.report import card, corpus
+    from tokenmill.pipeline.report import card, corpus
 
     return card.markdown(corpus.load(root))

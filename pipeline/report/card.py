@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pipeline.report import funnel, settings
-from pipeline.report.corpus import Corpus
-from pipeline.report.words import NARROW_SPACE
+from tokenmill.pipeline.report import funnel, settings
+from tokenmill.pipeline.report.corpus import Corpus
+from tokenmill.pipeline.report.words import NARROW_SPACE
 
 
 def markdown(corpus: Corpus) -> str:

@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import shards
-from pipeline.report import duplicates
-from pipeline.report.corpus import Corpus, Fate, ShardTables, fates, id_words
-from pipeline.report.duplicates import Duplicates
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.report import duplicates
+from tokenmill.pipeline.report.corpus import Corpus, Fate, ShardTables, fates, id_words
+from tokenmill.pipeline.report.duplicates import Duplicates
 
 SAMPLES = 5
 SEED = np.uint64(0x746F6B656E6D696C)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline import shards
-from pipeline.report.corpus import Corpus, coded
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.report.corpus import Corpus, coded
 
 DOCUMENTS = ".docs.parquet"
 

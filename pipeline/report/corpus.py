@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import manifest, shards
-from pipeline.config import MIDDLE
-from pipeline.errors import CorruptFile, NotBuilt, StaleInput
-from pipeline.manifest import Manifest
-from pipeline.schema import KEPT
-from pipeline.shards import Named
-from pipeline.stage import name_of
+from tokenmill.pipeline.base import manifest, shards
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.schema import KEPT
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.config import MIDDLE
+from tokenmill.pipeline.stages.stage import name_of
 
 
 @dataclass(frozen=True, order=True)

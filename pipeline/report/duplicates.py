@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline.report.corpus import coded, id_words
-from pipeline.schema import KEPT
+from tokenmill.pipeline.base.schema import KEPT
+from tokenmill.pipeline.report.corpus import coded, id_words
 
 PAIRS = 6
 DOUBTFUL_PAIRS = 6

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from pipeline.manifest import Manifest
-from pipeline.report import svg
-from pipeline.report.funnel import Row
-from pipeline.report.histograms import Bound, Histogram, Profile
-from pipeline.report.measure import Survey, Tally
-from pipeline.report.retention import Retained
-from pipeline.report.settings import setting
-from pipeline.report.svg import Bar, Tick
-from pipeline.report.words import count, number, share, size, trimmed
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.report import svg
+from tokenmill.pipeline.report.funnel import Row
+from tokenmill.pipeline.report.histograms import Bound, Histogram, Profile
+from tokenmill.pipeline.report.measure import Survey, Tally
+from tokenmill.pipeline.report.retention import Retained
+from tokenmill.pipeline.report.settings import setting
+from tokenmill.pipeline.report.svg import Bar, Tick
+from tokenmill.pipeline.report.words import count, number, share, size, trimmed
 
 SHOWN = 20
 TICKS = 5

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pipeline.manifest import Counts
-from pipeline.report.corpus import Corpus
-from pipeline.report.words import NARROW_SPACE, count, size
+from tokenmill.pipeline.base.manifest import Counts
+from tokenmill.pipeline.report.corpus import Corpus
+from tokenmill.pipeline.report.words import NARROW_SPACE, count, size
 
 
 @dataclass(frozen=True, kw_only=True)

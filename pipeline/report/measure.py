@@ -14,11 +14,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import shards
-from pipeline.errors import StaleInput
-from pipeline.report import settings
-from pipeline.report.corpus import Corpus, ShardTables, coded, fates
-from pipeline.report.histograms import LENGTHS, UNIT, Histogram, Profile
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.report import settings
+from tokenmill.pipeline.report.corpus import Corpus, ShardTables, coded, fates
+from tokenmill.pipeline.report.histograms import LENGTHS, UNIT, Histogram, Profile
 
 PREVIEW_CHARACTERS = 300
 COMPARED_CHARACTERS = 1_000_000

@@ -12,16 +12,16 @@ from typing import Any
 
 import jinja2
 
-from pipeline.report import compression, figures, funnel, rejected, settings, words
-from pipeline.report.choose import Chosen, choose
-from pipeline.report.compression import Packed
-from pipeline.report.corpus import SURVIVED, Corpus, Fate
-from pipeline.report.differences import difference
-from pipeline.report.duplicates import Pair
-from pipeline.report.measure import Survey, Tally, survey
-from pipeline.report.repeats import repeats
-from pipeline.report.retention import alarm_share, by_source
-from pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings, words
+from tokenmill.pipeline.report.choose import Chosen, choose
+from tokenmill.pipeline.report.compression import Packed
+from tokenmill.pipeline.report.corpus import SURVIVED, Corpus, Fate
+from tokenmill.pipeline.report.differences import difference
+from tokenmill.pipeline.report.duplicates import Pair
+from tokenmill.pipeline.report.measure import Survey, Tally, survey
+from tokenmill.pipeline.report.repeats import repeats
+from tokenmill.pipeline.report.retention import alarm_share, by_source
+from tokenmill.pipeline.report.vocabulary import Vocabulary
 
 
 def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
@@ -66,7 +66,7 @@ def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
 
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("pipeline.report", "."),
+        loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

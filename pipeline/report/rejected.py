@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from pipeline import shards
-from pipeline.report.corpus import Corpus, coded
-from pipeline.shards import Named
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.report.corpus import Corpus, coded
 
 RECORDS = 4
 """Of one source and reason."""

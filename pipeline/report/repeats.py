@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import shards
-from pipeline.report.corpus import Corpus
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.report.corpus import Corpus
 
 SHOWN = 15
 

@@ -10,10 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline import config
-from pipeline.config import DedupConfig
-from pipeline.manifest import Counts, Manifest
-from pipeline.report.words import count, share
+from tokenmill.pipeline import config
+from tokenmill.pipeline.base.manifest import Counts, Manifest
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.report.words import count, share
 
 SETTINGS = "config.toml"
 """The settings of a corpus, below its folder: written before the report."""

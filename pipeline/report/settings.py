@@ -10,11 +10,11 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from pipeline.config import MIDDLE
-from pipeline.manifest import Manifest
-from pipeline.report.corpus import Corpus
-from pipeline.report.histograms import Bound
-from pipeline.report.words import count, number
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.config import MIDDLE
+from tokenmill.pipeline.report.corpus import Corpus
+from tokenmill.pipeline.report.histograms import Bound
+from tokenmill.pipeline.report.words import count, number
 
 DEMONSTRATION = {
     "docs@1": "docs@1 is a demonstration recipe, made for software documentation. It is not a recipe for text from the web, "

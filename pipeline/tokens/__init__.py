@@ -1,7 +1,7 @@
 """The token store: its format, its reader, the order of samples, and its check. No torch."""
 
-from pipeline.tokens.check import problems
-from pipeline.tokens.format import (
+from tokenmill.pipeline.tokens.check import problems
+from tokenmill.pipeline.tokens.format import (
     BLOCK_BYTES,
     DOCUMENTS,
     LONGEST_TOKENS,
@@ -17,9 +17,9 @@ from pipeline.tokens.format import (
     name_of,
     offsets,
 )
-from pipeline.tokens.order import permute
-from pipeline.tokens.shard import TokenShard
-from pipeline.tokens.store import Split, TokenStore
+from tokenmill.pipeline.tokens.order import permute
+from tokenmill.pipeline.tokens.shard import TokenShard
+from tokenmill.pipeline.tokens.store import Split, TokenStore
 
 __all__ = [
     "BLOCK_BYTES",

@@ -20,13 +20,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import files, manifest, shards
-from pipeline.errors import CorruptFile, InputError, Misaligned, TokenmillError
-from pipeline.shards import View
-from pipeline.tokens import forget
-from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, DOCUMENTS, FOLDER, blocks, content_hash, index, offsets
-from pipeline.tokens.shard import TokenShard
-from pipeline.tokens.store import TokenStore
+from tokenmill.pipeline.base import files, manifest, shards
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, Misaligned, TokenmillError
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.tokens import forget
+from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, DOCUMENTS, FOLDER, blocks, content_hash, index, offsets
+from tokenmill.pipeline.tokens.shard import TokenShard
+from tokenmill.pipeline.tokens.store import TokenStore
 
 Decoder = Callable[[npt.NDArray[Any]], bytes]
 """From ids to the bytes that they stand for."""

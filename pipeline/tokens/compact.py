@@ -23,17 +23,17 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, shards, state
-from pipeline.errors import CorruptFile, InputError, NotBuilt, TokenmillError
-from pipeline.manifest import Manifest
-from pipeline.shards import Named
-from pipeline.tokens import forget
-from pipeline.tokens.forget import Forgotten, LeftOut
-from pipeline.tokens.format import BLOCK_BYTES, DOCUMENTS, FOLDER, STAGE, Ids
-from pipeline.tokens.shard import TokenShard
-from pipeline.tokens.store import TokenStore
-from pipeline.tokens.write import write_shard
-from pipeline.work import Progress
+from tokenmill.pipeline.base import files, manifest, shards, state
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, TokenmillError
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.tokens import forget
+from tokenmill.pipeline.tokens.forget import Forgotten, LeftOut
+from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DOCUMENTS, FOLDER, STAGE, Ids
+from tokenmill.pipeline.tokens.shard import TokenShard
+from tokenmill.pipeline.tokens.store import TokenStore
+from tokenmill.pipeline.tokens.write import write_shard
 
 BESIDE = f"{state.FOLDER}/compact"
 """Where new shards stand until they replace old ones."""

@@ -22,11 +22,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import files, manifest, schema, shards, state
-from pipeline.errors import CorruptFile, InputError, StaleInput
-from pipeline.manifest import Counts, Manifest
-from pipeline.shards import Named
-from pipeline.tokens.format import FOLDER, STAGE
+from tokenmill.pipeline.base import files, manifest, schema, shards, state
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
+from tokenmill.pipeline.base.manifest import Counts, Manifest
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.tokens.format import FOLDER, STAGE
 
 NAME = "forgotten.json"
 LIST = f"{FOLDER}/{NAME}"

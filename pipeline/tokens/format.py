@@ -26,7 +26,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import xxhash
 
-from pipeline import schema
+from tokenmill.pipeline.base import schema
 
 IdType = np.dtype[np.unsignedinteger[Any]]
 """uint16 or uint32, little-endian."""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ConfigError, InputError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 
 BLOCK = 2**16
 """Shares are multiples of its reciprocal, 0.0015 %."""

@@ -28,11 +28,11 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.errors import ConfigError, InputError, StaleInput
-from pipeline.tokens.format import Ids
-from pipeline.tokens.mixture import BLOCK, Mixture, mixture
-from pipeline.tokens.order import permute
-from pipeline.tokens.store import Split, TokenStore
+from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.tokens.format import Ids
+from tokenmill.pipeline.tokens.mixture import BLOCK, Mixture, mixture
+from tokenmill.pipeline.tokens.order import permute
+from tokenmill.pipeline.tokens.store import Split, TokenStore
 
 ORDERED_AT_ONCE = 1024
 

@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from pipeline import files
-from pipeline.errors import CorruptFile
-from pipeline.shards import Named
-from pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, INDEX_HEADER_BYTES, Ids, IdType
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, INDEX_HEADER_BYTES, Ids, IdType
 
 OPEN_FILES = 256
 POINTER_BYTES = 8

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import manifest, shards
-from pipeline.errors import CorruptFile, NotBuilt, StaleInput
-from pipeline.files import FileEntry
-from pipeline.manifest import Manifest
-from pipeline.tokens import forget
-from pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, STAGE, Ids, IdType, SplitName, dtype_for
-from pipeline.tokens.shard import TokenShard
+from tokenmill.pipeline.base import manifest, shards
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.tokens import forget
+from tokenmill.pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, STAGE, Ids, IdType, SplitName, dtype_for
+from tokenmill.pipeline.tokens.shard import TokenShard
 
 
 @dataclass(frozen=True, kw_only=True)

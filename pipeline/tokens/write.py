@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 
-from pipeline import files, shards
-from pipeline.files import FileEntry
-from pipeline.tokens.format import DOCUMENTS, BlockHashes, Ids, IdType, SplitName, index, name_of, offsets
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.tokens.format import DOCUMENTS, BlockHashes, Ids, IdType, SplitName, index, name_of, offsets
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from importlib.util import find_spec
 
 import pyarrow as pa
 
-from tokenizer import count
-from tokenizer.merges import Words
-from tokenizer.pretokenize import pattern
+from tokenmill.tokenizer import count
+from tokenmill.tokenizer.merges import Words
+from tokenmill.tokenizer.pretokenize import pattern
 
 STAGE = "bpe_count"
 PEER_BYTES = {"regex": 8_000_000}

@@ -16,12 +16,12 @@ import pyarrow as pa
 import tokenizers
 
 from tests.bench import texts
-from tokenizer import count
-from tokenizer.encode import FastEncoder, load
-from tokenizer.load import ranks_of, read
-from tokenizer.merges import learn
-from tokenizer.pretokenize import pattern
-from tokenizer.train import tokenizer_json
+from tokenmill.tokenizer import count
+from tokenmill.tokenizer.encode import FastEncoder, load
+from tokenmill.tokenizer.load import ranks_of, read
+from tokenmill.tokenizer.merges import learn
+from tokenmill.tokenizer.pretokenize import pattern
+from tokenmill.tokenizer.step import tokenizer_json
 
 STAGE = "bpe_encode"
 PEER_BYTES = {"tokenizers": 16_000_000, "tiktoken": 48_000_000}

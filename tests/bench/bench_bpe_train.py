@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from tests.bench.bench_bpe_count import CUT, counted
-from tokenizer.merges import learn
+from tokenmill.tokenizer.merges import learn
 
 STAGE = "bpe_train"
 WHOLE = True

@@ -20,16 +20,17 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from pipeline import executor, files
-from pipeline.config import DedupConfig
-from pipeline.dedup.stage import Dedup
-from pipeline.executor import Executor, InProcess
-from pipeline.work import Done, StageStep, Work, perform, views
 from tests.bench import planted
 from tests.bench.bench_minhash_signatures import SCHEME, word_ngrams
 from tests.bench.datatrove_peers import installed, regex_splitter
 from tests.bench.memory import watched
 from tests.bench.run import Row, significant
+from tokenmill.pipeline.base import executor, files
+from tokenmill.pipeline.base.executor import Executor, InProcess
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.stage import Dedup
+from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
 STAGE = "dedup"
 DOCUMENTS = 50_000

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from pipeline.config import QualityConfig
-from pipeline.quality.stage import Quality
 from tests.bench import datatrove_peers
+from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.stages.quality.stage import Quality
 
 STAGE = "fineweb_recipe"
 ENGLISH = True

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from pipeline.config import QualityConfig
 from tests.bench import datatrove_peers
 from tests.bench.datatrove_peers import Filter
+from tokenmill.pipeline.config import QualityConfig
 
 STAGE = "gopher_quality"
 ENGLISH = True

@@ -8,8 +8,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import LanguageConfig
-from pipeline.language import Language
+from tokenmill.pipeline.config import LanguageConfig
+from tokenmill.pipeline.stages.language import Language
 
 STAGE = "language"
 PEER_BYTES = {"py3langid": 16_000_000, "pycld2": 48_000_000}

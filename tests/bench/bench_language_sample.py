@@ -9,9 +9,9 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from pipeline.config import LanguageConfig
-from pipeline.language import Language
 from tests.bench import bench_language
+from tokenmill.pipeline.config import LanguageConfig
+from tokenmill.pipeline.stages.language import Language
 
 STAGE = "language_sample"
 CHARACTERS = 1_000

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pyarrow as pa
 
-from pipeline.config import DedupConfig
-from pipeline.dedup.stage import Dedup
 from tests.bench.datatrove_peers import installed, regex_splitter
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 
 STAGE = "minhash_signatures"
 ENGLISH = True

@@ -24,14 +24,14 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
 
-from pipeline import schema
-from pipeline.config import PackConfig
-from pipeline.pack.encoded import EncodeTask, encode_shard
-from pipeline.pack.packed import pack_shard, plan
-from pipeline.shards import Alive
-from pipeline.tokens import dtype_for
 from tests.bench import texts
-from tokenizer.encode import FastEncoder, load
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.shards import Alive
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.tokens import dtype_for
+from tokenmill.pipeline.tokens.pack.encoded import EncodeTask, encode_shard
+from tokenmill.pipeline.tokens.pack.packed import pack_shard, plan
+from tokenmill.tokenizer.encode import FastEncoder, load
 
 STAGE = "pack"
 PEER_BYTES = {"nanogpt": 8_000_000}

@@ -16,12 +16,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from pipeline import manifest, schema
-from pipeline.files import FileEntry
-from pipeline.manifest import Manifest
-from pipeline.tokens import DOCUMENTS, TokenStore
-from pipeline.tokens.samples import Samples, samples
-from pipeline.tokens.write import write_shard
+from tokenmill.pipeline.base import manifest, schema
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.tokens import DOCUMENTS, TokenStore
+from tokenmill.pipeline.tokens.samples import Samples, samples
+from tokenmill.pipeline.tokens.write import write_shard
 
 STAGE = "read_windows"
 LENGTH = 1024

@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pyarrow as pa
 
-from pipeline.config import RepeatsConfig
-from pipeline.repeats import Repeats
-from pipeline.repeats.scores import units_of
 from tests.bench.datatrove_peers import installed
+from tokenmill.pipeline.config import RepeatsConfig
+from tokenmill.pipeline.stages.repeats import Repeats
+from tokenmill.pipeline.stages.repeats.scores import units_of
 
 STAGE = "repeats"
 PEER_BYTES = {"datatrove": 8_000_000}

@@ -13,9 +13,9 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipeline.config import Thresholds
-from pipeline.quality.recipes import RECIPES
-from pipeline.quality.stage import Quality
+from tokenmill.pipeline.config import Thresholds
+from tokenmill.pipeline.stages.quality.recipes import RECIPES
+from tokenmill.pipeline.stages.quality.stage import Quality
 
 BYTES = {"datatrove": 8_000_000, "datatrove_regex": 8_000_000}
 _WORD = re.compile(r"\w+|[^\w\s]")

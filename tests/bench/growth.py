@@ -20,23 +20,23 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import executor, schema, shards
-from pipeline.config import DedupConfig
-from pipeline.dedup import known, runs
-from pipeline.dedup.candidates import band, pair
-from pipeline.dedup.collected import Documents, Scored, collect
-from pipeline.dedup.exact import Groups, groups
-from pipeline.dedup.resolve import verdicts
-from pipeline.dedup.rounds import settle
-from pipeline.dedup.runs import Range, Run
-from pipeline.dedup.signatures import score_schema
-from pipeline.dedup.verify import Compared, Comparer, ranks_of
-from pipeline.executor import Executor
-from pipeline.kernels.hashing import mix64
-from pipeline.kernels.leaf import leaf
-from pipeline.shards import View
 from tests.bench import planted
 from tests.bench.memory import watched
+from tokenmill.pipeline.base import executor, schema, shards
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.kernels.hashing import mix64
+from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.stages.dedup import known, runs
+from tokenmill.pipeline.stages.dedup.candidates import band, pair
+from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, collect
+from tokenmill.pipeline.stages.dedup.exact import Groups, groups
+from tokenmill.pipeline.stages.dedup.resolve import verdicts
+from tokenmill.pipeline.stages.dedup.rounds import settle
+from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.dedup.signatures import score_schema
+from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, ranks_of
 
 CONFIG = DedupConfig()
 SCHEME = CONFIG.scheme

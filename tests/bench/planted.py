@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from pipeline import manifest, schema, shards
-from pipeline.executor import Executor
-from pipeline.kernels.hashing import mix64
-from pipeline.kernels.leaf import inlined, leaf
-from pipeline.manifest import Counts, Shard
-from pipeline.work import Work
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.kernels.hashing import mix64
+from tokenmill.pipeline.kernels.leaf import inlined, leaf
+from tokenmill.pipeline.stages.step import Work
 
 SOURCE = "planted"
 DOCUMENTS_PER_SHARD = 5_000

@@ -39,9 +39,9 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
-from pipeline import files
 from tests.bench import texts
 from tests.bench.texts import Sample
+from tokenmill.pipeline.base import files
 
 Run = Callable[[pa.RecordBatch], object]
 WARM_UP_DOCUMENTS = 64

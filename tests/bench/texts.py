@@ -15,11 +15,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from pipeline import shards
-from pipeline.collect.step import CollectStep
-from pipeline.config import CollectConfig, InstalledSource
-from pipeline.executor import InProcess
-from pipeline.work import Work, perform, views
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig, InstalledSource
+from tokenmill.pipeline.stages.step import Work, perform
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH_TEXT = ROOT.parent / "shared" / "data" / "text" / "bench_text.parquet"

@@ -10,11 +10,11 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.collect.step import CollectStep
-from pipeline.config import CollectConfig
-from pipeline.executor import Executor, InProcess
-from pipeline.manifest import Counts, problems
-from pipeline.work import Done, Work, perform
+from tokenmill.pipeline.base.executor import Executor, InProcess
+from tokenmill.pipeline.base.manifest import Counts, problems
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig
+from tokenmill.pipeline.stages.step import Done, Work, perform
 
 
 @dataclass(frozen=True, kw_only=True)

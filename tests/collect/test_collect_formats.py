@@ -11,8 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from pipeline import schema
-from pipeline.errors import ConfigError, InputError, QuarantineCeiling
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
 
 
 def jsonl(*rows: object) -> bytes:

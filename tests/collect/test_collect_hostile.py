@@ -11,13 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline.collect import warc
-from pipeline.collect.records import Limits, without_userinfo
-from pipeline.collect.step import CollectStep
-from pipeline.config import CollectConfig
-from pipeline.errors import InputError
-from pipeline.executor import InProcess
-from pipeline.work import Silent, Work, perform
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.collect import warc
+from tokenmill.pipeline.collect.records import Limits, without_userinfo
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig
+from tokenmill.pipeline.stages.step import Work, perform
 
 
 class Heard(Silent):

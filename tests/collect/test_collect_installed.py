@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from pipeline.collect import docstrings, installed
-from pipeline.errors import RecordError
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import docstrings, installed
 
 MODULE = '''"""About the module."""
 raise SystemExit("this runs when it is imported")

@@ -13,12 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.collect import inputs, plan, unique
-from pipeline.collect.step import CollectStep
-from pipeline.config import CollectConfig
-from pipeline.errors import StaleInput
-from pipeline.executor import InProcess, local
-from pipeline.work import Work
+from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.executor import InProcess, local
+from tokenmill.pipeline.collect import inputs, plan, unique
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig
+from tokenmill.pipeline.stages.step import Work
 
 
 @pytest.fixture

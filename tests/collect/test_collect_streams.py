@@ -14,8 +14,8 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import schema
-from pipeline.collect import framing
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.collect import framing
 
 PACK = {"gz": gzip.compress, "zst": zstandard.compress}
 

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
-from pipeline.config import PackConfig
-from pipeline.export import Format, export
-from pipeline.pack import PackStep
-from pipeline.tokens import TokenStore
-from pipeline.work import Silent, Work, perform
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.export import Format, export
+from tokenmill.pipeline.stages.step import Work, perform
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.pipeline.tokens.pack import PackStep
 
 TEXTS = {
     "a/0": ["", "ab" * 40, "c" * 1900, "one document", "öäü" * 30],

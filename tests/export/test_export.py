@@ -13,15 +13,16 @@ from typing import get_args, get_type_hints
 import pyarrow.parquet as pq
 import pytest
 
-from flows.cli import corpus as commands
-from pipeline import files, schema
-from pipeline.errors import CorruptFile, InputError, NotBuilt
-from pipeline.export import FORMATS, Format
-from pipeline.files import Fault
-from pipeline.tokens.compact import compact
-from pipeline.tokens.forget import forget, request_ids
-from pipeline.work import Silent, Work
 from tests.export.conftest import DESCRIBED, TEXTS, Packed
+from tokenmill.flows.cli import corpus as commands
+from tokenmill.pipeline.base import files, schema
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt
+from tokenmill.pipeline.base.files import Fault
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.export import FORMATS, Format
+from tokenmill.pipeline.stages.step import Work
+from tokenmill.pipeline.tokens.compact import compact
+from tokenmill.pipeline.tokens.forget import forget, request_ids
 
 VIEWS: tuple[Format, ...] = ("megatron", "nanotron", "olmo", "nanogpt")
 TEXT: tuple[Format, ...] = ("jsonl", "parquet", "huggingface")

@@ -19,12 +19,13 @@ from pathlib import Path
 
 import pytest
 
-from flows.building import Building, build
-from pipeline import config, files
-from pipeline.errors import TokenmillError
-from pipeline.executor import InProcess
-from pipeline.files import Fault, FaultKind
-from pipeline.work import Silent
+from tokenmill.flows.build import Building, build
+from tokenmill.pipeline import config
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.files import Fault, FaultKind
+from tokenmill.pipeline.base.progress import Silent
 
 WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
 MENU = "Home | News | About this corpus\n"
@@ -168,7 +169,7 @@ def test_a_failing_disk_at_every_tenth_operation(undisturbed: Undisturbed, tmp_p
 KILLED = """
 import sys
 from pathlib import Path
-from flows.building import build
+from tokenmill.flows.build import build
 from tests_settings import settings
 
 if __name__ == "__main__":

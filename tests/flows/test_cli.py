@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.verify import problems
-from pipeline.work import Silent
+from tokenmill.pipeline.ask.verify import problems
+from tokenmill.pipeline.base.progress import Silent
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
 SETTINGS = [
@@ -233,7 +233,7 @@ def test_the_work_goes_on_when_nobody_reads_its_output(corpus: Path, source: Pat
 
 INTERRUPTED = """
 import os, signal
-import flows.cli
+import tokenmill.flows.cli
 
 def app():
     try:
@@ -242,8 +242,8 @@ def app():
     except KeyboardInterrupt as error:
         raise RuntimeError("the run crashed") from error
 
-flows.cli.app = app
-flows.cli.main()
+tokenmill.flows.cli.app = app
+tokenmill.flows.cli.main()
 """
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from flows.building import build
-from flows.cli import app
-from pipeline.config import Config
-from pipeline.errors import InputError, NotBuilt, TokenmillError
+from tokenmill.flows.build import build
+from tokenmill.flows.cli import app
+from tokenmill.pipeline.base.errors import InputError, NotBuilt, TokenmillError
+from tokenmill.pipeline.config import Config
 
 Run = Any
 

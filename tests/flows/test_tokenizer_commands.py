@@ -12,11 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from flows.cli import tokenizer
-from pipeline.errors import TokenmillError
-from pipeline.tokens import TokenStore
 from tests.tokenizer.test_tokenizer_load import write_ranks
-from tokenizer.encode import load
+from tokenmill.flows.cli import tokenizer
+from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.tokenizer.encode import load
 
 TEXTS = {"a.txt": "The tokens of the text, and 中文.\n" * 40, "b.txt": "Ein anderer Text über Wörter und Zahlen: 12345.\n" * 40}
 

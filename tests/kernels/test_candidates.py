@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels.candidates import band_keys, bucket_pairs, survivors
+from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
 
 BUCKET = st.tuples(st.lists(st.integers(0, 50), min_size=1, max_size=30, unique=True), st.integers(0, 35))
 

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import hashing
 from tests.kernels import dedup_oracles as oracle
+from tokenmill.pipeline.kernels import hashing
 
 KEY = bytes(range(16))
 

@@ -10,10 +10,11 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import minhash, ngrams
-from pipeline.kernels.buffers import utf8
-from pipeline.kernels.unicode import fold, tables
 from tests.kernels import dedup_oracles as oracle
+from tokenmill.pipeline.kernels.dedup import minhash
+from tokenmill.pipeline.kernels.text import ngrams
+from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.pipeline.kernels.text.unicode import fold, tables
 
 WORDS = st.lists(st.sampled_from(["to", "be", "or", "not", "\u65e5\u672c", "a1", "x"]), max_size=30).map(" ".join)
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import buffers, normalise, unicode
-from pipeline.kernels.hashing import PADDING_BYTES
 from tests.kernels import dedup_oracles as oracle
+from tokenmill.pipeline.kernels.hashing import PADDING_BYTES
+from tokenmill.pipeline.kernels.text import buffers, normalise, unicode
 
 
 def run_bytes(data: bytes, behind: bytes) -> tuple[bytes, list[int]]:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import classes, fingerprints, phrases, slots, spaces, web_lines
-from pipeline.kernels.repetition import most_frequent
 from tests.kernels import dedup_oracles
+from tokenmill.pipeline.kernels.rules import fingerprints, phrases, slots, web_lines
+from tokenmill.pipeline.kernels.rules.repetition import most_frequent
+from tokenmill.pipeline.kernels.text import spaces
+from tokenmill.pipeline.kernels.words import classes
 
 POWERS = np.empty(fingerprints.POWERS, dtype=np.uint64)
 fingerprints.fill_powers(POWERS)

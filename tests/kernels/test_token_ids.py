@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels.token_ids import lay_documents
+from tokenmill.pipeline.kernels.bpe.token_ids import lay_documents
 
 
 @pytest.mark.parametrize(("dtype", "end"), [("<u2", 2**16 - 1), ("<u4", 2**31 - 1)])

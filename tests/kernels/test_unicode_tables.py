@@ -8,9 +8,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from pipeline.kernels import unicode
-from pipeline.kernels.normalise import GROWTH
 from tests.kernels import dedup_oracles as oracle
+from tokenmill.pipeline.kernels.text import unicode
+from tokenmill.pipeline.kernels.text.normalise import GROWTH
 
 
 def entry(code: int) -> tuple[int, str]:

@@ -6,8 +6,8 @@ import re
 import sys
 import unicodedata
 
-from pipeline.kernels import classes, expressions
 from tests.kernels import word_oracle as oracle
+from tokenmill.pipeline.kernels.words import classes, expressions
 
 LETTER = re.compile(r"[^\W\d_]")
 ALPHANUMERIC = re.compile(r"[^\W_]")

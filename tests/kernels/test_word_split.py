@@ -12,9 +12,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from pipeline.kernels import classes, masks, word_counts, words
 from tests.kernels import dedup_oracles
 from tests.kernels import word_oracle as oracle
+from tokenmill.pipeline.kernels.text import masks
+from tokenmill.pipeline.kernels.words import classes, word_counts
+from tokenmill.pipeline.kernels.words import split as words
 
 PIECES = st.one_of(
     st.sampled_from(list(" \n\t\x00\x1c\x85\u2028\xa0\u3000.,:;!?'\"’‘-–—…/#{}[]()<>%$+*^~=@_•§¿0129aAbBzZsSmkGßéſKÅǅⅧ½²µ٣")),

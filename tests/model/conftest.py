@@ -10,10 +10,11 @@ import pyarrow as pa
 import pytest
 import torch
 
-from pipeline import files, manifest, schema, shards, tokens
-from pipeline.config import TrainConfig
-from pipeline.files import FileEntry
-from pipeline.manifest import Manifest
+from tokenmill.pipeline import tokens
+from tokenmill.pipeline.base import files, manifest, schema, shards
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.config import TrainConfig
 
 VOCABULARY = 50
 END_OF_TEXT = 49

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.config import TrainConfig
-from pipeline.work import Silent
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.config import TrainConfig
 
 Make = Callable[..., Path]
 

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import checkpoint, optim
-from model.checkpoint import State
-from model.evaluate import Evaluation
-from model.gpt import GPT, Shape, next_token_loss
-from pipeline import files
-from pipeline.errors import CorruptFile, StaleInput
-from pipeline.work import Silent
+from tokenmill.model import checkpoint, optim
+from tokenmill.model.checkpoint import State
+from tokenmill.model.evaluate import Evaluation
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
+from tokenmill.pipeline.base.progress import Silent
 
 SHAPE = Shape(layers=1, heads=2, width=8, context_tokens=8, vocabulary=20)
 STATE = State(

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import data
-from model.gpt import GPT, Shape, next_token_loss
-from pipeline import files
-from pipeline.config import TrainConfig
-from pipeline.errors import ConfigError, CorruptFile
-from pipeline.tokens import TokenStore, forget
+from tokenmill.model import data
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.tokens import TokenStore, forget
 
 CPU = torch.device("cpu")
 

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 
-from model import data
-from model.evaluate import evaluate, spread
-from model.gpt import GPT, Shape, next_token_loss
-from pipeline.config import Attention
-from pipeline.tokens import TokenStore
 from tests.model.conftest import counting
+from tokenmill.model import data
+from tokenmill.model.evaluate import evaluate, spread
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tokenmill.pipeline.config import Attention
+from tokenmill.pipeline.tokens import TokenStore
 
 
 @pytest.mark.parametrize(("windows", "wanted", "places"), [(10, 4, [0, 2, 5, 7]), (3, 9, [0, 1, 2]), (5, 1, [0]), (0, 4, [])])

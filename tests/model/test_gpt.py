@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from model.gpt import GPT, Shape, next_token_loss
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
 
 SHAPE = Shape(layers=2, heads=2, width=16, context_tokens=12, vocabulary=50)
 

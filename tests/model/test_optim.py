@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from model import optim
-from model.gpt import GPT, Shape, next_token_loss
+from tokenmill.model import optim
+from tokenmill.model.gpt import GPT, Shape, next_token_loss
 
 SHAPE = Shape(layers=2, heads=2, width=16, context_tokens=8, vocabulary=50)
 

@@ -14,12 +14,12 @@ import pyarrow as pa
 import pytest
 import torch
 
-from model.gpt import GPT, Shape
-from model.sample import choose, generate, sample
-from model.train import train
-from pipeline.config import TrainConfig
-from pipeline.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
-from pipeline.work import Silent
+from tokenmill.model.gpt import GPT, Shape
+from tokenmill.model.sample import choose, generate, sample
+from tokenmill.model.train import train
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.config import TrainConfig
 
 SHAPE = Shape(layers=1, heads=2, width=8, context_tokens=6, vocabulary=20)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from model import checkpoint
-from model import train as loop
-from model.train import train
-from pipeline import manifest
-from pipeline.errors import ConfigError, CorruptFile, InputError, NotBuilt
-from pipeline.work import Silent
 from tests.model.runs import Make, Tiny, Told, log_of, published
+from tokenmill.model import checkpoint
+from tokenmill.model import train as loop
+from tokenmill.model.train import train
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, NotBuilt
+from tokenmill.pipeline.base.progress import Silent
 
 
 def test_loss_falls_and_what_is_published_can_be_verified(make_store: Make, tiny: Tiny) -> None:

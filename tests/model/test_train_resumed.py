@@ -10,15 +10,15 @@ from typing import Literal
 import pytest
 import torch
 
-from model import checkpoint
-from model import train as loop
-from model.gpt import GPT, next_token_loss
-from model.train import Diverged, train
-from pipeline import files, manifest
-from pipeline.errors import StaleInput
-from pipeline.files import Fault
-from pipeline.work import Silent
 from tests.model.runs import Make, StopAt, Stopped, Tiny, Told, log_of, published
+from tokenmill.model import checkpoint
+from tokenmill.model import train as loop
+from tokenmill.model.gpt import GPT, next_token_loss
+from tokenmill.model.train import Diverged, train
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.files import Fault
+from tokenmill.pipeline.base.progress import Silent
 
 
 def test_a_finished_run_does_nothing(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,9 +63,9 @@ def test_a_run_killed_in_another_process_ends_bit_equal(make_store: Make, tiny: 
     script = (
         "import os, signal, sys, torch\n"
         "from pathlib import Path\n"
-        "from model.train import train\n"
-        "from pipeline.config import TrainConfig\n"
-        "from pipeline.work import Silent\n"
+        "from tokenmill.model.train import train\n"
+        "from tokenmill.pipeline.config import TrainConfig\n"
+        "from tokenmill.pipeline.stages.step import Silent\n"
         "class Kill(Silent):\n"
         "    left = 7\n"
         "    def advance(self, amount):\n"

@@ -9,10 +9,10 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from pipeline import manifest, schema, shards
-from pipeline.manifest import Counts, Manifest, Shard
-from pipeline.report import write
-from pipeline.work import Work
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
+from tokenmill.pipeline.report import write
+from tokenmill.pipeline.stages.step import Work
 
 MakeCorpus = Callable[..., Work]
 

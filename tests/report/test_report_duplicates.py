@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import schema
-from pipeline.config import DedupConfig
-from pipeline.manifest import Counts, Manifest, Shard
-from pipeline.report import differences, retention
-from pipeline.report.differences import difference
-from pipeline.report.duplicates import COLUMNS, Duplicates
-from pipeline.work import Work
 from tests.report.pages import BIDI, SCRIPT, decide, render
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.report import differences, retention
+from tokenmill.pipeline.report.differences import difference
+from tokenmill.pipeline.report.duplicates import COLUMNS, Duplicates
+from tokenmill.pipeline.stages.step import Work
 
 TEXT = st.lists(st.sampled_from(["a", "bb", "ccc", " ", "\n\n", ".", "\0", "\u202e", "日"]), max_size=80).map("".join)
 

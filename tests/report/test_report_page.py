@@ -10,21 +10,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from pipeline import files, manifest, schema, shards
-from pipeline.errors import CorruptFile, NotBuilt, StaleInput
-from pipeline.manifest import Manifest, Shard
-from pipeline.report import funnel_markdown, write
-from tests.report.pages import (
-    IMAGE,
-    SCRIPT,
-    STYLE,
-    TEMPLATE,
-    MakeCorpus,
-    decide,
-    hostile_corpus,
-    render,
-    rewrite_collect,
-)
+from tests.report.pages import IMAGE, SCRIPT, STYLE, TEMPLATE, MakeCorpus, decide, hostile_corpus, render, rewrite_collect
+from tokenmill.pipeline.base import files, manifest, schema, shards
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest, Shard
+from tokenmill.pipeline.report import funnel_markdown, write
 
 
 def test_hostile_text_is_shown_and_nothing_runs(make_corpus: MakeCorpus) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.config import DedupConfig, LanguageConfig, QualityConfig
-from pipeline.dedup.stage import Dedup
-from pipeline.language import Language
-from pipeline.quality.stage import Quality
-from pipeline.report import corpus, settings, write
-from pipeline.report.choose import choose
-from pipeline.stage import Stage
-from pipeline.work import StageStep, Work, perform
+from tokenmill.pipeline.config import DedupConfig, LanguageConfig, QualityConfig
+from tokenmill.pipeline.report import corpus, settings, write
+from tokenmill.pipeline.report.choose import choose
+from tokenmill.pipeline.stages.dedup.stage import Dedup
+from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.quality.stage import Quality
+from tokenmill.pipeline.stages.stage import Stage
+from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 SENTENCES = (
     "The harbour was quiet that morning and the boats lay close to the wall with their sails tied down.",

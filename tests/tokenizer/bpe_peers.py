@@ -10,8 +10,8 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from tokenizer.formats import byte_alphabet
-from tokenizer.merges import Learned, Words
+from tokenmill.tokenizer.formats import byte_alphabet
+from tokenmill.tokenizer.merges import Learned, Words
 
 Named = tuple[dict[str, int], list[tuple[str, str]]]
 """A vocabulary and merges, spelled as in files."""

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import tokenizers
 
-from tokenizer.encode import FastEncoder, load
+from tokenmill.tokenizer.encode import FastEncoder, load
 
 
 @pytest.fixture(scope="session")

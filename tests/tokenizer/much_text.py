@@ -18,13 +18,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipeline import executor, manifest, schema, shards
-from pipeline.config import TokenizerConfig
-from pipeline.manifest import Counts, Manifest, Shard
-from pipeline.work import Work, perform
 from tests.bench import texts
 from tests.bench.memory import watched
-from tokenizer.train import TokenizerStep
+from tokenmill.pipeline.base import executor, manifest, schema, shards
+from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
+from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.stages.step import Work, perform
+from tokenmill.tokenizer.step import TokenizerStep
 
 SOURCE = "much"
 NEW_WORDS = 1_000

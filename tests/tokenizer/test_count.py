@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import CorruptFile
-from pipeline.kernels import tally
-from pipeline.work import Work, views
-from tokenizer import count as counting
-from tokenizer.count import CountTask, count, count_shard, merge
-from tokenizer.merges import Words
-from tokenizer.pretokenize import pattern, split
+from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.kernels.bpe import tally
+from tokenmill.pipeline.stages.step import Work
+from tokenmill.tokenizer import count as counting
+from tokenmill.tokenizer.count import CountTask, count, count_shard, merge
+from tokenmill.tokenizer.merges import Words
+from tokenmill.tokenizer.pretokenize import pattern, split
 
 CL100K = pattern("cl100k")
 

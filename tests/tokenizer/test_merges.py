@@ -13,11 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, InputError
 from tests.tokenizer.bpe_peers import named, trained_by_tokenizers, words_of
-from tokenizer import merges, reference
-from tokenizer.merges import Words, learn
-from tokenizer.pretokenize import pattern, split
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.tokenizer import merges, reference
+from tokenmill.tokenizer.merges import Words, learn
+from tokenmill.tokenizer.pretokenize import pattern, split
 
 SPECIAL = [(), ("<|endoftext|>",), ("ab", "<s>", "ab"), ("a", "中", "ba"), ("é", "Ã")]
 

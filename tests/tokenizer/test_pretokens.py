@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import Regex, pre_tokenizers
 
-from pipeline.errors import ConfigError
-from pipeline.kernels import pretoken_classes as classes
-from tokenizer import pretokenize
-from tokenizer.pretokenize import NAMES, Pattern, blocks, pattern, split
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.kernels.bpe import pretoken_classes as classes
+from tokenmill.tokenizer import pretokenize
+from tokenmill.tokenizer.pretokenize import NAMES, Pattern, blocks, pattern, split
 
 CHOICES = [*((name, None) for name in NAMES), ("cl100k", 1), ("cl100k", 2), ("o200k", 1), ("o200k", 2)]
 ALL = [pattern(name, digits) for name, digits in CHOICES]

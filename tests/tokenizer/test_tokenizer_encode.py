@@ -17,9 +17,9 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import CorruptFile, InputError, NotBuilt
-from tokenizer import encode
-from tokenizer.encode import PROBE, FastEncoder, load
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt
+from tokenmill.tokenizer import encode
+from tokenmill.tokenizer.encode import PROBE, FastEncoder, load
 
 HOSTILE = st.text(
     st.one_of(

@@ -11,20 +11,21 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from pipeline.config import PackConfig, TokenizerConfig
-from pipeline.errors import StaleInput
-from pipeline.pack import PackStep
-from pipeline.report import corpus, page
-from pipeline.report import write as write_report
-from pipeline.report.vocabulary import Part, Token, Vocabulary
-from pipeline.work import Work, perform, views
 from tests.tokenizer.test_tokenizer_encode import texts_of
-from tokenizer import count, report, sweep
-from tokenizer.encode import FILE, FastEncoder, load
-from tokenizer.evaluate import NO_LETTERS, PIECES, RARE_BELOW, Usage, scripts, sizes_of, words_of
-from tokenizer.merges import Learner, learn
-from tokenizer.pretokenize import pattern
-from tokenizer.train import TokenizerStep, tokenizer_json
+from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.config import PackConfig, TokenizerConfig
+from tokenmill.pipeline.report import corpus, page
+from tokenmill.pipeline.report import write as write_report
+from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
+from tokenmill.pipeline.stages.step import Work, perform
+from tokenmill.pipeline.tokens.pack import PackStep
+from tokenmill.tokenizer import count, report, sweep
+from tokenmill.tokenizer.encode import FILE, FastEncoder, load
+from tokenmill.tokenizer.evaluate import NO_LETTERS, PIECES, RARE_BELOW, Usage, scripts, sizes_of, words_of
+from tokenmill.tokenizer.merges import Learner, learn
+from tokenmill.tokenizer.pretokenize import pattern
+from tokenmill.tokenizer.step import TokenizerStep, tokenizer_json
 
 TEXTS = ["the tokens of every document", "", "中文 中文", "a\u3000b \n", "\U0001f600"]
 SOURCES = ["a", "b", "a", "b", "b"]

@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import tokenizers
 
-from tokenizer import count
-from tokenizer.encode import FastEncoder, load
-from tokenizer.load import ranks_of, read
-from tokenizer.merges import learn
-from tokenizer.pretokenize import pattern
-from tokenizer.train import tokenizer_json
+from tokenmill.tokenizer import count
+from tokenmill.tokenizer.encode import FastEncoder, load
+from tokenmill.tokenizer.load import ranks_of, read
+from tokenmill.tokenizer.merges import learn
+from tokenmill.tokenizer.pretokenize import pattern
+from tokenmill.tokenizer.step import tokenizer_json
 
 SEED = 7
 VOCABULARY = 8_000

@@ -15,10 +15,10 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
-from pipeline.errors import ConfigError, InputError
-from tokenizer.encode import Models, load
-from tokenizer.formats import LARGEST_FILE_BYTES, STEPS, byte_alphabet, describe
-from tokenizer.pretokenize import PATTERNS, pattern
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.tokenizer.encode import Models, load
+from tokenmill.tokenizer.formats import LARGEST_FILE_BYTES, STEPS, byte_alphabet, describe
+from tokenmill.tokenizer.pretokenize import PATTERNS, pattern
 
 Plain = dict[str, Any]
 

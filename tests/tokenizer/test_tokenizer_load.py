@@ -15,11 +15,11 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
-from pipeline.errors import ConfigError, NotBuilt
 from tests.tokenizer.test_tokenizer_encode import texts_of
-from tokenizer.encode import PROBE, FastEncoder, load
-from tokenizer.load import LARGEST_FILE_BYTES, RANKS, ranks_of, read
-from tokenizer.pretokenize import pattern
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.tokenizer.encode import PROBE, FastEncoder, load
+from tokenmill.tokenizer.load import LARGEST_FILE_BYTES, RANKS, ranks_of, read
+from tokenmill.tokenizer.pretokenize import pattern
 
 Plain = dict[str, Any]
 

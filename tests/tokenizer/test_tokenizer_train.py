@@ -14,14 +14,15 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
-from pipeline import executor, manifest, schema, shards
-from pipeline.config import TokenizerConfig
-from pipeline.errors import ConfigError, InputError, NotBuilt
-from pipeline.manifest import Counts
-from pipeline.work import Done, Silent, Work, perform
-from tokenizer.encode import load, of_corpus
-from tokenizer.pretokenize import NAMES, pattern, split
-from tokenizer.train import TokenizerStep
+from tokenmill.pipeline.base import executor, manifest, schema, shards
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
+from tokenmill.pipeline.base.manifest import Counts
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.stages.step import Done, Work, perform
+from tokenmill.tokenizer.encode import load, of_corpus
+from tokenmill.tokenizer.pretokenize import NAMES, pattern, split
+from tokenmill.tokenizer.step import TokenizerStep
 
 MakeCorpus = Callable[..., Work]
 TEXTS = [
@@ -129,11 +130,11 @@ def test_shards_make_no_difference(tmp_path: Path) -> None:
 ALONE = """
 import sys
 from pathlib import Path
-from pipeline import manifest
-from pipeline.config import TokenizerConfig
-from pipeline.executor import InProcess
-from pipeline.work import Work
-from tokenizer.train import TokenizerStep
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.stages.step import Work
+from tokenmill.tokenizer.step import TokenizerStep
 
 root = Path(sys.argv[1])
 work = Work(root=root, before=(manifest.load(root, "collect"),), executor=InProcess())

@@ -12,11 +12,11 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
-from pipeline.config import PackConfig
-from pipeline.manifest import Manifest
-from pipeline.pack import PackStep
-from pipeline.work import Done, Work, perform
-from tokenizer.encode import FastEncoder, load
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.stages.step import Done, Work, perform
+from tokenmill.pipeline.tokens.pack import PackStep
+from tokenmill.tokenizer.encode import FastEncoder, load
 
 
 @dataclass(frozen=True, kw_only=True)

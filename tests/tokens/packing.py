@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline import manifest, schema, shards
-from pipeline.work import Done, Work
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.stages.step import Done, Work
 
 Pack = Callable[..., Done]
 MakeCorpus = Callable[..., Work]

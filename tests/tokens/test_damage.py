@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import manifest
-from pipeline.errors import CorruptFile, StaleInput, TokenmillError
-from pipeline.tokens import TokenStore, problems
-from pipeline.tokens.samples import samples
-from pipeline.work import Done, Work
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base.errors import CorruptFile, StaleInput, TokenmillError
+from tokenmill.pipeline.stages.step import Done, Work
+from tokenmill.pipeline.tokens import TokenStore, problems
+from tokenmill.pipeline.tokens.samples import samples
 
 FLIPS, CUTS, SWAPS = 200, 50, 10
 

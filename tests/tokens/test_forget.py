@@ -13,15 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import files, manifest, schema
-from pipeline.errors import CorruptFile, InputError, NotBuilt, StaleInput
-from pipeline.files import EXIT_BY_FAULT, Fault
-from pipeline.tokens import TokenStore, problems
-from pipeline.tokens.compact import compact
-from pipeline.tokens.forget import LIST, Request, forget, load, request_ids, spans
-from pipeline.tokens.samples import samples
-from pipeline.tokens.trace import document_at, find
-from pipeline.work import Done, Silent, Work
+from tokenmill.pipeline.ask.trace import document_at, find
+from tokenmill.pipeline.base import files, manifest, schema
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.files import EXIT_BY_FAULT, Fault
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.stages.step import Done, Work
+from tokenmill.pipeline.tokens import TokenStore, problems
+from tokenmill.pipeline.tokens.compact import compact
+from tokenmill.pipeline.tokens.forget import LIST, Request, forget, load, request_ids, spans
+from tokenmill.pipeline.tokens.samples import samples
 
 Pack = Callable[..., Done]
 MakeCorpus = Callable[..., Work]

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import ConfigError, InputError
-from pipeline.tokens.mixture import BLOCK, mixture
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.tokens.mixture import BLOCK, mixture
 
 WEIGHTS = st.dictionaries(st.sampled_from("abcdefgh"), st.floats(0.01, 100), min_size=1, max_size=8)
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.tokens import permute
+from tokenmill.pipeline.tokens import permute
 
 WORD = 2**64
 

@@ -12,16 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from pipeline import files, manifest, schema, shards
-from pipeline.config import PackConfig
-from pipeline.errors import ConfigError, InputError
-from pipeline.pack import PackStep, encoded
-from pipeline.shards import View
-from pipeline.tokens import TokenStore, content_hash, index, problems
-from pipeline.work import Work, perform
 from tests.tokens.conftest import ByteEncoder
 from tests.tokens.packing import MakeCorpus, Pack, dropping, ids, layout, spell
-from tokenizer.encode import FastEncoder
+from tokenmill.pipeline.base import files, manifest, schema, shards
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.stages.step import Work, perform
+from tokenmill.pipeline.tokens import TokenStore, content_hash, index, problems
+from tokenmill.pipeline.tokens.pack import PackStep, encoded
+from tokenmill.tokenizer.encode import FastEncoder
 
 
 def test_a_store_by_hand(make_corpus: MakeCorpus, pack: Pack) -> None:

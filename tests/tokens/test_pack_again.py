@@ -11,15 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import executor, files, schema
-from pipeline.config import PackConfig
-from pipeline.errors import CorruptFile
-from pipeline.files import Fault
-from pipeline.pack import PackStep, step
-from pipeline.tokens import TokenStore, problems
-from pipeline.work import perform
 from tests.tokens.packing import MakeCorpus, Pack, dropping, layout, published
-from tokenizer.encode import FastEncoder
+from tokenmill.pipeline.base import executor, files, schema
+from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.files import Fault
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.stages.step import perform
+from tokenmill.pipeline.tokens import TokenStore, problems
+from tokenmill.pipeline.tokens.pack import PackStep, step
+from tokenmill.tokenizer.encode import FastEncoder
 
 
 def test_workers_make_no_difference(make_corpus: MakeCorpus, texts: list[str], small_encoder: FastEncoder) -> None:
@@ -147,7 +147,8 @@ def test_what_was_encoded_and_changed_meanwhile_is_not_packed(
 def test_two_packers_in_one_folder(make_corpus: MakeCorpus, pack: Pack, tmp_path: Path) -> None:
     """The second, in another process, says who holds the folder, and changes nothing."""
     work = make_corpus({"a/0": ["ab"]})
-    script = "import sys; from pathlib import Path; from pipeline import files\nwith files.lock(Path(sys.argv[1])): print('in')"
+    script = "import sys; from pathlib import Path; from tokenmill.pipeline.base import files\n"
+    script += "with files.lock(Path(sys.argv[1])): print('in')"
     with files.lock(work.root):
         pack(work)
         before = published(work.root)

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from pipeline.tokens.prefetch import ahead
+from tokenmill.pipeline.tokens.prefetch import ahead
 
 
 @pytest.mark.parametrize("threads", [1, 4])

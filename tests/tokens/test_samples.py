@@ -18,13 +18,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import files, manifest
-from pipeline.errors import ConfigError, InputError, StaleInput
-from pipeline.files import FileEntry
-from pipeline.manifest import Manifest
-from pipeline.tokens import TokenStore, forget
-from pipeline.tokens.samples import Samples, read, samples, slice_of
-from pipeline.work import Done, Work
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.stages.step import Done, Work
+from tokenmill.pipeline.tokens import TokenStore, forget
+from tokenmill.pipeline.tokens.samples import Samples, read, samples, slice_of
 
 StoreOf = Callable[..., tuple[Path, object]]
 LENGTH = 16

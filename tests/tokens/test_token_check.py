@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline import files, manifest, shards
-from pipeline.manifest import Manifest
-from pipeline.tokens import problems
+from tokenmill.pipeline.base import files, manifest, shards
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.tokens import problems
 
 StoreOf = Callable[..., tuple[Path, Manifest]]
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import schema
-from pipeline.tokens import BLOCK_BYTES, BlockHashes, content_hash, dtype_for, in_validation, index, offsets
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.tokens import BLOCK_BYTES, BlockHashes, content_hash, dtype_for, in_validation, index, offsets
 
 GOLDEN = [0, 1, 8, 14, 28]
 

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import manifest, schema
-from pipeline.errors import CorruptFile, NotBuilt, StaleInput
-from pipeline.manifest import Manifest
-from pipeline.tokens import BLOCK_BYTES, TokenStore, forget, problems
-from pipeline.work import Done, Work
+from tokenmill.pipeline.base import manifest, schema
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.stages.step import Done, Work
+from tokenmill.pipeline.tokens import BLOCK_BYTES, TokenStore, forget, problems
 
 StoreOf = Callable[..., tuple[Path, object]]
 

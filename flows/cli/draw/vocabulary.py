@@ -1,0 +1,109 @@
+"""Tokenizers as tables on the terminal, and as JSON.
+
+Guarantee: drawing only. Cost: none.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tokenmill.flows.cli.draw.terminal import whole
+from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
+from tokenmill.pipeline.report.words import count, plain, raw, share, size
+from tokenmill.tokenizer.sweep import Size
+
+ROWS = 15
+WIDTHS = (768, 4_096)
+
+
+def show(found: Vocabulary, console: Console) -> None:
+    """All that is known of one tokenizer."""
+    console.print(
+        f"{count(found.ids)} ids; of {count(found.tokens)} tokens of text {count(found.unused)} "
+        f"({share(found.unused, found.tokens)}) occur nowhere, {count(found.rare)} fewer than {found.rare_below} times\n"
+    )
+    for heading, parts in found.parts.items():
+        table = _table(heading, "documents", "text", "tokens", "bytes/token", "tokens/word", "single bytes")
+        for name, part in [*list(parts.items())[:ROWS], ("all", found.total)]:
+            ratios = (f"{part.bytes_per_token:.3f}", f"{part.tokens_per_word:.2f}", share(part.single, part.tokens))
+            table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios)
+        whole(table, console)
+    table = _table("script of tokens", "tokens", "of them used", "uses", "share of uses", "characters/token")
+    for script in found.scripts[:ROWS]:
+        length = f"{script.characters / script.uses:.2f}" if script.characters else "-"
+        numbers = (count(script.tokens), count(script.used), count(script.uses), share(script.uses, found.total.tokens))
+        table.add_row(script.name, *numbers, length)
+    whole(table, console)
+    console.print(Text(f"longest tokens: {_spelled(found.longest)}"))
+    console.print(Text(f"longest that occur nowhere: {_spelled(found.longest_unused)}"))
+
+
+def compare(found: Mapping[str, Vocabulary], console: Console) -> None:
+    """Tokenizers side by side on the same text; the ratios of tokens are to the first."""
+    table = _table("tokenizer", "ids", "tokens", "against first", "bytes/token", "tokens/word", "single bytes", "unused")
+    first = next(iter(found.values())).total.tokens
+    for name, one in found.items():
+        total = one.total
+        ratios = (f"{total.bytes_per_token:.3f}", f"{total.tokens_per_word:.2f}", share(total.single, total.tokens))
+        unused = share(one.unused, one.tokens)
+        table.add_row(Text(name), count(one.ids), count(total.tokens), share(total.tokens, first), *ratios, unused)
+    whole(table, console)
+    for heading, parts in next(iter(found.values())).parts.items():
+        table = _table(f"bytes/token by {heading}", "text", *found)
+        for name in list(parts)[:ROWS]:
+            numbers = (f"{one.parts[heading][name].bytes_per_token:.3f}" for one in found.values())
+            table.add_row(Text(plain(name)), size(parts[name].bytes), *numbers)
+        whole(table, console)
+
+
+def sizes(found: Sequence[Size], console: Console) -> None:
+    """What vocabularies of several sizes cost."""
+    table = _table("vocabulary", "tokens", "bytes/token", *(f"embeddings, {width:,} wide" for width in WIDTHS))
+    for one in found:
+        costs = (count(one.embedding_parameters(width)) for width in WIDTHS)
+        table.add_row(count(one.vocabulary), count(one.tokens), f"{one.bytes_per_token:.3f}", *costs)
+    whole(table, console)
+
+
+def names(paths: Sequence[Path]) -> list[str]:
+    """A short name for each path: its last part, or as much as tells them apart."""
+    for parts in range(1, max(len(path.parts) for path in paths) + 1):
+        short = [str(Path(*path.parts[-parts:])) for path in paths]
+        if len(set(short)) == len(short):
+            return short
+    return [f"{number}: {path}" for number, path in enumerate(paths, 1)]
+
+
+def as_json(found: Vocabulary) -> dict[str, Any]:
+    """The same as JSON values; tokens as text, with `\\xff` for bytes that are no UTF-8."""
+    parts = {heading: {name: _part(part) for name, part in these.items()} for heading, these in found.parts.items()}
+    tokens = {
+        key: [{"token": raw(one.data), "uses": one.uses} for one in getattr(found, key)]
+        for key in ("longest", "longest_unused")
+    }
+    scripts = [dataclasses.asdict(script) for script in found.scripts]
+    about = {key: getattr(found, key) for key in ("ids", "tokens", "unused", "rare", "rare_below")}
+    return {**about, "total": _part(found.total), "parts": parts, "scripts": scripts, **tokens}
+
+
+def _part(part: Part) -> dict[str, float]:
+    ratios = {key: getattr(part, key) for key in ("bytes_per_token", "tokens_per_word", "single_share")}
+    return dataclasses.asdict(part) | ratios
+
+
+def _spelled(tokens: Sequence[Token]) -> str:
+    return " ".join(plain(repr(raw(token.data))) for token in tokens[:ROWS])
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for place, heading in enumerate(headings):
+        table.add_column(heading, justify="right" if place else "left")
+    return table

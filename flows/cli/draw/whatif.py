@@ -1,0 +1,80 @@
+"""What `tokenmill whatif` shows on a terminal.
+
+Guarantee: drawing only. Nothing of a document reaches the terminal as it is: what a terminal could obey is escaped.
+Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from tokenmill.pipeline.ask.whatif import NEAREST, preview
+
+
+def show(answer: Mapping[str, Any], console: Console) -> None:
+    """Draw the answer."""
+    for name, values in answer["settings"].items():
+        console.print(f"{name}: {values['before']} -> {values['after']}", markup=False)
+    if not answer["settings"]:
+        console.print("These are the settings of the corpus: nothing changes.")
+    funnel = _table("stage", "read", "kept", "not scored", "undecided", words=("stage",))
+    dropped = _table("stage", "reason", "dropped", words=("stage", "reason"))
+    for stage in answer["stages"]:
+        name, before, after = stage["stage"], stage["before"], stage["after"]
+        numbers = (_step(before["read"], after["read"]), _step(before["kept"], after["kept"]))
+        funnel.add_row(name, *numbers, f"{after['not_scored']:,}", f"{after['undecided']:,}")
+        for reason in sorted({**before["dropped"], **after["dropped"]}):
+            dropped.add_row(name, reason, _step(before["dropped"].get(reason, 0), after["dropped"].get(reason, 0)))
+    console.print(funnel)
+    console.print()
+    console.print(dropped)
+    documents = answer["documents"]
+    console.print(f"\ndocuments: {_step(documents['before'], documents['after'])}")
+    if documents["unknown"]:
+        console.print(
+            f"{documents['unknown']:,} more are not known: they have no scores yet at a stage, or were duplicates of a "
+            "document that goes. A build decides them, and may decide other documents differently because of them."
+        )
+    if answer["changes"]:
+        sides = _table("stage", "now", "reason", "documents", words=("stage", "now", "reason"))
+        for change in answer["changes"]:
+            now = "dropped" if change["now"] == "dropped" else "kept, was"
+            sides.add_row(change["stage"], now, change["reason"], f"{change['documents']:,}")
+        console.print("\nDocuments that change sides", style="bold")
+        console.print(sides)
+    for margin in answer["margins"]:
+        console.print(f"\n{margin['setting']}: nearest values to {margin['threshold']:g}", style="bold")
+        near = _table("documents", *(f"{number:,}{_ordinal(number)}" for number in NEAREST), words=())
+        for side, verb in (("fails", "fail"), ("passes", "pass")):
+            values = margin[side]["nearest"]
+            cells = (f"{values[str(number)]:.6g}" if str(number) in values else "" for number in NEAREST)
+            near.add_row(f"{margin[side]['documents']:,} {verb}", *cells)
+        console.print(near)
+    if answer["samples"]:
+        console.print("\nSome of them", style="bold")
+    for sample in answer["samples"]:
+        measure = "" if sample["column"] is None else f" {sample['value']:.6g} against {sample['threshold']:.6g}"
+        head = f"{sample['doc_id']} now {sample['now']}, {sample['stage']}: {sample['reason']}{measure}"
+        where = " ".join(preview(part, None) for part in (sample["source"], sample["url"]) if part)
+        console.print(Text(head))
+        console.print(Text(f"    {where}\n    {sample['preview']}", style="dim"))
+
+
+def _table(*headings: str, words: Sequence[str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in words else "right", no_wrap=True)
+    return table
+
+
+def _step(before: int, after: int) -> str:
+    return f"{before:,}" if before == after else f"{before:,} -> {after:,}"
+
+
+def _ordinal(number: int) -> str:
+    return "st" if number == 1 else "th"

@@ -1,0 +1,47 @@
+"""Train the bundled GPT on a corpus, and let it speak.
+
+Guarantee: the settings are those of the corpus's config with overrides over them; the output is `model/` in its folder.
+Cost: imports torch (1.4 s).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from tokenmill.flows.build import CONFIG
+from tokenmill.pipeline import config
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.progress import Progress
+
+
+def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
+    """Train, or go on training, under the lock of the corpus. Raises NotBuilt, StaleInput, ConfigError, Locked.
+
+    `restart_if_stale`: begin anew where the tokens or the model's shape have changed, instead of raising StaleInput.
+    """
+    from tokenmill.model.train import train
+
+    if not (root / CONFIG).is_file():
+        raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
+    foreign = [key for key in settings if not key.startswith("train.")]
+    if foreign:
+        raise ConfigError(f"--set {foreign[0]}: training takes settings of the section `train` alone")
+    wanted = config.load(root / CONFIG, settings).train
+    with files.lock(root):
+        files.sweep(root)
+        try:
+            train(root, wanted, progress)
+        except StaleInput as error:
+            if not restart_if_stale:
+                raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
+            progress.say(f"beginning anew: {error}")
+            train(root, wanted, progress, resume=False)
+
+
+def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: int, seed: int) -> str:
+    """The prompt and what the model makes of it. Raises NotBuilt."""
+    from tokenmill.model.sample import sample
+
+    return sample(root, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)

@@ -1,0 +1,272 @@
+"""What the tokens of a store are like, shard by shard, and which shards are unlike the rest.
+
+Purpose: to see before training what hashes cannot say: text that the tokenizer does not know (single-byte tokens), ids too
+rare to be learnt, shards of little variety, and text that repeats.
+Guarantee: nothing is sampled but windows: of them those whose fingerprint ends in so many zero bits, so that all copies of a
+window are seen or none (Gibbons 2001, "Distinct sampling"), and the share of repeated ones is estimated without bias.
+Cost: two passes over the payload, about 30 ns per token, most of it for windows; memory is one table of the vocabulary and
+`WINDOWS` fingerprints, however large the store is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.kernels.bpe.token_ids import count_ids, window_fingerprints
+from tokenmill.pipeline.tokens.format import Ids
+from tokenmill.pipeline.tokens.shard import TokenShard
+from tokenmill.pipeline.tokens.store import Split, TokenStore
+
+WIDTH = 50
+"""Tokens in a window: what Lee et al. 2022 ("Deduplicating Training Data Makes Language Models Better") call a repetition."""
+RARE_BELOW = 100
+"""Ids that occur less often in the store are rare."""
+WINDOWS = 2**20
+MOST_REPEATED = 10
+CHUNK_TOKENS = 2**20
+FEWEST_SHARDS = 5
+"""With fewer shards nothing can be said to be unlike the rest."""
+UNLIKE = 3.5
+"""A robust z-score beyond it is told (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers")."""
+MEASURES = ("entropy_bits", "distance_bits", "single_byte", "rare", "repeated", "tokens_per_document", "bytes_per_token")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardAudit:
+    """One token shard. Shares are of its tokens, but `repeated`: of its windows."""
+
+    shard: str
+    source: str
+    documents: int
+    tokens: int
+    entropy_bits: float
+    """Shannon entropy of its ids."""
+    distance_bits: float
+    """Kullback-Leibler divergence of its ids from those of its split."""
+    single_byte: float
+    rare: float
+    repeated: float
+    """Windows that occur more than once in the split."""
+    tokens_per_document: float
+    bytes_per_token: float
+    unlike: Mapping[str, float]
+    """Robust z-scores beyond `UNLIKE`, by measure: against shards of its source, or of its split where these are few."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeated:
+    """A window that occurs `times`, first at token `place` (`train/00000:17`). `times` is a lower bound where it is often."""
+
+    place: str
+    times: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitAudit:
+    """One split. `unused_ids`: of the vocabulary, end-of-text apart; `sampled`: the share of windows that were compared."""
+
+    split: str
+    tokens: int
+    unused_ids: int
+    rare_ids: int
+    single_byte: float
+    rare: float
+    repeated: float
+    sampled: float
+    shards: tuple[ShardAudit, ...]
+    most_repeated: tuple[Repeated, ...]
+
+
+def audit(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress: Progress) -> list[SplitAudit]:
+    """Look at every split that has tokens. `single_byte` [vocabulary]: the ids that stand for one byte of text.
+
+    Raises CorruptFile, also at ids beyond the vocabulary.
+    """
+    splits = [split for split in store.splits if split.shards]
+    progress.begin("audit", 2 * sum(split.tokens for split in splits), "tokens")
+    seen = [_read(split, store, progress) for split in splits]
+    every = np.sum([total for total, _, _ in seen], axis=0)
+    rare = (every > 0) & (every < RARE_BELOW)
+    found = [
+        _split(split, total, windows, times, single_byte, rare, store.end_of_text, progress)
+        for split, (total, windows, times) in zip(splits, seen, strict=True)
+    ]
+    progress.end(f"{sum(len(one.shards) for one in found)} token shards, {sum(one.tokens for one in found):,} tokens")
+    return found
+
+
+def _read(split: Split, store: TokenStore, progress: Progress) -> tuple[npt.NDArray[np.int64], _Windows, npt.NDArray[np.int64]]:
+    """How often each id occurs, the windows, and how often each of them occurs."""
+    total = np.zeros(store.vocabulary, dtype=np.int64)
+    windows = _Windows()
+    for number, shard in enumerate(split.shards):
+        for start in range(0, shard.tokens, CHUNK_TOKENS):
+            before = min(start, WIDTH - 1)
+            ids = shard.read(start - before, min(start + CHUNK_TOKENS, shard.tokens))
+            _count(shard, ids[before:], total)
+            windows.add(number, start - before, ids, store.end_of_text)
+            progress.advance(len(ids) - before)
+    return total, windows, windows.finish()
+
+
+def _split(
+    split: Split,
+    total: npt.NDArray[np.int64],
+    windows: _Windows,
+    times: npt.NDArray[np.int64],
+    single_byte: npt.NDArray[np.bool_],
+    rare: npt.NDArray[np.bool_],
+    end_of_text: int,
+    progress: Progress,
+) -> SplitAudit:
+    found = []
+    for number, shard in enumerate(split.shards):
+        counts = np.zeros(len(total), dtype=np.int64)
+        for start in range(0, shard.tokens, CHUNK_TOKENS):
+            ids = shard.read(start, min(start + CHUNK_TOKENS, shard.tokens))
+            _count(shard, ids, counts)
+            progress.advance(len(ids))
+        mine = windows.rows["shard"] == number
+        repeated = _share(windows.rows["times"][mine & (times > 1)].sum(), windows.rows["times"][mine].sum())
+        found.append(_shard(shard, counts, total, single_byte, rare, repeated))
+    return SplitAudit(
+        split=split.name,
+        tokens=int(total.sum()),
+        unused_ids=int((np.delete(total, end_of_text) == 0).sum()),
+        rare_ids=int((rare & (total > 0)).sum()),
+        single_byte=_share(total[single_byte].sum(), total.sum()),
+        rare=_share(total[rare].sum(), total.sum()),
+        repeated=_share(windows.rows["times"][times > 1].sum(), windows.rows["times"].sum()),
+        sampled=2.0**-windows.level,
+        shards=_compared(found),
+        most_repeated=_most_repeated(split, windows.rows, times),
+    )
+
+
+def _count(shard: TokenShard, ids: Ids, counts: npt.NDArray[np.int64]) -> None:
+    if count_ids(ids, counts):
+        raise CorruptFile(f"{shard.path}: holds id {int(ids.max())}, the vocabulary is {len(counts)}")
+
+
+def _shard(
+    shard: TokenShard,
+    counts: npt.NDArray[np.int64],
+    total: npt.NDArray[np.int64],
+    single_byte: npt.NDArray[np.bool_],
+    rare: npt.NDArray[np.bool_],
+    repeated: float,
+) -> ShardAudit:
+    table = shards.read(shard.root, shard.documents, ["source", "text_bytes"])
+    there = counts > 0
+    shares, usual = counts[there] / counts.sum(), total[there] / total.sum()
+    return ShardAudit(
+        shard=f"{shard.path.parent.name}/{shard.path.stem}",
+        source=", ".join(sorted(table["source"].unique().to_pylist())),
+        documents=table.num_rows,
+        tokens=shard.tokens,
+        entropy_bits=float(-(shares * np.log2(shares)).sum()),
+        distance_bits=float((shares * np.log2(shares / usual)).sum()),
+        single_byte=_share(counts[single_byte].sum(), counts.sum()),
+        rare=_share(counts[rare].sum(), counts.sum()),
+        repeated=repeated,
+        tokens_per_document=shard.tokens / table.num_rows,
+        bytes_per_token=int(table["text_bytes"].to_numpy().sum()) / shard.tokens,
+        unlike={},
+    )
+
+
+class _Windows:
+    """Fingerprints of windows by shard, thinned out as they become too many. `rows`: one per fingerprint and shard."""
+
+    ROW = np.dtype([("fingerprint", "u8"), ("shard", "i4"), ("place", "i8"), ("times", "i8")])
+
+    def __init__(self) -> None:
+        self.level = 0
+        self.rows = np.empty(0, self.ROW)
+        self._fresh: list[npt.NDArray[np.void]] = []
+        self._buffers = np.empty(CHUNK_TOKENS + WIDTH, np.uint64), np.empty(CHUNK_TOKENS + WIDTH, np.int64)
+
+    def add(self, shard: int, start: int, ids: Ids, end_of_text: int) -> None:
+        """Take the windows of `ids`, the tokens of a shard from `start` on. Shards and tokens come in ascending order."""
+        fingerprints, places = self._buffers
+        chosen = window_fingerprints(ids, end_of_text, WIDTH, self.level, fingerprints, places)
+        rows = np.empty(chosen, self.ROW)
+        rows["fingerprint"], rows["place"] = fingerprints[:chosen], places[:chosen] + start
+        rows["shard"], rows["times"] = shard, 1
+        self._fresh.append(rows)
+        if sum(map(len, self._fresh)) > WINDOWS:
+            self._unite()
+
+    def finish(self) -> npt.NDArray[np.int64]:
+        """How often the window of each of `rows` occurs in all shards. int64 [rows]"""
+        self._unite()
+        _, which = np.unique(self.rows["fingerprint"], return_inverse=True)
+        return np.bincount(which, weights=self.rows["times"]).astype(np.int64)[which]
+
+    def _unite(self) -> None:
+        rows = np.concatenate([self.rows, *self._fresh])
+        self._fresh = []
+        # Stable, so that the rows of a fingerprint stay in the order in which they came.
+        rows = rows[np.argsort(rows["fingerprint"], kind="stable")]
+        same = (rows["fingerprint"][1:] == rows["fingerprint"][:-1]) & (rows["shard"][1:] == rows["shard"][:-1])
+        first = np.flatnonzero(np.append(True, ~same)[: len(rows)])
+        times = np.add.reduceat(rows["times"], first) if len(first) else np.zeros(0, np.int64)
+        rows = rows[first]
+        rows["times"] = times
+        while len(rows) > WINDOWS:
+            self.level += 1
+            rows = rows[rows["fingerprint"] & np.uint64((1 << self.level) - 1) == 0]
+        self.rows = rows
+
+
+def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[np.int64]) -> tuple[Repeated, ...]:
+    """The windows that occur most often, but of a passage that is longer than a window only one."""
+    found: list[tuple[int, int, int]] = []
+    _, firsts = np.unique(rows["fingerprint"], return_index=True)
+    for row in firsts[np.lexsort((rows["place"][firsts], rows["shard"][firsts], -times[firsts]))].tolist():
+        if times[row] < 2 or len(found) == MOST_REPEATED:
+            break
+        shard, place, often = int(rows["shard"][row]), int(rows["place"][row]), int(times[row])
+        if all(shard != other or abs(place - at) >= WIDTH for other, at, _ in found):
+            found.append((shard, place, often))
+    named = [f"{split.shards[shard].path.parent.name}/{split.shards[shard].path.stem}:{place}" for shard, place, _ in found]
+    return tuple(Repeated(place=place, times=often) for place, (_, _, often) in zip(named, found, strict=True))
+
+
+def _compared(found: Sequence[ShardAudit]) -> tuple[ShardAudit, ...]:
+    """With the measures in which a shard is unlike those that it is compared with."""
+    unlike: list[dict[str, float]] = [{} for _ in found]
+    for source in sorted({one.source for one in found}):
+        own = [at for at, one in enumerate(found) if one.source == source]
+        peers = own if len(own) >= FEWEST_SHARDS else list(range(len(found)))
+        if len(peers) < FEWEST_SHARDS:
+            continue
+        for measure in MEASURES:
+            scores = robust_z(np.array([getattr(found[at], measure) for at in peers]))
+            for at, score in zip(peers, scores.tolist(), strict=True):
+                if at in own and abs(score) > UNLIKE:
+                    unlike[at][measure] = score
+    return tuple(dataclasses.replace(one, unlike=scores) for one, scores in zip(found, unlike, strict=True))
+
+
+def robust_z(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Distances from the median in units of the spread that outliers do not change. [values]
+
+    Modified z-scores by the median of the distances; by their mean where half of the values are the same (Iglewicz and
+    Hoaglin 1993); 0 where all are.
+    """
+    distances = values - np.median(values)
+    spread = np.median(np.abs(distances)) / 0.6745 or np.abs(distances).mean() * 1.253314
+    return distances / spread if spread > 0 else np.zeros(len(values))
+
+
+def _share(part: np.int64, whole: np.int64) -> float:
+    return float(part / whole) if whole else 0.0

@@ -1,0 +1,265 @@
+"""Decisions made again from stored scores, under other thresholds, over a whole corpus.
+
+Purpose: what every stage would read, keep and drop, and which documents change sides, without reading any text.
+Guarantee: a row is decided by the stage's own `decide` over its own scores. What stored scores cannot answer is counted, not
+guessed: a row that comes alive at one stage has no scores at the next (`not_scored`), and a duplicate of a document that is
+dropped before deduplication may take its place (`undecided`). Where both are 0, the numbers are those of a build.
+Cost: one read of the verdicts, and two of the scores of stages whose settings change; 20 bytes per document, as much again
+for each that changes sides, and one shard of scores.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.manifest import Manifest, Shard
+from tokenmill.pipeline.base.schema import KEPT
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.quality import models
+from tokenmill.pipeline.stages.quality.ranking import RankedQuality
+from tokenmill.pipeline.stages.quality.stage import Quality
+from tokenmill.pipeline.stages.stage import name_of, one_batch
+
+Judge = Language | Quality
+"""A stage whose decisions can be made again."""
+Mask = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Reasons = npt.NDArray[np.object_]
+"""One per row; None: not alive there, or not known."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """A comparison that drops: of the score column with the setting. `label`: of one language only; "": of all others."""
+
+    column: str
+    setting: str
+    threshold: float
+    label: str | None = None
+
+    @property
+    def is_minimum(self) -> bool:
+        """Whether smaller values are dropped."""
+        return not self.setting.rpartition(".")[2].startswith("max")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Documents of one shard that change sides at one stage, for one reason and limit."""
+
+    shard: int
+    kept: bool
+    """True: dropped before, kept now."""
+    reason: str
+    """Of the side on which they are dropped."""
+    rows: npt.NDArray[np.int64]
+    limit: Limit | None
+    """As it would be; None: the reason compares no number."""
+    values: Floats
+    """NaN without a limit."""
+
+
+@dataclass(kw_only=True)
+class Replayed:
+    """One stage under the new settings. read == kept + sum(dropped) + not_scored + undecided."""
+
+    stage: str
+    read: int = 0
+    kept: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+    not_scored: int = 0
+    undecided: int = 0
+    groups: list[Group] = field(default_factory=list)
+    margins: dict[Limit, list[Floats]] = field(default_factory=dict)
+    """For each limit that is not as it was: the values of all rows that it is asked of, shard by shard."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A stage as it was and as it would be."""
+
+    before: Judge
+    after: Judge
+
+
+def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], changes: Mapping[str, Change]) -> list[Replayed]:
+    """The stages `made`, in their order, with `changes` by name. `documents`: of each shard. Raises CorruptFile."""
+    alive: list[Mask] = [np.ones(rows, dtype=np.bool_) for rows in documents]
+    found = []
+    for manifest in made:
+        before = [_reasons(shards.read(root, _file(manifest, shard, "verdicts"), ["reason"])) for shard in manifest.shards]
+        known = [entering & ~_none(reasons) for entering, reasons in zip(alive, before, strict=True)]
+        done = Replayed(stage=manifest.stage, read=sum(int(entering.sum()) for entering in alive))
+        done.not_scored = done.read - sum(int(rows.sum()) for rows in known)
+        after = [_only(rows, reasons) for rows, reasons in zip(known, before, strict=True)]
+        if manifest.stage == "dedup":
+            done.undecided = _leave_open(root, manifest, before, after)
+        change = changes.get(manifest.stage)
+        if change is not None:
+            after, cuts = _decide(root, manifest, change.after, known)
+            _tell(done, root, manifest, change, cuts, known, before, after)
+        alive = [reasons == KEPT for reasons in after]
+        done.kept = sum(int(rows.sum()) for rows in alive)
+        for rows, reasons in zip(alive, after, strict=True):
+            done.dropped.update(_counts(reasons[~rows & ~_none(reasons)]))
+        found.append(done)
+    return found
+
+
+def _file(manifest: Manifest, shard: Shard, kind: str) -> Named:
+    name = name_of(manifest.stage, kind, shard.name)
+    return name, shard.files[name]
+
+
+def _reasons(table: pa.Table | pa.RecordBatch) -> Reasons:
+    column = (one_batch(table) if isinstance(table, pa.Table) else table)["reason"]
+    names = np.array([*column.dictionary.to_pylist(), None], dtype=object)
+    return np.asarray(names[column.indices.fill_null(len(names) - 1).to_numpy(zero_copy_only=False)], dtype=object)
+
+
+def _none(reasons: Reasons) -> Mask:
+    return np.asarray(reasons == np.array(None, dtype=object), dtype=np.bool_)
+
+
+def _only(rows: Mask, reasons: Reasons) -> Reasons:
+    found = reasons.copy()
+    found[~rows] = None
+    return found
+
+
+def _counts(reasons: Reasons) -> dict[str, int]:
+    names, numbers = np.unique(reasons.astype(str), return_counts=True)
+    return dict(zip(names.tolist(), numbers.tolist(), strict=True))
+
+
+def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after: Sequence[Reasons]) -> int:
+    """Forget in `after` the duplicates whose kept document is no longer alive, and say how many they are."""
+    gone = [~_none(then) & _none(now) for then, now in zip(before, after, strict=True)]
+    if not any(rows.any() for rows in gone):
+        return 0
+    tables = [shards.read(root, _file(manifest, shard, "verdicts"), ["doc_id", "kept_doc_id"]) for shard in manifest.shards]
+    lost = pa.concat_tables([table.filter(pa.array(rows)) for table, rows in zip(tables, gone, strict=True)])["doc_id"]
+    total = 0
+    for table, reasons in zip(tables, after, strict=True):
+        named = pc.is_in(table["kept_doc_id"].combine_chunks(), value_set=lost.combine_chunks())
+        orphans = np.asarray(named.to_numpy(zero_copy_only=False), dtype=np.bool_) & ~_none(reasons)
+        reasons[orphans] = None
+        total += int(orphans.sum())
+    return total
+
+
+def _scores(root: Path, manifest: Manifest, judge: Judge) -> Iterator[pa.Table]:
+    """The scores that decisions need, shard by shard."""
+    names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
+    for shard in manifest.shards:
+        yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
+
+
+def _decide(root: Path, manifest: Manifest, judge: Judge, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
+    """The reasons of the rows `known`, and the cuts of the models that keep a share."""
+    shares: dict[str, float] = {}
+    if isinstance(judge, RankedQuality):
+        configured = judge.config.models
+        every = {models.column(name): configured[name].keep_fraction for name in models.names(configured)}
+        shares = {name: share for name, share in every.items() if share is not None}
+    decided: list[Reasons] = []
+    passing: list[pa.Table] = []
+    for table, rows in zip(_scores(root, manifest, judge), known, strict=True):
+        scored = table.filter(pa.array(rows))
+        reasons = np.full(len(rows), None, dtype=object)
+        reasons[rows] = _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"]))))
+        decided.append(reasons)
+        passing.append(table.select(["doc_id", *shares]).filter(pa.array(reasons == KEPT)))
+    cuts: dict[str, float] = {}
+    if shares:
+        candidates = pa.concat_tables(passing)
+        chosen = np.full(candidates.num_rows, KEPT, dtype=object)
+        for name, share in reversed(shares.items()):
+            values = candidates[name].to_numpy()
+            best = models.kept_by_rank(values, candidates["doc_id"], share)
+            chosen[~best] = name
+            cuts[name] = float(values[best].min()) if best.any() else float("nan")
+        ends = np.cumsum([table.num_rows for table in passing])[:-1]
+        for reasons, now in zip(decided, np.split(chosen, ends), strict=True):
+            reasons[reasons == KEPT] = now
+    return decided, cuts
+
+
+def limits(judge: Judge, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+    """The reasons that compare a number, with what they compare. `cuts`: the lowest scores that shares keep, by column."""
+    if isinstance(judge, Language):
+        config = judge.config
+        own = {
+            label: Limit(column="language_score", setting=f"thresholds.{label}", threshold=value, label=label)
+            for label, value in sorted(config.thresholds.items())
+        }
+        other = Limit(column="language_score", setting="threshold", threshold=config.threshold, label="")
+        mixed = Limit(column="other_share", setting="max_other_share", threshold=config.max_other_share)
+        return [*(("language_score", limit) for limit in (other, *own.values())), ("mixed_language", mixed)]
+    return [
+        (reason, Limit(column=column, setting=setting, threshold=cuts.get(column, float(threshold))))
+        for reason, (column, setting, threshold) in judge.explanations.items()
+    ]
+
+
+def _tell(
+    done: Replayed,
+    root: Path,
+    manifest: Manifest,
+    change: Change,
+    cuts: Mapping[str, float],
+    known: Sequence[Mask],
+    before: Sequence[Reasons],
+    after: Sequence[Reasons],
+) -> None:
+    """Add to `done` which documents change sides, and the values around the limits that moved."""
+    asked = limits(change.after, cuts)
+    unmoved = {limit for _, limit in limits(change.before, {}) if limit.column not in cuts}
+    moved = list(dict.fromkeys(limit for _, limit in asked if limit not in unmoved))
+    done.margins = {limit: [] for limit in moved}
+    for number, table in enumerate(_scores(root, manifest, change.after)):
+        rows, then, now = known[number], before[number], after[number]
+        of_limit = {limit: _asked_of(limit, change.after, table) & rows for _, limit in asked}
+        for limit in moved:
+            done.margins[limit].append(_values(table, limit)[of_limit[limit]])
+        for kept, side, other in ((False, now, then), (True, then, now)):
+            moving = rows & (other == KEPT) & (side != KEPT)
+            for reason in _counts(side[moving]):
+                those = moving & (side == reason)
+                for limit in [limit for name, limit in asked if name == reason]:
+                    _add(done, number, kept, reason, np.flatnonzero(those & of_limit[limit]), limit, table)
+                    those &= ~of_limit[limit]
+                _add(done, number, kept, reason, np.flatnonzero(those), None, table)
+
+
+def _asked_of(limit: Limit, judge: Judge, table: pa.Table) -> Mask:
+    """The rows whose value the limit is compared with."""
+    if limit.label is None:
+        return np.ones(table.num_rows, dtype=np.bool_)
+    assert isinstance(judge, Language), f"only languages have limits of their own: {limit=}"
+    labels = [limit.label] if limit.label else sorted(judge.config.thresholds)
+    own = pc.is_in(table["language"].combine_chunks(), value_set=pa.array(labels, pa.string()))
+    found = np.asarray(own.to_numpy(zero_copy_only=False), dtype=np.bool_)
+    return found if limit.label else ~found
+
+
+def _values(table: pa.Table, limit: Limit) -> Floats:
+    return np.asarray(table[limit.column].cast(pa.float64()).to_numpy(), dtype=np.float64)
+
+
+def _add(
+    done: Replayed, shard: int, kept: bool, reason: str, rows: npt.NDArray[np.int64], limit: Limit | None, table: pa.Table
+) -> None:
+    if len(rows):
+        values = np.full(len(rows), np.nan) if limit is None else _values(table, limit)[rows]
+        done.groups.append(Group(shard=shard, kept=kept, reason=reason, rows=rows, limit=limit, values=values))

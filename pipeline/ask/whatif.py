@@ -1,0 +1,252 @@
+"""What other thresholds would keep, from the scores that a corpus holds.
+
+Purpose: choose a threshold by its funnel, by documents that change sides, and by how many lie close to it.
+Guarantee: writes nothing. Settings that stored scores cannot answer are refused with what they would need.
+Cost: see `replay`; then one read of the shards that hold the documents shown.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmill.flows.build import CONFIG
+from tokenmill.pipeline import config
+from tokenmill.pipeline.ask.replay import Change, Floats, Group, Judge, Limit, Replayed, replay
+from tokenmill.pipeline.ask.status import published
+from tokenmill.pipeline.base import files, manifest, shards
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.manifest import CORPUS, Manifest
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.config import MIDDLE, Config
+from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.quality.ranking import RankedQuality, quality
+from tokenmill.pipeline.stages.quality.recipes import resolve
+
+PREVIEW_CHARACTERS = 80
+NEAREST = (1, 10, 100, 1_000)
+"""How far a threshold has to move to take so many documents to the other side."""
+
+
+def what_if(root: Path, settings: Mapping[str, str], *, samples: int, seed: int) -> dict[str, Any]:
+    """The answer as JSON values; `show_whatif.show` draws it. `samples`: documents shown for each reason and direction.
+
+    Raises NotBuilt, CorruptFile, and ConfigError for settings that stored scores cannot answer.
+    """
+    corpus = manifest.load(root, CORPUS)
+    files.read_verified(root, CONFIG, corpus.files[CONFIG])
+    old, new = config.load(root / CONFIG), config.load(root / CONFIG, settings)
+    made = published(root)
+    stages = [one for one in made if one.stage in MIDDLE]
+    changes = _changes(old, new, {one.stage: one for one in stages}, root)
+    documents = views(root, made[:1])
+    replayed = replay(root, [view.documents[1].rows or 0 for view in documents], stages, changes)
+    unknown = sum(one.not_scored + one.undecided for one in replayed)
+    first = made[0].counts.kept
+    return {
+        "settings": _differences(old, new),
+        "documents": {
+            "before": stages[-1].counts.kept if stages else first,
+            "after": replayed[-1].kept if stages else first,
+            "unknown": unknown,
+        },
+        "stages": [_stage(before, after) for before, after in zip(stages, replayed, strict=True)],
+        "changes": [entry for one in replayed for entry in _sides(one)],
+        "margins": [entry for one in replayed for entry in _margins(one)],
+        "samples": _samples(root, made[0], replayed, samples, seed),
+    }
+
+
+def _judge(wanted: Config, stage: str) -> Judge:
+    return Language(config=wanted.language) if stage == "language" else quality(wanted.quality)
+
+
+def _changes(old: Config, new: Config, made: Mapping[str, Manifest], root: Path) -> dict[str, Change]:
+    """The stages to decide again. Raises ConfigError for settings that need more than a new decision."""
+    if old.stages != new.stages:
+        raise ConfigError(
+            f"stages: their order decides what is scored at all ({list(old.stages)}); `tokenmill build` can change it"
+        )
+    for section in ("collect", "tokenizer", "pack", "train"):
+        if getattr(old, section) != getattr(new, section):
+            raise ConfigError(f"{section}: no setting of it is a threshold over stored scores; `tokenmill build` can change it")
+    if old.dedup != new.dedup:
+        raise ConfigError(_dedup_needs(old, new, made, root))
+    if old.repeats != new.repeats:
+        raise ConfigError("repeats: what is repeated is counted over whole sources; only `tokenmill build` can do that")
+    counted = old.stages[: old.stages.index("repeats")] if "repeats" in old.stages else ()
+    changes = {}
+    for stage in ("language", "quality"):
+        changed = getattr(old, stage) != getattr(new, stage)
+        if changed and stage in counted:
+            raise ConfigError(f"{stage}: the later stage `repeats` counts what it keeps; only `tokenmill build` can do that")
+        if stage not in made:
+            if changed:
+                raise ConfigError(f"{stage}: this corpus was built without that stage, so it holds no scores of it")
+            continue
+        change = Change(before=_judge(old, stage), after=_judge(new, stage))
+        if changed or isinstance(change.after, RankedQuality):
+            _check_scores(made[stage], change)
+            changes[stage] = change
+    return changes
+
+
+def _dedup_needs(old: Config, new: Config, made: Mapping[str, Manifest], root: Path) -> str:
+    """Why duplicates are not decided again: whether a pair is one depends on what else is kept, and on pairs not stored."""
+    message = "dedup: duplicates are decided together, by comparing texts; only `tokenmill build` can do that"
+    only_threshold = old.dedup.model_copy(update={"threshold": new.dedup.threshold}) == new.dedup
+    if "dedup" not in made or not only_threshold:
+        return message
+    if new.dedup.threshold < old.dedup.threshold:
+        return f"{message} (pairs below {old.dedup.threshold} are not stored)"
+    names = [name for name, _ in made["dedup"].entries() if name.startswith("dedup/verdicts/")]
+    entries = dict(made["dedup"].entries())
+    found = pa.concat_tables([shards.read(root, (name, entries[name]), ["jaccard"]) for name in names])["jaccard"]
+    below = int(pc.sum(pc.less(found, new.dedup.threshold)).as_py() or 0)
+    return f"{message}. {below:,} of {len(found) - found.null_count:,} duplicates are less similar than {new.dedup.threshold}"
+
+
+def _check_scores(made: Manifest, change: Change) -> None:
+    """Whether the stored scores are those that the new decision needs. Raises ConfigError."""
+    stored, wanted = dict(made.config["scoring"]), dict(change.after.scoring)
+    missing = sorted(set(wanted.pop("statistics", ())) - set(stored.pop("statistics", ())))
+    different = [
+        name for name in sorted(wanted) if files.canonical_json(wanted[name]) != files.canonical_json(stored.get(name))
+    ]
+    needs = [f"scores that are not stored: {', '.join(missing)}"] if missing else []
+    needs += [f"other {name} ({stored.get(name)} now)" for name in different]
+    if made.version != change.after.version:
+        needs = [f"scores of version {change.after.version}, and stored are those of version {made.version}"]
+    if needs:
+        raise ConfigError(f"{made.stage}: these settings need {'; '.join(needs)}; `tokenmill build` can make them")
+
+
+def _differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
+    """Every setting that differs, with both values; of thresholds, those that hold."""
+    before, after = (dict(_leaves({**one.model_dump(mode="json"), "quality": _quality(one)})) for one in (old, new))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+
+
+def _quality(wanted: Config) -> dict[str, Any]:
+    """The section with the recipe's thresholds where none is set beside it."""
+    return {**wanted.quality.model_dump(mode="json"), **resolve(wanted.quality).model_dump(mode="json")}
+
+
+def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in plain.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _stage(before: Manifest, after: Replayed) -> dict[str, Any]:
+    counts = before.counts
+    return {
+        "stage": after.stage,
+        "before": {"read": counts.read, "kept": counts.kept, "dropped": dict(counts.dropped)},
+        "after": {
+            "read": after.read,
+            "kept": after.kept,
+            "dropped": dict(sorted(after.dropped.items())),
+            "not_scored": after.not_scored,
+            "undecided": after.undecided,
+        },
+    }
+
+
+def _by_side(one: Replayed) -> dict[tuple[bool, str], list[Group]]:
+    """Groups by direction and reason: what is dropped now first, then the reasons by name."""
+    sides: dict[tuple[bool, str], list[Group]] = defaultdict(list)
+    for group in one.groups:
+        sides[group.kept, group.reason].append(group)
+    return dict(sorted(sides.items()))
+
+
+def _sides(one: Replayed) -> Iterator[dict[str, Any]]:
+    for (kept, reason), groups in _by_side(one).items():
+        number = sum(len(group.rows) for group in groups)
+        yield {"stage": one.stage, "now": "kept" if kept else "dropped", "reason": reason, "documents": number}
+
+
+def _margins(one: Replayed) -> Iterator[dict[str, Any]]:
+    """For each limit that moved, the values nearest to it on both sides."""
+    for limit, parts in one.margins.items():
+        values = np.concatenate([np.empty(0), *parts])
+        values = values[~np.isnan(values)]
+        fails = values < limit.threshold if limit.is_minimum else values > limit.threshold
+        yield {
+            "stage": one.stage,
+            "setting": f"{one.stage}.{limit.setting}",
+            "column": limit.column,
+            "threshold": limit.threshold,
+            "fails": {"documents": int(fails.sum()), "nearest": _nearest(values[fails], limit)},
+            "passes": {"documents": int((~fails).sum()), "nearest": _nearest(values[~fails], limit)},
+        }
+
+
+def _nearest(values: Floats, limit: Limit) -> dict[str, float]:
+    """The value of the n-th nearest document, for each n of NEAREST that there is."""
+    distances = np.abs(values - limit.threshold)
+    wanted = [number for number in NEAREST if number <= len(values)]
+    if not wanted:
+        return {}
+    order = np.argpartition(distances, [number - 1 for number in wanted])
+    return {str(number): float(values[order[number - 1]]) for number in wanted}
+
+
+def _samples(root: Path, collected: Manifest, replayed: Sequence[Replayed], samples: int, seed: int) -> list[dict[str, Any]]:
+    """Documents that change sides, drawn by `seed` from each reason and direction, in document order."""
+    documents = views(root, [collected])
+    found: list[dict[str, Any]] = []
+    for one in replayed:
+        for number, ((kept, reason), groups) in enumerate(_by_side(one).items()):
+            ends = np.cumsum([len(group.rows) for group in groups])
+            draw = np.random.default_rng([seed, number])
+            for pick in sorted(draw.choice(ends[-1], size=min(samples, ends[-1]), replace=False).tolist()):
+                at = int(np.searchsorted(ends, pick, side="right"))
+                group = groups[at]
+                place = int(pick - (ends[at - 1] if at else 0))
+                found.append(
+                    {
+                        "stage": one.stage,
+                        "now": "kept" if kept else "dropped",
+                        "reason": reason,
+                        "shard": group.shard,
+                        "row": int(group.rows[place]),
+                        **_distance(group, place),
+                    }
+                )
+    # One shard of text in memory at a time.
+    for shard in sorted({sample["shard"] for sample in found}):
+        table = shards.read(root, documents[shard].documents, ["doc_id", "source", "url", "text"])
+        for sample in found:
+            if sample["shard"] == shard:
+                row = table.slice(sample["row"], 1).to_pylist()[0]
+                sample |= {"doc_id": row["doc_id"].hex(), "source": row["source"], "url": row["url"]}
+                sample["preview"] = preview(row["text"])
+    for sample in found:
+        del sample["shard"], sample["row"]
+    return found
+
+
+def _distance(group: Group, place: int) -> dict[str, Any]:
+    """The value beside the threshold that is asked of it now; nulls where the reason compares no number."""
+    if group.limit is None or np.isnan(group.values[place]):
+        return {"column": None, "value": None, "threshold": None, "distance": None}
+    value, threshold = float(group.values[place]), group.limit.threshold
+    return {"column": group.limit.column, "value": value, "threshold": threshold, "distance": value - threshold}
+
+
+def preview(text: str, characters: int | None = PREVIEW_CHARACTERS) -> str:
+    """The first characters of a text (None: all) on one line, with what a terminal could obey escaped."""
+    return "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode() for character in text[:characters]
+    )

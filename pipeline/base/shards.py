@@ -1,0 +1,169 @@
+"""Parquet shards: writing with page checksums, verified reading, and the rows alive with their edits applied.
+
+Purpose: the one way in which stages read what stages before them published.
+Guarantee: a whole file's SHA-256 is compared with its manifest before it is parsed; tables that belong together are
+compared by `doc_id`. Cost: one read per file; memory is one shard (`shard_bytes` of text and one document more).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from tokenmill.pipeline.base import files, schema
+from tokenmill.pipeline.base.edits import Edit, apply, merge
+from tokenmill.pipeline.base.errors import CorruptFile, Misaligned
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Manifest
+
+Named = tuple[str, FileEntry]
+"""A published file: its name below the corpus and what it holds."""
+
+
+def write(root: Path, name: str, table: pa.Table, *, durable: bool = True) -> FileEntry:
+    """Write `table` as `root / name`: zstd, page checksums, one row group. `durable`: see `files.create`."""
+    with files.create(root / name, durable=durable) as out:
+        pq.write_table(
+            table,
+            out,
+            compression="zstd",
+            write_page_checksum=True,
+            row_group_size=max(1, table.num_rows),
+            use_dictionary=[field.name for field in table.schema if pa.types.is_dictionary(field.type)],
+        )
+    return out.entry(rows=table.num_rows)
+
+
+def read(root: Path, named: Named, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a published table. Raises CorruptFile when it is missing or holds other bytes than its manifest names."""
+    name, entry = named
+    data = files.read_verified(root, name, entry)
+    try:
+        table = pq.read_table(
+            pa.BufferReader(data), columns=None if columns is None else list(columns), page_checksum_verification=True
+        )
+    except (pa.ArrowException, OSError) as error:
+        raise CorruptFile(f"{root / name}: is no Parquet table ({error})") from error
+    if table.num_rows != entry.rows:
+        raise CorruptFile(f"{root / name}: {table.num_rows} rows, its manifest names {entry.rows}")
+    return table
+
+
+def align(first: Named, ids: pa.ChunkedArray, second: Named, others: pa.ChunkedArray) -> None:
+    """Raises Misaligned at the first row whose `doc_id` differs."""
+    if ids.equals(others):
+        return
+    pairs = itertools.zip_longest(ids.to_pylist(), others.to_pylist())
+    row, (a, b) = next((row, pair) for row, pair in enumerate(pairs) if pair[0] != pair[1])
+    show = [None if value is None else value.hex() for value in (a, b)]
+    raise Misaligned(f"row {row}: {first[0]} has doc_id {show[0]}, {second[0]} has {show[1]}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alive:
+    """The rows alive in a view. `table` has the columns asked for; `rows` int64 [alive] are their numbers in the shard."""
+
+    table: pa.Table
+    rows: npt.NDArray[np.int64]
+    total: int
+    edits: dict[int, list[Edit]]
+    """The edits applied, by row number in the shard."""
+
+    def spread(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
+        """`batch` (one row per row alive) over all rows of the shard, with nulls for the others."""
+        where = np.full(self.total, -1, dtype=np.int64)
+        where[self.rows] = np.arange(len(self.rows), dtype=np.int64)
+        return pa.Table.from_batches([batch] if isinstance(batch, pa.RecordBatch) else batch.to_batches(), batch.schema).take(
+            pa.array(where, mask=where < 0)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class View:
+    """One shard as a stage sees it: the rows that all stages before it kept, with their edits applied. Picklable."""
+
+    root: Path
+    name: str
+    documents: Named
+    verdicts: Named | None = None
+    edits: tuple[Named, ...] = ()
+
+    @property
+    def text_identity(self) -> dict[str, Any]:
+        """What the text of a row depends on, whether or not the row is alive."""
+        return {"documents": self.documents[1].sha256, "edits": [entry.sha256 for _, entry in self.edits]}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What all of `read`'s answer depends on."""
+        return {**self.text_identity, "verdicts": self.verdicts[1].sha256 if self.verdicts else None}
+
+    def read(self, columns: Sequence[str] = ("doc_id", "text")) -> Alive:
+        """The rows alive. Raises CorruptFile or Misaligned."""
+        wanted = list(dict.fromkeys(("doc_id", *columns)))
+        table = read(self.root, self.documents, wanted)
+        total = table.num_rows
+        rows = np.arange(total, dtype=np.int64)
+        ids = table["doc_id"]
+        if self.verdicts is not None:
+            verdicts = read(self.root, self.verdicts, ["doc_id", "reason"])
+            align(self.documents, ids, self.verdicts, verdicts["doc_id"])
+            rows = np.flatnonzero(schema.alive(verdicts["reason"]))
+            table = table.take(pa.array(rows))
+        edits = self._edits(ids) if "text" in wanted else {}
+        edits = {int(row): edits[int(row)] for row in rows if int(row) in edits} if edits else {}
+        if edits:
+            place = {int(row): at for at, row in enumerate(rows)}
+            texts = table["text"].to_pylist()
+            for row, spans in edits.items():
+                texts[place[row]] = apply(texts[place[row]].encode(), spans).decode()
+            table = table.set_column(table.schema.get_field_index("text"), "text", pa.array(texts, pa.large_string()))
+        return Alive(table=table.combine_chunks(), rows=rows, total=total, edits=edits)
+
+    def _edits(self, ids: pa.ChunkedArray) -> dict[int, list[Edit]]:
+        tables = [read(self.root, named) for named in self.edits]
+        found: dict[int, list[Edit]] = {}
+        if not any(table.num_rows for table in tables):
+            return found
+        row_of = {value: row for row, value in enumerate(ids.to_pylist())}
+        for named, table in zip(self.edits, tables, strict=True):
+            for edit in table.to_pylist():
+                row = row_of.get(edit["doc_id"])
+                if row is None:
+                    raise Misaligned(f"{named[0]} edits doc_id {edit['doc_id'].hex()}, which {self.name} does not hold")
+                found.setdefault(row, []).append(Edit(edit["start"], edit["end"], edit["replacement"].encode()))
+        return {row: merge(spans) for row, spans in found.items()}
+
+
+def views(root: Path, before: Sequence[Manifest]) -> list[View]:
+    """The shards of the corpus, in document order, as the stage after `before` sees them."""
+    tables: dict[str, dict[str, Named]] = {}
+    edits: dict[str, list[Named]] = {}
+    documents: dict[str, Named] = {}
+    for made in before:
+        for shard in made.shards:
+            for name, entry in shard.files.items():
+                if name.startswith("documents/"):
+                    documents[shard.name] = (name, entry)
+                elif name.startswith(f"{made.stage}/verdicts/"):
+                    tables.setdefault(shard.name, {})["verdicts"] = (name, entry)
+                elif name.startswith(f"{made.stage}/edits/"):
+                    edits.setdefault(shard.name, []).append((name, entry))
+    return [
+        View(
+            root=root,
+            name=name,
+            documents=named,
+            verdicts=tables.get(name, {}).get("verdicts"),
+            edits=tuple(edits.get(name, ())),
+        )
+        for name, named in documents.items()
+    ]

@@ -1,0 +1,57 @@
+"""What a build remembers between runs, below `.state` in the corpus folder: which shards are done, and with what.
+
+Guarantee: what `load` returns is what `save` was given: a record carries a hash of itself, so a damaged one is a missing
+one, and none waits for the disk. A recorded shard counts as done only after its files were compared with their hashes.
+Nothing here is published.
+Cost: one small file per shard, written by the protocol.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.manifest import Shard
+
+FOLDER = ".state"
+
+
+def path_of(root: Path, stage: str, shard: str) -> Path:
+    """Where the record of a shard stands."""
+    return root / FOLDER / stage / f"{shard}.json"
+
+
+def save(path: Path, value: Any) -> None:
+    """Write a JSON value."""
+    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=False)
+
+
+def load(path: Path) -> Any:
+    """The value, or None where there is none or its bytes are not those that were written."""
+    try:
+        record = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(record, dict) and record.keys() == {"value", "sha256"} and record["sha256"] == _digest(record["value"])
+    return record["value"] if whole else None
+
+
+def record_shard(root: Path, stage: str, shard: Shard, identity: str, **facts: Any) -> None:
+    """Record that `shard` is done. `identity`: of the work; `facts`: what else the next run wants to know of it."""
+    save(path_of(root, stage, shard.name), {"identity": identity, "shard": manifest.shard_to_plain(shard), **facts})
+
+
+def finished(root: Path, recorded: Mapping[str, Any] | None, identity: str) -> Shard | None:
+    """The shard of a record, if it is of this identity and its files hold their bytes."""
+    if recorded is None or recorded["identity"] != identity:
+        return None
+    shard = manifest.shard_from_plain(recorded["shard"])
+    return shard if all(files.holds(root, *named) for named in shard.files.items()) else None
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(files.canonical_json(value)).hexdigest()

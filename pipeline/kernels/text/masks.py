@@ -1,0 +1,88 @@
+"""Which of 64 bytes lie in a range, as the bits of one integer: the processor compares them all at once.
+
+Purpose: scanners that go from one byte of interest to the next, with one step per find and none per byte between.
+Guarantee: bit i tells of the byte at `at + i`. All 64 bytes must lie in the array: buffers are `BLOCK` bytes longer than
+their content, and what stands behind it is masked by the caller.
+Cost: a few instructions per 64 bytes and range. The vectors are LLVM's own, so any processor runs them.
+
+Source of the method: G. Langdale, D. Lemire, "Parsing gigabytes of JSON per second" (2019).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from tokenmill.pipeline.kernels.leaf import inlined
+
+BLOCK = 64
+"""Bytes that are looked at together."""
+
+
+def _between(typing: Any, data: Any, at: Any, low: Any, high: Any) -> Any:
+    """bit i: low <= data[at + i] <= high."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        array = context.make_array(signature.args[0])(context, builder, arguments[0])
+        vector = ir.VectorType(ir.IntType(8), BLOCK)
+        place = builder.bitcast(builder.gep(array.data, [arguments[1]]), vector.as_pointer())
+        block = builder.load(place)
+        block.align = 1
+
+        def all_of(byte: Any) -> Any:
+            one = builder.insert_element(ir.Constant(vector, ir.Undefined), byte, ir.Constant(ir.IntType(32), 0))
+            lanes = ir.Constant(ir.VectorType(ir.IntType(32), BLOCK), [0] * BLOCK)
+            return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), lanes)
+
+        distance = builder.sub(block, all_of(arguments[2]))
+        inside = builder.icmp_unsigned("<=", distance, all_of(builder.sub(arguments[3], arguments[2])))
+        return builder.bitcast(inside, ir.IntType(BLOCK))
+
+    return types.uint64(data, types.uint64, types.uint8, types.uint8), generate
+
+
+def _trailing_zeros(typing: Any, mask: Any) -> Any:
+    """The place of the lowest bit; 64 where there is none."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.cttz(arguments[0], cgutils.false_bit)
+
+    return types.uint64(types.uint64), generate
+
+
+def _ones(typing: Any, mask: Any) -> Any:
+    """How many bits are set."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.ctpop(arguments[0])
+
+    return types.uint64(types.uint64), generate
+
+
+between: Any = intrinsic(_between)
+lowest: Any = intrinsic(_trailing_zeros)
+ones: Any = intrinsic(_ones)
+
+
+@inlined
+def place(mask: np.uint64) -> int:
+    """The place of the lowest bit, to reckon with: of signed and unsigned integers Numba makes floats."""
+    return int(np.int64(lowest(mask)))
+
+
+@inlined
+def first(size: int) -> np.uint64:
+    """The lowest `size` bits; all of them from 64 on."""
+    return (np.uint64(1) << np.uint64(size)) - np.uint64(1) if size < BLOCK else np.uint64(0xFFFFFFFFFFFFFFFF)
+
+
+@inlined
+def ascii_spaces(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
+    """The bytes that are white space by themselves, as `str.isspace` has it."""
+    return between(data, at, 0x20, 0x20) | between(data, at, 0x09, 0x0D) | between(data, at, 0x1C, 0x1F)  # type: ignore[no-any-return]

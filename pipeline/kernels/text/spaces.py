@@ -1,0 +1,159 @@
+"""White space, line breaks and lines in UTF-8 bytes, as Python's `str` has them.
+
+Guarantee: `isspace`, `strip`, `split`, `splitlines` of the text and these functions see the same places; the bytes must be
+valid UTF-8. What stands outside the given span decides nothing; up to 64 bytes behind it may be loaded, so buffers are so much
+longer than their content (`masks.BLOCK`).
+Cost: 0.1 ns per byte to find one byte or count characters, about 0.7 ns to find white space.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenmill.pipeline.kernels.hashing import load
+from tokenmill.pipeline.kernels.leaf import inlined, leaf
+from tokenmill.pipeline.kernels.text import masks
+from tokenmill.pipeline.kernels.text.utf8 import before
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@leaf
+def characters(data: Bytes, start: int, stop: int) -> int:
+    """How many code points `data[start:stop]` has."""
+    count = stop - start
+    for block in range(start, stop, masks.BLOCK):
+        inner = masks.between(data, np.uint64(block), 0x80, 0xBF) & masks.first(stop - block)
+        count -= int(np.int64(masks.ones(inner)))
+    return count
+
+
+@inlined
+def _leading(flags: np.uint64) -> int:
+    """Of eight bytes that are 0 or 0x80, the first one lowest: how many are 0 before one that is not."""
+    if flags == 0:
+        return 8
+    lowest = (flags & (~flags + np.uint64(1))) >> np.uint64(7)
+    return int(np.int64((lowest * np.uint64(0x0001020304050607)) >> np.uint64(56)))
+
+
+@leaf
+def find(data: Bytes, at: int, stop: int, byte: int) -> int:
+    """Where `byte` stands first in `data[at:stop]`; `stop` where it does not, or where `at` is not before it."""
+    while at < stop:
+        found = masks.between(data, np.uint64(at), byte, byte)
+        if found:
+            return min(at + masks.place(found), stop)
+        at += masks.BLOCK
+    return stop
+
+
+@inlined
+def _no_spaces(data: Bytes, at: int) -> int:
+    """How many of the eight bytes at `at` surely belong to no white space, before one of which that is not sure."""
+    low, high = np.uint64(0x7F7F7F7F7F7F7F7F), np.uint64(0x8080808080808080)
+    eight = load(data, np.uint64(at))
+    rest = eight & low
+    printed = (rest + np.uint64(0x5F5F5F5F5F5F5F5F)) & ~eight  # 0x21 and more
+    leads = (rest + np.uint64(0x3E3E3E3E3E3E3E3E)) & eight  # 0xC2 and more
+    return _leading((~printed & ~eight | leads) & high)
+
+
+@leaf
+def _wide_space_bytes(data: Bytes, at: int) -> int:
+    first, second = data[at], data[at + 1]
+    if first == 0xC2:
+        return 2 if second in (0x85, 0xA0) else 0
+    if first not in (0xE1, 0xE2, 0xE3):
+        return 0
+    third = data[at + 2]
+    if first == 0xE2:
+        if second == 0x80:
+            return 3 if third <= 0x8A or third in (0xA8, 0xA9, 0xAF) else 0
+        return 3 if second == 0x81 and third == 0x9F else 0
+    if first == 0xE1:
+        return 3 if second == 0x9A and third == 0x80 else 0
+    return 3 if second == 0x80 and third == 0x80 else 0
+
+
+@inlined
+def space_bytes(data: Bytes, at: int) -> int:
+    """The bytes of the white space character that begins at `at`; 0 where none does."""
+    byte = data[at]
+    if 0x20 < byte < 0xC2:
+        return 0
+    if byte < 0x80:
+        return 1 if byte == 0x20 or 0x09 <= byte <= 0x0D or byte >= 0x1C else 0
+    return _wide_space_bytes(data, at)
+
+
+@inlined
+def break_bytes(data: Bytes, at: int, stop: int) -> int:
+    """The bytes of the line break at `at`, where a white space character begins; 0 where it breaks no line."""
+    byte = data[at]
+    if byte < 0x80:
+        if byte == 0x0D:
+            return 2 if at + 1 < stop and data[at + 1] == 0x0A else 1
+        return 1 if 0x0A <= byte <= 0x0C or 0x1C <= byte <= 0x1E else 0
+    if byte == 0xC2:
+        return 2 if data[at + 1] == 0x85 else 0
+    return 3 if byte == 0xE2 and data[at + 1] == 0x80 and data[at + 2] in (0xA8, 0xA9) else 0
+
+
+@leaf
+def stripped_start(data: Bytes, start: int, stop: int) -> int:
+    """Where the first character stands that is no white space; `stop` where there is none."""
+    while start < stop:
+        size = space_bytes(data, start)
+        if size == 0:
+            break
+        start += size
+    return start
+
+
+@leaf
+def stripped_stop(data: Bytes, start: int, stop: int) -> int:
+    """Where the last character ends that is no white space; `start` where there is none."""
+    while start < stop:
+        last = before(data, start, stop)
+        if space_bytes(data, last) == 0:
+            break
+        stop = last
+    return stop
+
+
+@leaf
+def read_line(data: Bytes, at: int, stop: int, longest: int) -> tuple[int, int, int, bool, int]:
+    """The line that begins at `at < stop`, without the white space around it, by `str.splitlines` and `str.split`.
+
+    Returns where it starts and ends (a blank one: both where it begins), how many chunks white space parts it into, whether
+    one of them has more than `longest` characters, and where the next line begins.
+    """
+    start = end = at
+    chunks = 0
+    long = False
+    while at < stop:
+        size = space_bytes(data, at)
+        if size:
+            line_break = break_bytes(data, at, stop)
+            if line_break:
+                return start, end, chunks, long, at + line_break
+            at += size
+            continue
+        chunk = at
+        while at < stop:
+            plain = _no_spaces(data, at)
+            at += plain
+            if plain < 8:
+                if at >= stop or space_bytes(data, at):
+                    break
+                at += 1
+        at = min(at, stop)
+        if chunks == 0:
+            start = chunk
+        chunks += 1
+        end = at
+        if at - chunk > longest:
+            long |= characters(data, chunk, at) > longest
+    return start, end, chunks, long, at

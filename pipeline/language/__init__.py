@@ -1,5 +1,0 @@
-"""Language identification: a label and a score for every document, and how much of it is in another language."""
-
-from pipeline.language.stage import Language
-
-__all__ = ["Language"]

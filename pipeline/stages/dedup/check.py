@@ -1,0 +1,162 @@
+"""Whether the verdicts of a finished `dedup` stage are true: what `tokenmill verify` runs beside hashes.
+
+Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
+and clusters are as large as they say. Then both texts are read: of near duplicates the similarity is computed anew and is
+the one that is stored, of exact ones the hashes of the normalised texts are equal. So for all removed documents, or for a
+seeded sample of `most` of them.
+Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s a core. In memory
+stand the n-gram sets of kept documents, BLOCK of them and of one shard more; the shards of what names them are read once for
+each block. A million removed documents of 5 kB are about 40 blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmill.pipeline.base import schema, shards
+from tokenmill.pipeline.base.errors import Misaligned
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
+from tokenmill.pipeline.stages.dedup.signatures import settings
+from tokenmill.pipeline.stages.dedup.texts import Texts, equal, joined, read, similar
+from tokenmill.pipeline.stages.stage import name_of
+
+Indices = npt.NDArray[np.int64]
+MOST = 100_000
+"""So many removed documents are compared with the kept ones, unless all are asked for."""
+BLOCK = 16_000_000
+"""So many n-grams of kept documents are held at a time, 8 bytes each; and a shard's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Verdicts:
+    """Those of all shards, end to end. Documents are known by their place in it."""
+
+    names: Sequence[str]
+    starts: Indices
+    """[shards + 1]"""
+    shard: npt.NDArray[np.int32]
+    """[documents]: its number."""
+    table: pa.Table
+    kept: npt.NDArray[np.bool_]
+    near: npt.NDArray[np.bool_]
+    keeper: Indices
+    """[documents]: whom a removed one names, if that one is kept; else -1."""
+
+    def file(self, place: int) -> str:
+        """The name of the file that a document's verdict stands in."""
+        return self.names[int(self.shard[place])]
+
+    def hex(self, place: int) -> str:
+        """A `doc_id` for a message."""
+        identity: bytes = self.table["doc_id"][int(place)].as_py()
+        return identity.hex()
+
+
+def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | None = MOST, seed: int = 0) -> Iterator[str]:
+    """What is wrong with the verdicts that `made` names: one line each, beginning with the file's path.
+
+    `views`: the shards as the stage saw them, `shards.views(root, manifests before it)`. `most`: see above; None: all.
+    Raises Misaligned where verdicts and documents do not belong together, and what reading raises.
+    """
+    verdicts = _verdicts(root, made)
+    removed = np.flatnonzero(~verdicts.kept & verdicts.table["reason"].is_valid().to_numpy())
+    lost = verdicts.keeper[removed] < 0
+    jaccard = np.nan_to_num(verdicts.table["jaccard"].to_numpy(), nan=0.0)
+    sizes = np.bincount(verdicts.keeper[removed[~lost]], minlength=len(verdicts.kept)) + 1
+    counted = np.where(verdicts.kept, sizes, sizes[verdicts.keeper])
+    wrong = verdicts.table["cluster_size"].fill_null(0).to_numpy() != counted
+    for places, what in (
+        (removed[lost], "removed rows name no kept document"),
+        (removed[jaccard[removed] < made.config["deciding"]["threshold"]], "removed rows below the threshold"),
+        (np.flatnonzero(wrong & (verdicts.kept | (verdicts.keeper >= 0))), "rows with another cluster_size than is counted"),
+    ):
+        if len(places):
+            first = places[0]
+            yield f"{root / verdicts.file(first)}: {len(places)} {what}, the first: doc_id {verdicts.hex(first)}"
+    config = _config(made.config["scoring"])
+    if (scored := settings(config)) != made.config["scoring"]:
+        yield f"{root / made.stage}: made with Unicode {made.config['scoring']['unicode']}, this Python has {scored['unicode']}"
+        return
+    named = removed[~lost]
+    if most is not None and len(named) > most:
+        named = np.sort(np.random.default_rng(seed).choice(named, most, replace=False))
+    for place, found in _untrue(verdicts, views, named, config):
+        both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
+        what = f"similarity is {found}" if verdicts.near[place] else "normalised texts differ"
+        yield f"{root / verdicts.file(place)}: {both}: their {what}, the verdict says {jaccard[place]}"
+
+
+_EMPTY = pa.schema([schema.DOC_ID.with_nullable(True), *VERDICT]).empty_table()
+
+
+def _verdicts(root: Path, made: Manifest) -> _Verdicts:
+    names = [name_of(made.stage, "verdicts", shard.name) for shard in made.shards]
+    parts = [shards.read(root, (name, shard.files[name])) for name, shard in zip(names, made.shards, strict=True)]
+    table = pa.concat_tables([_EMPTY, *parts], promote_options="default").unify_dictionaries().combine_chunks()
+    reason = table["reason"].cast(pa.string())
+    kept = schema.alive(reason)
+    places = np.append(np.flatnonzero(kept), -1)
+    found = pc.index_in(table["kept_doc_id"], value_set=table["doc_id"].filter(pa.array(kept)).combine_chunks())
+    return _Verdicts(
+        names=names,
+        starts=np.cumsum([0, *(part.num_rows for part in parts)]),
+        shard=np.repeat(np.arange(len(parts), dtype=np.int32), [part.num_rows for part in parts]),
+        table=table,
+        kept=kept,
+        near=np.asarray(pc.fill_null(pc.not_equal(reason, EXACT_DUPLICATE), False).to_numpy(), dtype=np.bool_),
+        keeper=places[pc.fill_null(found, -1).to_numpy()],
+    )
+
+
+def _config(scoring: Mapping[str, Any]) -> DedupConfig:
+    """The settings that signatures were made with."""
+    return DedupConfig(**{name: value for name, value in scoring.items() if name != "unicode"})
+
+
+def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config: DedupConfig) -> Iterator[tuple[int, float]]:
+    """Those of the `removed` whose similarity to the document they name is not the stored one, with that similarity."""
+    block: list[Texts] = []
+    places: list[Indices] = []
+    keepers = np.unique(verdicts.keeper[removed])
+    for of_shard in _by_shard(verdicts, keepers):
+        block.append(_texts(verdicts, views, of_shard, config))
+        places.append(of_shard)
+        if sum(len(texts.grams) for texts in block) >= BLOCK or of_shard[-1] == keepers[-1]:
+            held, kept = np.concatenate(places), joined(block)
+            for mine in _by_shard(verdicts, removed[np.isin(verdicts.keeper[removed], held)]):
+                found, rows = _texts(verdicts, views, mine, config), np.arange(len(mine))
+                named = np.searchsorted(held, verdicts.keeper[mine])
+                alike = np.where(
+                    verdicts.near[mine], similar(found, rows, kept, named), equal(found, rows, kept, named).astype(np.float64)
+                )
+                wrong = alike != verdicts.table["jaccard"].take(pa.array(mine)).to_numpy()
+                yield from zip(mine[wrong].tolist(), alike[wrong].tolist(), strict=True)
+            block, places = [], []
+
+
+def _by_shard(verdicts: _Verdicts, places: Indices) -> list[Indices]:
+    """Ascending places, shard by shard."""
+    parts = np.split(places, np.flatnonzero(np.diff(verdicts.shard[places])) + 1)
+    return [part for part in parts if len(part)]
+
+
+def _texts(verdicts: _Verdicts, views: Sequence[View], places: Indices, config: DedupConfig) -> Texts:
+    """Of documents of one shard. Raises Misaligned where the shard does not hold them, alive."""
+    number = int(verdicts.shard[places[0]])
+    alive = views[number].read()
+    at = np.flatnonzero(np.isin(alive.rows, places - verdicts.starts[number]))
+    table = alive.table.take(pa.array(at)).combine_chunks()
+    if not table["doc_id"].equals(verdicts.table["doc_id"].take(pa.array(places))):
+        raise Misaligned(f"{views[number].root / verdicts.names[number]}: decides on documents that the stage did not see")
+    return read(table["text"], config)

@@ -1,0 +1,95 @@
+"""Similarities that were computed before: so that a build to which documents were added compares only pairs with new ones.
+
+Purpose: a similarity depends on two normalised texts and on nothing else, so it is kept under the sum of their 128-bit
+hashes: it holds wherever the documents stand and whatever they are called, and a changed text finds nothing.
+Guarantee: what is found was stored, by a build with the same signature settings: a record carries a hash of itself, and
+each file's is compared first. A damaged store is an empty one. What the last build did not use is dropped.
+Cost: 24 bytes per pair below `.state`, read once for its hash; a look-up reads the pages where its keys are.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages.dedup.runs import Range, Run
+
+KNOWN = ("<u8", "<u8", "<f8")
+"""A run of similarities: both halves of a pair's key, sorted by the first, and the similarity."""
+ROWS = 2_000_000
+"""So many pairs make a file, about."""
+
+
+def keys(exact: npt.NDArray[np.uint64], pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs as `kernels.candidates` has them."""
+    found = exact[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)] + exact[(pairs >> np.uint64(32)).astype(np.int64)]
+    return found[:, 0], found[:, 1]
+
+
+def look_up(known: Sequence[Run], key: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]) -> npt.NDArray[np.float64]:
+    """The similarity stored under each key; NaN where there is none."""
+    order = np.argsort(key[0])
+    one, other = key[0][order], key[1][order]
+    found = np.full(len(order), np.nan)
+    for run in known:
+        ones, others, similarity = run.columns()
+        mine = slice(np.searchsorted(one, ones[0], side="left"), np.searchsorted(one, ones[-1], side="right"))
+        at = np.searchsorted(ones, one[mine])
+        same = (ones[at] == one[mine]) & (others[at] == other[mine])
+        found[mine][same] = similarity[at[same]]
+    answer = np.empty(len(order))
+    answer[order] = found
+    return answer
+
+
+def load(root: Path, identity: str) -> list[Run]:
+    """What a build with settings of this identity stored; nothing where there is none or it is damaged."""
+    record = state.load(_folder(root) / "record.json")
+    if record is None or record["identity"] != identity:
+        return []
+    stored = [
+        Run(path=_folder(root) / name, rows=rows, kinds=KNOWN, entry=FileEntry(**entry))
+        for name, rows, entry in record["files"]
+    ]
+    whole = all(files.holds(run.path.parent, run.path.name, run.entry) for run in stored)
+    return stored if whole else []
+
+
+def save(root: Path, identity: str, found: Sequence[Run], executor: Executor) -> None:
+    """Store the similarities of `found`, runs of KNOWN, in the place of what is there. Raises OSError."""
+    folder = _folder(root)
+    within = runs.ranges(found, ROWS)
+    files.remove(folder / "record.json")
+    stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
+    files_made: list[Any] = [(run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows]
+    state.save(folder / "record.json", {"identity": identity, "files": files_made})
+    for path in folder.glob("*"):
+        if path.name != "record.json" and path.name not in {name for name, _, _ in files_made}:
+            files.remove(path)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Merge:
+    found: Sequence[Run]
+    within: Range
+    path: Path
+
+
+def _merge(task: _Merge) -> Run:
+    one, other, similarity = runs.read(task.found, task.within, KNOWN)
+    order = np.argsort(one)
+    return runs.write(task.path, one[order], other[order], similarity[order])
+
+
+def _folder(root: Path) -> Path:
+    # No source has a name that begins with a dot, so this is no record of a shard.
+    return root / state.FOLDER / "dedup" / ".similarities"

@@ -1,0 +1,84 @@
+"""Who stays, and the verdicts with their evidence.
+
+Guarantee: distinct texts are visited in survivor order and one is kept unless it has an edge to a kept one. So every
+removed document names a document that is kept, at a similarity that reaches the threshold. A copy of a text that is itself
+removed names what that text names.
+Cost: linear in documents and pairs; about 60 bytes per document, and one range of pairs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.kernels.dedup.candidates import survivors
+from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages.dedup.collected import Documents
+from tokenmill.pipeline.stages.dedup.exact import Groups
+from tokenmill.pipeline.stages.dedup.runs import ALL, Run
+from tokenmill.pipeline.stages.dedup.verify import SIMILAR
+
+EXACT_DUPLICATE = "exact_duplicate"
+NEAR_DUPLICATE = "near_duplicate"
+
+VERDICT = pa.schema(
+    [
+        schema.REASON,
+        pa.field("kept_doc_id", schema.DOC_ID.type),
+        pa.field("jaccard", pa.float64()),
+        pa.field("cluster_size", pa.int32()),
+    ]
+)
+"""`kept_doc_id` and `jaccard` are null for a kept row; `cluster_size` counts a kept document and those that name it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """Who keeps whom."""
+
+    keeper: npt.NDArray[np.int64]
+    """[ranks]: the kept rank that it is a duplicate of; its own where it is kept."""
+    similarity: npt.NDArray[np.float64]
+    """[ranks]: to `keeper`."""
+    edges: int
+    """How many pairs reach the threshold."""
+
+
+def decide(by_range: Sequence[Sequence[Run]], ranks: int, threshold: float) -> Decision:
+    """Visit all ranks in order. by_range: of each range of pairs, in ascending order, runs of `verify.SIMILAR`."""
+    keeper = np.arange(ranks, dtype=np.int64)
+    similarity = np.ones(ranks, dtype=np.float64)
+    edges = 0
+    for parts in by_range:
+        pairs, found = runs.read(parts, ALL, SIMILAR)
+        alike = found >= threshold
+        pairs, found = pairs[alike], found[alike]
+        order = np.argsort(pairs)
+        survivors(pairs[order], found[order], keeper, similarity)
+        edges += len(pairs)
+    return Decision(keeper=keeper, similarity=similarity, edges=edges)
+
+
+def verdicts(documents: Documents, groups: Groups, decision: Decision) -> tuple[list[pa.RecordBatch], int]:
+    """Verdicts of each shard's rows alive, in order, and the number of clusters of more than one document."""
+    kept_rank = decision.keeper[groups.rank]
+    kept_row = groups.rows[kept_rank]
+    sizes = np.bincount(kept_rank, minlength=len(groups.rows))
+    kept = kept_row == np.arange(len(kept_row))
+    reason = np.where(kept, 0, np.where(kept_rank == groups.rank, 1, 2)).astype(np.int32)
+    batches = []
+    for start, stop in zip(documents.starts[:-1], documents.starts[1:], strict=True):
+        mine = slice(start, stop)
+        columns = [
+            pa.DictionaryArray.from_arrays(pa.array(reason[mine]), [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE]),
+            documents.doc_ids.take(pa.array(kept_row[mine], mask=kept[mine])),
+            pa.array(decision.similarity[groups.rank[mine]], mask=kept[mine]),
+            pa.array(sizes[kept_rank[mine]].astype(np.int32)),
+        ]
+        batches.append(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
+    return batches, int((sizes > 1).sum())

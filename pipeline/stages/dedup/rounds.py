@@ -1,0 +1,96 @@
+"""Candidates, truth, decision, and again where buckets were too large to be compared in full.
+
+Purpose: in a bucket over the limit a document is compared with few others, and those may be removed themselves. So the
+kept documents of such buckets are paired anew among themselves, each with the more of the others the fewer they are, and
+compared where they were not before; then all is decided again over all edges, until no new pair appears.
+Guarantee: no pair is compared twice; at the end every two kept documents of a bucket were compared, or are counted. The same
+decision for any number of workers, and documents that are added at the end of the survivor order change none before them.
+Cost: a round after the first reads the large buckets and the texts of those of their pairs that are new; at most ROUNDS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages.dedup.candidates import Pairs, pair_again
+from tokenmill.pipeline.stages.dedup.resolve import Decision, decide
+from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.dedup.verify import Compared
+
+ROUNDS = 8
+"""After the first."""
+RANGE = 100_000
+"""So many pairs are compared at a time, about."""
+
+
+class Comparing(Protocol):
+    """What compares pairs: `verify.Comparer`."""
+
+    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
+        """Of each range, the pairs that were not compared `before`."""
+        ...
+
+    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
+        """Those pairs with their similarities, range by range."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """The last decision, and what it took."""
+
+    decision: Decision
+    by_key: list[Run]
+    """All similarities: runs of `known.KNOWN`."""
+    pairs: int
+    """How many there are."""
+    now: int
+    """How many of them were computed now, and not found."""
+    rounds: int
+    """How often large buckets were paired again with new pairs."""
+    left: Pairs
+    """Of the buckets whose kept documents are not all candidates of one another: how many, and how many pairs are none."""
+    unfinished: int
+    """Pairs that a further round would compare: 0 but where ROUNDS were not enough."""
+
+
+def settle(
+    pairs: Pairs, comparer: Comparing, *, ranks: int, threshold: float, limit: int, folder: Path, executor: Executor
+) -> Settled:
+    """Compare candidates and decide, in rounds. Files are written to `folder` and stay there. Raises what comparing raises."""
+    ranges = runs.ranges(pairs.runs, RANGE)
+    similar: list[list[Run]] = [[] for _ in ranges]
+    by_key: list[Run] = []
+    now = turn = 0
+    new, left = comparer.new(pairs.runs, ranges, similar, 0), pairs
+    while True:
+        for parts, compared in zip(similar, comparer.compare(new, turn), strict=True):
+            parts.append(compared.by_pair)
+            by_key.append(compared.by_key)
+            now += compared.now
+        decision = decide(similar, ranks, threshold)
+        unfinished = 0
+        if pairs.capped:
+            kept = folder / "kept"
+            runs.save(kept, decision.keeper == np.arange(ranks))
+            left = pair_again(pairs.capped, kept, turn + 1, limit, folder, executor)
+            new = comparer.new(left.runs, ranges, similar, turn + 1)
+            unfinished = sum(run.rows for run in new)
+        if not unfinished or turn == ROUNDS:
+            return Settled(
+                decision=decision,
+                by_key=by_key,
+                pairs=sum(run.rows for run in by_key),
+                now=now,
+                rounds=turn,
+                left=left,
+                unfinished=unfinished,
+            )
+        turn += 1

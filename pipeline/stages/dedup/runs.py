@@ -1,0 +1,110 @@
+"""Sorted runs: how rows that do not fit in memory are brought into the order of a key, range by range.
+
+Purpose: a worker writes what it made as a file whose rows are sorted by an unsigned 64-bit key; another reads of all such
+files the rows of one range of keys. Ranges are cut so that each holds about as many rows as are asked for.
+Guarantee: ranges are disjoint and cover all keys, so every row is read once, and equal keys together. Where the cuts fall
+depends on the runs; what is made of the rows must not.
+Cost: one write and one read per row; one range in memory at a time, however many rows there are in all. Rows of one key
+are never parted, so a range is as large as the most frequent key at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.files import FileEntry
+
+Array = npt.NDArray[Any]
+LAST = 2**64 - 1
+SAMPLES_PER_RANGE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A file of columns of equal length, one behind the other; the first is uint64 and ascends. Picklable."""
+
+    path: Path
+    rows: int
+    kinds: tuple[str, ...]
+    """The dtypes of the columns, widest first."""
+    entry: FileEntry
+
+    def columns(self) -> list[Array]:
+        """The columns, mapped and not read."""
+        ends = np.cumsum([self.rows * np.dtype(kind).itemsize for kind in self.kinds])
+        parts = np.split(load(self.path, np.uint8), ends[:-1])
+        return [part.view(kind) for part, kind in zip(parts, self.kinds, strict=True)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Range:
+    """The keys from `first` to `last`, both included."""
+
+    first: int
+    last: int
+
+
+ALL = Range(first=0, last=LAST)
+
+
+def write(path: Path, *columns: Array) -> Run:
+    """Write columns as a run. Raises OSError."""
+    kinds = tuple(column.dtype.str for column in columns)
+    return Run(path=path, rows=len(columns[0]), kinds=kinds, entry=save(path, *columns))
+
+
+def save(path: Path, *arrays: Array) -> FileEntry:
+    """Write arrays one behind the other. Raises OSError."""
+    with files.create(path) as out:
+        for array in arrays:
+            # An empty array of several dimensions is no buffer.
+            out.write(np.ascontiguousarray(array).reshape(-1) if array.size else b"")
+    return out.entry()
+
+
+def load(path: Path, kind: npt.DTypeLike) -> Array:
+    """The array of one dimension that `path` holds, mapped and not read. Raises OSError."""
+    return np.asarray(np.memmap(path, dtype=kind, mode="r")) if path.stat().st_size else np.empty(0, dtype=kind)
+
+
+def ranges(runs: Sequence[Run], rows: int) -> list[Range]:
+    """Ranges of about `rows` rows each, in ascending order; at least one."""
+    step, seen = max(1, rows // SAMPLES_PER_RANGE), 0
+    found = [np.empty(0, np.uint64)]
+    for run in runs:
+        found.append(run.columns()[0][-seen % step :: step])
+        seen += run.rows
+    samples = np.sort(np.concatenate(found))
+    cuts = [int(cut) for cut in np.unique(samples[rows // step :: rows // step]) if cut]
+    return [Range(first=first, last=last) for first, last in zip([0, *cuts], [*(cut - 1 for cut in cuts), LAST], strict=True)]
+
+
+def read(runs: Sequence[Run], within: Range, kinds: Sequence[str]) -> list[Array]:
+    """The columns of the rows whose key is `within`, in the order of the runs: of `kinds`, also where there are no runs."""
+    parts: list[list[Array]] = [[np.empty(0, dtype=kind)] for kind in kinds]
+    for run in runs:
+        columns = run.columns()
+        start = np.searchsorted(columns[0], np.uint64(within.first), side="left")
+        stop = np.searchsorted(columns[0], np.uint64(within.last), side="right")
+        for part, column in zip(parts, columns, strict=True):
+            part.append(column[start:stop])
+    return [np.concatenate(part) for part in parts]
+
+
+def distinct(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
+    """Each value once, in ascending order. `np.unique` hashes, at a tenth of the speed (measured for 4 million)."""
+    ordered = np.sort(values)
+    return np.concatenate([ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]]])
+
+
+def remove(runs: Sequence[Run]) -> None:
+    """Remove the files of runs that are not needed any more."""
+    for run in runs:
+        files.remove(run.path)

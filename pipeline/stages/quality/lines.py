@@ -1,0 +1,70 @@
+"""C4's line rules as the stage has them: which are on, and the column of what they remove.
+
+Purpose: lines without a sentence in them (menus, notices, captions) leave a page before its page rules judge it.
+Guarantee: the edits, applied to the text, give the text that is judged: lines that stay, without white space around
+them, joined by newlines. The rules themselves are in `tokenmill.pipeline.kernels.rules.web_lines`.
+Cost: none beside the kernel's; columns are made of its arrays.
+
+Source: Raffel et al. 2020 (JMLR 21/140), section 2.2, and the code of its data set for long words and policy phrases.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokenmill.pipeline.kernels.rules.web_lines import Edits, Rules
+
+REMOVED = pa.field(
+    "removed",
+    pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("replacement", pa.string())])),
+)
+"""The edits of the line rules, in bytes of the text that was scored."""
+
+_ANY_LENGTH = 1 << 62
+
+
+@dataclass(frozen=True, kw_only=True)
+class LineRules:
+    """Which lines are removed. The names and meanings are those of `config.Thresholds`; by default no rule is on."""
+
+    max_line_word_characters: int | None = None
+    min_line_words: int | None = None
+    terminal_punctuation: bool = False
+    no_javascript: bool = False
+    no_policy: bool = False
+    no_citations: bool = False
+
+
+def kernel_rules(rules: LineRules | None) -> Rules:
+    """The rules as the kernel takes them."""
+    rules = rules or LineRules()
+    return Rules(
+        longest=_ANY_LENGTH if rules.max_line_word_characters is None else rules.max_line_word_characters,
+        fewest=rules.min_line_words or 0,
+        terminal=rules.terminal_punctuation,
+        javascript=rules.no_javascript,
+        policy=rules.no_policy,
+        citations=rules.no_citations,
+    )
+
+
+def removed_column(edits: Edits, bounds: npt.NDArray[np.int64]) -> pa.Array:
+    """The column REMOVED; the edits of row i are those from bounds[i] to bounds[i + 1]. int64 [rows + 1]"""
+    ends = np.concatenate([[0], np.cumsum(edits.newlines)]).astype(np.int32)
+    newlines = pa.StringArray.from_buffers(len(edits.newlines), pa.py_buffer(ends), pa.py_buffer(b"\n" * int(ends[-1])))
+    fields = list(REMOVED.type.value_type)
+    spans = pa.StructArray.from_arrays([pa.array(edits.starts), pa.array(edits.ends), newlines], fields=fields)
+    return pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), spans, type=REMOVED.type)
+
+
+def removed(column: pa.Array) -> list[list[tuple[int, int, str]]]:
+    """The edits of each row of such a column: (start, end, replacement) in bytes."""
+    starts, ends, replacements = (part.to_pylist() for part in column.flatten().flatten())
+    edits = list(zip(starts, ends, replacements, strict=True))
+    bounds = np.concatenate([[0], np.cumsum(column.value_lengths())]).tolist()
+    return [edits[begin:end] for begin, end in itertools.pairwise(bounds)]

@@ -1,0 +1,170 @@
+"""fastText models as scores of quality: what a model is given, what it says, and what follows from it.
+
+Purpose: DCLM's way to judge a page (Li et al. 2024, arXiv 2406.11794, section 4.4): the probability that a fastText
+classifier gives to one label, and a threshold. Toxicity is a second model with a ceiling.
+Guarantee: a score depends on the text and the model's bytes alone; a model is named by its file's SHA-256, never by its
+path. The same documents pass for any number of workers and any order of shards: ties at a cut fall to the lower doc_id.
+Cost: 25 to 35 MB/s a core for English, bigrams and 100 dimensions, 35 to 45 with a tenth of the 2 million buckets; each
+worker holds the whole model (2 million buckets: 0.8 GB and the words), and a batch's text twice.
+
+Features are those that DCLM publishes its model with: the text without white space at its ends, its lines joined by spaces,
+nothing lower-cased, no punctuation split off. The last step is ours: see `features`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokenmill.pipeline.base.edits import Edit, apply
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.schema import KEPT
+from tokenmill.pipeline.config import QualityModel
+from tokenmill.pipeline.stages import fasttext
+
+DECIMALS = 6
+"""Of scores: fastText computes in float32, and DCLM's threshold has six."""
+SPACE = " \\n\\r\\t\\v\\f\\0"
+CONTROL = re.compile(rf"(?<![^{SPACE}])(?:</s>(?![^{SPACE}])|__label__[^{SPACE}]*)")
+"""Words that mean something to fastText: the end of the line, and labels."""
+
+WAYS = ("min", "max", "keep_fraction")
+
+Floats = npt.NDArray[np.float64]
+
+
+def features(text: str) -> str:
+    """One line for fastText, from which it makes its word unigrams and bigrams.
+
+    A word `</s>` would end the document and one that begins with `__label__` would be its label: they are taken out.
+    """
+    line = " ".join(text.strip().splitlines())
+    return CONTROL.sub("", line) if "</s>" in line or "__label__" in line else line
+
+
+def column(name: str) -> str:
+    """The score column of a model, which is also the reason of what it drops."""
+    return f"model_{name}"
+
+
+def names(models: Mapping[str, QualityModel]) -> list[str]:
+    """The models in the order in which they judge: that of their names, so that the order of settings means nothing."""
+    return sorted(models)
+
+
+def check(models: Mapping[str, QualityModel]) -> None:
+    """Whether every model can be used, without loading one. Raises ConfigError, InputError for a file that is no model."""
+    for name in names(models):
+        model = models[name]
+        fasttext.library()
+        labels = fasttext.check(model.path)
+        if model.label not in labels:
+            near = difflib.get_close_matches(model.label, labels, n=1, cutoff=0.0)[0]
+            raise ConfigError(f"quality.models.{name}: {model.path} has no label {model.label!r}; the nearest is {near!r}")
+
+
+def scoring(models: Mapping[str, QualityModel]) -> dict[str, Any]:
+    """What scores depend on. Raises ConfigError when a file cannot be read."""
+    return {
+        name: {"sha256": fasttext.sha256(models[name].path), "label": models[name].label, "decimals": DECIMALS}
+        for name in names(models)
+    }
+
+
+def deciding(models: Mapping[str, QualityModel]) -> dict[str, float]:
+    """What decisions depend on, by `min_<column>`, `max_<column>` or `keep_fraction_<column>`."""
+    return {f"{way}_{column(name)}": threshold for name in names(models) for way, threshold in [_threshold(models[name])]}
+
+
+def explanations(models: Mapping[str, QualityModel]) -> dict[str, tuple[str, str, float]]:
+    """For each reason: the score's column, the setting, and its value."""
+    return {
+        column(name): (column(name), f"models.{name}.{way}", threshold)
+        for name in names(models)
+        for way, threshold in [_threshold(models[name])]
+    }
+
+
+def _threshold(model: QualityModel) -> tuple[str, float]:
+    return next((way, value) for way in WAYS if (value := getattr(model, way)) is not None)
+
+
+def fields(models: Mapping[str, QualityModel]) -> list[pa.Field]:
+    """The score columns."""
+    return [pa.field(column(name), pa.float64()) for name in names(models)]
+
+
+def append(models: Mapping[str, QualityModel], scores: pa.RecordBatch, texts: Iterable[str]) -> pa.RecordBatch:
+    """`scores` and, for each model, the probability of its label for each text, rounded to 6 decimals.
+
+    fastText adds 0.00001 to every probability; what it says is taken as it is, at most 1. It says nothing of a text
+    without a word or bigram that it knows: 0. Raises InputError when a model comes to no number.
+    """
+    if not models:
+        return scores
+    lines = [features(text) for text in texts]
+    judged = [pa.array(_probabilities(models[name], lines)) for name in names(models)]
+    return pa.record_batch([*scores.columns, *judged], schema=pa.schema([*scores.schema, *fields(models)]))
+
+
+def after(texts: pa.Array, edits: Sequence[Sequence[tuple[int, int, str]]]) -> Iterator[str]:
+    """The texts with edits applied, as (start, end, replacement) in bytes: models judge what stays."""
+    for text, spans in zip(texts, edits, strict=True):
+        whole: str = text.as_py()
+        yield apply(whole.encode(), [Edit(a, b, new.encode()) for a, b, new in spans]).decode() if spans else whole
+
+
+def _probabilities(model: QualityModel, lines: Sequence[str]) -> Floats:
+    loaded = _load(model.path, fasttext.sha256(model.path))
+    found = np.zeros(len(lines), np.float64)
+    for row, line in enumerate(lines):
+        try:
+            labels, probabilities = loaded.predict(line, k=-1)
+        except RuntimeError as error:
+            raise InputError(f"{model.path}: fastText cannot judge with this model ({error}); train it again") from error
+        if model.label in labels:
+            found[row] = probabilities[labels.index(model.label)]
+    return np.asarray(np.round(np.clip(np.nan_to_num(found), 0.0, 1.0), DECIMALS), np.float64)
+
+
+@functools.cache
+def _load(path: str, _sha256: str) -> Any:
+    """A model, once per process and content of the file."""
+    return fasttext.load(path)
+
+
+def prepare(models: Mapping[str, QualityModel]) -> None:
+    """Load the models into this process."""
+    for name in names(models):
+        _load(models[name].path, fasttext.sha256(models[name].path))
+
+
+def first_failing(models: Mapping[str, QualityModel], scores: pa.RecordBatch) -> npt.NDArray[np.object_]:
+    """For each row the reason of the first model whose `min` or `max` it fails, else "" [rows]. At a threshold it passes."""
+    reason = np.full(scores.num_rows, KEPT, dtype=object)
+    for name in reversed(names(models)):
+        model, values = models[name], scores[column(name)].to_numpy()
+        if model.min is not None:
+            reason[values < model.min] = column(name)
+        if model.max is not None:
+            reason[values > model.max] = column(name)
+    return reason
+
+
+def kept_by_rank(values: Floats, doc_ids: pa.Array, fraction: float) -> npt.NDArray[np.bool_]:
+    """Which rows are the `fraction` with the highest values, the nearest whole number of them, a half counting as one.
+
+    Of equal values, the lower doc_id comes first. bool [rows]
+    """
+    ids = np.frombuffer(b"".join(doc_ids.to_pylist()), ">u8").reshape(-1, 2)
+    order = np.lexsort((ids[:, 1], ids[:, 0], -values))
+    kept = np.zeros(len(values), dtype=np.bool_)
+    kept[order[: int(fraction * len(values) + 0.5)]] = True
+    return kept

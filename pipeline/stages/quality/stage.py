@@ -1,0 +1,106 @@
+"""The stage `quality`: scores by the statistics that a recipe needs, reasons by its thresholds, edits by its line rules.
+
+Purpose: see `rules` for what is judged and `recipes` for the thresholds.
+Guarantee: a changed threshold recomputes no score; only line rules, which decide what is left to judge, are settings of
+the scores. A recipe without line rules edits nothing.
+Cost: see `statistics`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.config import QualityConfig, Thresholds
+from tokenmill.pipeline.stages.quality import models, statistics
+from tokenmill.pipeline.stages.quality.lines import REMOVED, LineRules, removed
+from tokenmill.pipeline.stages.quality.recipes import resolve
+from tokenmill.pipeline.stages.quality.rules import active, first_failing, line_rules
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quality:
+    """The stage for `config`. Making one raises ConfigError for an unknown recipe or contradicting thresholds."""
+
+    config: QualityConfig
+    name: ClassVar[str] = "quality"
+    version: ClassVar[int] = 2
+
+    def __post_init__(self) -> None:
+        resolve(self.config)
+        models.check(self.config.models)
+
+    @property
+    def thresholds(self) -> Thresholds:
+        """The recipe's, with those that are set beside it."""
+        return resolve(self.config)
+
+    @property
+    def lines(self) -> LineRules | None:
+        return line_rules(self.thresholds)
+
+    @property
+    def columns(self) -> list[str]:
+        """The statistics that the rules compare, in the rules' order."""
+        return list(dict.fromkeys(rule.column for rule, _ in active(self.thresholds)))
+
+    @property
+    def statistics(self) -> pa.Schema:
+        """The scores but for those of models."""
+        fields = [pa.field(name, statistics.type_of(name)) for name in self.columns]
+        return pa.schema(fields if self.lines is None else [*fields, REMOVED])
+
+    @property
+    def scores(self) -> pa.Schema:
+        return pa.schema([*self.statistics, *models.fields(self.config.models)])
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
+        lines = None if self.lines is None else dataclasses.asdict(self.lines)
+        return {"statistics": self.columns, "lines": lines, "models": models.scoring(self.config.models)}
+
+    @property
+    def deciding(self) -> Mapping[str, Any]:
+        return {
+            "recipe": self.config.recipe,
+            "thresholds": {rule.threshold: threshold for rule, threshold in active(self.thresholds)},
+            "models": models.deciding(self.config.models),
+        }
+
+    @property
+    def explanations(self) -> Mapping[str, tuple[str, str, float]]:
+        """For each reason that can occur: the score's column, the setting, and the threshold it has. In the rules' order."""
+        rules = {rule.reason: (rule.column, rule.threshold, threshold) for rule, threshold in active(self.thresholds)}
+        return rules | models.explanations(self.config.models)
+
+    def prepare(self) -> None:
+        """Load the models, compile the kernel."""
+        models.prepare(self.config.models)
+        statistics.measure(pa.array([""], pa.large_string()), self.columns, self.lines)
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The statistics of each text, and those of models of what the line rules leave of it."""
+        columns, edits = statistics.measure(batch["text"], self.columns, self.lines)
+        scores = pa.record_batch(columns if self.lines is None else [*columns, edits], schema=self.statistics)
+        if not self.config.models:
+            return scores
+        return models.append(self.config.models, scores, models.after(batch["text"], removed(edits)))
+
+    def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
+        """The reason of the first rule that a row fails, then of the first model."""
+        columns = {name: scores[name].to_numpy() for name in self.columns}
+        reason = first_failing(columns, self.thresholds)
+        judged = models.first_failing(self.config.models, scores)
+        return pa.record_batch({"reason": schema.reasons(np.where(reason == schema.KEPT, judged, reason))})
+
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        """What the line rules remove, as scored."""
+        if self.lines is None:
+            return [[] for _ in range(scores.num_rows)]
+        return removed(scores["removed"])

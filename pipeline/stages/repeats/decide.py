@@ -1,0 +1,121 @@
+"""What goes from the documents of a shard, and the evidence.
+
+Guarantee: a unit goes from every document of its source, or from all but the first one that has it; a document is dropped
+when units went from it and nothing but white space is left.
+Cost: one read of a shard's scores, one search per unit; the text is read where a shard holds a first document, to show it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.pipeline.stages.repeats import columns, scores
+from tokenmill.pipeline.stages.repeats.counts import Repeated
+from tokenmill.pipeline.stages.stage import one_batch
+
+ONLY_REPEATS = "only_repeats"
+EXAMPLE_CHARACTERS = 200
+REPEATED = ("<u8", "<i8", "<i8", "<i8", "<i8")
+
+VERDICT = pa.schema([schema.REASON, pa.field("removed", pa.list_(pa.int32()))])
+"""`removed`: which of the row's units go, by their places in the column `units` of its scores."""
+
+EVIDENCE = pa.schema(
+    [
+        pa.field("source", pa.dictionary(pa.int32(), pa.string()), nullable=False),
+        pa.field("hash", pa.uint64(), nullable=False),
+        pa.field("documents", pa.int64(), nullable=False),
+        pa.field("occurrences", pa.int64(), nullable=False),
+        pa.field("removed", pa.int64(), nullable=False),
+        pa.field("removed_bytes", pa.int64(), nullable=False),
+        pa.field("first_doc_id", schema.DOC_ID.type, nullable=False),
+        pa.field("example", pa.string(), nullable=False),
+    ]
+)
+"""One row per repeated unit: in how many documents of its source it stands and how often, how many of its occurrences went
+and their bytes, the first document that has it, and how it begins there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decide:
+    """Decide a shard, the `number`-th of its source, whose `repeated` units stand in a file. Picklable."""
+
+    view: View
+    named: Named
+    number: int
+    path: Path
+    repeated: int
+    keep_first: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """Verdicts of the rows alive. Of the units that went, as numbers in `Repeated`: how often they did, and their bytes.
+
+    `first`: of the units whose first document stands here; `doc_ids` and `examples` are of these.
+    """
+
+    verdict: pa.RecordBatch
+    units: npt.NDArray[np.int64]
+    removed: npt.NDArray[np.int64]
+    removed_bytes: npt.NDArray[np.int64]
+    first: npt.NDArray[np.int64]
+    doc_ids: pa.Array
+    examples: pa.Array
+
+
+def decide(task: Decide) -> Decided:
+    """Raises what reading raises."""
+    known = Repeated(*columns.mapped(task.path, REPEATED, task.repeated))
+    first = np.flatnonzero(known.shards == task.number)
+    alive = task.view.read(["doc_id", "text"] if len(first) else ["doc_id"])
+    table = scores.read(task.view, task.named, alive)
+    units = scores.units_of(table["units"])
+    place = np.searchsorted(known.hashes, units.hashes)
+    here = place < len(known.hashes)
+    here[here] = known.hashes[place[here]] == units.hashes[here]
+    is_first = here.copy()
+    is_first[here] = (known.shards[place[here]] == task.number) & (known.rows[place[here]] == units.rows[here])
+    goes = here & ~is_first if task.keep_first else here
+    gone, counts = np.unique(place[goes], return_counts=True)
+    sizes = np.bincount(np.searchsorted(gone, place[goes]), (units.ends - units.starts)[goes], minlength=len(gone))
+    # Of each unit whose first document stands here, its first place there.
+    _, chosen = np.unique(place[is_first], return_index=True)
+    chosen = np.flatnonzero(is_first)[chosen]
+    batch = one_batch(alive.table)
+    return Decided(
+        verdict=_verdict(units, goes, table["rest_bytes"].to_numpy()),
+        units=gone,
+        removed=counts,
+        removed_bytes=sizes.astype(np.int64),
+        first=first,
+        doc_ids=batch["doc_id"].take(pa.array(known.rows[first])),
+        examples=_examples(batch["text"], units, chosen) if len(first) else pa.array([], pa.string()),
+    )
+
+
+def _verdict(units: scores.Units, goes: npt.NDArray[np.bool_], rest_bytes: npt.NDArray[np.int64]) -> pa.RecordBatch:
+    rows = len(rest_bytes)
+    removed = np.bincount(units.rows[goes], minlength=rows)
+    nothing = (removed > 0) & (removed == np.diff(units.bounds)) & (rest_bytes == 0)
+    places = (np.arange(len(goes)) - units.bounds[units.rows])[goes].astype(np.int32)
+    bounds = np.concatenate([[0], np.cumsum(removed)]).astype(np.int32)
+    lists = pa.ListArray.from_arrays(pa.array(bounds), pa.array(places))
+    reason = schema.reasons(np.where(nothing, ONLY_REPEATS, schema.KEPT).astype(object))
+    return pa.RecordBatch.from_arrays([reason, lists], schema=VERDICT)
+
+
+def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64]) -> pa.Array:
+    """How each of the chosen units begins."""
+    data, offsets = utf8(texts)
+    begins = offsets[units.rows[chosen]]
+    spans = zip(begins + units.starts[chosen], begins + units.ends[chosen], strict=True)
+    return pa.array([data[start:end].tobytes().decode().strip()[:EXAMPLE_CHARACTERS] for start, end in spans], pa.string())

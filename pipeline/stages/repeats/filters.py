@@ -1,0 +1,76 @@
+"""Counting Bloom filters of sources: what is surely rare need not be counted exactly.
+
+Purpose: exact counts take 20 bytes of disk for every unit of every shard, and most units stand in one document.
+Guarantee: a unit that is repeated always passes. What passes is counted exactly, so a filter of any size changes nothing
+but the work that is left; of the rare units a share of at most `error_rate` passes while a source has no more different
+units than `expected_units`.
+Cost: one read of the scores; in memory one filter (1.44 * log2(1 / error_rate) bytes per expected unit, 10 at 1 %) and the
+hashes of a few shards. Filters are mapped by the workers that ask them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.config import RepeatsConfig
+from tokenmill.pipeline.kernels.dedup import bloom
+from tokenmill.pipeline.stages.repeats import scores
+from tokenmill.pipeline.stages.step import Work
+
+SHARDS_AT_A_TIME = 4
+"""So many per worker."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """A filter on disk. Picklable. `fill`: the share of its counters that are not 0."""
+
+    path: Path
+    probes: int
+    fill: float
+
+    @property
+    def error(self) -> float:
+        """The share of rare units that is to be expected to pass, at most."""
+        return self.fill**self.probes
+
+    def passing(self, hashes: npt.NDArray[np.uint64], least: int) -> npt.NDArray[np.bool_]:
+        """Which of `hashes` may have been added `least` times."""
+        counters = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+        found = np.empty(len(hashes), dtype=np.uint8)
+        bloom.lowest(counters, self.probes, hashes, found)
+        return found >= min(least, bloom.MOST)
+
+
+def make(members: Sequence[tuple[View, Named]], config: RepeatsConfig, work: Work, path: Path) -> Filter:
+    """The filter of the shards of a source, written to `path`. Raises what reading and writing raise."""
+    size, probes = sizes(config.expected_units, config.error_rate)
+    counters = np.zeros(size, dtype=np.uint8)
+    step = SHARDS_AT_A_TIME * work.executor.workers
+    for at in range(0, len(members), step):
+        for hashes in work.executor.map(_distinct, members[at : at + step]):
+            bloom.add(counters, probes, hashes)
+    with files.create(path) as out:
+        out.write(counters)
+    return Filter(path=path, probes=probes, fill=float(np.count_nonzero(counters) / size))
+
+
+def sizes(expected_units: int, error_rate: float) -> tuple[int, int]:
+    """How many counters, and probes of each unit: n ln(1 / p) / ln(2)^2 and log2(1 / p) (Bloom 1970; Fan et al. 2000)."""
+    size = math.ceil(expected_units * -math.log(error_rate) / math.log(2) ** 2)
+    return size, max(1, round(-math.log2(error_rate)))
+
+
+def _distinct(scored: tuple[View, Named]) -> npt.NDArray[np.uint64]:
+    """The hashes of a shard's units, each as often as documents hold it."""
+    view, named = scored
+    found = scores.units_of(scores.read(view, named, view.read(["doc_id"]))["units"]).grouped()
+    return np.repeat(found.hashes, found.documents)

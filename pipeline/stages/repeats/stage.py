@@ -1,0 +1,162 @@
+"""The stage `repeats`: lines or paragraphs that stand in many documents of a source are taken out of them.
+
+Purpose: menus, licences and notices say nothing about the document they stand in. Documents stay; spans of them go.
+Guarantee: what goes stands in at least `min_documents` documents of its source, and in at least `min_share` of them; by
+default the first of them keeps it. Units are compared by a 64-bit hash: that any of n different units goes by mistake has
+odds of n * r / 2^64, where r of them are repeated (1 in 180 for 10 billion and 10 million).
+Cost: one pass over the text; then `counts` and `decide`, and 4 bytes in memory per unit that goes. Changed thresholds read
+the scores and, for the examples, the text of first documents.
+"""
+
+from __future__ import annotations
+
+import itertools
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+
+from tokenmill.pipeline.base import files, shards, state
+from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.config import RepeatsConfig
+from tokenmill.pipeline.kernels.dedup import bloom
+from tokenmill.pipeline.stages.repeats import columns, filters
+from tokenmill.pipeline.stages.repeats import scores as scores_of
+from tokenmill.pipeline.stages.repeats.counts import Repeated, Source, needed, repeated
+from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, Decided, decide
+from tokenmill.pipeline.stages.step import Resolved, Work
+
+UNITS = "repeats/units.parquet"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repeats:
+    """A stage that scores shard by shard and decides once over each source."""
+
+    config: RepeatsConfig
+    name: ClassVar[str] = "repeats"
+    version: ClassVar[int] = 1
+    scores: ClassVar[pa.Schema] = scores_of.SCORES
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
+        """Python's Unicode version is part of it: it says what a letter is."""
+        unicode = unicodedata.unidata_version
+        return {"unit": self.config.unit, "min_characters": self.config.min_characters, "unicode": unicode}
+
+    @property
+    def deciding(self) -> Mapping[str, Any]:
+        names = ["min_documents", "min_share", "keep_first", "counts"]
+        names += ["expected_units", "error_rate"] if self.config.counts == "bloom" else []
+        return {name: getattr(self.config, name) for name in names}
+
+    def prepare(self) -> None:
+        """Compile the kernels."""
+        scores_of.split(pa.array(["a line"], pa.large_string()), self.config)
+        bloom.add(np.zeros(8, np.uint8), 1, np.zeros(1, np.uint64))
+        bloom.lowest(np.zeros(8, np.uint8), 1, np.zeros(1, np.uint64), np.zeros(1, np.uint8))
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """The units of the batch's texts, as `scores.SCORES` describes them."""
+        return scores_of.split(batch["text"], self.config)
+
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
+        """Count, then decide. Publishes `UNITS`, the repeated units with their evidence.
+
+        Facts, by source: in how many documents a unit has to stand, and how many do; with a filter the share of its counters
+        that are not 0, and the share of rare units that is to be expected to pass it.
+        """
+        folder = work.root / state.FOLDER / self.name / ".counts"
+        _clear(folder)
+        try:
+            sources = self._sources(scored, work, folder)
+            found = repeated(sources, work, folder)
+            decided = _decide(sources, found, self.config.keep_first, work, folder)
+        finally:
+            _clear(folder)
+        groups = list(zip(sources, found, decided, strict=True))
+        evidence = pa.concat_tables([EVIDENCE.empty_table(), *(_evidence(*group) for group in groups)])
+        published = {UNITS: shards.write(work.root, UNITS, evidence.unify_dictionaries().combine_chunks())}
+        facts = {one.name: _facts(one, units) for one, units, _ in groups}
+        return Resolved([shard.verdict for source in decided for shard in source], facts, published)
+
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        """The units that go. Of the newlines around them the longer run stays; at the beginning or end of a text none does."""
+        units = scores_of.units_of(scores["units"])
+        removed = verdict["removed"]
+        places = np.repeat(units.bounds[:-1], removed.value_lengths().to_numpy()) + removed.flatten().to_numpy()
+        rows, starts, ends = units.rows[places], units.starts[places], units.ends[places]
+        before, after = units.before[places], units.after[places]
+        # Units that follow one another go in one span.
+        begins = np.ones(len(places), dtype=np.bool_)
+        begins[1:] = (rows[1:] != rows[:-1]) | (starts[1:] != ends[:-1] + after[:-1])
+        first, last = np.flatnonzero(begins), np.flatnonzero(np.roll(begins, -1))
+        rows, starts, ends, before, after = rows[first], starts[first], ends[last], before[first], after[last]
+        at_edge = (starts == before) | (ends + after == scores["bytes"].to_numpy()[rows])
+        starts = starts - np.where(at_edge | (before < after), before, 0)
+        ends = ends + np.where(at_edge | (before >= after), after, 0)
+        spans: list[list[tuple[int, int, str]]] = [[] for _ in range(scores.num_rows)]
+        for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True):
+            spans[row].append((start, end, ""))
+        return spans
+
+    def _sources(self, scored: Sequence[tuple[View, Named]], work: Work, folder: Path) -> list[Source]:
+        """The shards by source."""
+        documents = {shard.name: shard.counts.kept for shard in work.before[-1].shards}
+        found = []
+        for name, members in itertools.groupby(scored, key=lambda one: one[0].name.split("/")[0]):
+            mine = tuple(members)
+            least = needed(self.config, sum(documents[view.name] for view, _ in mine))
+            path = folder / f"{name}.filter"
+            asked = filters.make(mine, self.config, work, path) if self.config.counts == "bloom" else None
+            found.append(Source(name=name, shards=mine, least=least, filter=asked))
+        assert len({one.name for one in found}) == len(found), "the shards of a source stand together in document order"
+        return found
+
+
+def _decide(
+    sources: Sequence[Source], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
+) -> list[list[Decided]]:
+    """Decide every shard, by source."""
+    tasks = []
+    for one, units in zip(sources, found, strict=True):
+        path = folder / f"{one.name}.repeated"
+        columns.write(path, (column.astype(kind) for column, kind in zip(units, REPEATED, strict=True)))
+        tasks += [
+            Decide(view=view, named=named, number=number, path=path, repeated=len(units.hashes), keep_first=keep_first)
+            for number, (view, named) in enumerate(one.shards)
+        ]
+    decided = iter(work.executor.map(decide, tasks))
+    return [list(itertools.islice(decided, len(one.shards))) for one in sources]
+
+
+def _evidence(source: Source, found: Repeated, decided: Sequence[Decided]) -> pa.Table:
+    """The repeated units of a source, those of most documents first."""
+    removed, removed_bytes = np.zeros((2, len(found.hashes)), dtype=np.int64)
+    for shard in decided:
+        removed[shard.units] += shard.removed
+        removed_bytes[shard.units] += shard.removed_bytes
+    order = np.lexsort((found.hashes, -found.documents))
+    shown = np.argsort(np.concatenate([shard.first for shard in decided]))
+    doc_ids = pa.concat_arrays([shard.doc_ids for shard in decided]).take(pa.array(shown))
+    examples = pa.concat_arrays([shard.examples for shard in decided]).take(pa.array(shown))
+    numbers = [found.hashes, found.documents, found.occurrences, removed, removed_bytes]
+    name = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(order), dtype=np.int32)), [source.name])
+    return pa.Table.from_arrays([name, *map(pa.array, numbers), doc_ids, examples], schema=EVIDENCE).take(pa.array(order))
+
+
+def _facts(source: Source, found: Repeated) -> dict[str, Any]:
+    facts = {"needed_documents": source.least, "repeated_units": len(found.hashes)}
+    if source.filter is None:
+        return facts
+    return {**facts, "filter_fill": source.filter.fill, "filter_error": source.filter.error}
+
+
+def _clear(folder: Path) -> None:
+    """Remove the counts of this run, or those that a run that was killed left."""
+    for path in sorted(folder.glob("*")):
+        files.remove(path)

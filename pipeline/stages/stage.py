@@ -1,0 +1,265 @@
+"""What a stage is, and the only loop that runs one over a shard.
+
+Purpose: a stage that looks at one row at a time says how to score and how to decide; everything else (which rows are
+alive, alignment, reuse of stored scores, writing, counting, resuming) happens here, once.
+Guarantee: scores and verdicts have the rows of the documents in their order; a shard that is done is not done again
+while its identity and its files hold; a resumed shard has the bytes of an undisturbed one.
+Cost: one shard of text in memory and one pass over it; a changed threshold reads scores only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmill.pipeline.base import files, manifest, schema, shards, state
+from tokenmill.pipeline.base.edits import Edit, merge, project
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.shards import Alive, Named, View
+
+
+class Scorer(Protocol):
+    """What every stage has: it scores row by row. Implementations are frozen dataclasses, so they travel to workers."""
+
+    @property
+    def name(self) -> str:
+        """The stage's name and its folder below the corpus."""
+        ...
+
+    @property
+    def version(self) -> int:
+        """Bumped when the meaning of the output changes."""
+        ...
+
+    @property
+    def scores(self) -> pa.Schema:
+        """The columns it adds, without `doc_id`. The first is null exactly where a row was not scored.
+
+        One named `bytes` holds the bytes of the text.
+        """
+        ...
+
+    @property
+    def scoring(self) -> Mapping[str, Any]:
+        """The settings that scores depend on, as JSON values; a model by the hash of its file, never by its path."""
+        ...
+
+    @property
+    def deciding(self) -> Mapping[str, Any]:
+        """The settings that only decisions depend on, as JSON values."""
+        ...
+
+    def prepare(self) -> None:
+        """Load models and compile kernels. Called in the parent, and once in every worker."""
+        ...
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        """From `doc_id` and `text` (edits applied) of rows alive to the columns of `scores`. Pure, row-aligned."""
+        ...
+
+
+class Stage(Scorer, Protocol):
+    """A stage that also decides row by row. One that needs all shards to decide is a `pipeline.stages.step.Resolver`."""
+
+    def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
+        """From scores to `reason` and the columns that explain it. Cheap and replayable."""
+        ...
+
+
+@runtime_checkable
+class Editor(Protocol):
+    """A stage that also takes something out of the text it keeps."""
+
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        """For each row alive: (start, end, replacement) in bytes of the text as `score` saw it."""
+        ...
+
+
+Stages = TypeVar("Stages", bound=Scorer, covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardTask(Generic[Stages]):
+    """One shard for one stage. Picklable."""
+
+    stage: Stages
+    view: View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardResult:
+    """What running a shard gave. `scored` rows were scored now, `recomputed` says whether anything was written."""
+
+    shard: Shard
+    scored: int = 0
+    recomputed: bool = False
+
+
+def name_of(stage: str, kind: str, shard: str) -> str:
+    """Where a table of a stage stands below the corpus."""
+    return f"{stage}/{kind}/{shard}.parquet"
+
+
+def run_shard(task: ShardTask[Stage]) -> ShardResult:
+    """Score and decide one shard, or find that it is done. Raises what reading raises, and what the stage raises."""
+    stage, view = task.stage, task.view
+    identity = _identity(stage, view, decisions=True)
+    known = state.load(state.path_of(view.root, stage.name, view.name))
+    done = state.finished(view.root, known, identity)
+    if done is not None:
+        return ShardResult(shard=done)
+    alive, named, scores, scored = _score(task, known)
+    verdict = stage.decide(scores)
+    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict, lengths_of(alive))
+    state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
+    return ShardResult(shard=shard, scored=scored, recomputed=True)
+
+
+def score_shard(task: ShardTask[Scorer]) -> ShardResult:
+    """Only score: for a stage whose decisions need all shards. The result's counts are empty."""
+    stage, view = task.stage, task.view
+    known = state.load(state.path_of(view.root, stage.name, view.name))
+    identity = _identity(stage, view, decisions=False) + ":" + str(view.verdicts[1].sha256 if view.verdicts else None)
+    done = state.finished(view.root, known, identity)
+    if done is not None:
+        return ShardResult(shard=done)
+    _, (name, entry), _, scored = _score(task, known)
+    shard = Shard(name=view.name, files={name: entry})
+    state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
+    return ShardResult(shard=shard, scored=scored, recomputed=True)
+
+
+def publish(
+    task: ShardTask[Scorer],
+    alive: Alive,
+    written: Mapping[str, FileEntry],
+    scores: pa.RecordBatch | None,
+    verdict: pa.RecordBatch,
+    lengths: npt.NDArray[np.int64],
+) -> Shard:
+    """Write the verdicts (and, from scores, the edits of an Editor) of the rows alive, and count them.
+
+    lengths: int64 [alive], the bytes of their texts.
+    """
+    stage, view = task.stage, task.view
+    assert verdict.num_rows == len(alive.rows), f"{stage.name} {view.name}: {verdict.num_rows=} {len(alive.rows)=}"
+    name = name_of(stage.name, "verdicts", view.name)
+    entries = {**written, name: shards.write(view.root, name, _with_ids(view, alive, verdict))}
+    kept = schema.alive(verdict["reason"])
+    if scores is not None and isinstance(stage, Editor):
+        name = name_of(stage.name, "edits", view.name)
+        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, stage.edits(scores, verdict)))
+    dropped = pc.value_counts(verdict["reason"].cast(pa.string()).filter(pa.array(~kept))).to_pylist()
+    counts = Counts(
+        read=len(kept),
+        kept=int(kept.sum()),
+        dropped={item["values"]: item["counts"] for item in sorted(dropped, key=lambda item: item["values"])},
+        bytes_in=int(lengths.sum()),
+        bytes_kept=int(lengths[kept].sum()),
+    )
+    return Shard(name=view.name, files=entries, counts=counts)
+
+
+def publish_resolved(task: ShardTask[Scorer], named: Named, verdict: pa.RecordBatch) -> Shard:
+    """`publish` for a stage that decided over all shards. `named`: its scores, whose `bytes` save a read of the texts."""
+    view = task.view
+    if isinstance(task.stage, Editor) or "bytes" not in task.stage.scores.names:
+        alive = view.read()
+        scores = one_batch(shards.read(view.root, named).take(pa.array(alive.rows)).drop_columns(["doc_id"]))
+        return publish(task, alive, dict([named]), scores, verdict, lengths_of(alive))
+    alive = view.read(["doc_id"])
+    lengths = shards.read(view.root, named, ["bytes"])["bytes"].take(pa.array(alive.rows)).to_numpy()
+    return publish(task, alive, dict([named]), None, verdict, lengths)
+
+
+def stored_verdict(task: ShardTask[Scorer], shard: Shard) -> pa.Table:
+    """What `publish` was given, as `shard` holds it."""
+    name = name_of(task.stage.name, "verdicts", task.view.name)
+    table = shards.read(task.view.root, (name, shard.files[name])).drop_columns(["doc_id"])
+    return plain(table.filter(table["reason"].is_valid()))
+
+
+def plain(table: pa.Table) -> pa.Table:
+    """The table without dictionaries, for which order and unused values would count."""
+    fields = [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in table.schema]
+    return table.cast(pa.schema(fields))
+
+
+def lengths_of(alive: Alive) -> npt.NDArray[np.int64]:
+    """Bytes of the texts. int64 [alive]"""
+    return np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
+
+
+def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
+    """The scores of the rows alive; those stored for the same text and settings are taken, not computed again."""
+    stage, view = task.stage, task.view
+    name = name_of(stage.name, "scores", view.name)
+    alive = view.read()
+    batch = one_batch(alive.table)
+    stored = _stored_scores(task, known, name)
+    if stored is None:
+        scores = stage.score(batch)
+        scored = batch.num_rows
+    else:
+        first = stage.scores.names[0]
+        there = np.asarray(stored[first].is_valid().to_numpy(zero_copy_only=False), dtype=np.bool_)[alive.rows]
+        scored = int((~there).sum())
+        old = stored.take(pa.array(alive.rows)).drop_columns(["doc_id"])
+        if scored:
+            fresh = pa.Table.from_batches([stage.score(batch.filter(pa.array(~there)))])
+            position = np.where(there, np.cumsum(there) - 1, int(there.sum()) + np.cumsum(~there) - 1)
+            old = pa.concat_tables([old.filter(pa.array(there)), fresh]).take(pa.array(position))
+        scores = one_batch(old)
+    assert scores.schema.names == stage.scores.names, f"{stage.name}: {scores.schema.names=}"
+    assert scores.num_rows == batch.num_rows, f"{stage.name} {view.name}: {scores.num_rows=} {batch.num_rows=}"
+    return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
+
+
+def _stored_scores(task: ShardTask[Scorer], known: Mapping[str, Any] | None, name: str) -> pa.Table | None:
+    stage, view = task.stage, task.view
+    if known is None or known["scores"] != _identity(stage, view, decisions=False):
+        return None
+    entry = manifest.shard_from_plain(known["shard"]).files[name]
+    return shards.read(view.root, (name, entry)) if files.holds(view.root, name, entry) else None
+
+
+def _identity(stage: Scorer, view: View, *, decisions: bool) -> str:
+    config = {"scoring": stage.scoring, "deciding": stage.deciding if decisions else None}
+    inputs = view.identity if decisions else view.text_identity
+    return manifest.fingerprint(stage.name, stage.version, config, inputs)
+
+
+def _with_ids(view: View, alive: Alive, batch: pa.RecordBatch) -> pa.Table:
+    """The columns of `batch` over all rows of the shard, with `doc_id` first."""
+    ids = shards.read(view.root, view.documents, ["doc_id"])["doc_id"]
+    return alive.spread(batch).add_column(0, schema.DOC_ID, ids).combine_chunks()
+
+
+def one_batch(table: pa.Table) -> pa.RecordBatch:
+    """The table as one batch, which may have no rows."""
+    batches = table.combine_chunks().to_batches()
+    return batches[0] if batches else pa.RecordBatch.from_pylist([], schema=table.schema)
+
+
+def _edit_table(alive: Alive, kept: npt.NDArray[np.bool_], spans: list[list[tuple[int, int, str]]]) -> pa.Table:
+    """Edits of the kept rows, said in bytes of the stored text."""
+    rows: list[dict[str, Any]] = []
+    ids = alive.table["doc_id"]
+    for at in np.flatnonzero(kept):
+        mine = spans[at]
+        if not mine:
+            continue
+        places = project(alive.edits.get(int(alive.rows[at]), []), [(start, end) for start, end, _ in mine])
+        merged = merge(Edit(*place, text.encode()) for place, (_, _, text) in zip(places, mine, strict=True))
+        rows += [
+            {"doc_id": ids[int(at)].as_py(), "start": edit.start, "end": edit.end, "replacement": edit.replacement.decode()}
+            for edit in merged
+        ]
+    return pa.Table.from_pylist(rows, schema=schema.EDITS)

@@ -1,0 +1,204 @@
+"""Steps and the order in which they publish.
+
+Purpose: `perform` brings one step up to date: nothing when its manifest and files hold, else withdraw, work, commit.
+Guarantee: before the first file of a step is replaced, its manifest and those downstream are removed; the new manifest
+is published last. Disk decides what is up to date, nothing else.
+Cost: for a step that is up to date, one read of its files.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import pyarrow as pa
+
+from tokenmill.pipeline.base import files, manifest, state
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.manifest import Manifest, Shard
+from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.base.shards import Named, View, views
+from tokenmill.pipeline.stages import stage
+from tokenmill.pipeline.stages.stage import Scorer, ShardResult, ShardTask, Stage
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a step may use: the corpus folder, the manifests before it, workers, and a place to say how far it is."""
+
+    root: Path
+    before: tuple[Manifest, ...]
+    executor: Executor
+    progress: Progress = field(default_factory=Silent)
+
+    def manifest(self, name: str) -> Manifest:
+        """The manifest of a step before this one."""
+        return next(made for made in self.before if made.stage == name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a step's work gave: what it publishes, and how much of it was computed now."""
+
+    shards: tuple[Shard, ...] = ()
+    files: Mapping[str, files.FileEntry] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    recomputed_shards: int = 0
+    scored_rows: int = 0
+    now: Mapping[str, int] = field(default_factory=dict)
+    """What else was computed in this run, by name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """A step that is up to date. All but the manifest is of this run, so it goes to `runs/`."""
+
+    manifest: Manifest
+    seconds: float
+    recomputed_shards: int
+    scored_rows: int
+    now: Mapping[str, int] = field(default_factory=dict)
+
+
+class Step(Protocol):
+    """One node of the flow: collection, a stage, the tokenizer, packing."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+
+    def config(self) -> Mapping[str, Any]:
+        """Its slice of the settings, as JSON values, as far as the result depends on them."""
+        ...
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        """Hashes of what it reads, by name."""
+        ...
+
+    def run(self, work: Work) -> Outcome:
+        """Do the work. Nothing that it replaces is named by any manifest while it runs."""
+        ...
+
+
+def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
+    """Bring `step` up to date. `downstream`: the steps after it, whose manifests go before its files change."""
+    begun = time.monotonic()
+    found = current(step, work)
+    if found is not None and not any(manifest.problems(work.root, found)):
+        return Done(manifest=found, seconds=time.monotonic() - begun, recomputed_shards=0, scored_rows=0)
+    manifest.withdraw(work.root, [*reversed(downstream), step.name])
+    inputs = step.inputs(work)
+    outcome = step.run(work)
+    made = Manifest(
+        stage=step.name,
+        version=step.version,
+        config=step.config(),
+        inputs=inputs,
+        shards=outcome.shards,
+        files=outcome.files,
+        facts=outcome.facts,
+    )
+    manifest.commit(work.root, made)
+    return Done(
+        manifest=made,
+        seconds=time.monotonic() - begun,
+        recomputed_shards=outcome.recomputed_shards,
+        scored_rows=outcome.scored_rows,
+        now=outcome.now,
+    )
+
+
+def current(step: Step, work: Work) -> Manifest | None:
+    """The step's manifest, if it is of this version, these settings and these inputs. Its files are not checked."""
+    found = manifest.find(work.root, step.name)
+    wanted = manifest.fingerprint(step.name, step.version, step.config(), step.inputs(work))
+    return found if found is not None and found.fingerprint == wanted else None
+
+
+class Resolved(NamedTuple):
+    """What a global step decided: for each shard, in order, reasons and evidence of its rows alive; facts for the manifest;
+    the tables that it has published beside those of the shards; and what it computed in this run, by name."""
+
+    verdicts: list[pa.RecordBatch]
+    facts: Mapping[str, Any]
+    files: Mapping[str, files.FileEntry] = {}
+    now: Mapping[str, int] = {}
+
+
+@runtime_checkable
+class Resolver(Scorer, Protocol):
+    """A stage whose decisions need all shards: in the place of `decide` it has one global step over the stored scores."""
+
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
+        """Decide over all shards and their scores, which come in document order."""
+        ...
+
+
+@dataclass(frozen=True)
+class StageStep:
+    """A stage as a step: its shards over the workers; a `Resolver` scores them, resolves once, then publishes."""
+
+    stage: Stage | Resolver
+
+    @property
+    def name(self) -> str:
+        return self.stage.name
+
+    @property
+    def version(self) -> int:
+        return self.stage.version
+
+    def config(self) -> Mapping[str, Any]:
+        return {"scoring": self.stage.scoring, "deciding": self.stage.deciding}
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        return {made.stage: made.hash for made in work.before}
+
+    def run(self, work: Work) -> Outcome:
+        self.stage.prepare()
+        shards = views(work.root, work.before)
+        sizes = [view.documents[1].bytes for view in shards]
+        work.progress.begin(self.name, sum(sizes), "bytes")
+
+        def advance(number: int) -> None:
+            work.progress.advance(sizes[number])
+
+        resolved = Resolved([], {})
+        if isinstance(self.stage, Resolver):
+            scoring = [ShardTask(stage=self.stage, view=view) for view in shards]
+            results = work.executor.map(stage.score_shard, scoring, done=advance)
+            scored = [next(iter(result.shard.files.items())) for result in results]
+            resolved = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
+            results = work.executor.map(_publish, list(zip(scoring, results, resolved.verdicts, strict=True)))
+        else:
+            tasks = [ShardTask(stage=self.stage, view=view) for view in shards]
+            results = work.executor.map(stage.run_shard, tasks, done=advance)
+        return Outcome(
+            shards=tuple(result.shard for result in results),
+            files=resolved.files,
+            facts=resolved.facts,
+            recomputed_shards=sum(result.recomputed for result in results),
+            scored_rows=sum(result.scored for result in results),
+            now=resolved.now,
+        )
+
+
+def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch]) -> ShardResult:
+    """Publish the verdicts of a shard that was scored, unless the same ones of the same scores stand there."""
+    task, scored, verdict = decided
+    view, ((name, entry),) = task.view, scored.shard.files.items()
+    config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, stage.Editor) else None}
+    identity = manifest.fingerprint(task.stage.name, task.stage.version, config, {**view.identity, "scores": entry.sha256})
+    # Beside the records of `score_shard`: no source has a name that begins with a dot.
+    record = f"{task.stage.name}/.verdicts"
+    known = state.finished(view.root, state.load(state.path_of(view.root, record, view.name)), identity)
+    if known is not None and stage.stored_verdict(task, known).equals(stage.plain(pa.Table.from_batches([verdict]))):
+        return dataclasses.replace(scored, shard=known)
+    shard = stage.publish_resolved(task, (name, entry), verdict)
+    state.record_shard(view.root, record, shard, identity)
+    return ShardResult(shard=shard, scored=scored.scored, recomputed=True)

@@ -1,0 +1,36 @@
+"""What the token store needs of a tokenizer.
+
+Purpose: packing takes an `Encoder` from above, so that no stage depends on how a tokenizer is made.
+Guarantee: an encoder travels to workers as a path and a hash. Cost: none.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+
+class Encoder(Protocol):
+    """What packing needs of a tokenizer. Picklable: a path and a hash, never a loaded model."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the tokenizer's file."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of ids; every id is below it."""
+        ...
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends a document. It never comes out of text."""
+        ...
+
+    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """Ids of all texts end to end, and the number of ids of each text [texts]."""
+        ...

@@ -1,0 +1,102 @@
+"""The step `pack`: encodes each shard of documents once, then lays the ids out as token shards, source by source.
+
+Guarantee: the same bytes for any number of workers; every surviving document is in exactly one split and its row says which
+document it is. A shard of documents that did not change is not encoded again.
+Cost: what was encoded stays below .state/pack, as large as the token shards themselves: it is what makes a changed input,
+another split or another shard size cost no encoding of the rest. It may be deleted; the next change then encodes all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.manifest import Shard
+from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.stages.step import Outcome, Work
+from tokenmill.pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for, forget
+from tokenmill.pipeline.tokens.encoder import Encoder
+from tokenmill.pipeline.tokens.forget import LeftOut, without
+from tokenmill.pipeline.tokens.pack.encoded import STAGE, VERSION, Encoded, EncodeTask, encode_shard
+from tokenmill.pipeline.tokens.pack.packed import STATE, Packed, pack_shard, plan
+
+
+class PackStep:
+    """Publishes the token store."""
+
+    name = STAGE
+    version = VERSION
+
+    def __init__(self, *, config: PackConfig, encoder: Encoder) -> None:
+        self._config = config
+        self._encoder = encoder
+
+    def config(self) -> Mapping[str, Any]:
+        return {**self._config.model_dump(), "tokenizer": self._encoder.fingerprint}
+
+    def inputs(self, work: Work) -> Mapping[str, str]:
+        return {made.stage: made.hash for made in work.before} | forget.inputs(work.root)
+
+    def run(self, work: Work) -> Outcome:
+        seen = views(work.root, work.before)
+        sizes = [view.documents[1].bytes for view in seen]
+        work.progress.begin(self.name, sum(sizes), "bytes")
+        fraction, dtype = self._config.validation_fraction, dtype_for(self._encoder.vocabulary)
+        tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
+        encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
+        left_out = forget.left_out(work.root, {one.shard.name: one.documents for one in encoded})
+        answers = work.executor.map(pack_shard, list(plan(work.root, encoded, left_out, self._config, dtype)))
+        packed = [answer for answer in answers if answer is not None]
+        _remove_others(work.root, encoded, packed)
+        splits = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
+        work.progress.end(", ".join(f"{totals['tokens']:,} tokens for {split}" for split, totals in splits.items()))
+        return Outcome(
+            shards=tuple(_published(one.shard, left_out.get(one.shard.name)) for one in encoded),
+            files={name: entry for one in packed for name, entry in one.shard.files.items()},
+            facts={
+                "dtype": dtype.name,
+                "vocabulary": self._encoder.vocabulary,
+                "tokenizer": self._encoder.fingerprint,
+                "end_of_text": self._encoder.end_of_text,
+                "block_bytes": BLOCK_BYTES,
+                "splits": splits,
+            },
+            recomputed_shards=sum(one.recomputed for one in encoded),
+        )
+
+
+def _published(shard: Shard, left_out: LeftOut | None) -> Shard:
+    """What the manifest says of a shard of documents."""
+    counts = shard.counts if left_out is None else without(shard.counts, left_out)
+    return Shard(name=shard.name, files={}, counts=counts)
+
+
+def _totals(packed: Sequence[Packed]) -> dict[str, Any]:
+    """Of one split, and of the sources in it in their order. The highest id is null where there are no tokens."""
+    sources = [
+        {"source": source, **_sums([one for one in packed if one.source == source])}
+        for source in dict.fromkeys(one.source for one in packed)
+    ]
+    return {**_sums(packed), "highest_id": max((one.highest_id for one in packed), default=None), "sources": sources}
+
+
+def _sums(packed: Sequence[Packed]) -> dict[str, int]:
+    return {
+        "documents": sum(one.shard.counts.kept for one in packed),
+        "tokens": sum(one.tokens for one in packed),
+        "text_bytes": sum(one.shard.counts.bytes_kept for one in packed),
+    }
+
+
+def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
+    """Remove what is kept of shards that are gone."""
+    current = {root / name for one in encoded for name in (one.payload, *one.shard.files)}
+    current |= {state.path_of(root, STAGE, one.shard.name) for one in encoded}
+    current |= {state.path_of(root, STATE, one.shard.name) for one in packed}
+    for folder in (STAGE, STATE):
+        for path in sorted((root / ".state" / folder).rglob("*")):
+            if path.is_file() and path not in current:
+                files.remove(path)

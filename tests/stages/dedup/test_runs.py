@@ -1,0 +1,54 @@
+"""Runs on disk against sorting in memory."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tokenmill.pipeline.stages.dedup import runs
+
+KEY = st.one_of(st.integers(0, 20), st.integers(2**64 - 20, 2**64 - 1), st.integers(0, 2**64 - 1))
+NUMBERS = itertools.count()
+
+
+@given(st.lists(st.lists(KEY, max_size=60), max_size=5), st.integers(1, 40))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_ranges_hold_every_row_once_and_equal_keys_together(tmp_path: Path, parts: list[list[int]], rows: int) -> None:
+    made, expected = [], []
+    for part in parts:
+        keys = np.array(sorted(part), dtype=np.uint64)
+        values = np.arange(len(keys), dtype=np.uint32) + 1_000 * len(made)
+        made.append(runs.write(tmp_path / str(next(NUMBERS)), keys, values))
+        expected += zip(keys.tolist(), values.tolist(), strict=True)
+    found: list[tuple[int, int]] = []
+    ranges = runs.ranges(made, rows)
+    assert (ranges[0].first, ranges[-1].last) == (0, runs.LAST)
+    for one, other in itertools.pairwise(ranges):
+        assert one.last + 1 == other.first
+    for within in ranges:
+        keys, values = runs.read(made, within, ["<u8", "<u4"])
+        assert all(within.first <= key <= within.last for key in keys.tolist())
+        found += zip(keys.tolist(), values.tolist(), strict=True)
+    assert sorted(found) == sorted(expected)
+
+
+def test_ranges_are_about_as_large_as_asked_for(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    made = [
+        runs.write(tmp_path / str(number), np.sort(rng.integers(0, 2**60, size, dtype=np.uint64)))
+        for number, size in enumerate([50_000, 10, 0, 120_000, *[300] * 100])
+    ]
+    sizes = [len(runs.read(made, within, ["<u8"])[0]) for within in runs.ranges(made, 20_000)]
+    assert sum(sizes) == 200_010
+    assert len(sizes) in (10, 11)
+    assert max(sizes) < 22_000
+
+
+@pytest.mark.parametrize("values", [[], [3], [2, 2], [5, 1, 5, 2**64 - 1, 1, 0]])
+def test_distinct(values: list[int]) -> None:
+    assert runs.distinct(np.array(values, dtype=np.uint64)).tolist() == sorted(set(values))

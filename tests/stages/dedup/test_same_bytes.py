@@ -1,0 +1,71 @@
+"""Workers, the order in which input files are listed, and Python's hash seed make no difference to any published byte."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from tests.bench import planted
+from tests.stages.dedup.test_large_buckets import variants
+from tokenmill.pipeline.base import executor
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import CollectConfig, DedupConfig, FilesSource
+from tokenmill.pipeline.stages.dedup import Dedup, rounds
+from tokenmill.pipeline.stages.step import StageStep, Work, perform
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def published(source: Path, root: Path, workers: int) -> str:
+    """Collect and deduplicate with ranges so small that there are many; all that `dedup` publishes, as JSON."""
+    rounds.RANGE = 300
+    # Files one by one, in the order of their folder: what the system lists, not their names.
+    paths = tuple(entry.path for entry in os.scandir(source))
+    collected = CollectConfig(sources=(FilesSource(name="a", paths=paths),), shard_bytes=20_000)
+    config = DedupConfig(ngram=2, bands=16, rows=1, threshold=0.8, bucket_limit=8)
+    with executor.local(workers) as pool:
+        work = Work(root=root, before=(), executor=pool)
+        before = perform(CollectStep(collected), work, downstream=()).manifest
+        step = StageStep(Dedup(config=config, sources=("a",)))
+        made = perform(step, dataclasses.replace(work, before=(before,)), downstream=()).manifest
+    digests = {name: hashlib.sha256((root / name).read_bytes()).hexdigest() for name, _ in made.entries()}
+    return json.dumps([digests, made.facts, made.counts.dropped], sort_keys=True)
+
+
+def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path) -> None:
+    texts = [*variants(80, 2), *planted.texts(0, 60).to_pylist(), "", "short", "Short!"]
+    found = []
+    for workers in (1, 2, 4):
+        source = tmp_path / f"in{workers}"
+        source.mkdir()
+        for number in np.random.default_rng(workers).permutation(len(texts)):
+            (source / f"{number}.txt").write_text(texts[number])
+        command = [
+            sys.executable,
+            "-m",
+            "tests.stages.dedup.test_same_bytes",
+            str(source),
+            str(tmp_path / f"out{workers}"),
+            str(workers),
+        ]
+        environment = {**os.environ, "PYTHONHASHSEED": str(workers)}
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout)
+    digests, facts, dropped = json.loads(found[0])
+    assert len(digests) > 8
+    assert facts["capped_bucket_rounds"] > 0
+    assert dropped.keys() == {"exact_duplicate", "near_duplicate"}
+    assert found[1] == found[0]
+    assert found[2] == found[0]
+
+
+if __name__ == "__main__":
+    print(published(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))
