@@ -37,7 +37,7 @@ check: $(STAMP)  ## lint, format, types
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
 	rm -rf build/links && mkdir -p build/links/tokenmill
-	ln -sfn ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows build/links/tokenmill/
+	cd build/links/tokenmill && ln -s ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows .
 	$(ENV)/bin/mypy
 
 # Peers that cannot be installed are left out by name: offline, the rest is measured all the same.

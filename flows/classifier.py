@@ -1,4 +1,4 @@
-"""Quality classifiers from the command line: read the documents as collection does, train, show what came of it.
+"""Quality classifiers: read the documents as collection does, and train.
 
 Guarantee: documents are read by the collection's own readers into a folder beside the model that is removed afterwards;
 records that became no document are counted, and too many broken ones stop the run.
@@ -11,15 +11,12 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig, FilesSource
-from tokenmill.pipeline.stages.quality.train import NEGATIVE, POSITIVE, Measured, Training
+from tokenmill.pipeline.stages.quality.train import Measured, Training
 from tokenmill.pipeline.stages.quality.train import train as train_model
 from tokenmill.pipeline.stages.step import Work, perform
 
@@ -44,29 +41,10 @@ def train(positive: str, negative: str, out: Path, *, text_field: str, training:
             left_out = {**counts.dropped, "broken": counts.quarantined}
             progress.say("left out: " + ", ".join(f"{reason} {count:,}" for reason, count in left_out.items() if count))
         progress.say(f"training: {counts.kept:,} documents, {training.epochs} epochs, one thread")
-        sides = {name: [view for view in views(work.root, [collected]) if view.name.startswith(f"{name}/")] for name in SIDES}
+        sides = {name: [view for view in views(work.root, [collected]) if view.source == name] for name in SIDES}
         return train_model(_texts(sides["positive"]), _texts(sides["negative"]), out, training)
 
 
 def _texts(side: list[View]) -> Iterator[str]:
     for view in side:
         yield from view.read().table["text"].to_pylist()
-
-
-def show(measured: Measured, out: Path, console: Console) -> None:
-    """Print how the model does on what it has not seen."""
-    learnt, held = measured.learnt, {label: len(scores) for label, scores in measured.scores.items()}
-    console.print(f"learnt: {learnt[POSITIVE]:,} positive and {learnt[NEGATIVE]:,} negative distinct documents", markup=False)
-    if measured.contradicting:
-        console.print(f"left out, because they stand on both sides: {measured.contradicting:,} documents")
-    console.print(
-        f"held out: {held[POSITIVE]:,} and {held[NEGATIVE]:,}; accuracy {measured.accuracy:.4f}, "
-        f"precision {measured.precision:.4f}, recall {measured.recall:.4f}\n"
-    )
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("held-out documents below", "positive", "negative"):
-        table.add_column(heading, justify="right")
-    for share, *scores in measured.quantiles():
-        table.add_row(f"{share:.0%}", *(f"{score:.6f}" for score in scores))
-    console.print(table)
-    console.print(f"\nmodel: {out}", markup=False)

@@ -13,9 +13,10 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
-from tokenmill.flows.build import REPORT, Building, building
+from tokenmill.flows.build import Building, building, outline
 from tokenmill.flows.presets import resolve
 from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.corpus import REPORT, open_corpus
 from tokenmill.pipeline.report import funnel_markdown
 from tokenmill.pipeline.stages.step import Done
 
@@ -35,7 +36,7 @@ def step(corpus: Building, name: str) -> Done:
 def report(corpus: Building) -> None:
     """The report and the manifest of the corpus; the funnel and where the report is, as artifacts."""
     corpus.finish()
-    create_markdown_artifact(funnel_markdown(corpus.root), key="funnel", description="Documents through the steps")
+    create_markdown_artifact(funnel_markdown(open_corpus(corpus.root)), key="funnel", description="Documents through the steps")
     create_markdown_artifact(f"`{corpus.root / REPORT}`", key="report", description="Where the report is")
 
 
@@ -44,7 +45,7 @@ def build(config: str, out: str, settings: dict[str, str] | None = None, workers
     """Build the corpus that `config` (a preset's name or a TOML file) with `settings` describes. Returns its folder."""
     wanted = resolve(config, {**overrides.get(), **(settings or {})})
     with building(wanted, Path(out), workers=workers, progress=progress.get()) as corpus:
-        for name in corpus.names:
+        for name in outline(wanted):
             step(corpus, name)
         report(corpus)
     return out

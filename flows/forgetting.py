@@ -10,17 +10,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.text import Text
-
-from tokenmill.flows.build import CONFIG, MODEL, publish, step_names
-from tokenmill.flows.cli.draw.terminal import amount
-from tokenmill.pipeline import config
-from tokenmill.pipeline.ask.whatif import preview
+from tokenmill.flows.build import outline, publish
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, NotBuilt
-from tokenmill.pipeline.base.manifest import CORPUS
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
+from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.corpus import CONFIG, is_ours, open_corpus
+from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
 from tokenmill.pipeline.tokens.compact import compact as compact_store
 from tokenmill.pipeline.tokens.forget import Found, Request, request_ids
@@ -47,61 +43,30 @@ def requests(
     return asked
 
 
-def forget(root: Path, asked: Sequence[Request], *, dry_run: bool) -> list[Found]:
+def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> list[Found]:
     """Put documents on the list of the corpus. Raises InputError, NotBuilt, CorruptFile, StaleInput, Locked."""
-    _require_corpus(root)
+    open_corpus(root)
     with files.lock(root):
         files.sweep(root)
         return put_on_list(root, asked, dry_run=dry_run)
 
 
 def compact(root: Path, progress: Progress) -> Compacted:
-    """Take forgotten documents out of the store and publish the corpus again.
+    """Take forgotten documents out of the store and publish the corpus again, also after a compaction that was cut short.
 
     Raises InputError when nothing was forgotten; NotBuilt where the corpus is not whole, CorruptFile, StaleInput, Locked.
     """
-    _require_corpus(root)
+    if not is_ours(root) or not (root / CONFIG).is_file():
+        raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     with files.lock(root):
         files.sweep(root)
-        _require_config(root)
+        # A compaction that was cut short has withdrawn the manifest that vouches for the settings.
+        config = open_corpus(root).settings if manifest.path_of(root, CORPUS).exists() else settings.load(root / CONFIG)
         done = compact_store(root, downstream=(CORPUS, MODEL), progress=progress)
-        corpus = manifest.find(root, CORPUS)
-        if corpus is None or corpus.inputs.get("pack") != done.manifest.hash:
-            steps = step_names(config.load(root / CONFIG, {}))
-            publish(root, (root / CONFIG).read_bytes(), [manifest.load(root, name) for name in steps])
+        whole = manifest.find(root, CORPUS)
+        if whole is None or whole.inputs.get(PACK) != done.manifest.hash:
+            publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))
         shards = "1 token shard" if done.shards == 1 else f"{done.shards:,} token shards"
-        progress.end(f"{shards} changed; out of the store: {_documents(done.documents)}")
+        documents = "1 document" if done.documents == 1 else f"{done.documents:,} documents"
+        progress.end(f"{shards} changed; out of the store: {documents}")
         return done
-
-
-def _require_corpus(root: Path) -> None:
-    """Raises NotBuilt without the settings that the corpus is published by: before a lock would make the folder."""
-    if not (root / CONFIG).is_file():
-        raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
-
-
-def _require_config(root: Path) -> None:
-    """Raises CorruptFile when the settings are not those that the corpus was published by."""
-    corpus = manifest.find(root, CORPUS)
-    if corpus is not None and not files.holds(root, CONFIG, corpus.files[CONFIG]):
-        raise CorruptFile(f"{root / CONFIG}: other bytes than its manifest names; run the build again")
-
-
-def _documents(count: int) -> str:
-    return "1 document" if count == 1 else f"{count:,} documents"
-
-
-def show(found: Sequence[Found], console: Console, *, dry_run: bool) -> None:
-    """Print what was asked and how much of the store it is."""
-    for one in found:
-        asked = f"ids_file, whose ids have the SHA-256 {one.value}" if one.by == "ids_file" else f"{one.by} {one.value}"
-        console.print(Text(preview(asked, None), style="bold"))
-        said = f"  {_documents(one.documents)} of {one.tokens:,} tokens"
-        said += f", {one.known:,} forgotten before" if one.known else ""
-        console.print(said + (f"; {one.absent:,} ids are not in the store" if one.absent else ""))
-    tokens = amount(sum(one.tokens for one in found), "tokens")
-    if dry_run:
-        console.print(f"\nNothing was written; {tokens} would be masked.")
-    else:
-        console.print(f"\n{tokens} are masked for every reader from now on; `tokenmill compact` takes them out of the files.")
-        console.print("Exports made before still hold them: after compaction, make those again.")

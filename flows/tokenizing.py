@@ -30,17 +30,18 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig, Config, FilesSource, LanguageConfig, PackConfig, TokenizerConfig
+from tokenmill.pipeline.config import CollectConfig, FilesSource, LanguageConfig, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import Vocabulary
-from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.language.stage import Language
+from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done, Work, perform
 from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
+from tokenmill.pipeline.tokens.facts import Size
 from tokenmill.pipeline.tokens.format import FOLDER
 from tokenmill.tokenizer.encode import FILE, FastEncoder, load
 from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
-from tokenmill.tokenizer.load import read
+from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.step import TokenizerStep
-from tokenmill.tokenizer.sweep import Size
 
 Form = Literal["text", "npy", "store"]
 Ids = npt.NDArray[np.integer]
@@ -166,11 +167,14 @@ def _encode_store(
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder:
         given = Path(folder, "tokenizer.json")
         files.write_bytes(given, read(encoder.path, encoder.pattern))
-        config = Config(
-            stages=(),
-            collect=CollectConfig(sources=inputs.sources(Path(folder))),
-            tokenizer=TokenizerConfig(path=str(given)),
-            pack=PackConfig(validation_fraction=0),
+        config = parse(
+            {
+                "stages": (),
+                "collect": {"sources": inputs.sources(Path(folder))},
+                "tokenizer": {"path": str(given)},
+                "pack": {"validation_fraction": 0},
+            },
+            where="the command line",
         )
         build(config, out, workers=workers, progress=progress)
     store = TokenStore.open(out / FOLDER)
@@ -257,7 +261,7 @@ def evaluate(inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, p
         for view, texts in _texts(work, "evaluate"):
             batch = pa.record_batch({"text": texts})
             labels = {
-                "source": [view.name.split("/", 1)[0]] * len(texts),
+                "source": [view.source] * len(texts),
                 "language": language.score(batch)["language"].to_pylist(),
             }
             sizes, words = sizes_of(texts), words_of(texts)

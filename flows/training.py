@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tokenmill.flows.build import CONFIG
-from tokenmill.pipeline import config
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, StaleInput
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.corpus import CONFIG, open_corpus
+from tokenmill.pipeline.stages.settings import parse, plain
 
 
 def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
@@ -23,12 +23,11 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
     """
     from tokenmill.model.train import train
 
-    if not (root / CONFIG).is_file():
-        raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
+    corpus = open_corpus(root)
     foreign = [key for key in settings if not key.startswith("train.")]
     if foreign:
         raise ConfigError(f"--set {foreign[0]}: training takes settings of the section `train` alone")
-    wanted = config.load(root / CONFIG, settings).train
+    wanted = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings).train
     with files.lock(root):
         files.sweep(root)
         try:
@@ -44,4 +43,5 @@ def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: in
     """The prompt and what the model makes of it. Raises NotBuilt."""
     from tokenmill.model.sample import sample
 
+    open_corpus(root)
     return sample(root, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)

@@ -31,6 +31,8 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.progress import Progress
 
 FORMAT = 3
+FOLDER = "checkpoints"
+"""Below the folder of the model."""
 KEPT = 2
 """So many checkpoints stay: the last, and one to fall back on."""
 KINDS = ("weights", "optimizer")

@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from tokenmill.pipeline.config import Attention, TrainConfig
-from tokenmill.pipeline.tokens import Split, TokenStore, prefetch
-from tokenmill.pipeline.tokens.samples import Batch, Samples, read, samples, slice_of
+from tokenmill.pipeline.tokens import Split, prefetch
+from tokenmill.pipeline.tokens.samples import Batch, Samples, read, slice_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,19 +46,6 @@ class Windows:
     def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
         kept, starts = (None if one is None else change(one) for one in (self.kept, self.starts))
         return Windows(ids=change(self.ids), kept=kept, starts=starts)
-
-
-def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
-    """The samples of a run. Raises ConfigError for impossible weights, InputError for a store that is too small."""
-    return samples(
-        store,
-        length=config.context_tokens,
-        seed=config.seed,
-        aligned=config.align_documents,
-        weights=config.weights or None,
-        most_epochs=config.most_epochs,
-        run_samples=config.steps * config.batch_windows * config.accumulate,
-    )
 
 
 def windows_at(split: Split, places: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:

@@ -19,7 +19,9 @@ from torch import Tensor
 
 from tokenmill.model import checkpoint
 from tokenmill.model.gpt import GPT
+from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.tokenizer.encode import of_corpus
 
@@ -55,12 +57,12 @@ def sample(
     """
     if tokens < 1 or not (math.isfinite(temperature) and temperature >= 0) or (top_k is not None and top_k < 1):
         raise ConfigError(f"sample: {tokens=} and {top_k=} must be at least 1, {temperature=} at least 0")
-    folder = root / "model" / "checkpoints"
+    folder = root / MODEL / checkpoint.FOLDER
     found = checkpoint.newest(folder, progress or Silent())
     if found is None:
         raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     if encoder is None:
-        encoder = of_corpus(root)
+        encoder = of_corpus(root, manifest.load(root, TOKENIZER))
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: trained with tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text

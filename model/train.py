@@ -29,13 +29,13 @@ from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT, Shape, next_token_loss
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, TokenmillError
-from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.manifest import MODEL, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.corpus import TOKENS
 from tokenmill.pipeline.tokens import Split, TokenStore, problems
-from tokenmill.pipeline.tokens.samples import Samples
+from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
-NAME = "model"
 VERSION = 1
 LOG_EVERY = 10
 
@@ -63,8 +63,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     ConfigError for a device that is not there, Diverged when loss or gradient is not finite.
     """
     device = _device(config.device)
-    store = TokenStore.open(root / "tokens")
-    samples = data.samples_of(store, config)
+    store = TokenStore.open(root / TOKENS)
+    samples = samples_of(store, config)
     if samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
             f"{store.folder}: {samples.split.tokens} tokens for training are {samples.windows} windows of "
@@ -74,7 +74,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     if samples.mixture is not None:
         progress.say(f"sources: {samples.mixture}")
     start = _beginning(store, config, samples)
-    folder = root / NAME / "checkpoints"
+    folder = root / MODEL / checkpoint.FOLDER
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
         checkpoint.require_same(found, start)
@@ -85,7 +85,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         start = dataclasses.replace(found.state, config=start.config)
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to make it anew")
-    manifest.withdraw(root, [NAME])
+    manifest.withdraw(root, [MODEL])
     checkpoint.remove_after(folder, start.step)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         model = GPT(start.shape, dropout=config.dropout, seed=config.seed)
@@ -241,14 +241,14 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
         "evaluations": [dataclasses.asdict(evaluation) for evaluation in state.evaluations],
     }
     made = Manifest(
-        stage=NAME,
+        stage=MODEL,
         version=VERSION,
         config=state.config,
-        inputs={"pack": state.store},
-        files={f"{NAME}/checkpoints/{name}": entry for name, entry in sorted(last.files.items())},
+        inputs={PACK: state.store},
+        files={f"{MODEL}/{checkpoint.FOLDER}/{name}": entry for name, entry in sorted(last.files.items())},
         facts=facts,
     )
-    published = manifest.find(root, NAME)
+    published = manifest.find(root, MODEL)
     if published is None or published.hash != made.hash:
         manifest.commit(root, made)
     return TrainResult(

@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, shards, state
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.manifest import TOKENIZER, Counts, Shard
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.bpe import tally
 from tokenmill.pipeline.kernels.bpe.tally import COUNT, SIZE, Tally
@@ -29,7 +29,6 @@ from tokenmill.pipeline.kernels.text.utf8 import Integer
 from tokenmill.tokenizer.merges import Words
 from tokenmill.tokenizer.pretokenize import Pattern, blocks
 
-STAGE = "tokenizer"
 VERSION = 1
 BUDGET_BYTES = 256 << 20
 FIRST_ENTRIES = 1 << 17
@@ -58,20 +57,20 @@ class Counted:
 def count_shard(task: CountTask) -> Counted:
     """Count the rows alive of one shard, or find that it is done. Raises CorruptFile, Misaligned."""
     view = task.view
-    identity = manifest.fingerprint(STAGE, VERSION, {"pattern": task.pattern.regex}, view.identity)
-    done = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
+    identity = manifest.fingerprint(TOKENIZER, VERSION, {"pattern": task.pattern.regex}, view.identity)
+    done = state.finished(view.root, state.load(state.path_of(view.root, TOKENIZER, view.name)), identity)
     if done is not None:
         return Counted(shard=done, recomputed=False)
     texts = view.read().table["text"].combine_chunks()
     entries, text_bytes = {}, 0
     for number, found in enumerate(count(texts, task.pattern, task.budget_bytes)):
-        name = f".state/{STAGE}/{view.name}.{number}.parquet"
+        name = f".state/{TOKENIZER}/{view.name}.{number}.parquet"
         words = _words(found, by_count=False)
         text_bytes += words.bytes
         entries[name] = shards.write(view.root, name, _table(words))
     counts = Counts(read=len(texts), kept=len(texts), bytes_in=text_bytes, bytes_kept=text_bytes)
     shard = Shard(name=view.name, files=entries, counts=counts)
-    state.record_shard(view.root, STAGE, shard, identity)
+    state.record_shard(view.root, TOKENIZER, shard, identity)
     return Counted(shard=shard, recomputed=True)
 
 
@@ -100,7 +99,7 @@ def merge(root: Path, counted: Sequence[Shard], max_source_share: float = 1) -> 
     """
     sources: dict[str, list[Shard]] = {}
     for shard in counted:
-        sources.setdefault(shard.name.split("/")[0], []).append(shard)
+        sources.setdefault(shard.source, []).append(shard)
     text_bytes = {source: sum(shard.counts.bytes_kept for shard in mine) for source, mine in sources.items()}
     most_bytes = _most_bytes([size for size in text_bytes.values() if size], max_source_share)
     table = tally.make(FIRST_ENTRIES, FIRST_BYTES)

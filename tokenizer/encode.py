@@ -28,16 +28,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import tokenizers
 
-from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
+from tokenmill.pipeline.base.manifest import Manifest, facts
+from tokenmill.pipeline.tokens.facts import TokenizerFacts
+from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.formats import Description, describe
-from tokenmill.tokenizer.load import read
 from tokenmill.tokenizer.pretokenize import giving_up
 from tokenmill.tokenizer.pretokenize import pattern as pattern_of
 
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
-STAGE = "tokenizer"
 FILE = "tokenizer/tokenizer.json"
 """Of a corpus."""
 LOG = logging.getLogger("tokenmill.tokenizer")
@@ -106,14 +106,7 @@ class FastEncoder:
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that `ids` stand for. Raises InputError at an id that the tokenizer does not have."""
-        tokens = self._models.description.tokens
-        parts = []
-        for number in ids:
-            token = tokens[number] if 0 <= number < len(tokens) else None
-            if token is None:
-                raise InputError(f"id {number} is not in the vocabulary of {self.path} ({len(tokens)} ids)")
-            parts.append(token)
-        return b"".join(parts)
+        return self._models.description.decode_bytes(ids, where=str(self.path))
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text that `ids` stand for, with U+FFFD for bytes that are no UTF-8. Raises InputError."""
@@ -148,7 +141,7 @@ class Decoding:
 
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:
-    """The encoder of a file or folder that `tokenmill.tokenizer.load` reads. Raises NotBuilt, ConfigError."""
+    """The encoder of a file or folder that `tokenmill.tokenizer.files` reads. Raises NotBuilt, ConfigError."""
     description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     return FastEncoder(
         path=path,
@@ -159,12 +152,12 @@ def load(path: Path, pattern: str | None = None) -> FastEncoder:
     )
 
 
-def of_corpus(root: Path) -> FastEncoder:
-    """The encoder of a corpus, cut by the pattern of its settings where that is one of the user's own.
+def of_corpus(root: Path, made: Manifest) -> FastEncoder:
+    """The encoder of the corpus in `root` whose tokenizer's manifest is `made`, cut by a pattern of the user's own if so set.
 
     Raises NotBuilt, CorruptFile, ConfigError.
     """
-    return load(root / FILE, manifest.load(root, STAGE).facts["own_pattern"])
+    return load(root / FILE, facts(made, TokenizerFacts).own_pattern)
 
 
 def _own(pattern: str | None) -> str | None:

@@ -18,7 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.tokenizer.pretokenize import NAMES, PATTERNS, pattern
 
 END_OF_TEXT = "<|endoftext|>"
@@ -76,6 +76,16 @@ class Description:
     def vocabulary(self) -> int:
         """The number of ids; every id is below it."""
         return len(self.tokens)
+
+    def decode_bytes(self, ids: Iterable[int], *, where: str) -> bytes:
+        """The bytes that `ids` stand for. Raises InputError, naming `where`, at an id that the tokenizer does not have."""
+        parts = []
+        for number in ids:
+            token = self.tokens[number] if 0 <= number < len(self.tokens) else None
+            if token is None:
+                raise InputError(f"id {number} is not in the vocabulary of {where} ({len(self.tokens)} ids)")
+            parts.append(token)
+        return b"".join(parts)
 
 
 def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Description:

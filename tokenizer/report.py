@@ -11,18 +11,18 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.shards import View, views
-from tokenmill.pipeline.report import corpus as published
-from tokenmill.pipeline.report.corpus import Corpus, ShardTables
+from tokenmill.pipeline.base.manifest import TOKENIZER
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.report.fates import coded
 from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens import SPLITS, TokenShard, TokenStore
-from tokenmill.pipeline.tokens.format import FOLDER
 from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.evaluate import Integers, Usage, words_of
 
@@ -30,11 +30,10 @@ BATCH_TOKENS = 4_000_000
 """About so many tokens are counted at a time."""
 
 
-def measure(root: Path) -> Vocabulary:
-    """The vocabulary of the corpus at `root` on what was packed, by source and, where they were identified, by language."""
-    corpus = published.load(root)
-    encoder = of_corpus(root)
-    store = TokenStore.open(root / FOLDER, tokenizer=encoder.fingerprint)
+def measure(corpus: CorpusFolder) -> Vocabulary:
+    """The vocabulary of a corpus on what was packed, by source and, where they were identified, by language."""
+    encoder = of_corpus(corpus.root, corpus.require(TOKENIZER))
+    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
     usage = Usage.of(encoder.description)
     about = _reader(corpus)
     for split in SPLITS:
@@ -43,10 +42,10 @@ def measure(root: Path) -> Vocabulary:
     return usage.summary()
 
 
-def _reader(corpus: Corpus) -> Callable[[str], dict[str, pa.Array]]:
+def _reader(corpus: CorpusFolder) -> Callable[[str], dict[str, pa.Array]]:
     """For a shard of documents: `words` and, with languages, `language` by row of the shard."""
     tables = {shard.name: shard for shard in corpus.shards}
-    seen = {view.name: view for view in views(corpus.root, corpus.deciding)}
+    seen = {view.name: view for view in corpus.views()}
 
     @functools.cache
     def about(name: str) -> dict[str, pa.Array]:
@@ -55,12 +54,12 @@ def _reader(corpus: Corpus) -> Callable[[str], dict[str, pa.Array]]:
     return about
 
 
-def _about(corpus: Corpus, tables: ShardTables, view: View) -> dict[str, pa.Array]:
+def _about(corpus: CorpusFolder, tables: CorpusShard, view: View) -> dict[str, pa.Array]:
     alive = view.read()
     words = np.zeros(alive.total, dtype=np.int64)
     words[alive.rows] = words_of(alive.table["text"].combine_chunks())
     found = {"words": pa.array(words)}
-    scored = tables.scores.get("language")
+    scored = tables.tables.get((LANGUAGE.name, "scores"))
     if scored is not None:
         found["language"] = shards.read(corpus.root, scored, ["language"])["language"].combine_chunks().cast(pa.string())
     return found
@@ -68,7 +67,7 @@ def _about(corpus: Corpus, tables: ShardTables, view: View) -> dict[str, pa.Arra
 
 def _add(usage: Usage, shard: TokenShard, about: Callable[[str], dict[str, pa.Array]]) -> None:
     table = shards.read(shard.root, shard.documents, ["source", "shard", "row", "token_offset", "tokens", "text_bytes"])
-    codes, names = published.coded(table["shard"])
+    codes, names = coded(table["shard"])
     rows = table["row"].to_numpy()
     labels = {"source": np.array(table["source"].cast(pa.string()).to_pylist(), dtype=object)}
     words = np.zeros(len(rows), dtype=np.int64)

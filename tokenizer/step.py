@@ -21,14 +21,15 @@ from tokenizers import Regex, decoders, models, pre_tokenizers
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Outcome, Work
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.count import CountTask
 from tokenmill.tokenizer.encode import FILE, load
+from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.formats import END_OF_TEXT, byte_alphabet, describe
-from tokenmill.tokenizer.load import read
 from tokenmill.tokenizer.merges import Learned, Learner, Words
 from tokenmill.tokenizer.pretokenize import Pattern, pattern
 from tokenmill.tokenizer.sweep import SIZES, sweep
@@ -37,7 +38,7 @@ from tokenmill.tokenizer.sweep import SIZES, sweep
 class TokenizerStep:
     """Publishes tokenizer/tokenizer.json."""
 
-    name = count.STAGE
+    name = TOKENIZER
     version = 2
 
     def __init__(self, *, config: TokenizerConfig) -> None:
@@ -59,7 +60,7 @@ class TokenizerStep:
     def run(self, work: Work) -> Outcome:
         if self._config.path is None:
             return self._learn(work)
-        work.progress.begin(count.STAGE, 1, "files")
+        work.progress.begin(TOKENIZER, 1, "files")
         if not work.before[-1].counts.kept:
             raise InputError(_nothing_left(work))
         entry, described = self._publish(work, read(Path(self._config.path), self._own))
@@ -155,7 +156,7 @@ def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, 
     """The counts of all surviving text, and how many shards were counted now. Raises InputError when there is no text."""
     seen = views(work.root, work.before)
     sizes = [view.documents[1].bytes for view in seen]
-    work.progress.begin(count.STAGE, sum(sizes), "bytes")
+    work.progress.begin(TOKENIZER, sum(sizes), "bytes")
     counted = work.executor.map(
         count.count_shard,
         [CountTask(view=view, pattern=cut) for view in seen],

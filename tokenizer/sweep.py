@@ -7,24 +7,11 @@ Cost: learning 131,072 tokens takes twice as long as 32,768, and there is one pa
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tokenmill.pipeline.tokens.facts import Size
 from tokenmill.tokenizer.merges import Learner
 
 SIZES = (8_192, 16_384, 32_768, 65_536, 131_072)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Size:
-    """One size of a vocabulary and the tokens of the text with it."""
-
-    vocabulary: int
-    tokens: int
-    bytes_per_token: float
-
-    def embedding_parameters(self, width: int) -> int:
-        """Numbers in a table of embeddings that many wide; a model that does not share it with its output has two."""
-        return self.vocabulary * width
 
 
 def sweep(learner: Learner, sizes: Sequence[int], text_bytes: int) -> list[Size]:

@@ -10,8 +10,9 @@ import cyclopts
 from cyclopts import Parameter
 from rich.markup import escape
 
+import tokenmill as tm
 from tokenmill.flows import presets
-from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 
@@ -60,17 +61,19 @@ def build(
     root = out_dir or Path("corpora", Path(config).stem)
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
-    from tokenmill.flows import build as building
-    from tokenmill.flows.cli.draw import plan
+    from tokenmill.flows import build as builds
+    from tokenmill.flows import plan as plans
 
     if dry_run:
-        plan.show(building.preview(wanted, root), out, workers=count)
+        from tokenmill.flows.cli.draw.plan import show
+
+        show(plans.plan(wanted, root), out, workers=count)
         return
-    terminal = show.Terminal(out)
-    if building.up_to_date(wanted, root):
+    terminal = draw.Terminal(out)
+    if plans.up_to_date(wanted, root):
         out.print("Everything is up to date; nothing was computed.")
     elif no_prefect:
-        building.build(wanted, root, workers=count, progress=terminal)
+        builds.build(wanted, root, workers=count, progress=terminal)
     else:
         prefect_environment()
         from tokenmill.flows.flow import build as flow
@@ -85,16 +88,14 @@ def build(
 
 
 def _summary(root: Path) -> None:
-    from tokenmill.flows.build import REPORT
-    from tokenmill.pipeline.ask.status import status
-
-    state = status(root)
-    out.print(show.funnel(state))
-    if state["alarms"]:
-        out.print(show.alarms(state))
+    corpus = tm.open(root)
+    state = corpus.status()
+    out.print(draw.funnel(state))
+    if state.alarms:
+        out.print(draw.alarms(state))
     out.print(
-        f"\n{state['documents']:,} documents, {state['tokens']:,} tokens, vocabulary {state['vocabulary']:,}\n"
-        f"report: {escape(str(root / REPORT))}\n"
+        f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}\n"
+        f"report: {escape(str(corpus.report))}\n"
         f"tokens: {escape(str(root / 'tokens'))}"
     )
 
@@ -132,6 +133,6 @@ def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B0
 
         tokenmill config show web --set dedup.threshold=0.7 > my.toml
     """
-    import tomli_w
+    from tokenmill.pipeline.stages.settings import to_toml
 
-    out.print(tomli_w.dumps(presets.resolve(config, pairs(settings)).model_dump(mode="json", exclude_none=True)), markup=False)
+    out.print(to_toml(presets.resolve(config, pairs(settings))), markup=False)

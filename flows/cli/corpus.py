@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 from rich.markup import escape
 
-from tokenmill.flows.cli.draw import terminal as show
+import tokenmill as tm
+from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
-from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.errors import InputError, TokenmillError
 
 
 def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
@@ -23,17 +25,20 @@ def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json
 
         tokenmill status corpora/docs --json | jq .tokens
     """
-    from tokenmill.pipeline.ask.status import status as state_of
+    import dataclasses
 
-    state = state_of(folder)
+    from tokenmill.pipeline.ask.status import status as state_of
+    from tokenmill.pipeline.corpus import so_far
+
+    state = state_of(so_far(folder))
     if as_json:
-        out.out(json.dumps(state))
+        out.out(json.dumps(dataclasses.asdict(state)))
         return
-    out.print(show.funnel(state))
-    if state["alarms"]:
-        out.print(show.alarms(state))
-    if state["tokens"] is not None:
-        out.print(f"\n{state['documents']:,} documents, {state['tokens']:,} tokens, vocabulary {state['vocabulary']:,}")
+    out.print(draw.funnel(state))
+    if state.alarms:
+        out.print(draw.alarms(state))
+    if state.tokens is not None:
+        out.print(f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}")
 
 
 def whatif(
@@ -70,11 +75,10 @@ def whatif(
         Draws those documents.
     """
     from tokenmill.flows.cli.draw.whatif import show as show_answer
-    from tokenmill.pipeline.ask.whatif import what_if
 
-    answer = what_if(folder, pairs(settings), samples=samples, seed=seed)
+    answer = tm.open(folder).whatif(pairs(settings), samples=samples, seed=seed)
     if as_json:
-        out.out(json.dumps(answer))
+        out.out(json.dumps(dict(answer)))
         return
     show_answer(answer, out)
 
@@ -122,14 +126,29 @@ def near(
     limit
         So many documents for each text, the most similar first.
     """
-    from tokenmill.pipeline.ask.near import near as answer_of
-    from tokenmill.pipeline.ask.near import show as show_answer
+    import dataclasses
 
-    answer = answer_of(folder, names, threshold=threshold, limit=limit, redis=redis)
+    from tokenmill.flows.cli.draw.near import show as show_answer
+
+    texts = list(map(_read, names))
+    answer = tm.open(folder).near(texts, threshold=threshold, limit=limit, redis=redis)
     if as_json:
-        out.out(json.dumps(answer))
+        found = [
+            {"name": name, "found": list(map(dataclasses.asdict, one))} for name, one in zip(names, answer.found, strict=True)
+        ]
+        plain = {"threshold": answer.threshold, "expected_recall": answer.expected_recall, "texts": found}
+        out.out(json.dumps(plain))
         return
-    show_answer(answer, out)
+    show_answer(names, answer, out)
+
+
+def _read(name: str) -> str:
+    """A file of UTF-8 text; `-` is standard input. Raises InputError, OSError."""
+    data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    try:
+        return data.decode()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{name}: is no UTF-8 text (byte {error.start}); documents are compared by their text") from error
 
 
 def verify(
@@ -149,9 +168,10 @@ def verify(
 
         tokenmill verify /copies/tokens
     """
-    from tokenmill.pipeline.ask.verify import problems
+    from tokenmill.pipeline.ask.verify import MOST, problems
+    from tokenmill.tokenizer.encode import of_corpus
 
-    found = list(problems(folder, show.Terminal(out), all_duplicates=all_duplicates))
+    found = list(problems(folder, draw.Terminal(out), of_corpus, most=None if all_duplicates else MOST))
     for problem in found:
         err.print(problem, markup=False)
     if found:
@@ -168,12 +188,10 @@ def report(folder: Corpus, /) -> None:
 
         tokenmill report corpora/docs
     """
-    from tokenmill.flows.build import REPORT
-    from tokenmill.pipeline.base import manifest
+    from tokenmill.pipeline.corpus import REPORT, open_corpus
     from tokenmill.pipeline.report import funnel_markdown
 
-    manifest.load(folder, manifest.CORPUS)
-    out.print(funnel_markdown(folder), markup=False)
+    out.print(funnel_markdown(open_corpus(folder)), markup=False)
     out.print(f"report: {escape(str(folder / REPORT))}")
 
 
@@ -204,9 +222,7 @@ def export(
 
         tokenmill export corpora/docs --to nanotron --out views/nanotron
     """
-    from tokenmill.pipeline.ask.status import published
+    from tokenmill.pipeline.corpus import open_corpus
     from tokenmill.pipeline.export import export as write
-    from tokenmill.pipeline.report import card_markdown
 
-    target = out_dir or folder / "export"
-    write(folder, published(folder), target, to, show.Terminal(out), describe=card_markdown, licence=licence)
+    write(open_corpus(folder), out_dir or folder / "export", to, draw.Terminal(out), licence=licence)

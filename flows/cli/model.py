@@ -8,7 +8,7 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter, validators
 
-from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, Corpus, Settings, out, pairs
 
 quality_app = cyclopts.App(name="quality", help="Classifiers that judge quality.")
@@ -35,7 +35,7 @@ def train(
     """
     from tokenmill.flows.training import run
 
-    run(folder, pairs(settings), show.Terminal(out), restart_if_stale=restart_if_stale)
+    run(folder, pairs(settings), draw.Terminal(out), restart_if_stale=restart_if_stale)
 
 
 def sample(
@@ -114,10 +114,11 @@ def quality_train(
         tokenmill build web --set quality.recipe=dclm@1 --set quality.models.dclm.path=oh-eli5.bin
         --set quality.models.dclm.label=hq --set quality.models.dclm.min=0.018112
     """
-    from tokenmill.flows import classifier as quality
+    from tokenmill.flows.classifier import train as train_classifier
+    from tokenmill.flows.cli.draw.classifier import show
     from tokenmill.pipeline.stages.quality.train import Training
 
     training = Training(epochs=epochs, learning_rate=learning_rate, buckets=buckets, seed=seed)
-    terminal = show.Terminal(out)
-    measured = quality.train(positive, negative, out_file, text_field=text_field, training=training, progress=terminal)
-    quality.show(measured, out_file, out)
+    terminal = draw.Terminal(out)
+    measured = train_classifier(positive, negative, out_file, text_field=text_field, training=training, progress=terminal)
+    show(measured, out_file, out)

@@ -11,7 +11,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 from rich.markup import escape
 
-from tokenmill.flows.cli.draw import terminal as show
+from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, err, no_options, out
 from tokenmill.pipeline.config import TokenizerConfig
 
@@ -96,7 +96,7 @@ def train(
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     count = _workers(workers)
-    _, sizes = tokenizing.train(read, out_file, config, workers=count, progress=show.Terminal(out))
+    _, sizes = tokenizing.train(read, out_file, config, workers=count, progress=draw.Terminal(out))
     out.print()
     show_vocabulary.sizes(sizes, out)
     out.print(f"\ntokenizer: {escape(str(out_file))}")
@@ -142,7 +142,7 @@ def encode(
     if to not in forms:
         raise ConfigError(f"--to {to!r}: choose text, npy or store")
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
-    terminal = show.Terminal(err)
+    terminal = draw.Terminal(err)
     encoder = load(tokenizer, pattern)
     documents, ids = tokenizing.encode(read, encoder, out_path, forms[to], workers=_workers(workers), progress=terminal)
     terminal.say(f"{documents:,} documents, {ids:,} ids, encoded by {encoder.engine}")
@@ -198,7 +198,7 @@ def evaluate(
     from tokenmill.tokenizer.encode import load
 
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
-    progress = show.Terminal(err)
+    progress = draw.Terminal(err)
     (found,) = tokenizing.evaluate(read, [load(tokenizer, pattern)], workers=_workers(workers), progress=progress)
     if as_json:
         out.out(json.dumps(show_vocabulary.as_json(found)))
@@ -228,13 +228,13 @@ def compare(
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
     from tokenmill.pipeline.base.errors import ConfigError
     from tokenmill.tokenizer.encode import load
-    from tokenmill.tokenizer.load import PUBLISHED, RANKS
+    from tokenmill.tokenizer.files import PUBLISHED, RANKS
 
     if not tokenizers:
         raise ConfigError("name the tokenizers to compare")
     encoders = [load(path, pattern if path.suffix == RANKS and path.stem not in PUBLISHED else None) for path in tokenizers]
     read = tokenizing.Inputs(paths=on, text_field=text_field, sample_by=sample_by)
-    found = tokenizing.evaluate(read, encoders, workers=_workers(workers), progress=show.Terminal(err))
+    found = tokenizing.evaluate(read, encoders, workers=_workers(workers), progress=draw.Terminal(err))
     named = dict(zip(show_vocabulary.names(tokenizers), found, strict=True))
     if as_json:
         out.out(json.dumps({name: show_vocabulary.as_json(one) for name, one in named.items()}))

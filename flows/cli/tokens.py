@@ -8,7 +8,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tokenmill.flows.cli.draw import terminal as show
+import tokenmill as tm
+from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import Corpus, err, out
 
 
@@ -37,11 +38,10 @@ def trace(
         tokenmill trace corpora/docs --doc-id 0123456789abcdef0123456789abcdef --steps --json
     """
     from tokenmill.flows.cli.draw.trace import show as show_answer
-    from tokenmill.pipeline.ask import tracing
 
-    answer = tracing.ask(folder, place=place, sample=sample, step=step, doc_id=doc_id, steps=steps)
+    answer = tm.open(folder).trace(place, sample=sample, step=step, doc_id=doc_id, steps=steps)
     if as_json:
-        out.out(json.dumps(answer))
+        out.out(json.dumps(dict(answer)))
         return
     show_answer(answer, out)
 
@@ -71,10 +71,11 @@ def forget(
 
         tokenmill forget corpora/docs --ids-file takedown.txt --source blog
     """
-    from tokenmill.flows import forgetting
+    from tokenmill.flows.cli.draw.forgetting import show
 
-    found = forgetting.forget(folder, forgetting.requests(doc_id, url_prefix, source, ids_file), dry_run=dry_run)
-    forgetting.show(found, out, dry_run=dry_run)
+    corpus = tm.open(folder)
+    found = corpus.forget(doc_ids=doc_id, url_prefixes=url_prefix, sources=source, ids_file=ids_file, dry_run=dry_run)
+    show(found, out, dry_run=dry_run)
 
 
 def compact(folder: Corpus, /) -> None:
@@ -91,7 +92,7 @@ def compact(folder: Corpus, /) -> None:
     """
     from tokenmill.flows import forgetting
 
-    forgetting.compact(folder, show.Terminal(out))
+    forgetting.compact(folder, draw.Terminal(out))
 
 
 def audit(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
@@ -103,10 +104,15 @@ def audit(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json"
 
         tokenmill audit corpora/docs --json | jq '.splits[].shards[] | select(.unlike != {})'
     """
-    from tokenmill.pipeline.ask import auditing
+    import dataclasses
 
-    found = auditing.audit(folder, show.Terminal(err if as_json else out))
+    from tokenmill.flows.cli.draw.audit import show
+    from tokenmill.pipeline.ask.audit import audit as look_at
+    from tokenmill.pipeline.corpus import open_corpus
+    from tokenmill.tokenizer.encode import of_corpus
+
+    found = look_at(open_corpus(folder), of_corpus, draw.Terminal(err if as_json else out))
     if as_json:
-        out.out(json.dumps(auditing.plain(found)))
+        out.out(json.dumps({"splits": [dataclasses.asdict(one) for one in found]}))
         return
-    auditing.show(found, out)
+    show(found, out)

@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import Config, load
+from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.stages.settings import load
 
 FOLDER = Path(__file__).parent
 
@@ -17,7 +19,7 @@ def names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
-def resolve(name: str, settings: Mapping[str, str]) -> Config:
+def resolve(name: str, settings: Mapping[str, Any]) -> Config:
     """The config of a preset's name or of a TOML file, with `settings` over it. Raises ConfigError."""
     if name in names():
         return load(FOLDER / f"{name}.toml", settings)

@@ -18,9 +18,12 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.errors import CorruptFile, InputError
+from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.kernels.bpe.token_ids import count_ids, window_fingerprints
+from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
 from tokenmill.pipeline.tokens.format import Ids
 from tokenmill.pipeline.tokens.shard import TokenShard
 from tokenmill.pipeline.tokens.store import Split, TokenStore
@@ -85,7 +88,25 @@ class SplitAudit:
     most_repeated: tuple[Repeated, ...]
 
 
-def audit(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress: Progress) -> list[SplitAudit]:
+def audit(corpus: CorpusFolder, encoder_of: EncoderOf, progress: Progress) -> list[SplitAudit]:
+    """Look at the tokens of a corpus. Raises NotBuilt, StaleInput when its tokenizer is another, CorruptFile."""
+    encoder = encoder_of(corpus.root, corpus.require(TOKENIZER))
+    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
+    return audit_store(store, _single_bytes(encoder), progress)
+
+
+def _single_bytes(encoder: Encoder) -> npt.NDArray[np.bool_]:
+    """The ids that stand for one byte. A number that the tokenizer does not use stands for none."""
+    found = np.zeros(encoder.vocabulary, dtype=np.bool_)
+    for number in range(encoder.vocabulary):
+        try:
+            found[number] = len(encoder.decode_bytes([number])) == 1
+        except InputError:
+            continue
+    return found
+
+
+def audit_store(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress: Progress) -> list[SplitAudit]:
     """Look at every split that has tokens. `single_byte` [vocabulary]: the ids that stand for one byte of text.
 
     Raises CorruptFile, also at ids beyond the vocabulary.

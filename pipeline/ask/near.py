@@ -1,84 +1,240 @@
-"""Whether texts, or something like them, are in a corpus.
+"""Whether a text, or something like it, is in a corpus: from the stored signatures, through datasketch's MinHashLSH.
 
-Guarantee: writes nothing to the corpus; the answer names documents, similarities and what became of them, and shows no text.
-Cost: see `tokenmill.pipeline.ask.lookup`.
+Guarantee: an index over the stored hashes of bands, one row a band, has exactly the buckets of the stage; a document that has
+no bands stands in those of its text's hash. So what is found is what the stage would have compared, with its true similarity,
+and equal texts are found whatever their length. Documents that were dropped before the stage have no signatures, and are not
+found. Signatures that were made with other settings are refused.
+Cost: an entry of the index takes about 40 us and 5 kB. In memory only documents that share a bucket with one of the texts are
+put in: one read of the scores (140 bytes and 0.3 us per document) picks them. In Redis all are, once for a corpus, and later
+calls read the scores of one shard; an index of an earlier state of the corpus stays there until somebody removes it. Then the
+text of each shard that holds a candidate is read, one at a time.
 """
 
 from __future__ import annotations
 
 import contextlib
-import sys
-from collections.abc import Sequence
+import heapq
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.text import Text
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasketch import LeanMinHash, MinHashLSH
 
-from tokenmill.flows.build import CONFIG
-from tokenmill.pipeline import config
-from tokenmill.pipeline.ask import lookup
-from tokenmill.pipeline.ask.status import published
-from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.manifest import CORPUS
+from tokenmill.pipeline.base import schema, shards
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.stages.dedup import texts
+from tokenmill.pipeline.stages.dedup.collected import integers
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
+from tokenmill.pipeline.stages.dedup.texts import Texts
+from tokenmill.pipeline.stages.stage import name_of
 
-STANDARD_INPUT = "-"
+SHARD_BYTES = 4
+"""A key of the index is the number of a shard, in so many bytes, and a `doc_id`."""
+COMPLETE = b"complete"
+"""The key that is put in last."""
+IN_MEMORY: Mapping[str, Any] = {"type": "dict"}
 
 
-def near(root: Path, names: Sequence[str], *, threshold: float | None, limit: int, redis: str | None) -> dict[str, Any]:
-    """The answer as JSON values; `show` draws it. `names`: files of UTF-8 text, or STANDARD_INPUT.
+@dataclass(frozen=True, kw_only=True)
+class Similar:
+    """A document of the corpus that is like a text. Ids are 32 hex digits."""
 
-    threshold: None for that of the corpus; redis: an address, or None for an index in memory. Raises NotBuilt, InputError,
-    ConfigError, StaleInput, CorruptFile.
+    doc_id: str
+    source: str
+    url: str | None
+    similarity: float
+    """The Jaccard similarity of their n-gram sets; 1 where the normalised texts are equal."""
+    kept: bool
+    """Whether all stages kept it; else `stage` dropped it."""
+    stage: str | None
+    reason: str | None
+    kept_doc_id: str | None
+    """The kept document that stands in for it, where it was dropped as a duplicate."""
+
+
+@contextlib.contextmanager
+def redis_storage(url: str) -> Iterator[Mapping[str, Any]]:
+    """Where datasketch puts the index: `redis://host:port/db`, `rediss://...` or `unix://path`.
+
+    Raises ConfigError for another address, or where the package `redis` is not there, InputError for what goes wrong inside.
     """
-    made = published(root)
-    files.read_verified(root, CONFIG, manifest.load(root, CORPUS).files[CONFIG])
-    wanted = config.load(root / CONFIG).dedup
-    least = wanted.threshold if threshold is None else threshold
-    texts = list(map(_read, names))
-    with contextlib.nullcontext(lookup.IN_MEMORY) if redis is None else lookup.redis_storage(redis) as storage:
-        found = lookup.near(root, made, wanted, texts, threshold=least, limit=limit, storage=storage)
-    return {
-        "threshold": least,
-        "expected_recall": round(wanted.scheme.probability(least), 6),
-        "texts": [{"name": name, "found": list(map(_plain, mine))} for name, mine in zip(names, found, strict=True)],
-    }
-
-
-def _read(name: str) -> str:
-    data = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
     try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise InputError(f"{name}: is no UTF-8 text (byte {error.start}); documents are compared by their text") from error
+        from redis import RedisError
+        from redis.connection import parse_url
+    except ImportError as error:
+        raise ConfigError("an index in Redis needs the package `redis`: pip install 'tokenmill[redis]'") from error
+    try:
+        options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
+    except ValueError as error:
+        raise ConfigError("the address of Redis is not of the form redis://host:port/db") from error
+    options.pop("connection_class", None)
+    if "path" in options:
+        options["unix_socket_path"] = options.pop("path")
+    try:
+        yield {"type": "redis", "redis": {**options, "ssl": url.startswith("rediss:")}}
+    except RedisError as error:
+        raise InputError(f"Redis: {error}") from error
 
 
-def _plain(found: lookup.Found) -> dict[str, Any]:
-    return {
-        "doc_id": found.doc_id.hex(),
-        "source": found.source,
-        "url": found.url,
-        "similarity": found.similarity,
-        "kept": found.stage is None,
-        "stage": found.stage,
-        "reason": found.reason,
-        "kept_doc_id": None if found.kept_doc_id is None else found.kept_doc_id.hex(),
-    }
+@dataclass(frozen=True, kw_only=True)
+class Near:
+    """For each text that was asked about, in their order, what the corpus holds that is like it."""
+
+    threshold: float
+    expected_recall: float
+    """The probability that the bands find a document of just this similarity."""
+    found: tuple[tuple[Similar, ...], ...]
 
 
-def show(answer: dict[str, Any], console: Console) -> None:
-    """Draw it: for each text its name, then two lines for each document."""
-    for text in answer["texts"]:
-        console.print(Text(text["name"], style="bold"))
-        for one in text["found"]:
-            became = "kept" if one["kept"] else f"dropped by {one['stage']}: {one['reason']}"
-            if one["kept_doc_id"]:
-                became += f" of {one['kept_doc_id']}"
-            console.print(Text(f"  {one['similarity']:.4f}  {one['doc_id']}  {became}"))
-            console.print(Text(f"          {one['source']}  {one['url'] or ''}".rstrip(), style="dim"))
-        if not text["found"]:
-            console.print(
-                f"  nothing that is alike at {answer['threshold']} or more; of what is just so alike, "
-                f"the bands find {100 * answer['expected_recall']:.1f} %"
+def near(
+    corpus: CorpusFolder,
+    wanted: Sequence[str],
+    *,
+    threshold: float | None = None,
+    limit: int = 10,
+    storage: Mapping[str, Any] = IN_MEMORY,
+) -> Near:
+    """For each of the texts `wanted`, at most `limit` documents of the corpus that reach `threshold`, most similar first.
+
+    `threshold`: None for that of the corpus. `storage`: IN_MEMORY or a `redis_storage`. Raises NotBuilt for a corpus without
+    the stage `dedup`, StaleInput for signatures that its settings would not make, CorruptFile, Misaligned.
+    """
+    config = DEDUP.settings(corpus.settings)
+    least = config.threshold if threshold is None else threshold
+    dedup = corpus.step(DEDUP.name)
+    if dedup is None:
+        raise NotBuilt(f"{corpus.root} was built without the stage `{DEDUP.name}`, so it holds no signatures")
+    later = corpus.deciding[corpus.deciding.index(dedup) :]
+    column = pa.chunked_array([wanted], pa.large_string())
+    hashes = _hashes(pa.Table.from_batches([sign(column.combine_chunks(), config)]), config)
+    index = _index(corpus.root, dedup, config, hashes, storage)
+    candidates: dict[int, list[tuple[int, bytes]]] = {}
+    for number, row in enumerate(hashes):
+        for key in index.query(_entry(row)):
+            candidates.setdefault(int.from_bytes(key[:SHARD_BYTES], "big"), []).append((number, key[SHARD_BYTES:]))
+    queries = texts.read(column, config)
+    seen = corpus.views(before=DEDUP.name)
+    best: list[list[Similar]] = [[] for _ in wanted]
+    for shard, pairs in sorted(candidates.items()):
+        for number, found in _compared(seen[shard], sorted(pairs), later, queries, config, least):
+            best[number].append(found)
+        best = [heapq.nsmallest(limit, mine, key=lambda one: (-one.similarity, one.doc_id)) for mine in best]
+    recall = round(config.scheme.probability(least), 6)
+    return Near(threshold=least, expected_recall=recall, found=tuple(map(tuple, best)))
+
+
+def _index(
+    root: Path, dedup: Manifest, config: DedupConfig, wanted: npt.NDArray[np.uint64], storage: Mapping[str, Any]
+) -> MinHashLSH:
+    rows = config.scheme.bands + 1
+    lasting = storage is not IN_MEMORY
+    # Whoever reads an index by this name reads that of the same signatures. Keys are bytes: nothing of it is unpickled.
+    options = {**storage, "basename": f"tokenmill-{dedup.hash}".encode()}
+    index = MinHashLSH(num_perm=rows, params=(rows, 1), storage_config=options, prepickle=False)
+    scored = _scored(root, dedup, config)
+    if lasting and index.keys.has_key(COMPLETE):
+        # The settings are compared all the same.
+        next(scored, None)
+        return index
+    with index.insertion_session() as session:
+        for number, table in enumerate(scored):
+            hashes = _hashes(table, config)
+            shared = [np.isin(hashes[:, row], wanted[:, row]) for row in range(rows)]
+            chosen = np.arange(len(hashes)) if lasting else np.flatnonzero(np.any(shared, axis=0))
+            ids = table["doc_id"].take(pa.array(chosen)).to_pylist()
+            for row, doc_id in zip(chosen, ids, strict=True):
+                key = number.to_bytes(SHARD_BYTES, "big") + doc_id
+                session.insert(key, _entry(hashes[row]), check_duplication=False)
+    if lasting:
+        index.keys.insert(COMPLETE, b"")
+    return index
+
+
+def _scored(root: Path, dedup: Manifest, config: DedupConfig) -> Iterator[pa.Table]:
+    """The signatures, shard by shard. Raises StaleInput, CorruptFile."""
+    for shard in dedup.shards:
+        name = name_of(dedup.stage, "scores", shard.name)
+        table = shards.read(root, (name, shard.files[name]))
+        check_settings(table.schema, config, str(root / name))
+        yield table.filter(table["exact"].is_valid()).combine_chunks()
+
+
+def _hashes(signed: pa.Table, config: DedupConfig) -> npt.NDArray[np.uint64]:
+    """The buckets of each row, one per band, and one of equal texts. uint64 [rows, bands + 1]"""
+    exact = integers(signed["exact"], 2)[:, :1]
+    bands = integers(signed["bands"], config.scheme.bands)
+    banded = np.asarray(signed["bands"].is_valid().to_numpy(), dtype=np.bool_)[:, np.newaxis]
+    return np.hstack([np.where(banded, bands, exact), exact])
+
+
+def _entry(hashes: npt.NDArray[np.uint64]) -> LeanMinHash:
+    # Seed and scheme say how minima were made; the index compares them and does nothing else with them.
+    return LeanMinHash(seed=1, hashvalues=hashes, scheme="legacy")
+
+
+def _compared(
+    view: View,
+    pairs: Sequence[tuple[int, bytes]],
+    made: Sequence[Manifest],
+    queries: Texts,
+    config: DedupConfig,
+    threshold: float,
+) -> Iterator[tuple[int, Similar]]:
+    """The pairs of a text and a document of this shard that are alike. `made`: `dedup` and the stages after it."""
+    ids = pa.array(sorted({doc_id for _, doc_id in pairs}), schema.DOC_ID.type)
+    table = view.read(["doc_id", "source", "url", "text"]).table
+    table = table.filter(pc.is_in(table["doc_id"], value_set=ids))
+    documents = texts.read(table["text"], config)
+    row_of = {doc_id: row for row, doc_id in enumerate(table["doc_id"].to_pylist())}
+    # A document may have a signature of an earlier build and be dropped before the stage now.
+    pairs = [pair for pair in pairs if pair[1] in row_of]
+    one = np.array([number for number, _ in pairs], dtype=np.int64)
+    other = np.array([row_of[doc_id] for _, doc_id in pairs], dtype=np.int64)
+    same = texts.equal(queries, one, documents, other)
+    similarity = np.where(same, 1.0, texts.similar(queries, one, documents, other))
+    fates = _fates(view, made, ids)
+    for (number, doc_id), alike in zip(pairs, similarity.tolist(), strict=True):
+        if alike >= threshold:
+            row = row_of[doc_id]
+            stage, reason, kept = fates.get(doc_id, (None, None, None))
+            yield (
+                number,
+                Similar(
+                    doc_id=doc_id.hex(),
+                    source=table["source"][row].as_py(),
+                    url=table["url"][row].as_py(),
+                    similarity=alike,
+                    kept=stage is None,
+                    stage=stage,
+                    reason=reason,
+                    kept_doc_id=None if kept is None else kept.hex(),
+                ),
             )
+
+
+def _fates(view: View, made: Sequence[Manifest], ids: pa.Array) -> dict[bytes, tuple[str, str, bytes | None]]:
+    """By the id of each document that was dropped: the stage, its reason, and the kept duplicate."""
+    fates: dict[bytes, tuple[str, str, bytes | None]] = {}
+    for one in made:
+        name = name_of(one.stage, "verdicts", view.name)
+        entry = next((shard.files.get(name) for shard in one.shards if shard.name == view.name), None)
+        if entry is None:
+            continue
+        table = shards.read(view.root, (name, entry))
+        table = table.filter(pc.is_in(table["doc_id"], value_set=ids))
+        for row in table.select(
+            [column for column in ("doc_id", "reason", "kept_doc_id") if column in table.column_names]
+        ).to_pylist():
+            if row["reason"]:
+                fates[row["doc_id"]] = (one.stage, row["reason"], row.get("kept_doc_id"))
+    return fates

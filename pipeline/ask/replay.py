@@ -24,33 +24,13 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.base.shards import Named
-from tokenmill.pipeline.stages.language import Language
-from tokenmill.pipeline.stages.quality import models
-from tokenmill.pipeline.stages.quality.ranking import RankedQuality
-from tokenmill.pipeline.stages.quality.stage import Quality
-from tokenmill.pipeline.stages.stage import name_of, one_batch
+from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.stage import Chooser, Limited, Stage, name_of, one_batch
 
-Judge = Language | Quality
-"""A stage whose decisions can be made again."""
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Reasons = npt.NDArray[np.object_]
 """One per row; None: not alive there, or not known."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limit:
-    """A comparison that drops: of the score column with the setting. `label`: of one language only; "": of all others."""
-
-    column: str
-    setting: str
-    threshold: float
-    label: str | None = None
-
-    @property
-    def is_minimum(self) -> bool:
-        """Whether smaller values are dropped."""
-        return not self.setting.rpartition(".")[2].startswith("max")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +68,8 @@ class Replayed:
 class Change:
     """A stage as it was and as it would be."""
 
-    before: Judge
-    after: Judge
+    before: Stage
+    after: Stage
 
 
 def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], changes: Mapping[str, Change]) -> list[Replayed]:
@@ -102,8 +82,7 @@ def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], chang
         done = Replayed(stage=manifest.stage, read=sum(int(entering.sum()) for entering in alive))
         done.not_scored = done.read - sum(int(rows.sum()) for rows in known)
         after = [_only(rows, reasons) for rows, reasons in zip(known, before, strict=True)]
-        if manifest.stage == "dedup":
-            done.undecided = _leave_open(root, manifest, before, after)
+        done.undecided = _leave_open(root, manifest, before, after)
         change = changes.get(manifest.stage)
         if change is not None:
             after, cuts = _decide(root, manifest, change.after, known)
@@ -143,35 +122,34 @@ def _counts(reasons: Reasons) -> dict[str, int]:
 
 
 def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after: Sequence[Reasons]) -> int:
-    """Forget in `after` the duplicates whose kept document is no longer alive, and say how many they are."""
+    """Forget in `after` the rows whose evidence names a kept document that is no longer alive, and count them."""
     gone = [~_none(then) & _none(now) for then, now in zip(before, after, strict=True)]
     if not any(rows.any() for rows in gone):
         return 0
-    tables = [shards.read(root, _file(manifest, shard, "verdicts"), ["doc_id", "kept_doc_id"]) for shard in manifest.shards]
-    lost = pa.concat_tables([table.filter(pa.array(rows)) for table, rows in zip(tables, gone, strict=True)])["doc_id"]
+    tables = [shards.read(root, _file(manifest, shard, "verdicts")) for shard in manifest.shards]
+    if not all("kept_doc_id" in table.column_names for table in tables):
+        return 0
+    lost = pa.concat_tables([table.select(["doc_id"]).filter(pa.array(rows)) for table, rows in zip(tables, gone, strict=True)])
+    value_set = lost["doc_id"].combine_chunks()
     total = 0
     for table, reasons in zip(tables, after, strict=True):
-        named = pc.is_in(table["kept_doc_id"].combine_chunks(), value_set=lost.combine_chunks())
+        named = pc.is_in(table["kept_doc_id"].combine_chunks(), value_set=value_set)
         orphans = np.asarray(named.to_numpy(zero_copy_only=False), dtype=np.bool_) & ~_none(reasons)
         reasons[orphans] = None
         total += int(orphans.sum())
     return total
 
 
-def _scores(root: Path, manifest: Manifest, judge: Judge) -> Iterator[pa.Table]:
+def _scores(root: Path, manifest: Manifest, judge: Stage) -> Iterator[pa.Table]:
     """The scores that decisions need, shard by shard."""
     names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 
 
-def _decide(root: Path, manifest: Manifest, judge: Judge, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
+def _decide(root: Path, manifest: Manifest, judge: Stage, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
     """The reasons of the rows `known`, and the cuts of the models that keep a share."""
-    shares: dict[str, float] = {}
-    if isinstance(judge, RankedQuality):
-        configured = judge.config.models
-        every = {models.column(name): configured[name].keep_fraction for name in models.names(configured)}
-        shares = {name: share for name, share in every.items() if share is not None}
+    choosing = judge.choosing if isinstance(judge, Chooser) else ()
     decided: list[Reasons] = []
     passing: list[pa.Table] = []
     for table, rows in zip(_scores(root, manifest, judge), known, strict=True):
@@ -179,37 +157,17 @@ def _decide(root: Path, manifest: Manifest, judge: Judge, known: Sequence[Mask])
         reasons = np.full(len(rows), None, dtype=object)
         reasons[rows] = _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"]))))
         decided.append(reasons)
-        passing.append(table.select(["doc_id", *shares]).filter(pa.array(reasons == KEPT)))
-    cuts: dict[str, float] = {}
-    if shares:
-        candidates = pa.concat_tables(passing)
-        chosen = np.full(candidates.num_rows, KEPT, dtype=object)
-        for name, share in reversed(shares.items()):
-            values = candidates[name].to_numpy()
-            best = models.kept_by_rank(values, candidates["doc_id"], share)
-            chosen[~best] = name
-            cuts[name] = float(values[best].min()) if best.any() else float("nan")
-        ends = np.cumsum([table.num_rows for table in passing])[:-1]
-        for reasons, now in zip(decided, np.split(chosen, ends), strict=True):
-            reasons[reasons == KEPT] = now
-    return decided, cuts
+        passing.append(table.select(["doc_id", *choosing]).filter(pa.array(reasons == KEPT)))
+    if not isinstance(judge, Chooser):
+        return decided, {}
+    chosen, facts = judge.choose(passing)
+    for reasons, now in zip(decided, chosen, strict=True):
+        reasons[reasons == KEPT] = now
+    return decided, judge.cuts(facts)
 
 
-def limits(judge: Judge, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
-    """The reasons that compare a number, with what they compare. `cuts`: the lowest scores that shares keep, by column."""
-    if isinstance(judge, Language):
-        config = judge.config
-        own = {
-            label: Limit(column="language_score", setting=f"thresholds.{label}", threshold=value, label=label)
-            for label, value in sorted(config.thresholds.items())
-        }
-        other = Limit(column="language_score", setting="threshold", threshold=config.threshold, label="")
-        mixed = Limit(column="other_share", setting="max_other_share", threshold=config.max_other_share)
-        return [*(("language_score", limit) for limit in (other, *own.values())), ("mixed_language", mixed)]
-    return [
-        (reason, Limit(column=column, setting=setting, threshold=cuts.get(column, float(threshold))))
-        for reason, (column, setting, threshold) in judge.explanations.items()
-    ]
+def _limits(judge: Stage, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+    return judge.limits(cuts) if isinstance(judge, Limited) else []
 
 
 def _tell(
@@ -223,13 +181,14 @@ def _tell(
     after: Sequence[Reasons],
 ) -> None:
     """Add to `done` which documents change sides, and the values around the limits that moved."""
-    asked = limits(change.after, cuts)
-    unmoved = {limit for _, limit in limits(change.before, {}) if limit.column not in cuts}
-    moved = list(dict.fromkeys(limit for _, limit in asked if limit not in unmoved))
+    asked = _limits(change.after, cuts)
+    # Which rows a threshold concerns may change with another one; a threshold moves by its value alone.
+    unmoved = {(limit.setting, limit.threshold) for _, limit in _limits(change.before, {}) if limit.column not in cuts}
+    moved = list(dict.fromkeys(limit for _, limit in asked if (limit.setting, limit.threshold) not in unmoved))
     done.margins = {limit: [] for limit in moved}
     for number, table in enumerate(_scores(root, manifest, change.after)):
         rows, then, now = known[number], before[number], after[number]
-        of_limit = {limit: _asked_of(limit, change.after, table) & rows for _, limit in asked}
+        of_limit = {limit: limit.rows_of(table) & rows for _, limit in asked}
         for limit in moved:
             done.margins[limit].append(_values(table, limit)[of_limit[limit]])
         for kept, side, other in ((False, now, then), (True, then, now)):
@@ -240,17 +199,6 @@ def _tell(
                     _add(done, number, kept, reason, np.flatnonzero(those & of_limit[limit]), limit, table)
                     those &= ~of_limit[limit]
                 _add(done, number, kept, reason, np.flatnonzero(those), None, table)
-
-
-def _asked_of(limit: Limit, judge: Judge, table: pa.Table) -> Mask:
-    """The rows whose value the limit is compared with."""
-    if limit.label is None:
-        return np.ones(table.num_rows, dtype=np.bool_)
-    assert isinstance(judge, Language), f"only languages have limits of their own: {limit=}"
-    labels = [limit.label] if limit.label else sorted(judge.config.thresholds)
-    own = pc.is_in(table["language"].combine_chunks(), value_set=pa.array(labels, pa.string()))
-    found = np.asarray(own.to_numpy(zero_copy_only=False), dtype=np.bool_)
-    return found if limit.label else ~found
 
 
 def _values(table: pa.Table, limit: Limit) -> Floats:

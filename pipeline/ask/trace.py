@@ -1,61 +1,70 @@
-"""From a token back to its document, source and text, and to every verdict that the document met; and to who read it.
+"""From tokens, samples and training steps back to documents, and from a document to every verdict that it met.
 
-Purpose: `document_at` and `documents_between` say which documents tokens are of; `text_at` shows the text around a token, as
-decoded and as stored; `history` is what each stage scored, decided and edited; `exposure` is which samples held a document.
-Guarantee: all of it is read from published tables, after their hashes were compared; nothing is guessed. It holds after
-compaction too, because the tables of a token shard are rewritten with it.
-Cost: one documents table of a token shard, one shard of each stage's tables; exposure computes the order of all samples read.
+Purpose: answers the questions "what is this token?", "what did this sample or step read?" and "what became of this document?".
+Guarantee: read from published tables after their hashes were compared; nothing is guessed, nothing is written. The order of
+samples is that of the run itself, and a run on another store is refused.
+Cost: one documents table of a token shard, and one shard of each stage's tables.
 """
 
 from __future__ import annotations
 
-import functools
-import re
-from collections.abc import Callable, Iterator, Sequence
+import dataclasses
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.edits import Edit, project
-from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.base.shards import Named, views
-from tokenmill.pipeline.stages.stage import name_of
-from tokenmill.pipeline.tokens import forget
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.stages.stage import Chooser, Limited
+from tokenmill.pipeline.tokens import TokenStore, forget, places
+from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
+from tokenmill.pipeline.tokens.places import Document
 from tokenmill.pipeline.tokens.samples import Samples
-from tokenmill.pipeline.tokens.shard import TokenShard
-from tokenmill.pipeline.tokens.store import Split, TokenStore
 
-Decoder = Callable[[npt.NDArray[Any]], bytes]
-PLACE = re.compile(r"(train|val)/(\d{5,}):(\d+)")
+SHOWN_SAMPLES = 1000
+"""Samples of an exposure that are listed; all are counted."""
 AROUND_TOKENS = 48
 AROUND_BYTES = 200
 LONGEST_SCORE = 64
-"""Longer ones, as hex digits, are signatures."""
-SAMPLES_AT_ONCE = 2**18
+"""Longer values of scores, as hex digits, are signatures."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
-    """A document of the store. Tokens are counted in its token shard, end-of-text included."""
+class TrainingRun:
+    """A training run: its samples, how many make a step, and how many steps were done (None: nothing was trained yet).
 
-    doc_id: str
-    source: str
-    url: str | None
-    shard: str
-    """Its shard of documents, and `row` its row there."""
-    row: int
-    token_shard: str
-    first_token: int
-    tokens: int
-    text_bytes: int
-    content_hash: str
-    forgotten: bool
+    `last`: the last step that can be told: of those done, or of those that the settings would make.
+    """
+
+    samples: Samples
+    per_step: int
+    steps: int | None
+    last: int
+
+
+RunOf = Callable[[CorpusFolder, TokenStore], TrainingRun]
+"""The training run of a corpus. Raises StaleInput where it read another store, InputError where its steps cannot be told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """What is asked: exactly one of a place such as `train/00000:1000`, a sample, a step, and a document."""
+
+    place: str | None = None
+    sample: int | None = None
+    """Counted from 0."""
+    step: int | None = None
+    """Counted from 1, as in the log of the run."""
+    doc_id: str | None = None
+    """32 hex digits."""
+    steps: bool = False
+    """With `doc_id`: also which training steps read the document."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,84 +86,77 @@ class Around:
     stored_after: str
 
 
-def place(text: str) -> tuple[str, int]:
-    """`train/00000:1000` -> the name of a token shard and a token in it. Raises InputError."""
-    found = PLACE.fullmatch(text)
-    if found is None:
-        raise InputError(f"{text!r} is no place of a token: write it as train/00000:1000, token 1000 of that shard")
-    return f"{found[1]}/{found[2]}", int(found[3])
+def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: RunOf) -> dict[str, Any]:
+    """The answer as JSON values. Raises ConfigError for no or several questions, InputError for what is not there."""
+    given = (asked.place, asked.sample, asked.step, asked.doc_id)
+    if sum(one is not None for one in given) != 1 or (asked.steps and asked.doc_id is None):
+        raise ConfigError("trace one thing: a place such as train/00000:1000, a sample, a step, or a doc_id (with its steps)")
+    encoder = encoder_of(corpus.root, corpus.require(TOKENIZER))
+    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
+    if asked.place is not None:
+        return _token(corpus, store, asked.place, encoder)
+    if asked.doc_id is not None:
+        return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None)
+    run = run_of(corpus, store)
+    if asked.sample is not None:
+        if not 0 <= asked.sample < run.last * run.per_step:
+            last = run.last * run.per_step - 1
+            raise InputError(f"there is no sample {asked.sample}: {_extent(run)}, which are the samples 0 to {last}")
+        return {"run": _told(run), "samples": [_sample(run.samples, asked.sample)]}
+    step = asked.step or 0
+    if not 1 <= step <= run.last:
+        raise InputError(f"there is no step {step}: {_extent(run)}, counted from 1")
+    first = (step - 1) * run.per_step
+    samples = [_sample(run.samples, one) for one in range(first, first + run.per_step)]
+    return {"run": _told(run), "step": step, "samples": samples}
 
 
-def shard_of(store: TokenStore, name: str) -> TokenShard:
-    """The token shard of that name. Raises InputError."""
-    found = [shard for split in store.splits for shard in split.shards if _name(shard) == name]
-    if not found:
-        raise InputError(f"{store.folder} holds no token shard {name}")
-    return found[0]
+def _token(corpus: CorpusFolder, store: TokenStore, place: str, encoder: Encoder) -> dict[str, Any]:
+    name, at = places.place(place)
+    document = places.document_at(store, name, at)
+    around = text_at(corpus, store, document, at, encoder)
+    return {"place": place, "text": dataclasses.asdict(around), **_document(corpus, document)}
 
 
-def document_at(store: TokenStore, name: str, token: int) -> Document:
-    """The document that a token of the shard `name` is of. Raises InputError, CorruptFile."""
-    shard = shard_of(store, name)
-    if not 0 <= token < shard.tokens:
-        raise InputError(f"{name} holds {shard.tokens} tokens, so there is no token {token} in it")
-    table = _documents(shard)
-    return _document(shard, table, int(np.searchsorted(table["token_offset"].to_numpy(), token, side="right")) - 1)
+def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf | None) -> dict[str, Any]:
+    found = places.find(store, doc_id)
+    answer = _document(corpus, found)
+    if run_of is None:
+        return answer
+    run = run_of(corpus, store)
+    if run.steps is None:
+        raise InputError(f"{corpus.root}: nothing has been trained on this corpus yet, so no step has read a document")
+    samples = places.exposure(run.samples, found, run.steps * run.per_step)
+    exposure = {
+        "steps_done": run.steps,
+        "samples": len(samples),
+        "steps": sorted({int(sample) // run.per_step + 1 for sample in samples}),
+        "first_samples": samples[:SHOWN_SAMPLES].tolist(),
+    }
+    return {**answer, "exposure": exposure}
 
 
-def documents_between(split: Split, start: int, stop: int) -> Iterator[tuple[Document, int, int]]:
-    """The documents of the tokens [start, stop) of a split, each with the first of its tokens there and the one after the last.
-
-    These two are counted in the document. Raises CorruptFile.
-    """
-    for shard in split.shards:
-        first, last = max(start - shard.first_token, 0), min(stop - shard.first_token, shard.tokens)
-        if first >= last:
-            continue
-        table = _documents(shard)
-        offsets = table["token_offset"].to_numpy()
-        rows = range(int(np.searchsorted(offsets, first, side="right")) - 1, int(np.searchsorted(offsets, last)))
-        for row in rows:
-            document = _document(shard, table, row)
-            yield document, max(first - document.first_token, 0), min(last - document.first_token, document.tokens)
+def _document(corpus: CorpusFolder, found: Document) -> dict[str, Any]:
+    return {"document": dataclasses.asdict(found), "stages": history(corpus, found)}
 
 
-def find(store: TokenStore, doc_id: str) -> Document:
-    """The document of that id (32 hex digits). Raises InputError when the store does not hold it, CorruptFile."""
-    try:
-        wanted = bytes.fromhex(doc_id)
-    except ValueError as error:
-        raise InputError(f"{doc_id!r} is no id of a document, which is 32 hex digits") from error
-    for split in store.splits:
-        for shard in split.shards:
-            table = shards.read(shard.root, shard.documents)
-            rows = forget.rows_of(table["doc_id"], [wanted])
-            if len(rows):
-                return _document(shard, table, int(rows[0]))
-    known = forget.load(store.folder)
-    gone = known is not None and wanted in known.documents
-    raise InputError(f"{store.folder} holds no document {doc_id}" + (": it was forgotten and taken out" if gone else ""))
-
-
-def text_at(store: TokenStore, before: Sequence[Manifest], document: Document, token: int, decode: Decoder) -> Around:
-    """The text around a token (counted in its shard) of `document`. `before`: the manifests of the stages before packing.
-
-    Raises CorruptFile.
-    """
-    shard = shard_of(store, document.token_shard)
+def text_at(corpus: CorpusFolder, store: TokenStore, document: Document, token: int, encoder: Encoder) -> Around:
+    """The text around a token (counted in its token shard) of `document`. Raises CorruptFile."""
+    shard = places.shard_of(store, document.token_shard)
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
-    start = len(decode(ids[:at]))
-    piece = decode(ids[at : at + 1])
-    view = next(view for view in views(store.folder.parent, before) if view.name == document.shard)
-    edits: Sequence[Edit] = view.read().edits.get(document.row, [])
+    decode = encoder.decode_bytes
+    start = len(decode(ids[:at].tolist()))
+    piece = decode(ids[at : at + 1].tolist())
+    view = next(view for view in corpus.views(before=PACK) if view.name == document.shard)
+    edits: list[Edit] = view.read().edits.get(document.row, [])
     ((first, last),) = project(edits, [(start, start + len(piece))])
-    stored = _row(store.folder.parent, view.documents, document)["text"].encode()
+    stored = _row(corpus, view.documents, document)["text"].encode()
     return Around(
         id=int(shard.read(token, token + 1)[0]),
-        before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at])),
+        before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at].tolist())),
         token=_text(piece),
-        after=_text(decode(ids[at + 1 : at + 1 + AROUND_TOKENS])),
+        after=_text(decode(ids[at + 1 : at + 1 + AROUND_TOKENS].tolist())),
         byte=start,
         stored_start=first,
         stored_end=last,
@@ -164,103 +166,100 @@ def text_at(store: TokenStore, before: Sequence[Manifest], document: Document, t
     )
 
 
-def history(root: Path, before: Sequence[Manifest], document: Document) -> list[dict[str, Any]]:
-    """For each stage before packing, in its order, what it published about a document, as JSON values.
+def history(corpus: CorpusFolder, document: Document) -> list[dict[str, Any]]:
+    """For collection and each stage, in their order, what it published about a document, as JSON values.
 
-    `stage`; `reason` ("" is kept) and the `evidence` beside it; `scores`; `edits` of the stored text. Columns that are null,
-    and signatures, are left out. Collection says the document's `metadata`. Raises CorruptFile.
+    `stage`; `reason` ("" is kept) and the `evidence` beside it; `scores`, and the `limits` that they were compared with;
+    `edits` of the stored text. Columns that are null, and signatures, are left out. Collection gives the document's
+    `metadata`. Raises CorruptFile.
     """
-    found = []
-    for made in before:
-        named = {
-            name: (name, entry) for shard in made.shards if shard.name == document.shard for name, entry in shard.files.items()
-        }
-        said: dict[str, Any] = {"stage": made.stage}
-        for kind in ("verdicts", "scores"):
-            table = named.get(name_of(made.stage, kind, document.shard))
-            if table is None:
-                continue
-            row = {key: _shown(value) for key, value in _row(root, table, document).items() if value is not None}
-            if kind == "verdicts":
-                said |= {"reason": row.pop("reason", None), "evidence": row}
-            else:
-                said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
-        edits = named.get(name_of(made.stage, "edits", document.shard))
-        if edits is not None:
-            table = shards.read(root, edits)
-            mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
-            said["edits"] = mine.drop_columns(["doc_id"]).to_pylist()
-        documents = named.get(f"documents/{document.shard}.parquet")
-        if documents is not None:
-            said["metadata"] = _row(root, documents, document)["metadata"]
-        if len(said) > 1:
-            found.append(said)
+    shard = next(shard for shard in corpus.shards if shard.name == document.shard)
+    found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": _row(corpus, shard.documents, document)["metadata"]}]
+    for kind, made in corpus.stages:
+        said = _said(corpus, shard, made, document)
+        stage = kind.make(corpus.settings)
+        if "scores" in said and isinstance(stage, Limited):
+            cuts = stage.cuts(made.facts) if isinstance(stage, Chooser) else {}
+            said["limits"] = _limits(stage, cuts, said["scores"])
+        found.append(said)
     return found
 
 
-def exposure(samples: Samples, document: Document, consumed: int) -> npt.NDArray[np.int64]:
-    """Which of the first `consumed` samples hold tokens of `document`: int64 [found], ascending."""
-    split = samples.split
-    shard = next((shard for shard in split.shards if _name(shard) == document.token_shard), None)
-    if shard is None:
-        return np.zeros(0, dtype=np.int64)
-    first = shard.first_token + document.first_token
-    found = [np.zeros(0, dtype=np.int64)]
-    for start in range(0, consumed, SAMPLES_AT_ONCE):
-        starts = samples.starts(start, min(SAMPLES_AT_ONCE, consumed - start))
-        found.append(start + np.flatnonzero((starts < first + document.tokens) & (starts + samples.length + 1 > first)))
-    return np.concatenate(found)
+def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Document) -> dict[str, Any]:
+    said: dict[str, Any] = {"stage": made.stage}
+    row = _present(_row(corpus, shard.tables[made.stage, "verdicts"], document))
+    said |= {"reason": row.pop("reason", None), "evidence": row}
+    scores = shard.tables.get((made.stage, "scores"))
+    if scores is not None:
+        row = _present(_row(corpus, scores, document))
+        said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
+    edits = shard.tables.get((made.stage, "edits"))
+    if edits is not None:
+        table = shards.read(corpus.root, edits)
+        mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
+        said["edits"] = mine.drop_columns(["doc_id"]).to_pylist()
+    return said
 
 
-def _name(shard: TokenShard) -> str:
-    return f"{shard.path.parent.name}/{shard.path.stem}"
+def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the scores were compared with, in the order of the rules."""
+    return [
+        {
+            "reason": reason,
+            "score": limit.column,
+            "value": scores[limit.column],
+            "drops": "below" if limit.is_minimum else "above",
+            "threshold": limit.threshold,
+            "passed": limit.passes(scores[limit.column]),
+        }
+        for reason, limit in stage.limits(cuts)
+        if limit.concerns(scores)
+    ]
 
 
-@functools.lru_cache(maxsize=2)
-def _table(root: Path, named: Named) -> pa.Table:
-    return shards.read(root, named)
-
-
-def _documents(shard: TokenShard) -> pa.Table:
-    return _table(shard.root, shard.documents)
-
-
-def _document(shard: TokenShard, table: pa.Table, row: int) -> Document:
-    plain = table.slice(row, 1).to_pylist()[0]
-    first = plain["token_offset"]
-    spans = shard.forgotten
-    return Document(
-        doc_id=plain["doc_id"].hex(),
-        source=plain["source"],
-        url=plain["url"],
-        shard=plain["shard"],
-        row=plain["row"],
-        token_shard=_name(shard),
-        first_token=first,
-        tokens=plain["tokens"],
-        text_bytes=plain["text_bytes"],
-        content_hash=plain["content_hash"].hex(),
-        forgotten=bool(((spans[:, 0] <= first) & (first < spans[:, 1])).any()),
-    )
-
-
-def _row(root: Path, named: Named, document: Document) -> dict[str, Any]:
+def _row(corpus: CorpusFolder, named: Named, document: Document) -> dict[str, Any]:
     """The row of `document` in a table that is aligned with the documents. Raises CorruptFile, Misaligned."""
-    row = _table(root, named).slice(document.row, 1)
+    row = shards.read(corpus.root, named).slice(document.row, 1)
     wanted = pa.chunked_array([[bytes.fromhex(document.doc_id)]], schema.DOC_ID.type)
     shards.align(named, row["doc_id"], (f"the documents of {document.token_shard}", named[1]), wanted)
     found: dict[str, Any] = row.drop_columns(["doc_id"]).to_pylist()[0]
     return found
 
 
+def _present(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items() if value is not None}
+
+
 def _is_signature(value: Any) -> bool:
     return isinstance(value, list) or (isinstance(value, str) and len(value) > LONGEST_SCORE)
-
-
-def _shown(value: Any) -> Any:
-    return value.hex() if isinstance(value, bytes) else value
 
 
 def _text(data: bytes) -> str:
     """Bytes may begin or end inside a character: those bytes are shown as U+FFFD."""
     return data.decode("utf-8", errors="replace")
+
+
+def _extent(run: TrainingRun) -> str:
+    if run.steps is None:
+        return f"nothing was trained yet, and the settings make {run.last} steps"
+    return f"the run has done {run.steps} steps so far"
+
+
+def _told(run: TrainingRun) -> dict[str, Any]:
+    samples = run.samples
+    return {
+        "steps_done": run.steps,
+        "samples_per_step": run.per_step,
+        "tokens_per_sample": samples.length,
+        "windows": samples.windows,
+        "seed": samples.seed,
+    }
+
+
+def _sample(samples: Samples, number: int) -> dict[str, Any]:
+    start = int(samples.starts(number, 1)[0])
+    documents = [
+        {**dataclasses.asdict(found), "from_token": first, "to_token": last}
+        for found, first, last in places.documents_between(samples.split, start, start + samples.length + 1)
+    ]
+    return {"sample": number, "first_token": start, "documents": documents}

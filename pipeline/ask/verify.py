@@ -2,41 +2,43 @@
 
 Guarantee: a flipped, cut or missing byte of any published file is found and the file is named; so is a step that was made
 from another result of the steps before it, evidence that does not hold, and a token store that disagrees with itself.
-Cost: one read of everything (about 1 GB/s), and the similarities of removed documents: `pipeline.stages.dedup.check` states it.
+Cost: one read of everything (about 1 GB/s), and the similarities of removed documents: `pipeline.stages.dedup.check`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tokenmill.flows.build import MODEL
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import CorruptFile, Misaligned, NotBuilt
-from tokenmill.pipeline.base.manifest import CORPUS, Manifest
+from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.stages.dedup import check as dedup_check
-from tokenmill.pipeline.stages.repeats import check as repeats_check
+from tokenmill.pipeline.corpus import TOKENS, step_names
+from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.kind import Finished
 from tokenmill.pipeline.tokens import check as tokens_check
-from tokenmill.tokenizer.encode import of_corpus
+from tokenmill.pipeline.tokens.encoder import EncoderOf
+
+MOST = 100_000
+"""Removed documents whose text is compared with the kept ones, unless all are asked for."""
 
 
-def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) -> Iterator[str]:
+def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int | None = MOST) -> Iterator[str]:
     """What is wrong, one line each, with the file's path first. Raises NotBuilt where there is no finished corpus.
 
-    Of a token store without its corpus: all but that its tokens are those of the text.
-    all_duplicates: compare the text of every removed duplicate, and not of a sample where there are very many.
+    `most`: see MOST; None: all. A token store without its corpus is checked too, but not against the text.
     """
-    if manifest.stage_in(root) == "pack":
+    if manifest.stage_in(root) == PACK:
         yield from tokens_check.problems(root)
         return
     try:
-        corpus = manifest.load(root, CORPUS)
+        whole = manifest.load(root, CORPUS)
     except CorruptFile as error:
         yield str(error)
         return
-    steps = corpus.facts["steps"]
+    steps = step_names(whole)
     progress.begin("verify", len(steps) + 1, "steps")
     before: list[Manifest] = []
     sound = True
@@ -46,23 +48,23 @@ def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) ->
         except (CorruptFile, NotBuilt) as error:
             yield str(error)
             return
-        if made.hash != corpus.inputs[name]:
-            yield f"{manifest.path_of(root, name)}: is another one than the manifest of the corpus names"
+        if made.hash != whole.inputs[name]:
+            yield f"{manifest.path_of(root, name)}: is not the one that the manifest of the corpus names"
         for earlier in before:
             if made.inputs.get(earlier.stage, earlier.hash) != earlier.hash:
                 yield f"{manifest.path_of(root, name)}: was made from another result of {earlier.stage}"
-        # What files say is compared only where all bytes so far are right: the first difference is the one worth reading.
-        if made.stage == "pack":
-            yield from _token_problems(root, before, sound)
+        # Contents are compared only while all bytes so far are right: the first difference is the one worth reading.
+        if made.stage == PACK:
+            yield from _token_problems(root, before, encoder_of, sound=sound)
         else:
             wrong = list(manifest.problems(root, made))
             yield from wrong
             sound = sound and not wrong
             if sound:
-                yield from _content(root, made, before, None if all_duplicates else dedup_check.MOST)
+                yield from _content(root, made, before, most)
         before.append(made)
         progress.advance(1)
-    yield from manifest.problems(root, corpus)
+    yield from manifest.problems(root, whole)
     if manifest.path_of(root, MODEL).exists():
         try:
             yield from manifest.problems(root, manifest.load(root, MODEL))
@@ -71,24 +73,24 @@ def problems(root: Path, progress: Progress, *, all_duplicates: bool = False) ->
     progress.end(f"{len(steps)} steps, their files, evidence and tokens")
 
 
-def _content(root: Path, made: Manifest, before: list[Manifest], duplicates: int | None) -> Iterator[str]:
+def _content(root: Path, made: Manifest, before: Sequence[Manifest], most: int | None) -> Iterator[str]:
     try:
-        if made.stage == "dedup":
-            yield from dedup_check.problems(root, made, views(root, before), most=duplicates)
-        elif made.stage == "repeats":
-            yield from repeats_check.problems(root, made, views(root, before), views(root, [*before, made]))
-        else:
-            for view in views(root, [*before, made]):
+        after = views(root, [*before, made])
+        check = None if made.stage in (COLLECT, TOKENIZER) else table.kind_of(made.stage).problems
+        if check is None:
+            for view in after:
                 view.read(["doc_id"])
+        else:
+            yield from check(Finished(root=root, manifest=made, before=views(root, before), after=after, most=most))
     except (CorruptFile, Misaligned) as error:
         yield str(error)
 
 
-def _token_problems(root: Path, before: list[Manifest], sound: bool) -> Iterator[str]:
-    """The check of the store hashes every byte itself. `sound`: what it was made from is whole, so tokens can be compared."""
+def _token_problems(root: Path, before: Sequence[Manifest], encoder_of: EncoderOf, *, sound: bool) -> Iterator[str]:
+    """The check of the store hashes every byte itself. `sound`: its inputs are whole, so tokens are compared with the text."""
     if not sound:
-        yield from tokens_check.problems(root / "tokens")
+        yield from tokens_check.problems(root / TOKENS)
         return
-    encoder = of_corpus(root)
+    encoder = encoder_of(root, next(made for made in before if made.stage == TOKENIZER))
     texts = {view.name: view for view in views(root, before)}
-    yield from tokens_check.problems(root / "tokens", decode=encoder.decode_bytes, tokenizer=encoder.fingerprint, texts=texts)
+    yield from tokens_check.problems(root / TOKENS, decode=encoder.decode_bytes, tokenizer=encoder.fingerprint, texts=texts)

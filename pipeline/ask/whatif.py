@@ -9,46 +9,40 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from tokenmill.flows.build import CONFIG
-from tokenmill.pipeline import config
-from tokenmill.pipeline.ask.replay import Change, Floats, Group, Judge, Limit, Replayed, replay
-from tokenmill.pipeline.ask.status import published
-from tokenmill.pipeline.base import files, manifest, shards
+from tokenmill.pipeline.ask.replay import Change, Floats, Group, Replayed, replay
+from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.base.manifest import CORPUS, Manifest
-from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import MIDDLE, Config
-from tokenmill.pipeline.stages.language import Language
-from tokenmill.pipeline.stages.quality.ranking import RankedQuality, quality
-from tokenmill.pipeline.stages.quality.recipes import resolve
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
+from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.kind import Rebuild
+from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.settings import parse, plain
+from tokenmill.pipeline.stages.stage import Chooser, Stage
 
 PREVIEW_CHARACTERS = 80
 NEAREST = (1, 10, 100, 1_000)
 """How far a threshold has to move to take so many documents to the other side."""
 
 
-def what_if(root: Path, settings: Mapping[str, str], *, samples: int, seed: int) -> dict[str, Any]:
-    """The answer as JSON values; `show_whatif.show` draws it. `samples`: documents shown for each reason and direction.
+def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int = 3, seed: int = 0) -> dict[str, Any]:
+    """The answer as JSON values. `samples`: documents shown for each reason and direction, drawn by `seed`.
 
     Raises NotBuilt, CorruptFile, and ConfigError for settings that stored scores cannot answer.
     """
-    corpus = manifest.load(root, CORPUS)
-    files.read_verified(root, CONFIG, corpus.files[CONFIG])
-    old, new = config.load(root / CONFIG), config.load(root / CONFIG, settings)
-    made = published(root)
-    stages = [one for one in made if one.stage in MIDDLE]
-    changes = _changes(old, new, {one.stage: one for one in stages}, root)
-    documents = views(root, made[:1])
-    replayed = replay(root, [view.documents[1].rows or 0 for view in documents], stages, changes)
+    old, new = corpus.settings, parse(plain(corpus.settings), where=str(corpus.root / CONFIG), overrides=settings)
+    changes = _changes(corpus, old, new)
+    documents = corpus.views(before=corpus.steps[1].stage)
+    stages = [made for _, made in corpus.stages]
+    replayed = replay(corpus.root, [view.documents[1].rows or 0 for view in documents], stages, changes)
     unknown = sum(one.not_scored + one.undecided for one in replayed)
-    first = made[0].counts.kept
+    first = corpus.collect.counts.kept
     return {
         "settings": _differences(old, new),
         "documents": {
@@ -59,57 +53,43 @@ def what_if(root: Path, settings: Mapping[str, str], *, samples: int, seed: int)
         "stages": [_stage(before, after) for before, after in zip(stages, replayed, strict=True)],
         "changes": [entry for one in replayed for entry in _sides(one)],
         "margins": [entry for one in replayed for entry in _margins(one)],
-        "samples": _samples(root, made[0], replayed, samples, seed),
+        "samples": _samples(documents, replayed, samples, seed),
     }
 
 
-def _judge(wanted: Config, stage: str) -> Judge:
-    return Language(config=wanted.language) if stage == "language" else quality(wanted.quality)
-
-
-def _changes(old: Config, new: Config, made: Mapping[str, Manifest], root: Path) -> dict[str, Change]:
+def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change]:
     """The stages to decide again. Raises ConfigError for settings that need more than a new decision."""
     if old.stages != new.stages:
         raise ConfigError(
             f"stages: their order decides what is scored at all ({list(old.stages)}); `tokenmill build` can change it"
         )
+    changed = [kind for kind in table.STAGES if kind.settings(old) != kind.settings(new)]
     for section in ("collect", "tokenizer", "pack", "train"):
         if getattr(old, section) != getattr(new, section):
             raise ConfigError(f"{section}: no setting of it is a threshold over stored scores; `tokenmill build` can change it")
-    if old.dedup != new.dedup:
-        raise ConfigError(_dedup_needs(old, new, made, root))
-    if old.repeats != new.repeats:
-        raise ConfigError("repeats: what is repeated is counted over whole sources; only `tokenmill build` can do that")
-    counted = old.stages[: old.stages.index("repeats")] if "repeats" in old.stages else ()
+    for kind in changed:
+        made = corpus.step(kind.name)
+        if kind.needs_build is not None:
+            asked = Rebuild(root=corpus.root, manifest=made, before=kind.settings(old), after=kind.settings(new))
+            raise ConfigError(kind.needs_build(asked))
+        if made is None:
+            raise ConfigError(f"{kind.name}: this corpus was built without that stage, so it holds no scores of it")
+        for later, _ in corpus.stages[[one for one, _ in corpus.stages].index(kind) + 1 :]:
+            if later.counts_rows:
+                raise ConfigError(
+                    f"{kind.name}: the later stage `{later.name}` counts what it keeps; only `tokenmill build` can do that"
+                )
     changes = {}
-    for stage in ("language", "quality"):
-        changed = getattr(old, stage) != getattr(new, stage)
-        if changed and stage in counted:
-            raise ConfigError(f"{stage}: the later stage `repeats` counts what it keeps; only `tokenmill build` can do that")
-        if stage not in made:
-            if changed:
-                raise ConfigError(f"{stage}: this corpus was built without that stage, so it holds no scores of it")
+    for kind, made in corpus.stages:
+        if kind.needs_build is not None:
             continue
-        change = Change(before=_judge(old, stage), after=_judge(new, stage))
-        if changed or isinstance(change.after, RankedQuality):
-            _check_scores(made[stage], change)
-            changes[stage] = change
+        after = kind.make(new)
+        # A share is of what passes, so it is chosen again whatever changed.
+        if kind in changed or isinstance(after, Chooser):
+            change = Change(before=cast(Stage, kind.make(old)), after=cast(Stage, after))
+            _check_scores(made, change)
+            changes[kind.name] = change
     return changes
-
-
-def _dedup_needs(old: Config, new: Config, made: Mapping[str, Manifest], root: Path) -> str:
-    """Why duplicates are not decided again: whether a pair is one depends on what else is kept, and on pairs not stored."""
-    message = "dedup: duplicates are decided together, by comparing texts; only `tokenmill build` can do that"
-    only_threshold = old.dedup.model_copy(update={"threshold": new.dedup.threshold}) == new.dedup
-    if "dedup" not in made or not only_threshold:
-        return message
-    if new.dedup.threshold < old.dedup.threshold:
-        return f"{message} (pairs below {old.dedup.threshold} are not stored)"
-    names = [name for name, _ in made["dedup"].entries() if name.startswith("dedup/verdicts/")]
-    entries = dict(made["dedup"].entries())
-    found = pa.concat_tables([shards.read(root, (name, entries[name]), ["jaccard"]) for name in names])["jaccard"]
-    below = int(pc.sum(pc.less(found, new.dedup.threshold)).as_py() or 0)
-    return f"{message}. {below:,} of {len(found) - found.null_count:,} duplicates are less similar than {new.dedup.threshold}"
 
 
 def _check_scores(made: Manifest, change: Change) -> None:
@@ -129,18 +109,18 @@ def _check_scores(made: Manifest, change: Change) -> None:
 
 def _differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
     """Every setting that differs, with both values; of thresholds, those that hold."""
-    before, after = (dict(_leaves({**one.model_dump(mode="json"), "quality": _quality(one)})) for one in (old, new))
+    before, after = (dict(_leaves(_effective(one))) for one in (old, new))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
 
 
-def _quality(wanted: Config) -> dict[str, Any]:
-    """The section with the recipe's thresholds where none is set beside it."""
-    return {**wanted.quality.model_dump(mode="json"), **resolve(wanted.quality).model_dump(mode="json")}
+def _effective(config: Config) -> dict[str, Any]:
+    """As JSON values, with what presets and recipes stand for."""
+    return {**config.model_dump(mode="json"), **{kind.name: kind.effective(kind.settings(config)) for kind in table.STAGES}}
 
 
-def _leaves(plain: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in plain.items():
+def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in values.items():
         if isinstance(value, dict):
             yield from _leaves(value, f"{prefix}{name}.")
         else:
@@ -202,9 +182,8 @@ def _nearest(values: Floats, limit: Limit) -> dict[str, float]:
     return {str(number): float(values[order[number - 1]]) for number in wanted}
 
 
-def _samples(root: Path, collected: Manifest, replayed: Sequence[Replayed], samples: int, seed: int) -> list[dict[str, Any]]:
+def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: int, seed: int) -> list[dict[str, Any]]:
     """Documents that change sides, drawn by `seed` from each reason and direction, in document order."""
-    documents = views(root, [collected])
     found: list[dict[str, Any]] = []
     for one in replayed:
         for number, ((kept, reason), groups) in enumerate(_by_side(one).items()):
@@ -226,7 +205,7 @@ def _samples(root: Path, collected: Manifest, replayed: Sequence[Replayed], samp
                 )
     # One shard of text in memory at a time.
     for shard in sorted({sample["shard"] for sample in found}):
-        table = shards.read(root, documents[shard].documents, ["doc_id", "source", "url", "text"])
+        table = shards.read(documents[shard].root, documents[shard].documents, ["doc_id", "source", "url", "text"])
         for sample in found:
             if sample["shard"] == shard:
                 row = table.slice(sample["row"], 1).to_pylist()[0]

@@ -15,18 +15,26 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
+
+Facts = TypeVar("Facts")
 
 FORMAT = 1
 NAME = "manifest.json"
+COLLECT, TOKENIZER, PACK = "collect", "tokenizer", "pack"
+"""The steps of every corpus. The stages between the first and the second are `pipeline.stages.table.STAGES`."""
 CORPUS = "corpus"
-"""The manifest of the whole: it names the manifests of all stages, the config and the report."""
-FOLDERS = {"pack": "tokens", CORPUS: "."}
-"""Stages whose manifest stands elsewhere than in a folder of their own name."""
+"""The manifest of the whole: it names the manifests of all steps, the settings and the report."""
+MODEL = "model"
+"""The manifest of the trained model, which stands in the corpus folder too."""
+FOLDERS = {PACK: "tokens", CORPUS: "."}
+"""Steps whose manifest stands elsewhere than in a folder of their own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +76,16 @@ class Shard:
     files: Mapping[str, FileEntry]
     counts: Counts = field(default_factory=Counts)
 
+    @property
+    def source(self) -> str:
+        """The source that the shard's documents are from."""
+        return source_of(self.name)
+
+
+def source_of(shard: str) -> str:
+    """`web/0123abcd` -> `web`"""
+    return shard.partition("/")[0]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
@@ -107,6 +125,23 @@ def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Map
     """SHA-256 in hex over stage, version, its slice of the config and the hashes of its inputs."""
     identity = {"stage": stage, "version": version, "config": config, "inputs": inputs}
     return hashlib.sha256(files.canonical_json(identity)).hexdigest()
+
+
+def facts(made: Manifest, kind: type[Facts]) -> Facts:
+    """The facts of a manifest as the type that its step declares. Raises StaleInput where they are of another version."""
+    try:
+        return TypeAdapter(kind).validate_python(made.facts)
+    except ValidationError as error:
+        raise StaleInput(
+            f"the facts of {made.stage} (version {made.version}) are not those that this version of tokenmill reads; run the "
+            "build again"
+        ) from error
+
+
+def plain_facts(value: Any) -> dict[str, Any]:
+    """Facts of a declared type, a dataclass, as JSON values: what `facts` reads."""
+    found: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
+    return found
 
 
 def path_of(root: Path, stage: str) -> Path:

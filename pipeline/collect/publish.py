@@ -29,7 +29,7 @@ EXAMPLES = 3
 def rejected(root: Path, made: Sequence[Made]) -> dict[str, FileEntry]:
     """Write the dropped records of all shards, and for each source that has any those quarantined."""
     published = {DROPPED: _merge(root, DROPPED, _tables(made, ("dropped",)))}
-    for source, shards_of in itertools.groupby(made, key=lambda one: one.shard.name.partition("/")[0]):
+    for source, shards_of in itertools.groupby(made, key=lambda one: one.shard.source):
         parts = _tables(list(shards_of), BROKEN)
         if parts:
             name = f"{QUARANTINE}/{source}.parquet"

@@ -15,6 +15,7 @@ from typing import Any
 from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
 from tokenmill.pipeline.collect.plan import Piece, Split, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
@@ -53,7 +54,7 @@ class SplitTask:
             "budget": [self.budget_bytes, self.budget_documents],
             "pieces": [[piece.file.name, piece.begin, piece.end, piece.before] for piece in self.split.pieces],
         }
-        return manifest.fingerprint("collect", VERSION, config, {self.split.name: self.content})
+        return manifest.fingerprint(COLLECT, VERSION, config, {self.split.name: self.content})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,11 +110,11 @@ def run_split(task: SplitTask) -> SplitResult:
 def save(task: SplitTask, made: tuple[Made, ...]) -> None:
     """Record that the split is done with these shards."""
     record = {"identity": task.identity, "made": [one.plain() for one in made]}
-    state.save(state.path_of(task.root, "collect", task.split.name), record)
+    state.save(state.path_of(task.root, COLLECT, task.split.name), record)
 
 
 def _done(task: SplitTask) -> tuple[Made, ...] | None:
-    known = state.load(state.path_of(task.root, "collect", task.split.name))
+    known = state.load(state.path_of(task.root, COLLECT, task.split.name))
     if known is None or known["identity"] != task.identity:
         return None
     made: list[Made] = []

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
@@ -39,7 +40,7 @@ class _Snapshot:
 class CollectStep:
     """The step `collect` for these settings. It lists the input anew whenever it is asked for its identity."""
 
-    name = "collect"
+    name = COLLECT
     version = VERSION
 
     def __init__(self, config: CollectConfig) -> None:
@@ -212,7 +213,7 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
             continue
         if any(one.removed for one in result.made):
             # What an earlier run took out is to stand there again, at least in part.
-            files.remove(state.path_of(task.root, "collect", task.split.name))
+            files.remove(state.path_of(task.root, COLLECT, task.split.name))
             result = run_split(task)
         made = tuple(
             unique.without(task.root, one, repeated, task.source.name) if repeated else one

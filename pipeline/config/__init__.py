@@ -5,15 +5,14 @@ Guarantee: a Config that exists is valid; stages get slices of it and read nothi
 Cost: none worth naming.
 """
 
-from tokenmill.pipeline.config.corpus import MIDDLE, Attention, Config, LanguageConfig, PackConfig, TokenizerConfig, TrainConfig
 from tokenmill.pipeline.config.duplicates import DedupConfig, RepeatsConfig
+from tokenmill.pipeline.config.language import LanguageConfig
 from tokenmill.pipeline.config.quality import QualityConfig, QualityModel, Thresholds
-from tokenmill.pipeline.config.read import load, parse
 from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.settings import Attention, Config, PackConfig, TokenizerConfig, TrainConfig
 from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
 
 __all__ = [
-    "MIDDLE",
     "Attention",
     "CollectConfig",
     "Config",
@@ -30,6 +29,4 @@ __all__ = [
     "Thresholds",
     "TokenizerConfig",
     "TrainConfig",
-    "load",
-    "parse",
 ]

@@ -17,6 +17,11 @@ Ratio = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 
 
+def column(name: str) -> str:
+    """The score column of the model of that name, which is also the reason of what it drops."""
+    return f"model_{name}"
+
+
 class Thresholds(Section):
     """The thresholds of the quality rules; None: the rule is off (in a recipe), or as the recipe has it (beside one).
 
@@ -128,3 +133,7 @@ class QualityConfig(Thresholds):
     recipe: str = "gopher@1"
     models: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], QualityModel] = {}
     """Classifiers by name, beside the recipe. A name is part of the score's column and of the reason: `model_<name>`."""
+
+    def rankings(self) -> Mapping[str, str]:
+        """The models whose higher scores are better: those without `max`."""
+        return {name: column(name) for name, model in self.models.items() if model.max is None}

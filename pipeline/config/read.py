@@ -17,12 +17,12 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config.corpus import Config
 from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.settings import Config
 from tokenmill.pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
 
 
-def load(path: Path, overrides: Mapping[str, str] = {}) -> Config:
+def load(path: Path, overrides: Mapping[str, Any], model: type[Config]) -> Config:
     """Read a TOML file and apply `overrides` (`collect.paths` -> text as typed after --set). Raises ConfigError."""
     try:
         with open(path, "rb") as handle:
@@ -31,19 +31,19 @@ def load(path: Path, overrides: Mapping[str, str] = {}) -> Config:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: is no TOML ({error})") from error
-    return parse(plain, where=str(path), overrides=overrides)
+    return parse(plain, where=str(path), overrides=overrides, model=model)
 
 
-def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, str] = {}) -> Config:
+def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any], model: type[Config]) -> Config:
     """A Config from plain values of `where`, `overrides` over them. Raises ConfigError that names every setting at fault."""
     values = copy.deepcopy(dict(plain))
     for key, text in overrides.items():
-        _set(values, key, _value(key, text))
+        _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
     try:
-        return Config.model_validate(values)
+        return model.model_validate(values)
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors()]
-        raise ConfigError("\n".join(_explain(_origin(fault, where, overrides), fault) for fault in faults)) from error
+        raise ConfigError("\n".join(_explain(_origin(fault, where, overrides), fault, model) for fault in faults)) from error
 
 
 def _value(key: str, text: str) -> Any:
@@ -57,9 +57,8 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _set(plain: dict[str, Any], key: str, value: Any) -> None:
+def _set(plain: dict[str, Any], key: str, value: Any, model: Any) -> None:
     *path, last = key.split(".")
-    model: Any = Config
     for part in path:
         plain = plain.setdefault(part, {})
         if not isinstance(plain, dict):
@@ -80,7 +79,7 @@ def _is_list(model: Any, name: str) -> bool:
     return field is not None and str(field.annotation).startswith("tuple[")
 
 
-def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, str]) -> str:
+def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, Any]) -> str:
     """Where the setting at fault stands: in an override, among others that overrides changed, or in `where`."""
     # Of a setting that is missing, what stands there is the section around it.
     place = tuple(str(part) for part in (fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]))
@@ -88,17 +87,17 @@ def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, str]) 
     for key, text in overrides.items():
         path = tuple(key.split("."))
         if place[: len(path)] == path:
-            return f"--set {key}" if CREDENTIALS.search(text) else f"--set {key}={text}"
+            return f"--set {key}" if CREDENTIALS.search(str(text)) else f"--set {key}={text}"
         if path[: len(place)] == place:
             inside.append(f"--set {key}")
     return f"{where} with {', '.join(inside)}" if inside else where
 
 
-def _explain(where: str, fault: dict[str, Any]) -> str:
+def _explain(where: str, fault: dict[str, Any], model: type[Config]) -> str:
     place = [part for part in fault["loc"] if part not in ("files", "dataset", "installed")]
     key = ".".join(str(part) for part in place)
     if fault["type"] == "extra_forbidden":
-        known = _known(fault["loc"][:-1])
+        known = _known(fault["loc"][:-1], model)
         near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
         hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
         return f"{where}: unknown setting {key}; {hint}"
@@ -107,8 +106,7 @@ def _explain(where: str, fault: dict[str, Any]) -> str:
     return f"{where}: {key or 'config'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
 
 
-def _known(location: Iterable[Any]) -> list[str]:
-    model: Any = Config
+def _known(location: Iterable[Any], model: Any) -> list[str]:
     for part in location:
         if part == "sources" or isinstance(part, int):
             continue

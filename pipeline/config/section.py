@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from pydantic import BaseModel, ConfigDict
 
 MB = 1_000_000
@@ -11,3 +13,7 @@ class Section(BaseModel):
     """A frozen part of the config; a key that it does not know is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+
+    def rankings(self) -> Mapping[str, str]:
+        """Score columns of its stage by which documents can be ordered, by the names that settings use. Higher is better."""
+        return {}

@@ -10,14 +10,15 @@ Cost: text: one shard in memory. Store: one read of it, and no more disk than th
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.export import huggingface, jsonl, megatron, nanogpt, nanotron, olmo, parquet
 from tokenmill.pipeline.export.source import Item, Source
 
@@ -31,32 +32,36 @@ FORMATS: Mapping[Format, Callable[[Source], Sequence[Item]]] = {
     "olmo": olmo.plan,
     "nanogpt": nanogpt.plan,
 }
+
+
+def format_of(name: str) -> Format:
+    """The format of that name. Raises InputError with the nearest one."""
+    for one in FORMATS:
+        if one == name:
+            return one
+    near = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.5)
+    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(FORMATS)}"
+    raise InputError(f"there is no export format {name!r}; {hint}")
+
+
 LISTING = ".export.json"
 """The files of the last export, in its folder."""
 
 
-def export(
-    root: Path,
-    before: Sequence[Manifest],
-    out: Path,
-    to: Format,
-    progress: Progress,
-    *,
-    describe: Callable[[Path], str],
-    licence: str | None = None,
-) -> int:
-    """Write the corpus in `root`, whose manifests are `before`, to `out` in the format `to`. Returns the number of documents.
+def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, licence: str | None = None) -> int:
+    """Write a corpus to `out` in the format `to`. Returns the number of documents.
 
-    A card says how the corpus was made with `describe(root)`, in Markdown, and names `licence`, an identifier of the Hugging
-    Face hub. Raises InputError when `out` holds something that no export wrote, when the store holds forgotten documents, or
-    when the format cannot hold what it holds; NotBuilt for a store that was not packed; CorruptFile, StaleInput.
+    A card says how the corpus was made, in Markdown, and names `licence`, an identifier of the Hugging Face hub.
+
+    Raises InputError when `out` holds something that no export wrote, when the store holds forgotten documents, or when the
+    format cannot hold what it holds; NotBuilt for a store that was not packed; CorruptFile, StaleInput.
     """
     if licence is not None and to != "huggingface":
         raise InputError(f"--licence {licence}: --to {to} has no card that could say it")
     known = state.load(out / LISTING)
     if known is None and out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and holds no export; choose a new or an empty folder")
-    items = FORMATS[to](Source(root=root, before=tuple(before), describe=describe, licence=licence))
+    items = FORMATS[to](Source(corpus=corpus, licence=licence))
     names = [item.name for item in items]
     # Listed before they are written, so that an export that is cut short can still be replaced.
     state.save(out / LISTING, sorted({*names, *(known or ())}))

@@ -25,7 +25,8 @@ from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.export import parquet
 from tokenmill.pipeline.export.source import Item, Source
-from tokenmill.pipeline.stages.stage import name_of
+from tokenmill.pipeline.report import card_markdown
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
 CARD = "README.md"
 WHOLE = "default"
@@ -53,7 +54,7 @@ def plan(source: Source) -> list[Item]:
     """`data/<source>/train-00000-of-00001.parquet` for every shard, and the card."""
     members: dict[str, list[View]] = defaultdict(list)
     for view in source.views:
-        members[view.name.partition("/")[0]].append(view)
+        members[view.source].append(view)
     written = _Written()
     items = [
         Item(
@@ -73,7 +74,7 @@ def _write(source: Source, view: View, written: _Written, path: Path) -> int:
         table = table.append_column("language", languages.take(pa.array(rows)))
         written.languages.update({one["values"]: one["counts"] for one in table["language"].value_counts().to_pylist()})
     parquet.write(table, path)
-    name = view.name.partition("/")[0]
+    name = view.source
     written.documents[name] += table.num_rows
     written.text_bytes[name] += pc.sum(pc.binary_length(table["text"]), min_count=0).as_py()
     return int(table.num_rows)
@@ -81,13 +82,13 @@ def _write(source: Source, view: View, written: _Written, path: Path) -> int:
 
 def _languages(source: Source, view: View) -> pa.ChunkedArray | None:
     """The language of every row of a shard; None where it was not asked. Raises CorruptFile, Misaligned."""
-    name = name_of("language", "scores", view.name)
-    entry = next((shard.files[name] for made in source.before for shard in made.shards if name in shard.files), None)
-    if entry is None:
+    shard = next(shard for shard in source.corpus.shards if shard.name == view.name)
+    named = shard.tables.get((LANGUAGE.name, "scores"))
+    if named is None:
         return None
-    scores = shards.read(view.root, (name, entry), ["doc_id", "language"])
+    scores = shards.read(view.root, named, ["doc_id", "language"])
     documents = shards.read(view.root, view.documents, ["doc_id"])
-    shards.align(view.documents, documents["doc_id"], (name, entry), scores["doc_id"])
+    shards.align(view.documents, documents["doc_id"], named, scores["doc_id"])
     return pc.cast(scores["language"], pa.string())
 
 
@@ -105,7 +106,7 @@ def _header(source: Source, written: _Written) -> Iterator[str]:
     codes = dict.fromkeys(found[0] for found in (re.match(r"[a-z]{2,3}(?![a-z])", name) for name in common) if found)
     full = [name for name, number in written.documents.items() if number]
     fields = {
-        "pretty_name": source.root.resolve().name,
+        "pretty_name": source.corpus.root.resolve().name,
         "license": source.licence or UNKNOWN,
         "language": [code for code in codes if code not in NO_LANGUAGE],
         "size_categories": ["<".join(bounds) if above < len(SIZES) else "n>1T"],
@@ -123,7 +124,7 @@ def _header(source: Source, written: _Written) -> Iterator[str]:
 
 
 def _body(source: Source, written: _Written) -> Iterator[str]:
-    yield f"# {source.root.resolve().name}\n"
+    yield f"# {source.corpus.root.resolve().name}\n"
     yield f"{written.documents.total():,} documents, {written.text_bytes.total():,} bytes of text.\n"
     language = "; `language` is what a model took it for" if written.languages else ""
     yield "`doc_id` tells documents apart for ever; `source` and `url` say where one is from; `metadata` is JSON of what else"
@@ -138,4 +139,4 @@ def _body(source: Source, written: _Written) -> Iterator[str]:
         yield "\n## Languages\n\n| language | documents |\n|---|--:|"
         for language, number in written.languages.most_common():
             yield f"| {language} | {number:,} |"
-    yield f"\n{source.describe(source.root)}"
+    yield f"\n{card_markdown(source.corpus)}"

@@ -19,10 +19,9 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.base.shards import Named, View, views
+from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.tokens import TokenShard, TokenStore, forget
-from tokenmill.pipeline.tokens.format import FOLDER
 
 COLUMNS = ("doc_id", "source", "url", "text", "metadata")
 
@@ -37,24 +36,21 @@ class Item:
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """A corpus to export: its folder, and the manifests of its steps in order."""
+    """A corpus to export."""
 
-    root: Path
-    before: tuple[Manifest, ...]
-    describe: Callable[[Path], str]
-    """How the corpus in a folder was made, in Markdown."""
+    corpus: CorpusFolder
     licence: str | None
     """Of the text, where it is known."""
 
     @functools.cached_property
     def views(self) -> list[View]:
         """The shards of text, in document order."""
-        return views(self.root, self.before)
+        return self.corpus.views()
 
     @functools.cached_property
     def forgotten(self) -> tuple[bytes, ...]:
         """Documents that are left out. Raises CorruptFile."""
-        known = forget.load(self.root / FOLDER)
+        known = forget.load(self.corpus.root / TOKENS)
         return known.documents if known is not None else ()
 
     def texts(self, view: View) -> tuple[pa.Table, npt.NDArray[np.int64]]:
@@ -72,11 +68,11 @@ class Source:
     @functools.cached_property
     def store(self) -> TokenStore:
         """The token store. Raises InputError when it holds forgotten documents; NotBuilt, CorruptFile, StaleInput."""
-        store = TokenStore.open(self.root / FOLDER)
+        store = TokenStore.open(self.corpus.root / TOKENS)
         if any(split.has_forgotten for split in store.splits):
             raise InputError(
                 f"{store.folder} still holds tokens of forgotten documents, which other readers would not mask; "
-                f"run `tokenmill compact {self.root}` first"
+                f"run `tokenmill compact {self.corpus.root}` first"
             )
         return store
 

@@ -7,37 +7,33 @@ Cost: one read of every published table; memory is one shard of text, or one tab
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.corpus import REPORT, CorpusFolder
 from tokenmill.pipeline.report.vocabulary import Vocabulary
 
-NAME = "report.html"
 
+def write(corpus: CorpusFolder, vocabulary: Vocabulary | None = None) -> FileEntry:
+    """Write `report.html` into the folder of the corpus; the report names stages that were left out.
 
-def write(root: Path, vocabulary: Vocabulary | None = None) -> FileEntry:
-    """Write `root/report.html` from what the stages below `root` published; stages that were left out are said so.
+    `vocabulary`: what `tokenizer.report` measured of the same corpus; None: the page has no section on the tokenizer.
 
-    `vocabulary`: what `tokenmill.tokenizer.report` measured of the same corpus; None: its part is left out.
-
-    Raises NotBuilt without a collection, StaleInput when a stage was made from others than those there, CorruptFile and
-    Misaligned when tables do not hold what their manifests name.
+    Raises CorruptFile, StaleInput and Misaligned when tables do not hold what their manifests name.
     """
-    from tokenmill.pipeline.report import corpus, page
+    from tokenmill.pipeline.report import page
 
-    return files.write_bytes(root / NAME, page.render(corpus.load(root), vocabulary).encode())
-
-
-def funnel_markdown(root: Path) -> str:
-    """What each stage read, kept, dropped and quarantined, as a Markdown table. Raises what `write` raises."""
-    from tokenmill.pipeline.report import corpus, funnel
-
-    return funnel.markdown(corpus.load(root))
+    return files.write_bytes(corpus.root / REPORT, page.render(corpus, vocabulary).encode())
 
 
-def card_markdown(root: Path) -> str:
-    """How the corpus was made, its funnel and its settings, as Markdown sections. Raises what `write` raises."""
-    from tokenmill.pipeline.report import card, corpus
+def funnel_markdown(corpus: CorpusFolder) -> str:
+    """What each stage read, kept, dropped and quarantined, as a Markdown table."""
+    from tokenmill.pipeline.report import funnel
 
-    return card.markdown(corpus.load(root))
+    return funnel.markdown(corpus)
+
+
+def card_markdown(corpus: CorpusFolder) -> str:
+    """How the corpus was made, its funnel and its settings, as Markdown sections."""
+    from tokenmill.pipeline.report import card
+
+    return card.markdown(corpus)

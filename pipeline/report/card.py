@@ -8,17 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from tokenmill.pipeline.base.words import NARROW_SPACE
+from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import funnel, settings
-from tokenmill.pipeline.report.corpus import Corpus
-from tokenmill.pipeline.report.words import NARROW_SPACE
 
 
-def markdown(corpus: Corpus) -> str:
+def markdown(corpus: CorpusFolder) -> str:
     """Sections for what was done, for the funnel, and for every setting."""
     return "\n".join(_lines(corpus)).replace(NARROW_SPACE, " ")
 
 
-def _lines(corpus: Corpus) -> Iterator[str]:
+def _lines(corpus: CorpusFolder) -> Iterator[str]:
     yield "## How it was made\n"
     for stage, sentence in settings.in_words(corpus):
         yield f"- **{stage}**: {sentence}"

@@ -16,9 +16,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
 from tokenmill.pipeline.report import duplicates
-from tokenmill.pipeline.report.corpus import Corpus, Fate, ShardTables, fates, id_words
 from tokenmill.pipeline.report.duplicates import Duplicates
+from tokenmill.pipeline.report.fates import Fate, fates, id_words
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
 SAMPLES = 5
 SEED = np.uint64(0x746F6B656E6D696C)
@@ -41,10 +43,10 @@ class Chosen:
         return set() if self.duplicates is None else self.duplicates.compared()
 
 
-def choose(corpus: Corpus) -> Chosen:
+def choose(corpus: CorpusFolder) -> Chosen:
     """Read every verdict table once. Raises CorruptFile, Misaligned."""
     lowest: dict[Fate, list[tuple[int, bytes]]] = {}
-    found = Duplicates() if corpus.stage("dedup") is not None else None
+    found = Duplicates() if corpus.step(DEDUP.name) is not None else None
     for shard in corpus.shards:
         ids = _ids(corpus, shard)
         keys = _keys(ids)
@@ -55,13 +57,14 @@ def choose(corpus: Corpus) -> Chosen:
             best = [(int(keys[row]), ids[int(row)].as_py()) for row in first]
             lowest[fate] = heapq.nsmallest(SAMPLES, [*lowest.get(fate, []), *best])
         if found is not None:
-            found.add(shards.read(corpus.root, shard.verdicts["dedup"], duplicates.COLUMNS), keys)
+            found.add(shards.read(corpus.root, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS), keys)
     return Chosen(samples={fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}, duplicates=found)
 
 
-def _ids(corpus: Corpus, shard: ShardTables) -> pa.ChunkedArray:
+def _ids(corpus: CorpusFolder, shard: CorpusShard) -> pa.ChunkedArray:
     """The ids of a shard, off its thinnest table; the pass over the text compares them with the documents'."""
-    named = next(iter(shard.verdicts.values()), shard.documents)
+    verdicts = (named for (_, kind), named in shard.tables.items() if kind == "verdicts")
+    named = next(verdicts, shard.documents)
     return shards.read(corpus.root, named, ["doc_id"])["doc_id"]
 
 

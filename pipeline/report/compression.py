@@ -11,7 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.report.corpus import Corpus, coded
+from tokenmill.pipeline.base.manifest import PACK
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.report.fates import coded
 
 DOCUMENTS = ".docs.parquet"
 
@@ -30,10 +32,11 @@ class Packed:
         self.bytes += other.bytes
 
 
-def packed(corpus: Corpus) -> dict[tuple[str, str], Packed]:
+def packed(corpus: CorpusFolder) -> dict[tuple[str, str], Packed]:
     """By (split, source). Empty where nothing has been packed."""
     found: dict[tuple[str, str], Packed] = {}
-    for named in corpus.pack.entries() if corpus.pack is not None else ():
+    pack = corpus.step(PACK)
+    for named in pack.entries() if pack is not None else ():
         if not named[0].endswith(DOCUMENTS):
             continue
         table = shards.read(corpus.root, named, ["source", "tokens", "text_bytes"])

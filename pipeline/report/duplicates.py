@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base.schema import KEPT
-from tokenmill.pipeline.report.corpus import coded, id_words
+from tokenmill.pipeline.report.fates import coded, id_words
 
 PAIRS = 6
 DOUBTFUL_PAIRS = 6

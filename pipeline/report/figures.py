@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.words import count, number, share, size, trimmed
 from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.funnel import Row
 from tokenmill.pipeline.report.histograms import Bound, Histogram, Profile
 from tokenmill.pipeline.report.measure import Survey, Tally
 from tokenmill.pipeline.report.retention import Retained
-from tokenmill.pipeline.report.settings import setting
 from tokenmill.pipeline.report.svg import Bar, Tick
-from tokenmill.pipeline.report.words import count, number, share, size, trimmed
 
 SHOWN = 20
 TICKS = 5
@@ -112,7 +111,7 @@ def score_charts(survey: Survey, language: Manifest | None) -> list[Figure]:
     """The language score, and every quality score that has a threshold."""
     charts: list[Figure | None] = []
     if language is not None:
-        bound = setting(language, "threshold")
+        bound = language.config["deciding"]["threshold"]
         bounds = (Bound(value=float(bound), least=True),) if bound else ()
         charts.append(_histogram("language_score", survey.language_scores, bounds))
     charts += [_score_chart(score, profile) for score, profile in survey.profiles.items()]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import Counts
-from tokenmill.pipeline.report.corpus import Corpus
-from tokenmill.pipeline.report.words import NARROW_SPACE, count, size
+from tokenmill.pipeline.base.words import NARROW_SPACE, count, size
+from tokenmill.pipeline.corpus import CorpusFolder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,12 +30,12 @@ class Row:
         return sorted(self.counts.dropped.items(), key=lambda item: (-item[1], item[0]))
 
 
-def rows(corpus: Corpus) -> list[Row]:
+def rows(corpus: CorpusFolder) -> list[Row]:
     """A row for every stage that decides what stays, in order."""
     return [Row(stage=made.stage, counts=made.counts) for made in corpus.deciding]
 
 
-def markdown(corpus: Corpus) -> str:
+def markdown(corpus: CorpusFolder) -> str:
     """The funnel as a Markdown table."""
     head = ("stage", "read", "kept", "dropped", "quarantined", "text in", "text kept", "reasons")
     lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|--:|--:|---|"]

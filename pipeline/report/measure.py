@@ -16,9 +16,12 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
 from tokenmill.pipeline.report import settings
-from tokenmill.pipeline.report.corpus import Corpus, ShardTables, coded, fates
+from tokenmill.pipeline.report.fates import coded, fates
 from tokenmill.pipeline.report.histograms import LENGTHS, UNIT, Histogram, Profile
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.quality.kind import QUALITY
 
 PREVIEW_CHARACTERS = 300
 COMPARED_CHARACTERS = 1_000_000
@@ -63,12 +66,12 @@ class Survey:
     """Of documents that are compared, the first COMPARED_CHARACTERS."""
 
 
-def survey(corpus: Corpus, wanted: set[bytes], compared: set[bytes]) -> Survey:
+def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes]) -> Survey:
     """Read every documents table once, preview the documents `wanted`, and keep the text of those `compared`, some of them.
 
     Raises CorruptFile, Misaligned, StaleInput.
     """
-    quality = corpus.stage("quality")
+    quality = corpus.step(QUALITY.name)
     bounds = settings.thresholds(quality) if quality is not None else {}
     found = Survey(profiles={score: Profile(bounds=each) for score, each in sorted(bounds.items())})
     value_set = pa.array(sorted(wanted), pa.binary(16))
@@ -77,11 +80,11 @@ def survey(corpus: Corpus, wanted: set[bytes], compared: set[bytes]) -> Survey:
         lengths = np.asarray(pc.binary_length(table["text"]).to_numpy(), dtype=np.int64)
         codes, known = fates(corpus, shard, table["doc_id"])
         found.lengths.add(lengths, codes == 0)
-        for made in corpus.middle:
+        for _, made in corpus.stages:
             passed = ~np.isin(codes, [code for code, fate in enumerate(known) if fate.stage == made.stage])
-            if made.stage == "language":
+            if made.stage == LANGUAGE.name:
                 _add_languages(corpus, shard, table["doc_id"], lengths, codes == 0, passed, found)
-            elif made.stage == "quality":
+            elif made.stage == QUALITY.name:
                 _add_profiles(corpus, shard, table["doc_id"], passed, found)
         _add_previews(table, value_set, found)
         few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(sorted(compared), pa.binary(16))))
@@ -90,8 +93,8 @@ def survey(corpus: Corpus, wanted: set[bytes], compared: set[bytes]) -> Survey:
     return found
 
 
-def _scores(corpus: Corpus, shard: ShardTables, stage: str, ids: pa.ChunkedArray) -> pa.Table:
-    named = shard.scores.get(stage)
+def _scores(corpus: CorpusFolder, shard: CorpusShard, stage: str, ids: pa.ChunkedArray) -> pa.Table:
+    named = shard.tables.get((stage, "scores"))
     if named is None:
         raise StaleInput(f"stage {stage!r} has no scores of shard {shard.name!r}; run the build again")
     table = shards.read(corpus.root, named)
@@ -100,15 +103,15 @@ def _scores(corpus: Corpus, shard: ShardTables, stage: str, ids: pa.ChunkedArray
 
 
 def _add_languages(
-    corpus: Corpus,
-    shard: ShardTables,
+    corpus: CorpusFolder,
+    shard: CorpusShard,
     ids: pa.ChunkedArray,
     lengths: npt.NDArray[np.int64],
     alive: Mask,
     passed: Mask,
     found: Survey,
 ) -> None:
-    table = _scores(corpus, shard, "language", ids)
+    table = _scores(corpus, shard, LANGUAGE.name, ids)
     codes, names = coded(table["language"])
     for code, name in enumerate(names):
         rows = codes == code
@@ -122,8 +125,8 @@ def _add_languages(
     found.language_scores.add(values, passed[there])
 
 
-def _add_profiles(corpus: Corpus, shard: ShardTables, ids: pa.ChunkedArray, passed: Mask, found: Survey) -> None:
-    table = _scores(corpus, shard, "quality", ids)
+def _add_profiles(corpus: CorpusFolder, shard: CorpusShard, ids: pa.ChunkedArray, passed: Mask, found: Survey) -> None:
+    table = _scores(corpus, shard, QUALITY.name, ids)
     for name, profile in found.profiles.items():
         if name in table.column_names:
             profile.add(table[name].drop_null().to_numpy(), passed[_valid(table[name])])

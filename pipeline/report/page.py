@@ -12,26 +12,31 @@ from typing import Any
 
 import jinja2
 
-from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings, words
+from tokenmill.pipeline.base import words
+from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings
 from tokenmill.pipeline.report.choose import Chosen, choose
 from tokenmill.pipeline.report.compression import Packed
-from tokenmill.pipeline.report.corpus import SURVIVED, Corpus, Fate
 from tokenmill.pipeline.report.differences import difference
 from tokenmill.pipeline.report.duplicates import Pair
+from tokenmill.pipeline.report.fates import SURVIVED, Fate
 from tokenmill.pipeline.report.measure import Survey, Tally, survey
 from tokenmill.pipeline.report.repeats import repeats
 from tokenmill.pipeline.report.retention import alarm_share, by_source
 from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
 
-def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
+def render(corpus: CorpusFolder, vocabulary: Vocabulary | None = None) -> str:
     """The HTML of the report; with `vocabulary`, also of the tokenizer on its text. Raises CorruptFile, Misaligned."""
     chosen = choose(corpus)
     found = survey(corpus, chosen.wanted(), chosen.compared())
     packed = compression.packed(corpus)
     rows = funnel.rows(corpus)
     sources = _sources(corpus)
-    language = corpus.stage("language")
+    language, tokenizer = corpus.step(LANGUAGE.name), corpus.step(TOKENIZER)
     return (
         _environment()
         .get_template("page.html")
@@ -39,11 +44,11 @@ def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
             first=corpus.collect.counts,
             last=rows[-1].counts,
             rows=rows,
-            tokens=compression.total(packed) if corpus.pack is not None else None,
+            tokens=compression.total(packed) if corpus.step(PACK) is not None else None,
             splits=_by(packed, 0),
             compression=_by(packed, 1),
             vocabulary=vocabulary,
-            sweep=corpus.tokenizer.facts.get("sweep") if corpus.tokenizer is not None else None,
+            sweep=tokenizer.facts.get("sweep") if tokenizer is not None else None,
             said=settings.in_words(corpus),
             funnel_charts=figures.funnel_charts(rows),
             reason_chart=figures.reason_chart(rows),
@@ -59,7 +64,7 @@ def render(corpus: Corpus, vocabulary: Vocabulary | None = None) -> str:
             survivors=[found.previews[doc_id] for doc_id in chosen.samples.get(SURVIVED, ())],
             dropped=rejected.dropped(corpus),
             quarantined=rejected.quarantined(corpus),
-            published=[(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.published],
+            published=[(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],
         )
     )
 
@@ -84,15 +89,15 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _sources(corpus: Corpus) -> dict[str, Tally]:
+def _sources(corpus: CorpusFolder) -> dict[str, Tally]:
     """Documents and bytes by source: as collected, and after the last stage."""
     found: dict[str, Tally] = {}
     for shard in corpus.collect.shards:
-        tally = found.setdefault(shard.name.split("/", 1)[0], Tally())
+        tally = found.setdefault(shard.source, Tally())
         tally.documents += shard.counts.kept
         tally.bytes += shard.counts.bytes_kept
     for shard in corpus.deciding[-1].shards:
-        tally = found.setdefault(shard.name.split("/", 1)[0], Tally())
+        tally = found.setdefault(shard.source, Tally())
         tally.kept += shard.counts.kept
         tally.bytes_kept += shard.counts.bytes_kept
     return found
@@ -114,7 +119,7 @@ def _ranked(languages: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
     return [(name, languages[name]) for name in by_bytes if name in first]
 
 
-def _samples(corpus: Corpus, chosen: Chosen, found: Survey) -> list[dict[str, Any]]:
+def _samples(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> list[dict[str, Any]]:
     """A group for every reason, in the order of the stages and then of the documents dropped."""
     groups: list[dict[str, Any]] = []
     for row in funnel.rows(corpus)[1:]:
@@ -125,8 +130,8 @@ def _samples(corpus: Corpus, chosen: Chosen, found: Survey) -> list[dict[str, An
     return groups
 
 
-def _duplicates(corpus: Corpus, chosen: Chosen, found: Survey) -> dict[str, Any] | None:
-    made = corpus.stage("dedup")
+def _duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str, Any] | None:
+    made = corpus.step(DEDUP.name)
     if made is None or chosen.duplicates is None:
         return None
 
@@ -142,7 +147,7 @@ def _duplicates(corpus: Corpus, chosen: Chosen, found: Survey) -> dict[str, Any]
         ]
 
     clusters = chosen.duplicates.clusters()
-    least = alarm_share(corpus.root)
+    least = alarm_share(corpus)
     sources = by_source(made, least)
     return {
         "alarm_share": least,

@@ -14,7 +14,8 @@ import numpy as np
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.shards import Named
-from tokenmill.pipeline.report.corpus import Corpus, coded
+from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder
+from tokenmill.pipeline.report.fates import coded
 
 RECORDS = 4
 """Of one source and reason."""
@@ -42,17 +43,17 @@ class Rejected:
     records: list[Record] = field(default_factory=list)
 
 
-def dropped(corpus: Corpus) -> Rejected:
+def dropped(corpus: CorpusFolder) -> Rejected:
     """What a rule of collection dropped."""
-    return _read(corpus, (named for named in corpus.collect.files.items() if named[0] == "collect/dropped.parquet"))
+    return _read(corpus, (named for named in corpus.collect.files.items() if named[0] == DROPPED))
 
 
-def quarantined(corpus: Corpus) -> Rejected:
+def quarantined(corpus: CorpusFolder) -> Rejected:
     """What is broken."""
-    return _read(corpus, (named for named in corpus.collect.entries() if named[0].startswith("quarantine/")))
+    return _read(corpus, (named for named in corpus.collect.entries() if named[0].startswith(f"{QUARANTINE}/")))
 
 
-def _read(corpus: Corpus, tables: Iterable[Named]) -> Rejected:
+def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> Rejected:
     found = Rejected()
     for named in tables:
         table = shards.read(corpus.root, named)

@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.report.corpus import Corpus
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.stages.repeats.kind import REPEATS
 
 SHOWN = 15
 
@@ -28,9 +29,9 @@ class Repeats:
     shown: list[dict[str, Any]]
 
 
-def repeats(corpus: Corpus) -> list[Repeats] | None:
+def repeats(corpus: CorpusFolder) -> list[Repeats] | None:
     """By source, in document order; None where the stage was left out. Raises CorruptFile."""
-    made = corpus.stage("repeats")
+    made = corpus.step(REPEATS.name)
     if made is None:
         return None
     (named,) = made.files.items()

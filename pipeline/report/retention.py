@@ -8,15 +8,12 @@ Cost: counts of the manifest alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from tokenmill.pipeline import config
 from tokenmill.pipeline.base.manifest import Counts, Manifest
+from tokenmill.pipeline.base.words import count, share
 from tokenmill.pipeline.config import DedupConfig
-from tokenmill.pipeline.report.words import count, share
-
-SETTINGS = "config.toml"
-"""The settings of a corpus, below its folder: written before the report."""
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,28 +32,26 @@ class Retained:
 
 def by_source(dedup: Manifest, alarm_share: float) -> list[Retained]:
     """Every source, in the order of its shards."""
-    names = dict.fromkeys(shard.name.split("/", 1)[0] for shard in dedup.shards)
-    totals = {
-        name: Counts.total(shard.counts for shard in dedup.shards if shard.name.split("/", 1)[0] == name) for name in names
-    }
+    names = dict.fromkeys(shard.source for shard in dedup.shards)
+    totals = {name: Counts.total(shard.counts for shard in dedup.shards if shard.source == name) for name in names}
     return [
         Retained(source=name, counts=counts, alarm=sum(counts.dropped.values()) > alarm_share * counts.read)
         for name, counts in totals.items()
     ]
 
 
-def alarm_share(root: Path) -> float:
-    """The setting of the corpus at `root`; the default where it has no settings yet. Raises ConfigError."""
-    path = root / SETTINGS
-    return (config.load(path).dedup if path.exists() else DedupConfig()).alarm_share
+def alarm_share(corpus: CorpusFolder) -> float:
+    """The setting of the corpus; the default while it is not finished."""
+    config = corpus.known_settings
+    return (DedupConfig() if config is None else DEDUP.settings(config)).alarm_share
 
 
-def alarms(root: Path, dedup: Manifest) -> list[str]:
+def alarms(corpus: CorpusFolder) -> list[str]:
     """A sentence for each source that lost too much."""
-    least = alarm_share(root)
+    dedup, least = corpus.step(DEDUP.name), alarm_share(corpus)
     return [
         f"{one.source} lost {count(one.lost)} of its {count(one.counts.read)} documents as duplicates "
         f"({share(one.lost, one.counts.read)}; dedup.alarm_share = {least})"
-        for one in by_source(dedup, least)
+        for one in (by_source(dedup, least) if dedup is not None else ())
         if one.alarm
     ]

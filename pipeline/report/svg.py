@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from tokenmill.pipeline.report.words import clip, plain
+from tokenmill.pipeline.base.words import clip, plain
 
 ROW_PIXELS = 38
 PLOT_PIXELS = 150

@@ -9,7 +9,7 @@ Cost: one shard of text in memory and one pass over it; a changed threshold read
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -23,6 +23,7 @@ from tokenmill.pipeline.base.edits import Edit, merge, project
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
+from tokenmill.pipeline.stages.limits import Limit
 
 
 class Scorer(Protocol):
@@ -79,6 +80,36 @@ class Editor(Protocol):
 
     def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
         """For each row alive: (start, end, replacement) in bytes of the text as `score` saw it."""
+        ...
+
+
+@runtime_checkable
+class Limited(Protocol):
+    """A stage whose decisions compare scores with thresholds, so that `whatif` and `trace` can show by how much."""
+
+    def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+        """Reasons with what they compare, in the order of the rules; a reason may come more than once.
+
+        cuts: by score column, the lowest score that a `Chooser` kept.
+        """
+        ...
+
+
+@runtime_checkable
+class Chooser(Protocol):
+    """A stage that, after `decide`, chooses among all rows that pass: its verdicts need all shards."""
+
+    @property
+    def choosing(self) -> tuple[str, ...]:
+        """The score columns that it chooses by."""
+        ...
+
+    def choose(self, passing: Sequence[pa.Table]) -> tuple[list[npt.NDArray[np.object_]], Mapping[str, Any]]:
+        """For each shard's rows that pass `decide` (`doc_id` and `choosing`) their reasons, and facts for the manifest."""
+        ...
+
+    def cuts(self, facts: Mapping[str, Any]) -> dict[str, float]:
+        """By score column, the lowest score that was kept, from the facts of `choose`."""
         ...
 
 

@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -25,15 +25,18 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, TokenmillError
-from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.manifest import PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.tokens import forget
+from tokenmill.pipeline.tokens.facts import SourceFacts, SplitFacts
 from tokenmill.pipeline.tokens.forget import Forgotten, LeftOut
-from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DOCUMENTS, FOLDER, STAGE, Ids
+from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DOCUMENTS, FOLDER, Ids
 from tokenmill.pipeline.tokens.shard import TokenShard
 from tokenmill.pipeline.tokens.store import TokenStore
 from tokenmill.pipeline.tokens.write import write_shard
+
+Totals = TypeVar("Totals", SourceFacts, SplitFacts)
 
 BESIDE = f"{state.FOLDER}/compact"
 """Where new shards stand until they replace old ones."""
@@ -63,7 +66,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
     if known is None:
         raise InputError(f"{root / FOLDER}: nothing was forgotten in this store")
     beside = root / BESIDE
-    if not manifest.path_of(root, STAGE).exists():
+    if not manifest.path_of(root, PACK).exists():
         return _publish(root, beside, _cut_short(root, beside, known), downstream)
     _clear(beside)
     store = TokenStore.open(root / FOLDER)
@@ -83,7 +86,7 @@ def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress
     """The shards touched, proved, below `beside`; and the manifest of the store with them."""
     made = store.manifest
     entries = dict(made.files)
-    splits: dict[str, Any] = {}
+    splits: dict[str, SplitFacts] = {}
     all_gone: list[pa.Table] = []
     for split in store.splits:
         gone, highest = [DOCUMENTS.empty_table()], -1
@@ -106,7 +109,7 @@ def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress
                 highest = max(highest, _highest(shard))
             progress.advance(1)
         lost = pa.concat_tables(gone).unify_dictionaries()
-        splits[split.name] = _less(made.facts["splits"][split.name], lost) | {"highest_id": highest if highest >= 0 else None}
+        splits[split.name] = _less(store.facts.splits[split.name], lost, highest if highest >= 0 else None)
         all_gone.append(lost)
     left_out = _by_shard(pa.concat_tables(all_gone).unify_dictionaries())
     counted = tuple(
@@ -114,7 +117,8 @@ def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress
         for one in made.shards
     )
     inputs = {**made.inputs, forget.INPUT: known.hash}
-    return dataclasses.replace(made, inputs=inputs, shards=counted, files=entries, facts={**made.facts, "splits": splits})
+    facts = manifest.plain_facts(dataclasses.replace(store.facts, splits=splits))
+    return dataclasses.replace(made, inputs=inputs, shards=counted, files=entries, facts=facts)
 
 
 def _pieces(shard: TokenShard, documents: pa.Table) -> Iterator[Ids]:
@@ -172,15 +176,16 @@ def _sums(rows: pa.Table) -> dict[str, int]:
     return {"documents": rows.num_rows, **sums}
 
 
-def _less(totals: Mapping[str, Any], gone: pa.Table) -> dict[str, Any]:
+def _less(totals: SplitFacts, gone: pa.Table, highest_id: int | None) -> SplitFacts:
     """The totals of a split, and of each source in it, without the rows `gone`."""
     names = _plain(gone["source"])
-    sources = []
-    for one in totals["sources"]:
-        sums = _sums(gone.filter(pc.equal(names, one["source"])))
-        sources.append({**one, **{key: one[key] - value for key, value in sums.items()}})
-    rest = {key: totals[key] - value for key, value in _sums(gone).items()}
-    return {**totals, **rest, "sources": [one for one in sources if one["documents"]]}
+    left = (_without(one, gone.filter(pc.equal(names, one.source))) for one in totals.sources)
+    sources = tuple(one for one in left if one.documents)
+    return dataclasses.replace(_without(totals, gone), highest_id=highest_id, sources=sources)
+
+
+def _without(totals: Totals, gone: pa.Table) -> Totals:
+    return dataclasses.replace(totals, **{key: getattr(totals, key) - value for key, value in _sums(gone).items()})
 
 
 def _by_shard(gone: pa.Table) -> dict[str, LeftOut]:
@@ -194,7 +199,7 @@ def _by_shard(gone: pa.Table) -> dict[str, LeftOut]:
 
 def _cut_short(root: Path, beside: Path, known: Forgotten) -> Manifest:
     """The manifest of a compaction that may be published. Raises NotBuilt when there is none."""
-    found = manifest.find(beside, STAGE)
+    found = manifest.find(beside, PACK)
     if found is not None and found.inputs.get(forget.INPUT) == known.hash:
         before = {name: manifest.find(root, name) for name in found.inputs if name != forget.INPUT}
         same = all(one is None or one.hash == found.inputs[name] for name, one in before.items())
@@ -204,7 +209,7 @@ def _cut_short(root: Path, beside: Path, known: Forgotten) -> Manifest:
 
 
 def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]) -> Compacted:
-    manifest.withdraw(root, [*reversed(downstream), STAGE])
+    manifest.withdraw(root, [*reversed(downstream), PACK])
     replaced = set()
     for name, entry in made.files.items():
         if (beside / name).exists():
@@ -222,7 +227,7 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
 
 def _clear(beside: Path) -> None:
     """The manifest goes first: without it, what is left says nothing."""
-    files.remove(manifest.path_of(beside, STAGE))
+    files.remove(manifest.path_of(beside, PACK))
     for path in sorted(beside.rglob("*"), reverse=True):
         if path.is_dir():
             path.rmdir()

@@ -6,11 +6,15 @@ Guarantee: an encoder travels to workers as a path and a hash. Cost: none.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+
+from tokenmill.pipeline.base.manifest import Manifest
 
 
 class Encoder(Protocol):
@@ -31,6 +35,14 @@ class Encoder(Protocol):
         """The id that ends a document. It never comes out of text."""
         ...
 
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        """The bytes that ids stand for. Raises InputError at an id that the tokenizer does not have."""
+        ...
+
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Ids of all texts end to end, and the number of ids of each text [texts]."""
         ...
+
+
+EncoderOf = Callable[[Path, Manifest], Encoder]
+"""Opens the tokenizer of the corpus in a folder, whose tokenizer's manifest is given. Raises CorruptFile, ConfigError."""

@@ -24,9 +24,9 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import files, manifest, schema, shards, state
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
-from tokenmill.pipeline.base.manifest import Counts, Manifest
+from tokenmill.pipeline.base.manifest import PACK, Counts, Manifest
 from tokenmill.pipeline.base.shards import Named
-from tokenmill.pipeline.tokens.format import FOLDER, STAGE
+from tokenmill.pipeline.tokens.format import FOLDER
 
 NAME = "forgotten.json"
 LIST = f"{FOLDER}/{NAME}"
@@ -160,7 +160,7 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     To be called under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the
     store and was not made before; NotBuilt, CorruptFile, StaleInput.
     """
-    made = manifest.load(root, STAGE)
+    made = manifest.load(root, PACK)
     spans(root / FOLDER, made)
     known = load(root / FOLDER)
     before = set(known.documents) if known else set()

@@ -34,7 +34,6 @@ Ids = npt.NDArray[np.unsignedinteger[Any]]
 SplitName = Literal["train", "val"]
 SPLITS: tuple[SplitName, ...] = ("train", "val")
 
-STAGE = "pack"
 FOLDER = "tokens"
 BLOCK_BYTES = 2**20
 DIGEST_BYTES = 32

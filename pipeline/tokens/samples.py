@@ -29,6 +29,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens.format import Ids
 from tokenmill.pipeline.tokens.mixture import BLOCK, Mixture, mixture
 from tokenmill.pipeline.tokens.order import permute
@@ -44,6 +45,10 @@ class Batch:
     ids: Ids
     kept: npt.NDArray[np.bool_]
     end_of_text: int
+
+    def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.generic]:
+        """`np.asarray(batch)` gives the ids."""
+        return np.array(self.ids, dtype=dtype, copy=copy)
 
     def cu_seqlens(self) -> npt.NDArray[np.int32]:
         """Cumulative lengths of the documents in the inputs, row after row: int32 [documents + 1], from 0 to samples * length.
@@ -233,3 +238,16 @@ def slice_of(first: int, count: int, *, rank: int, ranks: int) -> tuple[int, int
     if not 0 <= rank < ranks or count % ranks:
         raise ConfigError(f"{count} samples of a step cannot be shared evenly: {rank=} {ranks=}")
     return first + count // ranks * rank, count // ranks
+
+
+def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
+    """The samples of a run. Raises ConfigError for impossible weights, InputError for a store that is too small."""
+    return samples(
+        store,
+        length=config.context_tokens,
+        seed=config.seed,
+        aligned=config.align_documents,
+        weights=config.weights or None,
+        most_epochs=config.most_epochs,
+        run_samples=config.steps * config.batch_windows * config.accumulate,
+    )

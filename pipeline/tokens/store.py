@@ -22,9 +22,10 @@ import pyarrow as pa
 from tokenmill.pipeline.base import manifest, shards
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.manifest import PACK, Manifest
 from tokenmill.pipeline.tokens import forget
-from tokenmill.pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, STAGE, Ids, IdType, SplitName, dtype_for
+from tokenmill.pipeline.tokens.facts import PackFacts
+from tokenmill.pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, Ids, IdType, SplitName, dtype_for
 from tokenmill.pipeline.tokens.shard import TokenShard
 
 
@@ -140,6 +141,7 @@ class TokenStore:
 
     folder: Path
     manifest: Manifest
+    facts: PackFacts
     splits: tuple[Split, ...]
 
     @classmethod
@@ -153,23 +155,24 @@ class TokenStore:
         """
         folder = path / FOLDER if (path / FOLDER).is_dir() else path
         made = _manifest(folder)
-        if tokenizer is not None and made.facts["tokenizer"] != tokenizer:
+        facts = PackFacts.of(made)
+        if tokenizer is not None and facts.tokenizer != tokenizer:
             raise StaleInput(
-                f"{folder} was packed with the tokenizer {made.facts['tokenizer']}, but {tokenizer=} is wanted; "
+                f"{folder} was packed with the tokenizer {facts.tokenizer}, but {tokenizer=} is wanted; "
                 "use the tokenizer of this corpus, or build the corpus with yours"
             )
         entries = {name.removeprefix(f"{FOLDER}/"): entry for name, entry in made.entries()}
         for name, entry in entries.items():
             _check_size(folder, name, entry)
         spans = forget.spans(folder, made)
-        splits = tuple(_split(folder, made, entries, name, spans) for name in SPLITS)
-        store = cls(folder=folder, manifest=made, splits=splits)
+        splits = tuple(_split(folder, facts, entries, name, spans) for name in SPLITS)
+        store = cls(folder=folder, manifest=made, facts=facts, splits=splits)
         for split in store.splits:
-            facts = made.facts["splits"][split.name]
+            totals = facts.splits[split.name]
             named = sum(run.tokens for run in split.sources), sum(run.documents for run in split.sources)
-            if not (split.tokens, split.documents) == (facts["tokens"], facts["documents"]) == named:
+            if not (split.tokens, split.documents) == (totals.tokens, totals.documents) == named:
                 raise CorruptFile(
-                    f"{folder / manifest.NAME}: names {facts['tokens']} tokens in {facts['documents']} documents of "
+                    f"{folder / manifest.NAME}: names {totals.tokens} tokens in {totals.documents} documents of "
                     f"{split.name}, its files hold {split.tokens} in {split.documents}, its sources {named[0]} in {named[1]}; "
                     "run the build again"
                 )
@@ -182,17 +185,17 @@ class TokenStore:
     @property
     def vocabulary(self) -> int:
         """The number of ids; every id is below it."""
-        return int(self.manifest.facts["vocabulary"])
+        return self.facts.vocabulary
 
     @property
     def end_of_text(self) -> int:
         """The id that ends each document."""
-        return int(self.manifest.facts["end_of_text"])
+        return self.facts.end_of_text
 
     @property
     def tokenizer(self) -> str:
         """The fingerprint (SHA-256 of the file) of the tokenizer that made the ids."""
-        return str(self.manifest.facts["tokenizer"])
+        return self.facts.tokenizer
 
     @functools.cached_property
     def hash(self) -> str:
@@ -210,17 +213,17 @@ def _manifest(folder: Path) -> Manifest:
         made = manifest.read(path)
     except (FileNotFoundError, NotADirectoryError) as error:
         raise NotBuilt(
-            f"{folder} is no token store, so there is no finished stage {STAGE!r}: {path} is missing; run the build first, or "
+            f"{folder} is no token store, so there is no finished stage {PACK!r}: {path} is missing; run the build first, or "
             "give the folder of a corpus or of its tokens"
         ) from error
-    if made.stage != STAGE:
+    if made.stage != PACK:
         raise NotBuilt(f"{folder} is no token store: {path} is of the stage {made.stage!r}; run the build to its end")
     return made
 
 
-def _split(folder: Path, made: Manifest, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
+def _split(folder: Path, facts: PackFacts, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
     """`entries`: the files of the store by their names in its folder; in the manifest they are named from the corpus on."""
-    dtype = dtype_for(int(made.facts["vocabulary"]))
+    dtype = dtype_for(facts.vocabulary)
     found: list[TokenShard] = []
     first_token = 0
     prefix, suffix = f"{split}/", ".bin"
@@ -243,10 +246,9 @@ def _split(folder: Path, made: Manifest, entries: Mapping[str, FileEntry], split
         found.append(shard)
         first_token += shard.tokens
     runs: list[Run] = []
-    for plain in made.facts["splits"][split]["sources"]:
-        runs.append(Run(**plain, first_token=runs[-1].first_token + runs[-1].tokens if runs else 0))
-    end_of_text = int(made.facts["end_of_text"])
-    return Split(name=split, shards=tuple(found), sources=tuple(runs), dtype=dtype, end_of_text=end_of_text)
+    for one in facts.splits[split].sources:
+        runs.append(Run(**vars(one), first_token=runs[-1].first_token + runs[-1].tokens if runs else 0))
+    return Split(name=split, shards=tuple(found), sources=tuple(runs), dtype=dtype, end_of_text=facts.end_of_text)
 
 
 def _check_size(folder: Path, name: str, entry: FileEntry) -> None:

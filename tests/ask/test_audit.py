@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.tokens.test_token_check import recommit
 from tokenmill.pipeline.ask import audit as audit_module
-from tokenmill.pipeline.ask.audit import WIDTH, audit, robust_z
+from tokenmill.pipeline.ask.audit import WIDTH, audit_store, robust_z
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Silent
@@ -52,7 +52,7 @@ def test_equal_windows_have_equal_fingerprints(ids: list[int], dtype: str, width
 
 
 def look(folder: Path, vocabulary: int = 257) -> list[audit_module.SplitAudit]:
-    return audit(TokenStore.open(folder), np.arange(vocabulary) > 0, Silent())
+    return audit_store(TokenStore.open(folder), np.arange(vocabulary) > 0, Silent())
 
 
 def test_figures_by_hand(store_of: StoreOf) -> None:

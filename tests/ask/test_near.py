@@ -1,89 +1,140 @@
-"""`tokenmill near` and the alarm of a source that loses very many documents, on a small corpus."""
+"""What is found for a text is what brute force over the corpus finds, in memory and in Redis."""
 
 from __future__ import annotations
 
-import io
-import itertools
-import json
-from pathlib import Path
+import dataclasses
+import string
+import threading
+from collections.abc import Callable, Iterator
 
+import numpy as np
 import pytest
-from rich.console import Console
+from fakeredis import TcpFakeServer
 
-from tokenmill.flows.build import build
-from tokenmill.flows.cli import app
-from tokenmill.flows.cli.draw import terminal as show
-from tokenmill.pipeline.ask import near
-from tokenmill.pipeline.ask.status import status
-from tokenmill.pipeline.base.errors import CorruptFile, InputError
-from tokenmill.pipeline.config import Config
+from tests.folders import folder_of
+from tests.kernels import dedup_oracles as oracle
+from tokenmill.pipeline.ask import near as lookup
+from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.stage import Dedup
+from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
-WORDS = ["".join(letters) for letters in itertools.product("abcde", repeat=3)]
-KEPT, NEAR = " ".join(WORDS[:60]), " ".join(WORDS[:58])
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    source = tmp_path_factory.mktemp("source")
-    for name, text in {"0": KEPT, "1": NEAR, "2": KEPT.upper(), "3": " ".join(WORDS[70:])}.items():
-        (source / f"{name}.txt").write_text(text)
-    settings = {
-        "stages": ["dedup"],
-        "collect": {"paths": [str(source)]},
-        "dedup": {"alarm_share": 0.4},
-        "tokenizer": {"vocabulary": 300},
-    }
-    root = tmp_path_factory.mktemp("corpora") / "corpus"
-    build(Config.model_validate(settings), root)
-    return root
+# One row a band: any pair that shares much becomes a candidate.
+CONFIG = DedupConfig(ngram=2, bands=64, rows=1, threshold=0.5)
+LETTERS = [letter * 2 for letter in string.ascii_lowercase]
 
 
-def test_the_answer_names_documents_and_what_became_of_them(
-    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "mine.txt").write_text(NEAR)
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"nothing like it")))
-    answer = near.near(corpus, [str(tmp_path / "mine.txt"), near.STANDARD_INPUT], threshold=None, limit=10, redis=None)
-    assert json.loads(json.dumps(answer)) == answer
-    assert (answer["threshold"], answer["expected_recall"]) == (0.8, 0.923548)
-    mine, other = answer["texts"]
-    assert other == {"name": "-", "found": []}
-    assert [one["similarity"] for one in mine["found"]] == [1.0, 54 / 56, 54 / 56]
-    assert mine["found"][0]["reason"] == "near_duplicate"
-    assert {one["reason"] for one in mine["found"][1:]} == {None, "exact_duplicate"}
-    (kept,) = [one for one in mine["found"] if one["kept"]]
-    assert {one["kept_doc_id"] for one in mine["found"] if not one["kept"]} == {kept["doc_id"]}
-    drawn = io.StringIO()
-    near.show(answer, Console(file=drawn, width=200))
-    assert f"dropped by dedup: near_duplicate of {kept['doc_id']}" in drawn.getvalue()
-    assert "nothing that is alike at 0.8 or more; of what is just so alike, the bands find 92.4 %" in drawn.getvalue()
+def texts() -> dict[str, list[str]]:
+    rng = np.random.default_rng(4)
+    made: dict[str, list[str]] = {"a/0": ["", "one", "One!"], "a/1": [], "b/0": []}
+    for _ in range(12):
+        words = [LETTERS[at] for at in rng.integers(0, 26, 30)]
+        for copy in range(3):
+            changed = list(words)
+            changed[int(rng.integers(30))] = "xyz"[copy]
+            made[sorted(made)[int(rng.integers(3))]].append(" ".join(changed))
+    return made
 
 
-def test_a_mistyped_option_is_no_file(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        app(["near", str(corpus), "--tresh", "0.5"])
-    assert ended.value.code == 2
-    assert "There is no option --tresh" in " ".join(capsys.readouterr().err.replace("│", " ").split())
+@dataclasses.dataclass(frozen=True)
+class Made:
+    work: Work
+    texts: dict[str, list[str]]
+    manifest: Manifest
+
+    def near(self, *wanted: str, **more: object) -> list[tuple[lookup.Similar, ...]]:
+        options = {"threshold": 0.5, "limit": 99, **more}
+        corpus = folder_of(self.work, self.manifest, dedup=CONFIG)
+        return list(lookup.near(corpus, wanted, **options).found)  # type: ignore[arg-type]
 
 
-def test_what_is_no_text_is_refused(corpus: Path, tmp_path: Path) -> None:
-    (tmp_path / "bytes").write_bytes(b"caf\xe9")
-    with pytest.raises(InputError, match=r"bytes: is no UTF-8 text \(byte 3\)"):
-        near.near(corpus, [str(tmp_path / "bytes")], threshold=None, limit=1, redis=None)
+@pytest.fixture
+def made(make_corpus: Callable[..., Work]) -> Made:
+    work = make_corpus(texts())
+    done = perform(StageStep(Dedup(config=CONFIG, sources=("a", "b"))), work, downstream=())
+    return Made(work, texts(), done.manifest)
 
 
-def test_settings_that_were_changed_by_hand_are_refused(corpus: Path) -> None:
-    path = corpus / "config.toml"
-    whole = path.read_bytes()
-    path.write_bytes(whole.replace(b"threshold = 0.8", b"threshold = 0.7"))
-    with pytest.raises(CorruptFile, match=r"config\.toml"):
-        near.near(corpus, [], threshold=None, limit=1, redis=None)
-    path.write_bytes(whole)
+def brute_force(corpus: dict[str, list[str]], text: str, threshold: float) -> list[tuple[str, float]]:
+    found = []
+    for shard, rows in corpus.items():
+        source, split = shard.split("/")
+        for row, other in enumerate(rows):
+            equal = oracle.normalised(text) == oracle.normalised(other)
+            similarity = 1.0 if equal else oracle.jaccard(text, other, 2)
+            if similarity >= threshold:
+                found.append((schema.doc_id(source, f"{split}:{row}").hex(), similarity))
+    return sorted(found, key=lambda pair: (-pair[1], pair[0]))
 
 
-def test_status_and_report_name_a_source_that_loses_too_much(corpus: Path) -> None:
-    state = status(corpus)
-    (alarm,) = state["alarms"]
-    assert alarm.startswith("files lost 2 of its 4 documents as duplicates (50.0")
-    assert show.alarms(state).plain == f"alarm: {alarm}"
-    assert "lost 50.0" in (corpus / "report.html").read_text()
+def pairs(found: tuple[lookup.Similar, ...]) -> list[tuple[str, float]]:
+    return [(one.doc_id, one.similarity) for one in found]
+
+
+def test_what_is_found_is_what_brute_force_finds(made: Made) -> None:
+    stored = [text for rows in made.texts.values() for text in rows]
+    cut = [" ".join(text.split()[3:]) for text in stored]
+    wanted = [*stored, *cut, "nothing of this kind", "two", " ONE "]
+    for text, found in zip(wanted, made.near(*wanted), strict=True):
+        assert pairs(found) == brute_force(made.texts, text, 0.5), text
+    (found,) = made.near(stored[5], threshold=0.9, limit=2)
+    assert pairs(found) == brute_force(made.texts, stored[5], 0.9)[:2]
+
+
+def test_what_became_of_a_document_is_said(made: Made) -> None:
+    (found,) = made.near("one")
+    kept, dropped = sorted(found, key=lambda one: one.stage is not None)
+    assert (kept.source, kept.stage, kept.reason, kept.kept_doc_id) == ("a", None, None, None)
+    assert (dropped.stage, dropped.reason, dropped.kept_doc_id) == ("dedup", "exact_duplicate", kept.doc_id)
+
+
+def test_signatures_of_other_settings_are_refused_with_both_values(made: Made) -> None:
+    other = CONFIG.model_copy(update={"ngram": 3})
+    with pytest.raises(StaleInput, match=r"dedup/scores/a/0.parquet: .*ngram = 2 \(now 3\)"):
+        lookup.near(folder_of(made.work, made.manifest, dedup=other), ["x"], threshold=0.5, limit=1)
+    with pytest.raises(NotBuilt, match="without the stage `dedup`"):
+        lookup.near(folder_of(made.work, dedup=CONFIG), ["x"], threshold=0.5, limit=1)
+
+
+def test_one_band_is_enough(make_corpus: Callable[..., Work]) -> None:
+    config = DedupConfig(bands=1, rows=1)
+    text = " ".join(LETTERS)
+    work = make_corpus({"a/0": [text]})
+    done = perform(StageStep(Dedup(config=config, sources=("a",))), work, downstream=())
+    ((found,),) = lookup.near(folder_of(work, done.manifest, dedup=config), [text], threshold=1, limit=1).found
+    assert found.similarity == 1.0
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    # As `redis://`: a server of its own on a free port, that speaks Redis' protocol.
+    server = TcpFakeServer(("127.0.0.1", 0))
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"redis://127.0.0.1:{server.server_address[1]}/0"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_an_index_in_redis_is_made_once_and_answers_alike(made: Made, redis: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted = [text for rows in made.texts.values() for text in rows]
+    with lookup.redis_storage(redis) as storage:
+        assert made.near(*wanted, storage=storage) == made.near(*wanted)
+
+        def refuse(*_: object) -> None:
+            raise AssertionError("the index is there already")
+
+        monkeypatch.setattr(lookup.MinHashLSH, "insertion_session", refuse)
+        assert made.near(wanted[7], storage=storage) == [made.near(*wanted, storage=storage)[7]]
+
+
+def test_a_redis_that_is_not_there_is_an_error_without_its_password(made: Made) -> None:
+    with pytest.raises(InputError, match="Redis: ") as caught, lookup.redis_storage("redis://u:s3cret@127.0.0.1:1") as storage:
+        made.near("x", storage=storage)
+    assert "s3cret" not in str(caught.value)
+    with pytest.raises(ConfigError, match="redis://host:port/db"), lookup.redis_storage("s3cret"):
+        pass

@@ -11,13 +11,20 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tokenmill.pipeline.ask.trace import document_at, documents_between, exposure, find, history, place, text_at
+from tests.folders import folder_of
+from tokenmill.pipeline.ask.trace import history, text_at
 from tokenmill.pipeline.base import manifest, schema, shards
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.stages.step import Done, Work
+from tokenmill.pipeline.config import Section
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.step import Done, Estimate, Work
 from tokenmill.pipeline.tokens import TokenStore, problems
+from tokenmill.pipeline.tokens.encoder import Encoder
+from tokenmill.pipeline.tokens.places import document_at, documents_between, exposure, find, place
 from tokenmill.pipeline.tokens.samples import samples
 
 Pack = Callable[..., Done]
@@ -27,21 +34,36 @@ StoreOf = Callable[..., tuple[Path, Manifest]]
 TEXTS = ["first", "mail me@x.org now", "", "änderung \U0001f600", "last one " * 40]
 
 
+REWRITE = StageKind(
+    name="rewrite",
+    section=Section,
+    make=lambda _: object(),  # type: ignore[arg-type, return-value]
+    estimate=Estimate(text_bytes_per_second=1, disk_per_text=0),
+)
+
+
 @pytest.fixture
-def edited(make_corpus: MakeCorpus, pack: Pack) -> Work:
+def edited(make_corpus: MakeCorpus, pack: Pack, monkeypatch: pytest.MonkeyPatch) -> CorpusFolder:
     """A corpus whose second document has a mask, packed."""
-    work = make_corpus({"a/0": TEXTS, "b/0": ["other"]})
-    name = "rewrite/edits/a/0.parquet"
-    edits = [{"doc_id": schema.doc_id("a", "0:1"), "start": 5, "end": 13, "replacement": "@"}]
-    entry = shards.write(work.root, name, pa.Table.from_pylist(edits, schema=schema.EDITS))
-    made = Manifest(stage="rewrite", version=1, config={}, inputs={}, shards=(manifest.Shard(name="a/0", files={name: entry}),))
-    manifest.commit(work.root, made)
-    work = dataclasses.replace(work, before=(*work.before, made))
-    pack(work, shard_tokens=1000)
-    return work
+    monkeypatch.setattr(table, "STAGES", (*table.STAGES, REWRITE))
+    texts = {"a/0": TEXTS, "b/0": ["other"]}
+    work = make_corpus(texts)
+    made = []
+    for shard in work.before[0].shards:
+        ids = [schema.doc_id(shard.source, f"0:{row}") for row in range(len(texts[shard.name]))]
+        verdicts = pa.table({"doc_id": pa.array(ids, schema.DOC_ID.type), "reason": schema.reasons([""] * len(ids))})
+        mask = {"doc_id": ids[1], "start": 5, "end": 13, "replacement": "@"} if shard.source == "a" else None
+        tables = {"verdicts": verdicts, "edits": pa.Table.from_pylist([mask] if mask else [], schema=schema.EDITS)}
+        names = {f"rewrite/{kind}/{shard.name}.parquet": one for kind, one in tables.items()}
+        entries = {name: shards.write(work.root, name, one) for name, one in names.items()}
+        made.append(manifest.Shard(name=shard.name, files=entries))
+    rewrite = Manifest(stage="rewrite", version=1, config={}, inputs={}, shards=tuple(made))
+    manifest.commit(work.root, rewrite)
+    work = dataclasses.replace(work, before=(*work.before, rewrite))
+    return folder_of(work, pack(work, shard_tokens=1000).manifest, stages=("rewrite",))
 
 
-def test_every_token_leads_to_its_document(edited: Work, byte_encoder: object) -> None:
+def test_every_token_leads_to_its_document(edited: CorpusFolder, byte_encoder: Encoder) -> None:
     store = TokenStore.open(edited.root / "tokens")
     packed = [*TEXTS, "other"]
     packed[1] = "mail @ now"
@@ -52,7 +74,7 @@ def test_every_token_leads_to_its_document(edited: Work, byte_encoder: object) -
             document = document_at(store, name, token)
             text = packed[document.row if document.source == "a" else 5].encode()
             assert (document.tokens, document.text_bytes) == (len(text) + 1, len(text))
-            around = text_at(store, edited.before, document, token, byte_encoder.decode)  # type: ignore[attr-defined]
+            around = text_at(edited, store, document, token, byte_encoder)
             at = token - document.first_token
             assert around.byte == at
             assert around.token.encode() == text[at : at + 1] or not text[at : at + 1].isascii()
@@ -63,10 +85,10 @@ def test_every_token_leads_to_its_document(edited: Work, byte_encoder: object) -
                 assert (around.stored, around.stored_start) == ("me@x.org", 5)
             found += 1
     assert found == store.split("train").tokens
-    said = history(edited.root, edited.before, find(store, schema.doc_id("a", "0:1").hex()))
+    said = history(edited, find(store, schema.doc_id("a", "0:1").hex()))
     assert said == [
         {"stage": "collect", "metadata": "{}"},
-        {"stage": "rewrite", "edits": [{"start": 5, "end": 13, "replacement": "@"}]},
+        {"stage": "rewrite", "reason": "", "evidence": {}, "edits": [{"start": 5, "end": 13, "replacement": "@"}]},
     ]
 
 
@@ -139,7 +161,7 @@ def test_a_manifest_of_another_store_and_another_tokenizer(make_corpus: MakeCorp
 def test_tokens_of_another_text_than_the_stored_one(make_corpus: MakeCorpus, pack: Pack, byte_encoder: object) -> None:
     work = make_corpus({"a/0": ["abcd", "efgh"]})
     pack(work)
-    decode = byte_encoder.decode  # type: ignore[attr-defined]
+    decode = byte_encoder.decode_bytes  # type: ignore[attr-defined]
     texts = {view.name: view for view in views(work.root, work.before)}
     assert list(problems(work.root / "tokens", decode=decode, texts=texts)) == []
     other = make_corpus({"a/0": ["abcd", "efgx"]}, folder="other")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import random
 import shutil
@@ -15,10 +16,11 @@ import numpy as np
 import pytest
 
 from tokenmill.flows import build as building
-from tokenmill.pipeline import config
 from tokenmill.pipeline.ask import whatif
 from tokenmill.pipeline.ask.status import status
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.pipeline.corpus import open_corpus
+from tokenmill.pipeline.stages import settings as settings_of
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
 ENGLISH = "the of and that with have corpus token shard model writes reads every name is a long line about some nice thing"
@@ -60,9 +62,11 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def built(source: Path, root: Path, changes: dict[str, str]) -> dict[str, Any]:
-    wanted = config.load(Path(building.__file__).parent / "presets" / "text.toml", {"collect.paths": str(source), **changes})
+    wanted = settings_of.load(
+        Path(building.__file__).parent / "presets" / "text.toml", {"collect.paths": str(source), **changes}
+    )
     building.build(wanted, root)
-    return {stage["stage"]: stage for stage in status(root)["stages"]}
+    return {row.stage: dataclasses.asdict(row) for row in status(open_corpus(root)).stages}
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +80,7 @@ def corpus(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def ask(corpus: Path) -> Callable[..., dict[str, Any]]:
-    return lambda changes, **options: whatif.what_if(corpus, changes, **{"samples": 2, "seed": 0, **options})
+    return lambda changes, **options: whatif.what_if(open_corpus(corpus), changes, **{"samples": 2, "seed": 0, **options})
 
 
 @pytest.mark.parametrize(
@@ -136,7 +140,7 @@ def test_a_duplicate_whose_document_goes_is_undecided(source: Path, tmp_path: Pa
     stages = {"stages": '["quality", "dedup"]'}
     real = built(source, root, {**SETTINGS, **stages})
     assert real["dedup"]["dropped"] == {"near_duplicate": 2}
-    answer = whatif.what_if(root, {"quality.max_words": "200"}, samples=1, seed=0)
+    answer = whatif.what_if(open_corpus(root), {"quality.max_words": "200"}, samples=1, seed=0)
     quality, dedup = answer["stages"]
     assert quality["after"]["kept"] == quality["before"]["kept"] - 1
     assert answer["documents"] == {"before": real["dedup"]["kept"], "after": real["dedup"]["kept"] - 1, "unknown": 1}
@@ -219,7 +223,7 @@ def test_what_scores_cannot_answer_is_refused(
 
 def test_a_corpus_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(NotBuilt):
-        whatif.what_if(tmp_path, {"quality.min_words": "80"}, samples=1, seed=0)
+        whatif.what_if(open_corpus(tmp_path), {"quality.min_words": "80"}, samples=1, seed=0)
 
 
 def test_previews_cannot_steer_a_terminal() -> None:
@@ -271,7 +275,7 @@ def test_a_share_is_chosen_again(source: Path, tmp_path: Path) -> None:
         {"quality.min_words": "80"},
         {"language.threshold": "0.999"},
     ):
-        answer = whatif.what_if(root, changes, samples=2, seed=0)
+        answer = whatif.what_if(open_corpus(root), changes, samples=2, seed=0)
         shutil.copytree(root, tmp_path / "again")
         real = built(source, tmp_path / "again", {**settings, **changes})
         shutil.rmtree(tmp_path / "again")

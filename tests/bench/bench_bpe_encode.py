@@ -18,7 +18,7 @@ import tokenizers
 from tests.bench import texts
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.encode import FastEncoder, load
-from tokenmill.tokenizer.load import ranks_of, read
+from tokenmill.tokenizer.files import ranks_of, read
 from tokenmill.tokenizer.merges import learn
 from tokenmill.tokenizer.pretokenize import pattern
 from tokenmill.tokenizer.step import tokenizer_json

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow as pa
 
 from tokenmill.pipeline.config import LanguageConfig
-from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.language.stage import Language
 
 STAGE = "language"
 PEER_BYTES = {"py3langid": 16_000_000, "pycld2": 48_000_000}

@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from tests.bench import bench_language
 from tokenmill.pipeline.config import LanguageConfig
-from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.language.stage import Language
 
 STAGE = "language_sample"
 CHARACTERS = 1_000

@@ -11,8 +11,8 @@ import pyarrow as pa
 
 from tests.bench.datatrove_peers import installed
 from tokenmill.pipeline.config import RepeatsConfig
-from tokenmill.pipeline.stages.repeats import Repeats
 from tokenmill.pipeline.stages.repeats.scores import units_of
+from tokenmill.pipeline.stages.repeats.stage import Repeats
 
 STAGE = "repeats"
 PEER_BYTES = {"datatrove": 8_000_000}

@@ -14,8 +14,10 @@ from hypothesis import strategies as st
 
 from tests.config.test_config import parse
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.config import Config, DedupConfig
 from tokenmill.pipeline.config.banding import PRESETS, Scheme, least_error
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 
 
 @pytest.mark.parametrize("permutations", [2, 16, 112, 128, 260])
@@ -121,15 +123,22 @@ TOXIC = {"path": "toxic.bin", "max": 0.5}
 
 def by_quality(models: dict[str, Any], **dedup: Any) -> str | None:
     survivor = ["quality", "doc_id"]
-    return parse(stages=["quality", "dedup"], quality={"models": models}, dedup={"survivor": survivor, **dedup}).survivor_model
+    return ordering(parse(stages=["quality", "dedup"], quality={"models": models}, dedup={"survivor": survivor, **dedup}))
+
+
+def ordering(config: Config) -> str | None:
+    """The score column that the stage `dedup` orders survivors by."""
+    made = DEDUP.make(config)
+    assert isinstance(made, Dedup)
+    return made.quality
 
 
 def test_the_model_that_orders_survivors() -> None:
-    assert parse().survivor_model is None
-    assert by_quality({"edu": EDU}) == "edu"
+    assert ordering(parse()) is None
+    assert by_quality({"edu": EDU}) == "model_edu"
     # A model with a ceiling says what is bad.
-    assert by_quality({"edu": EDU, "toxic": TOXIC}) == "edu"
-    assert by_quality({"edu": EDU, "math": EDU}, survivor_model="math") == "math"
+    assert by_quality({"edu": EDU, "toxic": TOXIC}) == "model_edu"
+    assert by_quality({"edu": EDU, "math": EDU}, survivor_model="math") == "model_math"
 
 
 @pytest.mark.parametrize(
@@ -152,4 +161,5 @@ def test_quality_has_to_stand_earlier() -> None:
     for stages in (["dedup", "quality"], ["language", "dedup"]):
         with pytest.raises(ConfigError, match='"quality" has to stand before "dedup" in `stages`'):
             parse(stages=stages, quality=quality, dedup=dedup)
-    assert parse(stages=["quality"], quality=quality, dedup=dedup).survivor_model is None
+    made = parse(stages=["quality"], quality=quality, dedup=dedup)
+    assert ordering(made) is None

@@ -9,10 +9,11 @@ import pytest
 from tokenmill.flows import presets
 from tokenmill.pipeline import config
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.stages import settings as settings_of
 
 
 def parse(**sections: object) -> config.Config:
-    return config.parse({"collect": {"paths": ["x"]}, **sections}, where="my.toml")
+    return settings_of.parse({"collect": {"paths": ["x"]}, **sections}, where="my.toml")
 
 
 @pytest.mark.parametrize(
@@ -47,12 +48,12 @@ def test_overrides_are_toml_else_text_and_a_scalar_makes_a_list(tmp_path: Path) 
     path = tmp_path / "my.toml"
     path.write_text("[collect]\npaths = ['a']\n")
     settings = {"collect.paths": "data/my.warc.gz", "dedup.threshold": "0.7", "language.keep": "en", "quality.recipe": "c4@1"}
-    made = config.load(path, settings)
+    made = settings_of.load(path, settings)
     assert made.collect.paths == ("data/my.warc.gz",)
     assert made.dedup.threshold == 0.7
     assert made.language.keep == ("en",)
     assert made.quality.recipe == "c4@1"
-    assert config.load(path, {"collect.paths": '["b", "c"]'}).collect.paths == ("b", "c")
+    assert settings_of.load(path, {"collect.paths": '["b", "c"]'}).collect.paths == ("b", "c")
 
 
 @pytest.mark.parametrize(
@@ -75,14 +76,14 @@ def test_a_fault_names_the_override_that_made_it(key: str, text: str, message: s
     broken = "[pack]\nshard_tokens = 0\n" if key == "collect.seed" else ""
     path.write_text(f"[collect]\npaths = ['a']\n[quality]\nmax_words = 5\n{broken}")
     with pytest.raises(ConfigError) as raised:
-        config.load(path, {"language.threshold": "0.25", key: text})
+        settings_of.load(path, {"language.threshold": "0.25", key: text})
     assert str(raised.value).removeprefix(f"{tmp_path}/").startswith(message)
     assert "s3cret" not in str(raised.value)
 
 
 def test_overrides_leave_the_plain_values_alone() -> None:
     plain = {"collect": {"paths": ["a"]}}
-    assert config.parse(plain, where="x", overrides={"collect.paths": "b"}).collect.paths == ("b",)
+    assert settings_of.parse(plain, where="x", overrides={"collect.paths": "b"}).collect.paths == ("b",)
     assert plain == {"collect": {"paths": ["a"]}}
 
 
@@ -90,9 +91,9 @@ def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[collect\n")
     with pytest.raises(ConfigError, match="my.toml: is no TOML"):
-        config.load(path)
+        settings_of.load(path)
     with pytest.raises(ConfigError, match="cannot be read"):
-        config.load(tmp_path / "none.toml")
+        settings_of.load(tmp_path / "none.toml")
 
 
 @pytest.mark.parametrize("name", presets.names())

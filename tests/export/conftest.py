@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pytest
 
+from tests.folders import folder_of
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import PackConfig
 from tokenmill.pipeline.export import Format, export
@@ -24,7 +25,6 @@ TEXTS = {
     "b/0": ["b" * 1700, "the last source"],
     "empty/0": [],
 }
-DESCRIBED = "## How it was made\n\nBy hand.\n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class Packed:
     def export(self, to: Format, folder: str = "", **more: str) -> Path:
         """The folder of an export in that format."""
         out = self.out / (folder or to)
-        export(self.root, self.work.before, out, to, Silent(), describe=lambda root: DESCRIBED, **more)
+        export(folder_of(self.work), out, to, Silent(), **more)
         return out
 
 

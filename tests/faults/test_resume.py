@@ -19,13 +19,15 @@ from pathlib import Path
 
 import pytest
 
-from tokenmill.flows.build import Building, build
+from tokenmill.flows.build import Building, build, outline
 from tokenmill.pipeline import config
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import TokenmillError
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.files import Fault, FaultKind
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.stages import settings as settings_of
+from tokenmill.pipeline.stages import table
 
 WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
 MENU = "Home | News | About this corpus\n"
@@ -49,7 +51,7 @@ def write_input(folder: Path) -> None:
 
 def settings(source: Path) -> config.Config:
     plain = {
-        "stages": list(config.MIDDLE),
+        "stages": [kind.name for kind in table.STAGES],
         "collect": {"paths": [str(source)], "shard_bytes": 6000, "quarantine_ceiling": 0.2},
         "language": {"threshold": 0.0},
         "repeats": {"min_documents": 3, "counts": "bloom", "expected_units": 100},
@@ -57,7 +59,7 @@ def settings(source: Path) -> config.Config:
         "tokenizer": {"vocabulary": 300, "min_frequency": 1},
         "pack": {"shard_tokens": 1000, "validation_fraction": 0.2},
     }
-    return config.parse(plain, where="test")
+    return settings_of.parse(plain, where="test")
 
 
 def published(root: Path) -> dict[str, str]:
@@ -86,7 +88,7 @@ def serve(source: Path, warm: Path, asked: Connection) -> None:
     """
     first = Building(config=settings(source), root=warm, executor=InProcess(), progress=Silent())
     # All but packing: threads of the encoder would not survive the fork.
-    for name in first.names[:-1]:
+    for name in list(outline(first.config))[:-1]:
         first.perform(name)
     fork = multiprocessing.get_context("fork")
     with contextlib.suppress(EOFError):

@@ -12,6 +12,7 @@ import pytest
 
 from tokenmill.pipeline.ask.verify import problems
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.tokenizer.encode import of_corpus
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
 SETTINGS = [
@@ -112,10 +113,10 @@ def test_a_flipped_bit_and_a_cut_are_found_in_every_published_file(corpus: Path)
         flipped[chosen.randrange(len(whole))] ^= 1 << chosen.randrange(8)
         for damaged in (bytes(flipped), whole[:-1]):
             path.write_bytes(damaged)
-            found = list(problems(corpus, Silent()))
+            found = list(problems(corpus, Silent(), of_corpus))
             path.write_bytes(whole)
             assert any(str(path) in problem for problem in found), path
-    assert list(problems(corpus, Silent())) == []
+    assert list(problems(corpus, Silent(), of_corpus)) == []
 
 
 def published(path: Path) -> bool:

@@ -75,8 +75,15 @@ def make_store(tmp_path: Path) -> Callable[..., Path]:
                 entries |= write_split(root, name, documents)
             run = {"tokens": sum(len(ids) + 1 for ids in documents), "documents": len(documents)}
             run["text_bytes"] = sum(2 * len(ids) for ids in documents)
-            counts[name] = {**run, "sources": [{"source": name, **run}] if documents else []}
-        facts = {"vocabulary": VOCABULARY, "end_of_text": END_OF_TEXT, "tokenizer": TOKENIZER, "splits": counts}
+            counts[name] = {**run, "highest_id": END_OF_TEXT, "sources": [{"source": name, **run}] if documents else []}
+        facts = {
+            "dtype": "uint16",
+            "block_bytes": tokens.BLOCK_BYTES,
+            "vocabulary": VOCABULARY,
+            "end_of_text": END_OF_TEXT,
+            "tokenizer": TOKENIZER,
+            "splits": counts,
+        }
         manifest.commit(root, Manifest(stage="pack", version=1, config={}, inputs={}, files=entries, facts=facts))
         return root
 

@@ -17,6 +17,7 @@ from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens import TokenStore, forget
+from tokenmill.pipeline.tokens.samples import samples_of
 
 CPU = torch.device("cpu")
 
@@ -47,7 +48,7 @@ def test_a_batch_says_where_documents_begin(make_store: Make) -> None:
 def test_ranks_read_the_samples_of_an_update_between_them(make_store: Make, tiny: Tiny, ranks: int) -> None:
     store = TokenStore.open(make_store() / "tokens")
     config = tiny(batch_windows=2, accumulate=4)
-    samples = data.samples_of(store, config)
+    samples = samples_of(store, config)
     updates: list[list[list[int]]] = [[], []]
     for rank in range(ranks):
         with data.loader(samples, config, first=24, device=CPU, rank=rank, ranks=ranks) as batches:
@@ -59,7 +60,7 @@ def test_ranks_read_the_samples_of_an_update_between_them(make_store: Make, tiny
 
 
 def test_samples_that_cannot_be_shared_are_refused(make_store: Make, tiny: Tiny) -> None:
-    samples = data.samples_of(TokenStore.open(make_store() / "tokens"), tiny())
+    samples = samples_of(TokenStore.open(make_store() / "tokens"), tiny())
     with (
         pytest.raises(ConfigError, match="4 samples of a step cannot be shared evenly: rank=0 ranks=3"),
         data.loader(samples, tiny(), first=0, device=CPU, ranks=3),
@@ -70,7 +71,7 @@ def test_samples_that_cannot_be_shared_are_refused(make_store: Make, tiny: Tiny)
 def test_what_cannot_be_read_is_raised_where_it_is_asked_for_and_no_thread_is_left(make_store: Make, tiny: Tiny) -> None:
     root = make_store()
     before = threading.active_count()
-    samples = data.samples_of(TokenStore.open(root / "tokens"), tiny())
+    samples = samples_of(TokenStore.open(root / "tokens"), tiny())
     path = root / "tokens/train/00000.bin"
     path.write_bytes(bytes(path.stat().st_size))
     with (

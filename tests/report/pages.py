@@ -9,10 +9,13 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tests.folders import folder_of, settings
 from tokenmill.pipeline.base import manifest, schema, shards
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
+from tokenmill.pipeline.corpus import so_far
 from tokenmill.pipeline.report import write
 from tokenmill.pipeline.stages.step import Work
+from tokenmill.pipeline.stages.table import kind_of
 
 MakeCorpus = Callable[..., Work]
 
@@ -65,7 +68,11 @@ def english(rows: int) -> dict[str, pa.Array]:
 
 def decide(work: Work, stage: str, fate: Callable[[str, int], str | None], **more: object) -> Work:
     """Commit a stage by hand: `fate(shard, row)` is the reason of a row, "" to keep it."""
-    config, facts = more.get("config", {}), more.get("facts", {})
+    made_by = kind_of(stage).make(settings())
+    config: dict[str, object] = {"scoring": dict(made_by.scoring), "deciding": dict(made_by.deciding)}
+    for part, values in more.get("config", {}).items():  # type: ignore[attr-defined]
+        config[part] = {**config.get(part, {}), **values}  # type: ignore[dict-item]
+    facts = more.get("facts", {})
     scores, evidence = more.get("scores"), more.get("evidence")
     made = []
     before = work.before[-1]
@@ -130,8 +137,9 @@ def rewrite_collect(work: Work, *, urls: Mapping[str, Sequence[str | None]], rej
     return Work(root=work.root, before=(again,), executor=work.executor)
 
 
-def render(work: Work) -> tuple[str, Page]:
-    entry = write(work.root)
+def render(work: Work, **sections: object) -> tuple[str, Page]:
+    """The page of an unfinished corpus, or of one with these settings."""
+    entry = write(folder_of(work, **sections) if sections else so_far(work.root))
     data = (work.root / "report.html").read_bytes()
     assert entry.bytes == len(data)
     source = data.decode()
@@ -145,6 +153,8 @@ def hostile_corpus(make_corpus: MakeCorpus) -> Work:
     rejected = [("a", f"{text}.jsonl:3", text, text, text) for text in HOSTILE]
     work = rewrite_collect(make_corpus({"a/0": texts}), urls={"a/0": urls}, rejected=rejected)
     labels = {"language": pa.array(HOSTILE), "language_score": pa.array([0.9] * len(HOSTILE))}
-    work = decide(work, "language", lambda shard, row: "", scores=lambda shard: labels, config={"keep": list(HOSTILE)})
+    work = decide(
+        work, "language", lambda shard, row: "", scores=lambda shard: labels, config={"deciding": {"keep": list(HOSTILE)}}
+    )
     config = {"deciding": {"recipe": IMAGE, SCRIPT: BIDI}}
     return decide(work, "quality", lambda shard, row: HOSTILE[row], scores=lambda shard: {}, config=config)

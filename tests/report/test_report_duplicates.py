@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.folders import folder_of
 from tests.report.pages import BIDI, SCRIPT, decide, render
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
@@ -90,16 +91,18 @@ def dedup_of(counts: dict[str, tuple[int, int]]) -> Manifest:
     return Manifest(stage="dedup", version=1, config={}, inputs={}, shards=tuple(shards))
 
 
-def test_a_source_that_loses_more_than_the_share_alarms(tmp_path: Path) -> None:
+def test_a_source_that_loses_more_than_the_share_alarms(make_corpus: Callable[..., Work]) -> None:
     made = dedup_of({"a/0": (10, 2), "a/1": (10, 8), "b/0": (10, 4), "c/0": (0, 0)})
     assert [(one.source, one.lost, one.alarm) for one in retention.by_source(made, 0.5)] == [
         *(("a", 10, False), ("b", 6, True), ("c", 0, False)),
     ]
-    assert retention.alarm_share(tmp_path) == DedupConfig().alarm_share == 0.5
-    (line,) = retention.alarms(tmp_path, made)
+    work = make_corpus({"a/0": []})
+    unfinished = dataclasses.replace(folder_of(work, made), known_settings=None)
+    assert retention.alarm_share(unfinished) == DedupConfig().alarm_share == 0.5
+    (line,) = retention.alarms(folder_of(work, made))
     assert line.startswith("b lost 6 of its 10 documents as duplicates (60.0")
-    (tmp_path / "config.toml").write_text("[collect]\npaths = ['x']\n[dedup]\nalarm_share = 0.4\n")
-    assert [line.split()[0] for line in retention.alarms(tmp_path, made)] == ["a", "b"]
+    alarmed = folder_of(work, made, dedup={"alarm_share": 0.4})
+    assert [line.split()[0] for line in retention.alarms(alarmed)] == ["a", "b"]
 
 
 @pytest.mark.parametrize(("share", "alarms"), [(0.5, True), (0.7, False)])
@@ -118,8 +121,7 @@ def test_the_page_shows_differences_and_alarms(make_corpus: Callable[..., Work],
     reasons = ["", "near_duplicate", "near_duplicate"]
     config = {"deciding": {"threshold": 0.8}, "scoring": {"shingle": "words", "ngram": 5}}
     work = decide(work, "dedup", lambda _, row: reasons[row], evidence=evidence, config=config)
-    (work.root / "config.toml").write_text(f"[collect]\npaths = ['x']\n[dedup]\nalarm_share = {share}\n")
-    source, page = render(work)
+    source, page = render(work, dedup={"alarm_share": share})
     assert ("a lost 66.7" in page.words) == alarms
     assert "<script>" not in source
     assert "<ins>&lt;" in source or "&lt;script" in source

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tokenmill.pipeline.report import svg, words
+from tokenmill.pipeline.base import words
+from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.histograms import LENGTHS, MAGNITUDES, UNIT, Bound, Histogram, Profile, logarithmic
 
 BIDI_CONTROLS = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import pytest
 
 from tokenmill.pipeline.config import DedupConfig, LanguageConfig, QualityConfig
-from tokenmill.pipeline.report import corpus, settings, write
+from tokenmill.pipeline.corpus import so_far
+from tokenmill.pipeline.report import settings, write
 from tokenmill.pipeline.report.choose import choose
 from tokenmill.pipeline.stages.dedup.stage import Dedup
-from tokenmill.pipeline.stages.language import Language
+from tokenmill.pipeline.stages.language.stage import Language
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
@@ -41,7 +42,7 @@ def built(make_corpus: Callable[..., Work]) -> Work:
 
 
 def test_every_threshold_is_drawn_over_its_score(built: Work) -> None:
-    write(built.root)
+    write(so_far(built.root))
     page = (built.root / "report.html").read_text()
     quality = built.before[-1]
     bounds = settings.thresholds(quality)
@@ -53,14 +54,14 @@ def test_every_threshold_is_drawn_over_its_score(built: Work) -> None:
 
 
 def test_removed_documents_stand_beside_what_stayed(built: Work) -> None:
-    chosen = choose(corpus.load(built.root)).duplicates
+    chosen = choose(so_far(built.root)).duplicates
     dedup = built.before[2]
     assert dedup.counts.dropped == {"exact_duplicate": 1, "near_duplicate": 1}
     assert chosen is not None
     assert chosen.clusters() == {3: 1}
     assert [pair.jaccard >= 0.8 for pair in chosen.doubtful] == [True]
     assert sum(chosen.clusters().values()) == dedup.facts["clusters"]
-    write(built.root)
+    write(so_far(built.root))
     assert re.search("Removed, Jaccard similarity 0\\.[89]", (built.root / "report.html").read_text())
 
 
@@ -76,11 +77,11 @@ def test_removed_documents_stand_beside_what_stayed(built: Work) -> None:
 def test_language_in_words(make_corpus: Callable[..., Work], config: LanguageConfig, said: str) -> None:
     work = make_corpus({"a/0": ["It is a text."]})
     perform(StageStep(Language(config=config)), work, downstream=())
-    assert dict(settings.in_words(corpus.load(work.root)))["language"].endswith(said)
+    assert dict(settings.in_words(so_far(work.root)))["language"].endswith(said)
 
 
 def test_what_was_done_is_said_in_words(built: Work) -> None:
-    said = dict(settings.in_words(corpus.load(built.root)))
+    said = dict(settings.in_words(so_far(built.root)))
     assert said["collect"] == "Text was collected from a, b."
     assert said["language"].startswith(
         "Documents in en were kept, where the model is sure of the language with a score of at least 0.5"

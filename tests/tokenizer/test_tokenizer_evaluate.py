@@ -13,9 +13,11 @@ import pytest
 
 from tests.tokenizer.test_tokenizer_encode import texts_of
 from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import PackConfig, TokenizerConfig
-from tokenmill.pipeline.report import corpus, page
+from tokenmill.pipeline.corpus import so_far
+from tokenmill.pipeline.report import page
 from tokenmill.pipeline.report import write as write_report
 from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
 from tokenmill.pipeline.stages.step import Work, perform
@@ -149,25 +151,25 @@ def test_a_corpus_is_measured_as_its_texts_are(packed: Work) -> None:
     batches = []
     for view in views(packed.root, packed.before[:1]):
         texts = view.read().table["text"].to_pylist()
-        batches.append((texts, [view.name.split("/")[0]] * len(texts)))
-    assert report.measure(packed.root) == measured(encoder, batches)
+        batches.append((texts, [view.source] * len(texts)))
+    assert report.measure(so_far(packed.root)) == measured(encoder, batches)
 
 
 def test_another_tokenizer_is_refused(packed: Work) -> None:
     path = packed.root / FILE
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(StaleInput, match="was packed with the tokenizer"):
-        report.measure(packed.root)
+        report.measure(so_far(packed.root))
 
 
 def test_the_block_on_the_page(packed: Work) -> None:
-    found = report.measure(packed.root)
-    write_report(packed.root, found)
+    found = report.measure(so_far(packed.root))
+    write_report(so_far(packed.root), found)
     html = (packed.root / "report.html").read_text()
     for words in ("Vocabulary</h3>", "Compression by source", "Tokens by script", "The longest tokens that occur"):
         assert words in html
     assert f"{found.total.tokens:,}" in html
-    write_report(packed.root)
+    write_report(so_far(packed.root))
     assert "Tokens by script" not in (packed.root / "report.html").read_text()
 
 
@@ -178,7 +180,7 @@ def test_hostile_tokens_stay_text(packed: Work) -> None:
         ids=3, tokens=2, unused=0, rare=1, rare_below=10, total=part, parts={"source": {"<b>": part}}, scripts=(),
         longest=(hostile,), longest_unused=(),
     )  # fmt: skip
-    html = page.render(corpus.load(packed.root), found)
+    html = page.render(so_far(packed.root), found)
     assert "<script>" not in html
     assert "<b>" not in html
     assert "&lt;script&gt;" in html
@@ -192,13 +194,14 @@ def test_no_arrays_of_other_types(encoder: FastEncoder) -> None:
 
 
 def test_other_sizes_on_the_page(packed: Work) -> None:
-    loaded = corpus.load(packed.root)
-    assert loaded.tokenizer is not None
+    loaded = so_far(packed.root)
+    tokenizer = loaded.require(TOKENIZER)
     sizes = [
         {"vocabulary": 8_192, "tokens": 300, "bytes_per_token": 2.5},
         {"vocabulary": 9_000, "tokens": 200, "bytes_per_token": 3.75},
     ]
-    swept = dataclasses.replace(loaded.tokenizer, facts={**loaded.tokenizer.facts, "sweep": sizes})
-    html = page.render(dataclasses.replace(loaded, tokenizer=swept))
+    swept = dataclasses.replace(tokenizer, facts={**tokenizer.facts, "sweep": sizes})
+    steps = tuple(swept if made.stage == TOKENIZER else made for made in loaded.steps)
+    html = page.render(dataclasses.replace(loaded, steps=steps))
     for words in ("Vocabularies of other sizes", "8,192", "6,291,456", "33,554,432", "150.0", "3.75"):
         assert words in html

@@ -18,7 +18,7 @@ import tokenizers
 from tests.tokenizer.test_tokenizer_encode import texts_of
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.tokenizer.encode import PROBE, FastEncoder, load
-from tokenmill.tokenizer.load import LARGEST_FILE_BYTES, RANKS, ranks_of, read
+from tokenmill.tokenizer.files import LARGEST_FILE_BYTES, RANKS, ranks_of, read
 from tokenmill.tokenizer.pretokenize import pattern
 
 Plain = dict[str, Any]

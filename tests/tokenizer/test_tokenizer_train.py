@@ -247,7 +247,7 @@ def test_a_source_is_capped(make_corpus: MakeCorpus) -> None:
 def test_a_pattern_of_the_users_own(make_corpus: MakeCorpus) -> None:
     work = make_corpus({"a/0": TEXTS})
     done = train(work, vocabulary=300, pattern=r"\w+|\W")
-    encoder = of_corpus(work.root)
+    encoder = of_corpus(work.root, done.manifest)
     assert done.manifest.facts["own_pattern"] == encoder.pattern == r"\w+|\W"
     ids, _ = encoder.encode(pa.array(TEXTS, pa.large_string()))
     assert (len(ids), encoder.decode(ids)) == (done.manifest.facts["text_tokens"], "".join(TEXTS))

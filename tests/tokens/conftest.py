@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,8 +33,8 @@ class ByteEncoder:
         return ids, np.array([len(one) for one in data], dtype=np.int64)
 
     @staticmethod
-    def decode(ids: npt.NDArray[np.unsignedinteger]) -> bytes:
-        return bytes((ids - 1).astype(np.uint8))
+    def decode_bytes(ids: Iterable[int]) -> bytes:
+        return bytes(number - 1 for number in ids)
 
 
 @pytest.fixture

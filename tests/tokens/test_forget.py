@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tokenmill.pipeline.ask.trace import document_at, find
 from tokenmill.pipeline.base import files, manifest, schema
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import EXIT_BY_FAULT, Fault
@@ -22,6 +21,7 @@ from tokenmill.pipeline.stages.step import Done, Work
 from tokenmill.pipeline.tokens import TokenStore, problems
 from tokenmill.pipeline.tokens.compact import compact
 from tokenmill.pipeline.tokens.forget import LIST, Request, forget, load, request_ids, spans
+from tokenmill.pipeline.tokens.places import document_at, find
 from tokenmill.pipeline.tokens.samples import samples
 
 Pack = Callable[..., Done]

@@ -144,7 +144,7 @@ def test_shuffled_documents_are_in_the_order_of_a_hash_over_the_whole_source(
     work = make_corpus({**layout(texts[:60]), "b/0": texts[60:]})
     done = pack(work, shuffle=True, shard_tokens=1000, validation_fraction=fraction)
     store = TokenStore.open(work.root / "tokens")
-    assert not list(problems(store.folder, decode=ByteEncoder.decode))
+    assert not list(problems(store.folder, decode=ByteEncoder.decode_bytes))
     for split in store.splits:
         tables = [shards.read(shard.root, shard.documents) for shard in split.shards]
         assert all(len(set(table["source"].to_pylist())) == 1 for table in tables), "a shard holds documents of one source"

@@ -27,7 +27,7 @@ def recommit(folder: Path, made: Manifest, name: str | None = None, data: bytes 
 
 def test_a_whole_store_has_none(store_of: StoreOf, byte_encoder: object) -> None:
     folder, _ = store_of(["ab", "", "ä" * 2000, "<|endoftext|>"] * 5, shard_tokens=1000, validation_fraction=0.3)
-    assert list(problems(folder, decode=byte_encoder.decode, tokenizer="bytes")) == []  # type: ignore[attr-defined]
+    assert list(problems(folder, decode=byte_encoder.decode_bytes, tokenizer="bytes")) == []  # type: ignore[attr-defined]
 
 
 def test_every_flip_and_every_cut_is_found(store_of: StoreOf) -> None:

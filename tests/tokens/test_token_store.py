@@ -118,7 +118,7 @@ def test_a_store_is_opened_by_its_corpus_and_under_any_name(
             assert mine.documents_table().equals(theirs.documents_table())
             assert mine.has_forgotten == theirs.has_forgotten
         assert any(split.has_forgotten for split in store.splits) == forgets
-        assert list(problems(path, decode=byte_encoder.decode)) == []  # type: ignore[attr-defined]
+        assert list(problems(path, decode=byte_encoder.decode_bytes)) == []  # type: ignore[attr-defined]
     renamed = folder.rename(folder.with_name("packed"))
     assert TokenStore.open(renamed).hash == wanted.hash
     data = bytearray((elsewhere / "train/00000.bin").read_bytes())

@@ -5,12 +5,12 @@ Guarantee: drawing only; nothing here changes a result. Cost: ten drawings a sec
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
+
+from tokenmill.pipeline.ask.status import Status
 
 REASONS = 3
 """How many reasons of a stage the funnel names; the report has them all."""
@@ -80,23 +80,23 @@ class Terminal:
             self._bars.stop()
 
 
-def alarms(status: dict[str, Any]) -> Text:
+def alarms(status: Status) -> Text:
     """A line for each source that lost very many documents as duplicates."""
-    return Text("\n").join(Text(f"alarm: {line}", style="yellow") for line in status["alarms"])
+    return Text("\n").join(Text(f"alarm: {line}", style="yellow") for line in status.alarms)
 
 
-def funnel(status: dict[str, Any]) -> Table:
+def funnel(status: Status) -> Table:
     """The funnel of a corpus as a table for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("stage", "read", "kept", "dropped", "quarantined", "text kept", "seconds"):
         words = heading in ("stage", "dropped")
         table.add_column(heading, justify="left" if words else "right", no_wrap=not words, overflow="fold")
-    for stage in status["stages"]:
-        most = sorted(stage["dropped"].items(), key=lambda item: (-item[1], item[0]))
+    for stage in status.stages:
+        most = sorted(stage.dropped.items(), key=lambda item: (-item[1], item[0]))
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in most[:REASONS]) or "-"
         if most[REASONS:]:
             reasons += f", {len(most) - REASONS} more reasons {sum(count for _, count in most[REASONS:]):,}"
-        seconds = "" if stage["seconds"] is None else f"{stage['seconds']:.1f}"
-        counts = (f"{stage['read']:,}", f"{stage['kept']:,}", reasons, f"{stage['quarantined']:,}")
-        table.add_row(stage["stage"], *counts, amount(stage["bytes_kept"], "bytes"), seconds)
+        seconds = "" if stage.seconds is None else f"{stage.seconds:.1f}"
+        counts = (f"{stage.read:,}", f"{stage.kept:,}", reasons, f"{stage.quarantined:,}")
+        table.add_row(stage.stage, *counts, amount(stage.bytes_kept, "bytes"), seconds)
     return table

@@ -18,7 +18,7 @@ SHOWN_STEPS = 50
 
 
 def show(answer: Mapping[str, Any], console: Console) -> None:
-    """Draw the answer of any of the questions of `tokenmill.pipeline.ask.tracing`."""
+    """Draw the answer of any of the questions of `tokenmill trace`."""
     if "text" in answer:
         _text(answer["text"], console)
     if "document" in answer:
@@ -66,13 +66,20 @@ def _stage(stage: Mapping[str, Any], console: Console) -> None:
         _say(console, f"  {key} {value}")
     compared = stage.get("limits", [])
     for one in compared:
-        _say(console, f"  {one['score']} {one['value']} (dropped {one['drops']} {one['threshold']}: {one['reason']})")
+        needed = ">=" if one["drops"] == "below" else "<="
+        verdict = "passed" if one["passed"] else f"failed: {one['reason']}"
+        _say(console, f"  {one['score']}: {_number(one['value'])} {needed} {_number(one['threshold'])}, {verdict}")
     rest = {key: value for key, value in stage.get("scores", {}).items() if key not in {one["score"] for one in compared}}
     for key, value in rest.items():
         _say(console, f"  {key} {value}")
     for edit in stage.get("edits", []):
         what = f"replaced by {edit['replacement']!r}" if edit["replacement"] else "removed"
         _say(console, f"  bytes {edit['start']} to {edit['end']} of the stored text {what}")
+
+
+def _number(value: float) -> str:
+    """50.0 -> 50; at most six significant digits."""
+    return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 
 def _exposure(exposure: Mapping[str, Any], console: Console) -> None:

@@ -15,9 +15,9 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenmill.flows.cli.draw.terminal import whole
+from tokenmill.pipeline.base.words import count, plain, raw, share, size
 from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
-from tokenmill.pipeline.report.words import count, plain, raw, share, size
-from tokenmill.tokenizer.sweep import Size
+from tokenmill.pipeline.tokens.facts import Size
 
 ROWS = 15
 WIDTHS = (768, 4_096)

@@ -31,8 +31,3 @@ the grouping of equal texts and `decide` go by shards or by ranges already.
     all                   10^10 * 44 us = 122 hours of a core, 2 hours on 64 cores of 8 machines; of each machine 0.5 GB a
                           worker, 3 TB of scratch, and at 1 GB/s 3.3 hours for its eighth of 95 TB read, written and sent
 """
-
-from tokenmill.pipeline.stages.dedup.check import problems
-from tokenmill.pipeline.stages.dedup.stage import Dedup
-
-__all__ = ["Dedup", "problems"]

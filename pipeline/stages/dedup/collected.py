@@ -77,7 +77,7 @@ _SCHEMA = pa.schema(
 
 
 def _priority(view: View, sources: tuple[str, ...]) -> int:
-    source = view.name.split("/")[0]
+    source = view.source
     if source not in sources:
         raise ConfigError(f"dedup: source {source!r} of shard {view.name} has no priority; known: {', '.join(sources)}")
     return sources.index(source)

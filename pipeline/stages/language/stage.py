@@ -26,6 +26,7 @@ from tokenmill.pipeline.kernels.language.langtext import PIECES, characters, tak
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.language import models
 from tokenmill.pipeline.stages.language.models import UNDETERMINED, Model
+from tokenmill.pipeline.stages.limits import Limit
 
 SCORES = pa.schema(
     [
@@ -118,6 +119,18 @@ class Language:
         names = ["language", "language_score", "mixed_language"]
         reasons = np.select([unwanted, unsure, mixed], names, default=schema.KEPT)
         return pa.record_batch({"reason": schema.reasons(reasons.astype(object))})
+
+    def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+        """The threshold of each language that has one of its own, that of all others, and the share of other languages."""
+        own = tuple(sorted(self.config.thresholds))
+        score: dict[str, Any] = {"column": "language_score", "label_column": "language"}
+        others = Limit(**score, setting="threshold", threshold=self.config.threshold, labels=own, others=True)
+        named = [
+            Limit(**score, setting=f"thresholds.{label}", threshold=self.config.thresholds[label], labels=(label,))
+            for label in own
+        ]
+        mixed = Limit(column="other_share", setting="max_other_share", threshold=self.config.max_other_share)
+        return [*(("language_score", limit) for limit in (others, *named)), ("mixed_language", mixed)]
 
 
 def _others(

@@ -27,6 +27,7 @@ from tokenmill.pipeline.base.edits import Edit, apply
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.config import QualityModel
+from tokenmill.pipeline.config.quality import column
 from tokenmill.pipeline.stages import fasttext
 
 DECIMALS = 6
@@ -47,11 +48,6 @@ def features(text: str) -> str:
     """
     line = " ".join(text.strip().splitlines())
     return CONTROL.sub("", line) if "</s>" in line or "__label__" in line else line
-
-
-def column(name: str) -> str:
-    """The score column of a model, which is also the reason of what it drops."""
-    return f"model_{name}"
 
 
 def names(models: Mapping[str, QualityModel]) -> list[str]:

@@ -8,7 +8,8 @@ Cost: one read of the scores; about 100 bytes per document that is scored.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow as pa
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.config.quality import column
 from tokenmill.pipeline.stages.quality import models
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import one_batch
@@ -35,16 +37,37 @@ def quality(config: QualityConfig) -> Quality:
 class RankedQuality(Quality):
     """`Quality` with a step over all shards. Its `decide` says what everything but the shares decides."""
 
-    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
-        """The verdicts of `decide`, then of the models that keep a share.
+    @property
+    def choosing(self) -> tuple[str, ...]:
+        """The score columns of the models that keep a share, in the order in which they choose."""
+        return tuple(self._shares)
 
-        Facts, by score column: `candidates`, how many of them it keeps, and `cut`, the lowest score among those (or null).
-        """
-        shares = {
-            models.column(name): share
-            for name in models.names(self.config.models)
-            if (share := self.config.models[name].keep_fraction) is not None
-        }
+    @property
+    def _shares(self) -> dict[str, float]:
+        configured = self.config.models
+        every = {column(name): configured[name].keep_fraction for name in models.names(configured)}
+        return {name: share for name, share in every.items() if share is not None}
+
+    def choose(self, passing: Sequence[pa.Table]) -> tuple[list[npt.NDArray[np.object_]], Mapping[str, Any]]:
+        """The reasons of the rows that pass everything else, shard by shard, and facts by score column (`ShareFacts`)."""
+        candidates = pa.concat_tables(passing) if passing else pa.table({name: [] for name in ("doc_id", *self.choosing)})
+        reason = np.full(candidates.num_rows, schema.KEPT, dtype=object)
+        facts: dict[str, Any] = {}
+        for name, share in reversed(self._shares.items()):
+            values = candidates[name].to_numpy()
+            kept = models.kept_by_rank(values, candidates["doc_id"], share)
+            reason[~kept] = name
+            cut = float(values[kept].min()) if kept.any() else None
+            facts[name] = {"candidates": len(values), "kept": int(kept.sum()), "cut": cut}
+        ends = np.cumsum([table.num_rows for table in passing])[:-1]
+        return (np.split(reason, ends) if passing else []), facts
+
+    def cuts(self, facts: Mapping[str, Any]) -> dict[str, float]:
+        """The lowest score that each model kept; NaN where it kept none."""
+        return {name: math.nan if fact["cut"] is None else fact["cut"] for name, fact in facts.items()}
+
+    def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
+        """The verdicts of `decide`, then of the models that keep a share. Facts: `ShareFacts` by score column."""
         verdicts: list[pa.RecordBatch] = []
         passing: list[pa.Table] = []
         for _, named in scored:
@@ -52,18 +75,8 @@ class RankedQuality(Quality):
             alive = table.filter(table[self.scores.names[0]].is_valid())
             verdict = self.decide(one_batch(alive.drop_columns(["doc_id"])))
             verdicts.append(verdict)
-            passing.append(alive.filter(pa.array(schema.alive(verdict["reason"]))).select(["doc_id", *shares]))
-        candidates = pa.concat_tables(passing) if passing else pa.table({name: [] for name in ("doc_id", *shares)})
-        reason = np.full(candidates.num_rows, schema.KEPT, dtype=object)
-        facts: dict[str, Any] = {}
-        for name, share in reversed(shares.items()):
-            values = candidates[name].to_numpy()
-            kept = models.kept_by_rank(values, candidates["doc_id"], share)
-            reason[~kept] = name
-            cut = float(values[kept].min()) if kept.any() else None
-            facts[name] = {"candidates": len(values), "kept": int(kept.sum()), "cut": cut}
-        ends = np.cumsum([table.num_rows for table in passing])[:-1]
-        chosen = np.split(reason, ends) if passing else []
+            passing.append(alive.filter(pa.array(schema.alive(verdict["reason"]))).select(["doc_id", *self.choosing]))
+        chosen, facts = self.choose(passing)
         return Resolved([_with(*pair) for pair in zip(verdicts, chosen, strict=True)], facts)
 
 

@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.config import QualityConfig, Thresholds
+from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality import models, statistics
 from tokenmill.pipeline.stages.quality.lines import REMOVED, LineRules, removed
 from tokenmill.pipeline.stages.quality.recipes import resolve
@@ -73,11 +74,13 @@ class Quality:
             "models": models.deciding(self.config.models),
         }
 
-    @property
-    def explanations(self) -> Mapping[str, tuple[str, str, float]]:
-        """For each reason that can occur: the score's column, the setting, and the threshold it has. In the rules' order."""
+    def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+        """A limit for each rule that is on, then for each model. See `pipeline.stages.stage.Limited`."""
         rules = {rule.reason: (rule.column, rule.threshold, threshold) for rule, threshold in active(self.thresholds)}
-        return rules | models.explanations(self.config.models)
+        return [
+            (reason, Limit(column=column, setting=setting, threshold=cuts.get(column, float(threshold))))
+            for reason, (column, setting, threshold) in (rules | models.explanations(self.config.models)).items()
+        ]
 
     def prepare(self) -> None:
         """Load the models, compile the kernel."""

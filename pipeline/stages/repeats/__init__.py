@@ -1,6 +1,1 @@
 """Lines and paragraphs that stand in many documents of a source: menus, licences, notices. They become edits."""
-
-from tokenmill.pipeline.stages.repeats.check import problems
-from tokenmill.pipeline.stages.repeats.stage import Repeats
-
-__all__ = ["Repeats", "problems"]

@@ -42,7 +42,7 @@ def problems(
     known: dict[str, pa.Table] = {}
     counted: dict[str, npt.NDArray[np.int64]] = {}
     for number, (view, seen) in enumerate(zip(before, after, strict=True)):
-        source = view.name.split("/")[0]
+        source = view.source
         if source not in known:
             known[source] = table.filter(pc.equal(sources, source)).sort_by("hash")
             counted[source] = np.zeros((len(NUMBERS), known[source].num_rows), dtype=np.int64)

@@ -108,7 +108,7 @@ class Repeats:
         """The shards by source."""
         documents = {shard.name: shard.counts.kept for shard in work.before[-1].shards}
         found = []
-        for name, members in itertools.groupby(scored, key=lambda one: one[0].name.split("/")[0]):
+        for name, members in itertools.groupby(scored, key=lambda one: one[0].source):
             mine = tuple(members)
             least = needed(self.config, sum(documents[view.name] for view, _ in mine))
             path = folder / f"{name}.filter"

@@ -22,14 +22,13 @@ import xxhash
 
 from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
-from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.manifest import PACK, Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
 from tokenmill.pipeline.kernels.bpe.token_ids import lay_documents
 from tokenmill.pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, IdType, SplitName, content_hash, dtype_for, offsets
 from tokenmill.pipeline.tokens.encoder import Encoder
 from tokenmill.pipeline.tokens.format import first_place_of_train, places
 
-STAGE = "pack"
 VERSION = 3
 
 ENCODED = pa.schema([*DOCUMENTS, *(pa.field(name, pa.uint64(), nullable=False) for name in ("place", "checksum"))])
@@ -57,7 +56,7 @@ class Encoded:
     @property
     def source(self) -> str:
         """Whose documents they are."""
-        return self.shard.name.partition("/")[0]
+        return self.shard.source
 
     @property
     def documents(self) -> Named:
@@ -74,13 +73,13 @@ def encode_shard(task: EncodeTask) -> Encoded:
     """Encode the rows alive of one shard, or find that it is done. Raises ConfigError, CorruptFile, Misaligned."""
     view, encoder = task.view, task.encoder
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
-    identity = manifest.fingerprint(STAGE, VERSION, settings, view.identity)
-    shard = state.finished(view.root, state.load(state.path_of(view.root, STAGE, view.name)), identity)
+    identity = manifest.fingerprint(PACK, VERSION, settings, view.identity)
+    shard = state.finished(view.root, state.load(state.path_of(view.root, PACK, view.name)), identity)
     documents = None if shard is None else _intact(view.root, shard, dtype_for(encoder.vocabulary))
     recomputed = shard is None or documents is None
     if shard is None or documents is None:
         shard, documents = _encode(view, encoder)
-        state.record_shard(view.root, STAGE, shard, identity)
+        state.record_shard(view.root, PACK, shard, identity)
     tokens = documents["tokens"].to_numpy()
     validation = documents["place"].to_numpy() < first_place_of_train(task.validation_fraction)
     totals: dict[SplitName, int] = {"train": int(tokens[~validation].sum()), "val": int(tokens[validation].sum())}
@@ -88,7 +87,7 @@ def encode_shard(task: EncodeTask) -> Encoded:
 
 
 def _payload(shard: str) -> str:
-    return f".state/{STAGE}/{shard}.bin"
+    return f".state/{PACK}/{shard}.bin"
 
 
 def _table(shard: Shard) -> Named:
@@ -145,7 +144,7 @@ def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
             f"{encoder.end_of_text}, so that documents could not be told apart; use a tokenizer whose merges do not make it"
         )
     documents = _documents(alive, view.name, texts, counts + 1, place, order, payload)
-    name = f".state/{STAGE}/{view.name}.docs.parquet"
+    name = f".state/{PACK}/{view.name}.docs.parquet"
     # The rows have checksums of all its ids.
     with files.create(view.root / _payload(view.name), durable=False, hashed=False) as out:
         out.write(payload)

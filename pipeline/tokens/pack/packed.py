@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import manifest, shards, state
-from tokenmill.pipeline.base.manifest import Counts, Shard
+from tokenmill.pipeline.base.manifest import PACK, Counts, Shard
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.config import PackConfig
 from tokenmill.pipeline.tokens import SPLITS, IdType, SplitName, offsets
 from tokenmill.pipeline.tokens.forget import LeftOut
 from tokenmill.pipeline.tokens.format import first_place_of_train
-from tokenmill.pipeline.tokens.pack.encoded import STAGE, VERSION, Encoded, bodies
+from tokenmill.pipeline.tokens.pack.encoded import VERSION, Encoded, bodies
 from tokenmill.pipeline.tokens.write import write_shard
 
 STATE = "tokens"
@@ -74,7 +74,7 @@ class PackTask:
         """What the token shard depends on."""
         parts = [[part.shard, part.documents[1].sha256, part.first_token, list(part.forgotten)] for part in self.parts]
         place = {"shard": self.name, "place": [self.place, self.places], "dtype": self.dtype.name, "parts": parts}
-        return manifest.fingerprint(STAGE, VERSION, {**self.config.model_dump(), **place}, {})
+        return manifest.fingerprint(PACK, VERSION, {**self.config.model_dump(), **place}, {})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,21 +13,22 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, state
-from tokenmill.pipeline.base.manifest import Shard
+from tokenmill.pipeline.base.manifest import PACK, Shard, plain_facts
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import PackConfig
 from tokenmill.pipeline.stages.step import Outcome, Work
 from tokenmill.pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for, forget
 from tokenmill.pipeline.tokens.encoder import Encoder
+from tokenmill.pipeline.tokens.facts import PackFacts, SourceFacts, SplitFacts
 from tokenmill.pipeline.tokens.forget import LeftOut, without
-from tokenmill.pipeline.tokens.pack.encoded import STAGE, VERSION, Encoded, EncodeTask, encode_shard
+from tokenmill.pipeline.tokens.pack.encoded import VERSION, Encoded, EncodeTask, encode_shard
 from tokenmill.pipeline.tokens.pack.packed import STATE, Packed, pack_shard, plan
 
 
 class PackStep:
     """Publishes the token store."""
 
-    name = STAGE
+    name = PACK
     version = VERSION
 
     def __init__(self, *, config: PackConfig, encoder: Encoder) -> None:
@@ -51,19 +52,21 @@ class PackStep:
         answers = work.executor.map(pack_shard, list(plan(work.root, encoded, left_out, self._config, dtype)))
         packed = [answer for answer in answers if answer is not None]
         _remove_others(work.root, encoded, packed)
-        splits = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
-        work.progress.end(", ".join(f"{totals['tokens']:,} tokens for {split}" for split, totals in splits.items()))
+        splits: dict[str, SplitFacts] = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
+        work.progress.end(", ".join(f"{totals.tokens:,} tokens for {split}" for split, totals in splits.items()))
         return Outcome(
             shards=tuple(_published(one.shard, left_out.get(one.shard.name)) for one in encoded),
             files={name: entry for one in packed for name, entry in one.shard.files.items()},
-            facts={
-                "dtype": dtype.name,
-                "vocabulary": self._encoder.vocabulary,
-                "tokenizer": self._encoder.fingerprint,
-                "end_of_text": self._encoder.end_of_text,
-                "block_bytes": BLOCK_BYTES,
-                "splits": splits,
-            },
+            facts=plain_facts(
+                PackFacts(
+                    dtype=dtype.name,
+                    vocabulary=self._encoder.vocabulary,
+                    tokenizer=self._encoder.fingerprint,
+                    end_of_text=self._encoder.end_of_text,
+                    block_bytes=BLOCK_BYTES,
+                    splits=splits,
+                )
+            ),
             recomputed_shards=sum(one.recomputed for one in encoded),
         )
 
@@ -74,13 +77,13 @@ def _published(shard: Shard, left_out: LeftOut | None) -> Shard:
     return Shard(name=shard.name, files={}, counts=counts)
 
 
-def _totals(packed: Sequence[Packed]) -> dict[str, Any]:
-    """Of one split, and of the sources in it in their order. The highest id is null where there are no tokens."""
-    sources = [
-        {"source": source, **_sums([one for one in packed if one.source == source])}
+def _totals(packed: Sequence[Packed]) -> SplitFacts:
+    """Of one split, and of the sources in it in their order."""
+    sources = tuple(
+        SourceFacts(source=source, **_sums([one for one in packed if one.source == source]))
         for source in dict.fromkeys(one.source for one in packed)
-    ]
-    return {**_sums(packed), "highest_id": max((one.highest_id for one in packed), default=None), "sources": sources}
+    )
+    return SplitFacts(**_sums(packed), highest_id=max((one.highest_id for one in packed), default=None), sources=sources)
 
 
 def _sums(packed: Sequence[Packed]) -> dict[str, int]:
@@ -94,9 +97,9 @@ def _sums(packed: Sequence[Packed]) -> dict[str, int]:
 def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
     """Remove what is kept of shards that are gone."""
     current = {root / name for one in encoded for name in (one.payload, *one.shard.files)}
-    current |= {state.path_of(root, STAGE, one.shard.name) for one in encoded}
+    current |= {state.path_of(root, PACK, one.shard.name) for one in encoded}
     current |= {state.path_of(root, STATE, one.shard.name) for one in packed}
-    for folder in (STAGE, STATE):
+    for folder in (PACK, STATE):
         for path in sorted((root / ".state" / folder).rglob("*")):
             if path.is_file() and path not in current:
                 files.remove(path)

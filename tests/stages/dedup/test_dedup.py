@@ -21,7 +21,8 @@ from tokenmill.pipeline.base import executor, manifest, schema, shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import DedupConfig
-from tokenmill.pipeline.stages.dedup import Dedup, problems
+from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
 # One row a band: any pair that shares much becomes a candidate, so that brute force finds what bands find.

@@ -24,7 +24,8 @@ from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages.dedup import Dedup, problems
+from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 CONFIG = DedupConfig()

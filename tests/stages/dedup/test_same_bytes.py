@@ -17,7 +17,8 @@ from tests.stages.dedup.test_large_buckets import variants
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig, DedupConfig, FilesSource
-from tokenmill.pipeline.stages.dedup import Dedup, rounds
+from tokenmill.pipeline.stages.dedup import rounds
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -21,8 +21,9 @@ from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.config.banding import PRESETS, Preset
 from tokenmill.pipeline.kernels.dedup import minhash
-from tokenmill.pipeline.stages.dedup import Dedup, problems
+from tokenmill.pipeline.stages.dedup.check import problems
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 SCORES = "dedup/scores/a/0.parquet"

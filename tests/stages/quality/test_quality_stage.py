@@ -13,6 +13,7 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import Editor, Stage
@@ -83,9 +84,9 @@ def test_edits_are_what_was_scored() -> None:
     assert docs.edits(batch, docs.decide(batch)) == [[]]
 
 
-def test_explanations_name_the_column_and_the_setting() -> None:
-    explained = quality("docs@1", min_words=7).explanations
-    assert explained["too_few_words"] == ("words", "min_words", 7)
+def test_limits_name_the_column_and_the_setting() -> None:
+    explained = dict(quality("docs@1", min_words=7).limits({}))
+    assert explained["too_few_words"] == Limit(column="words", setting="min_words", threshold=7)
     assert next(iter(explained)) == "duplicate_paragraphs"
     assert set(explained) >= set(reasons(quality("docs@1"), GOOD, "x", ""))
 

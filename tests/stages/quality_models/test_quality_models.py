@@ -20,11 +20,12 @@ from tokenmill.flows.build import Building
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.progress import Silent
-from tokenmill.pipeline.config import parse
 from tokenmill.pipeline.stages import fasttext
+from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality import models
 from tokenmill.pipeline.stages.quality.ranking import RankedQuality, quality
 from tokenmill.pipeline.stages.quality.stage import Quality
+from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.stage import Editor
 from tokenmill.pipeline.stages.step import Resolver
 
@@ -101,8 +102,8 @@ def test_at_a_threshold_a_row_passes(trained: Trained) -> None:
 def test_rules_come_before_models(trained: Trained) -> None:
     stage = quality(config(good=entry(trained, min=0.5)))
     assert stage.decide(stage.score(batch(["short"])))["reason"].to_pylist() == ["too_few_words"]
-    explained = stage.explanations
-    assert explained["model_good"] == ("model_good", "models.good.min", 0.5)
+    explained = dict(stage.limits({}))
+    assert explained["model_good"] == Limit(column="model_good", setting="models.good.min", threshold=0.5)
     assert list(explained)[-1] == "model_good"
 
 

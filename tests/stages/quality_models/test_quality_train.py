@@ -18,6 +18,7 @@ import pytest
 from rich.console import Console
 
 from tokenmill.flows import classifier as quality
+from tokenmill.flows.cli.draw.classifier import show
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling, WorkerDied
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.stages import fasttext
@@ -152,7 +153,7 @@ def test_without_fasttext_nothing_is_read(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_what_is_shown(trained: Trained) -> None:
     console = Console(record=True, width=100)
-    quality.show(trained.measured, trained.path, console)
+    show(trained.measured, trained.path, console)
     shown = console.export_text()
     assert "48 positive and 48 negative" in shown
     assert "accuracy 1.0000, precision 1.0000, recall 1.0000" in shown

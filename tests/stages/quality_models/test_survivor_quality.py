@@ -13,7 +13,8 @@ from tokenmill.flows.build import Building
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.progress import Silent
-from tokenmill.pipeline.config import Config, parse
+from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done
 
 

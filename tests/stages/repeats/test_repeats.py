@@ -23,8 +23,9 @@ from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import RepeatsConfig
-from tokenmill.pipeline.stages.repeats import Repeats, counts, problems
-from tokenmill.pipeline.stages.repeats.stage import UNITS
+from tokenmill.pipeline.stages.repeats import counts
+from tokenmill.pipeline.stages.repeats.check import problems
+from tokenmill.pipeline.stages.repeats.stage import UNITS, Repeats
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
 MakeCorpus = Callable[..., Work]

@@ -17,9 +17,11 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import load
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.export import export
-from tokenmill.pipeline.report import card_markdown
+from tokenmill.pipeline.stages import settings as settings_of
 from tokenmill.pipeline.stages.repeats.stage import UNITS
+from tokenmill.tokenizer.encode import of_corpus
 
 MENU = "Home | News | About <us>"
 
@@ -34,7 +36,7 @@ def settings(source: Path, **changes: object) -> config.Config:
         "tokenizer": {"vocabulary": 300, "min_frequency": 1},
         "pack": {"validation_fraction": 0.2},
     }
-    return config.parse(plain, where="test")
+    return settings_of.parse(plain, where="test")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +54,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 def test_what_is_taken_out_is_counted_and_shown(built: tuple[Path, Path], tmp_path: Path) -> None:
     _, root = built
-    stages = {stage["stage"]: stage for stage in status(root)["stages"]}
+    stages = {row.stage: vars(row) for row in status(open_corpus(root)).stages}
     assert list(stages) == ["collect", "language", "repeats", "quality", "pack"]
     assert stages["repeats"]["dropped"] == {"only_repeats": 1}
     assert stages["quality"]["bytes_in"] == stages["repeats"]["bytes_kept"] - 7 * len(f"{MENU}\n\n")
@@ -60,28 +62,27 @@ def test_what_is_taken_out_is_counted_and_shown(built: tuple[Path, Path], tmp_pa
     assert "1 different ones, taken out 8 times" in page
     assert "Home | News | About &lt;us&gt;" in page
     assert "Every line of at least 20 characters that stands in at least 3 documents of its source" in page
-    before = [load(root, name) for name in ("collect", "language", "repeats", "quality")]
-    export(root, before, tmp_path / "out", "jsonl", Silent(), describe=card_markdown)
+    export(open_corpus(root), tmp_path / "out", "jsonl", Silent())
     assert sum(path.read_text().count("Home") for path in (tmp_path / "out").rglob("*.jsonl")) == 1
 
 
 def test_verify_counts_the_evidence_anew(built: tuple[Path, Path]) -> None:
     _, root = built
-    assert list(verify.problems(root, Terminal(Console(quiet=True)))) == []
+    assert list(verify.problems(root, Terminal(Console(quiet=True)), of_corpus)) == []
     table = root / UNITS
     whole = table.read_bytes()
     table.write_bytes(whole[:-1])
-    assert [line.partition(":")[0] for line in verify.problems(root, Silent())] == [str(table)]
+    assert [line.partition(":")[0] for line in verify.problems(root, Silent(), of_corpus)] == [str(table)]
     table.write_bytes(whole)
 
 
 def test_what_another_threshold_would_keep_is_not_guessed(built: tuple[Path, Path]) -> None:
     _, root = built
     with pytest.raises(ConfigError, match="repeats: what is repeated is counted over whole sources"):
-        what_if(root, {"repeats.min_documents": "4"}, samples=0, seed=0)
+        what_if(open_corpus(root), {"repeats.min_documents": "4"}, samples=0, seed=0)
     with pytest.raises(ConfigError, match="language: the later stage `repeats` counts what it keeps"):
-        what_if(root, {"language.threshold": "0.9"}, samples=0, seed=0)
-    answer = what_if(root, {"quality.min_words": "1000"}, samples=0, seed=0)
+        what_if(open_corpus(root), {"language.threshold": "0.9"}, samples=0, seed=0)
+    answer = what_if(open_corpus(root), {"quality.min_words": "1000"}, samples=0, seed=0)
     assert answer["documents"] == {"before": 8, "after": 0, "unknown": 0}
 
 
@@ -94,4 +95,4 @@ def test_a_stage_that_is_left_out_again_leaves_nothing(built: tuple[Path, Path],
     without = settings(source).model_copy(update={"stages": ("language", "quality")})
     build(without, root)
     assert not [path for path in (root / "repeats").rglob("*") if path.is_file()]
-    assert list(verify.problems(root, Silent())) == []
+    assert list(verify.problems(root, Silent(), of_corpus)) == []

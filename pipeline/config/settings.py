@@ -1,4 +1,4 @@
-"""All settings of a corpus: the sections of its stages, of the tokenizer and of training, and their order.
+"""The settings that every corpus has: collection, tokenizer, packing, training, and the order of its stages.
 
 Guarantee: a Config that exists is valid; stages get slices of it and read nothing else. Cost: none.
 """
@@ -10,39 +10,8 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tokenmill.pipeline.config.duplicates import DedupConfig, RepeatsConfig
-from tokenmill.pipeline.config.quality import QualityConfig
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.sources import CollectConfig
-
-
-class LanguageConfig(Section):
-    """Which languages are kept, and how sure the model must be."""
-
-    model: str | None = None
-    """Path of a fastText model (lid.176, OpenLID, GlotLID); none: py3langid's, which comes with the package."""
-    keep: tuple[str, ...] = ()
-    """Labels as the model gives them, and `und` for texts without a letter; empty: all."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
-    """A document with a lower score is dropped, whatever `keep` says; 0 drops none. Choose it with `sample_characters`."""
-    thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
-    """Thresholds of single languages, before `threshold`."""
-    sample_characters: int = Field(default=1_000, ge=0)
-    """The model reads at most so many characters of a document, at least 50, from five places; 0: all of them."""
-    judged_bytes: int = Field(default=0, ge=0)
-    """So many bytes of a document's lines, at most, are judged one by one, for `other_language` and `other_share`; 0: none."""
-    max_other_share: float = Field(default=1.0, ge=0, le=1)
-    """A document with a larger share of its judged lines in other languages is dropped; 1 drops none."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if 0 < self.sample_characters < 50:
-            raise ValueError(f"sample_characters = {self.sample_characters} is too few to tell languages by; from 50 on, or 0")
-        if 0 < self.judged_bytes < 150:
-            raise ValueError(f"judged_bytes = {self.judged_bytes} is less than one line may have; from 150 on, or 0")
-        if self.max_other_share < 1 and not self.judged_bytes:
-            raise ValueError(f"max_other_share = {self.max_other_share} needs judged_bytes above 0; 2000 is a good value")
-        return self
 
 
 class TokenizerConfig(Section):
@@ -124,20 +93,12 @@ class TrainConfig(Section):
         return self
 
 
-Middle = Literal["language", "dedup", "repeats", "quality"]
-MIDDLE: tuple[Middle, ...] = ("language", "dedup", "repeats", "quality")
-"""All stages that can stand between collection and the tokenizer, in their usual order."""
-
-
 class Config(Section):
-    """All settings of a corpus. `stages` orders the stages between collection and the tokenizer; one left out is off."""
+    """The settings that every corpus has. `pipeline.stages.settings` adds a section for each stage."""
 
-    stages: tuple[Middle, ...] = ("language", "dedup", "quality")
+    stages: tuple[str, ...] = ("language", "dedup", "quality")
+    """The stages between collection and the tokenizer, in their order; a stage that is left out is off."""
     collect: CollectConfig
-    language: LanguageConfig = LanguageConfig()
-    dedup: DedupConfig = DedupConfig()
-    repeats: RepeatsConfig = RepeatsConfig()
-    quality: QualityConfig = QualityConfig()
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()
@@ -149,25 +110,7 @@ class Config(Section):
             raise ValueError("a stage may stand in `stages` only once")
         return stages
 
-    @property
-    def survivor_model(self) -> str | None:
-        """The model by whose scores duplicates are ordered, if any. Raises ValueError where that cannot be."""
-        if "dedup" not in self.stages or "quality" not in self.dedup.survivor:
-            return None
-        if "quality" not in self.stages[: self.stages.index("dedup")]:
-            raise ValueError('dedup.survivor names quality, so "quality" has to stand before "dedup" in `stages`')
-        fit = sorted(name for name, model in self.quality.models.items() if model.max is None)
-        named = self.dedup.survivor_model
-        if named is None and len(fit) == 1:
-            return fit[0]
-        if named in fit:
-            return named
-        what = "names quality without survivor_model" if named is None else f'names quality by the model "{named}"'
-        raise ValueError(
-            f"dedup.survivor {what}; models whose higher scores are better (those without max): {', '.join(fit) or 'none'}"
-        )
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        _ = self.survivor_model
-        return self
+    def rankings_of(self, stage: str) -> Mapping[str, str]:
+        """`rankings` of the section of a stage."""
+        section: Section = getattr(self, stage)
+        return section.rankings()

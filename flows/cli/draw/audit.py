@@ -1,55 +1,21 @@
-"""What the tokens of a corpus are like, on the command line.
+"""What `tokenmill audit` shows on a terminal: the shards, those unlike the rest first, and what repeats.
 
-Guarantee: nothing is written; every block that is read is compared with its hash first.
-Cost: that of `tokenmill.pipeline.ask.audit`.
+Guarantee: drawing only. Cost: none.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from tokenmill.flows.cli.draw.terminal import whole
 from tokenmill.pipeline.ask.audit import RARE_BELOW, WIDTH, SplitAudit
-from tokenmill.pipeline.ask.audit import audit as look_at
 from tokenmill.pipeline.ask.whatif import preview
-from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.tokens import TokenStore
-from tokenmill.tokenizer.encode import FastEncoder, of_corpus
 
 SHOWN_SHARDS = 40
-
-
-def audit(root: Path, progress: Progress) -> list[SplitAudit]:
-    """Audit the store of a corpus. Raises NotBuilt, StaleInput when its tokenizer is another, CorruptFile."""
-    encoder = of_corpus(root)
-    store = TokenStore.open(root / "tokens", tokenizer=encoder.fingerprint)
-    return look_at(store, _single_bytes(encoder), progress)
-
-
-def _single_bytes(encoder: FastEncoder) -> npt.NDArray[np.bool_]:
-    """The ids that stand for one byte. A number that the tokenizer does not use stands for none."""
-    found = np.zeros(encoder.vocabulary, dtype=np.bool_)
-    for number in range(encoder.vocabulary):
-        try:
-            found[number] = len(encoder.decode_bytes([number])) == 1
-        except InputError:
-            continue
-    return found
-
-
-def plain(found: Sequence[SplitAudit]) -> dict[str, Any]:
-    """As JSON values."""
-    return {"splits": [dataclasses.asdict(one) for one in found]}
 
 
 def show(found: Sequence[SplitAudit], console: Console) -> None:

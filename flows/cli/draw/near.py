@@ -1,0 +1,30 @@
+"""What `tokenmill near` shows on a terminal: for each text its name, then two lines for each document.
+
+Guarantee: drawing only. Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from tokenmill.pipeline.ask.near import Near
+
+
+def show(names: Sequence[str], answer: Near, console: Console) -> None:
+    """Draw the answer for the texts `names`."""
+    for name, found in zip(names, answer.found, strict=True):
+        console.print(Text(name, style="bold"))
+        for one in found:
+            became = "kept" if one.kept else f"dropped by {one.stage}: {one.reason}"
+            if one.kept_doc_id:
+                became += f" of {one.kept_doc_id}"
+            console.print(Text(f"  {one.similarity:.4f}  {one.doc_id}  {became}"))
+            console.print(Text(f"          {one.source}  {one.url or ''}".rstrip(), style="dim"))
+        if not found:
+            console.print(
+                f"  nothing is alike at {answer.threshold} or more; of documents that are just so alike, "
+                f"the bands find {100 * answer.expected_recall:.1f} %"
+            )

@@ -1,0 +1,69 @@
+"""What a build would do, without doing any of it.
+
+Guarantee: nothing is written. Cost: one read of the files of steps that are up to date, and one listing of the sources.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tokenmill.flows.build import outline
+from tokenmill.pipeline.base import executor, manifest
+from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.corpus import CONFIG
+from tokenmill.pipeline.stages import settings, table
+from tokenmill.pipeline.stages.step import Estimate, Work, current
+
+ESTIMATES: Mapping[str, Estimate] = {
+    COLLECT: Estimate(text_bytes_per_second=2_000_000, disk_per_text=0.4),
+    TOKENIZER: Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.3),
+    PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.0),
+}
+"""Of the steps of every corpus; stages state their own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """Steps in their order: `current` are up to date, `stale` would be computed. `input`: see `CollectStep.plan`."""
+
+    current: tuple[str, ...]
+    stale: tuple[str, ...]
+    input: Mapping[str, int]
+
+    def estimate(self, name: str) -> Estimate | None:
+        """What a step takes; None for the last words of a build."""
+        stages = {kind.name: kind.estimate for kind in table.STAGES}
+        return {**ESTIMATES, **stages}.get(name)
+
+
+def plan(config: Config, root: Path) -> Plan:
+    """What `build` would do. Raises ConfigError, InputError."""
+    names = (*outline(config), CORPUS)
+    stale = first_stale(config, root) if root.exists() else names[0]
+    at = names.index(stale) if stale else len(names)
+    return Plan(current=names[:at], stale=names[at:], input=CollectStep(config.collect).plan())
+
+
+def up_to_date(config: Config, root: Path) -> bool:
+    """Whether `build` would compute nothing. Raises ConfigError, InputError."""
+    return manifest.path_of(root, CORPUS).exists() and first_stale(config, root) is None
+
+
+def first_stale(config: Config, root: Path) -> str | None:
+    """The first step that is not up to date, CORPUS when only the last words are missing, or None."""
+    before: list[Manifest] = []
+    for name, make in outline(config).items():
+        work = Work(root=root, before=tuple(before), executor=executor.InProcess(), progress=Silent())
+        found = current(make(root), work)
+        if found is None or any(manifest.problems(root, found)):
+            return name
+        before.append(found)
+    whole = manifest.find(root, CORPUS)
+    inputs = {made.stage: made.hash for made in before}
+    sound = whole is not None and whole.inputs == inputs and not any(manifest.problems(root, whole))
+    return None if sound and settings.to_toml(config).encode() == (root / CONFIG).read_bytes() else CORPUS

@@ -1,0 +1,81 @@
+"""Texts from memory: of anything that gives an Arrow stream, and as a finished collection.
+
+Purpose: a stage or the tokenizer runs over a table that nobody keeps in a corpus.
+Guarantee: a column that is missing, of another type or with nulls is refused, by name. Rows stay in their order, also where a
+stage orders documents by their id: ids are the numbers of the rows.
+Cost: no copy of large_string columns; `collected` writes the texts once, into a folder that the caller removes.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from tokenmill.pipeline.base import manifest, schema, shards, state
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.manifest import COLLECT, Counts, Manifest, Shard
+
+SOURCE = "table"
+SHARD_BYTES = 16_000_000
+
+
+def collected(root: Path, texts: pa.ChunkedArray) -> Manifest:
+    """Write `texts` (large_string without nulls) as the documents of a corpus below `root`, and publish their manifest."""
+    (root / state.FOLDER).mkdir(parents=True, exist_ok=True)
+    sizes = np.asarray(pc.binary_length(texts).to_numpy(), dtype=np.int64)
+    cuts = np.flatnonzero(np.diff(np.cumsum(sizes) // SHARD_BYTES)) + 1
+    bounds = [0, *cuts.tolist(), len(texts)] if len(texts) else []
+    made = []
+    for number, (first, last) in enumerate(itertools.pairwise(bounds)):
+        ids = [row.to_bytes(schema.DOC_ID_BYTES, "big") for row in range(first, last)]
+        columns = {
+            "doc_id": ids,
+            "source": pa.DictionaryArray.from_arrays(pa.array(np.zeros(last - first, dtype=np.int32)), [SOURCE]),
+            "url": pa.nulls(last - first, pa.string()),
+            "text": texts.slice(first, last - first).combine_chunks(),
+            "metadata": pa.array(["{}"] * (last - first)),
+        }
+        name = f"{SOURCE}/{number:06d}"
+        path = f"documents/{name}.parquet"
+        entry = shards.write(root, path, pa.table(columns).cast(schema.DOCUMENTS), durable=False)
+        size = int(sizes[first:last].sum())
+        counts = Counts(read=last - first, kept=last - first, bytes_in=size, bytes_kept=size)
+        made.append(Shard(name=name, files={path: entry}, counts=counts))
+    return manifest.commit(root, Manifest(stage=COLLECT, version=1, config={}, inputs={}, shards=tuple(made)))
+
+
+def texts_of(table: Any, column: str) -> pa.ChunkedArray:
+    """The texts as large_string without nulls. Raises InputError."""
+    if isinstance(table, list | tuple):
+        found = _texts(table)
+    elif hasattr(table, "__arrow_c_stream__"):
+        whole = pa.RecordBatchReader.from_stream(table).read_all()
+        if column not in whole.column_names:
+            near = difflib.get_close_matches(column, whole.column_names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"there: {', '.join(whole.column_names)}"
+            raise InputError(f"the table has no column {column!r}; {hint}")
+        found = whole[column]
+    else:
+        raise InputError(
+            f"{type(table).__name__} is no table: give one with an Arrow stream (pyarrow, polars, pandas, datasets), or a list "
+            "of strings"
+        )
+    kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
+    if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
+        raise InputError(f"the column {column!r} holds {found.type}, not text")
+    if found.null_count:
+        raise InputError(f"the column {column!r} has {found.null_count:,} nulls; fill or drop them")
+    return found.cast(pa.large_string())
+
+
+def _texts(values: list[Any] | tuple[Any, ...]) -> pa.ChunkedArray:
+    try:
+        return pa.chunked_array([pa.array(values, pa.large_string())])
+    except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
+        raise InputError(f"the list holds something that is no text: {error}") from error

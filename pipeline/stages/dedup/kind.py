@@ -1,0 +1,84 @@
+"""The stage `dedup`, as the table of stages has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.words import number
+from tokenmill.pipeline.config import Config, DedupConfig
+from tokenmill.pipeline.stages.dedup.facts import DedupFacts
+from tokenmill.pipeline.stages.kind import Finished, Rebuild, StageKind
+from tokenmill.pipeline.stages.step import Estimate, Resolver
+
+
+def _make(config: Config) -> Resolver:
+    from tokenmill.pipeline.stages.dedup.stage import Dedup
+
+    sources = tuple(source.name for source in config.collect.all_sources)
+    return Dedup(config=DEDUP.settings(config), sources=sources, quality=_survivor_score(config))
+
+
+def _check(config: Config) -> None:
+    _survivor_score(config)
+
+
+def _survivor_score(config: Config) -> str | None:
+    """The score column that "quality" stands for in the survivor policy, if it is there. Raises ValueError if none can."""
+    settings = DEDUP.settings(config)
+    if DEDUP.name not in config.stages or "quality" not in settings.survivor:
+        return None
+    if "quality" not in config.stages[: config.stages.index(DEDUP.name)]:
+        raise ValueError('dedup.survivor names quality, so "quality" has to stand before "dedup" in `stages`')
+    columns = config.rankings_of("quality")
+    fit, named = sorted(columns), settings.survivor_model
+    if named is None and len(fit) == 1:
+        return columns[fit[0]]
+    if named is not None and named in columns:
+        return columns[named]
+    what = "names quality without survivor_model" if named is None else f'names quality by the model "{named}"'
+    raise ValueError(
+        f"dedup.survivor {what}; models whose higher scores are better (those without max): {', '.join(fit) or 'none'}"
+    )
+
+
+def _words(made: Manifest) -> str:
+    scoring, threshold = made.config["scoring"], made.config["deciding"]["threshold"]
+    unit = scoring["shingle"].removesuffix("s")
+    return (
+        f"Of equal documents, and of documents whose sets of {unit} {scoring['ngram']}-grams have a Jaccard similarity of at "
+        f"least {number(threshold)}, one was kept. Every removed document names the kept one that stands in for it."
+    )
+
+
+def _problems(finished: Finished) -> Iterator[str]:
+    from tokenmill.pipeline.stages.dedup.check import problems
+
+    yield from problems(finished.root, finished.manifest, finished.before, most=finished.most)
+
+
+def _needs_build(asked: Rebuild[DedupConfig]) -> str:
+    """Whether a pair is a duplicate depends on what else is kept, and on pairs that are not stored."""
+    from tokenmill.pipeline.stages.dedup.check import removed_below
+
+    message = "dedup: duplicates are decided together, by comparing texts; only `tokenmill build` can do that"
+    only_threshold = asked.before.model_copy(update={"threshold": asked.after.threshold}) == asked.after
+    if asked.manifest is None or not only_threshold:
+        return message
+    if asked.after.threshold < asked.before.threshold:
+        return f"{message} (pairs below {asked.before.threshold} are not stored)"
+    below, removed = removed_below(asked.root, asked.manifest, asked.after.threshold)
+    return f"{message}. {below:,} of {removed:,} duplicates are less similar than {asked.after.threshold}"
+
+
+DEDUP = StageKind(
+    name="dedup",
+    section=DedupConfig,
+    make=_make,
+    estimate=Estimate(text_bytes_per_second=60_000_000, disk_per_text=0.7),
+    words=_words,
+    facts=DedupFacts,
+    problems=_problems,
+    check=_check,
+    needs_build=_needs_build,
+)

@@ -1,0 +1,58 @@
+"""The stage `quality`, as the table of stages has it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.config import Config, QualityConfig
+from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.quality.recipes import resolve
+from tokenmill.pipeline.stages.stage import Stage
+from tokenmill.pipeline.stages.step import Estimate, Resolver
+
+DEMONSTRATION = {
+    "docs@1": "docs@1 is a demonstration recipe, made for software documentation. It is not a recipe for text from the web, "
+    "and rules made for the web keep little of documentation."
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareFacts:
+    """Results of a model that keeps a share."""
+
+    candidates: int
+    """Documents that passed everything else."""
+    kept: int
+    cut: float | None
+    """The lowest score that was kept; None if none was."""
+
+
+def _make(config: Config) -> Stage | Resolver:
+    from tokenmill.pipeline.stages.quality.ranking import quality
+
+    return quality(QUALITY.settings(config))
+
+
+def _words(made: Manifest) -> str:
+    recipe = made.config["deciding"]["recipe"]
+    said = f"Documents had to pass the recipe {recipe}; its thresholds stand below."
+    return f"{said} {DEMONSTRATION[recipe]}" if recipe in DEMONSTRATION else said
+
+
+def _effective(settings: QualityConfig) -> dict[str, Any]:
+    """With the recipe's thresholds where none is set beside it."""
+    return {**settings.model_dump(mode="json"), **resolve(settings).model_dump(mode="json")}
+
+
+QUALITY = StageKind(
+    name="quality",
+    section=QualityConfig,
+    make=_make,
+    estimate=Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.03),
+    words=_words,
+    facts=Mapping[str, ShareFacts],
+    effective=_effective,
+)

@@ -1,0 +1,65 @@
+"""The stage `repeats`, as the table of stages has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.words import count, number
+from tokenmill.pipeline.config import Config, RepeatsConfig
+from tokenmill.pipeline.stages.kind import Finished, Rebuild, StageKind
+from tokenmill.pipeline.stages.step import Estimate, Resolver
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepeatsFacts:
+    """Results of one source."""
+
+    needed_documents: int
+    """A unit goes if it stands in at least this many documents."""
+    repeated_units: int
+    """How many distinct units do."""
+    filter_fill: float | None = None
+    """With a Bloom filter: the share of its counters that are not 0."""
+    filter_error: float | None = None
+    """With a Bloom filter: the expected share of rare units that pass it."""
+
+
+def _make(config: Config) -> Resolver:
+    from tokenmill.pipeline.stages.repeats.stage import Repeats
+
+    return Repeats(config=REPEATS.settings(config))
+
+
+def _words(made: Manifest) -> str:
+    scoring, deciding = made.config["scoring"], made.config["deciding"]
+    share = f" and in at least {number(100 * deciding['min_share'])} % of them" if deciding["min_share"] else ""
+    kept = " The first document keeps it." if deciding["keep_first"] else ""
+    return (
+        f"Every {scoring['unit'][:-1]} of at least {count(scoring['min_characters'])} characters that stands in at least "
+        f"{count(deciding['min_documents'])} documents of its source{share} was taken out of them.{kept}"
+    )
+
+
+def _problems(finished: Finished) -> Iterator[str]:
+    from tokenmill.pipeline.stages.repeats.check import problems
+
+    yield from problems(finished.root, finished.manifest, finished.before, finished.after)
+
+
+def _needs_build(asked: Rebuild[RepeatsConfig]) -> str:
+    return "repeats: what is repeated is counted over whole sources; only `tokenmill build` can do that"
+
+
+REPEATS = StageKind(
+    name="repeats",
+    section=RepeatsConfig,
+    make=_make,
+    estimate=Estimate(text_bytes_per_second=50_000_000, disk_per_text=0.15),
+    words=_words,
+    facts=Mapping[str, RepeatsFacts],
+    problems=_problems,
+    needs_build=_needs_build,
+    counts_rows=True,
+)

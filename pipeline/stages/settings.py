@@ -1,0 +1,61 @@
+"""All settings of a corpus: those that every corpus has, and a section for each stage of the table.
+
+Purpose: TOML and `--set` in, one frozen, checked value out, and back to TOML.
+Guarantee: a config that exists is valid, also across sections. Cost: the type is made once for a table of stages.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from pydantic import create_model, model_validator
+
+from tokenmill.pipeline.config import Config, read
+from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.kind import StageKind
+
+LAST = ("tokenizer", "pack", "train")
+"""The sections that stand behind those of the stages."""
+
+
+def load(path: Path, overrides: Mapping[str, Any] = {}) -> Config:
+    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError."""
+    return read.load(path, overrides, config_type(table.STAGES))
+
+
+def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] = {}) -> Config:
+    """A config from plain values of `where`, `overrides` over them. Raises ConfigError that names every setting at fault."""
+    return read.parse(plain, where=where, overrides=overrides, model=config_type(table.STAGES))
+
+
+def plain(config: Config) -> dict[str, Any]:
+    """As JSON values, sections in the order of the work; what is not set is left out."""
+    values = config.model_dump(mode="json", exclude_none=True)
+    return {name: values[name] for name in (*(name for name in values if name not in LAST), *LAST)}
+
+
+def to_toml(config: Config) -> str:
+    """As TOML that `load` reads."""
+    return tomli_w.dumps(plain(config))
+
+
+@functools.cache
+def config_type(stages: tuple[StageKind[Any], ...]) -> type[Config]:
+    """`Config` with the sections of these stages."""
+
+    def check(config: Config) -> Config:
+        names = [kind.name for kind in stages]
+        unknown = [name for name in config.stages if name not in names]
+        if unknown:
+            raise ValueError(f"`stages` names {unknown[0]!r}; known: {', '.join(names)}")
+        for kind in stages:
+            kind.check(config)
+        return config
+
+    fields: dict[str, Any] = {kind.name: (kind.section, kind.section()) for kind in stages}
+    validators: dict[str, Any] = {"stages_fit": model_validator(mode="after")(check)}
+    return create_model("Config", __base__=Config, __module__=__name__, __validators__=validators, **fields)

@@ -1,0 +1,30 @@
+"""The table of stages: one line each. A new stage has its own package beside these and a line here.
+
+Purpose: everything that goes through the stages of a corpus (settings, builds, questions, the report) reads this table.
+Guarantee: importing it imports no kernel. Cost: none.
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any
+
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.quality.kind import QUALITY
+from tokenmill.pipeline.stages.repeats.kind import REPEATS
+
+STAGES: tuple[StageKind[Any], ...] = (LANGUAGE, DEDUP, REPEATS, QUALITY)
+"""In their usual order; `stages` in the config orders those of a corpus."""
+
+
+def kind_of(name: str) -> StageKind[Any]:
+    """The stage of that name. Raises ConfigError with the nearest one."""
+    for kind in STAGES:
+        if kind.name == name:
+            return kind
+    names = [kind.name for kind in STAGES]
+    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    raise ConfigError(f"there is no stage {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"))

@@ -1,0 +1,91 @@
+"""What the steps `tokenizer` and `pack` say of themselves in their manifests.
+
+Guarantee: these types are the JSON of the manifests; `base.manifest.facts` reads it. Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tokenmill.pipeline.base.manifest import Manifest, facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """One size of a vocabulary and the tokens of the text with it."""
+
+    vocabulary: int
+    tokens: int
+    bytes_per_token: float
+
+    def embedding_parameters(self, width: int) -> int:
+        """Parameters of an embedding table of that width; a model that does not share it with its output has two."""
+        return self.vocabulary * width
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenizerFacts:
+    """A tokenizer; the fields that may be None describe the text that it was trained on."""
+
+    vocabulary: int
+    """The number of ids."""
+    end_of_text: int
+    fingerprint: str
+    """SHA-256 of the file."""
+    pattern: str | None
+    """The name of the pattern that cuts text, where it is a known one."""
+    own_pattern: str | None
+    """The regular expression that cuts text, where it is the user's own."""
+    text_bytes: int | None = None
+    pretokens: int | None = None
+    distinct_pretokens: int | None = None
+    text_tokens: int | None = None
+    bytes_per_token: float | None = None
+    sweep: tuple[Size, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceFacts:
+    """The documents of one source in a split. Tokens include end-of-text."""
+
+    source: str
+    documents: int
+    tokens: int
+    text_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """One split of the store: its totals, and its sources in the order of their tokens."""
+
+    documents: int
+    tokens: int
+    text_bytes: int
+    highest_id: int | None
+    """None where there are no tokens."""
+    sources: tuple[SourceFacts, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PackFacts:
+    """A token store."""
+
+    dtype: str
+    vocabulary: int
+    """The number of ids; every id is below it."""
+    tokenizer: str
+    """SHA-256 of the tokenizer's file."""
+    end_of_text: int
+    block_bytes: int
+    splits: Mapping[str, SplitFacts]
+
+    @classmethod
+    def of(cls, made: Manifest) -> PackFacts:
+        """From the manifest of a store. Raises StaleInput."""
+        return facts(made, cls)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all splits."""
+        return sum(split.tokens for split in self.splits.values())

@@ -1,0 +1,165 @@
+"""A tokenizer in Python: learned from a table of texts, or loaded from a file.
+
+Guarantee: `train` gives the bytes that `tokenmill build` and `tokenmill tokenizer train` give for the same texts and settings.
+Cost: see `tokenizer.step`; the texts stand in a temporary folder meanwhile.
+"""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from tokenmill.pipeline.base import executor, files
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.collect.memory import collected, texts_of
+from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.stages.step import Work, perform
+from tokenmill.tokenizer.encode import FILE, Models
+from tokenmill.tokenizer.files import read
+from tokenmill.tokenizer.formats import describe
+from tokenmill.tokenizer.pretokenize import pattern as pattern_of
+from tokenmill.tokenizer.step import TokenizerStep
+
+
+class Tokenizer:
+    """A byte-level BPE tokenizer. Made by `train` and `load`; `data` is its `tokenizer.json`.
+
+    Examples
+    --------
+    >>> import tokenmill as tm
+    >>> tokenizer = tm.tokenizer.train(["to be or not to be"] * 3, vocabulary=260)
+    >>> tokenizer.decode(tokenizer.encode("to be")[0])
+    'to be'
+    """
+
+    def __init__(self, data: bytes, *, where: str, own_pattern: str | None = None) -> None:
+        self.data = data
+        self._where = where
+        self._own_pattern = own_pattern
+
+    @functools.cached_property
+    def _models(self) -> Models:
+        own = None if self._own_pattern is None else pattern_of(self._own_pattern).regex
+        return Models(describe(self.data, where=self._where, own_regex=own), self._where)
+
+    @property
+    def vocabulary(self) -> int:
+        """The number of ids."""
+        return self._models.description.vocabulary
+
+    @property
+    def end_of_text(self) -> int:
+        """The id that ends a document. It never comes out of text."""
+        return self._models.description.end_of_text
+
+    def encode(self, texts: str | Sequence[str]) -> list[npt.NDArray[np.uint32]]:
+        """The ids of one text, or of several: an array each. A special token inside a text is text."""
+        wanted = [texts] if isinstance(texts, str) else list(texts)
+        ids, counts = self._models.encode(wanted)
+        return np.split(ids, np.cumsum(counts)[:-1]) if wanted else []
+
+    def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
+        """The text of ids, with U+FFFD for bytes that are no UTF-8. Raises InputError for an id that there is not."""
+        return self._models.description.decode_bytes(map(int, ids), where=self._where).decode("utf-8", errors="replace")
+
+    def save(self, path: str | Path) -> Path:
+        """Write it as a `tokenizer.json` that `tokenizers` and `transformers` read."""
+        files.write_bytes(Path(path), self.data)
+        return Path(path)
+
+    def __repr__(self) -> str:
+        return f"Tokenizer({self._where}): {self.vocabulary:,} ids"
+
+
+def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
+    """Open a tokenizer.
+
+    Parameters
+    ----------
+    path
+        `tokenizer.json`, GPT-2's `vocab.json` beside `merges.txt`, ranks (`*.tiktoken`), or a folder with one, such as a
+        corpus.
+    pattern
+        How text is cut, where the file does not say it: a name or a regular expression.
+
+    Raises
+    ------
+    NotBuilt
+        There is no tokenizer.
+    ConfigError
+        The file cannot be used.
+
+    Examples
+    --------
+    >>> import tokenmill as tm
+    >>> tm.tokenizer.load(folder / "corpus").vocabulary
+    300
+    """
+    return Tokenizer(read(Path(path), pattern), where=str(path), own_pattern=pattern)
+
+
+def train(
+    table: Any,
+    *,
+    vocabulary: int = 32_768,
+    pattern: str = "cl100k",
+    min_frequency: int = 2,
+    text: str = "text",
+    out: str | Path | None = None,
+    workers: int = 1,
+) -> Tokenizer:
+    """Learn a byte-level BPE tokenizer from texts.
+
+    Parameters
+    ----------
+    table
+        Anything with an Arrow stream (pyarrow, polars, pandas, `datasets`), or a list of strings.
+    vocabulary
+        How many ids: 256 bytes, the end of a text, and merges. Less text gives fewer.
+    pattern
+        How text is cut before merging: `gpt2`, `cl100k`, `llama3`, `qwen2`, `o200k`, or a regular expression.
+    min_frequency
+        A pair that occurs less often is not merged.
+    text
+        The column of the texts.
+    out
+        Also write the tokenizer to this file.
+    workers
+        Processes.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of bounds.
+    InputError
+        The table has no such column, or there is no text.
+
+    Examples
+    --------
+    >>> import tokenmill as tm
+    >>> tm.tokenizer.train(["to be or not to be"] * 3, vocabulary=260).vocabulary
+    260
+    """
+    texts = texts_of(table, text)
+    try:
+        config = TokenizerConfig(vocabulary=vocabulary, pattern=pattern, min_frequency=min_frequency)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        raise ConfigError(f"tokenizer: {faults}") from error
+    step = TokenizerStep(config=config)
+    step.config()
+    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
+        root = Path(folder)
+        perform(step, Work(root=root, before=(collected(root, texts),), executor=pool), downstream=())
+        data = (root / FILE).read_bytes()
+    made = Tokenizer(data, where="learned", own_pattern=pattern if pattern_of(pattern).kind is None else None)
+    if out is not None:
+        made.save(out)
+    return made
