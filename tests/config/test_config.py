@@ -23,7 +23,7 @@ def parse(**sections: object) -> config.Config:
         ({"dedup": {"threshold": 2}}, "dedup.threshold"),
         ({"stages": ["dedup", "dedup"]}, "only once"),
         ({"collect": {}}, "nothing to collect"),
-        ({"collect": {"sources": [{"kind": "files", "name": "../x", "paths": ["a"]}]}}, "no source name"),
+        ({"collect": {"sources": [{"kind": "files", "name": "../x", "paths": ["a"]}]}}, "is not a source name"),
         ({"collect": {"sources": [{"kind": "installed"}, {"kind": "installed"}]}}, "must differ"),
         (
             {"collect": {"sources": [{"kind": "files", "name": "a", "paths": ["x"], "text_feild": "t"}]}},
@@ -89,7 +89,7 @@ def test_overrides_leave_the_plain_values_alone() -> None:
 def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[collect\n")
-    with pytest.raises(ConfigError, match="my.toml: is no TOML"):
+    with pytest.raises(ConfigError, match="my.toml: is not TOML"):
         config.load(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         config.load(tmp_path / "none.toml")

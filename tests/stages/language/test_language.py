@@ -115,8 +115,8 @@ def test_mixed_documents_can_be_dropped() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sample_characters": 49}, "from 50 on, or 0"),
-        ({"judged_bytes": 149}, "from 150 on, or 0"),
+        ({"sample_characters": 49}, "at least 50, or 0"),
+        ({"judged_bytes": 149}, "at least 150, or 0"),
         ({"max_other_share": 0.5}, "needs judged_bytes"),
     ],
 )
