@@ -1,4 +1,4 @@
-"""Language identification: a label and a score for every document, and how much of it is in another language."""
+"""Language identification: a label and a score for every document, and the share of it that is in another language."""
 
 from tokenmill.pipeline.stages.language.stage import Language
 
