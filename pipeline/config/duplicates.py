@@ -49,7 +49,7 @@ class DedupConfig(Section):
     """If a source loses a larger share of its documents than this (0 to 1), the report, the status and the end of the build
     name it."""
     seed: int = Field(default=1, ge=0, lt=2**32)
-    """Seed of the hash functions behind signatures. Another seed makes all signatures anew."""
+    """Seed of the hash functions behind signatures. With another seed all signatures are computed again."""
 
     @property
     def scheme(self) -> Scheme:

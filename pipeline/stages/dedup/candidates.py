@@ -48,7 +48,7 @@ class Pairs:
     """Candidate pairs, and the buckets in which not all pairs are candidates."""
 
     runs: list[Run]
-    """Pairs in the encoding of `kernels.candidates`. Each run is sorted and holds a pair once."""
+    """Pairs in the encoding of `kernels.dedup.candidates`. Each run is sorted and holds a pair once."""
     capped: list[Run]
     """Keys and ranks of these buckets, sorted by both. A bucket lies in one run. Empty in the result of `pair_again`."""
     buckets: int

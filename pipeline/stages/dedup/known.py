@@ -31,7 +31,7 @@ ROWS = 2_000_000
 
 
 def keys(exact: npt.NDArray[np.uint64], pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs in the encoding of `kernels.candidates`."""
+    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs in the encoding of `kernels.dedup.candidates`."""
     found = exact[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)] + exact[(pairs >> np.uint64(32)).astype(np.int64)]
     return found[:, 0], found[:, 1]
 

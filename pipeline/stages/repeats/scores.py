@@ -1,7 +1,7 @@
 """Score columns: the units of every text by hash and position, and their way back from score shards to arrays.
 
 Guarantee: a row alive without its units is an error. No unit stays in the text because its hash is missing.
-Cost: one pass over the text (`kernels.units`). On disk, a unit takes 8 bytes and about 6 more for its position.
+Cost: one pass over the text (`kernels.dedup.units`). On disk, a unit takes 8 bytes and about 6 more for its position.
 """
 
 from __future__ import annotations
