@@ -1,9 +1,9 @@
 """Documentation out of Python code and package metadata, without running either.
 
 Purpose: one document per module: its docstring, then the name and docstring of every class and function, in their order.
-Guarantee: code is parsed with `ast`, never imported and never compiled.
-Docstrings stand in triple quotes (PEP 257), so a module without any is not parsed.
-Cost: 8 MB of source a second; about an eighth of it is documentation.
+Guarantee: code is parsed with `ast`; it is never imported or compiled.
+Docstrings are in triple quotes (PEP 257), so a module without triple quotes is not parsed.
+Cost: 8 MB of source per second; about an eighth of it is documentation.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from tokenmill.pipeline.base.errors import RecordError
 
 
 def of_module(source: bytes) -> str:
-    """The documentation in a module's source; "" when there is none. Raises RecordError (broken_python)."""
+    """The documentation in a module's source; "" if there is none. Raises RecordError (broken_python)."""
     if b'"""' not in source and b"'''" not in source:
         return ""
     try:
         with _without_collector(), warnings.catch_warnings():
-            # The parser warns about the code of others, such as invalid escapes; that is not ours to fix.
+            # The parser warns about other people's code, for example invalid escapes. We cannot fix that code.
             warnings.simplefilter("ignore")
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        raise RecordError("broken_python", f"the parser of Python refuses the module ({type(error).__name__})") from error
+        raise RecordError("broken_python", f"Python's parser refuses the module ({type(error).__name__})") from error
     parts = [_docstring(tree.body)]
     for name, text in _documented(tree.body, ""):
         parts += [name, text]
@@ -38,7 +38,7 @@ def of_module(source: bytes) -> str:
 
 @contextlib.contextmanager
 def _without_collector() -> Iterator[None]:
-    """Syntax trees hold no cycles; looking for them takes a fifth of the time (measured)."""
+    """Turn the garbage collector off. Syntax trees hold no cycles; looking for them takes a fifth of the time (measured)."""
     enabled = gc.isenabled()
     gc.disable()
     try:
@@ -49,7 +49,7 @@ def _without_collector() -> Iterator[None]:
 
 
 def _documented(body: Sequence[ast.stmt], prefix: str) -> Iterator[tuple[str, str]]:
-    """Qualified names and docstrings of the classes and functions in `body`, also under conditions, in source order."""
+    """Qualified names and docstrings of the classes and functions in `body`, also below conditions, in source order."""
     waiting = [(statement, prefix) for statement in reversed(body)]
     while waiting:
         statement, prefix = waiting.pop()
@@ -72,9 +72,10 @@ def _docstring(body: Sequence[ast.stmt]) -> str:
 
 
 def description(metadata: str) -> str:
-    """The long description in a distribution's METADATA; "" when there is none.
+    """The long description in a distribution's METADATA; "" if there is none.
 
-    Source: the core metadata specification of Python packaging: the message's body, before 2.1 a header.
+    Source: the core metadata specification of Python packaging. The description is the message's body; before version 2.1 it
+    was a header.
     """
     message = email.parser.Parser().parsestr(metadata)
     body = message.get_payload()

@@ -1,8 +1,8 @@
 """Bytes out of files: compressed frames checked to their ends, lines, and ranges of lines.
 
-Purpose: the layer under every format that is read as a stream. Chunks are bounded, whatever the input says.
-Guarantee: a gzip member or zstd frame that does not end is an error after the bytes before the cut, never a silent
-end; a stream that grows more than `RATIO` times is stopped; a line over its cap is skipped and said.
+Purpose: the layer below every format that is read as a stream. Chunks are bounded, whatever the input claims.
+Guarantee: a gzip member or zstd frame that does not end is an error, raised after the bytes before the cut; it never ends
+silently. A stream that grows more than `RATIO` times is stopped. A line over its cap is skipped and reported.
 Cost: memory of a few chunks and one line. gzip inflates at about 300 MB/s, zstd at about 1 GB/s.
 """
 
@@ -19,18 +19,19 @@ from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
 FRAME_FAULTS = frozenset({"cut_archive", "broken_archive", "bomb"})
-"""The reasons of what is wrong with compressed data, not with one record in them."""
+"""Reasons that concern compressed data as a whole, not one record in them."""
 CHUNK_BYTES = 1 << 18
 ZSTD_STEP_BYTES = 2_048
-"""zstandard has no bound on the output of one call; so much input gives at most 64 MiB (blocks of 4 bytes for 128 KiB)."""
+"""Bytes of input per call: zstandard does not bound the output of a call. This many give at most 64 MiB (blocks of 4 bytes for
+128 KiB)."""
 RATIO = 250
-"""Text that is not made to harm compresses less; deflate's own limit is about 1,000."""
+"""Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
 FREE_BYTES = 8 << 20
-"""So much output is free of the ratio's check: short runs may be very regular."""
+"""Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 
 
 class Feed:
-    """The compressed bytes of a file from `offset` on, handed out and taken back by the frames in it."""
+    """The compressed bytes of a file from `offset` on. Frames take bytes from it and give back what they do not need."""
 
     def __init__(self, handle: BinaryIO, codec: Codec, offset: int = 0) -> None:
         self._handle = handle
@@ -39,26 +40,26 @@ class Feed:
         self.restart(offset)
 
     def restart(self, offset: int) -> None:
-        """Go to a byte of the file. The ratio is counted from here."""
+        """Go to a byte of the file. The ratio counts from here."""
         self._handle.seek(offset)
         self._rest = b""
         self.offset = self._begin = offset
         self._produced = 0
 
     def take(self, size: int) -> bytes:
-        """The next bytes, at most `size`; none at the end."""
+        """The next bytes, at most `size`; empty at the end of the file."""
         data = self._rest or self._handle.read(CHUNK_BYTES)
         data, self._rest = data[:size], data[size:]
         self.offset += len(data)
         return data
 
     def give_back(self, data: bytes) -> None:
-        """Bytes that were taken and belong to the next frame."""
+        """Return bytes that were taken but belong to the next frame."""
         self._rest = data + self._rest
         self.offset -= len(data)
 
     def at_end(self) -> bool:
-        """Whether the file ends here. Zero bytes at the end of a gzip file are padding, as gzip itself has it."""
+        """Whether the file ends here. Zero bytes at the end of a gzip file are padding, as for gzip itself."""
         data = self.take(CHUNK_BYTES)
         while data and self._codec == "gzip" and not data.strip(b"\0"):
             data = self.take(CHUNK_BYTES)
@@ -68,7 +69,7 @@ class Feed:
     def frame(self) -> Iterator[bytes]:
         """The content of the frame that begins here, in bounded chunks.
 
-        Raises RecordError: cut_archive where the file ends within it, broken_archive, bomb.
+        Raises RecordError: cut_archive if the file ends within the frame, broken_archive, bomb.
         """
         begin = self.offset
         try:
@@ -113,7 +114,7 @@ class Feed:
         self.give_back(stream.unused_data)
 
     def find(self, begin: int, end: int, content: bytes) -> bool:
-        """Go to the first frame that begins in [begin, end) and whose content starts with `content`; False: there is none."""
+        """Go to the first frame that begins in [begin, end) and whose content starts with `content`. False if there is none."""
         magic = MAGIC[self._codec]
         while begin < end:
             self._handle.seek(begin)
@@ -142,7 +143,7 @@ class Feed:
 
 
 def chunks(handle: BinaryIO, codec: Codec) -> Iterator[bytes]:
-    """The content of a file, all frames end to end. Raises RecordError as `Feed.frame` does."""
+    """The content of a file, all frames end to end. Raises RecordError like `Feed.frame`."""
     if not codec:
         yield from between(handle, 0, None)
         return
@@ -152,7 +153,7 @@ def chunks(handle: BinaryIO, codec: Codec) -> Iterator[bytes]:
 
 
 def between(handle: BinaryIO, begin: int, end: int | None) -> Iterator[bytes]:
-    """The bytes [begin, end) of a file; None: to its end."""
+    """The bytes [begin, end) of a file. end=None: to the end of the file."""
     handle.seek(begin)
     while end is None or begin < end:
         data = handle.read(CHUNK_BYTES if end is None else min(CHUNK_BYTES, end - begin))
@@ -163,7 +164,7 @@ def between(handle: BinaryIO, begin: int, end: int | None) -> Iterator[bytes]:
 
 
 def line_start(handle: BinaryIO, at: int) -> int:
-    """The byte where the first line starts that starts at `at` or later; the file's size when there is none."""
+    """The position of the first line that starts at byte `at` or later; the file's size if there is none."""
     if at == 0:
         return 0
     at -= 1
@@ -177,7 +178,7 @@ def line_start(handle: BinaryIO, at: int) -> int:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Line:
-    """One line without its newline. `data` is None when the line is over the cap; `head` is then how it begins."""
+    """One line without its newline. If the line is over the cap, `data` is None and `head` holds its beginning."""
 
     number: int
     data: bytes | None
@@ -186,7 +187,7 @@ class Line:
 
 
 def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Line]:
-    """The lines of a stream, numbered from `first`. What a broken stream left of a line is not offered as one."""
+    """The lines of a stream, numbered from `first`. If the stream breaks off within a line, that line is not yielded."""
     held: list[bytes] = []
     size = 0
     for part in parts:

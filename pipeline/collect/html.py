@@ -1,10 +1,10 @@
 """HTML bytes to main text, and bytes of unknown encoding to text.
 
 Purpose: one way from markup to text for files, web archives and installed pages.
-Source: resiliparse's main-content extraction and encoding detection; the order of evidence for the encoding and the bytes
-that tell binary data are those of the WHATWG Encoding and MIME Sniffing standards.
-Guarantee: linear in the size of the page: where the extraction would be quadratic, it is given less to do.
-Cost: about 30 MB of HTML a second.
+Source: resiliparse extracts the main content and detects encodings. The order of evidence for the encoding, and the bytes that
+indicate binary data, follow the WHATWG Encoding and MIME Sniffing standards.
+Guarantee: time is linear in the size of the page. Where the extraction would be quadratic, it gets less work.
+Cost: about 30 MB of HTML per second.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encodi
 from tokenmill.pipeline.base.errors import RecordError
 
 SNIFFED_BYTES = 1_445
-"""How much of a resource the MIME Sniffing standard looks at."""
+"""Bytes of a resource that the MIME Sniffing standard looks at."""
 BINARY = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f]")
 DEEPEST = 512
-"""Browsers build no deeper trees. Main-content extraction is quadratic in depth: 4 s at 20,000, an hour at a million."""
+"""Browsers do not build deeper trees. Main-content extraction is quadratic in depth: 4 s at 20,000, an hour at a million."""
 CONTAINER = re.compile(r"<(/?)(?:div|article)\b", re.IGNORECASE)
 LONG_TAG = re.compile(r"<[A-Za-z][^<>]{16384,}")
 MOST_ATTRIBUTES = 2_000
-"""Parsing is quadratic in the attributes of one element: 3 s at 50,000."""
+"""Most attributes of one element. Parsing is quadratic in their number: 3 s at 50,000."""
 DECLARED_BYTES = 1_024
-"""Where the HTML standard wants a declaration of the encoding to stand."""
+"""The HTML standard requires a declaration of the encoding within this many bytes."""
 DECLARATION = re.compile(rb"charset\s*=", re.IGNORECASE)
 BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 def is_binary(data: bytes, charset: str | None = None) -> bool:
-    """Whether bytes that claim to be text hold something else, by their beginning."""
+    """Whether bytes that claim to be text are binary data, judged by their beginning."""
     wide = (charset or "").lower().startswith(("utf-16", "utf-32", "utf16")) or data.startswith((BOMS[1][0], BOMS[2][0]))
     return not wide and BINARY.search(data[:SNIFFED_BYTES]) is not None
 
@@ -41,8 +41,8 @@ def is_binary(data: bytes, charset: str | None = None) -> bool:
 def decode(data: bytes, charset: str | None = None, *, meta: bool = False) -> tuple[str, str]:
     """Text and the name of its encoding.
 
-    Evidence in this order: byte order mark, `charset` (from HTTP), where `meta` an HTML declaration, valid UTF-8 (which other
-    encodings hardly ever are), detection.
+    Evidence in this order: byte order mark, `charset` (from HTTP), an HTML declaration if `meta`, valid UTF-8 (bytes in other
+    encodings are hardly ever valid UTF-8), detection.
     """
     marked = next((name for mark, name in BOMS if data.startswith(mark)), None)
     encoding = marked or (_known(charset) if charset else None)
@@ -61,7 +61,7 @@ def _is_utf8(data: bytes) -> bool:
 
 
 def _known(charset: str) -> str | None:
-    """The encoding that browsers take for this label, if there is one that Python has too."""
+    """The encoding that browsers use for this label, if Python supports it too; else None."""
     try:
         name = map_encoding_to_html5(charset.strip("\"' "), fallback_utf8=False)
         return codecs.lookup(name).name if name else None

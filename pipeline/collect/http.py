@@ -1,8 +1,8 @@
-"""What a WARC record holds: its headers, and the body of an HTTP response with its encodings undone.
+"""Parses a WARC record: its headers, and the body of an HTTP response with its encodings undone.
 
-Purpose: fastwarc parses the record, its headers and chunked bodies. It passes a gzip body that is cut without a word
-(measured: 184 of 25,600 bytes), so gzip and deflate are undone here, to their end.
-Guarantee: at most `cap_bytes` of body are made, whatever it claims to hold.
+Purpose: fastwarc parses the record, its headers and chunked bodies. It passes a truncated gzip body without an error
+(measured: 184 of 25,600 bytes), so this module undoes gzip and deflate, to their end.
+Guarantee: at most `cap_bytes` of body are produced, whatever the body claims to hold.
 Cost: a copy of the body.
 """
 
@@ -24,7 +24,7 @@ CHUNK_HEADER = re.compile(rb"[0-9A-Fa-f]+[ \t]*(?:;[^\r\n]*)?\r?\n")
 
 @dataclass(frozen=True, kw_only=True)
 class Resource:
-    """What a WARC record holds. `status` is None when it is no HTTP response; `mime` is "" when none is named."""
+    """The content of a WARC record. `status` is None if it is not an HTTP response; `mime` is "" if the record names none."""
 
     conversion: bool
     record_id: str | None
@@ -38,7 +38,7 @@ class Resource:
 
 
 def parse(data: bytes, cap_bytes: int) -> Resource:
-    """A whole WARC record (headers and block). Only the body of a success or of no HTTP response is read.
+    """Parse a whole WARC record (headers and block). The body of an HTTP response is read only if its status is a success.
 
     Raises RecordError: broken_warc, broken_http, cut_http, too_long.
     """
@@ -76,7 +76,7 @@ def _record(data: bytes, decoding: Literal["none", "transfer", "all"]) -> Any:
 
 
 def _read(record: Any, cap_bytes: int) -> bytes:
-    """The payload. Raises OSError when an encoding that fastwarc undoes is broken."""
+    """The payload. Raises OSError if an encoding that fastwarc undoes is broken."""
     parts: list[bytes] = []
     size = 0
     while part := record.reader.read(65_536):
@@ -88,9 +88,9 @@ def _read(record: Any, cap_bytes: int) -> bytes:
 
 
 def _unchunked(data: bytes, record: Any, coding: str, cap_bytes: int) -> bytes:
-    """The payload without its transfer encoding; brotli and zstd, which fastwarc knows, are undone too.
+    """The payload without its transfer encoding. Brotli and zstd, which fastwarc supports, are undone too.
 
-    Crawlers have written bodies that are not chunked under a header that says so; those are taken as they are.
+    Crawlers have written unchunked bodies under a header that says chunked. Such bodies are used as they are.
     """
     ours = coding in ("", "identity", "gzip", "x-gzip", "deflate")
     try:
@@ -103,7 +103,7 @@ def _unchunked(data: bytes, record: Any, coding: str, cap_bytes: int) -> bytes:
 
 
 def _decoded(body: bytes, coding: str, cap_bytes: int) -> bytes:
-    """The body without gzip or deflate. One that claims gzip and does not begin like it is taken as it is."""
+    """The body without gzip or deflate. A body that claims gzip but does not begin like gzip is used as it is."""
     if coding in ("gzip", "x-gzip"):
         return _inflated(body, 31, cap_bytes) if body.startswith(b"\x1f\x8b") else body
     if coding == "deflate" and body:

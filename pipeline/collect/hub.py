@@ -1,7 +1,7 @@
-"""Data sets through the `datasets` library: a local folder, or a hub's name with a revision, streamed.
+"""Data sets through the `datasets` library: a local folder, or a name on a hub with a revision, streamed.
 
-Guarantee: no code that comes with a data set is run (the library has no way to since version 4), nothing is copied to disk.
-A name on a hub needs a revision, so that a corpus can say what it was made of.
+Guarantee: no code of a data set is run (since version 4 the library cannot), and nothing is copied to disk. A name on a hub
+needs a revision, so that a corpus records what it was made of.
 Cost: importing the library takes a second; memory of one record.
 """
 
@@ -20,12 +20,12 @@ from tokenmill.pipeline.config import DatasetSource
 
 
 def listing(source: DatasetSource) -> Listing:
-    """The files of a local data set; for one on a hub none. Raises ConfigError, InputError."""
+    """The files of a local data set; none for a data set on a hub. Raises ConfigError, InputError."""
     if not os.path.isdir(source.path):
         if source.revision is None:
             raise ConfigError(
-                f"source {source.name!r}: {source.path!r} is no folder here, so it is a data set on a hub; "
-                "set its revision (a commit's hash), so that the corpus can be made again"
+                f"source {source.name!r}: {source.path!r} is not a local folder, so it is a data set on a hub; "
+                "set its revision (a commit's hash), so that the corpus can be built again"
             )
         return Listing(files=(), ignored_files=0)
     root = os.path.abspath(source.path)
@@ -36,12 +36,12 @@ def listing(source: DatasetSource) -> Listing:
 
 
 def identity(source: DatasetSource) -> str:
-    """What a data set on a hub is identified by."""
+    """What identifies a data set on a hub."""
     return f"{source.path}@{source.revision}"
 
 
 def divide(source: DatasetSource, size_bytes: int) -> list[Split]:
-    """One split per shard of the data set, as the library counts them. Raises InputError."""
+    """One split per shard of the data set, as the library counts shards. Raises InputError."""
     count = int(_stream(source).num_shards)
     file = InputFile(
         path=source.path, name=source.split, kind="dataset", codec="", size_bytes=size_bytes // count, mtime_ns=0, inode=0
@@ -58,7 +58,7 @@ def divide(source: DatasetSource, size_bytes: int) -> list[Split]:
 
 
 def read(piece: Piece, source: DatasetSource, limits: Limits) -> Iterator[Record]:
-    """The records of one shard of the data set, called by split, shard and row. Raises InputError."""
+    """The records of one shard of the data set. Split, shard and row identify them. Raises InputError."""
     stream = _stream(source)
     shard = stream.shard(num_shards=piece.end, index=piece.begin) if piece.end > 1 else stream
     path = f"{source.split}/{piece.begin}"

@@ -1,8 +1,8 @@
-"""The identity of input files: their SHA-256, remembered while a file's size, time and inode stay.
+"""The identity of input files: their SHA-256, remembered while a file's size, time and inode stay the same.
 
 Purpose: a finished corpus is recognised without reading its input again.
-Guarantee: an entry made within two seconds of the file's own time is not trusted, since a later write could hide behind
-the clock. What is remembered is never published and holds no content.
+Guarantee: an entry made within two seconds of the file's own time is not trusted, because a later write could have the same
+time. Remembered entries are never published and hold no content.
 Cost: reading every new file once, at about 1.5 GB/s.
 """
 
@@ -21,11 +21,14 @@ from tokenmill.pipeline.collect.framing import CHUNK_BYTES
 from tokenmill.pipeline.collect.listing import BY_LINE, InputFile
 
 DOUBTFUL_NS = 2_000_000_000
+"""An entry is remembered only if the file's time is more than this many nanoseconds old."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """SHA-256 in hex; for large plain JSON Lines also the newlines before each `step_bytes` (see `plan.Marks`)."""
+    """SHA-256 in hex. For large uncompressed files with one record per line, also the newlines before each `step_bytes` (see
+    `plan.Marks`).
+    """
 
     sha256: str
     marks: tuple[int, ...] = ()
@@ -33,7 +36,7 @@ class Identity:
 
 @dataclass(kw_only=True)
 class Known:
-    """The identities of files seen before, by path. `path` is where they are kept between runs."""
+    """The identities of files seen before, by path. `path`: the file that keeps them between runs."""
 
     path: Path
     entries: dict[str, list[Any]] = field(default_factory=dict)
@@ -41,7 +44,7 @@ class Known:
 
     @staticmethod
     def load(root: Path) -> Known:
-        """What earlier runs in this corpus folder remembered; nothing when that cannot be read."""
+        """What earlier runs in this corpus folder remembered; empty if it cannot be read."""
         path = root / state.FOLDER / "inputs.json"
         return Known(path=path, entries=state.load(path) or {})
 
@@ -50,7 +53,7 @@ class Known:
         return {file.path: self._identity(file, step_bytes) for file in inputs}
 
     def save(self) -> None:
-        """Keep what was learned. The file is there afterwards in any case: it marks the folder as a corpus."""
+        """Keep new entries for later runs. Afterwards the file exists in any case, because it marks the folder as a corpus."""
         if self.changed or not self.path.exists():
             state.save(self.path, self.entries)
             self.changed = False
@@ -88,7 +91,7 @@ def _read(file: InputFile, step: int) -> Identity:
                     marks.append(newlines)
                     left = step
     except OSError as error:
-        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable or take it out") from error
+        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable, or leave it out") from error
     return Identity(sha256=digest.hexdigest(), marks=tuple(marks))
 
 

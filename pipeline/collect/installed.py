@@ -1,9 +1,10 @@
 """The documentation installed on this machine, as files with names that are the same on every machine.
 
-Purpose: Python modules of the standard library and of the environment's distributions, the descriptions and text files
-of those distributions as their RECORD names them, and /usr/share/doc.
-Guarantee: nothing is imported. Names are `stdlib/...`, `<distribution>/...` and `usr-share-doc/...`, without versions. What
-RECORD names outside its folder is not read. Our own distribution is left out: editing us does not change a corpus.
+Purpose: lists the Python modules of the standard library and of the environment's distributions, the descriptions and text
+files of those distributions as their RECORD names them, and /usr/share/doc.
+Guarantee: nothing is imported. Names are `stdlib/...`, `<distribution>/...` and `usr-share-doc/...`, without versions. Files
+that RECORD names outside its folder are not read. Our own distribution is left out, so that editing it does not change a
+corpus.
 Cost: one stat per file, about a second for 25,000.
 """
 
@@ -40,7 +41,7 @@ DIST_INFO = re.compile(r"^[^/]+\.dist-info/")
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """The folders where documentation is installed. Those that do not exist hold nothing."""
+    """The folders where documentation is installed. A folder that does not exist counts as empty."""
 
     stdlib: Path
     site: tuple[Path, ...]
@@ -48,14 +49,14 @@ class Places:
 
 
 def places() -> Places:
-    """Those of the running interpreter and its environment."""
+    """The folders of the running interpreter and its environment."""
     paths = sysconfig.get_paths()
     site = dict.fromkeys((paths["purelib"], paths["platlib"]))
     return Places(stdlib=Path(paths["stdlib"]), site=tuple(map(Path, site)), share_doc=Path("/usr/share/doc"))
 
 
 def listing(where: Places) -> Listing:
-    """Every installed file with documentation in it. Raises InputError: there is none, or a folder cannot be read."""
+    """Every installed file with documentation. Raises InputError if there is none, or if a folder cannot be read."""
     found: dict[str, InputFile] = {}
     ignored = 0
     for path, name, how in _candidates(where):
@@ -78,7 +79,7 @@ def _candidates(where: Places) -> Iterator[tuple[str, str, tuple[Kind, Codec] | 
         for info in sorted(site.glob("*.dist-info")):
             yield from _distribution(site, info)
     for path in walk(str(where.share_doc)).files if where.share_doc.exists() else ():
-        # Links here lead to files that are listed under their own names.
+        # Links in this folder point to files that are listed under their own names.
         if not os.path.islink(path):
             yield path, f"usr-share-doc/{name_below(path, str(where.share_doc))}", _page(path)
 
@@ -89,7 +90,7 @@ def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, tuple[Kind
         with open(info / "RECORD", newline="", encoding="utf-8", errors="surrogateescape") as handle:
             rows = [row[0] for row in csv.reader(handle) if row]
     except OSError:
-        # Not a distribution that an installer finished: nothing says which files are its own.
+        # The installation is incomplete: nothing says which files belong to the distribution.
         return
     name = email.parser.BytesHeaderParser().parsebytes(metadata).get("Name") or info.name.partition("-")[0]
     name = re.sub(r"[-_.]+", "-", name).lower()

@@ -1,7 +1,7 @@
-"""JSON Lines: one object per line, the text in a named field.
+"""JSON Lines: one object per line, with the text in a named field.
 
-Guarantee: one broken line is one quarantined record; its neighbours are untouched. NaN and Infinity are no JSON. Text that is
-null is dropped as empty.
+Guarantee: one broken line is one quarantined record; its neighbours are untouched. NaN and Infinity are not JSON. A record
+whose text is null is dropped as empty.
 Cost: memory of one line; about 200 MB/s.
 """
 
@@ -23,7 +23,7 @@ from tokenmill.pipeline.config import FilesSource
 def read(
     handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, before: int, source: FilesSource, limits: Limits
 ) -> Iterator[Record]:
-    """The records of a file, as `lines.records` has them."""
+    """The records of a file; see `lines.records`."""
 
     def make(line: bytes, place: Place) -> Record:
         row = _parsed(utf8(line))
@@ -42,15 +42,15 @@ def _parsed(text: str) -> Any:
         return json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         where = f", column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise RecordError("broken_json", f"the line is no JSON ({type(error).__name__}{where})") from error
+        raise RecordError("broken_json", f"the line is not JSON ({type(error).__name__}{where})") from error
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 def text_of(row: Any, field: str) -> str:
-    """The text in a record. Raises RecordError (no_text), naming the field and those that are there."""
+    """The text in a record. Raises RecordError (no_text) that names the field and the fields that exist."""
     if not isinstance(row, dict):
         raise RecordError("no_text", f"the record is a {type(row).__name__}, not an object with a field {field!r}")
     text = row.get(field)
@@ -62,7 +62,7 @@ def text_of(row: Any, field: str) -> str:
 
 
 def nearest(field: str, present: list[str]) -> str:
-    """For a message: the names that are there, the most similar first."""
+    """Part of a message: the most similar name, and the names that exist."""
     near = difflib.get_close_matches(field, present, n=1, cutoff=0.5)
     hint = f"; did you mean {near[0]!r}?" if near else ""
     return f"{hint} There are: {', '.join(sorted(present)[:12])}" if present else "; there are none"

@@ -1,6 +1,6 @@
-"""Files with a record in each line.
+"""Files with one record per line.
 
-Guarantee: one broken line is one quarantined record; its neighbours are untouched. Blank lines are no records.
+Guarantee: one broken line is one quarantined record; its neighbours are untouched. Blank lines are not records.
 Cost: memory of one line.
 """
 
@@ -24,16 +24,16 @@ def records(
     cap_bytes: int,
     make: Callable[[bytes, Place], Record],
 ) -> Iterator[Record]:
-    """The records of a file, numbered by line; of a plain one those whose lines start in the bytes [begin, end).
+    """The records of a file, numbered by line. Of an uncompressed file: those whose lines start in the bytes [begin, end).
 
-    `before` is the number of newlines before `begin`. `make`: of a line of at most `cap_bytes`, without its newline; it may
+    `before`: the number of newlines before `begin`. `make` gets a line of at most `cap_bytes`, without its newline; it may
     raise RecordError.
     """
     if codec:
         found = lines(chunks(handle, codec), cap_bytes)
     else:
         start = line_start(handle, begin)
-        # When a line runs over `begin`, its newline stands between `begin` and `start`.
+        # If a line crosses `begin`, its newline lies between `begin` and `start`.
         found = lines(between(handle, start, line_start(handle, end)), cap_bytes, before + (start > begin))
     number = before - 1
     try:

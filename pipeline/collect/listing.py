@@ -1,10 +1,11 @@
-"""The files of a source: which there are, how each is read, and what each is called.
+"""The files of a source: which files there are, how each is read, and what each is called.
 
-Purpose: paths, folders and globs become files with names below the source's root, so that nothing later sees a path
-of this machine but to open it.
-Guarantee: sorted by the names' bytes, each file once. A path that is not there or holds nothing is an error. In folders,
-names that begin with "." and corpora of ours are left out, so that a corpus among its input does not become its own input;
-links to folders are not followed. These and files that no reader knows are counted. A folder that cannot be read is an error.
+Purpose: paths, folders and globs become files with names below the source's root. Later code uses a path of this machine only
+to open the file.
+Guarantee: files are sorted by the bytes of their names, each file once. A path that does not exist or holds nothing is an
+error. In folders, names that begin with "." are left out, and so are corpora of ours, so that a corpus in its own input does
+not become input. Links to folders are not followed. These, and files that no reader knows, are counted. An unreadable folder
+is an error.
 Cost: one stat per file.
 """
 
@@ -37,14 +38,14 @@ KINDS: dict[str, Kind] = {
     ".wet": "warc",
 }
 BY_LINE: tuple[Kind, ...] = ("jsonl", "lines")
-"""Kinds with a record in each line: a plain file is divided anywhere."""
+"""Kinds with one record per line. An uncompressed file of such a kind can be divided anywhere."""
 CODECS: dict[str, Codec] = {".gz": "gzip", ".zst": "zstd"}
 KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputFile:
-    """One file of a source. `name` is its POSIX path below the source's root; the rest of the fields is of this machine."""
+    """One file of a source. `name` is its POSIX path below the source's root. The other fields describe it on this machine."""
 
     path: str
     name: str
@@ -55,7 +56,7 @@ class InputFile:
     inode: int
 
     def is_as_listed(self) -> bool:
-        """Whether the file on the disk has still the size and time it had when it was listed."""
+        """Whether the file on disk still has the size, time and inode it had when it was listed."""
         try:
             now = os.stat(self.path)
         except OSError:
@@ -65,9 +66,9 @@ class InputFile:
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The files of a source in order, and how many others stood among them.
+    """The files of a source in order, and how many other files were among them.
 
-    `ignored_links` are those of the `ignored_files` that are links to folders; `ignored_corpora` are folders.
+    `ignored_links`: those of the `ignored_files` that are links to folders. `ignored_corpora`: folders.
     """
 
     files: tuple[InputFile, ...]
@@ -78,21 +79,21 @@ class Listing:
 
 @dataclass(frozen=True, kw_only=True)
 class Walked:
-    """What stands below a folder: paths of files, of links to folders, and of corpora, which were not entered."""
+    """What is below a folder: paths of files, of links to folders, and of corpora, which were not entered."""
 
     files: list[str] = field(default_factory=list)
     links: list[str] = field(default_factory=list)
     corpora: list[str] = field(default_factory=list)
 
     def add(self, other: Walked) -> None:
-        """Take in what another walk found."""
+        """Add what another walk found."""
         self.files.extend(other.files)
         self.links.extend(other.links)
         self.corpora.extend(other.corpora)
 
 
 def kind_of(path: str) -> tuple[Kind, Codec] | None:
-    """How a file is read, by its extensions; None for a file that no reader knows."""
+    """How a file is read, by its extensions. None if no reader knows the file."""
     base, last = os.path.splitext(path.lower())
     codec = CODECS.get(last, "")
     kind = KINDS.get(os.path.splitext(base)[1] if codec else last)
@@ -107,8 +108,8 @@ def _as_sampled(how: tuple[Kind, Codec], source: FilesSource) -> tuple[Kind, Cod
 def listing(source: FilesSource) -> Listing:
     """The files that the source's paths, folders and globs name.
 
-    Raises InputError for a path that does not exist, that no reader knows, that holds no file to read, or for
-    a folder that cannot be read.
+    Raises InputError for a path that does not exist, that no reader knows or that holds no readable file, and for a folder
+    that cannot be read.
     """
     found: dict[str, tuple[Kind, Codec]] = {}
     roots: list[str] = []
@@ -126,8 +127,8 @@ def listing(source: FilesSource) -> Listing:
                 else "has an unknown kind"
             )
             if walked.corpora:
-                what += f", but for the corpus {walked.corpora[0]!r}; to read that, give its folder documents"
-            raise InputError(f"source {source.name!r}: {text!r} {what}; known are {KNOWN}")
+                what += f", except the corpus {walked.corpora[0]!r}; to read that, give its folder documents"
+            raise InputError(f"source {source.name!r}: {text!r} {what}; known kinds: {KNOWN}")
         found |= known
         ignored.update(path for path in walked.files if path not in known)
         links.update(walked.links)
@@ -144,16 +145,16 @@ def listing(source: FilesSource) -> Listing:
 
 
 def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
-    """By the bytes of their names."""
+    """The files sorted by the bytes of their names."""
     return tuple(sorted(files, key=lambda file: file.name.encode()))
 
 
 def describe(path: str, name: str, kind: Kind, codec: Codec) -> InputFile | None:
-    """The file at `path`; None when there is no regular file. Raises InputError in a folder that may only be listed."""
+    """The file at `path`; None if it is not a regular file. Raises InputError in a folder that may only be listed."""
     try:
         found = os.stat(path)
     except PermissionError as error:
-        raise InputError(f"{path}: {error.strerror}; make its folder readable or take it out") from error
+        raise InputError(f"{path}: {error.strerror}; make its folder readable, or leave it out") from error
     except OSError:
         return None
     if not stat.S_ISREG(found.st_mode):
@@ -175,7 +176,7 @@ def name_below(path: str, root: str) -> str:
 
 
 def walk(folder: str) -> Walked:
-    """What is below a folder and not hidden. Raises InputError for a folder that cannot be read."""
+    """Everything below a folder that is not hidden. Raises InputError for a folder that cannot be read."""
     walked = Walked()
     for base, folders, names in os.walk(folder, onerror=unreadable):
         if state.FOLDER in folders:
@@ -189,13 +190,13 @@ def walk(folder: str) -> Walked:
 
 
 def unreadable(error: OSError) -> NoReturn:
-    """What `os.walk` is to do about a folder that it cannot list. Raises InputError."""
-    message = f"{error.filename}: the folder cannot be read ({error.strerror}); make it readable or take it out"
+    """Handler for `os.walk`, called for a folder that it cannot list. Raises InputError."""
+    message = f"{error.filename}: the folder cannot be read ({error.strerror}); make it readable, or leave it out"
     raise InputError(message) from error
 
 
 def _candidates(text: str, source: str) -> tuple[Walked, str]:
-    """The files that one setting names, and the folder below which they are called."""
+    """The files that one setting names, and the folder that their names are relative to."""
     path = os.path.abspath(os.path.expanduser(text))
     if os.path.isdir(path):
         return walk(path), path
@@ -223,7 +224,7 @@ def _candidates(text: str, source: str) -> tuple[Walked, str]:
 
 
 def _check_readable(fixed: Path, parts: Sequence[str]) -> None:
-    """Raise InputError when a folder that a pattern looks into cannot be read; `glob` would take it for an empty one."""
+    """Raise InputError if a folder that a pattern looks into cannot be read. `glob` would treat it as empty."""
     for depth, part in enumerate(parts):
         if not glob.has_magic(part):
             continue
@@ -235,7 +236,7 @@ def _check_readable(fixed: Path, parts: Sequence[str]) -> None:
 
 
 def _corpus_around(match: str, fixed: Path) -> Path | None:
-    """The corpus that holds what a glob matched, of the folders below the pattern's fixed part."""
+    """The corpus that holds a match of a glob, among the folders below the pattern's fixed part; None if there is none."""
     above = Path(match).parents
     depth = len(Path(match).parts) - len(fixed.parts)
     return next((folder for folder in above[: max(0, depth - 1)] if (folder / state.FOLDER).is_dir()), None)

@@ -1,8 +1,9 @@
-"""Splits: how the input is divided into tasks, each of which gives one shard of about `shard_bytes` of text.
+"""Splits: divides the input into tasks, each of which gives one shard of about `shard_bytes` of text.
 
-Purpose: one huge file runs in parallel, many small ones run together, and what is added later disturbs little.
-Guarantee: small files are grouped in the order of their names, and a file ends its group by a hash of its own name and size, so
-an added file changes the group it falls in and no other. A split is named by its first file and range, never by a number.
+Purpose: one huge file is read in parallel, many small files are read together, and added files disturb little.
+Guarantee: small files are grouped in the order of their names. A hash of a file's own name and its size decide whether the
+file ends its group, so an added file changes the group it falls in and no other. A split is named by its first file and range,
+never by a number.
 Cost: one hash per file; reading the footers of Parquet files.
 """
 
@@ -16,31 +17,35 @@ from tokenmill.pipeline.collect import tables
 from tokenmill.pipeline.collect.listing import BY_LINE, InputFile, Kind
 
 TEXT_SHARE: dict[Kind, float] = {"html": 0.3, "warc": 0.3, "python": 0.12, "description": 0.8}
-"""Text in a byte of file, measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules 37 MB. Others: all of it."""
+"""Bytes of text per byte of file (other kinds: 1), measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules
+37 MB."""
 DEFLATED = 4.0
-"""A compressed byte holds so many."""
+"""Bytes of content per compressed byte (estimate)."""
 RECORD_TEXT_BYTES = 1_000
-"""A document's length where the number of records is not known before reading: rather short, so that a cap on documents
-seldom takes what would fit."""
+"""Assumed bytes per document if the number of records is unknown before reading. It is rather low, so that a cap on documents
+seldom excludes documents that would fit."""
 ONE_DOCUMENT = ("text", "html", "python", "description")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
-    """A file or a part of it: bytes [begin, end), for Parquet row groups, for a data set shard `begin` of `end`."""
+    """A file or a part of it: bytes [begin, end); for Parquet row groups [begin, end); for a data set shard `begin` of `end`
+    shards.
+    """
 
     file: InputFile
     begin: int
     end: int
     before: int = 0
-    """Newlines (kinds with a record in each line) or rows (Parquet) before `begin`."""
+    """Newlines (kinds with one record per line) or rows (Parquet) before `begin`."""
     text_bytes: int = 0
+    """Estimated bytes of text."""
     documents: int = 1
-    """Estimates."""
+    """Estimated number of documents."""
 
     @property
     def input_bytes(self) -> int:
-        """How much of the file this is, for progress."""
+        """Bytes of the file in this piece, for progress."""
         if self.file.kind in ("parquet", "dataset"):
             return self.file.size_bytes if self.begin == 0 else 0
         return self.end - self.begin
@@ -48,7 +53,7 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Pieces in their order; a task, and a shard (or several, where a file that cannot be divided gives more)."""
+    """Pieces in order. A split is one task and gives one shard, or several if a file that cannot be divided gives more."""
 
     source: str
     pieces: tuple[Piece, ...]
@@ -74,11 +79,11 @@ class Split:
 
 
 Marks = Mapping[str, Sequence[int]]
-"""Of each large plain file with a record in each line, by path: newlines before byte k * shard_bytes."""
+"""For each large uncompressed file with one record per line, by path: the newlines before byte k * shard_bytes."""
 
 
 def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[Split]:
-    """The splits of a source's files, which are in order."""
+    """The splits of a source's files. `files` must be in order."""
     splits: list[Split] = []
     group: list[Piece] = []
 
@@ -94,7 +99,7 @@ def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_fi
             splits += [Split(source=source, pieces=(piece,)) for piece in pieces]
             continue
         group += pieces
-        # Ends a group after `shard_bytes` on average, by nothing but the file itself.
+        # Ends a group after `shard_bytes` on average. The decision depends only on the file itself.
         if unit_hash(file.name, "group") * shard_bytes < max(1, pieces[0].text_bytes):
             close()
     close()
@@ -102,7 +107,7 @@ def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_fi
 
 
 def unit_hash(name: str, salt: str) -> float:
-    """A number in [0, 1) that depends on the name and the salt alone."""
+    """A number in [0, 1) that depends only on the name and the salt."""
     digest = hashlib.blake2b(f"{salt}:{name}".encode(), digest_size=8).digest()
     return (int.from_bytes(digest, "little") >> 11) / 2**53
 
@@ -128,7 +133,7 @@ def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[
 
 
 def _row_groups(file: InputFile, shard_bytes: int, text_field: str) -> list[Piece]:
-    """Row groups put together to about `shard_bytes`. A file that cannot be read is one piece: reading says why."""
+    """Row groups combined to about `shard_bytes`. An unreadable file is one piece; reading it reports the error."""
     groups = tables.row_groups(file.path, text_field)
     if not groups:
         return [Piece(file=file, begin=0, end=1 << 31)]
@@ -143,7 +148,7 @@ def _row_groups(file: InputFile, shard_bytes: int, text_field: str) -> list[Piec
 
 
 def allot(total: int, weights: Sequence[int]) -> list[int]:
-    """`total` divided in proportion to `weights`, whole numbers by largest remainder; ties go to the first."""
+    """`total` divided into integers in proportion to `weights`, by largest remainder. Ties go to the first."""
     weights = [max(1, weight) for weight in weights]
     whole = sum(weights)
     shares = [total * weight // whole for weight in weights]

@@ -1,6 +1,6 @@
-"""The tables of what became no document, put together from those of the shards, and the ceiling on quarantine.
+"""Merges the tables of rejected records of all shards, and enforces the ceiling on quarantine.
 
-Guarantee: rows stand in document order. Tables are written before the ceiling is judged, so that one can look at them.
+Guarantee: rows are in document order. The tables are written before the ceiling is checked, so that users can inspect them.
 Cost: memory of one shard's table.
 """
 
@@ -27,7 +27,7 @@ EXAMPLES = 3
 
 
 def rejected(root: Path, made: Sequence[Made]) -> dict[str, FileEntry]:
-    """Write the dropped records of all shards, and for each source that has any those quarantined."""
+    """Write the dropped records of all shards in one table, and for each source with quarantined records one table of these."""
     published = {DROPPED: _merge(root, DROPPED, _tables(made, ("dropped",)))}
     for source, shards_of in itertools.groupby(made, key=lambda one: one.shard.source):
         parts = _tables(list(shards_of), BROKEN)
@@ -38,7 +38,7 @@ def rejected(root: Path, made: Sequence[Made]) -> dict[str, FileEntry]:
 
 
 def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
-    """Raises QuarantineCeiling when a larger share of the records than `ceiling` is quarantined."""
+    """Raises QuarantineCeiling if a larger share of the records than `ceiling` is quarantined."""
     read = sum(one.shard.counts.read for one in made)
     broken = sum(one.shard.counts.quarantined for one in made)
     if broken <= ceiling * read:
@@ -53,9 +53,9 @@ def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
             examples.append(f"{row['source']}: {row['position']}: {row['reason']} ({row['message']})")
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     raise QuarantineCeiling(
-        f"collect: {broken} of {read} records are quarantined ({broken / read:.2%}), at most {ceiling:.2%} may be: {counts}.\n"
+        f"collect: {broken} of {read} records are quarantined ({broken / read:.2%}), the ceiling is {ceiling:.2%}: {counts}.\n"
         + "".join(f"  {example}\n" for example in examples)
-        + f"All of them are in {root / QUARANTINE}. Mend the input, or raise collect.quarantine_ceiling."
+        + f"All of them are in {root / QUARANTINE}. Fix the input, or raise collect.quarantine_ceiling."
     )
 
 
@@ -76,7 +76,7 @@ def _merge(root: Path, name: str, parts: Sequence[Named]) -> FileEntry:
 
 
 def _in_row_groups(tables: Iterator[pa.Table]) -> Iterator[pa.Table]:
-    """Small tables put together, so that a table of many shards has few row groups."""
+    """Small tables concatenated, so that a table of many shards has few row groups."""
     held: list[pa.Table] = []
     for table in tables:
         held.append(table)

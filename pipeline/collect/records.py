@@ -1,8 +1,8 @@
-"""What a reader makes of one record: a document, or a record that was rejected, with the reason.
+"""What a reader makes of one record: a document, or a rejected record with the reason.
 
-Purpose: every reader yields these two and nothing else, so that nothing can be lost between them.
-Guarantee: a document's text is UTF-8, not empty, at most `document_bytes` long, with lines ending in "\\n"; its URL holds
-no user and no password; its metadata is canonical JSON. What cannot be that is a rejected record.
+Purpose: every reader yields these two and nothing else, so nothing gets lost between them.
+Guarantee: a document's text is UTF-8, not empty, at most `document_bytes` long, with lines ending in "\\n". Its URL holds no
+user and no password. Its metadata is canonical JSON. A record that cannot meet this is rejected.
 Cost: one encoding of the text.
 """
 
@@ -19,29 +19,30 @@ from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 
 FIELD_CHARACTERS = 200
-"""A column beside the text goes into the metadata when it is a number, a truth value, or a string of at most so many."""
+"""A further column of a record goes into the metadata if it is a number, a truth value, or a string of at most this many
+characters."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)([^/?#]+)(.*)", re.DOTALL)
 NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
-"""What may be a user or a password of a URL within a URL."""
+"""Matches what may be a user or a password of a URL within a URL."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What one record may cost."""
+    """Limits for one record."""
 
     document_bytes: int
-    """Longer texts are quarantined."""
+    """Texts with more bytes are quarantined."""
 
     @property
     def record_bytes(self) -> int:
-        """The most that is held of a record before its text is known: markup and escapes take room."""
+        """Most bytes held of a record before its text is known: markup and escapes need room."""
         return 2 * self.document_bytes + 65_536
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Document:
-    """A record that became a document. `identity` is its own within the source."""
+    """A record that became a document. `identity` identifies it within its source."""
 
     identity: str
     url: str | None
@@ -51,7 +52,7 @@ class Document:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """A record that became none: dropped by a rule, or quarantined because it is broken."""
+    """A record that did not become a document: a rule dropped it, or it is broken and quarantined."""
 
     position: str
     reason: str
@@ -59,7 +60,7 @@ class Rejected:
     preview: bytes
     quarantined: bool
     text_bytes: int = 0
-    """How long its text is, where that is known."""
+    """Bytes of its text, if known; else 0."""
 
 
 Record = Document | Rejected
@@ -67,7 +68,7 @@ Record = Document | Rejected
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Place:
-    """Where a record stands: the path below the source's root, and where in that file (None: it is the whole file)."""
+    """Where a record is: the path below the source's root, and its position in that file (None: it is the whole file)."""
 
     path: str
     record: int | str | None = None
@@ -77,12 +78,12 @@ class Place:
 
 
 def dropped(place: Place, reason: str, message: str, preview: bytes = b"", text_bytes: int = 0) -> Rejected:
-    """A record that a rule takes out."""
+    """A record that a rule drops."""
     return _rejected(place, reason, message, preview, quarantined=False, text_bytes=text_bytes)
 
 
 def quarantined(place: Place, error: RecordError, preview: bytes = b"", text_bytes: int = 0) -> Rejected:
-    """A record that is broken."""
+    """A record that is quarantined because it is broken."""
     return _rejected(place, error.reason, str(error), preview, quarantined=True, text_bytes=text_bytes)
 
 
@@ -106,7 +107,7 @@ def document(
     url: str | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Record:
-    """The record at `place` whose text is `text`; its metadata is its place and `about`, without what is None."""
+    """The record at `place` with the text `text`. Its metadata hold its place and `about`, without values that are None."""
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     url = without_userinfo(url) if url else None
@@ -115,7 +116,7 @@ def document(
         for name in (identity, url):
             (name or "").encode()
     except UnicodeEncodeError as error:
-        message = f"holds half of a surrogate pair, {error.object[error.start]!a}, which UTF-8 cannot say"
+        message = f"holds half of a surrogate pair, {error.object[error.start]!a}, which UTF-8 cannot encode"
         preview = text[:PREVIEW_BYTES].encode(errors="backslashreplace")
         return quarantined(place, RecordError("unpaired_surrogate", message), preview)
     if len(data) > limits.document_bytes:
@@ -140,14 +141,14 @@ def place_of(metadata: str) -> Place:
 
 def too_long(size_bytes: int, cap_bytes: int) -> RecordError:
     """The error of a record over a cap."""
-    return RecordError("too_long", f"{size_bytes} bytes, at most {cap_bytes} are taken (collect.max_document_bytes)")
+    return RecordError("too_long", f"{size_bytes} bytes, at most {cap_bytes} are allowed (collect.max_document_bytes)")
 
 
 def without_userinfo(url: str) -> str | None:
-    """The URL without user, password and control characters; None where one cannot be sure which part those are.
+    """The URL without user, password and control characters; None if it is unclear which part they are.
 
-    The authority is that of RFC 3986, section 3.2. In doubt is an "@" in what programs read in different ways: with "\\",
-    with a scheme but without "//", or with another URL inside.
+    The authority is defined by RFC 3986, section 3.2. An "@" is unclear in URLs that programs read in different ways: with
+    "\\", with a scheme but without "//", or with another URL inside.
     """
     url = CONTROLS.sub("", url.strip()).strip()
     if "@" not in url:
@@ -163,7 +164,7 @@ def without_userinfo(url: str) -> str | None:
 
 
 def fields(row: Mapping[str, Any], *without: str) -> dict[str, Any] | None:
-    """The short columns of a record beside its text, for the metadata. None when there are none."""
+    """The short columns of a record except those in `without`, for the metadata. None if there are none."""
     kept = {key: value for key, value in row.items() if key not in without and _is_short(key) and _is_short(value)}
     return kept or None
 
@@ -175,7 +176,7 @@ def _is_short(value: Any) -> bool:
 
 
 def name_of(value: Any) -> str | None:
-    """An id or a URL as a string; None when the column holds no such thing."""
+    """An id or a URL as a string; None if the value is neither a string nor an integer."""
     if isinstance(value, bool) or not isinstance(value, str | int):
         return None
     return str(value) or None

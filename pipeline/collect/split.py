@@ -1,8 +1,8 @@
-"""The work of one task: read a split, keep to its budget, write its shards, and remember that it is done.
+"""The work of one task: read a split within its budget, write its shards, and record that it is done.
 
-Guarantee: a split is not read again while its identity (settings, budget and the hashes of its files) and the files it gave
-hold. Under a cap, files are visited in the order of a seeded hash of their names and written in their own order.
-Cost: one pass over the split's input; under a cap, memory of the text that the budget allows.
+Guarantee: a split is not read again while its identity (settings, budget and the hashes of its files) and its output files
+hold. Under a cap, files are visited in the order of a seeded hash of their names, and written in their own order.
+Cost: one pass over the split's input. Under a cap, memory of the text that the budget allows.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from tokenmill.pipeline.collect.write import Made, Writer
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
 VERSION = 2
-"""Of the step: bumped when the meaning of the output changes."""
+"""Version of the step, increased whenever the meaning of the output changes."""
 REFUSALS = 8
-"""A budget is spent when so many documents did not fit in it: looking on for shorter ones would read everything."""
+"""A budget is spent when this many documents did not fit in it. Looking on for shorter ones would read everything."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitTask:
-    """One split and what its result depends on. Picklable."""
+    """One split, and everything that its result depends on. Picklable."""
 
     root: Path
     source: FilesSource | DatasetSource | InstalledSource
     split: Split
     content: str
-    """A hash of the contents of the split's files and their names."""
+    """A hash of the names and contents of the split's files."""
     limits: Limits
     shard_bytes: int
     seed: int
@@ -45,7 +45,7 @@ class SplitTask:
 
     @property
     def identity(self) -> str:
-        """Names this task's result."""
+        """Identifies this task's result."""
         config = {
             "source": settings(self.source),
             "document_bytes": self.limits.document_bytes,
@@ -66,7 +66,7 @@ class SplitResult:
 
 
 def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
-    """What of a source's settings the documents depend on: all but where it is on this machine."""
+    """The settings of a source that documents depend on: all but its location on this machine."""
     return source.model_dump(mode="json", exclude={"path", "paths"})
 
 
@@ -95,7 +95,7 @@ class _Budget:
 
 
 def run_split(task: SplitTask) -> SplitResult:
-    """Collect one split, or find that it is done. Raises StaleInput when a file changes meanwhile."""
+    """Collect one split, unless it is done already. Raises StaleInput if a file changes meanwhile."""
     done = _done(task)
     if done is not None:
         return SplitResult(made=done, recomputed=False)
@@ -147,7 +147,7 @@ def _records(task: SplitTask) -> Iterator[Record]:
 
 
 def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
-    """The records of a piece as far as the budget goes. What is not read counts as one record."""
+    """The records of a piece that fit in the budget. All that is not read counts as one record."""
     if budget.spent:
         yield dropped(Place(path=piece.file.name), "over_cap", "not read: the cap on the corpus is reached")
         return
@@ -160,7 +160,7 @@ def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
             yield record
         if budget.spent and next(records, None) is not None:
             place = Place(path=piece.file.name, record="rest")
-            yield dropped(place, "over_cap", "not read on: the cap on the corpus is reached")
+            yield dropped(place, "over_cap", "the rest is not read: the cap on the corpus is reached")
             return
 
 
@@ -198,4 +198,4 @@ def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
             else:
                 yield from text.read(handle, file.codec, file.kind, file.name, limits)
     except OSError as error:
-        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable or take it out") from error
+        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable, or leave it out") from error

@@ -1,10 +1,10 @@
-"""Collection: sources become documents.
+"""The step `collect`: turns sources into documents.
 
-Purpose: the first step of a corpus. Lists the sources, divides them into splits, collects the splits over the workers, makes
-ids unique, and publishes documents, `collect/dropped.parquet` and `quarantine/<source>.parquet`.
-Guarantee: every record that the sources offer is kept, dropped with a reason, or quarantined with a reason. The result
-depends on the settings and the content of the input alone; a split that is done and has not changed is not read again.
-Cost: one read of the input for its identity, one to collect it. Memory of one shard per worker, and 16 bytes per document.
+Purpose: the first step of a corpus. It lists the sources, divides them into splits, collects the splits with the workers,
+makes ids unique, and publishes documents, `collect/dropped.parquet` and `quarantine/<source>.parquet`.
+Guarantee: every record of the sources is kept, dropped with a reason, or quarantined with a reason. The result depends only on
+the settings and the content of the input. A finished split that has not changed is not read again.
+Cost: one read of the input for its identity and one to collect it. Memory of one shard per worker, and 16 bytes per document.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ Source = FilesSource | DatasetSource | InstalledSource
 
 @dataclass(frozen=True, kw_only=True)
 class _Snapshot:
-    """The input as it was when its identity was taken: a listing for each source, and the files' identities by path."""
+    """The input when its identity was computed: a listing for each source, and the files' identities by path."""
 
     listings: tuple[Listing, ...]
     identities: Mapping[str, Identity]
 
 
 class CollectStep:
-    """The step `collect` for these settings. It lists the input anew whenever it is asked for its identity."""
+    """The step `collect` for these settings. Each time its identity is requested, it lists the input anew."""
 
     name = COLLECT
     version = VERSION
@@ -49,7 +49,7 @@ class CollectStep:
         self._known: dict[Path, Known] = {}
 
     def config(self) -> Mapping[str, Any]:
-        """The settings that documents depend on: no paths, and not the ceiling, which only judges the result."""
+        """The settings that documents depend on. Paths are not among them, nor is the ceiling, which only judges the result."""
         config = self._config
         return {
             "sources": [settings(source) for source in config.all_sources],
@@ -61,8 +61,8 @@ class CollectStep:
         }
 
     def inputs(self, work: Work) -> Mapping[str, str]:
-        """For each source one hash of its files' names and contents. Writes nothing. Raises InputError, ConfigError."""
-        # Kept only in memory from call to call: files whose size and time stay are not read twice.
+        """For each source, one hash of its files' names and contents. Writes nothing. Raises InputError, ConfigError."""
+        # Kept in memory between calls, so that files with unchanged size and time are not read twice.
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
         listings = tuple(_listing(source) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
@@ -75,10 +75,10 @@ class CollectStep:
         }
 
     def plan(self) -> dict[str, int]:
-        """For a dry run: `files`, `ignored_files`, `ignored_corpora`, `splits`, `input_bytes`, and an estimate of
-        `text_bytes` after caps.
+        """Numbers for a dry run: `files`, `ignored_files`, `ignored_corpora`, `splits`, `input_bytes` and `text_bytes`.
 
-        Reads no file but the footers of Parquet files. Raises InputError, ConfigError.
+        `text_bytes` is an estimate of the text after caps. Reads no file except the footers of Parquet files. Raises
+        InputError, ConfigError.
         """
         listings = [_listing(source) for source in self._config.all_sources]
         splits = [
@@ -101,11 +101,11 @@ class CollectStep:
         if work.root not in self._snapshots:
             self.inputs(work)
         snapshot = self._snapshots.pop(work.root)
-        # First of all, since from then on a listing of the input knows the folder as a corpus.
+        # This comes first: it marks the folder as a corpus, so that later listings of the input leave it out.
         self._known[work.root].save()
         _say_ignored(snapshot.listings, work)
         tasks = self._tasks(work.root, snapshot)
-        # The longest first, so that no worker is left with a long one at the end.
+        # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
         sizes = [tasks[number].split.input_bytes for number in order]
         work.progress.begin(self.name, sum(sizes), "bytes")
@@ -177,7 +177,9 @@ def _listing(source: Source) -> Listing:
 
 
 def _say_ignored(listings: Iterable[Listing], work: Work) -> None:
-    """How many corpora were left out is said but not published: the one that is built here may be among them or not yet."""
+    """Report how many corpora were left out. The number is not published: the corpus built here may be among them or not
+    yet.
+    """
     found = list(listings)
     for count, what in (
         (sum(one.ignored_corpora for one in found), "folders among the input left out, as they are corpora (they hold .state)"),
@@ -188,7 +190,7 @@ def _say_ignored(listings: Iterable[Listing], work: Work) -> None:
 
 
 def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
-    """What a source is identified by: its files, or where it has none here, its name on the hub."""
+    """What identifies a source: its files, or, for a data set without files here, its name on the hub."""
     if isinstance(source, DatasetSource) and not found.files:
         return [("hub", hub.identity(source))]
     return _named(snapshot, found.files)
@@ -203,7 +205,7 @@ def _shares(cap: int | None, weights: list[int]) -> list[int] | list[None]:
 
 
 def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitResult]:
-    """The results after documents whose id repeats an earlier one were taken out of them."""
+    """The results without the documents whose id repeats an earlier one."""
     rows = iter(unique.repeated([one.ids for result in results for one in result.made]))
     answer: list[SplitResult] = []
     for task, result in zip(tasks, results, strict=True):
@@ -212,7 +214,7 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
             answer.append(result)
             continue
         if any(one.removed for one in result.made):
-            # What an earlier run took out is to stand there again, at least in part.
+            # An earlier run removed other rows. Read the split again, so that all its rows are there.
             files.remove(state.path_of(task.root, COLLECT, task.split.name))
             result = run_split(task)
         made = tuple(
@@ -225,7 +227,9 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:
-    """Remove what earlier inputs or settings left in the folders of this step; files of other kinds are not of it."""
+    """Remove files that earlier inputs or settings left in this step's folders. Other kinds of files are not the step's and
+    stay.
+    """
     for folder in ("documents", publish.QUARANTINE, ".state/collect"):
         for base, _, names in os.walk(root / folder):
             for name in sorted(names):

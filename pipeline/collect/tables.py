@@ -1,7 +1,7 @@
-"""Tables: Parquet by row groups, CSV by rows; the text in a named column.
+"""Tables: Parquet by row groups, CSV by rows, with the text in a named column.
 
-Guarantee: a damaged row group costs its own rows, a damaged CSV row itself; a CSV row that is cut, has text after a closing
-quote, or is longer than the header is damaged. Text that is null is dropped as empty.
+Guarantee: a damaged row group costs only its own rows, a damaged CSV row only itself. A CSV row is damaged if it is truncated,
+has text after a closing quote, or is longer than the header. A record whose text is null is dropped as empty.
 Cost: memory of `BATCH_ROWS` rows of Parquet, or one row of CSV.
 """
 
@@ -23,11 +23,11 @@ from tokenmill.pipeline.collect.text import utf8
 from tokenmill.pipeline.config import FilesSource
 
 BATCH_ROWS = 128
-"""Few, because a dictionary lets a small file hold large texts many times."""
+"""Rows per batch. Few, because a dictionary lets a small file hold large texts many times."""
 
 
 def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
-    """Rows and bytes of text of each row group by the file's footer; None when it cannot be read."""
+    """Rows and bytes of text of each row group, according to the file's footer. None if the footer cannot be read."""
     try:
         metadata = pq.read_metadata(path)
         groups = []
@@ -45,14 +45,14 @@ def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
 def read_parquet(
     handle: BinaryIO, path: str, begin: int, end: int, before: int, source: FilesSource, limits: Limits
 ) -> Iterator[Record]:
-    """The records of the row groups [begin, end); `before` is the number of rows before them."""
+    """The records of the row groups [begin, end). `before`: the number of rows before them."""
     try:
         table = pq.ParquetFile(handle)
         schema = table.schema_arrow
         end = min(end, table.num_row_groups)
         sizes = [table.metadata.row_group(number).num_rows for number in range(begin, end)]
     except (pa.ArrowException, OSError) as error:
-        message = f"the file is no Parquet that can be read ({type(error).__name__})"
+        message = f"the file is not readable Parquet ({type(error).__name__})"
         yield quarantined(Place(path=path), RecordError("broken_parquet", message))
         return
     if source.text_field not in schema.names or not _is_text(schema.field(source.text_field).type):
@@ -83,7 +83,7 @@ def _is_scalar(kind: pa.DataType) -> bool:
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Rows with text as bytes: Arrow does not check that strings of a file are UTF-8."""
+    """Rows with their text as bytes, because Arrow does not check that strings in a file are UTF-8."""
     columns = [(_as_binary(column) if _is_text(column.type) else column).to_pylist() for column in batch.columns]
     for values in zip(*columns, strict=True):
         yield dict(zip(batch.schema.names, values, strict=True))
@@ -119,13 +119,13 @@ def _from_row(text: str, row: Mapping[str, Any], place: Place, source: FilesSour
 
 
 def missing_column(field: str, present: list[str]) -> RecordError:
-    """The error of a table without the column of the text."""
+    """The error of a table without the text column."""
     return RecordError("missing_column", f"no column {field!r} with text{nearest(field, present)}")
 
 
 @dataclass(kw_only=True)
 class _CsvLines:
-    """Feeds the csv module with lines and remembers what is wrong with those of the current row."""
+    """Feeds lines to the csv module and remembers what is wrong with the lines of the current row."""
 
     parts: Iterator[bytes]
     cap_bytes: int
@@ -154,7 +154,7 @@ class _CsvLines:
 
 
 def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, limits: Limits) -> Iterator[Record]:
-    """The records of a file whose first row names the columns. Rows are numbered after it; blank ones are not offered."""
+    """The records of a file whose first row names the columns. Rows are numbered from 0 after it. Blank rows are skipped."""
     csv.field_size_limit(limits.record_bytes)
     feed = _CsvLines(parts=chunks(handle, codec), cap_bytes=limits.record_bytes)
     rows = csv.reader(iter(feed), strict=True)
@@ -169,7 +169,7 @@ def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, lim
         except StopIteration:
             return
         except csv.Error as error:
-            fault, row = RecordError("broken_csv", f"the row is no CSV ({error})"), []
+            fault, row = RecordError("broken_csv", f"the row is not CSV ({error})"), []
         except RecordError as error:
             yield quarantined(place, error, feed.head)
             return

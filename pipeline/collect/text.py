@@ -1,9 +1,9 @@
 """Files that are one document each: plain text, Markdown, reStructuredText, HTML, Python modules, package descriptions.
 
-Plain text can be a document in each line instead.
+Each line of a plain text file can be a document instead.
 
-Guarantee: a file over the cap is not read further than the cap. Plain text is UTF-8 or it is quarantined; the encoding of HTML
-is what the file says or what its bytes suggest.
+Guarantee: a file over the cap is read no further than the cap. Plain text that is not UTF-8 is quarantined. The encoding of
+HTML is the one that the file declares or that its bytes suggest.
 Cost: memory of one document.
 """
 
@@ -20,7 +20,7 @@ from tokenmill.pipeline.collect.records import Limits, Place, Record, document, 
 
 
 def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -> Iterator[Record]:
-    """The one record of a file of `kind` text, html, python or description."""
+    """The one record of a file. kind: text, html, python or description."""
     place = Place(path=path)
     data = b""
     try:
@@ -33,7 +33,7 @@ def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -
 def read_lines(
     handle: BinaryIO, codec: Codec, path: str, begin: int, end: int, before: int, limits: Limits
 ) -> Iterator[Record]:
-    """The lines of a file of plain text, each a document, as `lines.records` has them."""
+    """The lines of a plain text file, each a document; see `lines.records`."""
 
     def make(line: bytes, place: Place) -> Record:
         return document(utf8(line.removesuffix(b"\r")), place, limits)
@@ -42,11 +42,11 @@ def read_lines(
 
 
 def utf8(data: bytes) -> str:
-    """Text from UTF-8 with or without its mark. Raises RecordError (not_utf8), naming the byte."""
+    """Text from UTF-8 with or without a byte order mark. Raises RecordError (not_utf8) that names the byte."""
     try:
         return data.removeprefix(codecs.BOM_UTF8).decode()
     except UnicodeDecodeError as error:
-        raise RecordError("not_utf8", f"byte {error.start} is no UTF-8 ({error.reason})") from error
+        raise RecordError("not_utf8", f"byte {error.start} is not UTF-8 ({error.reason})") from error
 
 
 def _whole(handle: BinaryIO, codec: Codec, cap_bytes: int) -> bytes:
@@ -65,7 +65,7 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
         return document(utf8(data), place, limits)
     if kind == "html":
         if html.is_binary(data):
-            raise RecordError("not_html", "the file's first bytes are binary data, no markup")
+            raise RecordError("not_html", "the file's first bytes are binary data, not markup")
         text, encoding = html.decode(data, meta=True)
         return document(html.main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
     if kind == "description":

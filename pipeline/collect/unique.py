@@ -1,7 +1,8 @@
-"""Ids are unique over the whole corpus: of documents with the same id the first stays, later ones are quarantined.
+"""Makes ids unique over the whole corpus: of documents with the same id the first is kept, later ones are quarantined.
 
-Guarantee: decided over all shards in document order, so the answer depends on the input alone, not on who finished first.
-Cost: 16 bytes of memory per document and one sort; a shard that holds a repeated id is written again.
+Guarantee: the decision covers all shards in document order, so it depends only on the input, not on which worker finished
+first.
+Cost: 16 bytes of memory per document and one sort. A shard with a repeated id is written again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,10 @@ from tokenmill.pipeline.collect.write import Made, write_rejected
 
 
 def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
-    """For each shard, whose ids stand end to end: the rows whose id an earlier row of this or an earlier shard has."""
+    """For each shard, the rows whose id an earlier row of this shard or of an earlier shard has.
+
+    ids: for each shard, its ids end to end.
+    """
     if not ids:
         return []
     words = np.frombuffer(b"".join(ids), dtype=">u8").reshape(-1, 2)
@@ -37,7 +41,7 @@ def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
 
 
 def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
-    """Write the shard again without `rows`, and their quarantine. `made` still holds all its documents."""
+    """Write the shard again without `rows`, and quarantine them. `made` must still hold all its documents."""
     assert not made.removed, f"{made.shard.name}: rows were removed before"
     [named] = made.shard.files.items()
     table = shards.read(root, named)
@@ -45,7 +49,7 @@ def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
     records = []
     for doc_id, text, metadata in zip(taken["doc_id"], taken["text"], taken["metadata"], strict=True):
         data = text.as_py().encode()
-        error = RecordError("duplicate_id", f"an earlier document has the doc_id {doc_id.as_py().hex()} too; the first stays")
+        error = RecordError("duplicate_id", f"an earlier document has the same doc_id {doc_id.as_py().hex()}; it is kept")
         records.append(quarantined(place_of(metadata.as_py()), error, data, len(data)))
     stays = np.ones(table.num_rows, dtype=np.bool_)
     stays[list(rows)] = False

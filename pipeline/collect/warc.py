@@ -1,11 +1,11 @@
-"""Web archives: WARC files, plain or with gzip members or zstd frames.
+"""Web archives: WARC files, uncompressed or with gzip members or zstd frames.
 
-Purpose: HTTP responses with HTML and plain text become documents; so do conversion records with plain text (WET). Other
-record types are not offered.
-Guarantee: records and frames are read to their ends. After a broken record reading goes on at the next one: the next
-line that starts with "WARC/", which also ends a cut header, or the next frame whose content does. Both are
-searched for, so a range of a compressed file reads the frames that begin in it, and every frame is in one range.
-Cost: about 30 MB of HTML a second; memory of one record.
+Purpose: HTTP responses with HTML or plain text become documents, and so do conversion records with plain text (WET). Other
+record types are skipped.
+Guarantee: records and frames are read to their ends. After a broken record, reading continues at the next record: the next
+line that starts with "WARC/", which also ends a truncated header, or the next frame whose content starts so. Since both are
+searched for, a range of a compressed file reads the frames that begin in it, and every frame is in one range.
+Cost: about 30 MB of HTML per second; memory of one record.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LOOKS_LIKE_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IG
 
 
 class Bytes:
-    """A stream of chunks that is read by records. `at` is how many bytes of it are behind."""
+    """A stream of chunks, read record by record. `at`: the number of bytes read so far."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks = chunks
-        # Of a bytearray the front can be removed without copying the rest.
+        # The front of a bytearray can be removed without copying the rest.
         self._held = bytearray()
         self.at = 0
 
@@ -51,7 +51,7 @@ class Bytes:
         return data
 
     def take(self, size: int) -> bytes:
-        """So many bytes; fewer where the stream ends."""
+        """The next `size` bytes; fewer if the stream ends."""
         parts = [self._drop(size)]
         taken = len(parts[0])
         while taken < size and self._more():
@@ -60,7 +60,7 @@ class Bytes:
         return b"".join(parts)
 
     def skip(self, size: int) -> int:
-        """Leave so many bytes behind; says how many there were."""
+        """Skip `size` bytes. Returns how many there were."""
         left = size - len(self._drop(size))
         while left and self._more():
             left -= len(self._drop(left))
@@ -80,7 +80,7 @@ class Bytes:
             self._drop(newline + 1)
 
     def between_records(self) -> bool:
-        """Leave the empty lines between records behind; False at the end of the stream."""
+        """Skip the empty lines between records. False at the end of the stream."""
         while True:
             empty = EMPTY_LINES.match(self._held)
             self._drop(empty.end() if empty else 0)
@@ -90,17 +90,17 @@ class Bytes:
                 return False
 
     def header(self) -> bytes:
-        """The lines up to and with the first empty one. Raises EOFError, RecordError (broken_warc)."""
+        """The lines up to and including the first empty one. Raises EOFError, RecordError (broken_warc)."""
         searched = 0
         while not (end := END_OF_HEADER.search(self._held, searched)):
             if len(self._held) > MOST_HEADER_BYTES:
                 self._drop(self._held.find(b"\n") + 1 or len(self._held))
                 raise RecordError("broken_warc", f"a record header of more than {MOST_HEADER_BYTES} bytes")
-            # What ends a header may stand across two chunks.
+            # The end of a header may cross two chunks.
             searched = max(0, len(self._held) - len(BEGIN) - 2)
             if not self._more():
                 raise EOFError
-        # A match reads the bytes that it was made on, so it is asked before they go.
+        # A match refers to the bytes it was made on, so it is used before they are removed.
         complete = bool(end[1])
         header = self._drop(end.end())
         if not complete:
@@ -109,8 +109,8 @@ class Bytes:
 
 
 def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, limits: Limits) -> Iterator[Record]:
-    """The records offered by the frames that begin in the bytes [begin, end) of a file; a plain file is read whole."""
-    # Tools write compressed records into files named .warc too.
+    """The records of the frames that begin in the bytes [begin, end) of a file. An uncompressed file is read whole."""
+    # Some tools write compressed records into files named .warc.
     codec = codec or next((codec for codec, magic in MAGIC.items() if handle.peek(4).startswith(magic)), "")
     if not codec:
         yield from _records(Bytes(between(handle, 0, None)), path, None, limits)
@@ -123,24 +123,24 @@ def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, 
             yield from _records(Bytes(feed.frame()), path, frame, limits)
         except RecordError as error:
             yield quarantined(Place(path=path, record=frame), error)
-            # The damage may have hidden where the frame ends, so the next one is searched for.
+            # The damage may hide where the frame ends, so search for the next one.
             found = feed.find(frame + 1, end, BEGIN)
         else:
             found = not feed.at_end() and feed.offset < end
 
 
 def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Iterator[Record]:
-    """The records offered by one frame (`frame`: the byte where it begins) or by a plain file.
+    """The records of one frame (`frame`: the byte where it begins) or of an uncompressed file.
 
-    Raises RecordError for what is at fault with the frame, not with one record. A record is given only when what follows it
-    is there: the checksum that ends a frame has then been compared where the frame holds one record, as it should.
+    Raises RecordError for a fault of the frame, not of one record. A record is yielded only once the bytes after it were read:
+    if a frame holds one record, as it should, the checksum at the frame's end has been compared by then.
     """
     held: Record | None = None
     while stream.between_records():
         if held is not None:
             yield held
             held = None
-        # A record is called by the byte where it begins, as in CDX indexes; in a frame of several, "+" and the byte therein.
+        # A record is named by the byte where it begins, as in CDX indexes. In a frame of several, "+" and its byte follow.
         inner = f"+{stream.at}" if stream.at else ""
         place = Place(path=path, record=stream.at if frame is None else f"{frame}{inner}" if inner else frame)
         try:
@@ -159,7 +159,7 @@ def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Ite
 
 
 def _record(stream: Bytes, place: Place, limits: Limits) -> Record | None:
-    """The record that begins here; None when it is of a type that is not offered. Raises EOFError, RecordError."""
+    """The record that begins here; None if its type is skipped. Raises EOFError, RecordError."""
     header = stream.header()
     kind, length = TYPE.search(header), LENGTH.search(header)
     if not header.startswith(BEGIN) or length is None:

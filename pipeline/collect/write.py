@@ -1,8 +1,8 @@
-"""Shards of documents out of a stream of records, with the records that were rejected beside them.
+"""Writes a stream of records as shards of documents, and the rejected records as tables beside them.
 
-Purpose: a split is one shard; one that gives much more than `shard_bytes` of text rolls over into several, so that memory
+Purpose: a split is one shard. A split with much more than `shard_bytes` of text is written as several shards, so that memory
 is bounded whatever the input holds.
-Guarantee: each shard conserves its records: read == kept + dropped + quarantined.
+Guarantee: each shard accounts for its records: read == kept + dropped + quarantined.
 Cost: memory of one shard.
 """
 
@@ -23,25 +23,27 @@ from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.collect.records import Document, Record, Rejected
 
 ROLL = 1.5
-"""A shard ends at so many times `shard_bytes`: splits are planned by estimates."""
+"""A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
 MOST_ROWS = 200_000
-"""A shard ends at so many records too, since short and rejected ones take memory as well."""
+"""A shard also ends at this many records, because short and rejected records take memory as well."""
 Table = Literal["dropped", "quarantined", "duplicates"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A shard, the tables of what it rejected, and the ids of all its documents end to end, also of those removed since."""
+    """A shard, the tables of its rejected records, and the ids of all its documents end to end, including documents removed
+    since.
+    """
 
     shard: Shard
     rejected: dict[Table, Named]
     ids: bytes
     removed: tuple[int, ...] = ()
-    """Rows, counted before any was removed, that were taken out because their id repeats an earlier one."""
+    """Rows that were removed because their id repeats an earlier one, counted before any was removed."""
 
     @property
     def removed_ids(self) -> list[str]:
-        """The ids of the rows that were removed, in hex."""
+        """The ids of the removed rows, in hex."""
         size = schema.DOC_ID_BYTES
         return [self.ids[row * size : (row + 1) * size].hex() for row in self.removed]
 
@@ -56,17 +58,17 @@ class Made:
 
 
 def rejected_name(shard: str, table: Table) -> str:
-    """Where a table of rejected records stands until all are put together."""
+    """Path of a shard's table of rejected records, until `publish` merges all of them."""
     return f".state/collect/{shard}.{table}.parquet"
 
 
 def documents_name(shard: str) -> str:
-    """Where a shard of documents stands."""
+    """Path of a shard of documents."""
     return f"documents/{shard}.parquet"
 
 
 def write_rejected(root: Path, shard: str, table: Table, source: str, rows: list[Rejected]) -> Named:
-    """Write the records that a shard rejected."""
+    """Write the rejected records of a shard."""
     columns: dict[str, list[Any]] = {
         "source": [source] * len(rows),
         "position": [row.position for row in rows],
@@ -92,7 +94,7 @@ class Writer:
     _text_bytes: int = 0
 
     def add(self, record: Record) -> None:
-        """One record more; writes a shard when enough are held."""
+        """Add one record. Writes a shard when enough records are held."""
         if isinstance(record, Document):
             if self._text_bytes + len(record.text) > ROLL * self.shard_bytes and self._documents:
                 self._roll()
@@ -104,7 +106,7 @@ class Writer:
             self._roll()
 
     def finish(self) -> list[Made]:
-        """Write the rest. There is always one shard, also where there is no document."""
+        """Write the remaining records. There is always at least one shard, even without documents."""
         if self._documents or self._rejected or not self.made:
             self._roll()
         return self.made
@@ -134,7 +136,7 @@ class Writer:
 
     def _table(self, ids: list[bytes]) -> pa.Table:
         rows = self._documents
-        # The bytes are UTF-8 by the contract of `Document`; the cast checks it once more.
+        # The bytes are UTF-8 by the contract of `Document`. The cast checks this again.
         text = pa.array([row.text for row in rows], pa.large_binary()).cast(pa.large_string())
         columns = [
             pa.array(ids, schema.DOC_ID.type),

@@ -1,8 +1,9 @@
-"""The settings of a corpus: one frozen, typed value.
+"""The settings of a corpus as one frozen, typed value.
 
-Purpose: TOML in; unknown keys are refused with the nearest valid name, bounds are checked when the value is made.
-Guarantee: a Config that exists is valid; stages get slices of it and read nothing else.
-Cost: none worth naming.
+Purpose: `load` and `parse` turn TOML into a Config. They refuse an unknown key and name the nearest valid one, and they check
+the bounds of every value.
+Guarantee: a Config that exists is valid. Stages get slices of it and read no other settings.
+Cost: negligible.
 """
 
 from tokenmill.pipeline.config.duplicates import DedupConfig, RepeatsConfig

@@ -1,12 +1,12 @@
-"""What a signature is made of, and how bands and rows follow from what they have to find.
+"""How documents are cut into n-grams and signatures into bands, and how bands and rows follow from a target.
 
-Purpose: presets of published corpora, and the choice of bands and rows for a similarity: of all that a number of
-permutations allows, those with the least error, among those with the recall that is asked for.
-Guarantee: without a recall the choice is that of datasketch's optimiser at equal weights.
+Purpose: holds the presets of published corpora, and chooses bands and rows for a similarity. Of all choices that a number of
+permutations allows, it takes the one with the least error among those that reach the requested recall.
+Guarantee: without a recall, the choice equals that of datasketch's optimiser at equal weights.
 Cost: a few milliseconds for 128 permutations, once per process.
 
-With b bands of r rows, two documents of similarity s share a band with probability 1 - (1 - s^r)^b (J. Leskovec,
-A. Rajaraman, J. D. Ullman, "Mining of Massive Datasets", section 3.4.2).
+With b bands of r rows, two documents of similarity s share a band with probability 1 - (1 - s^r)^b (J. Leskovec, A. Rajaraman,
+J. D. Ullman, "Mining of Massive Datasets", section 3.4.2).
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ Shingle = Literal["words", "characters"]
 Preset = Literal["fineweb", "dolma3", "nemo"]
 
 NGRAM: Mapping[Shingle, int] = MappingProxyType({"words": 5, "characters": 24})
-"""How many words or characters an n-gram has where no setting says it."""
+"""Words or characters per n-gram when no setting gives the number."""
 PERMUTATIONS = 128
-"""The most that bands times rows may be where no setting says it."""
+"""Upper bound of bands times rows when no setting gives it."""
 NODES = 64
-"""Of the quadrature: the integrands are smooth, and with 64 nodes no choice differs from that of an adaptive one."""
+"""Nodes of the quadrature. The integrands are smooth: with 64 nodes no choice differs from that of an adaptive quadrature."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scheme:
-    """Documents are compared by their n-grams of words or characters, and sought by bands of so many rows."""
+    """How near duplicates are found: n-grams of words or characters, and signatures of `bands` bands with `rows` rows each."""
 
     shingle: Shingle
     ngram: int
@@ -40,7 +40,7 @@ class Scheme:
     rows: int
 
     def probability(self, similarity: float) -> float:
-        """The probability that two documents of that Jaccard similarity, from 0 to 1, share a band."""
+        """The probability that two documents of this Jaccard similarity (0 to 1) share a band."""
         return 1.0 - (1.0 - similarity**self.rows) ** self.bands
 
 
@@ -65,27 +65,27 @@ def scheme(
     recall: float | None,
     permutations: int | None,
 ) -> Scheme:
-    """The scheme that settings name, by a preset, by bands and rows or by a similarity; where they name none, "fineweb".
+    """The scheme that the settings name by a preset, by bands and rows, or by a similarity. Default: "fineweb".
 
-    Raises ValueError where they contradict one another or ask for what cannot be.
+    Raises ValueError if the settings contradict each other or cannot be met.
     """
     grams: dict[str, object] = {"shingle": shingle, "ngram": ngram}
     given: dict[str, object] = {"bands": bands, "rows": rows}
     target: dict[str, object] = {"similarity": similarity, "recall": recall, "permutations": permutations}
     if preset is not None:
         if others := _said(grams | given | target):
-            raise ValueError(f'preset = "{preset}" says all of them: leave out {others}, or the preset')
+            raise ValueError(f'preset = "{preset}" sets all of these: leave out {others}, or the preset')
         return PRESETS[preset]
     if _said(given) and _said(target):
-        raise ValueError(f"bands and rows are given or chosen: leave out {_said(given)}, or {_said(target)}")
+        raise ValueError(f"set bands and rows, or let them be chosen: leave out {_said(given)}, or {_said(target)}")
     if similarity is not None:
         bands, rows = least_error(similarity, permutations or PERMUTATIONS, recall or 0.0)
     elif _said(target):
-        raise ValueError(f"without a similarity there is nothing to choose bands and rows for by {_said(target)}")
+        raise ValueError(f"{_said(target)} can choose bands and rows only together with a similarity: set it too")
     elif not _said(given):
         bands, rows = PRESETS["fineweb"].bands, PRESETS["fineweb"].rows
     if bands is None or rows is None:
-        raise ValueError(f"bands and rows belong together, and there is only {_said(given)}")
+        raise ValueError(f"bands and rows belong together, but only {_said(given)} is set")
     shingle = shingle or "words"
     return Scheme(shingle=shingle, ngram=ngram or NGRAM[shingle], bands=bands, rows=rows)
 
@@ -96,18 +96,19 @@ def _said(settings: Mapping[str, object]) -> str:
 
 @functools.cache
 def least_error(similarity: float, permutations: int, recall: float = 0.0) -> tuple[int, int]:
-    """Bands and rows, bands * rows <= permutations, that find pairs at `similarity` with a probability of at least `recall`.
+    """Bands and rows with the least error, among those that find a pair at `similarity` with probability `recall` or more.
 
-    Of those, the ones with the least error: the probability to share a band, integrated below the similarity, plus that to
-    share none, above it. Of equals the fewest bands, then rows. Raises ValueError when none reach the recall.
+    The product bands * rows is at most `permutations`. The error is the probability to share a band, integrated below the
+    similarity, plus the probability to share none, integrated above it. Ties go to the fewest bands, then to the fewest rows.
+    Raises ValueError if no choice reaches the recall.
     """
     pairs = [(bands, rows) for bands in range(1, permutations + 1) for rows in range(1, permutations // bands + 1)]
     bands, rows = np.array(pairs, dtype=np.float64).T[:, :, np.newaxis]
     reached = (1.0 - (1.0 - similarity**rows) ** bands)[:, 0]
     if reached.max() < recall:
         raise ValueError(
-            f"recall = {recall} at similarity = {similarity} takes more than permutations = {permutations}, "
-            f"which reach {reached.max():.6f}; allow more of them, or ask for less recall"
+            f"recall = {recall} at similarity = {similarity} needs more than permutations = {permutations}, "
+            f"which reach {reached.max():.6f}; raise permutations, or lower recall"
         )
     nodes, weights = np.polynomial.legendre.leggauss(NODES)
     error = np.zeros(len(pairs))

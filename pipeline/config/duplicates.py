@@ -1,6 +1,6 @@
-"""What is a duplicate: of documents, and of lines and paragraphs in many of them.
+"""The sections `dedup` and `repeats`: when documents are duplicates, and which repeated lines or paragraphs are removed.
 
-Guarantee: settings that contradict one another are refused when the value is made. Cost: none.
+Guarantee: contradicting settings are refused when the value is made. Cost: none.
 """
 
 from __future__ import annotations
@@ -14,38 +14,46 @@ from tokenmill.pipeline.config.section import Section
 
 
 class DedupConfig(Section):
-    """When two documents are duplicates, and which of them stays."""
+    """When two documents are duplicates, and which of them is kept."""
 
     preset: Preset | None = None
-    """All that signatures are made of as a published corpus had it; none: "fineweb", with what is said below."""
+    """Take n-grams, bands and rows from a published corpus: "fineweb", "dolma3" or "nemo". It excludes `shingle` to
+    `permutations`. Default: those settings decide; where none of them is set, the result is "fineweb"."""
     shingle: Shingle | None = None
-    """What n-grams are made of: "words" (the default) or "characters"."""
+    """Unit of an n-gram: "words" or "characters". Default: "words"."""
     ngram: int | None = Field(default=None, ge=1, le=50)
-    """Words or characters of an n-gram; 5 words or 24 characters by default."""
+    """Words or characters per n-gram. Default: 5 words or 24 characters. A shorter text has only exact duplicates."""
     bands: int | None = Field(default=None, ge=1, le=256)
+    """Bands per signature. Documents that share a band are compared."""
     rows: int | None = Field(default=None, ge=1, le=256)
-    """Given together; else chosen by the next three; else 14 bands of 8 rows."""
+    """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: 14 x 8, or chosen for `similarity`."""
     similarity: float | None = Field(default=None, gt=0, lt=1)
-    """Bands and rows are chosen to part pairs below it from those above."""
+    """Choose bands and rows that best separate pairs below this Jaccard similarity from pairs above it. Default: not chosen."""
     recall: float | None = Field(default=None, gt=0, lt=1)
-    """Those chosen find a pair at `similarity` with at least this probability."""
+    """The chosen bands and rows find a pair at `similarity` with at least this probability. Default: no lower bound."""
     permutations: int | None = Field(default=None, ge=1, le=1024)
-    """Those chosen have a product of at most this; 128 by default."""
+    """Upper bound of bands x rows, for the choice by `similarity`. Default: 128."""
     threshold: float = Field(default=0.8, gt=0, le=1)
-    """A pair is a duplicate when the Jaccard similarity of its n-gram sets reaches this."""
+    """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this."""
     survivor: tuple[Literal["source", "quality", "length", "date", "doc_id"], ...] = ("source", "length", "doc_id")
-    """Who stays: the earlier source, the higher quality, the longer text, the newer date, the lower doc_id, in this order."""
+    """Which document of a pair is kept, the most important criterion first: "source" the earlier source, "quality" the higher
+    score, "length" the longer text, "date" the newer date (undated documents come last), "doc_id" the lower id. Remaining ties
+    go to the lower doc_id."""
     survivor_model: str | None = None
-    """The model of `quality.models` whose scores are the quality; needed where several could be."""
+    """The model in `quality.models` whose scores "quality" means. Default: the only model without `max`; set it if there are
+    several."""
     bucket_limit: int = Field(default=64, ge=2)
-    """In a bucket of more documents, not all pairs are compared; how many buckets were, is reported."""
+    """In a bucket (the documents that share a band) with more documents than this, not all pairs are compared. The report
+    counts such buckets."""
     alarm_share: float = Field(default=0.5, ge=0, le=1)
-    """A source that loses a larger share of its documents is named in the report, in the status and when a build ends."""
+    """If a source loses a larger share of its documents than this (0 to 1), the report, the status and the end of the build
+    name it."""
     seed: int = Field(default=1, ge=0, lt=2**32)
+    """Seed of the hash functions behind signatures. With another seed all signatures are computed again."""
 
     @property
     def scheme(self) -> Scheme:
-        """What the settings before `threshold` come to."""
+        """The n-grams, bands and rows that `preset` to `permutations` give."""
         return scheme(
             preset=self.preset,
             shingle=self.shingle,
@@ -66,21 +74,23 @@ class DedupConfig(Section):
 
 
 class RepeatsConfig(Section):
-    """Which lines or paragraphs are taken out of the documents of a source because they stand in many of them."""
+    """Which lines or paragraphs are removed because many documents of their source contain them."""
 
     unit: Literal["lines", "paragraphs"] = "lines"
-    """Lines are parted by newlines, paragraphs by two or more; white space around them does not count."""
+    """What is compared and removed. Newlines separate lines, two or more newlines separate paragraphs. White space around a
+    unit is ignored."""
     min_characters: int = Field(default=20, ge=1)
-    """Shorter ones stay, and those without a letter or a digit."""
+    """Units with fewer characters always stay, and so do units without a letter or a digit."""
     min_documents: int = Field(default=10, ge=2)
-    """What is taken out stands in at least so many documents of the source,"""
+    """Remove a unit only if at least this many documents of its source contain it ..."""
     min_share: float = Field(default=0.01, ge=0, le=1)
-    """and in at least this share of them. Lower it for a source of many sites, each with its own menus."""
+    """... and at least this share of them (0 to 1). Lower it for a source of many sites, each with its own menus."""
     keep_first: bool = True
-    """The first document of the source that has it keeps it."""
+    """The first document of a source that contains the unit keeps it. False: all documents lose it."""
     counts: Literal["exact", "bloom"] = "exact"
-    """bloom: a Bloom filter sets aside first what is rare, so that less has to be counted on disk. The same is taken out."""
+    """How units are counted: "exact" counts every unit on disk. "bloom" first sets rare units aside with a Bloom filter, so
+    that less has to be counted on disk. Both remove the same units."""
     expected_units: int = Field(default=50_000_000, ge=1)
-    """The filter is made for so many different units of a source,"""
+    """Used by "bloom": the number of different units of a source that the filter is sized for."""
     error_rate: float = Field(default=0.01, gt=0, lt=1)
-    """and lets this share of the rare ones pass, to be counted exactly."""
+    """Used by "bloom": the share of rare units (0 to 1) that pass the filter and are then counted exactly."""

@@ -1,6 +1,6 @@
-"""The section `quality`: a recipe, the thresholds beside it, and the models.
+"""The section `quality`: a recipe, thresholds that override it, and models.
 
-Guarantee: no threshold is below what contradicts it; a model decides in exactly one way. Cost: none.
+Guarantee: no maximum is below its minimum, and a model decides in exactly one way. Cost: none.
 """
 
 from __future__ import annotations
@@ -23,22 +23,29 @@ def column(name: str) -> str:
 
 
 class Thresholds(Section):
-    """The thresholds of the quality rules; None: the rule is off (in a recipe), or as the recipe has it (beside one).
+    """The thresholds of the quality rules. None: the rule is off (in a recipe), or the recipe decides (beside a recipe).
 
-    A document that is at a threshold passes. Characters are code points, words those of `pipeline.kernels.words.split`.
+    A document passes a rule when its value equals the threshold. Characters are code points; `pipeline.kernels.words.split`
+    defines words.
     """
 
-    # Gopher, repetition: shares of the whole text's lines, paragraphs or characters.
+    # Gopher, repetition. Shares of all lines, paragraphs or characters of the text.
     max_duplicate_paragraphs: Fraction | None = None
+    """Highest share of paragraphs that repeat an earlier one."""
     max_duplicate_paragraph_characters: Fraction | None = None
+    """Highest share of characters in paragraphs that repeat an earlier one."""
     max_duplicate_lines: Fraction | None = None
+    """Highest share of lines that repeat an earlier one."""
     max_duplicate_line_characters: Fraction | None = None
+    """Highest share of characters in lines that repeat an earlier one."""
     max_top_2gram: Ratio | None = None
-    """Characters of the most frequent pair of words, times its count, per character of text. Likewise below."""
+    """Characters of the most frequent pair of words, times its count, per character of text. Likewise for 3 and 4 words
+    below."""
     max_top_3gram: Ratio | None = None
     max_top_4gram: Ratio | None = None
     max_duplicate_5gram: Ratio | None = None
-    """Characters in 5-grams that occurred before, counted without overlap, per character of text. Likewise below."""
+    """Characters in 5-grams of words that occurred before, counted without overlap, per character of text. Likewise for 6 to
+    10 words below."""
     max_duplicate_6gram: Ratio | None = None
     max_duplicate_7gram: Ratio | None = None
     max_duplicate_8gram: Ratio | None = None
@@ -47,46 +54,57 @@ class Thresholds(Section):
 
     # Gopher, quality.
     min_words: Count | None = None
-    """Of words that are not all symbols."""
+    """Fewest words. Words that are all symbols do not count."""
     max_words: Count | None = None
+    """Most words, counted likewise."""
     min_mean_word_characters: Ratio | None = None
+    """Lowest mean of characters per word, over words that are not all symbols."""
     max_mean_word_characters: Ratio | None = None
+    """Highest mean of characters per word, over the same words."""
     max_hashes_per_word: Ratio | None = None
+    """Most hash signs per word, over all words."""
     max_ellipses_per_word: Ratio | None = None
+    """Most ellipses per word, over all words."""
     max_bullet_lines: Fraction | None = None
+    """Highest share of lines that begin with a bullet."""
     max_ellipsis_lines: Fraction | None = None
+    """Highest share of lines that end in an ellipsis."""
     min_alphabetic_words: Fraction | None = None
-    """The share of words with a letter."""
+    """Lowest share of words with a letter."""
     min_stop_words: Count | None = None
-    """How many different ones of eight English stop words occur."""
+    """Fewest different stop words, of eight English ones."""
 
-    # C4, lines: these remove lines, or parts of them, and what follows judges what is left.
+    # C4, lines. These rules remove lines, or parts of them. The rules further below judge what is left.
     max_line_word_characters: Count | None = None
-    """A line with a longer word is removed."""
+    """Remove a line with a longer word than this many characters."""
     min_line_words: Count | None = None
-    """A line with fewer words is removed."""
+    """Remove a line with fewer words."""
     terminal_punctuation: bool | None = None
-    """A line that does not end a sentence is removed."""
+    """Remove a line that does not end a sentence."""
     no_javascript: bool | None = None
-    """A line that says so is removed."""
+    """Remove a line that mentions JavaScript."""
     no_policy: bool | None = None
-    """A line with one of six phrases on cookies, privacy and terms of use is removed."""
+    """Remove a line with one of six phrases about cookies, privacy and terms of use."""
     no_citations: bool | None = None
-    """Marks such as [1], [edit] and [citation needed] are removed from lines."""
+    """Remove marks such as [1], [edit] and [citation needed] from lines."""
 
     # C4, pages.
     max_lorem_ipsum_lines: Count | None = None
+    """Most lines with "lorem ipsum"."""
     max_curly_bracket_lines: Count | None = None
+    """Most lines with a curly bracket."""
     min_sentences: Count | None = None
+    """Fewest sentences in the lines that are left."""
 
-    # FineWeb: of lines that are not blank.
+    # FineWeb. Shares of the lines that are not blank.
     min_punctuated_lines: Fraction | None = None
-    """The share of lines that end in terminal punctuation of any script."""
+    """Lowest share of lines that end in terminal punctuation of any script."""
     max_short_lines: Fraction | None = None
-    """The share of lines of at most 30 characters."""
+    """Highest share of lines of at most 30 characters."""
     max_duplicate_characters: Fraction | None = None
-    """The share of characters in lines that occurred before."""
+    """Highest share of characters in lines that repeat an earlier one."""
     max_newlines_per_word: Ratio | None = None
+    """Most newlines per word."""
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
@@ -98,17 +116,20 @@ class Thresholds(Section):
 
 
 class QualityModel(Section):
-    """A fastText classifier that judges documents by the probability of one label. Exactly one of the last three is set."""
+    """A fastText classifier that judges documents by the probability of one label. Set exactly one of `min`, `max`,
+    `keep_fraction`.
+    """
 
     path: str
+    """Path of the model's file (.bin or .ftz)."""
     label: str = "__label__positive"
-    """May be given without `__label__`."""
+    """The label whose probability is the score. The prefix `__label__` may be left out."""
     min: Fraction | None = None
-    """A document with a lower probability is dropped."""
+    """Drop a document with a lower probability (0 to 1)."""
     max: Fraction | None = None
-    """A document with a higher probability is dropped."""
+    """Drop a document with a higher probability (0 to 1)."""
     keep_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
-    """Of the documents that pass everything else, this share with the highest probabilities is kept."""
+    """Keep only this share (0 to 1) of the documents that pass everything else: those with the highest probabilities."""
 
     @field_validator("label")
     @classmethod
@@ -125,14 +146,16 @@ class QualityModel(Section):
 
 
 class QualityConfig(Thresholds):
-    """A named, versioned recipe; a threshold that is set beside it takes the place of the recipe's.
+    """A named, versioned recipe, and thresholds that replace single ones of the recipe.
 
-    A rule is switched off by a threshold that every document passes: 0 for a minimum, 1 for the maximum of a share.
+    To switch off a rule, set a threshold that every document passes: 0 for a minimum, 1 for the maximum of a share.
     """
 
     recipe: str = "gopher@1"
+    """The recipe whose thresholds apply: gopher@1, c4@1, fineweb@1, dclm@1 or docs@1."""
     models: Mapping[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], QualityModel] = {}
-    """Classifiers by name, beside the recipe. A name is part of the score's column and of the reason: `model_<name>`."""
+    """Classifiers by name, in addition to the recipe. The name is part of the score's column and of the drop reason:
+    `model_<name>`."""
 
     def rankings(self) -> Mapping[str, str]:
         """The models whose higher scores are better: those without `max`."""

@@ -1,7 +1,7 @@
 """From TOML and `--set KEY=VALUE` to a Config.
 
-Purpose: unknown keys are refused with the nearest valid name, values out of bounds with what was given.
-Guarantee: all faults are said at once, each with the file or the `--set` that it came from; no password is repeated.
+Purpose: refuses an unknown key and names the nearest valid one; refuses a value out of bounds and repeats it.
+Guarantee: one error reports all faults, each with the file or the `--set` it came from. It never repeats a password.
 Cost: one read of the file.
 """
 
@@ -23,19 +23,21 @@ from tokenmill.pipeline.config.sources import CREDENTIALS, DatasetSource, FilesS
 
 
 def load(path: Path, overrides: Mapping[str, Any], model: type[Config]) -> Config:
-    """Read a TOML file and apply `overrides` (`collect.paths` -> text as typed after --set). Raises ConfigError."""
+    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError."""
     try:
         with open(path, "rb") as handle:
             plain = tomllib.load(handle)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is no TOML ({error})") from error
+        raise ConfigError(f"{path}: is not TOML ({error})") from error
     return parse(plain, where=str(path), overrides=overrides, model=model)
 
 
 def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any], model: type[Config]) -> Config:
-    """A Config from plain values of `where`, `overrides` over them. Raises ConfigError that names every setting at fault."""
+    """A `model` from the plain values of `where`, with `overrides` applied. Raises ConfigError that names every faulty
+    setting.
+    """
     values = copy.deepcopy(dict(plain))
     for key, text in overrides.items():
         _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
@@ -47,12 +49,12 @@ def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any],
 
 
 def _value(key: str, text: str) -> Any:
-    """TOML where it is TOML, else the text itself."""
+    """`text` parsed as a TOML value, or `text` itself if it is not TOML."""
     try:
         text.encode()
         return tomllib.loads(f"value = {text}")["value"]
     except UnicodeEncodeError as error:
-        raise ConfigError(f"--set {key}: {text!r} is no UTF-8") from error
+        raise ConfigError(f"--set {key}: {text!r} is not UTF-8") from error
     except (tomllib.TOMLDecodeError, RecursionError):
         return text
 
@@ -80,8 +82,8 @@ def _is_list(model: Any, name: str) -> bool:
 
 
 def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, Any]) -> str:
-    """Where the setting at fault stands: in an override, among others that overrides changed, or in `where`."""
-    # Of a setting that is missing, what stands there is the section around it.
+    """Where the faulty setting comes from: an override, or `where`, which overrides may have changed in part."""
+    # A missing setting has no place of its own: its section is the place.
     place = tuple(str(part) for part in (fault["loc"][:-1] if fault["type"] == "missing" else fault["loc"]))
     inside = []
     for key, text in overrides.items():

@@ -1,4 +1,4 @@
-"""What every part of the config is: frozen, typed, and strict about its keys. Cost: none."""
+"""The base class of every part of the config: frozen, typed, and strict about its keys. Cost: none."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ MB = 1_000_000
 
 
 class Section(BaseModel):
-    """A frozen part of the config; a key that it does not know is an error."""
+    """A frozen part of the config. An unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
 

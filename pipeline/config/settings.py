@@ -1,6 +1,6 @@
 """The settings that every corpus has: collection, tokenizer, packing, training, and the order of its stages.
 
-Guarantee: a Config that exists is valid; stages get slices of it and read nothing else. Cost: none.
+Guarantee: a Config that exists is valid. Stages get slices of it and read no other settings. Cost: none.
 """
 
 from __future__ import annotations
@@ -15,74 +15,91 @@ from tokenmill.pipeline.config.sources import CollectConfig
 
 
 class TokenizerConfig(Section):
-    """A byte-level BPE tokenizer, trained on the surviving text, or a given one."""
+    """A byte-level BPE tokenizer: trained on the surviving text, or an existing one."""
 
     path: str | None = None
-    """Use this tokenizer.json instead of training one."""
+    """Path of a tokenizer.json to use. Default: train a tokenizer."""
     vocabulary: int = Field(default=32_768, ge=257, le=2**31 - 1)
+    """Number of tokens, with the 256 bytes and the special tokens. It may end up lower if the text has too few pairs to
+    merge."""
     pattern: str = "cl100k"
-    """How text is cut before merging: gpt2, cl100k (GPT-4's, and Llama 3's: llama3), qwen2, o200k."""
+    """How text is cut into pre-tokens before merging: gpt2, cl100k (GPT-4's, and Llama 3's: llama3), qwen2, o200k, or a
+    regular expression."""
     digits: int | None = Field(default=None, ge=1, le=3)
-    """The most digits in one token; none: as the pattern has it (3, and 1 in qwen2; gpt2 has no limit)."""
+    """Most digits in one token. Default: the pattern's own limit (3; 1 in qwen2; gpt2 has none)."""
     min_frequency: int = Field(default=2, ge=1)
-    """A pair that occurs less often is not merged."""
+    """Merge a pair only if it occurs at least this often."""
     max_token_bytes: int = Field(default=1_024, ge=3)
-    """Tokens stay shorter than this. Encoders become slow with tokens of many kilobytes."""
+    """Every token has fewer bytes than this. Tokens of many kilobytes make encoders slow."""
     max_source_share: float = Field(default=1.0, gt=0, le=1)
-    """A source with a larger share of the text counts as if it had this share."""
+    """In training, a source with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit."""
 
 
 class PackConfig(Section):
     """Token shards."""
 
     shard_tokens: int = Field(default=100_000_000, ge=1_000)
-    """About so many tokens a shard; a source has at least one shard, and documents are not divided."""
+    """Tokens per shard (approximate). A source has at least one shard, and a document is never divided."""
     shuffle: bool = True
-    """Documents of a source in a keyed order instead of their own, so that neighbours in a window have nothing in common."""
+    """Shuffle the documents of each source in a keyed order, so that neighbours in a window are unrelated. False: keep their
+    order."""
     validation_fraction: float = Field(default=0.01, ge=0, lt=1)
-    """By document, chosen by a hash of doc_id: a document is on the same side for ever."""
+    """Share of documents (0 to 1) in the validation split. A hash of doc_id decides, so a document never changes sides."""
 
 
 Attention = Literal["document", "window"]
 
 
 class TrainConfig(Section):
-    """The bundled GPT trainer. The defaults bring a visibly falling loss in about a minute on two CPU cores."""
+    """The bundled GPT trainer. With the defaults the loss falls visibly in about a minute on two CPU cores."""
 
     layers: int = Field(default=4, ge=1)
+    """Transformer layers."""
     heads: int = Field(default=4, ge=1)
+    """Attention heads per layer."""
     width: int = Field(default=128, ge=1)
+    """Width of the embeddings. It must be a multiple of `heads`."""
     context_tokens: int = Field(default=128, ge=2)
+    """Context length in tokens."""
     batch_windows: int = Field(default=8, ge=1)
-    """So many windows of `context_tokens` go through the model at once."""
+    """Windows of `context_tokens` tokens that go through the model at once."""
     accumulate: int = Field(default=1, ge=1)
-    """So many batches make one update."""
+    """Batches per update of the weights."""
     steps: int = Field(default=300, ge=1)
-    """Updates of the weights."""
+    """Updates of the weights in the run."""
     learning_rate: float = Field(default=3e-3, gt=0)
-    """The highest one, after the warm-up; `min_learning_rate` is the last one. Larger models want lower ones."""
+    """Peak learning rate, reached after the warm-up. Larger models need lower ones."""
     min_learning_rate: float = Field(default=3e-4, ge=0)
+    """Learning rate at the end of the run. A half cosine leads there from the peak."""
     warmup_steps: int = Field(default=30, ge=0)
+    """Updates in which the learning rate rises linearly to the peak."""
     weight_decay: float = Field(default=0.1, ge=0)
-    """Of matrices; biases and normalisations have none."""
+    """Weight decay of matrices. Biases and normalisations have none."""
     clip_norm: float = Field(default=1.0, gt=0)
+    """Gradients with a larger norm are scaled down to this norm."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Dropout probability in training."""
     evaluate_every: int = Field(default=50, ge=1)
+    """Updates between two evaluations."""
     evaluate_windows: int = Field(default=32, ge=1)
-    """An evaluation on the way reads so many windows of the validation split; the last one reads all of it."""
+    """Windows of the validation split that an evaluation reads. The last evaluation reads the whole split."""
     checkpoint_every: int = Field(default=100, ge=1)
+    """Updates between two checkpoints."""
     align_documents: bool = False
-    """Windows begin where documents begin, or go on with a long one; an epoch then reads some tokens twice and others not."""
+    """True: a window begins at the start of a document, or continues a long document. An epoch then reads some tokens twice
+    and skips others."""
     attention: Attention = "document"
-    """document: a token sees those before it in its own document, and its position counts from where that begins; window: all
-    before it in its window, whatever documents they are of."""
+    """document: a token attends to earlier tokens of its own document, and positions count from the document's start. window:
+    a token attends to all earlier tokens of its window, whatever document they belong to."""
     weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
-    """Of sources, in any proportion to each other. Empty: all text as often as the rest."""
+    """Sampling weights of sources, in any unit: only their ratios matter. Empty: all text is read equally often."""
     most_epochs: float | None = Field(default=None, gt=0)
-    """No source is read more often in `steps` updates: what is too small for its weight gives less, the others more."""
+    """Upper bound on how often each source is read in `steps` updates. A source too small for its weight gives less, and the
+    others give more. Default: no limit."""
     seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the run."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto: a GPU where there is one, else the CPU."""
+    """auto, cpu, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -97,7 +114,7 @@ class Config(Section):
     """The settings that every corpus has. `pipeline.stages.settings` adds a section for each stage."""
 
     stages: tuple[str, ...] = ("language", "dedup", "quality")
-    """The stages between collection and the tokenizer, in their order; a stage that is left out is off."""
+    """The stages between collection and the tokenizer, in the order in which they run. A stage that is left out is off."""
     collect: CollectConfig
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
@@ -107,7 +124,7 @@ class Config(Section):
     @classmethod
     def _once(cls, stages: tuple[str, ...]) -> tuple[str, ...]:
         if len(set(stages)) != len(stages):
-            raise ValueError("a stage may stand in `stages` only once")
+            raise ValueError("a stage may appear in `stages` only once")
         return stages
 
     def rankings_of(self, stage: str) -> Mapping[str, str]:

@@ -1,6 +1,6 @@
-"""Where documents come from: the section `collect` and the kinds of sources.
+"""The section `collect`: where documents come from, and the kinds of sources.
 
-Guarantee: names of sources are fit to be folders and differ; no path or address holds a password. Cost: none.
+Guarantee: source names differ and can be folder names. No path or address holds a password. Cost: none.
 """
 
 from __future__ import annotations
@@ -17,31 +17,43 @@ CREDENTIALS = re.compile(r"://[^/]*@")
 
 
 class FilesSource(Section):
-    """Files, folders and globs. In record files (.jsonl .parquet .csv) the named columns are read."""
+    """Files, folders and globs."""
 
     kind: Literal["files"] = "files"
     name: str
+    """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     paths: tuple[str, ...] = Field(min_length=1)
+    """Files, folders (read with everything below them) and globs."""
     text_field: str = "text"
+    """Record files (.jsonl .parquet .csv): the column with the text."""
     id_field: str = "id"
-    """The column that identifies a record, where the file has it; else its path and position do."""
+    """Record files: the column that identifies a record. In files without it, path and position identify the record."""
     url_field: str = "url"
+    """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
-    """What of a file of plain text is a document: all of it, or each line (as `datasets` calls it)."""
+    """Plain text files: the whole file is one document, or each line is one (as `datasets` calls it)."""
 
 
 class DatasetSource(Section):
-    """A data set read by the `datasets` library: a local folder, or a hub's name with a revision."""
+    """A data set that the `datasets` library reads: a local folder, or a name on a hub with a revision."""
 
     kind: Literal["dataset"] = "dataset"
     name: str
+    """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     path: str
+    """A local folder, or the data set's name on a hub."""
     revision: str | None = None
+    """The commit's hash on the hub. A data set on a hub needs it; a local folder does not."""
     config_name: str | None = None
+    """The data set's configuration. Default: the library's default."""
     split: str = "train"
+    """The split to read."""
     text_field: str = "text"
+    """The column with the text."""
     id_field: str = "id"
+    """The column that identifies a record. Without it, split, shard and row identify the record."""
     url_field: str = "url"
+    """The column with the URL, if there is one."""
 
 
 class InstalledSource(Section):
@@ -49,6 +61,7 @@ class InstalledSource(Section):
 
     kind: Literal["installed"] = "installed"
     name: str = "installed"
+    """Name of the source, a folder name in the corpus."""
 
 
 Source = Annotated[FilesSource | DatasetSource | InstalledSource, Field(discriminator="kind")]
@@ -61,40 +74,44 @@ def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, 
 
 
 class CollectConfig(Section):
-    """Where documents come from, in the order of their priority."""
+    """Where documents come from, in order of priority."""
 
     paths: tuple[str, ...] = ()
-    """Files, folders and globs as one source named `files`, before `sources`."""
+    """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
+    """Further sources. Earlier ones have priority."""
     max_text_bytes: int | None = Field(default=None, ge=1)
-    """Stop at so much text, chosen by a seeded hash of the files' paths."""
+    """Collect at most this many bytes of text over all sources. A hash of file names and `seed` chooses which. Default: no
+    limit."""
     max_documents: int | None = Field(default=None, ge=1)
+    """Collect at most this many documents over all sources, chosen likewise. Default: no limit."""
     max_document_bytes: int = Field(default=32 * MB, ge=1)
-    """Longer documents are quarantined."""
+    """Quarantine documents whose text has more bytes than this."""
     shard_bytes: int = Field(default=16 * MB, ge=1_000)
-    """About so much text makes one shard."""
+    """Bytes of text per shard (approximate)."""
     quarantine_ceiling: float = Field(default=0.01, ge=0, le=1)
-    """The run stops when a larger share of the records is quarantined."""
+    """Stop the build if a larger share of the records (0 to 1) is quarantined."""
     seed: int = 0
+    """Seed of the choice that `max_text_bytes` and `max_documents` make."""
 
     @property
     def all_sources(self) -> tuple[FilesSource | DatasetSource | InstalledSource, ...]:
-        """The sources in order of priority."""
+        """All sources in order of priority: `paths` first, then `sources`."""
         first = (FilesSource(name="files", paths=self.paths),) if self.paths else ()
         return (*first, *self.sources)
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        # Settings are published with the corpus, so they may hold no secret; nor may the message that refuses one.
+        # Settings are published with the corpus, so they must not hold a secret. The error message must not repeat it either.
         if any(CREDENTIALS.search(path) for source in self.all_sources for path in _paths(source)):
-            raise ValueError("a path or an address may hold no user and no password")
+            raise ValueError("a path or an address must not hold a user or a password")
         names = [source.name for source in self.all_sources]
         if not names:
             raise ValueError("nothing to collect: give paths, or sources")
         for name in names:
             if not SOURCE_NAME.fullmatch(name):
-                raise ValueError(f"{name!r} is no source name: letters, digits, '.', '_' and '-', at most 64")
+                raise ValueError(f"{name!r} is not a source name: use letters, digits, '.', '_' and '-', at most 64 characters")
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
-            raise ValueError(f"source names must differ, but there are several {', '.join(twice)}")
+            raise ValueError(f"source names must differ, but more than one source is named {', '.join(twice)}")
         return self

@@ -1,11 +1,11 @@
-"""fastText's model files: what is in one, whether it is whole, and reading it with the library.
+"""fastText model files: check that a file is complete, list its labels, and load it with the library.
 
-Purpose: fastText checks the first eight bytes of a file and believes the rest; a cut or foreign file ends the process or
-gives noise. Here every size is compared with the file's length before fastText sees it.
-Guarantee: a file that passes `check` has every part that its header announces, and not a byte more, and no number by which
-fastText would divide by zero or leave its memory. The numbers of its matrices are not looked at. A model is identified
-by the SHA-256 of its file. The library is imported by `library` alone: there is none for Python 3.13.
-Cost: `check` walks the dictionary and reads no matrix (0.05 s for a model of 0.9 GB); `load` holds all of the file in memory.
+Purpose: fastText checks the first eight bytes of a file and trusts the rest, so a truncated or foreign file ends the process
+or gives noise. Here every size is compared with the file's length before fastText sees it.
+Guarantee: a file that passes `check` has every part that its header announces and not a byte more, and no number that makes
+fastText divide by zero or leave its memory. The numbers of its matrices are not inspected. A model is identified by the
+SHA-256 of its file. Only `library` imports the library, because it has no build for Python 3.13.
+Cost: `check` walks the dictionary and reads no matrix (0.05 s for a model of 0.9 GB); `load` holds the whole file in memory.
 
 The format is that of fastText 0.9.2: `FastText::saveModel`, `Args::save`, `Dictionary::save`, `Matrix::save`.
 """
@@ -32,27 +32,28 @@ HIERARCHICAL = 1
 LABEL_PREFIX = "__label__"
 WORD_ENTRY, LABEL_ENTRY = 0, 1
 MAX_NGRAM = 100
-"""Of words, and of characters. fastText's work grows with it: a damaged number would take hours."""
+"""Longest n-grams accepted, of words and of characters. fastText's work grows with this number: a damaged one would take
+hours."""
 MAX_OCCURRENCES = 10**15
-"""fastText's infinity."""
+"""fastText's own stand-in for infinity."""
 CENTROIDS = 256
 FLOAT_BYTES = 4
 
 
 def library() -> Any:
-    """The module `fasttext`. Raises ConfigError where it is not installed."""
+    """The module `fasttext`. Raises ConfigError if it is not installed."""
     try:
         import fasttext
     except ImportError as error:
         raise ConfigError(
-            "fastText is not installed: its package has no build for Python 3.13 and later; use a Python before 3.13, or "
-            "take the model out of the settings"
+            "fastText is not installed: its package has no build for Python 3.13 and later; use an earlier Python, or "
+            "remove the model from the settings"
         ) from error
     return fasttext
 
 
 def sha256(path: str) -> str:
-    """The SHA-256 of a model's file in hex, read again only when the file changes. Raises ConfigError."""
+    """The SHA-256 of a model's file in hex. The file is read again only when it changes. Raises ConfigError."""
     try:
         status = Path(path).stat()
         return _sha256(path, status.st_size, status.st_mtime_ns)
@@ -68,12 +69,12 @@ def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
 def check(path: str) -> tuple[str, ...]:
     """The labels of the classifier in a file, with their prefix, in the model's order.
 
-    Raises ConfigError when the file cannot be read, InputError when it is no whole fastText classifier.
+    Raises ConfigError if the file cannot be read, InputError if it is not a complete fastText classifier.
     """
     try:
         with open(path, "rb") as handle:
             if not handle.seek(0, 2):
-                raise InputError(f"{path}: is empty, no fastText model")
+                raise InputError(f"{path}: is empty, not a fastText model")
             with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 return _walk(_Bytes(path, data))
     except OSError as error:
@@ -81,7 +82,7 @@ def check(path: str) -> tuple[str, ...]:
 
 
 def load(path: str) -> Any:
-    """The model of a file, as the library's object. Raises what `check` and `library` raise."""
+    """The model in a file, as the library's object. Raises what `check` and `library` raise."""
     fasttext = library()
     check(path)
     try:
@@ -91,7 +92,7 @@ def load(path: str) -> Any:
 
 
 class _Bytes:
-    """A place in a model's bytes."""
+    """A cursor over a model's bytes."""
 
     def __init__(self, path: str, data: mmap.mmap) -> None:
         self.path = path
@@ -99,7 +100,7 @@ class _Bytes:
         self.at = 0
 
     def wrong(self, what: str) -> InputError:
-        return InputError(f"{self.path}: is no whole fastText model: {what}; give a .bin or .ftz file as fastText wrote it")
+        return InputError(f"{self.path}: is not a complete fastText model: {what}; give a .bin or .ftz file from fastText")
 
     def read(self, layout: str) -> tuple[Any, ...]:
         begin = self.at
@@ -128,12 +129,12 @@ def _walk(model: _Bytes) -> tuple[str, ...]:
     if kind not in KINDS:
         raise model.wrong(f"a model of the unknown kind {kind}")
     if kind != SUPERVISED:
-        raise InputError(f"{model.path}: holds word vectors, no classifier; give a model trained with labels")
+        raise InputError(f"{model.path}: holds word vectors, not a classifier; give a model trained with labels")
     if loss not in LOSSES:
         raise model.wrong(f"the unknown loss {loss}")
     if not (0 <= word_ngrams <= MAX_NGRAM and 0 <= subword <= MAX_NGRAM):
         raise model.wrong(f"n-grams of {word_ngrams} words and {subword} characters")
-    # fastText divides by the buckets for every n-gram. In the older format it makes none of characters, whatever the file says.
+    # fastText divides by the number of buckets for every n-gram. In the older format it makes no character n-grams.
     hashing = word_ngrams > 1 or (subword > 0 and version > VERSIONS[0])
     if buckets < 0 or (hashing and not buckets):
         raise model.wrong(f"{buckets} buckets for n-grams of {word_ngrams} words and {subword} characters")
@@ -150,9 +151,9 @@ def _walk(model: _Bytes) -> tuple[str, ...]:
 
 
 def _dictionary(model: _Bytes, *, counted: bool) -> tuple[tuple[str, ...], int, int]:
-    """The labels, the number of words, and that of the buckets left by pruning, or -1; goes on to its end.
+    """The labels, the number of words, and the number of buckets left by pruning (-1: not pruned). Moves past the dictionary.
 
-    `counted`: fastText builds a tree from the labels' counts; out of bounds they lead it out of its memory.
+    `counted`: fastText builds a tree from the labels' counts. Counts out of bounds make it leave its memory.
     """
     entries, words, count, _, pruned = model.read("iiiqq")
     if min(entries, words, count) < 0 or words + count != entries or not count or pruned < -1:
@@ -161,10 +162,10 @@ def _dictionary(model: _Bytes, *, counted: bool) -> tuple[tuple[str, ...], int, 
     for entry in range(entries):
         begin, end = model.at, model.data.find(b"\0", model.at)
         if end < 0:
-            raise model.wrong("its dictionary is cut")
+            raise model.wrong("its dictionary is truncated")
         model.at = end + 1
         occurrences, kind = model.read("qb")
-        # fastText takes an entry's place for its number.
+        # fastText uses an entry's position as its number, so words must come before labels.
         if kind != (WORD_ENTRY if entry < words else LABEL_ENTRY):
             raise model.wrong(f"entry {entry} is of kind {kind}, its header announces {words} words and then {count} labels")
         if entry >= words:
@@ -183,11 +184,11 @@ def _utf8(model: _Bytes, begin: int, end: int) -> str:
     try:
         return model.data[begin:end].decode()
     except UnicodeDecodeError as error:
-        raise model.wrong("a label that is no UTF-8") from error
+        raise model.wrong("a label that is not UTF-8") from error
 
 
 def _matrix(model: _Bytes, quantised: bool, rows: int, columns: int) -> None:
-    """Goes on to the end of a matrix, which must have this shape."""
+    """Move past a matrix, which must have this shape."""
     normed = quantised and model.flag()
     shape = model.read("qq")
     if shape != (rows, columns) or columns < 1:
@@ -206,7 +207,7 @@ def _matrix(model: _Bytes, quantised: bool, rows: int, columns: int) -> None:
 
 
 def _quantiser(model: _Bytes, columns: int) -> int:
-    """The number of parts of a product quantiser; goes on to its end."""
+    """The number of parts of a product quantiser. Moves past it."""
     dimensions, parts, width, last = model.read("4i")
     if dimensions != columns or min(parts, width, last) < 1 or last > width or (parts - 1) * width + last != columns:
         raise model.wrong(f"a quantiser of {dimensions} dimensions in {parts} parts of {width} for {columns} columns")

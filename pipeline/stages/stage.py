@@ -1,10 +1,10 @@
-"""What a stage is, and the only loop that runs one over a shard.
+"""The interface of a stage, and the only loop that runs one over a shard.
 
-Purpose: a stage that looks at one row at a time says how to score and how to decide; everything else (which rows are
-alive, alignment, reuse of stored scores, writing, counting, resuming) happens here, once.
-Guarantee: scores and verdicts have the rows of the documents in their order; a shard that is done is not done again
-while its identity and its files hold; a resumed shard has the bytes of an undisturbed one.
-Cost: one shard of text in memory and one pass over it; a changed threshold reads scores only.
+Purpose: a stage that looks at one row at a time says how to score and how to decide. Everything else happens here, once: which
+rows are alive, alignment, reuse of stored scores, writing, counting, resuming.
+Guarantee: scores and verdicts have the rows of the documents in their order. A finished shard is not done again while its
+identity and its files hold. A resumed shard has the bytes of an undisturbed one.
+Cost: one shard of text in memory and one pass over it. A changed threshold reads scores only.
 """
 
 from __future__ import annotations
@@ -27,29 +27,29 @@ from tokenmill.pipeline.stages.limits import Limit
 
 
 class Scorer(Protocol):
-    """What every stage has: it scores row by row. Implementations are frozen dataclasses, so they travel to workers."""
+    """What every stage provides: it scores row by row. Implementations are frozen dataclasses, so they travel to workers."""
 
     @property
     def name(self) -> str:
-        """The stage's name and its folder below the corpus."""
+        """The stage's name, which is also its folder below the corpus."""
         ...
 
     @property
     def version(self) -> int:
-        """Bumped when the meaning of the output changes."""
+        """Increased whenever the meaning of the output changes."""
         ...
 
     @property
     def scores(self) -> pa.Schema:
-        """The columns it adds, without `doc_id`. The first is null exactly where a row was not scored.
+        """The columns that the stage adds, without `doc_id`. The first is null exactly where a row was not scored.
 
-        One named `bytes` holds the bytes of the text.
+        A column named `bytes` holds the size of the text in bytes.
         """
         ...
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """The settings that scores depend on, as JSON values; a model by the hash of its file, never by its path."""
+        """The settings that scores depend on, as JSON values. A model appears by the hash of its file, never by its path."""
         ...
 
     @property
@@ -58,28 +58,28 @@ class Scorer(Protocol):
         ...
 
     def prepare(self) -> None:
-        """Load models and compile kernels. Called in the parent, and once in every worker."""
+        """Load models and compile kernels. The parent calls it, and every worker calls it once."""
         ...
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """From `doc_id` and `text` (edits applied) of rows alive to the columns of `scores`. Pure, row-aligned."""
+        """Columns of `scores` for a batch of rows alive, given as `doc_id` and `text` (edits applied). Pure, row-aligned."""
         ...
 
 
 class Stage(Scorer, Protocol):
-    """A stage that also decides row by row. One that needs all shards to decide is a `pipeline.stages.step.Resolver`."""
+    """A stage that also decides row by row. A stage that needs all shards to decide is a `pipeline.stages.step.Resolver`."""
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
-        """From scores to `reason` and the columns that explain it. Cheap and replayable."""
+        """`reason`, and the columns that explain it, from the scores. Cheap and replayable."""
         ...
 
 
 @runtime_checkable
 class Editor(Protocol):
-    """A stage that also takes something out of the text it keeps."""
+    """A stage that also removes parts of the text it keeps."""
 
     def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
-        """For each row alive: (start, end, replacement) in bytes of the text as `score` saw it."""
+        """For each row alive: (start, end, replacement), in bytes of the text that `score` saw."""
         ...
 
 
@@ -126,7 +126,7 @@ class ShardTask(Generic[Stages]):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardResult:
-    """What running a shard gave. `scored` rows were scored now, `recomputed` says whether anything was written."""
+    """The result of running a shard: how many rows were scored now (`scored`), and whether anything was written."""
 
     shard: Shard
     scored: int = 0
@@ -134,12 +134,12 @@ class ShardResult:
 
 
 def name_of(stage: str, kind: str, shard: str) -> str:
-    """Where a table of a stage stands below the corpus."""
+    """Path of a stage's table below the corpus folder."""
     return f"{stage}/{kind}/{shard}.parquet"
 
 
 def run_shard(task: ShardTask[Stage]) -> ShardResult:
-    """Score and decide one shard, or find that it is done. Raises what reading raises, and what the stage raises."""
+    """Score and decide one shard, unless it is done already. Raises what reading raises, and what the stage raises."""
     stage, view = task.stage, task.view
     identity = _identity(stage, view, decisions=True)
     known = state.load(state.path_of(view.root, stage.name, view.name))
@@ -154,7 +154,7 @@ def run_shard(task: ShardTask[Stage]) -> ShardResult:
 
 
 def score_shard(task: ShardTask[Scorer]) -> ShardResult:
-    """Only score: for a stage whose decisions need all shards. The result's counts are empty."""
+    """Score only, for a stage whose decisions need all shards. The result's counts are empty."""
     stage, view = task.stage, task.view
     known = state.load(state.path_of(view.root, stage.name, view.name))
     identity = _identity(stage, view, decisions=False) + ":" + str(view.verdicts[1].sha256 if view.verdicts else None)
@@ -175,9 +175,9 @@ def publish(
     verdict: pa.RecordBatch,
     lengths: npt.NDArray[np.int64],
 ) -> Shard:
-    """Write the verdicts (and, from scores, the edits of an Editor) of the rows alive, and count them.
+    """Write the verdicts (and, given scores, the edits of an Editor) of the rows alive, and count them.
 
-    lengths: int64 [alive], the bytes of their texts.
+    lengths: int64 [alive], bytes of each text.
     """
     stage, view = task.stage, task.view
     assert verdict.num_rows == len(alive.rows), f"{stage.name} {view.name}: {verdict.num_rows=} {len(alive.rows)=}"
@@ -199,7 +199,7 @@ def publish(
 
 
 def publish_resolved(task: ShardTask[Scorer], named: Named, verdict: pa.RecordBatch) -> Shard:
-    """`publish` for a stage that decided over all shards. `named`: its scores, whose `bytes` save a read of the texts."""
+    """`publish` for a stage that decided over all shards. `named`: its scores, whose `bytes` save reading the texts."""
     view = task.view
     if isinstance(task.stage, Editor) or "bytes" not in task.stage.scores.names:
         alive = view.read()
@@ -211,14 +211,14 @@ def publish_resolved(task: ShardTask[Scorer], named: Named, verdict: pa.RecordBa
 
 
 def stored_verdict(task: ShardTask[Scorer], shard: Shard) -> pa.Table:
-    """What `publish` was given, as `shard` holds it."""
+    """The verdicts that `publish` was given for `shard`, read back from its file."""
     name = name_of(task.stage.name, "verdicts", task.view.name)
     table = shards.read(task.view.root, (name, shard.files[name])).drop_columns(["doc_id"])
     return plain(table.filter(table["reason"].is_valid()))
 
 
 def plain(table: pa.Table) -> pa.Table:
-    """The table without dictionaries, for which order and unused values would count."""
+    """The table with dictionaries decoded, so that comparing ignores their order and unused values."""
     fields = [field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field for field in table.schema]
     return table.cast(pa.schema(fields))
 
@@ -229,7 +229,7 @@ def lengths_of(alive: Alive) -> npt.NDArray[np.int64]:
 
 
 def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
-    """The scores of the rows alive; those stored for the same text and settings are taken, not computed again."""
+    """The scores of the rows alive. Scores stored for the same text and settings are reused, not computed again."""
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
     alive = view.read()
@@ -268,7 +268,7 @@ def _identity(stage: Scorer, view: View, *, decisions: bool) -> str:
 
 
 def _with_ids(view: View, alive: Alive, batch: pa.RecordBatch) -> pa.Table:
-    """The columns of `batch` over all rows of the shard, with `doc_id` first."""
+    """The columns of `batch` spread over all rows of the shard, with `doc_id` first."""
     ids = shards.read(view.root, view.documents, ["doc_id"])["doc_id"]
     return alive.spread(batch).add_column(0, schema.DOC_ID, ids).combine_chunks()
 
@@ -280,7 +280,7 @@ def one_batch(table: pa.Table) -> pa.RecordBatch:
 
 
 def _edit_table(alive: Alive, kept: npt.NDArray[np.bool_], spans: list[list[tuple[int, int, str]]]) -> pa.Table:
-    """Edits of the kept rows, said in bytes of the stored text."""
+    """Edits of the kept rows, in bytes of the stored text."""
     rows: list[dict[str, Any]] = []
     ids = alive.table["doc_id"]
     for at in np.flatnonzero(kept):

@@ -1,8 +1,9 @@
-"""Steps and the order in which they publish.
+"""Steps, and the order in which they publish.
 
-Purpose: `perform` brings one step up to date: nothing when its manifest and files hold, else withdraw, work, commit.
-Guarantee: before the first file of a step is replaced, its manifest and those downstream are removed; the new manifest
-is published last. Disk decides what is up to date, nothing else.
+Purpose: `perform` brings one step up to date. It does nothing when the step's manifest and files hold; otherwise it withdraws
+the manifests, works, and commits.
+Guarantee: before the first file of a step is replaced, its manifest and those downstream are removed. The new manifest is
+published last. Only the disk decides what is up to date.
 Cost: for a step that is up to date, one read of its files.
 """
 
@@ -28,7 +29,7 @@ from tokenmill.pipeline.stages.stage import Scorer, ShardResult, ShardTask, Stag
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """What a step may use: the corpus folder, the manifests before it, workers, and a place to say how far it is."""
+    """What a step may use: the corpus folder, the manifests before it, workers, and a place to report progress."""
 
     root: Path
     before: tuple[Manifest, ...]
@@ -42,7 +43,7 @@ class Work:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a step's work gave: what it publishes, and how much of it was computed now."""
+    """The result of a step's work: what it publishes, and how much it computed in this run."""
 
     shards: tuple[Shard, ...] = ()
     files: Mapping[str, files.FileEntry] = field(default_factory=dict)
@@ -50,12 +51,12 @@ class Outcome:
     recomputed_shards: int = 0
     scored_rows: int = 0
     now: Mapping[str, int] = field(default_factory=dict)
-    """What else was computed in this run, by name."""
+    """Other amounts computed in this run, by name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """A step that is up to date. All but the manifest is of this run, so it goes to `runs/`."""
+    """A step that is up to date. Everything but the manifest is about this run, so it goes to `runs/`."""
 
     manifest: Manifest
     seconds: float
@@ -83,20 +84,20 @@ class Step(Protocol):
     def version(self) -> int: ...
 
     def config(self) -> Mapping[str, Any]:
-        """Its slice of the settings, as JSON values, as far as the result depends on them."""
+        """The step's slice of the settings, as JSON values: those that the result depends on."""
         ...
 
     def inputs(self, work: Work) -> Mapping[str, str]:
-        """Hashes of what it reads, by name."""
+        """Hashes of what the step reads, by name."""
         ...
 
     def run(self, work: Work) -> Outcome:
-        """Do the work. Nothing that it replaces is named by any manifest while it runs."""
+        """Do the work. While it runs, no manifest names the files that it replaces."""
         ...
 
 
 def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
-    """Bring `step` up to date. `downstream`: the steps after it, whose manifests go before its files change."""
+    """Bring `step` up to date. `downstream`: the steps after it; their manifests are removed before its files change."""
     begun = time.monotonic()
     found = current(step, work)
     if found is not None and not any(manifest.problems(work.root, found)):
@@ -124,15 +125,18 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
 
 
 def current(step: Step, work: Work) -> Manifest | None:
-    """The step's manifest, if it is of this version, these settings and these inputs. Its files are not checked."""
+    """The step's manifest, if it matches this version, these settings and these inputs. Its files are not checked."""
     found = manifest.find(work.root, step.name)
     wanted = manifest.fingerprint(step.name, step.version, step.config(), step.inputs(work))
     return found if found is not None and found.fingerprint == wanted else None
 
 
 class Resolved(NamedTuple):
-    """What a global step decided: for each shard, in order, reasons and evidence of its rows alive; facts for the manifest;
-    the tables that it has published beside those of the shards; and what it computed in this run, by name."""
+    """What a global step decided. `verdicts`: for each shard, in order, reasons and evidence of its rows alive.
+
+    `facts` go into the manifest. `files`: tables that the step published in addition to those of the shards. `now`: amounts
+    computed in this run, by name.
+    """
 
     verdicts: list[pa.RecordBatch]
     facts: Mapping[str, Any]
@@ -142,16 +146,16 @@ class Resolved(NamedTuple):
 
 @runtime_checkable
 class Resolver(Scorer, Protocol):
-    """A stage whose decisions need all shards: in the place of `decide` it has one global step over the stored scores."""
+    """A stage whose decisions need all shards: instead of `decide` it has one global step over the stored scores."""
 
     def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
-        """Decide over all shards and their scores, which come in document order."""
+        """Decide over all shards and their scores, given in document order."""
         ...
 
 
 @dataclass(frozen=True)
 class StageStep:
-    """A stage as a step: its shards over the workers; a `Resolver` scores them, resolves once, then publishes."""
+    """A stage as a step: workers run its shards. A `Resolver` scores all shards, resolves once, then publishes."""
 
     stage: Stage | Resolver
 
@@ -199,12 +203,12 @@ class StageStep:
 
 
 def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch]) -> ShardResult:
-    """Publish the verdicts of a shard that was scored, unless the same ones of the same scores stand there."""
+    """Publish the verdicts of a scored shard, unless the same verdicts of the same scores are already published."""
     task, scored, verdict = decided
     view, ((name, entry),) = task.view, scored.shard.files.items()
     config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, stage.Editor) else None}
     identity = manifest.fingerprint(task.stage.name, task.stage.version, config, {**view.identity, "scores": entry.sha256})
-    # Beside the records of `score_shard`: no source has a name that begins with a dot.
+    # Apart from the records of `score_shard`: no source name begins with a dot.
     record = f"{task.stage.name}/.verdicts"
     known = state.finished(view.root, state.load(state.path_of(view.root, record, view.name)), identity)
     if known is not None and stage.stored_verdict(task, known).equals(stage.plain(pa.Table.from_batches([verdict]))):

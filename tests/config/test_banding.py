@@ -90,16 +90,16 @@ def test_what_settings_come_to(given: dict[str, Any], scheme: tuple[str, int, in
         ({"preset": "nemo", "bands": 20, "rows": 13}, "leave out bands = 20 and rows = 13, or the preset"),
         ({"preset": "fineweb", "ngram": 5}, "leave out ngram = 5"),
         ({"preset": "fineweb", "similarity": 0.8}, "leave out similarity = 0.8"),
-        ({"bands": 9}, "belong together, and there is only bands = 9"),
-        ({"rows": 9}, "there is only rows = 9"),
+        ({"bands": 9}, "belong together, but only bands = 9 is set"),
+        ({"rows": 9}, "only rows = 9 is set"),
         ({"bands": 9, "rows": 9, "recall": 0.9}, "leave out bands = 9 and rows = 9, or recall = 0.9"),
         (
             {"recall": 0.9, "permutations": 64},
-            "without a similarity there is nothing to choose .* by recall = 0.9 and permutations = 64",
+            "recall = 0.9 and permutations = 64 can choose bands and rows only together with a similarity",
         ),
         (
             {"similarity": 0.5, "recall": 0.999, "permutations": 8},
-            "recall = 0.999 at similarity = 0.5 takes more than permutations = 8, which reach 0.996094",
+            "recall = 0.999 at similarity = 0.5 needs more than permutations = 8, which reach 0.996094",
         ),
         ({"preset": "finewep"}, "dedup.preset"),
         ({"survivor_model": "edu"}, 'survivor_model = "edu" needs "quality" in survivor'),
@@ -159,7 +159,7 @@ def test_a_quality_that_cannot_order_is_refused(models: dict[str, Any], dedup: d
 def test_quality_has_to_stand_earlier() -> None:
     dedup, quality = {"survivor": ["quality"]}, {"models": {"edu": EDU}}
     for stages in (["dedup", "quality"], ["language", "dedup"]):
-        with pytest.raises(ConfigError, match='"quality" has to stand before "dedup" in `stages`'):
+        with pytest.raises(ConfigError, match='"quality" must come before "dedup" in `stages`'):
             parse(stages=stages, quality=quality, dedup=dedup)
     made = parse(stages=["quality"], quality=quality, dedup=dedup)
     assert ordering(made) is None

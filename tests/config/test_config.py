@@ -24,7 +24,7 @@ def parse(**sections: object) -> config.Config:
         ({"dedup": {"threshold": 2}}, "dedup.threshold"),
         ({"stages": ["dedup", "dedup"]}, "only once"),
         ({"collect": {}}, "nothing to collect"),
-        ({"collect": {"sources": [{"kind": "files", "name": "../x", "paths": ["a"]}]}}, "no source name"),
+        ({"collect": {"sources": [{"kind": "files", "name": "../x", "paths": ["a"]}]}}, "is not a source name"),
         ({"collect": {"sources": [{"kind": "installed"}, {"kind": "installed"}]}}, "must differ"),
         (
             {"collect": {"sources": [{"kind": "files", "name": "a", "paths": ["x"], "text_feild": "t"}]}},
@@ -90,7 +90,7 @@ def test_overrides_leave_the_plain_values_alone() -> None:
 def test_broken_toml_names_the_file(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
     path.write_text("[collect\n")
-    with pytest.raises(ConfigError, match="my.toml: is no TOML"):
+    with pytest.raises(ConfigError, match="my.toml: is not TOML"):
         settings_of.load(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         settings_of.load(tmp_path / "none.toml")

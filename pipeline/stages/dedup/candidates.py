@@ -1,17 +1,18 @@
 """Candidates: pairs of documents that share a band.
 
-Purpose: `band` brings the bands of all documents into runs sorted by key, `pair` reads them range by range and makes pairs
-of each bucket: of the documents that share a key, in survivor order. The first `limit` are paired with all before them.
-Those behind are paired with the first, and with the limit // 2 before them: as many as a document has on average in the
-fullest bucket that is compared in full. Documents that follow one another have similar lengths where the survivor policy
-looks at length, so likely copies are near. `pair_again` does so among those that are still kept; one whose bucket has lost
-nine of ten documents before it is paired with ten times as many.
-Guarantee: the same pairs for any order and grouping of documents, any number of workers and any cut into ranges. With whom
-of those before it a document is paired does not depend on those after it: documents that are added at the end of the
-survivor order change no old decision. A pair that shares several bands may come in several runs; `verify` makes them one.
+Purpose: `band` writes the bands of all documents as runs sorted by key. `pair` reads the runs range by range and makes pairs
+within each bucket: the documents that share a key, in survivor order. The first `limit` documents of a bucket are paired with
+all before them. A later document is paired with the first one, and with the limit // 2 documents before it: as many as a
+document has on average in the largest bucket that is compared in full. Neighbours in survivor order have similar lengths if
+the survivor policy looks at length, so likely copies are near. `pair_again` does the same among documents that are still kept.
+If nine of ten documents before one have been removed from its bucket, it is paired with ten times as many.
+Guarantee: the pairs are the same for any order and grouping of documents, any number of workers and any cut into ranges. Which
+earlier documents a document is paired with does not depend on later ones, so documents added at the end of the survivor order
+change no earlier decision. A pair that shares several bands may come in several runs; `verify` removes the repetitions.
 Buckets that are not compared in full are counted.
-Cost: 12 bytes per document and band on disk, written and read once; a worker holds RECORDS of them, about 200 MB, or the
-largest bucket. limit / 2 + 1 pairs per document and band at most, but for the first `limit`, and in each call of `pair_again`.
+Cost: 12 bytes per document and band on disk, written and read once. A worker holds RECORDS bands, about 200 MB, or the largest
+bucket. At most limit / 2 + 1 pairs per document and band, except for the first `limit` documents, and as many again in each
+call of `pair_again`.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ from tokenmill.pipeline.stages.dedup.exact import Groups
 from tokenmill.pipeline.stages.dedup.runs import Range, Run
 
 RECORDS = 4_000_000
-"""So many bands make a run and a range, about."""
+"""Bands per run and per range (approximate)."""
 PAIRS = 4_000_000
-"""So many pairs make a run, at most."""
+"""Most pairs per run."""
 NOT_BANDED = 2**32 - 1
-"""In the place of the rank of a document that is not compared by bands."""
+"""Stands for the rank of a document that is not compared by bands."""
 BAND = ("<u8", "<u4")
 """A run of bands: key and rank."""
 
@@ -47,19 +48,19 @@ class Pairs:
     """Candidate pairs, and the buckets in which not all pairs are candidates."""
 
     runs: list[Run]
-    """Pairs as `kernels.candidates` has them; each run is sorted and holds a pair once."""
+    """Pairs in the encoding of `kernels.dedup.candidates`. Each run is sorted and holds a pair once."""
     capped: list[Run]
-    """Keys and ranks of these buckets, sorted by both; a bucket stands in one run. None from `pair_again`."""
+    """Keys and ranks of these buckets, sorted by both. A bucket lies in one run. Empty in the result of `pair_again`."""
     buckets: int
     """Buckets that are not compared in full, over all bands."""
     members: int
-    """Documents in them, counted once per bucket."""
+    """Documents in these buckets, counted once per bucket."""
     left_out: int
-    """Pairs of them that are no candidates, counted once per bucket."""
+    """Pairs of these buckets that are not candidates, counted once per bucket."""
 
     @property
     def total(self) -> int:
-        """How many pairs there are, those that share several bands counted for each range of keys."""
+        """The number of pairs. A pair that shares several bands counts once per range of keys."""
         return sum(run.rows for run in self.runs)
 
 
@@ -67,7 +68,7 @@ class Pairs:
 class _Banding:
     scored: Sequence[Scored]
     ranks: Sequence[npt.NDArray[np.uint32]]
-    """Of each shard, the ranks of its rows alive; NOT_BANDED for those that have no part."""
+    """For each shard, the ranks of its rows alive; NOT_BANDED for rows that do not take part."""
     width: int
     path: Path
 
@@ -80,18 +81,18 @@ class _Pairing:
     folder: Path
     name: str
     kept: Path | None = None
-    """A file of bool [ranks]: only these are paired."""
+    """A file of bool [ranks]: only these ranks are paired."""
 
 
 def band(
     scored: Sequence[Scored], documents: Documents, groups: Groups, width: int, folder: Path, executor: Executor
 ) -> list[Run]:
-    """Write the bands of the leaders that have any, `width` each, as runs below `folder`. Raises CorruptFile."""
+    """Write the bands of the leaders that have any, `width` bands each, as runs below `folder`. Raises CorruptFile."""
     ranks = np.full(len(documents.banded), NOT_BANDED, dtype=np.uint32)
     leaders = groups.rows[documents.banded[groups.rows]]
     ranks[leaders] = groups.rank[leaders]
     by_shard, starts = np.split(ranks, documents.starts[1:-1]), documents.starts
-    # A task takes shards until it has its fill, so a large corpus makes no more runs than it has to.
+    # A task takes shards until it has about RECORDS bands, so a large corpus makes no more runs than needed.
     fill = np.searchsorted(starts, np.arange(0, starts[-1], max(1, RECORDS // width)))
     cuts = np.unique([0, *fill, len(scored)])
     tasks = [
@@ -128,7 +129,7 @@ def pair(bands: Sequence[Run], limit: int, folder: Path, executor: Executor) -> 
 
 
 def pair_again(capped: Sequence[Run], kept: Path, turn: int, limit: int, folder: Path, executor: Executor) -> Pairs:
-    """The candidate pairs of the kept documents (a file of bool [ranks]) of the buckets that `pair` found too large."""
+    """The candidate pairs among kept documents (`kept`: a file of bool [ranks]) of the buckets that `pair` found too large."""
     tasks = [
         _Pairing(bands=[run], within=runs.ALL, limit=limit, folder=folder, name=f"{turn}-{number}", kept=kept)
         for number, run in enumerate(capped)
@@ -152,7 +153,7 @@ def _pair(task: _Pairing) -> Pairs:
     if task.kept is not None:
         kept = runs.load(task.kept, np.bool_)[ranks]
         keys, ranks, members = keys[kept], ranks[kept], _places(_bounds(keys))[kept]
-    # Most keys are of one document: only the others are worth a sort by rank too.
+    # Most keys belong to one document only, so only the others are sorted by rank too.
     order = np.argsort(keys)
     sizes = np.diff(_bounds(keys[order]))
     order = order[np.repeat(sizes > 1, sizes)]
@@ -160,7 +161,7 @@ def _pair(task: _Pairing) -> Pairs:
     keys, ranks = keys[order], ranks[order]
     bounds = _bounds(keys)
     place = _places(bounds)
-    # The fewer of those before it are kept, the more of them each is compared with: a round costs about as much as the first.
+    # The fewer documents before one are kept, the more of them it is compared with, so each round costs about the same.
     before = place if task.kept is None else members[order]
     near = task.limit // 2 * (before + 1) // (place + 1)
     near = np.where(place < task.limit, place, np.minimum(near, place))
@@ -195,5 +196,5 @@ def _bounds(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
 
 
 def _places(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The place of each member in its bucket, from 0."""
+    """The position of each member in its bucket, from 0."""
     return np.arange(bounds[-1]) - np.repeat(bounds[:-1], np.diff(bounds))

@@ -1,12 +1,12 @@
-"""Whether the verdicts of a finished `dedup` stage are true: what `tokenmill verify` runs beside hashes.
+"""Checks that the verdicts of a finished `dedup` stage are true. `tokenmill verify` runs it in addition to hashes.
 
 Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
-and clusters are as large as they say. Then both texts are read: of near duplicates the similarity is computed anew and is
-the one that is stored, of exact ones the hashes of the normalised texts are equal. So for all removed documents, or for a
+and cluster sizes are right. Then both texts are read. For near duplicates the similarity is computed anew and must equal the
+stored one; for exact duplicates the hashes of the normalised texts must be equal. This covers all removed documents, or a
 seeded sample of `most` of them.
-Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s a core. In memory
-stand the n-gram sets of kept documents, BLOCK of them and of one shard more; the shards of what names them are read once for
-each block. A million removed documents of 5 kB are about 40 blocks.
+Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s per core. Memory
+holds the n-gram sets of kept documents, BLOCK n-grams of them and of one more shard. For each block, the shards whose
+documents name them are read once. A million removed documents of 5 kB make about 40 blocks.
 """
 
 from __future__ import annotations
@@ -33,41 +33,41 @@ from tokenmill.pipeline.stages.stage import name_of
 
 Indices = npt.NDArray[np.int64]
 MOST = 100_000
-"""So many removed documents are compared with the kept ones, unless all are asked for."""
+"""Removed documents that are compared with the kept ones, unless the caller asks for another number or for all."""
 BLOCK = 16_000_000
-"""So many n-grams of kept documents are held at a time, 8 bytes each; and a shard's."""
+"""N-grams of kept documents held at a time (8 bytes each), plus those of one shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Verdicts:
-    """Those of all shards, end to end. Documents are known by their place in it."""
+    """The verdicts of all shards, end to end. A document is identified by its position."""
 
     names: Sequence[str]
     starts: Indices
     """[shards + 1]"""
     shard: npt.NDArray[np.int32]
-    """[documents]: its number."""
+    """[documents]: number of the document's shard."""
     table: pa.Table
     kept: npt.NDArray[np.bool_]
     near: npt.NDArray[np.bool_]
     keeper: Indices
-    """[documents]: whom a removed one names, if that one is kept; else -1."""
+    """[documents]: position of the kept document that a removed one names; -1 if it names none that is kept."""
 
     def file(self, place: int) -> str:
-        """The name of the file that a document's verdict stands in."""
+        """The name of the file that holds a document's verdict."""
         return self.names[int(self.shard[place])]
 
     def hex(self, place: int) -> str:
-        """A `doc_id` for a message."""
+        """A `doc_id` in hex, for a message."""
         identity: bytes = self.table["doc_id"][int(place)].as_py()
         return identity.hex()
 
 
 def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | None = MOST, seed: int = 0) -> Iterator[str]:
-    """What is wrong with the verdicts that `made` names: one line each, beginning with the file's path.
+    """What is wrong with the verdicts that `made` names: one line per problem, beginning with the file's path.
 
-    `views`: the shards as the stage saw them, `shards.views(root, manifests before it)`. `most`: see above; None: all.
-    Raises Misaligned where verdicts and documents do not belong together, and what reading raises.
+    `views`: the shards as the stage saw them, `shards.views(root, manifests before it)`. `most`: size of the sample; None:
+    all. Raises Misaligned if verdicts and documents do not belong together, and what reading raises.
     """
     verdicts = _verdicts(root, made)
     removed = np.flatnonzero(~verdicts.kept & verdicts.table["reason"].is_valid().to_numpy())
@@ -128,12 +128,14 @@ def _verdicts(root: Path, made: Manifest) -> _Verdicts:
 
 
 def _config(scoring: Mapping[str, Any]) -> DedupConfig:
-    """The settings that signatures were made with."""
+    """The settings that the signatures were made with."""
     return DedupConfig(**{name: value for name, value in scoring.items() if name != "unicode"})
 
 
 def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config: DedupConfig) -> Iterator[tuple[int, float]]:
-    """Those of the `removed` whose similarity to the document they name is not the stored one, with that similarity."""
+    """The `removed` documents whose similarity to the document they name differs from the stored one, with the true
+    similarity.
+    """
     block: list[Texts] = []
     places: list[Indices] = []
     keepers = np.unique(verdicts.keeper[removed])
@@ -154,13 +156,13 @@ def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config
 
 
 def _by_shard(verdicts: _Verdicts, places: Indices) -> list[Indices]:
-    """Ascending places, shard by shard."""
+    """Ascending positions, split by shard."""
     parts = np.split(places, np.flatnonzero(np.diff(verdicts.shard[places])) + 1)
     return [part for part in parts if len(part)]
 
 
 def _texts(verdicts: _Verdicts, views: Sequence[View], places: Indices, config: DedupConfig) -> Texts:
-    """Of documents of one shard. Raises Misaligned where the shard does not hold them, alive."""
+    """Texts of documents of one shard. Raises Misaligned if they are not alive in the shard."""
     number = int(verdicts.shard[places[0]])
     alive = views[number].read()
     at = np.flatnonzero(np.isin(alive.rows, places - verdicts.starts[number]))

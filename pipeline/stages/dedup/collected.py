@@ -1,7 +1,7 @@
-"""What is known of every document: the score shards of a corpus as arrays over all documents alive.
+"""Reads the score shards of a corpus into arrays over all documents alive.
 
-Guarantee: a row alive without a signature, with one of another length, or with another `doc_id` is an error; nothing is
-ever kept because its signature is missing.
+Guarantee: a row alive without a signature, with a signature of another length, or with another `doc_id` is an error. No
+document is kept because its signature is missing.
 Cost: one read of the score shards, in workers; 45 bytes per document. Bands are not held: `candidates` reads them.
 """
 
@@ -28,7 +28,7 @@ Scored = tuple[View, Named]
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
-    """What is known of every document alive, in document order. n documents."""
+    """A few columns of every document alive, in document order. n documents."""
 
     doc_ids: pa.FixedSizeBinaryArray
     exact: npt.NDArray[np.uint64]
@@ -36,9 +36,9 @@ class Documents:
     text_bytes: npt.NDArray[np.int64]
     """[n]"""
     banded: npt.NDArray[np.bool_]
-    """[n]: it has n-grams, so it can be a near duplicate."""
+    """[n]: the document has n-grams, so it can be a near duplicate."""
     priority: npt.NDArray[np.int32]
-    """[n]: the position of its source in the order of priority."""
+    """[n]: the position of the document's source in the order of priority."""
     starts: npt.NDArray[np.int64]
     """[shards + 1]: the first document of each shard."""
 
@@ -51,7 +51,7 @@ class _Reading:
 
 
 def collect(scored: Sequence[Scored], config: DedupConfig, sources: tuple[str, ...], executor: Executor) -> Documents:
-    """Read what is known of all rows alive. Raises Misaligned, CorruptFile, ConfigError."""
+    """Read the columns of all rows alive. Raises Misaligned, CorruptFile, ConfigError."""
     priorities = [_priority(view, sources) for view, _ in scored]
     parts = executor.map(_read, [_Reading(view=view, named=named, config=config) for view, named in scored])
     sizes = [part.num_rows for part in parts]
@@ -102,7 +102,7 @@ def _read_scores(view: View, named: Named, config: DedupConfig) -> pa.Table:
 
 
 def _check(table: pa.Table, name: str, config: DedupConfig) -> npt.NDArray[np.bool_]:
-    """Which rows have bands. Raises CorruptFile where a signature is missing in whole or in part."""
+    """Which rows have bands. Raises CorruptFile if a signature is missing in whole or in part."""
     for column in ("exact", "units", "bytes"):
         if table[column].null_count:
             row = pc.index(table[column].is_null(), True).as_py()
@@ -123,7 +123,7 @@ def _id(table: pa.Table, row: int) -> str:
 
 
 def integers(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.uint64]:
-    """Fixed-size binary as rows of integers; what null rows hold means nothing. uint64 [rows, width]"""
+    """Fixed-size binary as rows of integers. Null rows hold arbitrary values. uint64 [rows, width]"""
     array = column.combine_chunks()
     if len(array) == 0:
         return np.empty((0, width), dtype=np.uint64)

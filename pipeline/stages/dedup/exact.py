@@ -1,8 +1,7 @@
-"""Equal texts: survivor order over all documents, and the groups that share the hash of their normalised text.
+"""Equal texts: survivor order over all documents, and groups of documents with the same hash of the normalised text.
 
-Guarantee: a group's leader is its first document in survivor order; the order is total, since `doc_id` settles what the
-policy leaves open.
-Cost: a few sorts of one column over the documents, about 60 bytes each while they run.
+Guarantee: a group's leader is its first document in survivor order. The order is total: `doc_id` breaks the remaining ties.
+Cost: a few sorts over the documents, one column at a time, about 60 bytes per document while they run.
 """
 
 from __future__ import annotations
@@ -20,19 +19,21 @@ from tokenmill.pipeline.stages.dedup.survivor import Keys
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Distinct texts in survivor order: a leader's place in it is its rank. Near duplicates are sought among leaders."""
+    """Distinct texts in survivor order. A leader's position in this order is its rank. Near duplicates are sought among
+    leaders.
+    """
 
     rows: npt.NDArray[np.int64]
-    """[ranks]: the document that leads."""
+    """[ranks]: the document that leads the group."""
     rank: npt.NDArray[np.int64]
     """[documents]: the rank of the document's leader."""
 
 
 def groups(documents: Documents, policy: Sequence[str], keys: Keys) -> Groups:
-    """Group documents by `exact`. `policy`: what decides who comes first, the most important first; `keys`: see `survivor`."""
+    """Group documents by `exact`. `policy`: criteria of survivor order, the most important first; `keys`: see `survivor`."""
     position = _survivor_places(documents, policy, keys)
     count = len(position)
-    # Most hashes are of one document: only the others are worth a sort by the whole hash.
+    # Most hashes belong to one document only, so only the others are sorted by the whole hash.
     by_hash = np.argsort(documents.exact[:, 0])
     halves = documents.exact[by_hash, 0]
     twin = np.zeros(count, dtype=np.bool_)
@@ -53,9 +54,9 @@ def groups(documents: Documents, policy: Sequence[str], keys: Keys) -> Groups:
 
 
 def _survivor_places(documents: Documents, policy: Sequence[str], others: Keys) -> npt.NDArray[np.int64]:
-    """The place of each document in survivor order. int64 [documents], each once
+    """The position of each document in survivor order. int64 [documents], each once.
 
-    Sorts of one column of integers at a time: at 4 million documents a fifth of the time of one sort by all columns.
+    Sorts one column of integers at a time: with 4 million documents this takes a fifth of the time of one sort by all columns.
     """
     ids = np.frombuffer(documents.doc_ids.buffers()[1], dtype=">u8", offset=documents.doc_ids.offset * DOC_ID_BYTES)
     halves = ids[: 2 * len(documents.doc_ids)].reshape(-1, 2).astype(np.uint64)
@@ -73,14 +74,14 @@ def _survivor_places(documents: Documents, policy: Sequence[str], others: Keys) 
     for key in keys:
         if places.max(initial=0) + 1 == len(places):
             break
-        # Both are below the number of documents, so their product is below 2**63 up to 3 billion of them.
+        # Both factors are at most the number of documents, so the product stays below 2**63 for up to 3 billion documents.
         dense = _dense(key)
         places = _dense(places * (dense.max(initial=0) + 1) + dense)
     return places
 
 
 def _dense(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    """Of each value, how many different ones are smaller."""
+    """For each value, the number of different values that are smaller."""
     order = np.argsort(values)
     ordered = values[order]
     smaller = np.zeros(len(values), dtype=np.int64)

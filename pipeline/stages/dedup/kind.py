@@ -29,7 +29,7 @@ def _survivor_score(config: Config) -> str | None:
     if DEDUP.name not in config.stages or "quality" not in settings.survivor:
         return None
     if "quality" not in config.stages[: config.stages.index(DEDUP.name)]:
-        raise ValueError('dedup.survivor names quality, so "quality" has to stand before "dedup" in `stages`')
+        raise ValueError('dedup.survivor names quality, so "quality" must come before "dedup" in `stages`')
     columns = config.rankings_of("quality")
     fit, named = sorted(columns), settings.survivor_model
     if named is None and len(fit) == 1:

@@ -1,10 +1,11 @@
-"""Similarities that were computed before: so that a build to which documents were added compares only pairs with new ones.
+"""Similarities from earlier builds: a build with added documents computes only the similarities of new pairs.
 
-Purpose: a similarity depends on two normalised texts and on nothing else, so it is kept under the sum of their 128-bit
-hashes: it holds wherever the documents stand and whatever they are called, and a changed text finds nothing.
-Guarantee: what is found was stored, by a build with the same signature settings: a record carries a hash of itself, and
-each file's is compared first. A damaged store is an empty one. What the last build did not use is dropped.
-Cost: 24 bytes per pair below `.state`, read once for its hash; a look-up reads the pages where its keys are.
+Purpose: a similarity depends on two normalised texts and on nothing else, so it is stored under the sum of their 128-bit
+hashes. It holds wherever the documents are and whatever they are called. A changed text has another hash and finds nothing.
+Guarantee: every stored similarity comes from a build with the same signature settings. The record carries a hash of itself,
+and each file's hash is compared first. A damaged store counts as empty. Similarities that the last build did not use are
+dropped.
+Cost: 24 bytes per pair below `.state`, read once for its hash. A look-up reads the pages that hold its keys.
 """
 
 from __future__ import annotations
@@ -24,19 +25,19 @@ from tokenmill.pipeline.stages.dedup import runs
 from tokenmill.pipeline.stages.dedup.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
-"""A run of similarities: both halves of a pair's key, sorted by the first, and the similarity."""
+"""A run of similarities: both halves of a pair's key, sorted by the first half, and the similarity."""
 ROWS = 2_000_000
-"""So many pairs make a file, about."""
+"""Pairs per file (approximate)."""
 
 
 def keys(exact: npt.NDArray[np.uint64], pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs as `kernels.candidates` has them."""
+    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs in the encoding of `kernels.dedup.candidates`."""
     found = exact[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)] + exact[(pairs >> np.uint64(32)).astype(np.int64)]
     return found[:, 0], found[:, 1]
 
 
 def look_up(known: Sequence[Run], key: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]) -> npt.NDArray[np.float64]:
-    """The similarity stored under each key; NaN where there is none."""
+    """The similarity stored under each key; NaN if there is none."""
     order = np.argsort(key[0])
     one, other = key[0][order], key[1][order]
     found = np.full(len(order), np.nan)
@@ -52,7 +53,9 @@ def look_up(known: Sequence[Run], key: tuple[npt.NDArray[np.uint64], npt.NDArray
 
 
 def load(root: Path, identity: str) -> list[Run]:
-    """What a build with settings of this identity stored; nothing where there is none or it is damaged."""
+    """The similarities stored by a build with settings of this identity; empty if there are none, or if the store is
+    damaged.
+    """
     record = state.load(_folder(root) / "record.json")
     if record is None or record["identity"] != identity:
         return []
@@ -65,7 +68,7 @@ def load(root: Path, identity: str) -> list[Run]:
 
 
 def save(root: Path, identity: str, found: Sequence[Run], executor: Executor) -> None:
-    """Store the similarities of `found`, runs of KNOWN, in the place of what is there. Raises OSError."""
+    """Store the similarities of `found`, runs of KNOWN, and remove the earlier ones. Raises OSError."""
     folder = _folder(root)
     within = runs.ranges(found, ROWS)
     files.remove(folder / "record.json")
@@ -91,5 +94,5 @@ def _merge(task: _Merge) -> Run:
 
 
 def _folder(root: Path) -> Path:
-    # No source has a name that begins with a dot, so this is no record of a shard.
+    # No source name begins with a dot, so this path cannot collide with the record of a shard.
     return root / state.FOLDER / "dedup" / ".similarities"

@@ -1,8 +1,8 @@
-"""Who stays, and the verdicts with their evidence.
+"""Decides which documents are kept, and makes the verdicts with their evidence.
 
-Guarantee: distinct texts are visited in survivor order and one is kept unless it has an edge to a kept one. So every
-removed document names a document that is kept, at a similarity that reaches the threshold. A copy of a text that is itself
-removed names what that text names.
+Guarantee: distinct texts are visited in survivor order, and a text is kept unless it has an edge to a kept one. So every
+removed document names a kept document, at a similarity that reaches the threshold. A copy of a removed text names the document
+that this text names.
 Cost: linear in documents and pairs; about 60 bytes per document, and one range of pairs.
 """
 
@@ -34,23 +34,23 @@ VERDICT = pa.schema(
         pa.field("cluster_size", pa.int32()),
     ]
 )
-"""`kept_doc_id` and `jaccard` are null for a kept row; `cluster_size` counts a kept document and those that name it."""
+"""`kept_doc_id` and `jaccard` are null for a kept row. `cluster_size` counts a kept document and those that name it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Who keeps whom."""
+    """Which rank each rank is a duplicate of."""
 
     keeper: npt.NDArray[np.int64]
-    """[ranks]: the kept rank that it is a duplicate of; its own where it is kept."""
+    """[ranks]: the kept rank that this rank duplicates; the rank itself if it is kept."""
     similarity: npt.NDArray[np.float64]
-    """[ranks]: to `keeper`."""
+    """[ranks]: similarity to `keeper`."""
     edges: int
-    """How many pairs reach the threshold."""
+    """Number of pairs that reach the threshold."""
 
 
 def decide(by_range: Sequence[Sequence[Run]], ranks: int, threshold: float) -> Decision:
-    """Visit all ranks in order. by_range: of each range of pairs, in ascending order, runs of `verify.SIMILAR`."""
+    """Visit all ranks in order. by_range: for each range of pairs, in ascending order, runs of `verify.SIMILAR`."""
     keeper = np.arange(ranks, dtype=np.int64)
     similarity = np.ones(ranks, dtype=np.float64)
     edges = 0
@@ -65,7 +65,7 @@ def decide(by_range: Sequence[Sequence[Run]], ranks: int, threshold: float) -> D
 
 
 def verdicts(documents: Documents, groups: Groups, decision: Decision) -> tuple[list[pa.RecordBatch], int]:
-    """Verdicts of each shard's rows alive, in order, and the number of clusters of more than one document."""
+    """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document."""
     kept_rank = decision.keeper[groups.rank]
     kept_row = groups.rows[kept_rank]
     sizes = np.bincount(kept_rank, minlength=len(groups.rows))

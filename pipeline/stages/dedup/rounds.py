@@ -1,11 +1,12 @@
-"""Candidates, truth, decision, and again where buckets were too large to be compared in full.
+"""Rounds of pairing, comparing and deciding, for buckets that are too large to be compared in full.
 
-Purpose: in a bucket over the limit a document is compared with few others, and those may be removed themselves. So the
-kept documents of such buckets are paired anew among themselves, each with the more of the others the fewer they are, and
-compared where they were not before; then all is decided again over all edges, until no new pair appears.
-Guarantee: no pair is compared twice; at the end every two kept documents of a bucket were compared, or are counted. The same
-decision for any number of workers, and documents that are added at the end of the survivor order change none before them.
-Cost: a round after the first reads the large buckets and the texts of those of their pairs that are new; at most ROUNDS.
+Purpose: in a bucket over the limit a document is compared with few others, and those may be removed themselves. So the kept
+documents of such buckets are paired again among themselves, each with the more of the others the fewer they are. Pairs not
+compared before are compared, and everything is decided again over all edges, until no new pair appears.
+Guarantee: no pair is compared twice. At the end every two kept documents of a bucket have been compared, or are counted as not
+compared. The decision is the same for any number of workers, and documents added at the end of the survivor order change no
+earlier one.
+Cost: a round after the first reads the large buckets, and the texts of their new pairs. At most ROUNDS of them.
 """
 
 from __future__ import annotations
@@ -25,46 +26,46 @@ from tokenmill.pipeline.stages.dedup.runs import Range, Run
 from tokenmill.pipeline.stages.dedup.verify import Compared
 
 ROUNDS = 8
-"""After the first."""
+"""Most rounds after the first one."""
 RANGE = 100_000
-"""So many pairs are compared at a time, about."""
+"""Pairs compared per task (approximate)."""
 
 
 class Comparing(Protocol):
-    """What compares pairs: `verify.Comparer`."""
+    """An object that compares pairs: `verify.Comparer`."""
 
     def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
-        """Of each range, the pairs that were not compared `before`."""
+        """For each range, the pairs that were not compared `before`."""
         ...
 
     def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
-        """Those pairs with their similarities, range by range."""
+        """These pairs with their similarities, range by range."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """The last decision, and what it took."""
+    """The last decision, and the work it took."""
 
     decision: Decision
     by_key: list[Run]
     """All similarities: runs of `known.KNOWN`."""
     pairs: int
-    """How many there are."""
+    """Number of similarities."""
     now: int
-    """How many of them were computed now, and not found."""
+    """Number of similarities computed in this run, not looked up."""
     rounds: int
-    """How often large buckets were paired again with new pairs."""
+    """How often large buckets were paired again and gave new pairs."""
     left: Pairs
-    """Of the buckets whose kept documents are not all candidates of one another: how many, and how many pairs are none."""
+    """The buckets whose kept documents are not all candidates of one another: their number, and how many pairs are left out."""
     unfinished: int
-    """Pairs that a further round would compare: 0 but where ROUNDS were not enough."""
+    """Pairs that a further round would compare: 0 unless ROUNDS were not enough."""
 
 
 def settle(
     pairs: Pairs, comparer: Comparing, *, ranks: int, threshold: float, limit: int, folder: Path, executor: Executor
 ) -> Settled:
-    """Compare candidates and decide, in rounds. Files are written to `folder` and stay there. Raises what comparing raises."""
+    """Compare candidates and decide, in rounds. Leaves its files in `folder`. Raises what comparing raises."""
     ranges = runs.ranges(pairs.runs, RANGE)
     similar: list[list[Run]] = [[] for _ in ranges]
     by_key: list[Run] = []

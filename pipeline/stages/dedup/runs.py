@@ -1,11 +1,11 @@
-"""Sorted runs: how rows that do not fit in memory are brought into the order of a key, range by range.
+"""Sorted runs: bring rows that do not fit in memory into the order of a key, range by range.
 
-Purpose: a worker writes what it made as a file whose rows are sorted by an unsigned 64-bit key; another reads of all such
-files the rows of one range of keys. Ranges are cut so that each holds about as many rows as are asked for.
-Guarantee: ranges are disjoint and cover all keys, so every row is read once, and equal keys together. Where the cuts fall
-depends on the runs; what is made of the rows must not.
-Cost: one write and one read per row; one range in memory at a time, however many rows there are in all. Rows of one key
-are never parted, so a range is as large as the most frequent key at least.
+Purpose: a worker writes its rows as a file sorted by an unsigned 64-bit key. Another worker reads the rows of one range of
+keys from all such files. Ranges are cut so that each holds about the requested number of rows.
+Guarantee: ranges are disjoint and cover all keys, so every row is read once, and equal keys are read together. The cuts depend
+on the runs; results computed from the rows must not depend on the cuts.
+Cost: one write and one read per row; one range in memory at a time, however many rows there are in total. Rows of one key are
+never separated, so a range is at least as large as the most frequent key.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SAMPLES_PER_RANGE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """A file of columns of equal length, one behind the other; the first is uint64 and ascends. Picklable."""
+    """A file of columns of equal length, one after the other. The first is uint64 and ascending. Picklable."""
 
     path: Path
     rows: int
@@ -37,7 +37,7 @@ class Run:
     entry: FileEntry
 
     def columns(self) -> list[Array]:
-        """The columns, mapped and not read."""
+        """The columns, memory-mapped."""
         ends = np.cumsum([self.rows * np.dtype(kind).itemsize for kind in self.kinds])
         parts = np.split(load(self.path, np.uint8), ends[:-1])
         return [part.view(kind) for part, kind in zip(parts, self.kinds, strict=True)]
@@ -61,16 +61,16 @@ def write(path: Path, *columns: Array) -> Run:
 
 
 def save(path: Path, *arrays: Array) -> FileEntry:
-    """Write arrays one behind the other. Raises OSError."""
+    """Write arrays one after the other. Raises OSError."""
     with files.create(path) as out:
         for array in arrays:
-            # An empty array of several dimensions is no buffer.
+            # An empty array of several dimensions cannot be written as a buffer.
             out.write(np.ascontiguousarray(array).reshape(-1) if array.size else b"")
     return out.entry()
 
 
 def load(path: Path, kind: npt.DTypeLike) -> Array:
-    """The array of one dimension that `path` holds, mapped and not read. Raises OSError."""
+    """The one-dimensional array in `path`, memory-mapped. Raises OSError."""
     return np.asarray(np.memmap(path, dtype=kind, mode="r")) if path.stat().st_size else np.empty(0, dtype=kind)
 
 
@@ -87,7 +87,7 @@ def ranges(runs: Sequence[Run], rows: int) -> list[Range]:
 
 
 def read(runs: Sequence[Run], within: Range, kinds: Sequence[str]) -> list[Array]:
-    """The columns of the rows whose key is `within`, in the order of the runs: of `kinds`, also where there are no runs."""
+    """The columns, of dtypes `kinds`, of the rows whose key is `within`, in the order of the runs. There may be no runs."""
     parts: list[list[Array]] = [[np.empty(0, dtype=kind)] for kind in kinds]
     for run in runs:
         columns = run.columns()
@@ -99,12 +99,12 @@ def read(runs: Sequence[Run], within: Range, kinds: Sequence[str]) -> list[Array
 
 
 def distinct(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """Each value once, in ascending order. `np.unique` hashes, at a tenth of the speed (measured for 4 million)."""
+    """The distinct values in ascending order. `np.unique` hashes, at a tenth of the speed (measured for 4 million)."""
     ordered = np.sort(values)
     return np.concatenate([ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]]])
 
 
 def remove(runs: Sequence[Run]) -> None:
-    """Remove the files of runs that are not needed any more."""
+    """Remove the files of runs that are no longer needed."""
     for run in runs:
         files.remove(run.path)

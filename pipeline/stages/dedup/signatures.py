@@ -1,6 +1,7 @@
-"""Signatures: from texts to score columns, which say what settings they were made with.
+"""Signatures: from texts to score columns, which carry the settings that made them.
 
-Guarantee: the same text and settings give the same columns; those of other settings are refused, with both values.
+Guarantee: the same text and settings give the same columns. Signatures of other settings are refused, and the error names both
+values.
 Cost: one pass over the text.
 """
 
@@ -28,15 +29,16 @@ SETTINGS = b"signature"
 
 
 def settings(config: DedupConfig) -> dict[str, Any]:
-    """What signatures depend on. Python's Unicode version is part of it: it says what a letter is."""
+    """The settings that signatures depend on. They include Python's Unicode version, because it defines what a letter is."""
     return {**dataclasses.asdict(config.scheme), "seed": config.seed, "unicode": unicodedata.unidata_version}
 
 
 def score_schema(config: DedupConfig) -> pa.Schema:
-    """The score columns: `exact`, the 128-bit hash of the normalised text; `units`, how many words or characters it has;
-    `bytes`, of the text as it is; and `bands`, the hashes of its bands, whose metadata are the settings as JSON.
+    """The score columns `exact`, `units`, `bytes` and `bands`.
 
-    `bands` is null for a text that is shorter than an n-gram: only `exact` compares it.
+    `exact`: 128-bit hash of the normalised text. `units`: its number of words or characters. `bytes`: size of the original
+    text. `bands`: hashes of its bands; the field's metadata hold the settings as JSON. `bands` is null for a text that is
+    shorter than an n-gram: only `exact` compares such a text.
     """
     said = {SETTINGS: files.canonical_json(settings(config))}
     return pa.schema(
@@ -50,9 +52,9 @@ def score_schema(config: DedupConfig) -> pa.Schema:
 
 
 def check_settings(stored: pa.Schema, config: DedupConfig, name: str) -> None:
-    """Whether a score table, of the schema `stored` and read from `name`, holds signatures as `config` makes them.
+    """Check that a score table of schema `stored`, read from `name`, holds signatures as `config` makes them.
 
-    Raises CorruptFile where it holds none, StaleInput where they were made with other settings.
+    Raises CorruptFile if it holds no signatures, StaleInput if other settings made them.
     """
     said = stored.field("bands").metadata if "bands" in stored.names else None
     try:
@@ -68,7 +70,7 @@ def check_settings(stored: pa.Schema, config: DedupConfig, name: str) -> None:
 
 
 def sign(texts: pa.LargeStringArray, config: DedupConfig) -> pa.RecordBatch:
-    """The score columns of a column of texts."""
+    """The score columns for a column of texts."""
     data, offsets = utf8(texts)
     rows, scheme = len(texts), config.scheme
     exact = np.zeros((rows, 2), dtype="<u8")
@@ -82,7 +84,7 @@ def sign(texts: pa.LargeStringArray, config: DedupConfig) -> pa.RecordBatch:
 
 
 def _binary(values: npt.NDArray[np.uint64], valid: npt.NDArray[np.bool_] | None = None) -> pa.FixedSizeBinaryArray:
-    """Rows of integers as fixed-size binary, little end first; null where not `valid`."""
+    """Rows of integers as fixed-size binary, little-endian; null where not `valid`."""
     kind = pa.binary(8 * values.shape[1])
     mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(values), [mask, pa.py_buffer(values)])

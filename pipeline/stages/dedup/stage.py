@@ -1,13 +1,13 @@
-"""The stage `dedup`: which documents are copies of which, and who stays.
+"""The stage `dedup`: finds documents that duplicate each other, and decides which of them is kept.
 
-Purpose: candidates come from shared bands, a candidate pair counts only when its true Jaccard similarity of n-gram sets
-reaches the threshold, and documents are visited in survivor order: one is kept unless it is a duplicate of a kept one.
-Guarantee: every removed document names a kept one and their similarity; chains never remove what is unlike everything kept;
-the same verdicts for any number of workers and any order of rows within shards.
-Documents and sources that are added are signed, and pairs with them compared; the result is that of a build from nothing, and
-where they come last in survivor order, no old decision changes.
-Cost: one pass over the text for signatures (about 170 MB/s a core), one over the shards that hold new candidates; the package
-states how time, memory and disk grow.
+Purpose: shared bands give candidate pairs. A pair counts only if its true Jaccard similarity of n-gram sets reaches the
+threshold. Documents are visited in survivor order, and a document is kept unless it duplicates a kept one.
+Guarantee: every removed document names a kept one and their similarity. A chain of duplicates never removes a document that is
+unlike every kept one. The verdicts are the same for any number of workers and any order of rows within shards.
+Added documents and sources are signed, and pairs with them are compared. The result equals that of a build from nothing. If
+the added documents come last in survivor order, no earlier decision changes.
+Cost: one pass over the text for signatures (about 170 MB/s per core), and one over the shards that hold new candidates. The
+package's docstring states how time, memory and disk grow.
 """
 
 from __future__ import annotations
@@ -41,12 +41,12 @@ from tokenmill.pipeline.stages.step import Resolved, Work
 
 @dataclass(frozen=True, kw_only=True)
 class Dedup:
-    """A stage that scores shard by shard and decides once over all of them. `sources`: names in order of priority."""
+    """A stage that scores shard by shard and decides once over all shards. `sources`: names in order of priority."""
 
     config: DedupConfig
     sources: tuple[str, ...]
     quality: str | None = None
-    """The score column of the stage `quality` that the survivor policy means by that name."""
+    """The score column of the stage `quality` that the survivor policy calls "quality"."""
 
     @property
     def name(self) -> str:
@@ -66,7 +66,7 @@ class Dedup:
 
     @property
     def deciding(self) -> Mapping[str, Any]:
-        """What decisions depend on beside the signatures."""
+        """The settings that decisions depend on, in addition to the signatures."""
         return {
             "threshold": self.config.threshold,
             "survivor": list(self.config.survivor),
@@ -76,7 +76,7 @@ class Dedup:
         }
 
     def prepare(self) -> None:
-        """Compile the kernels, each on a tiny input, so that workers load machine code and none compiles the same twice."""
+        """Compile the kernels on tiny inputs, so that workers load machine code instead of compiling the same kernels again."""
         texts = pa.array(["to be or not to be"] * 2, pa.large_string())
         sign(texts, self.config)
         sets, bounds = ngrams.ngram_sets(*utf8(texts), np.arange(2), False, 1, tables())
@@ -93,10 +93,10 @@ class Dedup:
         return sign(batch["text"], self.config)
 
     def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
-        """Band, verify, resolve: verdicts of the rows alive of each shard, in order, and what is worth knowing of them.
+        """Band, verify, resolve: the verdicts of each shard's rows alive, in order, and facts for the manifest.
 
-        Raises Misaligned or CorruptFile where signatures are missing, StaleInput where they were made with other settings,
-        ConfigError for a source without a priority.
+        Raises Misaligned or CorruptFile if signatures are missing, StaleInput if other settings made them, ConfigError for a
+        source without a priority.
         """
         views = [view for view, _ in scored]
         documents = collect(scored, self.config, self.sources, work.executor)
@@ -150,7 +150,7 @@ class Dedup:
 
 @contextlib.contextmanager
 def _scratch(folder: Path) -> Iterator[Path]:
-    """A flat folder for files of this run; what is in it goes before and after, also what a run that was killed left."""
+    """A flat folder for files of this run. It is emptied before and after, so leftovers of a killed run disappear too."""
     for path in sorted(folder.glob("*")):
         files.remove(path)
     try:

@@ -1,8 +1,8 @@
-"""What orders duplicates beside their signatures: quality scores and dates, read where the survivor policy names them.
+"""Keys of survivor order that are not in the signatures: quality scores and dates, read if the survivor policy names them.
 
-Guarantee: a changed score or date changes the manifests before this stage, so the order is made anew. A document whose score is
-missing is an error; one without a date that can be read comes last and is counted.
-Cost: one read of the scores, or of the metadata (about 2.5 us per document), in workers; 8 bytes per document each.
+Guarantee: a changed score or date changes the manifests before this stage, so the order is computed anew. A document without a
+score is an error. A document without a readable date comes last and is counted.
+Cost: one read of the scores, or of the metadata (about 2.5 us per document), in workers; 8 bytes per document and criterion.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import Work
 
 Keys = Mapping[str, npt.NDArray[np.generic]]
-"""By the name of the criterion, a number for each document: the lower one comes first."""
+"""For each criterion, by name, a number per document. The document with the lower number comes first."""
 
 UNDATED = np.iinfo(np.int64).max
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REDUCED = re.compile(r"\d{4}(?:-\d{2})?")
-"""A year, or a year and a month, as WARC 1.1 allows: their first day."""
+"""A year, or a year and a month, as WARC 1.1 allows. They stand for their first day."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,9 +39,9 @@ class _Scores:
 
 
 def keys(policy: Sequence[str], quality: str | None, views: Sequence[View], work: Work) -> Keys:
-    """The keys of "quality" and "date" where `policy` names them, [documents] each, of all rows alive in `views`.
+    """The keys of "quality" and "date" that `policy` names, [documents] each, for all rows alive in `views`.
 
-    quality: the score column of the stage `quality`, which stands before. Raises CorruptFile, Misaligned.
+    quality: the score column of the stage `quality`, which ran earlier. Raises CorruptFile, Misaligned.
     """
     found: dict[str, npt.NDArray[np.generic]] = {}
     if "quality" in policy:
@@ -58,12 +58,12 @@ def keys(policy: Sequence[str], quality: str | None, views: Sequence[View], work
 
 
 def facts(keys: Keys) -> dict[str, int]:
-    """What is worth knowing of the keys: how many documents have no date, where dates are asked for."""
+    """Facts about the keys: how many documents have no date, if the policy asks for dates."""
     return {"undated_documents": int((keys["date"] == UNDATED).sum())} if "date" in keys else {}
 
 
 def _lowered_scores(task: _Scores) -> npt.NDArray[np.float64]:
-    """The scores of the rows alive, negated: the higher the score, the earlier."""
+    """The scores of the rows alive, negated, so that a higher score comes earlier."""
     alive = task.view.read(["doc_id"])
     table = shards.read(task.view.root, task.named, ["doc_id", task.column]).take(alive.rows)
     shards.align(task.view.documents, alive.table["doc_id"], task.named, table["doc_id"])
@@ -74,15 +74,15 @@ def _lowered_scores(task: _Scores) -> npt.NDArray[np.float64]:
 
 
 def _ages(view: View) -> npt.NDArray[np.int64]:
-    """Microseconds from each date to 1970: the newer, the earlier."""
+    """Microseconds from each date to 1970, so that a newer date comes earlier."""
     moments = map(moment, view.read(["metadata"]).table["metadata"].to_pylist())
     return np.array([UNDATED if found is None else -found for found in moments], dtype=np.int64)
 
 
 def moment(metadata: str) -> int | None:
-    """The `date` in a document's metadata, else in its record's fields, in microseconds since 1970; None: no valid one.
+    """The `date` in a document's metadata, else in its record's fields, in microseconds since 1970. None: no valid date.
 
-    ISO 8601; UTC where it names no offset, and midnight where it names no time.
+    ISO 8601. Without an offset the date is in UTC, without a time it means midnight.
     """
     plain = json.loads(metadata)
     date = plain.get("date", (plain.get("fields") or {}).get("date"))

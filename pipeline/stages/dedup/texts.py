@@ -1,6 +1,6 @@
-"""What is compared of texts: the hash of each as it is once normalised, and its set of n-grams.
+"""What comparing two texts needs: the hash of each normalised text, and its set of n-grams.
 
-Guarantee: as the stage computes them, so equal texts and settings give equal hashes and similarities.
+Guarantee: both are computed as the stage computes them, so equal texts and settings give equal hashes and similarities.
 Cost: 60 MB/s of text on one core; 8 bytes per distinct n-gram.
 """
 
@@ -25,28 +25,28 @@ Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class Texts:
-    """n texts."""
+    """Hashes and n-gram sets of n texts."""
 
     exact: npt.NDArray[np.uint64]
-    """[n, 2]"""
+    """[n, 2]: 128-bit hashes of the normalised texts."""
     grams: npt.NDArray[np.uint64]
-    """Their sets, end to end."""
+    """The n-gram sets, end to end."""
     bounds: Rows
-    """[n + 1]: where each begins in `grams`."""
+    """[n + 1]: where each set begins in `grams`."""
 
 
 def read(column: pa.ChunkedArray, config: DedupConfig) -> Texts:
-    """What is compared of a column of texts (large_string)."""
+    """Hashes and n-gram sets for a column of texts (large_string)."""
     text, scheme = column.combine_chunks(), config.scheme
     characters = scheme.shingle == "characters"
     grams, bounds = ngrams.ngram_sets(*utf8(text), np.arange(len(text)), characters, scheme.ngram, tables())
     exact = integers(pa.chunked_array([sign(text, config)["exact"]]), 2)
-    # The kernel's array has room for the longest sets that there could be.
+    # The kernel's array has room for the largest possible sets; the copy frees the rest.
     return Texts(exact=exact, grams=grams.copy(), bounds=bounds)
 
 
 def joined(parts: Sequence[Texts]) -> Texts:
-    """The texts of all parts, one or more, as one."""
+    """One Texts with the texts of all parts. At least one part."""
     starts = np.cumsum([0, *(len(part.grams) for part in parts)])
     bounds = [part.bounds[:-1] + start for part, start in zip(parts, starts[:-1], strict=True)]
     return Texts(
@@ -57,11 +57,14 @@ def joined(parts: Sequence[Texts]) -> Texts:
 
 
 def equal(a: Texts, rows_a: Rows, b: Texts, rows_b: Rows) -> npt.NDArray[np.bool_]:
-    """Of each pair of rows, whether the normalised texts are equal."""
+    """For each pair of rows, whether the normalised texts are equal."""
     return np.asarray((a.exact[rows_a] == b.exact[rows_b]).all(axis=1), dtype=np.bool_)
 
 
 def similar(a: Texts, rows_a: Rows, b: Texts, rows_b: Rows) -> npt.NDArray[np.float64]:
-    """Of each pair of rows, the Jaccard similarity of the sets; 0 where both are empty, as of texts shorter than an n-gram."""
+    """For each pair of rows, the Jaccard similarity of the n-gram sets.
+
+    0 if both sets are empty, as for texts shorter than an n-gram.
+    """
     spans = [np.stack([texts.bounds[rows], texts.bounds[rows + 1]], axis=1) for texts, rows in ((a, rows_a), (b, rows_b))]
     return np.asarray(ngrams.similarities(a.grams, b.grams, *spans), dtype=np.float64)

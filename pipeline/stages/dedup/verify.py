@@ -1,12 +1,12 @@
-"""The truth about candidates: the Jaccard similarity of the sets of n-grams of two texts.
+"""Verification of candidates: the Jaccard similarity of the n-gram sets of two texts.
 
 Purpose: shared bands only say where to look. A pair becomes an edge when its true similarity reaches the threshold.
-Guarantee: each pair is compared once, over sets computed from the text as the stage sees it; one that an earlier build
-compared is looked up. Sets hold 64-bit hashes; `pipeline.kernels.text.ngrams` states the odds of a wrong element. `compare`
-reads the text of a shard once at most.
+Guarantee: each pair is compared once, over sets computed from the text as the stage sees it. A pair that an earlier build
+compared is looked up instead. Sets hold 64-bit hashes; `pipeline.kernels.text.ngrams` states the odds of a wrong element.
+`compare` reads the text of a shard at most once.
 Cost: the sets of the documents that have a new candidate are written below `.state` (8 bytes per distinct n-gram, about as
-much as their text), 16 bytes per pair beside them. In memory: 16 bytes per document, and in a worker one shard and its
-sets, or a range of pairs and the pages it compares.
+much as their text), and 16 bytes per pair. Memory: 16 bytes per document, and in a worker one shard and its sets, or a range
+of pairs and the pages it compares.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tokenmill.pipeline.stages.dedup.exact import Groups
 from tokenmill.pipeline.stages.dedup.runs import Range, Run
 
 SET_FILES = 64
-"""At most so many files of sets are written: each pair of files that shares a pair is mapped once per range."""
+"""Most files of sets. Each pair of files is mapped once per range in which it has a pair to compare."""
 SIMILAR = ("<u8", "<f8")
 """A run of pairs with their similarities; NaN: not compared yet."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Uniting:
-    """Pairs of one range: those that are new, once each, with the similarities that are known."""
+    """Task: collect the new pairs of one range, once each, with their known similarities."""
 
     pairs: Sequence[Run]
     before: Sequence[Run]
@@ -49,7 +49,7 @@ class _Uniting:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sets:
-    """Write the n-gram sets of some documents to `path`: of each shard, these of its rows alive."""
+    """Task: write the n-gram sets of documents to `path`. `rows`: for each shard, the positions among its rows alive."""
 
     rows: Sequence[tuple[View, npt.NDArray[np.int64]]]
     scheme: Scheme
@@ -58,12 +58,12 @@ class _Sets:
 
 @dataclass(frozen=True, kw_only=True)
 class _Comparison:
-    """Compute the similarities that are missing in `run`; write all of them, by pair and by key."""
+    """Task: compute the similarities that are missing in `run`; write all of them, by pair and by key."""
 
     run: Run
     exact: Path
     places: Path
-    """A file of int64 [ranks, 2]: where the set of each begins and ends in all set files end to end."""
+    """A file of int64 [ranks, 2]: where each set begins and ends in all set files laid end to end."""
     sets: Sequence[Path]
     ends: npt.NDArray[np.int64]
     """[sets]: where each file of sets ends."""
@@ -73,7 +73,7 @@ class _Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Pairs of one range with their similarities. `now`: how many of them were computed now."""
+    """Pairs of one range with their similarities. `now`: how many of them were computed in this run."""
 
     by_pair: Run
     by_key: Run
@@ -82,7 +82,7 @@ class Compared:
 
 @dataclass(frozen=True, kw_only=True)
 class Comparer:
-    """What comparing needs beside pairs."""
+    """Everything that comparing needs besides the pairs."""
 
     views: Sequence[View]
     starts: npt.NDArray[np.int64]
@@ -91,14 +91,14 @@ class Comparer:
     exact: Path
     """A file of uint64 [ranks, 2]: 128-bit hashes of the normalised texts."""
     known: Sequence[Run]
-    """What earlier builds computed."""
+    """Similarities from earlier builds."""
     scheme: Scheme
     folder: Path
-    """For files of sets, of pairs and of similarities: the caller removes them."""
+    """Holds files of sets, of pairs and of similarities. The caller removes them."""
     executor: Executor
 
     def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
-        """Of each range, the pairs that are not in the runs of `before` for it: a run of SIMILAR. Raises OSError."""
+        """For each range, the pairs that are not in its runs of `before`, as a run of SIMILAR. Raises OSError."""
         tasks = [
             _Uniting(
                 pairs=pairs,
@@ -113,7 +113,7 @@ class Comparer:
         return self.executor.map(_unite, tasks)
 
     def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
-        """Compute what is missing in runs of SIMILAR. Raises what reading and writing raise."""
+        """Compute the missing similarities in runs of SIMILAR. Raises what reading and writing raise."""
         sets, ends = self._write_sets(new, turn)
         tasks = [
             _Comparison(
@@ -134,7 +134,9 @@ class Comparer:
         return compared
 
     def _write_sets(self, new: Sequence[Run], turn: int) -> tuple[list[Path], npt.NDArray[np.int64]]:
-        """Write the sets of the documents that have a pair without a similarity, and `places`; the files and their ends."""
+        """Write the sets of the documents that have a pair without a similarity, and `places`. Returns the files and their
+        ends.
+        """
         involved = np.zeros(int(self.starts[-1]), dtype=np.bool_)
         for run in new:
             pairs, similarity = run.columns()
@@ -173,7 +175,7 @@ def _unite(task: _Uniting) -> Run:
 
 
 def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
-    """Write one file of sets; the size of each, int64 [rows]."""
+    """Write one file of sets. Returns the size of each set, int64 [rows]."""
     sizes = []
     with files.create(task.path) as out:
         for view, rows in task.rows:
@@ -201,7 +203,7 @@ def _compare(task: _Comparison) -> Compared:
 
 
 def _similarities(task: _Comparison, pairs: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """The similarity of each pair. Pairs are taken by their files of sets, so that each is mapped few times."""
+    """The similarity of each pair. Pairs are grouped by their two set files, so that each file is mapped few times."""
     places = runs.load(task.places, np.int64).reshape(-1, 2)
     one, other = (places[ranks] for ranks in ranks_of(pairs))
     file, other_file = (np.searchsorted(task.ends, spans[:, 0], side="right") for spans in (one, other))

@@ -1,1 +1,1 @@
-"""Language identification: a label and a score for every document, and how much of it is in another language."""
+"""Language identification: a label and a score for every document, and the share of it that is in another language."""

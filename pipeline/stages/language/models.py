@@ -1,8 +1,8 @@
-"""The models that identify languages, behind one signature: from spans of UTF-8 to labels and probabilities.
+"""Language models behind one signature: from spans of UTF-8 text to labels and probabilities.
 
-Guarantee: a fastText file is checked before the library reads it, see `pipeline.stages.fasttext`. py3langid's model is read by
-py3langid, which takes arrays and no pickles.
-Cost: loading py3langid's takes about 0.7 s and 70 MB once per process, fastText's what the file takes.
+Guarantee: a fastText file is checked before the library reads it (see `pipeline.stages.fasttext`). py3langid reads its own
+model, from arrays and not from pickles.
+Cost: loading py3langid's model takes about 0.7 s and 70 MB once per process; a fastText model takes the size of its file.
 """
 
 from __future__ import annotations
@@ -25,40 +25,40 @@ from tokenmill.pipeline.stages.fasttext import LABEL_PREFIX
 
 UNDETERMINED = "und"
 BATCH_BYTES = 1 << 20
-"""fastText gets texts of so many bytes at once."""
+"""Bytes of text per call of fastText (approximate)."""
 
 
 class Model(Protocol):
-    """What identifies."""
+    """A model that identifies languages."""
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """By index. A name that stands there twice is given by its first index."""
+        """Labels by index. If a label occurs twice, `identify` gives its first index."""
         ...
 
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """For each text `data[starts[i]:ends[i]]`, UTF-8, the index of its label and the probability of that.
+        """For each text `data[starts[i]:ends[i]]` in UTF-8: the index of its label, and the label's probability.
 
-        -1 and 0 where the text holds no letter, or the model gives nothing.
+        The index is -1 and the probability 0 if the text holds no letter, or if the model gives no label.
         """
         ...
 
 
 def load(path: str | None) -> Model:
-    """The model at `path`, or py3langid's; once per process and content. Raises ConfigError, InputError."""
+    """The model at `path`, or py3langid's. Loaded once per process and file content. Raises ConfigError, InputError."""
     return _load_py3langid() if path is None else _load_fasttext(path, fasttext.sha256(path))
 
 
 def identity(path: str | None) -> Mapping[str, str]:
-    """What tells the model from others: the SHA-256 of its file. Raises ConfigError when it cannot be read."""
+    """What distinguishes the model from others: the SHA-256 of its file. Raises ConfigError if the file cannot be read."""
     return _py3langid_identity() if path is None else {"fasttext_sha256": fasttext.sha256(path)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Py3langid:
-    """py3langid's model, walked by our kernel."""
+    """py3langid's model, evaluated by our kernel."""
 
     labels: tuple[str, ...]
     tables: langid.Model
@@ -66,9 +66,9 @@ class Py3langid:
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """As Model says. Text all in capitals is read in small letters, and all text in Unicode's form NFC."""
+        """See Model. Text is normalised to Unicode NFC, and text all in capitals is lower-cased first."""
         count = len(starts)
-        # Kernels would be compiled once more for arrays that may be written.
+        # Read-only views: writable arrays would make numba compile the kernels once more.
         data, starts, ends = data.view(), starts.view(), ends.view()
         data.flags.writeable = starts.flags.writeable = ends.flags.writeable = False
         labels, scores, work = np.full(count, -1, dtype=np.int64), np.zeros(count), langid.work(self.tables)
@@ -87,7 +87,7 @@ class Py3langid:
 
 @functools.cache
 def _load_py3langid() -> Py3langid:
-    """Raises ConfigError where the model is not of the kind that the kernel was written for."""
+    """Raises ConfigError if the model is not of the kind that the kernel is written for."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -121,7 +121,7 @@ class FastText:
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """As Model says. Newlines are blanks. Raises InputError where the model's numbers are none."""
+        """See Model. Newlines are replaced by blanks. Raises InputError if the model's numbers are not finite."""
         labels, scores = np.full(len(starts), -1, dtype=np.int64), np.zeros(len(starts))
         index = {label: at for at, label in reversed(list(enumerate(self.labels)))}
         batch: list[tuple[int, str]] = []
@@ -146,7 +146,7 @@ class FastText:
 
 @functools.cache
 def _load_fasttext(path: str, _sha256: str) -> FastText:
-    """Raises ConfigError where there is no fastText, InputError when the file is no classifier, or not all of one."""
+    """Raises ConfigError if fastText is not installed, InputError if the file is not a complete classifier."""
     names = fasttext.check(path)
     if not all(name.startswith(LABEL_PREFIX) for name in names):
         raise InputError(f"{path}: is a fastText model without {LABEL_PREFIX} labels; it cannot identify languages")
@@ -156,7 +156,7 @@ def _load_fasttext(path: str, _sha256: str) -> FastText:
 
 @functools.cache
 def _py3langid_identity() -> Mapping[str, str]:
-    """py3langid's model by its file: a new release of the package with another model is another model."""
+    """The SHA-256 of py3langid's model file, so that a package release with another model counts as another model."""
     from py3langid.langid import MODEL_DIR, MODEL_FILE
 
     return {"py3langid_sha256": files.sha256(MODEL_DIR / MODEL_FILE)}

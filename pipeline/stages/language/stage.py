@@ -1,11 +1,13 @@
-"""Language identification: a label and a score for every document, read off a sample of its text or off all of it.
+"""Language identification: a label and a score for every document, from a sample of its text or from all of it.
 
-Purpose: keep the languages that are asked for, and see documents that mix several. The model is py3langid's, which comes
-with the package, or a fastText model named by its path.
-Guarantee: every document gets a label, `und` (ISO 639-2: undetermined) with score 0 where its sample holds no letter.
-Samples and judged lines are pure functions of the text. A model is identified by the SHA-256 of its file, never by its path.
-Cost: with py3langid's model 15 to 30 us for a sample of 1,000 characters, 10 to 17 ns per byte of whole texts, 35 ns per byte
-of judged lines; fastText's take 200 ns per byte. Memory beside the batch: its samples, or the longest text rewritten.
+Purpose: keep the requested languages, and detect documents that mix several. The model is py3langid's, which comes with the
+package, or a fastText model named by its path.
+Guarantee: every document gets a label. A document whose sample holds no letter gets `und` (ISO 639-2: undetermined) with score
+0. Samples and judged lines are pure functions of the text. A model is identified by the SHA-256 of its file, never by its
+path.
+Cost: py3langid's model takes 15 to 30 us for a sample of 1,000 characters, 10 to 17 ns per byte of whole texts, and 35 ns per
+byte of judged lines; fastText models take 200 ns per byte. Memory in addition to the batch: its samples, or the longest
+rewritten text.
 """
 
 from __future__ import annotations
@@ -36,24 +38,26 @@ SCORES = pa.schema(
         pa.field("other_share", pa.float64()),
     ]
 )
-"""`other_language`: of the lines in another language than the document's, the one with most bytes; null: there are none.
-`other_share`: their bytes per byte of judged lines, 0 to 1; null: no line was judged."""
+"""`other_language`: among the lines in another language than the document's, the language with the most bytes; null: no such
+line.
+`other_share`: bytes of these lines per byte of judged lines, 0 to 1; null: no line was judged."""
 
 SCORE_DECIMALS = 4
 LINE_BYTES = (70, 150)
-"""Shorter lines are joined with the next, and longer ones cut. On 300 texts of two languages with 10 to 30 % of the second,
-the share found was off by 0.014 on average when all lines were judged, by 0.065 with 2,000 bytes, by 0.033 with 4,000; with
-longer lines, of which there are fewer in as many bytes, by 0.126 with 2,000."""
+"""Shorter lines are joined with the next one, longer lines are cut. On 300 texts of two languages with 10 to 30 % of the
+second, the measured share was off by 0.014 on average when all lines were judged, by 0.065 with 2,000 bytes, by 0.033 with
+4,000. With longer lines, of which fewer fit into the same bytes, it was off by 0.126 with 2,000."""
 LINE_SCORE = 0.7
-"""A line is in another language if the model is so sure of that; else it counts as the document's. Over 66 texts in one
-language the share found was 0.001 on average, against 0.005 with a score of 0.5; on texts of two it made no difference."""
+"""A line counts as another language if the model gives at least this score; else it counts as the document's language. Over 66
+texts in one language the measured share was 0.001 on average, against 0.005 with a score of 0.5; on texts of two languages it
+made no difference."""
 NO_LANGUAGE = "zxx"
-"""ISO 639-2: no linguistic content. py3langid has it for code and markup; such lines are in no other language."""
+"""ISO 639-2: no linguistic content. py3langid gives it to code and markup; such lines count as no other language."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Language:
-    """The stage `language`. With no languages to keep named, all are kept; the thresholds apply in either case."""
+    """The stage `language`. If `keep` is empty, all languages are kept; the thresholds apply in either case."""
 
     config: LanguageConfig
     name: ClassVar[str] = "language"
@@ -62,7 +66,7 @@ class Language:
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """Raises ConfigError when the model's file cannot be read."""
+        """Raises ConfigError if the model's file cannot be read."""
         return {
             "model": models.identity(self.config.model),
             "sample_characters": self.config.sample_characters,
@@ -80,7 +84,7 @@ class Language:
         }
 
     def prepare(self) -> None:
-        """Load the model. Raises ConfigError for a label that it does not give, InputError for a file that is no model."""
+        """Load the model. Raises ConfigError for a label that it does not have, InputError for a file that is not a model."""
         model = models.load(self.config.model)
         for label in (*self.config.keep, *self.config.thresholds):
             if label not in model.labels and label != UNDETERMINED:
@@ -109,7 +113,10 @@ class Language:
         return pa.record_batch(columns, schema=self.scores)
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
-        """`language`: not one to keep; `language_score`: below the threshold of its language; `mixed_language`: see there."""
+        """Reasons: `language` (not a language to keep), `language_score` (below its language's threshold), `mixed_language`.
+
+        `mixed_language`: the share of other languages exceeds `max_other_share`.
+        """
         keep, own = frozenset(self.config.keep), self.config.thresholds
         labels = scores["language"].to_pylist()
         unwanted = np.array([bool(keep) and label not in keep for label in labels], dtype=np.bool_)
@@ -140,7 +147,7 @@ def _others(
     labels: npt.NDArray[np.int64],
     judged_bytes: int,
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """The other language of each document, -1: none, and its share of the judged lines' bytes, NaN: none was judged."""
+    """Each document's other language (-1: none), and its share of the judged lines' bytes (NaN: no line was judged)."""
     documents = len(offsets) - 1
     others, shares = np.full(documents, -1, dtype=np.int64), np.full(documents, np.nan)
     if not judged_bytes:

@@ -1,9 +1,9 @@
-"""C4's line rules as the stage has them: which are on, and the column of what they remove.
+"""C4's line rules in the stage `quality`: which rules are on, and the column of their edits.
 
-Purpose: lines without a sentence in them (menus, notices, captions) leave a page before its page rules judge it.
-Guarantee: the edits, applied to the text, give the text that is judged: lines that stay, without white space around
-them, joined by newlines. The rules themselves are in `tokenmill.pipeline.kernels.rules.web_lines`.
-Cost: none beside the kernel's; columns are made of its arrays.
+Purpose: lines without a sentence (menus, notices, captions) are removed from a page before the page rules judge it.
+Guarantee: applying the edits to the text gives the text that is judged: the lines that stay, without white space around them,
+joined by newlines. `tokenmill.pipeline.kernels.rules.web_lines` implements the rules.
+Cost: none in addition to the kernel's; the columns wrap its arrays.
 
 Source: Raffel et al. 2020 (JMLR 21/140), section 2.2, and the code of its data set for long words and policy phrases.
 """
@@ -23,14 +23,14 @@ REMOVED = pa.field(
     "removed",
     pa.list_(pa.struct([("start", pa.int64()), ("end", pa.int64()), ("replacement", pa.string())])),
 )
-"""The edits of the line rules, in bytes of the text that was scored."""
+"""The edits of the line rules, in bytes of the scored text."""
 
 _ANY_LENGTH = 1 << 62
 
 
 @dataclass(frozen=True, kw_only=True)
 class LineRules:
-    """Which lines are removed. The names and meanings are those of `config.Thresholds`; by default no rule is on."""
+    """Which lines are removed. Names and meanings are those of `config.Thresholds`. By default no rule is on."""
 
     max_line_word_characters: int | None = None
     min_line_words: int | None = None
@@ -41,7 +41,7 @@ class LineRules:
 
 
 def kernel_rules(rules: LineRules | None) -> Rules:
-    """The rules as the kernel takes them."""
+    """The rules in the form that the kernel takes."""
     rules = rules or LineRules()
     return Rules(
         longest=_ANY_LENGTH if rules.max_line_word_characters is None else rules.max_line_word_characters,
@@ -54,7 +54,7 @@ def kernel_rules(rules: LineRules | None) -> Rules:
 
 
 def removed_column(edits: Edits, bounds: npt.NDArray[np.int64]) -> pa.Array:
-    """The column REMOVED; the edits of row i are those from bounds[i] to bounds[i + 1]. int64 [rows + 1]"""
+    """The column REMOVED. Row i has the edits bounds[i] to bounds[i + 1]. bounds: int64 [rows + 1]"""
     ends = np.concatenate([[0], np.cumsum(edits.newlines)]).astype(np.int32)
     newlines = pa.StringArray.from_buffers(len(edits.newlines), pa.py_buffer(ends), pa.py_buffer(b"\n" * int(ends[-1])))
     fields = list(REMOVED.type.value_type)
@@ -63,7 +63,7 @@ def removed_column(edits: Edits, bounds: npt.NDArray[np.int64]) -> pa.Array:
 
 
 def removed(column: pa.Array) -> list[list[tuple[int, int, str]]]:
-    """The edits of each row of such a column: (start, end, replacement) in bytes."""
+    """The edits of each row of a column REMOVED: (start, end, replacement), in bytes."""
     starts, ends, replacements = (part.to_pylist() for part in column.flatten().flatten())
     edits = list(zip(starts, ends, replacements, strict=True))
     bounds = np.concatenate([[0], np.cumsum(column.value_lengths())]).tolist()

@@ -1,14 +1,14 @@
-"""fastText models as scores of quality: what a model is given, what it says, and what follows from it.
+"""fastText models as quality scores: the text a model is given, the score it returns, and the decision that follows.
 
-Purpose: DCLM's way to judge a page (Li et al. 2024, arXiv 2406.11794, section 4.4): the probability that a fastText
-classifier gives to one label, and a threshold. Toxicity is a second model with a ceiling.
-Guarantee: a score depends on the text and the model's bytes alone; a model is named by its file's SHA-256, never by its
-path. The same documents pass for any number of workers and any order of shards: ties at a cut fall to the lower doc_id.
-Cost: 25 to 35 MB/s a core for English, bigrams and 100 dimensions, 35 to 45 with a tenth of the 2 million buckets; each
+Purpose: DCLM's way to judge a page (Li et al. 2024, arXiv 2406.11794, section 4.4): the probability that a fastText classifier
+gives to one label, and a threshold. Toxicity is a second model with a maximum.
+Guarantee: a score depends only on the text and the model's bytes. A model is identified by its file's SHA-256, never by its
+path. The same documents pass for any number of workers and any order of shards: at a cut, ties go to the lower doc_id.
+Cost: 25 to 35 MB/s per core for English, bigrams and 100 dimensions, 35 to 45 with a tenth of the 2 million buckets. Each
 worker holds the whole model (2 million buckets: 0.8 GB and the words), and a batch's text twice.
 
-Features are those that DCLM publishes its model with: the text without white space at its ends, its lines joined by spaces,
-nothing lower-cased, no punctuation split off. The last step is ours: see `features`.
+Features are those of DCLM's published model: the text without white space at its ends, its lines joined by spaces, without
+lower-casing and without splitting off punctuation. The last step is ours: see `features`.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from tokenmill.pipeline.config.quality import column
 from tokenmill.pipeline.stages import fasttext
 
 DECIMALS = 6
-"""Of scores: fastText computes in float32, and DCLM's threshold has six."""
+"""Decimals of a score: fastText computes in float32, and DCLM's threshold has six."""
 SPACE = " \\n\\r\\t\\v\\f\\0"
 CONTROL = re.compile(rf"(?<![^{SPACE}])(?:</s>(?![^{SPACE}])|__label__[^{SPACE}]*)")
-"""Words that mean something to fastText: the end of the line, and labels."""
+"""Words with a meaning for fastText: the end of a line, and labels."""
 
 WAYS = ("min", "max", "keep_fraction")
 
@@ -44,19 +44,21 @@ Floats = npt.NDArray[np.float64]
 def features(text: str) -> str:
     """One line for fastText, from which it makes its word unigrams and bigrams.
 
-    A word `</s>` would end the document and one that begins with `__label__` would be its label: they are taken out.
+    For fastText a word `</s>` ends the document, and a word that begins with `__label__` is its label. Both are removed.
     """
     line = " ".join(text.strip().splitlines())
     return CONTROL.sub("", line) if "</s>" in line or "__label__" in line else line
 
 
 def names(models: Mapping[str, QualityModel]) -> list[str]:
-    """The models in the order in which they judge: that of their names, so that the order of settings means nothing."""
+    """The models in the order in which they judge: sorted by name, so that the order in the settings does not matter."""
     return sorted(models)
 
 
 def check(models: Mapping[str, QualityModel]) -> None:
-    """Whether every model can be used, without loading one. Raises ConfigError, InputError for a file that is no model."""
+    """Check that every model can be used, without loading one. Raises ConfigError; InputError for a file that is not a
+    model.
+    """
     for name in names(models):
         model = models[name]
         fasttext.library()
@@ -67,7 +69,7 @@ def check(models: Mapping[str, QualityModel]) -> None:
 
 
 def scoring(models: Mapping[str, QualityModel]) -> dict[str, Any]:
-    """What scores depend on. Raises ConfigError when a file cannot be read."""
+    """The settings that scores depend on. Raises ConfigError if a file cannot be read."""
     return {
         name: {"sha256": fasttext.sha256(models[name].path), "label": models[name].label, "decimals": DECIMALS}
         for name in names(models)
@@ -75,7 +77,7 @@ def scoring(models: Mapping[str, QualityModel]) -> dict[str, Any]:
 
 
 def deciding(models: Mapping[str, QualityModel]) -> dict[str, float]:
-    """What decisions depend on, by `min_<column>`, `max_<column>` or `keep_fraction_<column>`."""
+    """The settings that decisions depend on, named `min_<column>`, `max_<column>` or `keep_fraction_<column>`."""
     return {f"{way}_{column(name)}": threshold for name in names(models) for way, threshold in [_threshold(models[name])]}
 
 
@@ -98,10 +100,10 @@ def fields(models: Mapping[str, QualityModel]) -> list[pa.Field]:
 
 
 def append(models: Mapping[str, QualityModel], scores: pa.RecordBatch, texts: Iterable[str]) -> pa.RecordBatch:
-    """`scores` and, for each model, the probability of its label for each text, rounded to 6 decimals.
+    """`scores` with one more column per model: the probability of its label for each text, rounded to 6 decimals.
 
-    fastText adds 0.00001 to every probability; what it says is taken as it is, at most 1. It says nothing of a text
-    without a word or bigram that it knows: 0. Raises InputError when a model comes to no number.
+    fastText adds 0.00001 to every probability. The value is kept as it is, but limited to 1. A text without a word or bigram
+    that the model knows gets 0. Raises InputError if a model's result is not a number.
     """
     if not models:
         return scores
@@ -111,7 +113,7 @@ def append(models: Mapping[str, QualityModel], scores: pa.RecordBatch, texts: It
 
 
 def after(texts: pa.Array, edits: Sequence[Sequence[tuple[int, int, str]]]) -> Iterator[str]:
-    """The texts with edits applied, as (start, end, replacement) in bytes: models judge what stays."""
+    """The texts with edits ((start, end, replacement) in bytes) applied: models judge the text that stays."""
     for text, spans in zip(texts, edits, strict=True):
         whole: str = text.as_py()
         yield apply(whole.encode(), [Edit(a, b, new.encode()) for a, b, new in spans]).decode() if spans else whole
@@ -132,7 +134,7 @@ def _probabilities(model: QualityModel, lines: Sequence[str]) -> Floats:
 
 @functools.cache
 def _load(path: str, _sha256: str) -> Any:
-    """A model, once per process and content of the file."""
+    """A model, loaded once per process and content of the file."""
     return fasttext.load(path)
 
 
@@ -143,7 +145,10 @@ def prepare(models: Mapping[str, QualityModel]) -> None:
 
 
 def first_failing(models: Mapping[str, QualityModel], scores: pa.RecordBatch) -> npt.NDArray[np.object_]:
-    """For each row the reason of the first model whose `min` or `max` it fails, else "" [rows]. At a threshold it passes."""
+    """For each row, the reason of the first model whose `min` or `max` it fails; "" if it fails none. [rows]
+
+    A score equal to the threshold passes.
+    """
     reason = np.full(scores.num_rows, KEPT, dtype=object)
     for name in reversed(names(models)):
         model, values = models[name], scores[column(name)].to_numpy()
@@ -155,9 +160,9 @@ def first_failing(models: Mapping[str, QualityModel], scores: pa.RecordBatch) ->
 
 
 def kept_by_rank(values: Floats, doc_ids: pa.Array, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which rows are the `fraction` with the highest values, the nearest whole number of them, a half counting as one.
+    """Which rows belong to the share `fraction` with the highest values. bool [rows]
 
-    Of equal values, the lower doc_id comes first. bool [rows]
+    Their number is rounded to the nearest integer, halves up. Among equal values, the lower doc_id comes first.
     """
     ids = np.frombuffer(b"".join(doc_ids.to_pylist()), ">u8").reshape(-1, 2)
     order = np.lexsort((ids[:, 1], ids[:, 0], -values))

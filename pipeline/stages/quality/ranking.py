@@ -1,9 +1,10 @@
-"""The stage `quality` where a model keeps a share of the documents: it decides once, over all shards.
+"""The stage `quality` with a model that keeps a share of the documents: it decides once, over all shards.
 
-Purpose: DCLM's percentile (Li et al. 2024, arXiv 2406.11794, section 4.4): the best tenth of what passes everything else.
-Guarantee: each such model chooses among all documents that pass every rule and every model with `min` or `max`; a document
-is kept when all of them choose it. The choice does not depend on workers or on the order of shards.
-Cost: one read of the scores; about 100 bytes per document that is scored.
+Purpose: DCLM's percentile (Li et al. 2024, arXiv 2406.11794, section 4.4): the best tenth of the documents that pass
+everything else.
+Guarantee: each such model chooses among all documents that pass every rule and every model with `min` or `max`. A document is
+kept if all these models choose it. The choice does not depend on workers or on the order of shards.
+Cost: one read of the scores; about 100 bytes per scored document.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ from tokenmill.pipeline.stages.step import Resolved, Work
 
 
 def quality(config: QualityConfig) -> Quality:
-    """The stage for these settings: one that decides row by row where it can. Raises what `Quality` raises."""
+    """The stage for these settings: one that decides row by row, if no model keeps a share. Raises what `Quality` raises."""
     ranked = any(model.keep_fraction is not None for model in config.models.values())
     return RankedQuality(config=config) if ranked else Quality(config=config)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RankedQuality(Quality):
-    """`Quality` with a step over all shards. Its `decide` says what everything but the shares decides."""
+    """`Quality` with a step over all shards. Its `decide` covers everything but the shares."""
 
     @property
     def choosing(self) -> tuple[str, ...]:
@@ -81,7 +82,7 @@ class RankedQuality(Quality):
 
 
 def _with(verdict: pa.RecordBatch, chosen: npt.NDArray[np.object_]) -> pa.RecordBatch:
-    """`verdict` with the reasons `chosen` in its kept rows."""
+    """`verdict`, with the reasons `chosen` in its kept rows."""
     reasons = np.array(verdict["reason"].to_pylist(), dtype=object)
     reasons[schema.alive(verdict["reason"])] = chosen
     return verdict.set_column(verdict.schema.get_field_index("reason"), schema.REASON, schema.reasons(reasons))

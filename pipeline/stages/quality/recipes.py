@@ -1,14 +1,14 @@
 """Recipes: named, versioned, frozen sets of thresholds.
 
-Purpose: "Gopher" or "FineWeb" means the same documents here today and in a year. Published reproductions drift, so a
-recipe is never edited: a change is a new version beside the old one.
-Guarantee: golden vectors hold each threshold of each recipe from both sides.
+Purpose: "Gopher" or "FineWeb" means the same documents here today and in a year. Published reproductions drift, so a recipe is
+never edited: a change is a new version beside the old one.
+Guarantee: golden vectors test each threshold of each recipe from both sides.
 Cost: none.
 
-Sources: Gopher, Rae et al. 2021 (arXiv 2112.11446), section A1.1 and table A1; C4, Raffel et al. 2020 (JMLR 21/140),
-section 2.2, with the two line rules of its code; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3; DCLM, Li et al.
-2024 (arXiv 2406.11794), section 4, and the published settings of its RefinedWeb step. Where a paper is silent (boundaries,
-denominators, the order of C4's rules), datatrove 0.10.1's filters are followed.
+Sources: Gopher, Rae et al. 2021 (arXiv 2112.11446), section A1.1 and table A1; C4, Raffel et al. 2020 (JMLR 21/140), section
+2.2, with the two line rules of its code; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3; DCLM, Li et al. 2024
+(arXiv 2406.11794), section 4, and the published settings of its RefinedWeb step. Where a paper is silent (boundaries,
+denominators, the order of C4's rules), the recipes follow the filters of datatrove 0.10.1.
 """
 
 from __future__ import annotations
@@ -81,11 +81,11 @@ RECIPES: Mapping[str, Thresholds] = MappingProxyType(
             **{**_C4, "terminal_punctuation": False},
             **_FINEWEB_QUALITY,
         ),
-        # DCLM-baseline before its classifier, which is a model beside the recipe (of OH-2.5 and ELI5, `min = 0.018112`).
-        # Its thresholds are Gopher's. Not in it: RefinedWeb's corrections of single lines, and lists of URLs. Where DCLM
-        # counts occurrences of stop words, different ones are counted here, as Gopher has it.
+        # DCLM-baseline without its classifier. Add that as a model (the one of OH-2.5 and ELI5, `min = 0.018112`).
+        # The thresholds are Gopher's. Not included: RefinedWeb's corrections of single lines, and lists of URLs. DCLM
+        # counts occurrences of stop words; here different stop words are counted, as in Gopher.
         "dclm@1": Thresholds(**_REPEATED_LINES, **_REPEATED_NGRAMS, **_GOPHER_QUALITY),
-        # For documentation, of which the web rules keep 3 %: half of its lines are headings, signatures and code.
+        # For documentation. The web rules keep 3 % of it, because half of its lines are headings, signatures and code.
         "docs@1": Thresholds(
             **_REPEATED_LINES,
             **{**_GOPHER_QUALITY, "min_alphabetic_words": 0.6},
@@ -96,7 +96,7 @@ RECIPES: Mapping[str, Thresholds] = MappingProxyType(
 
 
 def resolve(config: QualityConfig) -> Thresholds:
-    """The recipe's thresholds with those that are set beside it. Raises ConfigError: no such recipe, a contradiction."""
+    """The recipe's thresholds, with those set in `config` replacing them. Raises ConfigError: unknown recipe, contradiction."""
     recipe = RECIPES.get(config.recipe)
     if recipe is None:
         near = difflib.get_close_matches(config.recipe, RECIPES, n=1, cutoff=0.5)

@@ -1,11 +1,11 @@
-"""Rules: which statistic is compared with which threshold, in which order, and what a drop is called.
+"""Rules: which statistic is compared with which threshold, in which order, and the reason of a drop.
 
-Purpose: a document is dropped for the first rule that it fails; thresholds are decided late, over stored scores.
-Guarantee: `first_failing` is a pure function of scores and thresholds. A row at its threshold passes.
+Purpose: a document is dropped for the first rule that it fails. Thresholds are applied late, to stored scores.
+Guarantee: `first_failing` is a pure function of scores and thresholds. A row whose value equals the threshold passes.
 Cost: one comparison per row and rule.
 
-The order is FineWeb's: Gopher repetition, Gopher quality, C4, FineWeb quality. FineWeb's statistics, like C4's of pages,
-judge what C4's line rules left; without line rules that is the whole text.
+The order is FineWeb's: Gopher repetition, Gopher quality, C4, FineWeb quality. FineWeb's statistics and C4's page statistics
+judge the text that C4's line rules left; without line rules that is the whole text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from tokenmill.pipeline.stages.quality.lines import LineRules
 
 @dataclass(frozen=True)
 class Rule:
-    """`threshold` names a field of `Thresholds`; without its `min_` or `max_` it is the statistic that is compared."""
+    """`threshold` names a field of `Thresholds`. Without its prefix `min_` or `max_` it names the statistic to compare."""
 
     reason: str
     threshold: str
@@ -62,7 +62,7 @@ RULES: tuple[Rule, ...] = (
     Rule("duplicate_characters", "max_duplicate_characters"),
     Rule("newlines", "max_newlines_per_word"),
 )
-"""All rules, in the order in which they are asked."""
+"""All rules, in the order in which they are checked."""
 
 
 def active(thresholds: Thresholds) -> Iterator[tuple[Rule, float]]:
@@ -74,7 +74,7 @@ def active(thresholds: Thresholds) -> Iterator[tuple[Rule, float]]:
 
 
 def line_rules(thresholds: Thresholds) -> LineRules | None:
-    """C4's line rules, or None where C4 is off altogether: then no line is removed."""
+    """C4's line rules, or None if all of C4 is off: then no line is removed."""
     rules = LineRules(
         max_line_word_characters=thresholds.max_line_word_characters,
         min_line_words=thresholds.min_line_words,
@@ -90,7 +90,7 @@ def line_rules(thresholds: Thresholds) -> LineRules | None:
 def first_failing(
     scores: Mapping[str, npt.NDArray[np.int32] | npt.NDArray[np.float64]], thresholds: Thresholds
 ) -> npt.NDArray[np.object_]:
-    """For each row of the score columns, the reason of the first rule that it fails; "" where it fails none."""
+    """For each row of the score columns, the reason of the first rule that it fails; "" if it fails none."""
     rules = list(active(thresholds))
     fails = [
         scores[rule.column] < threshold if rule.is_minimum else scores[rule.column] > threshold for rule, threshold in rules

@@ -1,8 +1,8 @@
-"""The stage `quality`: scores by the statistics that a recipe needs, reasons by its thresholds, edits by its line rules.
+"""The stage `quality`: scores are the statistics that a recipe needs, its thresholds give reasons, its line rules edits.
 
-Purpose: see `rules` for what is judged and `recipes` for the thresholds.
-Guarantee: a changed threshold recomputes no score; only line rules, which decide what is left to judge, are settings of
-the scores. A recipe without line rules edits nothing.
+Purpose: `rules` lists what is judged, `recipes` the thresholds.
+Guarantee: a changed threshold recomputes no score. Scores depend only on the line rules, which decide what is left to judge,
+and on the set of statistics and models. A recipe without line rules edits nothing.
 Cost: see `statistics`.
 """
 
@@ -39,7 +39,7 @@ class Quality:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The recipe's, with those that are set beside it."""
+        """The recipe's thresholds, with those set in `config` replacing them."""
         return resolve(self.config)
 
     @property
@@ -48,12 +48,12 @@ class Quality:
 
     @property
     def columns(self) -> list[str]:
-        """The statistics that the rules compare, in the rules' order."""
+        """The statistics that the rules compare, in the order of the rules."""
         return list(dict.fromkeys(rule.column for rule, _ in active(self.thresholds)))
 
     @property
     def statistics(self) -> pa.Schema:
-        """The scores but for those of models."""
+        """The score columns without those of models."""
         fields = [pa.field(name, statistics.type_of(name)) for name in self.columns]
         return pa.schema(fields if self.lines is None else [*fields, REMOVED])
 
@@ -83,12 +83,12 @@ class Quality:
         ]
 
     def prepare(self) -> None:
-        """Load the models, compile the kernel."""
+        """Load the models and compile the kernel."""
         models.prepare(self.config.models)
         statistics.measure(pa.array([""], pa.large_string()), self.columns, self.lines)
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """The statistics of each text, and those of models of what the line rules leave of it."""
+        """The statistics of each text, and the models' scores of the text that the line rules leave."""
         columns, edits = statistics.measure(batch["text"], self.columns, self.lines)
         scores = pa.record_batch(columns if self.lines is None else [*columns, edits], schema=self.statistics)
         if not self.config.models:
@@ -96,14 +96,14 @@ class Quality:
         return models.append(self.config.models, scores, models.after(batch["text"], removed(edits)))
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
-        """The reason of the first rule that a row fails, then of the first model."""
+        """The reason of the first rule that a row fails; if it fails none, that of the first model it fails."""
         columns = {name: scores[name].to_numpy() for name in self.columns}
         reason = first_failing(columns, self.thresholds)
         judged = models.first_failing(self.config.models, scores)
         return pa.record_batch({"reason": schema.reasons(np.where(reason == schema.KEPT, judged, reason))})
 
     def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
-        """What the line rules remove, as scored."""
+        """The edits of the line rules, as scored."""
         if self.lines is None:
             return [[] for _ in range(scores.num_rows)]
         return removed(scores["removed"])

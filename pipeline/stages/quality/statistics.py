@@ -1,10 +1,11 @@
-"""Statistics of texts: what the quality rules compare with their thresholds, each a count or the ratio of two.
+"""Statistics of texts, which the quality rules compare with thresholds. Each is a count or the ratio of two counts.
 
-Purpose: kernels count (see `pipeline.kernels.rules.quality`); here stands which counts make which statistic, beside its source.
-Guarantee: a ratio whose denominator is 0 is 0, any other is the float nearest to the quotient of the integers. Boundaries and
-denominators are those of datatrove 0.10.1. What a text gives does not depend on the texts around it.
-Cost: one pass over the texts, in groups of 16 MB or of one longer text; memory is bounded by the longest text. Scratch
-for texts of up to 16 MB is kept between calls.
+Purpose: kernels count (see `pipeline.kernels.rules.quality`); this module says which counts form which statistic, and its
+source.
+Guarantee: a ratio with denominator 0 is 0; any other ratio is the float nearest to the quotient of the integers. Boundaries
+and denominators are those of datatrove 0.10.1. A text's statistics do not depend on the texts around it.
+Cost: one pass over the texts, in groups of 16 MB or of one longer text. The longest text bounds the memory. Scratch for texts
+of up to 16 MB is kept between calls.
 
 Sources: Gopher, Rae et al. 2021 (arXiv 2112.11446), section A1.1 (quality) and table A1 (repetition); C4, Raffel et al. 2020
 (JMLR 21/140), section 2.2; FineWeb, Penedo et al. 2024 (arXiv 2406.17557), section 3.4.
@@ -28,12 +29,12 @@ from tokenmill.pipeline.kernels.text import buffers
 from tokenmill.pipeline.stages.quality.lines import LineRules, kernel_rules, removed_column
 
 GROUP_BYTES = 16_000_000
-"""So many bytes of text go through the kernel at a time: scratch for edits is made for them."""
+"""Most bytes of text per call of the kernel, or one longer text. Scratch for edits has this size."""
 _KEPT = threading.local()
 
 
 class Statistic(NamedTuple):
-    """Columns of the kernel's counts. Without `whole`, the count itself, as int32; else their ratio, as float64."""
+    """Columns of the kernel's counts. Without `whole`: the count, as int32. With it: the ratio part / whole, as float64."""
 
     part: int
     whole: int | None = None
@@ -41,18 +42,18 @@ class Statistic(NamedTuple):
 
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
-        # Gopher, repetition. Lines are parted by newlines, paragraphs by two or more; the first occurrence is no repetition.
+        # Gopher, repetition. Newlines separate lines, two or more separate paragraphs. A first occurrence is not a repetition.
         "duplicate_paragraphs": Statistic(kernel.REPEATED_PARAGRAPHS, kernel.PARAGRAPHS),
         "duplicate_paragraph_characters": Statistic(kernel.REPEATED_PARAGRAPH_CHARACTERS, kernel.CHARACTERS),
         "duplicate_lines": Statistic(kernel.REPEATED_LINES, kernel.LINES),
         "duplicate_line_characters": Statistic(kernel.REPEATED_LINE_CHARACTERS, kernel.CHARACTERS),
-        # Characters of the most frequent n-gram (of several, the first), with its spaces, times its count.
+        # Characters of the most frequent n-gram (ties: the first one), with its spaces, times its count.
         **{f"top_{n}gram": Statistic(kernel.TOP_2GRAM + n - 2, kernel.CHARACTERS) for n in range(*kernel.TOP)},
-        # Characters of n-grams that occurred before, without spaces, counted from the left and without overlap.
+        # Characters, without spaces, of n-grams that occurred before, counted from the left and without overlap.
         **{
             f"duplicate_{n}gram": Statistic(kernel.DUPLICATE_5GRAM + n - 5, kernel.CHARACTERS) for n in range(*kernel.DUPLICATE)
         },
-        # Gopher, quality. `words` and their mean leave out what is all symbols; the other shares do not.
+        # Gopher, quality. `words` and their mean exclude words that are all symbols; the other shares include them.
         "words": Statistic(kernel.WORDS),
         "mean_word_characters": Statistic(kernel.WORD_CHARACTERS, kernel.WORDS),
         "hashes_per_word": Statistic(kernel.HASHES, kernel.ALL_WORDS),
@@ -61,11 +62,11 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
         "ellipsis_lines": Statistic(kernel.ELLIPSIS_LINES, kernel.SPLIT_LINES),
         "alphabetic_words": Statistic(kernel.ALPHABETIC_WORDS, kernel.ALL_WORDS),
         "stop_words": Statistic(kernel.STOP_WORDS),
-        # C4, of what its line rules came to; sentences of what they left.
+        # C4. The first two count lines that no earlier line rule removed, `sentences` counts in the text that they all leave.
         "lorem_ipsum_lines": Statistic(kernel.LOREM_IPSUM_LINES),
         "curly_bracket_lines": Statistic(kernel.CURLY_BRACKET_LINES),
         "sentences": Statistic(kernel.SENTENCES),
-        # FineWeb, of what C4's line rules left. Lines are those that are not blank.
+        # FineWeb, over the text that C4's line rules leave. Blank lines do not count.
         "punctuated_lines": Statistic(kernel.PUNCTUATED_LINES, kernel.REST_LINES),
         "short_lines": Statistic(kernel.SHORT_LINES, kernel.REST_LINES),
         "duplicate_characters": Statistic(kernel.REPEATED_CHARACTERS, kernel.REST_CHARACTERS),
@@ -75,18 +76,18 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
 
 
 def type_of(statistic: str) -> pa.DataType:
-    """The type of its column."""
+    """The Arrow type of a statistic's column."""
     return pa.int32() if STATISTICS[statistic].whole is None else pa.float64()
 
 
 @functools.cache
 def tables() -> kernel.Tables:
-    """What the kernel looks up, made once per process."""
+    """The lookup tables of the kernel, made once per process."""
     return kernel.tables()
 
 
 def measure(texts: pa.LargeStringArray, names: Collection[str], rules: LineRules | None) -> tuple[list[pa.Array], pa.Array]:
-    """The statistics `names` of each text, and what C4's line `rules` remove of it (None: no text is edited)."""
+    """The statistics `names` of each text, and the edits of C4's line `rules` (None: no text is edited)."""
     data, offsets = buffers.utf8(texts)
     wanted = np.zeros(kernel.COUNTS, dtype=np.bool_)
     for name in names:
@@ -115,7 +116,9 @@ def measure(texts: pa.LargeStringArray, names: Collection[str], rules: LineRules
 
 
 def _scratch(longest_bytes: int) -> kernel.Scratch:
-    """Room for texts of up to `longest_bytes`, kept by each thread: fresh memory for every batch costs a tenth of the time."""
+    """Scratch for texts of up to `longest_bytes`. Each thread keeps its own: fresh memory per batch costs a tenth of the
+    time.
+    """
     if longest_bytes > GROUP_BYTES:
         return kernel.scratch(longest_bytes)
     kept: kernel.Scratch | None = getattr(_KEPT, "scratch", None)
@@ -125,7 +128,7 @@ def _scratch(longest_bytes: int) -> kernel.Scratch:
 
 
 def _groups(offsets: npt.NDArray[np.int64]) -> Iterator[tuple[int, int]]:
-    """Runs of rows, of at most `GROUP_BYTES` or of one row."""
+    """Runs of rows with at most `GROUP_BYTES` of text, or with one row."""
     first = 0
     while first < len(offsets) - 1:
         end = int(np.searchsorted(offsets, offsets[first] + GROUP_BYTES, side="right")) - 1

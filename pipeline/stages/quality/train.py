@@ -1,19 +1,20 @@
-"""Training a fastText classifier that tells good text from bad, and measuring it on a fifth that it has not seen.
+"""Trains a fastText classifier that separates good text from bad, and measures it on a held-out fifth of the documents.
 
-Purpose: DCLM's classifier (Li et al. 2024, arXiv 2406.11794, section 4.4) from one's own positive and negative documents:
-word unigrams and bigrams, as its published file says (openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin), of text as
-`models.features` makes it. The rest are fastText's own defaults for supervised training: softmax, 100 dimensions, learning
-rate 0.1, 5 epochs, every word that occurs, 2 million buckets.
+Purpose: DCLM's classifier (Li et al. 2024, arXiv 2406.11794, section 4.4) from one's own positive and negative documents: word
+unigrams and bigrams, as its published file says (openhermes_reddit_eli5_vs_rw_v2_bigram_200k_train.bin), of the text that
+`models.features` makes. All other settings are fastText's own defaults for supervised training: softmax, 100 dimensions,
+learning rate 0.1, 5 epochs, every word that occurs, 2 million buckets.
 Guarantee: the same documents and seed give the same bytes of the model on one kind of machine, whatever files the documents
-stood in: one thread, and an order that depends on the texts and the seed alone. The model that is written is the one measured.
-Cost: memory of all text and of the model (0.8 GB and 400 bytes per distinct word); 0.5 s per million words and epoch.
+come from, because one thread trains and the order depends only on the texts and the seed. The measured model is the one that
+is written.
+Cost: memory for all text and for the model (0.8 GB and 400 bytes per distinct word); 0.5 s per million words and epoch.
 
 Why training is reliable here: with one thread, fastText fills only the first tenth of its input matrix with random numbers
-(`DenseMatrix::uniform`) and leaves the rest as the allocator gave it. In a small matrix that is what was freed before: of
-30 runs after freed NaNs, 0 to 1 ended well, at any learning rate; the others ended in "Encountered NaN". A matrix of over
-32 MiB, the largest threshold of glibc's malloc for mmap, is always fresh pages, which are zero; `MIN_BUCKETS` makes every
-matrix as large as that. Zero is a fine place for a row to begin in a linear model, and words stand in the dictionary by
-frequency, so that the random tenth holds those that move the others.
+(`DenseMatrix::uniform`) and leaves the rest as the allocator returned it. A small matrix then holds memory that was freed
+before: of 30 runs after freed NaNs, 0 to 1 ended well, at any learning rate; the others ended in "Encountered NaN". A matrix
+of over 32 MiB, the largest threshold of glibc's malloc for mmap, always consists of fresh pages, which are zero. `MIN_BUCKETS`
+makes every matrix that large. In a linear model a row can start at zero, and the dictionary lists words by frequency, so the
+random tenth belongs to the words that move the others.
 """
 
 from __future__ import annotations
@@ -42,19 +43,19 @@ DIMENSIONS = 100
 WORD_NGRAMS = 2
 MIN_BUCKETS = 100_000
 HELD_OUT = 5
-"""One document in so many is measured and not learnt."""
+"""One document in this many is held out for measuring."""
 QUANTILES = (0.0, 0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 1.0)
 COPY_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the model depends on beside the documents. The defaults are fastText's."""
+    """Settings of the model, besides the documents. The defaults are fastText's."""
 
     epochs: int = 5
     learning_rate: float = 0.1
     buckets: int = 2_000_000
-    """Rows for hashed bigrams: 400 bytes each in the model. At least `MIN_BUCKETS`."""
+    """Rows for hashed bigrams, 400 bytes each in the model. At least `MIN_BUCKETS`."""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,14 +64,14 @@ class Training:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """How the model does on the held-out documents; a document is called positive from 0.5 on."""
+    """Results on the held-out documents. A document counts as positive if its score is at least 0.5."""
 
     learnt: Mapping[str, int]
-    """Documents by label that the model was trained on."""
+    """Number of training documents by label."""
     scores: Mapping[str, npt.NDArray[np.float64]]
-    """The probability of the positive label, of the held-out documents by their true label."""
+    """The probability of the positive label for the held-out documents, by their true label."""
     contradicting: int
-    """Documents that stood on both sides and were left out of both."""
+    """Documents that were on both sides. They were removed from both."""
 
     @property
     def accuracy(self) -> float:
@@ -79,13 +80,13 @@ class Measured:
 
     @property
     def precision(self) -> float:
-        """Of the documents called positive, those that are. 0 when none is called so."""
+        """The share of documents called positive that are positive. 0 if none is called positive."""
         called = sum(int((scores >= 0.5).sum()) for scores in self.scores.values())
         return float((self.scores[POSITIVE] >= 0.5).sum()) / max(1, called)
 
     @property
     def recall(self) -> float:
-        """Of the positive documents, those that are called so."""
+        """The share of positive documents that are called positive."""
         return float((self.scores[POSITIVE] >= 0.5).mean())
 
     def quantiles(self) -> list[tuple[float, float, float]]:
@@ -97,8 +98,8 @@ class Measured:
 def train(positive: Iterable[str], negative: Iterable[str], out: Path, training: Training) -> Measured:
     """Train on four fifths of the distinct documents, write the model to `out`, and measure it on the rest.
 
-    Raises InputError when a side has fewer than 5 distinct documents or training diverges, ConfigError without fastText,
-    WorkerDied when the process that trains is killed.
+    Raises InputError if a side has fewer than 5 distinct documents or training diverges, ConfigError without fastText,
+    WorkerDied if the training process is killed.
     """
     fasttext.library()
     texts = {POSITIVE: _distinct(positive), NEGATIVE: _distinct(negative)}
@@ -108,7 +109,7 @@ def train(positive: Iterable[str], negative: Iterable[str], out: Path, training:
             del found[digest]
         if len(found) < HELD_OUT:
             side = label.removeprefix("__label__")
-            again = f" beside {len(both)} that are on both sides" if both else ""
+            again = f" besides {len(both)} that are on both sides" if both else ""
             raise InputError(f"{len(found)} distinct {side} documents{again}: at least {HELD_OUT} are needed, better thousands")
     held_out = {label: sorted(found)[: len(found) // HELD_OUT] for label, found in texts.items()}
     learnt = {label: texts[label].keys() - set(held_out[label]) for label in texts}
@@ -121,7 +122,7 @@ def train(positive: Iterable[str], negative: Iterable[str], out: Path, training:
             for label, digest in examples:
                 handle.write(f"{label} {texts[label][digest]}\n".encode())
         _train(examples_path, model_path, training)
-        # fastText does not see a full disk: what it wrote is checked before it becomes the model.
+        # fastText does not notice a full disk, so its file is checked before it becomes the model.
         fasttext.check(str(model_path))
         with open(model_path, "rb") as made, files.create(out) as handle:
             shutil.copyfileobj(made, handle, COPY_BYTES)
@@ -131,34 +132,34 @@ def train(positive: Iterable[str], negative: Iterable[str], out: Path, training:
 
 
 def _distinct(texts: Iterable[str]) -> dict[bytes, str]:
-    """The features of every text that has any, by their hash."""
+    """The features of every text with any features, by their hash."""
     lines = (features(text) for text in texts)
     return {hashlib.blake2b(line.encode(), digest_size=16).digest(): line for line in lines if line.strip()}
 
 
 def _order(digest: bytes, seed: int) -> bytes:
-    """A place among the examples that says nothing of the label: fastText learns in the order of its input."""
+    """A sort key that is independent of the label, because fastText learns in the order of its input."""
     return hashlib.blake2b(digest, digest_size=16, key=seed.to_bytes(8, "little")).digest()
 
 
 def _train(examples: Path, model: Path, training: Training) -> None:
-    # With one thread fastText sets only a part of its matrix. In a process that has done other work, the rest may be memory
-    # that was used before, and the result depends on it; in a new process it is zero.
+    # With one thread fastText sets only a part of its matrix. In a process that has done other work, the rest may be reused
+    # memory, and the result depends on it. In a new process it is zero.
     try:
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
             fresh.submit(_learn, str(examples), str(model), training).result()
     except BrokenProcessPool as error:
         raise WorkerDied(
-            "quality: the process that trained was killed, perhaps out of memory; fewer buckets take less"
+            "quality: the training process was killed, perhaps because memory ran out; fewer buckets need less"
         ) from error
     except (ValueError, RuntimeError) as error:
         raise InputError(
-            f"fastText ended with {str(error)!r} at a learning rate of {training.learning_rate}; take a lower one"
+            f"fastText ended with {str(error)!r} at a learning rate of {training.learning_rate}; set a lower one"
         ) from error
 
 
 def _learn(examples: str, model: str, training: Training) -> None:
-    """In a process of its own."""
+    """Runs in a process of its own."""
     fasttext.library().train_supervised(
         examples,
         lr=training.learning_rate,

@@ -1,1 +1,1 @@
-"""Lines and paragraphs that stand in many documents of a source: menus, licences, notices. They become edits."""
+"""Remove lines and paragraphs that many documents of a source contain (menus, licences, notices). They become edits."""

@@ -1,9 +1,9 @@
-"""Whether the evidence of a finished `repeats` stage is true: what `tokenmill verify` runs beside hashes.
+"""Checks that the evidence of a finished `repeats` stage is true. `tokenmill verify` runs it in addition to hashes.
 
-Guarantee: every unit that went stands in `units.parquet`, in at least as many documents as needed; its numbers there are
-those of all scores and verdicts, counted anew; of a seeded sample of the shards, units are split anew from the text before
-and after the edits, and exactly those that the verdicts name are gone.
-Cost: one read of scores and verdicts; two of the text of the sample.
+Guarantee: every removed unit is listed in `units.parquet` and occurs in at least as many documents as needed. The counts there
+equal those of all scores and verdicts, counted anew. For a seeded sample of the shards, the text before and after the edits is
+split anew, and exactly the units that the verdicts name are gone.
+Cost: one read of scores and verdicts; two reads of the sample's text.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ NUMBERS = ("documents", "occurrences", "removed", "removed_bytes")
 def problems(
     root: Path, made: Manifest, before: Sequence[View], after: Sequence[View], *, sample: int = 8, seed: int = 0
 ) -> Iterator[str]:
-    """What is wrong, one line each, beginning with the file's path.
+    """What is wrong, one line per problem, beginning with the file's path.
 
-    `before`, `after`: the shards as the stage saw them, and as the next one does. Raises what reading raises.
+    `before`: the shards as the stage saw them. `after`: the shards as the next stage sees them. Raises what reading raises.
     """
     table = shards.read(root, (UNITS, made.files[UNITS]))
     sources = table["source"].cast(pa.string())
@@ -65,7 +65,7 @@ def problems(
 
 
 def _decided(view: View, seen: View, made: Manifest) -> tuple[scores.Units, npt.NDArray[np.bool_]]:
-    """The units of the rows alive, and which of them go."""
+    """The units of the rows alive, and which of them are removed."""
     alive = view.read(["doc_id"])
     name = name_of(made.stage, "scores", view.name)
     entries = {name: entry for shard in made.shards if shard.name == view.name for name, entry in shard.files.items()}
@@ -81,7 +81,7 @@ def _decided(view: View, seen: View, made: Manifest) -> tuple[scores.Units, npt.
 def _add(
     counted: npt.NDArray[np.int64], hashes: npt.NDArray[np.uint64], units: scores.Units, goes: npt.NDArray[np.bool_]
 ) -> None:
-    """Add a shard's numbers to those of the units `hashes`, which ascend."""
+    """Add a shard's counts to those of the units `hashes`, which are in ascending order."""
     groups = units.grouped()
     mine = np.isin(groups.hashes, hashes)
     place = np.searchsorted(hashes, groups.hashes[mine])
@@ -95,7 +95,7 @@ def _add(
 def _compare(
     path: Path, units: scores.Units, goes: npt.NDArray[np.bool_], view: View, seen: View, config: RepeatsConfig
 ) -> Iterator[str]:
-    """Split the text before and after, and compare with what is stored."""
+    """Split the text before and after the edits, and compare both with what is stored."""
     texts, left = view.read(), seen.read()
     then = scores.units_of(scores.split(one_batch(texts.table)["text"], config)["units"])
     if not np.array_equal(then.hashes, units.hashes) or not np.array_equal(then.bounds, units.bounds):

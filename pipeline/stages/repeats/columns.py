@@ -1,6 +1,6 @@
-"""Columns of numbers in files below `.state`, mapped so that only what is looked at is read.
+"""Columns of numbers in files below `.state`, memory-mapped so that only the parts that are used are read.
 
-Guarantee: what `mapped` gives is what `write` was given. Cost: no copy.
+Guarantee: `mapped` returns what `write` was given. Cost: no copy.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def write(path: Path, columns: Iterable[npt.NDArray[Any]]) -> None:
 
 
 def mapped(path: Path, kinds: Sequence[str], rows: int) -> list[npt.NDArray[Any]]:
-    """The columns of a file with so many rows, of the types `kinds`."""
+    """The columns of a file with `rows` rows, with the dtypes `kinds`."""
     found: list[npt.NDArray[Any]] = []
     offset = 0
     for kind in kinds:

@@ -1,8 +1,8 @@
-"""In how many documents of its source each unit stands: the step over all shards.
+"""Counts in how many documents of its source each unit occurs. This is the step over all shards.
 
-Guarantee: documents are counted, not occurrences; the counts are exact and depend on no number of workers.
-Cost: one read of the scores of each shard and one sort of its units; 20 bytes below `.state` per unit that a shard holds, fewer
-where a filter is asked first. Summing has one range of hashes of one source in memory at a time (`RANGE_ROWS`).
+Guarantee: documents are counted, not occurrences. The counts are exact and do not depend on the number of workers.
+Cost: one read of the scores of each shard and one sort of its units; 20 bytes below `.state` per unit of a shard, or less with
+a filter. Summing holds one range of hashes of one source in memory at a time (`RANGE_ROWS`).
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from tokenmill.pipeline.stages.repeats.filters import Filter
 from tokenmill.pipeline.stages.step import Work
 
 RANGE_ROWS = 4_000_000
-"""About so many rows are summed at a time, with some 100 bytes each."""
+"""Rows summed at a time (approximate), at some 100 bytes each."""
 COUNTS = ("<u8", "<u4", "<u4", "<u4")
 
 
 class Repeated(NamedTuple):
-    """The repeated units of one source by hash, ascending; columns of equal length.
+    """The repeated units of one source in ascending order of hash; columns of equal length.
 
     `shards`, `rows`: the first document with the unit, as the number of its shard in the source and its row among those alive.
     """
@@ -43,7 +43,7 @@ class Repeated(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """The shards of a source in order, with their scores, and in how many documents a unit has to stand there."""
+    """The shards of a source in order, with their scores. `least`: how many documents must contain a repeated unit."""
 
     name: str
     shards: tuple[tuple[View, Named], ...]
@@ -62,7 +62,7 @@ class _Count:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sum:
-    """Sum the rows with hashes from `low` to `high`, both included, over files of so many rows."""
+    """Sum the rows with hashes from `low` to `high`, both included. `tables`: files and their numbers of rows."""
 
     tables: tuple[tuple[Path, int], ...]
     low: int
@@ -71,7 +71,7 @@ class _Sum:
 
 
 def needed(config: RepeatsConfig, documents: int) -> int:
-    """In how many documents a unit has to stand, of a source with so many."""
+    """How many documents must contain a unit before it counts as repeated, in a source of `documents` documents."""
     return max(config.min_documents, math.ceil(Fraction(str(config.min_share)) * documents))
 
 
@@ -102,7 +102,7 @@ def _joined(parts: Sequence[Repeated]) -> Repeated:
 
 
 def _count(task: _Count) -> int:
-    """Write the different units of a shard, by hash; how many there are."""
+    """Write the distinct units of a shard in order of hash. Returns their number."""
     found = scores.units_of(scores.read(task.view, task.named, task.view.read(["doc_id"]))["units"]).grouped()
     passing = slice(None) if task.filter is None else task.filter.passing(found.hashes, task.least)
     written = (found.hashes, found.documents, found.occurrences, found.first)
@@ -111,7 +111,7 @@ def _count(task: _Count) -> int:
 
 
 def _sum(task: _Sum) -> Repeated:
-    """The units of a range that stand in enough documents."""
+    """The units of a range that occur in enough documents."""
     parts = []
     for path, rows in task.tables:
         table = columns.mapped(path, COUNTS, rows)
@@ -120,7 +120,7 @@ def _sum(task: _Sum) -> Repeated:
         parts.append([column[start:stop] for column in table])
     shard = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     hashes, documents, occurrences, rows_of_first = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # Stable, so that shards ascend within a hash.
+    # A stable sort, so that shards ascend within a hash.
     order = np.argsort(hashes, kind="stable")
     begins = scores.run_starts(hashes[order])
     total = scores.sums(documents[order].astype(np.int64), begins)

@@ -1,8 +1,9 @@
-"""What goes from the documents of a shard, and the evidence.
+"""Which units are removed from the documents of a shard, and the evidence.
 
-Guarantee: a unit goes from every document of its source, or from all but the first one that has it; a document is dropped
-when units went from it and nothing but white space is left.
-Cost: one read of a shard's scores, one search per unit; the text is read where a shard holds a first document, to show it.
+Guarantee: a repeated unit is removed from every document of its source, or from all but the first one that contains it. A
+document is dropped if units were removed from it and only white space is left.
+Cost: one read of a shard's scores and one search per unit. The text is read only if the shard holds a first document, to show
+an example.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ EXAMPLE_CHARACTERS = 200
 REPEATED = ("<u8", "<i8", "<i8", "<i8", "<i8")
 
 VERDICT = pa.schema([schema.REASON, pa.field("removed", pa.list_(pa.int32()))])
-"""`removed`: which of the row's units go, by their places in the column `units` of its scores."""
+"""`removed`: which of the row's units are removed, as positions in the column `units` of its scores."""
 
 EVIDENCE = pa.schema(
     [
@@ -40,13 +41,13 @@ EVIDENCE = pa.schema(
         pa.field("example", pa.string(), nullable=False),
     ]
 )
-"""One row per repeated unit: in how many documents of its source it stands and how often, how many of its occurrences went
-and their bytes, the first document that has it, and how it begins there."""
+"""One row per repeated unit: how many documents of its source contain it, how often it occurs, how many of its occurrences
+were removed and their bytes, the first document that contains it, and the unit's beginning there."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """Decide a shard, the `number`-th of its source, whose `repeated` units stand in a file. Picklable."""
+    """Decide a shard, the `number`-th of its source. The file at `path` holds the source's `repeated` units. Picklable."""
 
     view: View
     named: Named
@@ -58,9 +59,10 @@ class Decide:
 
 @dataclass(frozen=True, kw_only=True)
 class Decided:
-    """Verdicts of the rows alive. Of the units that went, as numbers in `Repeated`: how often they did, and their bytes.
+    """Verdicts of the rows alive, and for each removed unit (an index into `Repeated`) how often it was removed, and the
+    bytes.
 
-    `first`: of the units whose first document stands here; `doc_ids` and `examples` are of these.
+    `first`: the units whose first document is in this shard; `doc_ids` and `examples` belong to these.
     """
 
     verdict: pa.RecordBatch
@@ -73,7 +75,7 @@ class Decided:
 
 
 def decide(task: Decide) -> Decided:
-    """Raises what reading raises."""
+    """Decide one shard. Raises what reading raises."""
     known = Repeated(*columns.mapped(task.path, REPEATED, task.repeated))
     first = np.flatnonzero(known.shards == task.number)
     alive = task.view.read(["doc_id", "text"] if len(first) else ["doc_id"])
@@ -87,7 +89,7 @@ def decide(task: Decide) -> Decided:
     goes = here & ~is_first if task.keep_first else here
     gone, counts = np.unique(place[goes], return_counts=True)
     sizes = np.bincount(np.searchsorted(gone, place[goes]), (units.ends - units.starts)[goes], minlength=len(gone))
-    # Of each unit whose first document stands here, its first place there.
+    # For each unit whose first document is in this shard: its first occurrence there.
     _, chosen = np.unique(place[is_first], return_index=True)
     chosen = np.flatnonzero(is_first)[chosen]
     batch = one_batch(alive.table)
@@ -114,7 +116,7 @@ def _verdict(units: scores.Units, goes: npt.NDArray[np.bool_], rest_bytes: npt.N
 
 
 def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64]) -> pa.Array:
-    """How each of the chosen units begins."""
+    """The beginning of each chosen unit."""
     data, offsets = utf8(texts)
     begins = offsets[units.rows[chosen]]
     spans = zip(begins + units.starts[chosen], begins + units.ends[chosen], strict=True)

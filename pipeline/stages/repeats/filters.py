@@ -1,11 +1,11 @@
-"""Counting Bloom filters of sources: what is surely rare need not be counted exactly.
+"""Counting Bloom filters of sources: units that are surely rare need no exact count.
 
-Purpose: exact counts take 20 bytes of disk for every unit of every shard, and most units stand in one document.
-Guarantee: a unit that is repeated always passes. What passes is counted exactly, so a filter of any size changes nothing
-but the work that is left; of the rare units a share of at most `error_rate` passes while a source has no more different
-units than `expected_units`.
+Purpose: exact counts take 20 bytes of disk for every unit of every shard, and most units occur in one document only.
+Guarantee: a repeated unit always passes the filter. Units that pass are counted exactly, so the size of a filter changes only
+the amount of work. At most a share `error_rate` of the rare units passes, as long as a source has no more distinct units than
+`expected_units`.
 Cost: one read of the scores; in memory one filter (1.44 * log2(1 / error_rate) bytes per expected unit, 10 at 1 %) and the
-hashes of a few shards. Filters are mapped by the workers that ask them.
+hashes of a few shards. Workers memory-map the filter.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.step import Work
 
 SHARDS_AT_A_TIME = 4
-"""So many per worker."""
+"""Shards per worker whose hashes are held in memory at a time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,11 +39,11 @@ class Filter:
 
     @property
     def error(self) -> float:
-        """The share of rare units that is to be expected to pass, at most."""
+        """The expected share of rare units that pass, at most."""
         return self.fill**self.probes
 
     def passing(self, hashes: npt.NDArray[np.uint64], least: int) -> npt.NDArray[np.bool_]:
-        """Which of `hashes` may have been added `least` times."""
+        """Which of `hashes` may have been added at least `least` times."""
         counters = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
         found = np.empty(len(hashes), dtype=np.uint8)
         bloom.lowest(counters, self.probes, hashes, found)
@@ -51,7 +51,7 @@ class Filter:
 
 
 def make(members: Sequence[tuple[View, Named]], config: RepeatsConfig, work: Work, path: Path) -> Filter:
-    """The filter of the shards of a source, written to `path`. Raises what reading and writing raise."""
+    """Build the filter of a source's shards and write it to `path`. Raises what reading and writing raise."""
     size, probes = sizes(config.expected_units, config.error_rate)
     counters = np.zeros(size, dtype=np.uint8)
     step = SHARDS_AT_A_TIME * work.executor.workers
@@ -64,13 +64,13 @@ def make(members: Sequence[tuple[View, Named]], config: RepeatsConfig, work: Wor
 
 
 def sizes(expected_units: int, error_rate: float) -> tuple[int, int]:
-    """How many counters, and probes of each unit: n ln(1 / p) / ln(2)^2 and log2(1 / p) (Bloom 1970; Fan et al. 2000)."""
+    """Number of counters, and of probes per unit: n ln(1 / p) / ln(2)^2 and log2(1 / p) (Bloom 1970; Fan et al. 2000)."""
     size = math.ceil(expected_units * -math.log(error_rate) / math.log(2) ** 2)
     return size, max(1, round(-math.log2(error_rate)))
 
 
 def _distinct(scored: tuple[View, Named]) -> npt.NDArray[np.uint64]:
-    """The hashes of a shard's units, each as often as documents hold it."""
+    """The hashes of a shard's units, each repeated once per document that contains it."""
     view, named = scored
     found = scores.units_of(scores.read(view, named, view.read(["doc_id"]))["units"]).grouped()
     return np.repeat(found.hashes, found.documents)

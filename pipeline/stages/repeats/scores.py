@@ -1,7 +1,7 @@
-"""Score columns: the units of every text, by hash and place, and back from score shards to arrays.
+"""Score columns: the units of every text by hash and position, and their way back from score shards to arrays.
 
-Guarantee: a row alive without its units is an error; nothing stays because its hashes are missing.
-Cost: one pass over the text (`kernels.units`); stored, a unit takes 8 bytes and about 6 more for its place.
+Guarantee: a row alive without its units is an error. No unit stays in the text because its hash is missing.
+Cost: one pass over the text (`kernels.dedup.units`). On disk, a unit takes 8 bytes and about 6 more for its position.
 """
 
 from __future__ import annotations
@@ -36,13 +36,14 @@ SCORES = pa.schema(
         pa.field("bytes", pa.int64()),
     ]
 )
-"""`units`: parts of at least `min_characters`, with a letter or a digit: their bytes [start, end) of the text, and the newlines
-before and after them. `rest_bytes`: of the other parts, without white space around them. `bytes`: of the text."""
+"""`units`: parts of the text with at least `min_characters` and a letter or a digit: their bytes [start, end), and the
+newlines before and after them. `rest_bytes`: bytes of the other parts, without white space around them. `bytes`: bytes of the
+text."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Groups:
-    """Different units, by hash, ascending: in how many rows each stands, how often, and the first of these rows."""
+    """Distinct units in ascending order of hash: how many rows contain each, how often it occurs, and the first such row."""
 
     hashes: npt.NDArray[np.uint64]
     documents: npt.NDArray[np.int64]
@@ -52,7 +53,7 @@ class Groups:
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """The units of the rows of a batch: row i has those from bounds[i] to bounds[i + 1]."""
+    """The units of the rows of a batch: row i has the units bounds[i] to bounds[i + 1]."""
 
     hashes: npt.NDArray[np.uint64]
     starts: npt.NDArray[np.int64]
@@ -67,8 +68,8 @@ class Units:
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
     def grouped(self) -> Groups:
-        """The units by hash."""
-        # Stable, so that rows ascend within a hash.
+        """The units grouped by hash."""
+        # A stable sort, so that rows ascend within a hash.
         order = np.argsort(self.hashes, kind="stable")
         hashes, rows = self.hashes[order], self.rows[order]
         begins = run_starts(hashes)
@@ -95,7 +96,7 @@ def sums(values: npt.NDArray[np.int64], begins: npt.NDArray[np.int64]) -> npt.ND
 
 
 def split(texts: pa.LargeStringArray, config: RepeatsConfig) -> pa.RecordBatch:
-    """The score columns of a column of texts."""
+    """The score columns for a column of texts."""
     data, offsets = utf8(texts)
     found, work = units.make(offsets, config.min_characters)
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)

@@ -1,11 +1,12 @@
-"""The stage `repeats`: lines or paragraphs that stand in many documents of a source are taken out of them.
+"""The stage `repeats`: removes lines or paragraphs that many documents of a source contain.
 
-Purpose: menus, licences and notices say nothing about the document they stand in. Documents stay; spans of them go.
-Guarantee: what goes stands in at least `min_documents` documents of its source, and in at least `min_share` of them; by
-default the first of them keeps it. Units are compared by a 64-bit hash: that any of n different units goes by mistake has
-odds of n * r / 2^64, where r of them are repeated (1 in 180 for 10 billion and 10 million).
-Cost: one pass over the text; then `counts` and `decide`, and 4 bytes in memory per unit that goes. Changed thresholds read
-the scores and, for the examples, the text of first documents.
+Purpose: menus, licences and notices say nothing about the document that contains them. The documents stay; spans of them are
+removed.
+Guarantee: a removed unit occurs in at least `min_documents` documents of its source, and in at least `min_share` of them. By
+default the first of these documents keeps it. Units are compared by a 64-bit hash: the odds that any of n distinct units is
+removed by mistake are n * r / 2^64, where r of them are repeated (1 in 180 for 10 billion and 10 million).
+Cost: one pass over the text; then `counts` and `decide`, and 4 bytes of memory per removed unit. Changed thresholds read the
+scores and, for the examples, the text of first documents.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Repeats:
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """Python's Unicode version is part of it: it says what a letter is."""
+        """Includes Python's Unicode version, because it defines what a letter is."""
         unicode = unicodedata.unidata_version
         return {"unit": self.config.unit, "min_characters": self.config.min_characters, "unicode": unicode}
 
@@ -67,8 +68,8 @@ class Repeats:
     def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
         """Count, then decide. Publishes `UNITS`, the repeated units with their evidence.
 
-        Facts, by source: in how many documents a unit has to stand, and how many do; with a filter the share of its counters
-        that are not 0, and the share of rare units that is to be expected to pass it.
+        Facts, by source: how many documents must contain a unit, and how many units are repeated. With a filter, also the
+        share of its counters that are not 0, and the share of rare units that is expected to pass it.
         """
         folder = work.root / state.FOLDER / self.name / ".counts"
         _clear(folder)
@@ -85,13 +86,16 @@ class Repeats:
         return Resolved([shard.verdict for source in decided for shard in source], facts, published)
 
     def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
-        """The units that go. Of the newlines around them the longer run stays; at the beginning or end of a text none does."""
+        """The spans of the removed units. Of the newlines before and after a span, the longer run stays.
+
+        At the beginning or the end of a text neither run stays.
+        """
         units = scores_of.units_of(scores["units"])
         removed = verdict["removed"]
         places = np.repeat(units.bounds[:-1], removed.value_lengths().to_numpy()) + removed.flatten().to_numpy()
         rows, starts, ends = units.rows[places], units.starts[places], units.ends[places]
         before, after = units.before[places], units.after[places]
-        # Units that follow one another go in one span.
+        # Adjacent units are removed as one span.
         begins = np.ones(len(places), dtype=np.bool_)
         begins[1:] = (rows[1:] != rows[:-1]) | (starts[1:] != ends[:-1] + after[:-1])
         first, last = np.flatnonzero(begins), np.flatnonzero(np.roll(begins, -1))
@@ -105,7 +109,7 @@ class Repeats:
         return spans
 
     def _sources(self, scored: Sequence[tuple[View, Named]], work: Work, folder: Path) -> list[Source]:
-        """The shards by source."""
+        """The shards grouped by source."""
         documents = {shard.name: shard.counts.kept for shard in work.before[-1].shards}
         found = []
         for name, members in itertools.groupby(scored, key=lambda one: one[0].source):
@@ -121,7 +125,7 @@ class Repeats:
 def _decide(
     sources: Sequence[Source], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
 ) -> list[list[Decided]]:
-    """Decide every shard, by source."""
+    """Decide every shard, grouped by source."""
     tasks = []
     for one, units in zip(sources, found, strict=True):
         path = folder / f"{one.name}.repeated"
@@ -157,6 +161,6 @@ def _facts(source: Source, found: Repeated) -> dict[str, Any]:
 
 
 def _clear(folder: Path) -> None:
-    """Remove the counts of this run, or those that a run that was killed left."""
+    """Remove the counts of this run, or those that a killed run left."""
     for path in sorted(folder.glob("*")):
         files.remove(path)

@@ -116,8 +116,8 @@ def test_mixed_documents_can_be_dropped() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"sample_characters": 49}, "from 50 on, or 0"),
-        ({"judged_bytes": 149}, "from 150 on, or 0"),
+        ({"sample_characters": 49}, "at least 50, or 0"),
+        ({"judged_bytes": 149}, "at least 150, or 0"),
         ({"max_other_share": 0.5}, "needs judged_bytes"),
     ],
 )
@@ -230,7 +230,7 @@ def test_a_model_that_is_missing_or_none_is_refused(tmp_path: Path) -> None:
     for content in (b"", b"<html>404</html>", b"\0" * 4_000):
         path = tmp_path / "none.bin"
         path.write_bytes(content)
-        with pytest.raises(InputError, match="no (whole )?fastText model"):
+        with pytest.raises(InputError, match="not a (complete )?fastText model"):
             language(model=str(path)).prepare()
 
 
@@ -245,7 +245,7 @@ def test_a_model_without_labels_is_refused(model: Path, content: bytes) -> None:
 def test_a_cut_model_is_refused_before_any_work(model: Path, kept: float) -> None:
     whole = model.read_bytes()
     model.write_bytes(whole[: int(kept * len(whole))])
-    with pytest.raises(InputError, match="whole fastText model"):
+    with pytest.raises(InputError, match="complete fastText model"):
         language(model=str(model)).prepare()
 
 

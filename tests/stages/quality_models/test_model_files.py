@@ -72,7 +72,7 @@ def test_a_quantised_file_is_whole(trained: Trained, tmp_path: Path) -> None:
     chosen = random.Random(0)
     text.write_text("".join(f"__label__{'ab'[n % 2]} {' '.join(chosen.choices(words, k=8))}\n" for n in range(400)))
     path = tmp_path / "small.ftz"
-    # In a process of its own: with one thread fastText learns from memory that it does not set (see pipeline.stages.quality.train).
+    # In a process of its own: with one thread fastText learns from memory that it does not set (see `pipeline.stages.quality`).
     learn = (
         "import sys, fasttext; text, model = sys.argv[1:];"
         "made = fasttext.train_supervised(text, dim=100, wordNgrams=2, bucket=100_000, thread=1, verbose=0);"
@@ -126,7 +126,7 @@ def test_every_cut_and_every_addition_is_refused(small: Path, tmp_path: Path) ->
         (102, "b", 1, "entry 0 is of kind 1"),
         (122, "b", 0, "entry 1 is of kind 0"),
         (142, "b", 2, "entry 2 is of kind 2"),
-        (103, "B", 255, "no UTF-8"),
+        (103, "B", 255, "not UTF-8"),
         (143, "b", 2, "a flag of 2"),
         (168, "b", 2, "a flag of 2"),
     ],

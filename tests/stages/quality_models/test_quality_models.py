@@ -154,7 +154,7 @@ def test_names_that_are_refused(name: str) -> None:
 def test_models_that_are_refused_before_any_work(trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = tmp_path / "broken.bin"
     broken.write_bytes(trained.path.read_bytes()[:-1])
-    with pytest.raises(InputError, match=r"broken\.bin: is no whole fastText model"):
+    with pytest.raises(InputError, match=r"broken\.bin: is not a complete fastText model"):
         quality(config(good=entry(trained, min=0.5, path=str(broken))))
     with pytest.raises(ConfigError, match=r"none\.bin: the model cannot be read"):
         quality(config(good=entry(trained, min=0.5, path=str(tmp_path / "none.bin"))))

@@ -73,7 +73,7 @@ def test_the_smallest_matrix_comes_from_fresh_pages() -> None:
     [
         ([], ["a"] * 9, "0 distinct positive documents"),
         ([f"a {number}" for number in range(9)], ["b"] * 9, "1 distinct negative documents"),
-        ([f"a {number}" for number in range(9)], [f"a {number}" for number in range(9)], "beside 9 that are on both sides"),
+        ([f"a {number}" for number in range(9)], [f"a {number}" for number in range(9)], "besides 9 that are on both sides"),
         ([f"a {number}" for number in range(9)], [" ", "\n", "", "</s>", "__label__x"], "0 distinct negative"),
     ],
 )
@@ -86,7 +86,7 @@ def test_too_few_documents(positive: list[str], negative: list[str], message: st
 
 def test_a_learning_rate_that_diverges(trained: Trained, tmp_path: Path) -> None:
     wild = dataclasses.replace(SMALL, learning_rate=1e30)
-    with pytest.raises(InputError, match="take a lower one"):
+    with pytest.raises(InputError, match="set a lower one"):
         train(trained.examples["positive"], trained.examples["negative"], tmp_path / "model.bin", wild)
     assert not list(tmp_path.iterdir())
 
