@@ -9,8 +9,8 @@ Of equal scores, the first language in the model's order wins.
 py3langid adds in single precision, in an order that its matrix library chooses. Its probabilities therefore differ from these
 by its own rounding: by up to 6e-6 on sentences, 6e-5 on texts of 10 kB, and 1.4e-3 at most on 28,591 documents. One label of
 these differed, where the two best languages had 0.390500 and 0.390496. Exact sums in rational numbers agree with this module.
-Cost: about 10 ns per byte of English; 17 for a mix of 60 languages, because the tables have 70 MB; 35 on lines of 150 bytes.
-Work memory is 1.7 MB per call, whatever the texts.
+Cost: about 10 ns per byte of English, 17 for a mix of 60 languages, 35 on lines of 150 bytes. The tables take 70 MB; work
+memory is 1.7 MB per call, whatever the texts.
 
 The automaton is that of Aho and Corasick (1975): the last few bytes determine its state. Four quarters of a text are therefore
 walked at once, each from that many bytes before its start, so that the processor waits for four look-ups at a time, not one.
