@@ -69,6 +69,7 @@ class InProcess:
     def map(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
     ) -> list[Answer]:
+        """See `Executor.map`; `function` and its tasks need not be picklable here."""
         answers = []
         for number, task in enumerate(tasks):
             answers.append(function(task))
@@ -97,6 +98,7 @@ class LocalProcesses:
     def map(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
     ) -> list[Answer]:
+        """See `Executor.map`. After an exception, all workers are killed; the next `map` starts new ones."""
         answers: dict[int, Answer] = {}
         waiting = iter(enumerate(tasks))
         running: dict[Future[Answer], int] = {}

@@ -60,6 +60,7 @@ class Output(io.RawIOBase):
         return len(view)
 
     def tell(self) -> int:
+        """The number of bytes written so far."""
         return self._bytes
 
     def finish(self, *, durable: bool) -> None:
@@ -240,4 +241,5 @@ class Log:
             raise OSError(errno.EIO, "short write", str(self._path))
 
     def close(self) -> None:
+        """Close the log."""
         self._raw.close()
