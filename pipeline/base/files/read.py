@@ -19,7 +19,7 @@ class FileEntry:
     """What a manifest says about one file."""
 
     bytes: int
-    """The size of the file."""
+    """The size of the file in bytes."""
     sha256: str
     """The SHA-256 of its bytes, in hex."""
     rows: int | None = None
