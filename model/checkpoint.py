@@ -1,10 +1,10 @@
-"""Checkpoints: weights and optimizer as safetensors, all else as JSON.
+"""Checkpoints: weights and optimizer state as safetensors, everything else as JSON.
 
 Purpose: `publish` writes `step-N.weights.safetensors`, `step-N.optimizer.safetensors` and, last, `step-N.json`, which
-names the hashes of the other two and holds one of itself; `newest` finds the last one that is whole.
-Guarantee: a checkpoint with its JSON is whole, or it is refused with the name of the file at fault; the one before it
+names the hashes of the other two and holds a hash of itself; `newest` finds the last checkpoint that is whole.
+Guarantee: a checkpoint that has its JSON is either whole or refused, with the name of the damaged file; the previous checkpoint
 is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model.
-Cost: 12 bytes per parameter on disk for each of the two checkpoints kept, and as much memory again while one is written.
+Cost: 12 bytes per parameter on disk for each of the two checkpoints kept, and the same amount of memory while one is written.
 """
 
 from __future__ import annotations
@@ -34,41 +34,48 @@ FORMAT = 3
 FOLDER = "checkpoints"
 """Below the folder of the model."""
 KEPT = 2
-"""So many checkpoints stay: the last, and one to fall back on."""
+"""How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """A run after `step` updates: where its reader stands, what it was made from, what was measured on the way."""
+    """The state of a run after `step` updates, except for weights and optimizer."""
 
     step: int
     samples: int
+    """Samples read so far: where the reader continues."""
     store: str
+    """The hash of the token store."""
     tokenizer: str
+    """The fingerprint of the tokenizer that the store was packed with."""
     seed: int
     order: str
-    """Of the samples, beside the seed (`tokenmill.pipeline.tokens.samples`)."""
+    """What decides the order of the samples besides the seed (`tokenmill.pipeline.tokens.samples`)."""
     end_of_text: int
+    """The id of end-of-text."""
     shape: Shape
     config: Mapping[str, Any]
+    """The training settings as JSON values, without the device."""
     evaluations: tuple[Evaluation, ...] = ()
+    """The evaluations so far, in the order of their steps."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A published checkpoint: all its files, by their names in `folder`, and the bytes they hold."""
+    """A published checkpoint."""
 
     folder: Path
     state: State
     files: Mapping[str, FileEntry]
+    """All its files, the JSON included, by their names in `folder`."""
 
 
 def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW) -> Checkpoint:
-    """Write a checkpoint, then remove all but the last two. Raises OSError as the operating system does."""
+    """Write a checkpoint of `model` and its `optimizer` to `folder`, then remove all but the last two. Raises OSError."""
     stem = _stem(state.step)
-    # One that was refused may stand under this name: it goes before the first file it names is replaced.
+    # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
     for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizer)), strict=True):
@@ -81,9 +88,10 @@ def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW
 
 
 def newest(folder: Path, progress: Progress) -> Checkpoint | None:
-    """The last checkpoint that is whole, or None where none was ever published.
+    """The last checkpoint in `folder` that is whole; None if none was ever published.
 
-    One that is cut or changed is said and passed over. Raises CorruptFile when there are some but none is whole.
+    A checkpoint that is cut or changed is reported to `progress` and skipped. Raises CorruptFile if there are checkpoints but
+    none is whole.
     """
     refused: CorruptFile | None = None
     for step in _published(folder):
@@ -94,37 +102,43 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             refused = error
     if refused is not None:
         raise CorruptFile(
-            f"{folder}: no checkpoint is whole; train anew without resuming (as after removing {folder.parent})"
+            f"{folder}: no checkpoint is whole; start over without resuming (for example, remove {folder.parent})"
         ) from refused
     return None
 
 
 def require_same(found: Checkpoint, wanted: State) -> None:
-    """Raises StaleInput, with both values, when `found` is no earlier state of a run that begins as `wanted` does."""
+    """Check that `found` is a state of the run that begins as `wanted` does.
+
+    Raises StaleInput, with both values, if the store, the tokenizer, the seed, the order of the samples or the shape differs.
+    """
     was, now = _identity(found.state), _identity(wanted)
     differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            f"bring the old values back, or train anew without resuming (as after removing {found.folder.parent})"
+            f"restore the old values, or start over without resuming (for example, remove {found.folder.parent})"
         )
 
 
 def _identity(state: State) -> dict[str, Any]:
-    """What stays the same over a run: the samples and their order, and which tensors there are."""
+    """The values that must not change within a run: they decide the samples, their order, and the tensors of the model."""
     shape = {f"shape.{name}": value for name, value in dataclasses.asdict(state.shape).items()}
     return {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, **shape, "order": state.order}
 
 
 def load_model(found: Checkpoint) -> GPT:
-    """The model of a checkpoint, on the CPU. Raises CorruptFile."""
+    """Build the model of a checkpoint, in float32 on the CPU. Raises CorruptFile if its weights are damaged."""
     model = GPT(found.state.shape)
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     return model
 
 
 def restore(found: Checkpoint, model: GPT, optimizer: torch.optim.AdamW) -> None:
-    """Put the checkpoint's weights and moments into `model` and the `optimizer` of its parameters. Raises CorruptFile."""
+    """Load the checkpoint's weights into `model`, and its moments into the `optimizer` of the model's parameters.
+
+    Raises CorruptFile if a file is damaged or holds tensors of other names, shapes or dtypes.
+    """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     for parameter in model.parameters():
         moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
@@ -135,18 +149,18 @@ def restore(found: Checkpoint, model: GPT, optimizer: torch.optim.AdamW) -> None
 
 
 def prune(folder: Path) -> None:
-    """Remove the files of all steps but the last two that were published; nothing where that is done."""
+    """Remove the files of all steps except the last two published ones. Raises OSError."""
     kept = _published(folder)[:KEPT]
     _remove(folder, lambda step: step not in kept)
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove what a run that goes on from `step` will make anew: all files of later steps."""
+    """Remove all files of steps after `step`; a run that resumes there will write them again. Raises OSError."""
     _remove(folder, lambda later: later > step)
 
 
 def _read(folder: Path, step: int) -> Checkpoint:
-    """Read one checkpoint's JSON and compare every byte it names. Raises CorruptFile with the name of the file at fault."""
+    """Read one checkpoint's JSON and verify every file that it names. Raises CorruptFile with the name of the damaged file."""
     path = folder / f"{_stem(step)}.json"
     try:
         data = path.read_bytes()
@@ -154,17 +168,17 @@ def _read(folder: Path, step: int) -> Checkpoint:
         claimed = plain.pop("hash")
         whole = claimed == _hash(plain) and data == files.canonical_json({**plain, "hash": claimed})
         if not whole or plain.pop("format") != FORMAT:
-            raise CorruptFile(f"{path}: its bytes are not those that were written")
+            raise CorruptFile(f"{path}: does not hold the bytes that were written")
         entries = {name: FileEntry(**entry) for name, entry in plain.pop("files").items()}
         shape = Shape(**plain.pop("shape"))
         evaluations = tuple(Evaluation(**evaluation) for evaluation in plain.pop("evaluations"))
         state = State(**plain, shape=shape, evaluations=evaluations)
         if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
-            raise CorruptFile(f"{path}: is of another step, or names other files than its own")
+            raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
     except OSError as error:
         raise CorruptFile(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFile(f"{path}: is no checkpoint of format {FORMAT}") from error
+        raise CorruptFile(f"{path}: is not a checkpoint of format {FORMAT}") from error
     for name, entry in entries.items():
         if not files.holds(folder, name, entry):
             raise CorruptFile(f"{folder / name}: is missing, cut, or holds other bytes than {path.name} names")
@@ -173,13 +187,13 @@ def _read(folder: Path, step: int) -> Checkpoint:
 
 
 def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of one file, with the names, shapes and types of `like`."""
+    """Load the tensors of one file. Raises CorruptFile unless they have the names, shapes and dtypes of `like`."""
     name = f"{_stem(found.state.step)}.{kind}.safetensors"
     data = files.read_verified(found.folder, name, found.files[name])
     try:
         tensors = safetensors.torch.load(data)
     except SafetensorError as error:
-        raise CorruptFile(f"{found.folder / name}: is no safetensors file ({error})") from error
+        raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error
     held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
     if held != wanted:
         raise CorruptFile(f"{found.folder / name}: holds other tensors than a model of {found.state.shape} has")
@@ -195,13 +209,13 @@ def _optimizer_tensors(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Te
 
 
 def _published(folder: Path) -> list[int]:
-    """The steps with a JSON, the last first. What has none was never published."""
+    """The steps that have a JSON, the last one first. A step without one was never published."""
     found = (NAME.fullmatch(path.name) for path in folder.glob("step-*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
 
 def _remove(folder: Path, which: Callable[[int], bool]) -> None:
-    """Remove the files of the steps that `which` names; of each step the JSON first, since it is the first by name."""
+    """Remove the files of the steps for which `which` is true; the JSON of a step goes first, since it sorts first by name."""
     for path in sorted(folder.glob("step-*")):
         match = NAME.fullmatch(path.name)
         if match and which(int(match[1])):

@@ -1,10 +1,10 @@
-"""Batches from the token store, on their way to the device.
+"""Batches from the token store, as tensors for the device.
 
-Purpose: the samples that the settings of a run name, as tensors, read ahead on a thread (and pinned, where they go to a GPU).
-Guarantee: which ids a batch holds is a pure function of (store, settings, number of samples before it), whatever the number of
-ranks and however often the run was interrupted. Forgotten documents are end-of-text, and no loss is taken of them; where
-attention stays in documents, nothing else depends on them either.
-Cost: about 10 us per window, beside the model; two batches wait in memory.
+Purpose: turns the samples that a run's settings select into tensors, read ahead on a thread (and pinned if they go to a GPU).
+Guarantee: the ids of a batch are a pure function of (store, settings, number of samples before it), whatever the number of
+ranks and however often the run was interrupted. Forgotten documents read as end-of-text and do not contribute to the loss; if
+attention stays within documents, nothing else depends on them either.
+Cost: about 10 us per window, in addition to the model; two batches wait in memory.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ from tokenmill.pipeline.tokens.samples import Batch, Samples, read, slice_of
 
 @dataclass(frozen=True, kw_only=True)
 class Windows:
-    """`ids`: int64 [windows, length + 1]; row i holds inputs and, one further on, targets. `kept`: bool, None where all are.
-
-    `starts`: int64 [windows, length], where in its row the document of an input begins; None where attention needs none.
-    """
+    """A batch of windows of `length` tokens."""
 
     ids: Tensor
+    """int64 [windows, length + 1]: the first `length` ids of a row are inputs, the last `length` their targets."""
     kept: Tensor | None
+    """bool [windows, length + 1]: False for ids of forgotten documents; None if all are kept."""
     starts: Tensor | None
+    """int64 [windows, length]: where in its row the document of an input begins; None if attention needs no mask."""
 
     def to(self, device: torch.device) -> Windows:
-        """The same on `device`; from pinned memory the copy does not wait."""
+        """Copy the batch to `device`; from pinned memory the copy is asynchronous."""
         return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
     def pinned(self) -> Windows:
-        """The same in pinned memory."""
+        """Copy the batch to pinned memory."""
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
@@ -49,7 +49,10 @@ class Windows:
 
 
 def windows_at(split: Split, places: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
-    """The windows at `places` of `split`, where one follows the other."""
+    """Read windows of a split that is cut into consecutive windows of `length` tokens.
+
+    `places`, int64 [windows], holds window numbers from 0. Raises CorruptFile if a shard is damaged.
+    """
     return _tensors(read(split, places * length, length), attention)
 
 
@@ -57,9 +60,16 @@ def windows_at(split: Split, places: npt.NDArray[np.int64], length: int, attenti
 def loader(
     samples: Samples, config: TrainConfig, *, first: int, device: torch.device, rank: int = 0, ranks: int = 1
 ) -> Iterator[Iterator[Windows]]:
-    """Endless batches of `config.batch_windows` from sample `first` on: of each update's samples the slice of this rank.
+    """Yield an endless iterator of batches on `device`, of at most `config.batch_windows` windows each.
 
-    Raises ConfigError where an update's samples cannot be shared evenly, and CorruptFile when the batch is asked for.
+    The first update begins at sample `first`. Of each update's samples, the iterator holds the slice of this rank.
+
+    Raises
+    ------
+    ConfigError
+        An update's samples cannot be shared evenly among `ranks`.
+    CorruptFile
+        A shard is damaged; raised when the iterator is asked for the batch.
     """
     per_update = config.batch_windows * config.accumulate
     slice_of(first, per_update, rank=rank, ranks=ranks)
@@ -87,7 +97,7 @@ def _tensors(batch: Batch, attention: Attention) -> Windows:
 
 
 def _starts(batch: Batch) -> Tensor | None:
-    """None where every row is one document: then causal attention, which needs no mask and is faster, is the same."""
+    """`Windows.starts`; None if every row is one document: causal attention is then the same, and faster without a mask."""
     rows, length = len(batch.ids), batch.ids.shape[1] - 1
     edges = batch.cu_seqlens().astype(np.int64)
     if len(edges) == rows + 1:

@@ -1,6 +1,6 @@
-"""Validation: cross-entropy on windows that stay the same over a run.
+"""Validation: cross-entropy on windows that are the same throughout a run.
 
-Guarantee: the same weights give the same value; nothing is drawn at random, and dropout is off.
+Guarantee: the same weights give the same value: nothing is drawn at random, and dropout is off.
 Cost: a third of a training step per token.
 """
 
@@ -28,11 +28,12 @@ class Evaluation:
     tokens: int
     loss: float
     bits_per_byte: float | None = None
-    """Only where all of the split was read and nothing is forgotten; a part would be compared with other bytes than its own."""
+    """None unless the whole split was read and no document of it is forgotten: otherwise the loss and the bytes of text
+    would not belong to the same part of it."""
 
 
 def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
-    """At most `wanted` windows, evenly over the split: the same ones at every evaluation."""
+    """The numbers of at most `wanted` of `windows` windows, int64 [count], spread evenly: the same ones at every evaluation."""
     count = min(windows, wanted)
     return np.arange(count, dtype=np.int64) * windows // max(1, count)
 
@@ -47,7 +48,24 @@ def evaluate(
     batch_windows: int,
     device: torch.device,
 ) -> Evaluation:
-    """The mean loss over the windows at `places` (at least one), each `context_tokens` long, with the attention of training."""
+    """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
+
+    The model is in evaluation mode meanwhile, and returns to its mode afterwards.
+
+    Parameters
+    ----------
+    places
+        int64 [windows], at least one: the numbers of the windows in `split`.
+    step
+        The number of updates so far; it is only recorded in the result.
+    batch_windows
+        Windows per forward pass.
+
+    Raises
+    ------
+    CorruptFile
+        A shard of the split is damaged.
+    """
     length = model.shape.context_tokens
     total = torch.zeros((), dtype=torch.float64, device=device)
     masked = torch.zeros((), dtype=torch.int64, device=device)
@@ -66,14 +84,15 @@ def evaluate(
 
 
 def bits_per_byte(loss: float, split: Split) -> float | None:
-    """Bits per byte of text from nats per token. The end of a split that fills no window is taken at the mean.
+    """Convert a mean loss in nats per token of the whole `split` to bits per byte of its text.
 
-    End-of-text is a token and adds no byte. None for a split without text.
+    The tokens at the end of the split that fill no window are assumed to have the mean loss. End-of-text counts as a token and
+    has no bytes. Returns None for a split without text.
     """
     text_bytes = pc.sum(split.documents_table()["text_bytes"]).as_py()
     return loss / math.log(2) * split.tokens / text_bytes if text_bytes else None
 
 
 def autocast(device: torch.device) -> torch.autocast:
-    """bf16 for matrix products on a GPU; on the CPU float32 throughout, which is what makes a resume bit-equal there."""
+    """bfloat16 for matrix products on a GPU; float32 throughout on the CPU, so that a resumed run is bit-identical there."""
     return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")

@@ -1,14 +1,14 @@
-"""The model: a decoder in the shape of GPT-2.
+"""The model: a decoder with GPT-2's architecture.
 
 Purpose: pre-LayerNorm blocks, learned positions, causal attention, GELU (tanh form), biases everywhere, and a head tied
 to the token embedding (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"; its parameter names).
-Guarantee: with GPT-2's weights, GPT-2's logits. Told where documents begin, the logits of each are those that it has alone:
-attention stays in it, and its positions count from its first token (as Megatron-LM's reset_attention_mask and
-reset_position_ids; that it helps is measured by Zhao et al. 2024, "Analysing The Impact of Sequence Composition on Language
-Model Pre-Training"). The embedding has `padded_vocabulary` rows, since matrix products are
-faster on multiples of 128; the ids added have a logit of -inf, so their probability and their gradient are exactly 0.
-Cost: about 6 * parameters floating-point operations per token and training step, and the logits: tokens * vocabulary * 4
-bytes, twice.
+Guarantee: with GPT-2's weights, the model gives GPT-2's logits. If it is told where documents begin, each document gets the
+logits that it gets alone: attention stays within it, and its positions count from its first token (like Megatron-LM's
+reset_attention_mask and reset_position_ids; Zhao et al. 2024, "Analysing The Impact of Sequence Composition on Language
+Model Pre-Training", measured that this helps). The embedding has `padded_vocabulary` rows, because matrix products are
+faster on multiples of 128; the added ids have a logit of -inf, so their probability and their gradient are exactly 0.
+Cost: about 6 * parameters floating-point operations per token and training step, and memory for the logits: tokens *
+vocabulary * 4 bytes, twice.
 """
 
 from __future__ import annotations
@@ -29,13 +29,16 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """All that decides which tensors a model has. `vocabulary` counts the ids that exist."""
+    """The sizes that decide which tensors a model has. Raises ConfigError if `width` is not a multiple of `heads`."""
 
     layers: int
     heads: int
     width: int
+    """Numbers per token in the residual stream."""
     context_tokens: int
+    """The context length: the most tokens that the model takes at once."""
     vocabulary: int
+    """The number of ids that exist, without padding."""
 
     def __post_init__(self) -> None:
         if self.width % self.heads:
@@ -48,13 +51,13 @@ class Shape:
 
     @property
     def parameters(self) -> int:
-        """Numbers to be learned. The head, being tied, counts once; rows of the padding are not learned."""
+        """The number of parameters that are learned. The tied head counts once, and the rows of the padding do not count."""
         embeddings = (self.vocabulary + self.context_tokens) * self.width
         return embeddings + self.layers * (12 * self.width**2 + 13 * self.width) + 2 * self.width
 
 
 class Attention(nn.Module):
-    """Self-attention with several heads, causal unless a mask says who sees whom."""
+    """Multi-head self-attention, causal unless a mask is given."""
 
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
@@ -64,7 +67,10 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(shape.width, shape.width)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, tokens, width] -> the same. mask: bool [batch, 1, tokens, tokens], True where the first sees the second"""
+        """[batch, tokens, width] -> [batch, tokens, width].
+
+        `mask`: bool [batch, 1, tokens, tokens], True at (i, j) if token i attends to token j; None for causal attention.
+        """
         batch, tokens, width = x.shape
         query, key, value = (
             part.view(batch, tokens, self.heads, width // self.heads).transpose(1, 2)
@@ -77,7 +83,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two layers with GELU between them, four times as wide inside."""
+    """Two linear layers with GELU between them; the hidden layer is four times as wide."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
@@ -102,14 +108,14 @@ class Block(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """[batch, tokens, width] -> [batch, tokens, width]. mask: that of `Attention`"""
+        """[batch, tokens, width] -> [batch, tokens, width]. `mask`: as in `Attention.forward`."""
         x = x + self.drop(self.attn(self.ln_1(x), mask))
         mixed: Tensor = x + self.drop(self.mlp(self.ln_2(x)))
         return mixed
 
 
 class GPT(nn.Module):
-    """The whole model. Its weights are drawn from `seed` alone, on the CPU, whatever else the process draws."""
+    """The whole model, in float32. The initial weights depend on `seed` alone, whatever else the process draws at random."""
 
     padding: Tensor
 
@@ -127,10 +133,19 @@ class GPT(nn.Module):
         self._initialise(torch.Generator().manual_seed(seed))
 
     def forward(self, ids: Tensor, starts: Tensor | None = None) -> Tensor:
-        """Logits of each next token: int64 [batch, tokens] -> float [batch, tokens, padded_vocabulary].
+        """The logits of each next token, given the tokens up to it.
 
-        `tokens` is at most `context_tokens`. `starts`: int64 [batch, tokens], where in its row the document of each token
-        begins; None: each row is one document.
+        Parameters
+        ----------
+        ids
+            int64 [batch, tokens], with at most `context_tokens` tokens.
+        starts
+            int64 [batch, tokens]: where in its row the document of each token begins. None if each row is one document.
+
+        Returns
+        -------
+        Tensor
+            float [batch, tokens, padded_vocabulary], in float32 or in the dtype of autocast; -inf for ids of the padding.
         """
         tokens = ids.shape[1]
         assert tokens <= self.shape.context_tokens, f"{tokens=} but {self.shape.context_tokens=}"
@@ -142,13 +157,17 @@ class GPT(nn.Module):
         x = self.drop(self.wte(ids) + self.wpe(positions))
         for block in self.h:
             x = block(x, mask)
-        # As the head's bias the padding costs nothing; masking the logits afterwards would copy them, forward and back.
+        # As the head's bias, the padding costs nothing; masking the logits afterwards would copy them, forward and backward.
         logits: Tensor = F.linear(self.ln_f(x), self.wte.weight, self.padding)
         return logits
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:
-        """GPT-2's: normal with 0.02, projections into the residual stream by 1/sqrt(2 * layers) smaller, biases 0."""
+        """Draw GPT-2's initial weights.
+
+        Matrices are normal with standard deviation 0.02, times 1/sqrt(2 * layers) for projections into the residual stream;
+        biases are 0.
+        """
         residual_std = INITIAL_STD / math.sqrt(2 * self.shape.layers)
         for name, parameter in self.named_parameters():
             if parameter.dim() == 2:
@@ -156,17 +175,30 @@ class GPT(nn.Module):
                 nn.init.normal_(parameter, std=std, generator=generator)
             elif name.endswith("bias"):
                 nn.init.zeros_(parameter)
-        # With rows of 0 and no gradient the padding stays 0 in every checkpoint.
+        # The rows of the padding start at 0 and get no gradient, so they stay 0 in every checkpoint.
         self.wte.weight[self.shape.vocabulary :] = 0
 
 
 def next_token_loss(
     model: nn.Module, windows: Tensor, *, kept: Tensor | None = None, starts: Tensor | None = None, reduction: str = "mean"
 ) -> Tensor:
-    """Cross-entropy in nats of each id given those before it. windows: int64 [batch, tokens + 1]
+    """Cross-entropy in nats of each id, given the ids before it.
 
-    `kept`: bool, the same; of ids where it is False no loss is taken, and the mean is over the others (0 if there are none).
-    `starts`: that of `GPT.forward`, of the inputs.
+    Parameters
+    ----------
+    windows
+        int64 [batch, tokens + 1]: the first `tokens` ids of a row are inputs, the last `tokens` their targets.
+    kept
+        bool [batch, tokens + 1]: targets where it is False do not contribute to the loss. None keeps all.
+    starts
+        int64 [batch, tokens], for the inputs: as in `GPT.forward`.
+    reduction
+        "mean" or "sum", over the kept targets.
+
+    Returns
+    -------
+    Tensor
+        A float32 scalar; 0 if no target is kept.
     """
     logits = model(windows[:, :-1], starts).flatten(0, 1).float()
     if kept is None:

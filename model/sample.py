@@ -1,8 +1,8 @@
-"""Text from a trained model.
+"""Generates text with a trained model.
 
-Purpose: continue a prompt with the last checkpoint of a corpus, token by token, on the CPU.
-Guarantee: same checkpoint, prompt, settings and seed, same text; ids of the vocabulary's padding cannot come out.
-Cost: one pass over the whole context per token.
+Purpose: continues a prompt with the last checkpoint of a corpus, token by token, on the CPU.
+Guarantee: the same checkpoint, prompt, settings and seed give the same text; ids of the vocabulary's padding are never drawn.
+Cost: one forward pass over the whole context per token.
 """
 
 from __future__ import annotations
@@ -27,14 +27,20 @@ from tokenmill.tokenizer.encode import of_corpus
 
 
 class Codec(Protocol):
-    """What sampling needs of a tokenizer."""
+    """The part of a tokenizer that sampling needs."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Identifies the tokenizer."""
+        ...
 
-    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]: ...
+    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
+        """The ids of all texts end to end, uint32, and the number of ids of each text, int64 [texts]."""
+        ...
 
-    def decode(self, ids: list[int]) -> str: ...
+    def decode(self, ids: list[int]) -> str:
+        """The text of `ids`."""
+        ...
 
 
 def sample(
@@ -48,12 +54,31 @@ def sample(
     encoder: Codec | None = None,
     progress: Progress | None = None,
 ) -> str:
-    """`prompt` and what the model of the corpus in `root` continues it with: at most `tokens` tokens, up to end-of-text.
+    """Return `prompt` and its continuation by the model of the corpus in `root`.
 
-    The prompt is taken for the beginning of a document. `temperature` 0 takes the likeliest token each time; `top_k`
-    leaves the choice to so many of the likeliest (None: to all). `encoder`: None for the corpus's own tokenizer.
-    Raises ConfigError for settings out of bounds, NotBuilt when there is no checkpoint, CorruptFile when none is whole,
-    StaleInput when the model was trained with another tokenizer than `encoder`.
+    Parameters
+    ----------
+    prompt
+        The beginning of a document.
+    tokens
+        The most tokens to generate, at least 1; an end-of-text ends the text earlier.
+    temperature
+        At least 0; 0 always chooses the most probable token.
+    top_k
+        Choose only among this many most probable tokens, at least 1; None chooses among all.
+    encoder
+        The tokenizer; None for the corpus's own.
+
+    Raises
+    ------
+    ConfigError
+        A setting is out of bounds.
+    NotBuilt
+        There is no checkpoint.
+    CorruptFile
+        No checkpoint is whole.
+    StaleInput
+        The model was trained with another tokenizer than `encoder`.
     """
     if tokens < 1 or not (math.isfinite(temperature) and temperature >= 0) or (top_k is not None and top_k < 1):
         raise ConfigError(f"sample: {tokens=} and {top_k=} must be at least 1, {temperature=} at least 0")
@@ -64,10 +89,10 @@ def sample(
     if encoder is None:
         encoder = of_corpus(root, manifest.load(root, TOKENIZER))
     if found.state.tokenizer != encoder.fingerprint:
-        raise StaleInput(f"{folder}: trained with tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
+        raise StaleInput(f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text
     text, _ = encoder.encode(pa.array([prompt], pa.large_string()))
-    # Where attention crosses documents, a document stands after an end-of-text: that is how a model knows a beginning.
+    # If attention crosses documents, the model recognises the beginning of a document by the end-of-text before it.
     before = [end_of_text] if found.state.config.get("attention") == "window" else []
     made = generate(
         checkpoint.load_model(found),
@@ -84,9 +109,10 @@ def sample(
 def generate(
     model: GPT, ids: list[int], *, tokens: int, temperature: float, top_k: int | None, seed: int, end_of_text: int
 ) -> list[int]:
-    """At most `tokens` ids that follow `ids`; end-of-text ends them and is not among them.
+    """Return at most `tokens` ids that continue `ids`; an end-of-text ends them and is not included.
 
-    Where the text is longer than the model's context, its end is what the model sees; where there is none, an end-of-text is.
+    The model sees the last `context_tokens` ids of the text, or a single end-of-text if the text is empty. `temperature` and
+    `top_k`: as in `sample`.
     """
     generator = torch.Generator().manual_seed(seed)
     made: list[int] = []
@@ -102,10 +128,13 @@ def generate(
 
 
 def choose(logits: Tensor, *, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
-    """One id drawn from softmax(logits / temperature) among the `top_k` likeliest. logits: float [vocabulary]"""
+    """Draw an id from softmax(logits / temperature) among the `top_k` most probable ids.
+
+    `logits`: float [vocabulary]. A `temperature` of 0 chooses the most probable id; a `top_k` of None considers all ids.
+    """
     if temperature == 0:
         return int(logits.argmax())
     values, candidates = logits.float().topk(min(top_k or len(logits), len(logits)))
-    # Relative to the highest, so that no temperature, however low, makes an infinity.
+    # Subtract the highest value first, so that no temperature, however low, produces an infinity.
     probabilities = ((values - values[0]) / temperature).softmax(dim=0)
     return int(candidates[torch.multinomial(probabilities, 1, generator=generator)])

@@ -1,12 +1,12 @@
 """The training loop.
 
-Purpose: `train` brings the model of a corpus to `config.steps` updates: `root/tokens` in; checkpoints, a log and, when it
-is done, a manifest in `root/model` out.
-Guarantee: on the CPU a run that was killed at any moment and started again ends with the bytes of an undisturbed one
-(same machine, same number of threads): samples and dropout are functions of (seed, step), and the rest is in the
-checkpoint. Weights never see a value that is not finite.
-Cost: the model's; beside it one JSON line per step, one evaluation in `evaluate_every` and one checkpoint in
-`checkpoint_every` steps. The device is waited for every `LOG_EVERY` steps, not at each.
+Purpose: `train` trains the model of a corpus for `config.steps` updates. It reads `root/tokens` and writes checkpoints, a log
+and, at the end, a manifest to `root/model`.
+Guarantee: on the CPU a run that was killed at any moment and started again ends with the same bytes as an undisturbed run
+(on the same machine, with the same number of threads): samples and dropout are functions of (seed, step), and everything else
+is in the checkpoint. An update with a loss or gradient that is not finite never changes the weights.
+Cost: that of the model, plus one JSON line per step, one evaluation every `evaluate_every` steps and one checkpoint every
+`checkpoint_every` steps. The host waits for the device every `LOG_EVERY` steps, not at each step.
 """
 
 from __future__ import annotations
@@ -38,29 +38,48 @@ from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 1
 LOG_EVERY = 10
+"""Steps between writes of the log."""
 
 
 class Diverged(TokenmillError):
-    """Loss or gradient stopped being finite."""
+    """The loss or the gradient is no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """A model after `step` updates on `tokens` tokens; `steps_now` of the updates were made by this call."""
+    """What `train` returns."""
 
     step: int
+    """Updates in all."""
     steps_now: int
+    """Updates made by this call."""
     tokens: int
+    """Tokens trained on in all, repetitions included."""
     parameters: int
+    """The number of parameters learned."""
     evaluations: tuple[Evaluation, ...]
+    """All evaluations of the run, in order."""
 
 
 def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True) -> TrainResult:
-    """Train on the store of the corpus in `root`, from its last checkpoint or (`resume=False`) from the start.
+    """Train on the token store of the corpus in `root`, from its last checkpoint or, with `resume=False`, from the start.
 
-    To be called under `files.lock(root)`. Raises NotBuilt or CorruptFile for a store or checkpoints that are missing or
-    broken, InputError for a store that is too small, StaleInput when the checkpoint is of another store, shape or seed,
-    ConfigError for a device that is not there, Diverged when loss or gradient is not finite.
+    Call this under `files.lock(root)`.
+
+    Raises
+    ------
+    NotBuilt
+        There is no token store.
+    CorruptFile
+        The store is damaged, or there are checkpoints but none is whole.
+    InputError
+        The store is too small for one update, or for `config.most_epochs`.
+    StaleInput
+        The checkpoint belongs to another store, tokenizer, seed, order of samples or shape.
+    ConfigError
+        The device does not exist, or the weights of the sources are impossible.
+    Diverged
+        The loss or the gradient is not finite.
     """
     device = _device(config.device)
     store = TokenStore.open(root / TOKENS)
@@ -84,7 +103,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             return _finish(root, found, steps_now=0)
         start = dataclasses.replace(found.state, config=start.config)
     for problem in problems(store.folder):
-        raise CorruptFile(f"{problem}; run the build again to make it anew")
+        raise CorruptFile(f"{problem}; run the build again to rebuild it")
     manifest.withdraw(root, [MODEL])
     checkpoint.remove_after(folder, start.step)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
@@ -130,7 +149,7 @@ def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> Stat
 
 @dataclass(kw_only=True)
 class _Run:
-    """The state of one call: the model as it changes, and what was measured but not yet written down."""
+    """One call of `train`: the model as it changes, and the measurements not yet written to the log."""
 
     model: GPT
     optimizer: torch.optim.AdamW
@@ -141,10 +160,10 @@ class _Run:
     folder: Path
     progress: Progress
     pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
-    """Update number, learning rate, and loss and norm still on the device. [2]"""
+    """For each update not yet logged: its number, its learning rate, and its loss and norm on the device, float [2]."""
 
     def go(self, state: State) -> Checkpoint:
-        """All updates that `state` lacks. Returns the last checkpoint."""
+        """Make all updates that are left after `state`. Returns the last checkpoint. Raises Diverged."""
         config = self.config
         tokens_per_step = config.batch_windows * config.accumulate * config.context_tokens
         self.progress.begin("train", (config.steps - state.step) * tokens_per_step, "tokens")
@@ -175,7 +194,7 @@ class _Run:
                     return made
 
     def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
-        """One update of the weights: `accumulate` batches forward and backward, then one step of the optimizer."""
+        """Update the weights once: `accumulate` batches forward and backward, then one step of the optimizer."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
         total = torch.zeros((), device=self.device)
@@ -195,7 +214,7 @@ class _Run:
         self.pending.append((state.step + 1, rate, torch.stack([total, norm])))
 
     def _write_down(self, log: files.Log) -> float:
-        """Bring the pending losses to the log. Returns the last one; raises Diverged at the first that is not finite."""
+        """Write the pending losses to the log and return the last one. Raises Diverged at the first one that is not finite."""
         values = torch.stack([value for _, _, value in self.pending]).tolist()
         for (step, rate, _), (loss, norm) in zip(self.pending, values, strict=True):
             if not (math.isfinite(loss) and math.isfinite(norm)):
@@ -208,7 +227,10 @@ class _Run:
         return float(values[-1][0])
 
     def _evaluated(self, state: State, log: files.Log, loss: float) -> State:
-        """`state` with an evaluation: of a fixed part of the validation split, and of all of it after the last update."""
+        """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
+
+        Without a window in the split, return `state` unchanged.
+        """
         config = self.config
         windows = self.validation.windows(config.context_tokens)
         told = f"step {state.step} of {config.steps}" + ("" if math.isnan(loss) else f": training loss {loss:.3f}")
@@ -231,7 +253,7 @@ class _Run:
 
 
 def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
-    """Name the last checkpoint in the model's manifest, where it is not named yet."""
+    """Publish the model's manifest with the last checkpoint, unless it is published already."""
     state = last.state
     tokens = state.samples * state.shape.context_tokens
     facts = {
@@ -261,7 +283,7 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
 
 
 def _say_changes(was: State, now: State, progress: Progress) -> None:
-    """Settings that may change within a run; what they change is no longer the run that was begun."""
+    """Report changed settings. They may change within a run, but the result is then no longer that of the original settings."""
     changed = [
         f"{name} was {was.config.get(name)!r} and is {value!r}"
         for name, value in now.config.items()
@@ -272,7 +294,7 @@ def _say_changes(was: State, now: State, progress: Progress) -> None:
 
 
 def _device(name: str) -> torch.device:
-    """Raises ConfigError when the device is not there."""
+    """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if name != "cpu" and not torch.cuda.is_available():
@@ -281,5 +303,5 @@ def _device(name: str) -> torch.device:
 
 
 def _draw(seed: int, step: int) -> int:
-    """A seed of 64 bits for the random numbers of one update, the same on every machine."""
+    """A 64-bit seed for the random numbers of one update, the same on every machine."""
     return int(np.random.SeedSequence([seed, step]).generate_state(1, np.uint64)[0])

@@ -1,8 +1,8 @@
 """Edits: spans of the stored text to mask or remove, applied when text is read.
 
-Purpose: text is written once; what is taken out of it later is a list of spans beside it.
+Purpose: text is written once; later changes to it are a list of spans beside it.
 Guarantee: merged edits are sorted and disjoint within a document, a removal beats a mask, and a stage that saw edited
-text can say its spans in bytes of the stored text (`project`).
+text can convert its spans to bytes of the stored text (`project`).
 Cost: O(edits); documents without edits are not touched.
 """
 
@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 
 class Edit(NamedTuple):
-    """Replace the bytes [start, end) of the stored text. An empty replacement removes them."""
+    """Replace the bytes [start, end) of the stored text by `replacement`. An empty replacement removes them."""
 
     start: int
     end: int
@@ -23,14 +23,21 @@ class Edit(NamedTuple):
 
 
 def merge(edits: Iterable[Edit]) -> list[Edit]:
-    """Sorted and disjoint: overlapping removals unite, and a mask keeps only what no removal covers.
+    """Merge edits of one text into a sorted list of disjoint edits.
 
-    Of two masks that overlap, the later one gives way. Raises ValueError when an edit ends before it starts.
+    Removals that overlap or touch become one. A mask begins behind a removal that covers its start, and ends where the next
+    removal begins, even if it went on behind that. Of two masks that overlap, the later one loses the bytes they share. Empty
+    removals are dropped.
+
+    Raises
+    ------
+    ValueError
+        An edit starts before 0 or ends before it starts.
     """
     edits = sorted(edits)
     for edit in edits:
         if not 0 <= edit.start <= edit.end:
-            raise ValueError(f"an edit may not end before it starts: {edit.start=} {edit.end=}")
+            raise ValueError(f"an edit must have 0 <= start <= end, but {edit.start=} {edit.end=}")
     taken: list[Edit] = []
     for edit in (edit for edit in edits if not edit.replacement and edit.start < edit.end):
         if taken and edit.start <= taken[-1].end:
@@ -48,7 +55,7 @@ def merge(edits: Iterable[Edit]) -> list[Edit]:
 
 
 def apply(text: bytes, edits: Sequence[Edit]) -> bytes:
-    """The text with sorted, disjoint edits applied."""
+    """Return `text` with `edits` applied; they must be sorted and disjoint, as `merge` returns them."""
     parts: list[bytes] = []
     position = 0
     for start, end, replacement in edits:
@@ -58,9 +65,10 @@ def apply(text: bytes, edits: Sequence[Edit]) -> bytes:
 
 
 def project(edits: Sequence[Edit], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans of the edited text, said in bytes of the stored text. `edits` are those that made the edited text.
+    """Convert spans [start, end) in bytes of the edited text to spans in bytes of the stored text.
 
-    A span covers whatever was removed inside it; one that touches a replacement covers all that it replaced.
+    `edits` are the merged edits that made the edited text. The result has one span for each of `spans`. A span includes the
+    bytes that were removed inside it; a span that touches a replacement includes all bytes that it replaced.
     """
     growth = list(accumulate(len(edit.replacement) - (edit.end - edit.start) for edit in edits))
     starts = [edit.start + (growth[i - 1] if i else 0) for i, edit in enumerate(edits)]

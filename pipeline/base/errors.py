@@ -1,18 +1,18 @@
 """Every error that tokenmill raises on purpose.
 
-Purpose: a caller can tell by type what went wrong and how one recovers; the command line prints the message and exits
-with 1, without a traceback. Messages say what, where (stage, shard, file) and what to do.
+Purpose: the type tells a caller what went wrong and how to recover; the command line prints the message and exits
+with 1, without a traceback. A message says what happened, where (stage, shard, file) and what to do.
 Cost: none.
 
     TokenmillError
-    ├── ConfigError            settings: unknown, misspelt, out of bounds, or contradicting one another
-    ├── InputError             data from outside is at fault: missing, unreadable, or too much of it is broken
-    │   ├── RecordError        one record is at fault; collection turns it into a quarantined row
+    ├── ConfigError            a setting is unknown, misspelt, out of bounds, or contradicts another one
+    ├── InputError             data from outside is missing or unreadable, or too much of it is broken
+    │   ├── RecordError        one record is broken; collection turns it into a quarantined row
     │   └── QuarantineCeiling  more records were quarantined than the config allows
-    ├── CorruptFile            a file of ours does not hold the bytes that its manifest names
+    ├── CorruptFile            a file of a corpus does not hold the bytes that its manifest names
     ├── Misaligned             two tables that must hold the same rows in the same order do not
-    ├── NotBuilt               a stage or a corpus that is asked for does not exist yet
-    ├── StaleInput             an input changed since what depends on it was made; both values are shown
+    ├── NotBuilt               a stage or a corpus was requested that does not exist yet
+    ├── StaleInput             an input changed after a result was made from it; the message shows both values
     ├── Locked                 another process is writing to the same corpus
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
@@ -21,19 +21,19 @@ from __future__ import annotations
 
 
 class TokenmillError(Exception):
-    """The root of all errors of ours."""
+    """The base class of all errors that tokenmill raises on purpose."""
 
 
 class ConfigError(TokenmillError, ValueError):
-    """A setting is unknown, out of bounds, or contradicts another one."""
+    """A setting is unknown, misspelt, out of bounds, or contradicts another one."""
 
 
 class InputError(TokenmillError, ValueError):
-    """Data from outside is missing, unreadable or at fault."""
+    """Data from outside is missing, unreadable or broken."""
 
 
 class RecordError(InputError):
-    """One record is at fault. `reason` is a short slug that is counted; the message says more."""
+    """One record is broken. `reason` is a short slug, by which such records are counted; the message has the details."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -45,7 +45,7 @@ class QuarantineCeiling(InputError):
 
 
 class CorruptFile(TokenmillError):
-    """A file of ours is missing, cut, or holds other bytes than its manifest names."""
+    """A file of a corpus is missing, cut, or holds other bytes than its manifest names."""
 
 
 class Misaligned(TokenmillError):
@@ -53,11 +53,11 @@ class Misaligned(TokenmillError):
 
 
 class NotBuilt(TokenmillError):
-    """What is asked for has not been built yet."""
+    """The requested stage, corpus or model has not been built yet."""
 
 
 class StaleInput(TokenmillError):
-    """An input changed since what depends on it was made."""
+    """An input changed after a result was made from it."""
 
 
 class Locked(TokenmillError):
@@ -65,4 +65,4 @@ class Locked(TokenmillError):
 
 
 class WorkerDied(TokenmillError):
-    """A worker process ended without an answer."""
+    """A worker process ended without an answer: it was killed, or ran out of memory."""

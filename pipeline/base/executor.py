@@ -1,9 +1,9 @@
-"""Where tasks run: in this process, or in worker processes of this machine.
+"""Runs tasks in this process, or in worker processes on this machine.
 
-Purpose: one small protocol, so that a cluster can stand in for local processes without a change to any stage.
-Guarantee: answers come in the order of the tasks whatever ran when; a worker that dies is an error within seconds, never
+Purpose: one small protocol, so that a cluster can replace local processes without a change to any stage.
+Guarantee: answers have the order of the tasks, whichever finished first; a worker that dies is an error within seconds, never
 a hang; workers end with their parent.
-Cost: workers are forked from a server with the heavy imports done (about 0.02 s each) and are kept over stages.
+Cost: workers are forked from a server that has done the heavy imports (about 0.02 s each), and are kept from stage to stage.
 """
 
 from __future__ import annotations
@@ -23,23 +23,37 @@ Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
 PRELOAD = ["tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
+"""Modules that the fork server imports before it forks workers."""
 IN_FLIGHT_PER_WORKER = 3
+"""Tasks submitted per worker at a time, so that no worker waits for its next task."""
 
 
 class Executor(Protocol):
-    """Runs a picklable function over picklable tasks. A cluster joins by implementing this."""
+    """Runs a picklable function over picklable tasks. To run tasks on a cluster, implement this protocol."""
 
     @property
     def workers(self) -> int:
-        """How many tasks can run at once."""
+        """The number of tasks that can run at once."""
         ...
 
     def map(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = ...
     ) -> list[Answer]:
-        """`[function(task) for task in tasks]`, in any order of work; `done(i)` is called when task i is done.
+        """Return `[function(task) for task in tasks]`; the tasks may run in any order.
 
-        The first exception of a task ends the rest and is raised. Raises WorkerDied.
+        Parameters
+        ----------
+        function
+            Called once per task; it and its tasks and answers must be picklable.
+        done
+            Called in this process with a task's index when that task is done.
+
+        Raises
+        ------
+        WorkerDied
+            A worker process ended without an answer.
+        Exception
+            The first exception of a task is raised again, and the remaining tasks are cancelled.
         """
         ...
 
@@ -48,13 +62,14 @@ def _nothing(_: int) -> None: ...
 
 
 class InProcess:
-    """Runs tasks here, one after the other: for one worker, for tests, and for debugging."""
+    """Runs tasks in this process, one after the other: for one worker, for tests, and for debugging."""
 
     workers = 1
 
     def map(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
     ) -> list[Answer]:
+        """See `Executor.map`; `function` and its tasks need not be picklable here."""
         answers = []
         for number, task in enumerate(tasks):
             answers.append(function(task))
@@ -68,7 +83,7 @@ class InProcess:
 
 
 class LocalProcesses:
-    """Runs tasks in `workers` processes, started at the first `map` and ended with the block."""
+    """Runs tasks in `workers` processes, which start at the first `map` and end with the `with` block."""
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -83,6 +98,7 @@ class LocalProcesses:
     def map(
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
     ) -> list[Answer]:
+        """See `Executor.map`. After an exception, all workers are killed; the next `map` starts new ones."""
         answers: dict[int, Answer] = {}
         waiting = iter(enumerate(tasks))
         running: dict[Future[Answer], int] = {}
@@ -102,10 +118,10 @@ class LocalProcesses:
             self._stop()
             raise WorkerDied(
                 f"{function.__name__}: a worker process was killed or ran out of memory with {len(answers)} of {len(tasks)} "
-                "tasks done; what is finished is kept, run the same command again (with fewer --workers if memory was short)"
+                "tasks done; finished work is kept, so run the same command again (with fewer --workers if memory was short)"
             ) from error
         except BaseException:
-            # Also on Ctrl-C: workers must not go on for a caller that is gone.
+            # Also on Ctrl-C: workers must not continue after their caller has gone.
             self._stop()
             raise
 
@@ -120,19 +136,19 @@ class LocalProcesses:
         if self._pool is None:
             return
         pool, self._pool = self._pool, None
-        # Killed first: a task in mid-work is lost anyway, and its output was never renamed into place.
+        # Kill before shutting down: an unfinished task is lost anyway, and its output was never renamed into place.
         for process in list((pool._processes or {}).values()):
             process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
 
 
 def local(workers: int) -> InProcess | LocalProcesses:
-    """The executor for `workers` on this machine. To be used in a `with` block."""
+    """The executor for `workers` workers on this machine: this process if it is 1. Use it in a `with` block."""
     return InProcess() if workers == 1 else LocalProcesses(workers)
 
 
 def _end_with_parent() -> None:
-    """In a worker: end at once when the process that started it ends, even by SIGKILL."""
+    """Make this worker end at once when the process that started it ends, even by SIGKILL."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -1,7 +1,7 @@
-"""What a stage published: fingerprint, commit, load, verify.
+"""Manifests, which say what a stage published: fingerprint, commit, load, verify.
 
-Purpose: a stage is done when its manifest says so and the files it names hold the bytes it names.
-Guarantee: a manifest is canonical JSON with a hash of itself, holds content only (no times, hosts, paths of a machine
+Purpose: a stage is done if its manifest exists and the files that it names hold the bytes that it names.
+Guarantee: a manifest is canonical JSON with a hash of itself. It holds content only (no times, hosts, paths of a machine
 or worker counts), and every shard in it conserves rows: read == kept + dropped + quarantined.
 Cost: verification reads every file once (about 2 GB/s).
 """
@@ -34,26 +34,29 @@ CORPUS = "corpus"
 MODEL = "model"
 """The manifest of the trained model, which stands in the corpus folder too."""
 FOLDERS = {PACK: "tokens", CORPUS: "."}
-"""Steps whose manifest stands elsewhere than in a folder of their own name."""
+"""The folders of steps whose manifest is not in a folder of the step's own name."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Where the rows of a shard went. Bytes are bytes of text: of what came in alive, and of what is kept."""
+    """What became of the rows of a shard. Raises AssertionError unless read == kept + dropped + quarantined."""
 
     read: int = 0
     kept: int = 0
     dropped: Mapping[str, int] = field(default_factory=dict)
+    """Rows dropped, by reason."""
     quarantined: int = 0
     bytes_in: int = 0
+    """Bytes of text in the rows that reached the stage alive."""
     bytes_kept: int = 0
+    """Bytes of text in the rows kept."""
 
     def __post_init__(self) -> None:
         assert self.read == self.kept + sum(self.dropped.values()) + self.quarantined, f"rows are not conserved: {self}"
 
     @staticmethod
     def total(parts: Iterable[Counts]) -> Counts:
-        """The sum over shards."""
+        """Sum `parts`, for example over shards."""
         parts = list(parts)
         dropped: Counter[str] = Counter()
         for part in parts:
@@ -70,7 +73,7 @@ class Counts:
 
 @dataclass(frozen=True, kw_only=True)
 class Shard:
-    """One shard of a stage: `name` is `<source>/<split>`, `files` maps names below the corpus to what they hold."""
+    """One shard of a stage: `name` is `<source>/<split>`; `files` maps each file's path below the corpus to its entry."""
 
     name: str
     files: Mapping[str, FileEntry]
@@ -89,40 +92,46 @@ def source_of(shard: str) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What one stage published. `shards` are in document order; `facts` are the stage's own results."""
+    """What one stage published."""
 
     stage: str
     version: int
+    """The version of the stage's code."""
     config: Mapping[str, Any]
+    """The part of the config that the stage depends on, as JSON values."""
     inputs: Mapping[str, str]
+    """The hash of each input, by name."""
     shards: tuple[Shard, ...] = ()
+    """In document order."""
     files: Mapping[str, FileEntry] = field(default_factory=dict)
+    """Files that belong to no shard, by path below the corpus."""
     facts: Mapping[str, Any] = field(default_factory=dict)
+    """The stage's own results, as JSON values."""
 
     @property
     def fingerprint(self) -> str:
-        """Identity of the work: what went in, never what came out."""
+        """SHA-256 in hex that identifies the work: it depends on what went in, never on what came out."""
         return fingerprint(self.stage, self.version, self.config, self.inputs)
 
     @property
     def hash(self) -> str:
-        """Identity of the result; it is what stages downstream name as their input."""
+        """SHA-256 in hex that identifies the result; later stages name it as their input."""
         return hashlib.sha256(files.canonical_json(_plain(self))).hexdigest()
 
     @property
     def counts(self) -> Counts:
-        """The sum over the shards."""
+        """The sum of the counts of all shards."""
         return Counts.total(shard.counts for shard in self.shards)
 
     def entries(self) -> Iterator[tuple[str, FileEntry]]:
-        """Every file that the manifest names."""
+        """Yield (path below the corpus, entry) for every file that the manifest names."""
         for shard in self.shards:
             yield from shard.files.items()
         yield from self.files.items()
 
 
 def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Mapping[str, str]) -> str:
-    """SHA-256 in hex over stage, version, its slice of the config and the hashes of its inputs."""
+    """SHA-256 in hex over a stage's name, its version, its part of the config and the hashes of its inputs."""
     identity = {"stage": stage, "version": version, "config": config, "inputs": inputs}
     return hashlib.sha256(files.canonical_json(identity)).hexdigest()
 
@@ -145,36 +154,52 @@ def plain_facts(value: Any) -> dict[str, Any]:
 
 
 def path_of(root: Path, stage: str) -> Path:
-    """Where the manifest of `stage` stands."""
+    """The path of the manifest of `stage` in the corpus folder `root`."""
     return root / FOLDERS.get(stage, stage) / NAME
 
 
 def commit(root: Path, manifest: Manifest) -> Manifest:
-    """Publish: the last write of a stage."""
+    """Publish `manifest`, which must be the last write of its stage, and return it. Raises OSError."""
     files.write_json(path_of(root, manifest.stage), {**_plain(manifest), "hash": manifest.hash})
     return manifest
 
 
 def withdraw(root: Path, stages: Iterable[str]) -> None:
-    """Remove manifests before the first file they name is replaced."""
+    """Remove the manifests of `stages`; call this before the first file that they name is replaced. Raises OSError."""
     for stage in stages:
         files.remove(path_of(root, stage))
 
 
 def load(root: Path, stage: str) -> Manifest:
-    """Read a manifest. Raises NotBuilt when there is none, CorruptFile when its bytes are not what was written."""
+    """Read the manifest of `stage` in the corpus folder `root`.
+
+    Raises
+    ------
+    NotBuilt
+        There is no manifest, or it belongs to another stage.
+    CorruptFile
+        The file does not hold the bytes that were written.
+    """
     path = path_of(root, stage)
     try:
         made = read(path)
     except FileNotFoundError as error:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is missing; run the build first") from error
     if made.stage != stage:
-        raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is of the stage {made.stage!r}; give another folder")
+        raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} belongs to {made.stage!r}; choose another folder")
     return made
 
 
 def read(path: Path) -> Manifest:
-    """The manifest in a file. Raises FileNotFoundError; CorruptFile when its bytes are not what was written."""
+    """Read the manifest in the file `path`.
+
+    Raises
+    ------
+    OSError
+        The file cannot be read; FileNotFoundError if it does not exist.
+    CorruptFile
+        The file does not hold the bytes that were written.
+    """
     data = path.read_bytes()
     try:
         plain = json.loads(data)
@@ -185,14 +210,14 @@ def read(path: Path) -> Manifest:
         manifest = Manifest(**plain, shards=shards, files=entries)
         whole = known and claimed == manifest.hash and data == files.canonical_json({**_plain(manifest), "hash": claimed})
     except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
-        raise CorruptFile(f"{path}: is no manifest of format {FORMAT}; run the build again") from error
+        raise CorruptFile(f"{path}: is not a manifest of format {FORMAT}; run the build again") from error
     if not whole:
-        raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); run the build again")
+        raise CorruptFile(f"{path}: does not hold the bytes that were written (hash {claimed!r}); run the build again")
     return manifest
 
 
 def stage_in(folder: Path) -> str | None:
-    """The stage whose manifest stands in `folder` itself; None where there is none, or it cannot be trusted."""
+    """The stage whose manifest is in `folder` itself; None if there is no manifest or it is corrupt."""
     try:
         return read(folder / NAME).stage
     except (OSError, CorruptFile):
@@ -200,7 +225,7 @@ def stage_in(folder: Path) -> str | None:
 
 
 def find(root: Path, stage: str) -> Manifest | None:
-    """The manifest of `stage`, or None when there is none or it cannot be trusted."""
+    """The manifest of `stage`; None if there is none, it is corrupt, or it belongs to another stage."""
     try:
         return load(root, stage)
     except (NotBuilt, CorruptFile):
@@ -208,7 +233,7 @@ def find(root: Path, stage: str) -> Manifest | None:
 
 
 def problems(root: Path, manifest: Manifest) -> Iterator[str]:
-    """What is wrong with the files that `manifest` names: one line each, beginning with the file's path."""
+    """Yield one line, beginning with the file's path, for each file of `manifest` that is missing or differs."""
     for name, entry in manifest.entries():
         path = root / name
         if not path.is_file():
@@ -220,12 +245,12 @@ def problems(root: Path, manifest: Manifest) -> Iterator[str]:
 
 
 def shard_to_plain(shard: Shard) -> dict[str, Any]:
-    """A shard as JSON values."""
+    """Convert a shard to JSON values."""
     return dataclasses.asdict(shard)
 
 
 def shard_from_plain(plain: Mapping[str, Any]) -> Shard:
-    """A shard from JSON values. Raises KeyError, TypeError or AssertionError when it is none."""
+    """Make a shard from JSON values. Raises KeyError, TypeError or AssertionError if they do not describe one."""
     entries = {name: FileEntry(**entry) for name, entry in plain["files"].items()}
     return Shard(name=plain["name"], files=entries, counts=Counts(**plain["counts"]))
 

@@ -1,7 +1,7 @@
-"""Where long work says how far it is.
+"""The protocol by which long work reports its progress.
 
-Purpose: a step reports to a `Progress`; who asked for the work decides what becomes of it.
-Guarantee: no result depends on it. Cost: a call per task.
+Purpose: a step reports to a `Progress`; the caller decides what happens with the reports.
+Guarantee: no result depends on it. Cost: one call per task.
 """
 
 from __future__ import annotations
@@ -10,27 +10,27 @@ from typing import Protocol
 
 
 class Progress(Protocol):
-    """Where a step says how far it is. The command line draws it; a test ignores it."""
+    """Receives the progress of a step. The command line draws it; a test ignores it."""
 
     def begin(self, step: str, total: int, unit: str) -> None:
-        """A step starts that will advance by `total` in all."""
+        """A step starts that will advance by `total` units in all; `unit` names them, for example "tokens"."""
         ...
 
     def advance(self, amount: int) -> None:
-        """So much more is done."""
+        """`amount` more units are done."""
         ...
 
     def end(self, note: str) -> None:
-        """The step is done; `note` says in a few words with what."""
+        """The step is done; `note` says in a few words with what result."""
         ...
 
     def say(self, line: str) -> None:
-        """One line for people: what takes long now, what was decided for them."""
+        """Show a line to the user, for example what takes long now, or what was decided for them."""
         ...
 
 
 class Silent:
-    """No progress."""
+    """Ignores all progress."""
 
     def begin(self, step: str, total: int, unit: str) -> None: ...
     def advance(self, amount: int) -> None: ...

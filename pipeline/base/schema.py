@@ -1,7 +1,7 @@
 """The contract between stages: the columns of documents, verdicts and edits, and how a document gets its id.
 
-Guarantee: `doc_id` depends on the source's name and the document's own identity there, and on nothing else, so it is
-stable from run to run and from machine to machine. Row-aligned tables carry it first and readers compare it.
+Guarantee: `doc_id` depends only on the source's name and the document's own identity there, so it is the same in every run
+and on every machine. Row-aligned tables have it as their first column, and readers compare it.
 Cost: one BLAKE2b of a short string per document (about 1 us).
 """
 
@@ -29,7 +29,7 @@ DOCUMENTS = pa.schema(
 
 REASON = pa.field("reason", pa.dictionary(pa.int32(), pa.string()))
 KEPT = ""
-"""The reason of a kept row. A null reason means that an earlier stage dropped the row."""
+"""The reason of a row that is kept. A null reason means that an earlier stage dropped the row."""
 
 EDITS = pa.schema(
     [
@@ -39,7 +39,7 @@ EDITS = pa.schema(
         pa.field("replacement", pa.string(), nullable=False),
     ]
 )
-"""Spans of bytes of the *stored* text, sorted and disjoint within a document; an empty replacement removes."""
+"""Spans [start, end) in bytes of the *stored* text, sorted and disjoint within a document; an empty replacement removes."""
 
 REJECTED = pa.schema(
     [
@@ -50,10 +50,10 @@ REJECTED = pa.schema(
         pa.field("preview", pa.binary(), nullable=False),
     ]
 )
-"""One row per record that became no document: dropped by rule, or quarantined because it is broken."""
+"""One row per record that did not become a document: dropped by a rule, or quarantined because it is broken."""
 
 PREVIEW_BYTES = 200
-"""How many of a rejected record's first bytes are kept."""
+"""The number of first bytes of a rejected record that are kept as its preview."""
 
 
 def doc_id(source: str, identity: str) -> bytes:
@@ -68,17 +68,17 @@ def doc_id(source: str, identity: str) -> bytes:
 
 
 def verdicts(*evidence: pa.Field) -> pa.Schema:
-    """The schema of a verdict table: id, reason, and the columns that explain it."""
+    """The schema of a verdict table: doc_id, reason, and the columns `evidence` that explain the reason."""
     return pa.schema([DOC_ID, REASON, *evidence])
 
 
 def reasons(names: npt.NDArray[np.object_] | list[str | None]) -> pa.Array:
-    """An array of reasons as the contract stores it. None means: dropped by an earlier stage."""
+    """An array of reasons as the contract stores it, [rows] of type `REASON`. None means dropped by an earlier stage."""
     return pa.array(names, pa.string()).dictionary_encode().cast(REASON.type)
 
 
 def alive(reason: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Which rows are kept after the stage whose reasons these are. bool [rows]"""
+    """Which rows are kept, bool [rows], after the stage that gave these reasons."""
     import pyarrow.compute as pc
 
     kept = pc.equal(reason.cast(pa.string()), KEPT)

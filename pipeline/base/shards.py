@@ -1,8 +1,9 @@
 """Parquet shards: writing with page checksums, verified reading, and the rows alive with their edits applied.
 
-Purpose: the one way in which stages read what stages before them published.
-Guarantee: a whole file's SHA-256 is compared with its manifest before it is parsed; tables that belong together are
-compared by `doc_id`. Cost: one read per file; memory is one shard (`shard_bytes` of text and one document more).
+Purpose: every stage reads the results of earlier stages through this module.
+Guarantee: the SHA-256 of the whole file is compared with its manifest before the file is parsed; tables that belong together
+are compared by `doc_id`.
+Cost: one read per file; memory for one shard (`shard_bytes` of text plus one document).
 """
 
 from __future__ import annotations
@@ -25,11 +26,14 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Manifest, source_of
 
 Named = tuple[str, FileEntry]
-"""A published file: its name below the corpus and what it holds."""
+"""A published file: its path below the corpus, and its size, hash and rows."""
 
 
 def write(root: Path, name: str, table: pa.Table, *, durable: bool = True) -> FileEntry:
-    """Write `table` as `root / name`: zstd, page checksums, one row group. `durable`: see `files.create`."""
+    """Write `table` as `root / name`, with zstd, page checksums and one row group. `durable`: see `files.create`.
+
+    Returns the entry for the manifest. Raises OSError.
+    """
     with files.create(root / name, durable=durable) as out:
         pq.write_table(
             table,
@@ -43,7 +47,10 @@ def write(root: Path, name: str, table: pa.Table, *, durable: bool = True) -> Fi
 
 
 def read(root: Path, named: Named, columns: Sequence[str] | None = None) -> pa.Table:
-    """Read a published table. Raises CorruptFile when it is missing or holds other bytes than its manifest names."""
+    """Read a published table, or only its `columns`.
+
+    Raises CorruptFile if the file is missing, or holds other bytes or rows than its manifest names.
+    """
     name, entry = named
     data = _owned_by_arrow(files.read_verified(root, name, entry))
     try:
@@ -51,7 +58,7 @@ def read(root: Path, named: Named, columns: Sequence[str] | None = None) -> pa.T
             pa.BufferReader(data), columns=None if columns is None else list(columns), page_checksum_verification=True
         )
     except (pa.ArrowException, OSError) as error:
-        raise CorruptFile(f"{root / name}: is no Parquet table ({error})") from error
+        raise CorruptFile(f"{root / name}: is not a Parquet table ({error})") from error
     if table.num_rows != entry.rows:
         raise CorruptFile(f"{root / name}: {table.num_rows} rows, its manifest names {entry.rows}")
     return table
@@ -69,7 +76,7 @@ def _owned_by_arrow(data: bytes) -> pa.Buffer:
 
 
 def align(first: Named, ids: pa.ChunkedArray, second: Named, others: pa.ChunkedArray) -> None:
-    """Raises Misaligned at the first row whose `doc_id` differs."""
+    """Compare the `doc_id` columns of two tables. Raises Misaligned, naming the first row that differs."""
     if ids.equals(others):
         return
     pairs = itertools.zip_longest(ids.to_pylist(), others.to_pylist())
@@ -80,16 +87,19 @@ def align(first: Named, ids: pa.ChunkedArray, second: Named, others: pa.ChunkedA
 
 @dataclass(frozen=True, kw_only=True)
 class Alive:
-    """The rows alive in a view. `table` has the columns asked for; `rows` int64 [alive] are their numbers in the shard."""
+    """The rows of a shard that are alive: those that all earlier stages kept."""
 
     table: pa.Table
+    """[alive]: `doc_id` and the columns asked for."""
     rows: npt.NDArray[np.int64]
+    """int64 [alive]: their row numbers in the shard."""
     total: int
+    """The number of rows in the shard."""
     edits: dict[int, list[Edit]]
     """The edits applied, by row number in the shard."""
 
     def spread(self, batch: pa.RecordBatch | pa.Table) -> pa.Table:
-        """`batch` (one row per row alive) over all rows of the shard, with nulls for the others."""
+        """Spread `batch`, which has one row per row alive, over all rows of the shard; other rows are null. Returns [total]."""
         where = np.full(self.total, -1, dtype=np.int64)
         where[self.rows] = np.arange(len(self.rows), dtype=np.int64)
         return pa.Table.from_batches([batch] if isinstance(batch, pa.RecordBatch) else batch.to_batches(), batch.schema).take(
@@ -99,7 +109,7 @@ class Alive:
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """One shard as a stage sees it: the rows that all stages before it kept, with their edits applied. Picklable."""
+    """One shard as a stage sees it: the rows that all earlier stages kept, with their edits applied. Picklable."""
 
     root: Path
     name: str
@@ -114,16 +124,24 @@ class View:
 
     @property
     def text_identity(self) -> dict[str, Any]:
-        """What the text of a row depends on, whether or not the row is alive."""
+        """Hashes of all that the text of a row depends on, whether or not the row is alive."""
         return {"documents": self.documents[1].sha256, "edits": [entry.sha256 for _, entry in self.edits]}
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What all of `read`'s answer depends on."""
+        """Hashes of all that the result of `read` depends on."""
         return {**self.text_identity, "verdicts": self.verdicts[1].sha256 if self.verdicts else None}
 
     def read(self, columns: Sequence[str] = ("doc_id", "text")) -> Alive:
-        """The rows alive. Raises CorruptFile or Misaligned."""
+        """Read the rows alive, with `doc_id` and `columns`; edits are applied if "text" is among them.
+
+        Raises
+        ------
+        CorruptFile
+            A file is missing or holds other bytes than its manifest names.
+        Misaligned
+            The verdicts have other documents than the shard, or an edit names a document that it does not hold.
+        """
         wanted = list(dict.fromkeys(("doc_id", *columns)))
         table = read(self.root, self.documents, wanted)
         total = table.num_rows
@@ -160,7 +178,7 @@ class View:
 
 
 def views(root: Path, before: Sequence[Manifest]) -> list[View]:
-    """The shards of the corpus, in document order, as the stage after `before` sees them."""
+    """The shards of the corpus in document order, as a stage sees them that runs after the stages `before`."""
     tables: dict[str, dict[str, Named]] = {}
     edits: dict[str, list[Named]] = {}
     documents: dict[str, Named] = {}

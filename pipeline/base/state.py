@@ -1,8 +1,8 @@
-"""What a build remembers between runs, below `.state` in the corpus folder: which shards are done, and with what.
+"""Records of what a build has done, kept between runs below `.state` in the corpus folder: which shards are done, from what.
 
-Guarantee: what `load` returns is what `save` was given: a record carries a hash of itself, so a damaged one is a missing
-one, and none waits for the disk. A recorded shard counts as done only after its files were compared with their hashes.
-Nothing here is published.
+Guarantee: `load` returns what `save` was given, or None: a record holds a hash of itself, so a damaged record counts as
+missing, and `save` need not wait for the disk. A recorded shard counts as done only after its files were compared with their
+hashes. Nothing here is published.
 Cost: one small file per shard, written by the protocol.
 """
 
@@ -21,17 +21,17 @@ FOLDER = ".state"
 
 
 def path_of(root: Path, stage: str, shard: str) -> Path:
-    """Where the record of a shard stands."""
+    """The path of a shard's record."""
     return root / FOLDER / stage / f"{shard}.json"
 
 
 def save(path: Path, value: Any) -> None:
-    """Write a JSON value."""
+    """Write a JSON value with its hash, without waiting for the disk. Raises OSError."""
     files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=False)
 
 
 def load(path: Path) -> Any:
-    """The value, or None where there is none or its bytes are not those that were written."""
+    """The value that was saved at `path`; None if there is none or the file does not hold the bytes that were written."""
     try:
         record = json.loads(path.read_bytes())
     except (OSError, ValueError):
@@ -41,12 +41,12 @@ def load(path: Path) -> Any:
 
 
 def record_shard(root: Path, stage: str, shard: Shard, identity: str, **facts: Any) -> None:
-    """Record that `shard` is done. `identity`: of the work; `facts`: what else the next run wants to know of it."""
+    """Record that `shard` is done. `identity` identifies the work; `facts` are JSON values that the next run needs."""
     save(path_of(root, stage, shard.name), {"identity": identity, "shard": manifest.shard_to_plain(shard), **facts})
 
 
 def finished(root: Path, recorded: Mapping[str, Any] | None, identity: str) -> Shard | None:
-    """The shard of a record, if it is of this identity and its files hold their bytes."""
+    """The shard in `recorded`; None unless the record has this identity and the shard's files hold their bytes."""
     if recorded is None or recorded["identity"] != identity:
         return None
     shard = manifest.shard_from_plain(recorded["shard"])

@@ -1,8 +1,8 @@
 """Compiled kernels over Arrow's own buffers, and where their machine code is kept.
 
-Guarantee: machine code is reused only while every kernel source is what it was. Numba checks one file at a time, and
-after an edit in one module it went on calling the old code from another (measured), so the cache folder is named by
-a hash of all kernel sources.
+Guarantee: machine code is reused only while every kernel source is unchanged. Numba checks one file at a time: after an
+edit in one module it kept calling the old code from another (measured). The cache folder is therefore named by a hash of
+all kernel sources and of the versions of Python and Numba.
 Cost: reading about 100 kB of source at import; compiling once per environment.
 """
 
@@ -24,9 +24,9 @@ def _cache_folder() -> str:
 
 
 def compiled() -> bool:
-    """Whether this environment holds machine code of these kernels already."""
+    """Whether this environment already has a cache folder for these kernel sources."""
     return Path(_cache_folder()).exists()
 
 
-# Numba reads this when a function is decorated, so it has to be set before any kernel module is imported.
+# Numba reads this when a function is decorated, so it must be set before any kernel module is imported.
 numba.config.CACHE_DIR = _cache_folder()  # type: ignore[attr-defined]

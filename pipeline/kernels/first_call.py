@@ -1,8 +1,8 @@
-"""What Numba does at the first call of any kernel, done once for all workers.
+"""Does Numba's work for the first call of any kernel once, for all workers.
 
-Purpose: the server that workers are forked from imports this (see `pipeline.base.executor`), which is all that such a server can
-be told to do; so this is the one module that works when it is imported.
-Cost: 0.3 s, which each worker would need by itself.
+Purpose: the server that workers are forked from imports this module (see `pipeline.base.executor`). Such a server can
+only be told to import modules, so this is the one module that calls a kernel when it is imported.
+Cost: 0.3 s, which every worker would otherwise spend itself.
 """
 
 from __future__ import annotations

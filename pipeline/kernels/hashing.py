@@ -1,9 +1,9 @@
-"""Hashes of integers, of words and of whole texts.
+"""Hashes of integers, words and whole texts.
 
-Guarantee: the same bytes give the same hash on every machine and in every process. Words of up to 8 bytes never collide
-with one another; longer ones do by accident with odds of 2^-64 a pair. `siphash128` is a keyed function: who does not know
-the key cannot write two texts that share a digest.
-Cost: words about 3 ns each, texts about 0.7 ns per byte.
+Guarantee: the same bytes give the same hash on every machine and in every process. Words of up to 8 bytes never collide,
+unless they differ only in NUL bytes at the end; longer words collide by accident with probability 2^-64 per pair.
+`siphash128` is a keyed function: without the key, nobody can construct two texts that share a digest.
+Cost: about 3 ns per word, about 0.7 ns per byte of text.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import numpy.typing as npt
 from numba import njit
 
 PADDING_BYTES = 8
-"""Buffers of bytes that are hashed must be so much longer than their content: 8 bytes are loaded at a time."""
+"""A buffer that is hashed must be this many bytes longer than its content, because 8 bytes are loaded at a time."""
 
 
 @njit(nogil=True, cache=True, inline="always")
 def mix64(value: np.uint64) -> np.uint64:
-    """The finalizer of MurmurHash3 (A. Appleby, `fmix64`): a bijection in which every bit depends on all."""
+    """The finalizer of MurmurHash3 (A. Appleby, `fmix64`): a bijection in which each output bit depends on all input bits."""
     value ^= value >> np.uint64(33)
     value *= np.uint64(0xFF51AFD7ED558CCD)
     value ^= value >> np.uint64(33)
@@ -28,7 +28,7 @@ def mix64(value: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True, inline="always")
 def load(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
-    """The 8 bytes at `at`, little end first. Unsigned indices and one expression: LLVM makes it a single load."""
+    """The 8 bytes at `at` as a little-endian integer. Unsigned indices and one expression let LLVM emit a single load."""
     return (
         np.uint64(data[at])
         | np.uint64(data[at + np.uint64(1)]) << np.uint64(8)
@@ -43,13 +43,13 @@ def load(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
 
 @njit(nogil=True, cache=True, inline="always")
 def _load_some(data: npt.NDArray[np.uint8], at: np.uint64, size: np.uint64) -> np.uint64:
-    """As `load`, with only the first `size` < 8 bytes; what stands behind them is masked."""
+    """Like `load`, but only the first `size` < 8 bytes; the bytes behind them are masked out."""
     return load(data, at) & ((np.uint64(1) << (size << np.uint64(3))) - np.uint64(1))
 
 
 @njit(nogil=True, cache=True)
 def hash_word(data: npt.NDArray[np.uint8], start: int, stop: int) -> np.uint64:
-    """Hash of `data[start:stop]`: 8 bytes at a time are taken into the state, which is mixed after each."""
+    """Hash of `data[start:stop]`: XOR 8 bytes at a time into the state, and mix it after each step."""
     at, rest = np.uint64(start), np.uint64(stop - start)
     state = np.uint64(0)
     while rest >= np.uint64(8):
@@ -81,7 +81,7 @@ def _round(v0: np.uint64, v1: np.uint64, v2: np.uint64, v3: np.uint64) -> tuple[
 
 @njit(nogil=True, cache=True)
 def siphash128(data: npt.NDArray[np.uint8], size: int, key: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]) -> None:
-    """out[0:2] = SipHash-2-4 with 128 bits of `data[:size]` under `key` (uint64 [2]), as little-endian words.
+    """out[0:2] = the 128-bit SipHash-2-4 of `data[:size]` under `key` (uint64 [2]), as little-endian words.
 
     J.-P. Aumasson, D. J. Bernstein, "SipHash: a fast short-input PRF" (2012), and the reference code's 128-bit variant.
     """

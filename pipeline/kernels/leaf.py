@@ -1,9 +1,9 @@
-"""The decorator for kernels that make no arrays.
+"""Decorators for kernels that make no arrays.
 
-Purpose: Numba counts references of array arguments, atomically, at each call and each inlined function. Where functions
-are small and many that takes most of the time (measured: 4 of 5 parts in splitting words). Arguments are borrowed from the
-caller, so a kernel that makes no arrays needs none of it.
-Guarantee: a function that does make an array does not compile with it.
+Purpose: Numba counts references to array arguments, atomically, at each call and in each inlined function. With many small
+functions this takes most of the time (measured: four fifths of splitting words). A kernel borrows its arguments from its
+caller, so one that makes no arrays needs no reference counts.
+Guarantee: a function that does make an array does not compile with these decorators.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
 def leaf(kernel: Kernel) -> Kernel:
-    """Compile without reference counts, without the interpreter's lock, and keep the machine code."""
+    """Compile `kernel` without reference counts and without the interpreter's lock, and keep the machine code."""
     return njit(nogil=True, cache=True, _nrt=False)(kernel)  # type: ignore[call-overload, no-any-return]
 
 
 def inlined(kernel: Kernel) -> Kernel:
-    """As `leaf`, put into its callers whatever its size."""
+    """Compile like `leaf`, and inline the kernel into every caller, whatever its size."""
     return njit(nogil=True, cache=True, _nrt=False, forceinline=True)(kernel)  # type: ignore[call-overload, no-any-return]

@@ -183,7 +183,7 @@ def test_weights_of_another_shape_or_a_pickle_are_refused(folder: Path) -> None:
     rewrite(folder, files=entries)
     found = checkpoint.newest(folder, Silent())
     assert found is not None
-    with pytest.raises(CorruptFile, match="weights.safetensors: is no safetensors file"):
+    with pytest.raises(CorruptFile, match="weights.safetensors: is not a safetensors file"):
         checkpoint.load_model(found)
     path.write_bytes((folder / "step-00000002.optimizer.safetensors").read_bytes())
     entries[path.name] = entries["step-00000002.optimizer.safetensors"]

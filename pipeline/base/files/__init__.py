@@ -1,7 +1,7 @@
-"""The only package that writes.
+"""The only package that writes files.
 
-Purpose: every byte that tokenmill puts on disk goes through here, by one protocol, and is hashed on the way.
-Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part.
+Purpose: every byte that tokenmill puts on disk goes through this package, by one protocol, and is hashed on the way.
+Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part of one.
 Operations are counted, so that a test can make the k-th one fail or end the process (`inject`).
 Cost: SHA-256 while writing (about 2 GB/s), two fsyncs per file (see `create`).
 """

@@ -1,6 +1,6 @@
-"""Faults at file operations, for tests of what a crash or a failing disk leaves.
+"""Injected faults at file operations, for tests of what a crash or a failing disk leaves behind.
 
-Purpose: what writes files counts its operations here, so that a test can make the k-th one fail, or end the process at it.
+Purpose: code that writes files counts its operations here, so that a test can make the k-th one fail or end the process.
 Guarantee: without `inject` nothing fails here.
 Cost: one addition per operation.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 EXIT_BY_FAULT = 86
+"""The exit status of a process that an injected fault ended."""
 
 Operation = Literal["create", "write", "fsync", "rename", "fsync_folder", "unlink"]
 FaultKind = Literal["exit", "eio", "enospc", "short"]
@@ -21,7 +22,7 @@ FaultKind = Literal["exit", "eio", "enospc", "short"]
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """At file operation number `at` (from 0): end the process, or fail as the operating system would."""
+    """At file operation number `at` (from 0), end the process or fail as the operating system would."""
 
     at: int
     kind: FaultKind
@@ -37,18 +38,21 @@ _process = _Process()
 
 
 def inject(fault: Fault | None) -> None:
-    """Count file operations from 0 again, and fire `fault` when its turn comes. None: only count."""
+    """Restart the count of file operations at 0, and fire `fault` when its turn comes; with None, only count."""
     _process.done = 0
     _process.fault = fault
 
 
 def operations() -> int:
-    """How many file operations this process has done since `inject`, or since it started."""
+    """The number of file operations of this process since the last `inject`, or since it started."""
     return _process.done
 
 
 def step(operation: Operation, path: Path) -> FaultKind | None:
-    """Count one operation, about to be done. "short": its write has to end halfway. Raises OSError where it is to fail."""
+    """Count an operation that is about to be done.
+
+    Returns "short" if the caller must end its write halfway, otherwise None. Raises OSError if the operation must fail.
+    """
     number, _process.done = _process.done, _process.done + 1
     fault = _process.fault
     if fault is None or number != fault.at:

@@ -1,6 +1,6 @@
-"""A corpus folder: one writer at a time, nothing left of those that died, no name that leads out of it.
+"""Protects a corpus folder: one writer at a time, no leftovers of writers that died, no name that leads out of it.
 
-Guarantee: the lock is the operating system's and ends with the process, however that ends.
+Guarantee: the lock is the operating system's, so it ends with the process, however the process ends.
 Cost: `sweep` lists the folder.
 """
 
@@ -20,7 +20,10 @@ from tokenmill.pipeline.base.files.write import TEMPORARY, remove
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Hold the one lock of a corpus folder; it ends with the process. Raises Locked, naming the holder."""
+    """Hold the one lock of the corpus folder `root`, which is made if it does not exist.
+
+    Raises Locked, naming the holder, if another process holds it.
+    """
     root.mkdir(parents=True, exist_ok=True)
     with open(root / ".lock", "a+b", buffering=0) as handle:
         try:
@@ -28,7 +31,7 @@ def lock(root: Path) -> Iterator[None]:
         except BlockingIOError as error:
             handle.seek(0)
             holder = handle.read().decode(errors="replace").strip() or "a process that has just started"
-            raise Locked(f"{root} is locked: {holder} is writing to it; wait for it, or choose another --out") from error
+            raise Locked(f"{root} is locked: {holder} is writing to it; wait until it ends, or choose another --out") from error
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime())
         handle.truncate(0)
         handle.write(f"process {os.getpid()} on {socket.gethostname()} since {since} UTC".encode())
@@ -39,7 +42,7 @@ def lock(root: Path) -> Iterator[None]:
 
 
 def sweep(root: Path) -> None:
-    """Remove what writers that died left behind. Only under the lock of the corpus."""
+    """Remove the temporary files of writers that died. Call this only under the lock of the corpus. Raises OSError."""
     for folder, _, names in os.walk(root):
         for name in names:
             if name.endswith(TEMPORARY):
@@ -47,7 +50,7 @@ def sweep(root: Path) -> None:
 
 
 def inside(root: Path, name: str) -> Path:
-    """`root / name` for a name that came from data: it may not leave `root`. Raises InputError."""
+    """`root / name`, for a name that comes from data. Raises InputError if it leads out of `root`."""
     pure = PurePosixPath(name)
     if pure.is_absolute() or ".." in pure.parts or "\\" in name or "\0" in name:
         raise InputError(f"{name!r} points outside its folder")

@@ -1,8 +1,8 @@
-"""Published files: what a manifest says of one, and whether it is so.
+"""Verified reading of published files.
 
-Purpose: bytes are compared with the hash of their manifest wherever they are read.
-Guarantee: what `read_verified` returns was published, byte for byte.
-Cost: SHA-256 of what is read, about 2 GB/s.
+Purpose: bytes are compared with the hash in their manifest wherever they are read.
+Guarantee: the bytes that `read_verified` returns are exactly those that were published.
+Cost: SHA-256 of the bytes read, about 2 GB/s.
 """
 
 from __future__ import annotations
@@ -16,11 +16,14 @@ from tokenmill.pipeline.base.errors import CorruptFile
 
 @dataclass(frozen=True, kw_only=True)
 class FileEntry:
-    """What a manifest says of one file. `rows` is None where the file is not a table."""
+    """What a manifest says about one file."""
 
     bytes: int
+    """The size of the file in bytes."""
     sha256: str
+    """The SHA-256 of its bytes, in hex."""
     rows: int | None = None
+    """The rows of a table; None if the file is not a table."""
 
 
 def sha256(path: Path) -> str:
@@ -30,26 +33,26 @@ def sha256(path: Path) -> str:
 
 
 def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
-    """The bytes of the published file `name`, after comparing them with what its manifest says.
+    """Return the bytes of the published file `root / name`, after comparing them with its manifest's `entry`.
 
-    Raises CorruptFile when the file is missing or differs.
+    Raises CorruptFile if the file cannot be read or differs.
     """
     path = root / name
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
+        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to rebuild it") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry.sha256:
         raise CorruptFile(
             f"{path}: holds {len(data)} bytes with SHA-256 {digest}, its manifest names {entry.bytes} bytes with "
-            f"{entry.sha256}; run the build again to make it anew"
+            f"{entry.sha256}; run the build again to rebuild it"
         )
     return data
 
 
 def holds(root: Path, name: str, entry: FileEntry) -> bool:
-    """Whether the file is there with the bytes its manifest names."""
+    """Whether the file `root / name` exists with the bytes that its manifest's `entry` names."""
     path = root / name
     try:
         return path.stat().st_size == entry.bytes and sha256(path) == entry.sha256

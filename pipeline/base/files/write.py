@@ -1,8 +1,8 @@
-"""Writing: a file is whole under its own name, or it is not there; a log grows by whole lines.
+"""Crash-safe writing: a file is complete under its own name, or it does not exist; a log grows by whole lines.
 
-Purpose: the protocol of the package: a temporary name in the same folder, fsync, rename, fsync of the folder.
-Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part.
-Cost: SHA-256 while writing (about 2 GB/s); two fsyncs per file, or none where it need not outlive a loss of power (`create`).
+Purpose: the protocol of the package: write under a temporary name in the same folder, fsync, rename, fsync the folder.
+Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part of one.
+Cost: SHA-256 while writing (about 2 GB/s); two fsyncs per file, or none if the file need not survive a power loss (`create`).
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from tokenmill.pipeline.base.files import faults
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
 
 TEMPORARY = ".tmp~"
-"""The suffix of files being written. Nothing reads them; `sweep` removes what a crash left."""
+"""The suffix of files that are being written. Nothing reads them; `sweep` removes those that a crash left."""
 
 _READ_ONLY = 0o444
 _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
-"""What a file system answers that links no files, not these, or not across to another."""
+"""Errors of a file system that cannot make this hard link: none at all, not for these files, or not across file systems."""
 _PIECE_BYTES = 2**20
 
 
 class Output(io.RawIOBase):
-    """A file being written under a temporary name; hashes what passes. Made by `create` alone."""
+    """A file that is written under a temporary name, and hashed on the way. Only `create` makes one."""
 
     def __init__(self, path: Path, raw: io.FileIO, *, hashed: bool) -> None:
         super().__init__()
@@ -44,9 +44,9 @@ class Output(io.RawIOBase):
         return True
 
     def write(self, data: Any, /) -> int:
-        """Write all of `data` (bytes or a contiguous buffer), or raise."""
+        """Write all of `data` (bytes or a contiguous buffer) and return its size in bytes. Raises OSError."""
         view = memoryview(data).cast("B")
-        # One fault position per file: which of its writes fails makes no difference to what must hold.
+        # One fault position per file: the guarantee is the same whichever of its writes fails.
         short = self._bytes == 0 and faults.step("write", self._path) == "short"
         if short:
             self._raw.write(view[: len(view) // 2])
@@ -60,10 +60,11 @@ class Output(io.RawIOBase):
         return len(view)
 
     def tell(self) -> int:
+        """The number of bytes written so far."""
         return self._bytes
 
     def finish(self, *, durable: bool) -> None:
-        """Close; `durable`: after every byte has reached the disk."""
+        """Close the file; with `durable`, only after every byte has reached the disk. Raises OSError."""
         if durable:
             faults.step("fsync", self._path)
             os.fsync(self._raw.fileno())
@@ -75,18 +76,29 @@ class Output(io.RawIOBase):
         super().close()
 
     def entry(self, rows: int | None = None) -> FileEntry:
-        """What a manifest says of the file as it stands, which must be hashed."""
+        """The manifest's entry for the bytes written so far. Raises AssertionError if the file is not hashed."""
         assert self._digest is not None, f"{self._path}: is not hashed"
         return FileEntry(bytes=self._bytes, sha256=self._digest.hexdigest(), rows=rows)
 
 
 @contextlib.contextmanager
 def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator[Output]:
-    """A file that appears as `path`, whole, when the block ends; after an exception nothing has changed.
+    """Yield a file that appears, complete, as `path` when the block ends; after an exception nothing has changed.
 
-    `durable`: also when the machine loses its power. Without it nothing waits for the disk, and a loss of power may leave any
-    bytes: for what is compared with a hash before it is used, and made anew where it differs. `hashed`: False where somebody
-    else keeps hashes of what it holds. Makes the folders above it. Raises OSError as the operating system does.
+    Makes the folders above `path`.
+
+    Parameters
+    ----------
+    durable
+        Whether this holds after a power loss too. If False, nothing waits for the disk, and a power loss may leave any bytes:
+        use this only for files that are compared with a hash before use and rebuilt if they differ.
+    hashed
+        False if the caller hashes the content; then `Output.entry` cannot be used.
+
+    Raises
+    ------
+    OSError
+        A file operation failed.
     """
     temporary = _temporary(path)
     out = Output(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
@@ -96,7 +108,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
         faults.step("rename", path)
         os.replace(temporary, path)
     except BaseException:
-        # Also on Ctrl-C: whatever ends the block, no half-written file may stay.
+        # Also on Ctrl-C: whatever ends the block, no incomplete file may stay.
         out.close()
         temporary.unlink(missing_ok=True)
         raise
@@ -105,7 +117,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
 
 
 def _temporary(path: Path) -> Path:
-    """The name under which `path` begins; its folder is made."""
+    """The temporary name under which `path` is written. Makes its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     faults.step("create", temporary)
@@ -122,27 +134,44 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> FileEntry:
-    """Write a small file by the protocol."""
+    """Write a small file by the protocol and return its entry. `durable`: see `create`. Raises OSError."""
     with create(path, durable=durable) as out:
         out.write(data)
     return out.entry()
 
 
 def canonical_json(value: Any) -> bytes:
-    """One value, one sequence of bytes: sorted keys, no spaces, UTF-8, no NaN, a newline at the end."""
+    """Encode a JSON value in its only canonical form: UTF-8, sorted keys, no spaces, a newline at the end.
+
+    Raises ValueError for NaN and infinities.
+    """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return text.encode() + b"\n"
 
 
 def write_json(path: Path, value: Any, *, durable: bool = True) -> FileEntry:
-    """Write `value` as canonical JSON by the protocol."""
+    """Write `value` as canonical JSON by the protocol and return its entry. `durable`: see `create`. Raises OSError."""
     return write_bytes(path, canonical_json(value), durable=durable)
 
 
 def link(root: Path, parts: Sequence[tuple[str, FileEntry]], path: Path) -> None:
-    """The published files `parts`, end to end, as `path`: of one a hard link, of several a copy that is read-only.
+    """Make `path` hold the published files `parts` end to end.
 
-    So is one where the file system does not link it. Raises CorruptFile when one holds other bytes than it should.
+    One part becomes a hard link if the file system allows it. Otherwise, and for several parts, `path` is a read-only copy.
+
+    Parameters
+    ----------
+    root
+        The folder of the parts.
+    parts
+        (path below `root`, entry of its manifest) for each part.
+
+    Raises
+    ------
+    CorruptFile
+        A part holds other bytes than its manifest names; `path` is unchanged.
+    OSError
+        A file operation failed.
     """
     if len(parts) == 1 and _linked(root / parts[0][0], parts[0][1], path):
         return
@@ -162,7 +191,7 @@ def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
     try:
         temporary.unlink(missing_ok=True)
         os.link(source, temporary)
-        # Compared after it was linked: whatever replaces the source meanwhile is another file.
+        # Compare after linking: if the source is replaced meanwhile, the link still names the file that was compared.
         _require(source, sha256(temporary), entry)
         faults.step("rename", path)
         os.replace(temporary, path)
@@ -171,7 +200,7 @@ def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
             return False
         raise
     finally:
-        # It is also left where `path` was the same file before: then a rename does nothing.
+        # Also needed on success: if `path` was already a link to this file, the rename does nothing and the name stays.
         temporary.unlink(missing_ok=True)
     _fsync_folder(path.parent)
     return True
@@ -180,12 +209,12 @@ def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
 def _require(path: Path, digest: str, entry: FileEntry) -> None:
     if digest != entry.sha256:
         raise CorruptFile(
-            f"{path}: holds bytes with SHA-256 {digest}, its manifest names {entry.sha256}; run the build again to make it anew"
+            f"{path}: holds bytes with SHA-256 {digest}, its manifest names {entry.sha256}; run the build again to rebuild it"
         )
 
 
 def remove(path: Path) -> None:
-    """Remove a file, durably; a file that is not there is fine."""
+    """Remove a file durably, if it exists. Raises OSError."""
     if path.exists():
         faults.step("unlink", path)
         path.unlink(missing_ok=True)
@@ -193,7 +222,7 @@ def remove(path: Path) -> None:
 
 
 class Log:
-    """An append-only text file of JSON lines. A line cut by a crash is completed with a newline at the next start."""
+    """An append-only text file of JSON lines. If a crash cut the last line, opening the log ends that line with a newline."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -205,11 +234,12 @@ class Log:
             self._raw.write(b"\n")
 
     def append(self, value: Any) -> None:
-        """One line, in one write. Raises OSError, also when the disk took only a part."""
+        """Append `value` as one line, in one write. Raises OSError, also if only a part was written."""
         line = canonical_json(value)
         part = len(line) // 2 if faults.step("write", self._path) == "short" else len(line)
         if self._raw.write(line[:part]) < len(line):
             raise OSError(errno.EIO, "short write", str(self._path))
 
     def close(self) -> None:
+        """Close the log."""
         self._raw.close()

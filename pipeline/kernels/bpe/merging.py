@@ -1,16 +1,17 @@
 """The merge loop of byte-pair encoding over distinct words with counts.
 
 Purpose: the most frequent pair of neighbouring tokens becomes a token, again and again.
-Guarantee: merges, ties and counts are those of `tokenizers`' BpeTrainer. Its rules, beside the obvious ones: of equally
-frequent pairs the one with the lower ids comes first; a pair's count is looked up again when its turn comes; a pair that
-makes a token which exists (`a bc` after `ab c`) leads to that token, and where this adds to a pair that was queued before,
-the pair is queued once more, with the new words; the count of a merged pair stays as it was.
-Cost: but for the queue, linear in the bytes of the words: a merge visits the places of its pair alone. 16 bytes per byte of
-the words, most of it for places; pairs as `bpe_queue` says.
+Guarantee: merges, ties and counts are those of `tokenizers`' BpeTrainer. Its less obvious rules: of equally frequent pairs, the
+one with the lower ids comes first; a pair's count is looked up again when its turn comes; a pair whose bytes are an existing
+token (`a bc` after `ab c`) merges into that token, and if this adds to a pair that was queued before, the pair is queued once
+more, with the new words; the count of a merged pair stays as it was.
+Cost: except for the queue, linear in the bytes of the words, since a merge visits only the places of its pair. 16 bytes per
+byte of the words, most of it for places; pairs cost what `queue` says.
 
-How: a token of k bytes takes k cells of one array. Its first and its last cell hold its id, so that a token's neighbours
-are found from their sizes: no links, one or two lines of the cache. A list of places may be out of date; it is checked when
-its turn comes. Words stand in descending order of their counts: the count of a place is that of its stretch.
+How: a token of k bytes takes k cells of one array. Its first and its last cell hold its id, so a token's neighbours are found
+from their sizes: without links, in one or two cache lines. A list of places may be out of date; it is checked when its turn
+comes. Words stand in descending order of their counts; a stretch is a run of words with equal counts, and a place has the
+count of its stretch.
 """
 
 from __future__ import annotations
@@ -51,41 +52,42 @@ from tokenmill.pipeline.kernels.words.lookups import Bytes, Places
 BETWEEN = -1
 """The cell before, between and behind words."""
 INSIDE = -2
-"""A cell in a token, but not its first or last one."""
+"""A cell inside a token: neither its first nor its last one."""
 
 
 class Words(NamedTuple):
     """The text as tokens, and how often each word occurs."""
 
     cells: Int32s
+    """int32 [bytes + words + 1]: ids, BETWEEN and INSIDE."""
     stretches: Places
-    """int64 [stretches + 1]: the cells where words of the next lower count begin, and the number of cells."""
+    """int64 [stretches + 1]: the cell where each stretch begins, and the number of cells."""
     counts: Places
-    """int64 [stretches]"""
+    """int64 [stretches]: how often each word of a stretch occurs, in descending order."""
 
 
 class Vocabulary(NamedTuple):
     """Tokens by their bytes, and merges."""
 
     table: Tally
-    """Its entries are the tokens that a merge can make or use: all but special tokens that are not spelled in bytes."""
+    """Its entries are the tokens that a merge can make or use: all except special tokens that are not spelled in bytes."""
     ids: Int32s
     """int32 [ids]: the id of an entry."""
     entries: Int32s
     """int32 [ids]: the entry of an id."""
     sizes: Int32s
-    """int32 [ids]: its bytes."""
+    """int32 [ids]: the size in bytes of a token."""
     merges: Int32s
-    """int32 [merges, 3]: first, second, made."""
+    """int32 [merges, 3]: the ids of the first token, the second token and the token made."""
     used: Places
-    """int64 [1]: the number of ids so far."""
+    """int64 [1]: the number of ids in use."""
 
 
 @leaf
 def begin(data: Bytes, offsets: Places, byte_ids: Int32s, words: Words, queue: Queue, sizes: Places, totals: Places) -> None:
     """Lay out the words `data[offsets[i]:offsets[i + 1]]` as tokens of single bytes, and queue their pairs.
 
-    `words.cells` has room for all bytes, and one cell more than words; `sizes` and `totals` are zeros, int64 [65536].
+    `words.cells` has one cell per byte, per word, and one more; `sizes` and `totals` are zeros, int64 [65536].
     """
     cells, stretches, counts = words
     stretch = 0
@@ -132,9 +134,10 @@ def merge(
     min_count: Integer,
     most_bytes: Integer,
 ) -> bool:
-    """Merge until there are `most_ids` ids or no pair occurs `min_count` times. False: an array is full; grow it and go on.
+    """Merge until there are `most_ids` ids or no pair occurs `min_count` times; then return True.
 
-    A pair is not counted, so never merged, when its bytes reach `most_bytes`.
+    Returns False if an array is full: grow it and call again. A pair of `most_bytes` bytes or more is not counted and so never
+    merged.
     """
     entries, heap, state = queue.entries, queue.heap, queue.state
     while vocabulary.used[0] < most_ids:
@@ -187,7 +190,7 @@ def _replace(
     second: Integer,
     made: Integer,
 ) -> None:
-    """Put `made` where the pair is at the places of `entry`, and note the neighbours."""
+    """Replace the pair by `made` at the places of `entry`, and note the neighbours."""
     cells, sizes = words.cells, vocabulary.sizes
     start = queue.entries[entry, START]
     stop = start + queue.entries[entry, SIZE]
@@ -224,7 +227,7 @@ def _replace(
 def _join(
     cells: Int32s, sizes: Int32s, left: Side, right: Side, at: Integer, behind: Integer, made: Integer, weight: Integer
 ) -> None:
-    """Make the tokens at `at` and `at + behind` one."""
+    """Merge the tokens at `at` and `at + behind` into `made`."""
     before, after = cells[at - 1], cells[at + sizes[made]]
     cells[at + behind - 1] = INSIDE
     cells[at + behind] = INSIDE
@@ -238,7 +241,7 @@ def _join(
 
 @leaf
 def count_tokens(words: Words, sizes: Int32s) -> Integer:
-    """Tokens of all words, each as often as it occurs."""
+    """The number of tokens in all words, each word counted as often as it occurs."""
     total: Integer = 0
     at: Integer = 0
     for stretch in range(len(words.counts)):
@@ -253,7 +256,7 @@ def count_tokens(words: Words, sizes: Int32s) -> Integer:
 
 @leaf
 def _stretch(words: Words, at: Integer) -> tuple[Integer, Integer, Integer]:
-    """The stretch of words of equal counts around `at`: its first cell, the cell behind it, and the count."""
+    """The stretch of words of equal counts that `at` lies in: its first cell, the cell behind it, and the count."""
     low, high = 0, len(words.counts)
     while high - low > 1:
         middle = (low + high) >> 1
@@ -266,7 +269,7 @@ def _stretch(words: Words, at: Integer) -> tuple[Integer, Integer, Integer]:
 
 @leaf
 def _token(vocabulary: Vocabulary, first: Integer, second: Integer) -> Integer:
-    """The id of the token with the bytes of `first` and `second`, an old one or the next one."""
+    """The id of the token with the bytes of `first` and `second`: an existing one, or the next id."""
     table, count = vocabulary.table, vocabulary.used[0]
     start = to = arena_used(table)
     for token in (first, second):

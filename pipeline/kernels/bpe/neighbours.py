@@ -1,7 +1,8 @@
-"""What a merge finds beside its places, and what it does to the counts of pairs.
+"""The neighbours that a merge finds beside its places, and the changes that it makes to the counts of pairs.
 
-Purpose: neighbours are added up by their ids, so that the table of pairs is asked once for each of them, not for each place.
-Guarantee: counts change as if each place were counted by itself. Cost: 2 to 3 ns a place, one access to the table a neighbour.
+Purpose: counts are summed by the neighbour's id, so that the table of pairs is read once per neighbour, not once per place.
+Guarantee: counts change as if each place were counted by itself.
+Cost: 2 to 3 ns per place, and one access to the table per neighbour.
 """
 
 from __future__ import annotations
@@ -15,26 +16,27 @@ from tokenmill.pipeline.kernels.words.lookups import Places
 
 
 class Side(NamedTuple):
-    """What a merge finds on one side of its places: by neighbour (its id), and in order. Between merges all is zero."""
+    """What a merge finds on one side of its places, by the neighbour's id and in order. Between merges all counts are 0."""
 
     totals: Places
-    """int64 [ids]: how often the neighbour is there."""
+    """int64 [ids]: how often the neighbour occurs, weighted by the counts of the words."""
     cursors: Places
-    """int64 [ids]: at how many places; then, where the next of them is written."""
+    """int64 [ids]: the number of places with the neighbour; later, where the next of these places is written."""
     seen: Int32s
-    """int32 [ids]: the neighbours."""
+    """int32 [ids]: the distinct neighbours, in the order in which they were found."""
     slots: Places
-    """int64 [ids]: the slot of the new pair with `seen[i]`; -1 for none."""
+    """int64 [ids]: the slot of the new pair with `seen[i]`; -1 if the pair is too long."""
     places: Int32s
     """int32: the places of the new pairs."""
     ids: Int32s
-    """int32: the neighbour there."""
+    """int32: the neighbour at each place."""
     used: Places
-    """int64 [2]: of `seen`, of `places`."""
+    """int64 [2]: the used lengths of `seen` and of `places`."""
 
 
 @inlined
 def note(side: Side, neighbour: Integer, place: Integer, weight: Integer) -> None:
+    """Note a neighbour and the place of its new pair, in a word that occurs `weight` times."""
     if side.totals[neighbour] == 0:
         side.seen[side.used[0]] = neighbour
         side.used[0] += 1
@@ -56,14 +58,14 @@ def count_pairs(
     made: Integer,
     most_bytes: Integer,
 ) -> None:
-    """Count and queue the pairs with `made`, count down those that it took apart, and forget what was noted."""
+    """Count and queue the new pairs with `made`, lower the counts of the pairs that it broke up, and clear both sides."""
     _count_made(queue, sizes, left, made, True, most_bytes)
     _count_made(queue, sizes, right, made, False, most_bytes)
     for i in range(left.used[0]):
         _count_down(queue, key_of(left.seen[i], first), left.totals[left.seen[i]])
     for i in range(right.used[0]):
         _count_down(queue, key_of(second, right.seen[i]), right.totals[right.seen[i]])
-    # A pair of two `made` may have been noted on both sides; it is queued once.
+    # The pair of `made` with itself may have been noted on both sides; it is queued once.
     both = left.totals[made] > 0 and right.totals[made] > 0
     _enqueue_made(queue, left, made, right.cursors[made] if both else 0)
     if both:
@@ -93,7 +95,7 @@ def _count_made(queue: Queue, sizes: Int32s, side: Side, made: Integer, is_left:
 
 @inlined
 def _count_down(queue: Queue, pair: Integer, total: Integer) -> None:
-    """A pair that was too long to be counted is not there."""
+    """Lower the count of `pair` by `total`, if the table holds it: it lacks pairs that were too long to be counted."""
     slot = find(queue, pair)
     if queue.pairs[slot, 0]:
         queue.pairs[slot, 1] -= 2 * total
@@ -101,7 +103,10 @@ def _count_down(queue: Queue, pair: Integer, total: Integer) -> None:
 
 @leaf
 def _enqueue_made(queue: Queue, side: Side, twice: Integer, more: Integer) -> None:
-    """Queue the new pairs with their places. `twice` is a neighbour with `more` places to come, or (-1) with a list already."""
+    """Queue the new pairs with their places.
+
+    `twice` is a neighbour whose list gets `more` places from the other side; if `more` is -1, its list exists already.
+    """
     for i in range(side.used[0]):
         other, slot = side.seen[i], side.slots[i]
         if other == twice and more < 0:

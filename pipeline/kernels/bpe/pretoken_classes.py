@@ -1,8 +1,9 @@
 """Classes of characters for splitting text into pre-tokens, as a two-level table.
 
-Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`: one bit per class that a published pattern names.
-Guarantee: the classes are those of Unicode 16.0, which the regular expressions of `tokenizers` 0.23 have, under any Python
-from 3.11 on: `unicodedata`, and what was assigned after its version 14.0 (a test asks `tokenizers` for all 0x110000).
+Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`, which has one bit per class that a published pattern
+names.
+Guarantee: under any Python from 3.11 on, the classes are those of Unicode 16.0, which the regular expressions of `tokenizers`
+0.23 use: `unicodedata`, plus the code points assigned after its version 14.0 (a test asks `tokenizers` for all 0x110000).
 Cost: built once per process in 0.1 s; 60 kB. Tables are arguments of kernels, never globals.
 """
 
@@ -26,13 +27,13 @@ r"""`[\\p{Lu}\\p{Lt}]`"""
 LOWER = 1 << 5
 r"""`\\p{Ll}`"""
 EITHER = 1 << 6
-r"""`[\\p{Lm}\\p{Lo}\\p{M}]`: what counts as upper and as lower case. Marks are no LETTER."""
+r"""`[\\p{Lm}\\p{Lo}\\p{M}]`: counts both as upper and as lower case. A mark is not a LETTER."""
 OTHER = 1 << 7
 """None of LETTER, NUMBER and SPACE."""
 SLASH = 1 << 8
 
 ASCII = 0x1100
-"""Where in the table the classes of the 128 ASCII characters stand; 128 zeros follow, so that any byte can be asked."""
+"""Where in the table the classes of the 128 ASCII characters begin; 128 zeros follow, so that any byte can be looked up."""
 
 _OF = {
     **dict.fromkeys(("Lu", "Lt"), LETTER | UPPER),
@@ -52,12 +53,12 @@ _LATER = {
     "Nd": "10d40-10d49 116d0-116e3 11bf0-11bf9 11f50-11f59 16130-16139 16d70-16d79 1ccf0-1ccf9 1d2c0-1d2d3 1e4f0-1e4f9 "
     "1e5f1-1e5fa",
 }
-"""Code points that Unicode 15.0, 15.1 and 16.0 assigned (DerivedAge.txt), by a category with the same classes."""
+"""Code points that Unicode 15.0, 15.1 and 16.0 assigned (DerivedAge.txt), under a category with the same classes."""
 
 
 @functools.cache
 def tables() -> npt.NDArray[np.uint32]:
-    """uint32: for each 256 code points (0x1100 in all), where their classes begin; then those of ASCII, then the others."""
+    """uint32: where the classes of each 256 code points begin (0x1100 numbers); then the classes of ASCII, then all others."""
     cells = np.full(sys.maxunicode + 1, OTHER, dtype=np.uint32)
     for code, _, category in assigned():
         cells[code] = _OF.get(category, OTHER)

@@ -1,11 +1,12 @@
-r"""Pre-tokens: the pieces of text that byte-pair encoding never joins, cut by hand-written scanners.
+r"""Hand-written scanners for pre-tokens: the pieces of text that byte-pair encoding never joins.
 
 Purpose: the published patterns of GPT-2, of cl100k, Llama 3 and Qwen2, and of o200k, without a regular expression engine.
 Guarantee: the pieces are those of the pattern, leftmost alternative first, over all of Unicode 16.0; they follow one another
-without a gap. Cost: linear in the text; 2 to 3 ns per byte of English.
+without a gap.
+Cost: linear in the text; 2 to 3 ns per byte of English.
 
-How alternatives with backtracking become one look ahead: `\s+(?!\S)` gives its last character back before other text, and
-`\s*[\r\n]+` ends behind the last newline of the white space. In o200k, where upper-case runs may backtrack to a character
+How alternatives with backtracking become one look ahead: `\s+(?!\S)` gives back its last character if other text follows, and
+`\s*[\r\n]+` ends behind the last newline of the white space. In o200k, where a run of capitals may backtrack to a character
 of either case, the end is behind the last such character of the run.
 """
 
@@ -41,11 +42,11 @@ _NO_PREFIX = LETTER | NUMBER | NEWLINE
 def scan(
     data: Bytes, offsets: Places, row: int, at: int, classes: Classes, kind: int, digits: int, ends: Places
 ) -> tuple[int, int, int]:
-    """Write the ends of pre-tokens from byte `at` of row `row` on, until `ends` is full or the rows are over.
+    """Write the ends of pre-tokens from byte `at` of row `row` on, until `ends` is full or no row is left.
 
     Row i is `data[offsets[i]:offsets[i + 1]]`, valid UTF-8. `classes`: `pretoken_classes.tables()`. `kind`: GPT2, CL100K or
-    O200K; `digits`: the most digits in a pre-token, which GPT2 does not limit. Returns how many ends were written, and the row
-    and byte to go on from; the row is `len(offsets) - 1` when all is done.
+    O200K. `digits`: the most digits in a pre-token; GPT2 ignores it. Returns the number of ends written, and the row and byte
+    to continue from; the row is `len(offsets) - 1` when all rows are done.
     """
     count, rows, room = 0, len(offsets) - 1, len(ends)
     while row < rows:
@@ -113,7 +114,7 @@ def _o200k(data: Bytes, at: int, stop: int, classes: Classes, digits: int) -> in
     elif not cell & _NO_PREFIX:
         end, capitals = _cased(data, after, stop, classes)
         if end == after and not cell & EITHER:
-            # A prefix of capitals alone; a mark that found nothing to be a prefix of is a word by itself.
+            # Only capitals follow the prefix. A mark that is the prefix of nothing is left to the alternatives below.
             end = capitals if capitals > after else at
     if end > at:
         return max(end, _contraction(data, end, stop, True)) if end < stop and data[end] == APOSTROPHE else end
@@ -130,7 +131,10 @@ def _o200k(data: Bytes, at: int, stop: int, classes: Classes, digits: int) -> in
 
 @leaf
 def _cased(data: Bytes, start: int, stop: int, classes: Classes) -> tuple[int, int]:
-    """The end of `[upper or either]*[lower or either]+` at `start`, which is `start` without a match; then, of `[upper]*`."""
+    """The end of `[upper or either]*[lower or either]+` at `start`, or `start` without a match; and then the end of `[upper]*`.
+
+    The second number is `start` if the first pattern matches.
+    """
     end = at = start
     while at < stop:
         cell, after = class_at(data, at, stop, classes)
@@ -146,7 +150,7 @@ def _cased(data: Bytes, start: int, stop: int, classes: Classes) -> tuple[int, i
 
 @inlined
 def _run(data: Bytes, at: int, stop: int, classes: Classes, wanted: Integer) -> int:
-    """The end of the characters of class `wanted`."""
+    """The end of the run at `at` of characters with a class in `wanted`."""
     while at < stop:
         if classes[ASCII + data[at]] & wanted:
             at += 1
@@ -175,7 +179,10 @@ def _number(data: Bytes, at: int, stop: int, classes: Classes, digits: int) -> i
 
 @leaf
 def _spaces(data: Bytes, at: int, stop: int, classes: Classes, lines: bool) -> int:
-    """The end of white space at `at`: behind its last newline (`lines`), else before its last character if text follows."""
+    """The end of the white space token at `at`.
+
+    With `lines`, it ends behind the last newline. Without one, it ends before the last character if text follows.
+    """
     newline, last = at, at
     first = at
     while at < stop:
@@ -192,9 +199,9 @@ def _spaces(data: Bytes, at: int, stop: int, classes: Classes, lines: bool) -> i
 
 @leaf
 def _contraction(data: Bytes, at: int, stop: int, any_case: bool) -> int:
-    """The end of 's, 't, 'm, 'd, 're, 've or 'll, whose apostrophe is at `at`; `at` where there is none.
+    """The end of 's, 't, 'm, 'd, 're, 've or 'll with its apostrophe at `at`; `at` if there is none.
 
-    In `any_case`, U+017F (long s) folds to s.
+    With `any_case`, capitals match too, and U+017F (long s) folds to s.
     """
     if at + 1 >= stop:
         return at

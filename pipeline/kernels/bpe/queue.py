@@ -1,9 +1,9 @@
-"""Pairs of tokens that wait to be merged: their counts, their places, and whose turn is next.
+"""The queue of token pairs that wait to be merged: their counts, their places, and which pair is next.
 
-Purpose: what byte-pair encoding asks of pairs (see `bpe`).
-Guarantee: the next entry is the one with the highest count, then the lowest pair, then the earliest.
-Cost: 32 to 48 bytes per pair in the table, and 36 per entry. Only entries with high counts are in the heap; when it is empty,
-those with a quarter of that count and more are put there, in one pass. Most pairs never are.
+Purpose: the merge loop of byte-pair encoding (see `merging`) looks up and orders pairs here.
+Guarantee: the next entry is the one with the highest count; of equal counts the lowest pair, then the earliest entry.
+Cost: 32 to 48 bytes per pair in the table, and 36 per entry. The heap holds only entries with high counts; when it is empty,
+one pass adds the entries with at least a quarter of that count. Most pairs never enter the heap.
 """
 
 from __future__ import annotations
@@ -25,32 +25,33 @@ class Queue(NamedTuple):
     """Pairs that wait, and the places where they occurred."""
 
     pairs: Places
-    """int64 [slots, 2]: 1 + the pair (first id << 32 | second id), 0 for none; 2 x its count + SHARED."""
+    """int64 [slots, 2]: 1 + the pair (first id << 32 | second id), or 0 for a free slot; 2 * its count + the SHARED bit."""
     entries: Places
-    """int64 [entries, 4], by `PAIR`, `COUNT` (as of when it was queued; DONE: merged), `START` and `SIZE` of its places."""
+    """int64 [entries, 4]: `PAIR`; `COUNT`, as last looked up, or DONE once merged; `START` and `SIZE` of its places."""
     heap: Int32s
-    """int32 [entries]: entries with `state[LEAST]` and more, the next one first. Most never come to that."""
+    """int32 [entries]: a heap of the entries with a count of at least `state[LEAST]`; the next one is first."""
     places: Int32s
-    """int32: lists of cells, one behind the other."""
+    """int32: lists of cells, end to end."""
     state: Places
-    """int64 [6], by the names below."""
+    """int64 [6], indexed by PAIRS, ENTRIES, HEAPED, PLACES, LEAST and MERGES: used lengths, and the least count in the heap."""
 
 
 PAIR, COUNT, START, SIZE = range(4)
 PAIRS, ENTRIES, HEAPED, PLACES, LEAST, MERGES = range(6)
 DONE = -1
 SHARED = 1
-"""The pair has more than one entry, or its places are in no order: the words there are read from their beginning."""
+"""Bit of a pair that has more than one entry, or unordered places: words at its places are read from their beginning."""
 
 
 @inlined
 def key_of(first: Integer, second: Integer) -> Integer:
+    """The pair of two ids as one integer."""
     return np.int64(first) << 32 | np.int64(second)
 
 
 @inlined
 def find(queue: Queue, pair: Integer) -> Integer:
-    """The slot of a pair, or the one where it would be."""
+    """The slot of a pair, or the free slot where it would be added."""
     mask = np.uint64(len(queue.pairs) - 1)
     slot = mix64(np.uint64(pair)) & mask
     while queue.pairs[slot, 0] and queue.pairs[slot, 0] != pair + 1:
@@ -60,7 +61,7 @@ def find(queue: Queue, pair: Integer) -> Integer:
 
 @inlined
 def slot_of(queue: Queue, pair: Integer) -> Integer:
-    """The slot of a pair, which is then there."""
+    """The slot of a pair, which is added with a count of 0 if it is new."""
     slot = find(queue, pair)
     if queue.pairs[slot, 0] == 0:
         queue.pairs[slot, 0] = pair + 1
@@ -81,7 +82,7 @@ def rehash(old: Queue, new: Queue) -> None:
 
 @inlined
 def enqueue(queue: Queue, slot: Integer, size: Integer) -> None:
-    """An entry for the pair in `slot`, with the next `size` places."""
+    """Add an entry for the pair in `slot`, with the next `size` places."""
     entry, count = queue.state[ENTRIES], queue.pairs[slot, 1] >> 1
     queue.entries[entry, PAIR] = queue.pairs[slot, 0] - 1
     queue.entries[entry, COUNT] = count
@@ -95,7 +96,7 @@ def enqueue(queue: Queue, slot: Integer, size: Integer) -> None:
 
 @leaf
 def refill(queue: Queue, min_count: Integer) -> bool:
-    """Lower the count from which entries are in the heap, and put them there. False: there are no lower counts."""
+    """Lower the least count in the heap, and add the entries that reach it. Returns False if there is no lower count."""
     state = queue.state
     if state[LEAST] <= 1:
         return False
@@ -109,7 +110,7 @@ def refill(queue: Queue, min_count: Integer) -> bool:
 
 @inlined
 def _precedes(queue: Queue, one: Integer, other: Integer) -> bool:
-    """Whether an entry's turn is before another's: higher counts, lower pairs, and earlier entries first."""
+    """Whether entry `one` comes before entry `other`: by higher count, then lower pair, then earlier entry."""
     entries = queue.entries
     if entries[one, COUNT] != entries[other, COUNT]:
         return bool(entries[one, COUNT] > entries[other, COUNT])
@@ -130,7 +131,7 @@ def _push(queue: Queue, entry: Integer) -> None:
 
 @leaf
 def pop(queue: Queue) -> None:
-    """Take the first entry out."""
+    """Remove the first entry from the heap."""
     queue.state[HEAPED] -= 1
     if queue.state[HEAPED]:
         sift_down(queue, queue.heap[queue.state[HEAPED]])
@@ -138,7 +139,7 @@ def pop(queue: Queue) -> None:
 
 @leaf
 def sift_down(queue: Queue, entry: Integer) -> None:
-    """Put `entry` in the place of the first one."""
+    """Replace the heap's first entry by `entry`, and restore the order of the heap."""
     heap, size, at = queue.heap, queue.state[HEAPED], 0
     while True:
         child = 2 * at + 1

@@ -1,9 +1,9 @@
-"""Counts of distinct pieces of bytes: an open-addressing table whose keys lie end to end in one array.
+"""Counts of distinct byte strings (pieces): an open-addressing table whose keys lie end to end in one array.
 
 Purpose: count hundreds of millions of pre-tokens without an object for each.
-Guarantee: two pieces are one entry exactly when their bytes are equal; the hash only finds the place. Entries are numbered
+Guarantee: two pieces share an entry exactly if their bytes are equal; the hash only finds the slot. Entries are numbered
 in the order in which they were first seen.
-Cost: 32 bytes an entry, 16 to 32 more for its slots, and its bytes; 10 to 20 ns for a piece that is known.
+Cost: 32 bytes per entry, 16 to 32 more for its slots, and its bytes; 10 to 20 ns for a known piece.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from tokenmill.pipeline.kernels.text.utf8 import Integer
 from tokenmill.pipeline.kernels.words.lookups import Bytes, Places, hash_bytes
 
 SPREAD = 2
-"""Slots per entry, at least."""
+"""The least number of slots per entry."""
 _INDEX_BITS = np.uint64(32)
 _INDEX = np.uint64((1 << 32) - 1)
 
@@ -28,20 +28,20 @@ class Tally(NamedTuple):
     """The table."""
 
     slots: npt.NDArray[np.uint64]
-    """A power of two: 1 + the number of an entry in the lower half, the lower half of its hash above it; 0 for none."""
+    """uint64 [a power of two]: 1 + an entry's number in the lower half, the lower half of its hash in the upper; 0 if free."""
     entries: Places
-    """int64 [entries, 4], by `HASH`, `COUNT`, `START` and `SIZE`: together, so that one is one access to memory."""
+    """int64 [entries, 4]: `HASH`, `COUNT`, `START`, `SIZE`; kept together, so that an entry is one access to memory."""
     arena: Bytes
-    """The bytes of the entries, one behind the other."""
+    """uint8: the bytes of the entries, end to end."""
     used: Places
-    """int64 [2]: how many entries there are, and by how much a hash is shifted to give its slot."""
+    """int64 [2]: the number of entries, and the number of bits by which a hash is shifted right to give its slot."""
 
 
 HASH, COUNT, START, SIZE = range(4)
 
 
 def make(entries: int, arena_bytes: int) -> Tally:
-    """An empty table with room for so much. Memory that is not used is never taken from the system."""
+    """An empty table for `entries` entries with `arena_bytes` bytes. Unused memory is never taken from the system."""
     bits = (SPREAD * max(entries, 8) - 1).bit_length()
     return Tally(
         slots=np.zeros(1 << bits, dtype=np.uint64),
@@ -52,7 +52,7 @@ def make(entries: int, arena_bytes: int) -> Tally:
 
 
 def grown(tally: Tally, entries: int, arena_bytes: int) -> Tally:
-    """The same table with more room."""
+    """A copy of the table with room for `entries` entries with `arena_bytes` bytes."""
     made = make(entries, arena_bytes)
     count = made.used[0] = tally.used[0]
     made.entries[:count] = tally.entries[:count]
@@ -64,9 +64,9 @@ def grown(tally: Tally, entries: int, arena_bytes: int) -> Tally:
 
 @leaf
 def add(tally: Tally, data: Bytes, begin: int, ends: Places, first: int, stop: int, weights: Places) -> int:
-    """Count the pieces `first` to `stop - 1` that end at `ends`, the first from `begin` on: each once, or `weights[i]` times.
+    """Count the pieces `first` to `stop - 1` of `data`: piece i ends at ends[i], and the first one starts at `begin`.
 
-    `weights` may be empty. Returns the piece at which there was no room left, or `stop`.
+    Piece i counts weights[i] times, or once if `weights` is empty. Returns the piece for which no room was left, or `stop`.
     """
     weighted = len(weights) > 0
     for piece in range(first, stop):
@@ -81,7 +81,7 @@ def add(tally: Tally, data: Bytes, begin: int, ends: Places, first: int, stop: i
 
 @inlined
 def find_or_add(tally: Tally, data: Bytes, begin: int, end: int) -> Integer:
-    """The entry of `data[begin:end]`; a new one has the count 0. -1: there is no room for a new one."""
+    """The entry of `data[begin:end]`, added with a count of 0 if it is new; -1 if there is no room to add it."""
     slots, entries, arena, used = tally
     mask, size = np.uint64(len(slots) - 1), end - begin
     key = hash_bytes(data, begin, end)
@@ -93,7 +93,7 @@ def find_or_add(tally: Tally, data: Bytes, begin: int, end: int) -> Integer:
             break
         if (held ^ tag) >> _INDEX_BITS == 0:
             entry = np.int64(held & _INDEX) - 1
-            # Among pieces of one size of up to 8 bytes the hash is a bijection.
+            # For pieces of equal size up to 8 bytes the hash is a bijection.
             if (
                 entries[entry, HASH] == np.int64(key)
                 and entries[entry, SIZE] == size
@@ -118,7 +118,7 @@ def find_or_add(tally: Tally, data: Bytes, begin: int, end: int) -> Integer:
 
 @leaf
 def in_slot_order(tally: Tally, order: Places) -> None:
-    """order[:used] = the entries by the place of their slots, so nearly by hash: two tables in it are merged in one sweep."""
+    """order[:used] = the entries in the order of their slots: nearly by hash, so two tables are merged in one sweep."""
     at = 0
     for held in tally.slots:
         if held:
@@ -128,7 +128,7 @@ def in_slot_order(tally: Tally, order: Places) -> None:
 
 @leaf
 def gather(tally: Tally, order: Places, data: Bytes) -> None:
-    """The bytes of the entries `order`, end to end, into `data`."""
+    """Write the bytes of the entries `order` to `data`, end to end."""
     to = 0
     for entry in order:
         start = tally.entries[entry, START]
@@ -139,14 +139,14 @@ def gather(tally: Tally, order: Places, data: Bytes) -> None:
 
 @leaf
 def arena_used(tally: Tally) -> Integer:
-    """How many bytes the entries have."""
+    """The number of bytes in all entries."""
     last = tally.used[0] - 1
     return 0 if last < 0 else tally.entries[last, START] + tally.entries[last, SIZE]
 
 
 @leaf
 def _place(tally: Tally) -> None:
-    """Put all entries into empty slots."""
+    """Enter all entries into the slots, which must be empty."""
     shift, mask = np.uint64(tally.used[1]), np.uint64(len(tally.slots) - 1)
     for entry in range(tally.used[0]):
         key = np.uint64(tally.entries[entry, HASH])
@@ -158,7 +158,7 @@ def _place(tally: Tally) -> None:
 
 @inlined
 def _same(data: Bytes, begin: int, arena: Bytes, start: Integer, size: int) -> bool:
-    """Whether `size` bytes are equal. The arena has padding, `data` may have none."""
+    """Whether `size` bytes are equal. The arena has padding; `data` may have none, so its last bytes are compared singly."""
     at = 0
     while at + 8 <= size:
         if load(data, np.uint64(begin + at)) != load(arena, np.uint64(start + at)):

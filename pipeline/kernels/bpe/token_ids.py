@@ -1,6 +1,6 @@
-"""Loops over token ids: how often each occurs, fingerprints of the windows at every position, documents in another order.
+"""Loops over token ids: counting ids, fingerprints of the windows at every position, copying documents in another order.
 
-Guarantee: ids of any type and value are safe; one beyond the table is not counted but told.
+Guarantee: ids of any unsigned type and value are safe; an id beyond the table of counts is reported, not counted.
 Cost: one pass each; about 1 ns per id to count, 2 ns for windows, 0.2 ns to copy.
 """
 
@@ -17,7 +17,7 @@ MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 
 @leaf
 def count_ids(ids: npt.NDArray[np.unsignedinteger], counts: npt.NDArray[np.int64]) -> int:
-    """Add to `counts` (int64 [vocabulary]) how often each of `ids` occurs. Returns how many are beyond the table."""
+    """Add to `counts` (int64 [vocabulary]) how often each of `ids` occurs. Returns the number of ids beyond the table."""
     beyond = 0
     for at in range(len(ids)):
         number = np.int64(ids[at])
@@ -36,15 +36,15 @@ def lay_documents(
     end_of_text: int,
     out: npt.NDArray[np.unsignedinteger],
 ) -> tuple[int, int]:
-    """Copy the documents `ids[starts[i]:starts[i] + counts[i]]` to `out` end to end, an end-of-text after each.
+    """Copy the documents `ids[starts[i]:starts[i] + counts[i]]` to `out` end to end, with an end-of-text after each.
 
-    `out`: [all counts and one for each document]. Returns the highest of the ids, and how many of them are end-of-text; where
-    the type of `out` does not hold the highest, what is there is of no use.
+    `out` has room for all ids and one more per document. Returns the highest of the copied ids, and how many of them are
+    end-of-text. If the type of `out` cannot hold the highest id, the content of `out` is invalid.
     """
     at = np.uint64(0)
     highest, ends, end = np.uint32(0), np.uint32(0), np.uint32(end_of_text)
     for row in range(len(starts)):
-        # Unsigned: places that may count from the end keep LLVM from copying many ids at a time.
+        # Unsigned: indices that may be negative, and so count from the end, keep LLVM from copying many ids at a time.
         start, count = np.uint64(starts[row]), np.uint64(counts[row])
         for i in range(count):
             number = ids[start + i]
@@ -66,10 +66,11 @@ def window_fingerprints(
     fingerprints: npt.NDArray[np.uint64],
     places: npt.NDArray[np.int64],
 ) -> int:
-    """Fingerprints of the windows of `width` ids without an end-of-text, of those whose fingerprint ends in `level` zero bits.
+    """Fingerprint the windows of `width` ids without an end-of-text, and choose the fingerprints that end in `level` zero bits.
 
-    A rolling polynomial (Karp and Rabin 1987) modulo 2**64, mixed. Writes the fingerprints chosen and where their windows
-    begin to `fingerprints` (uint64) and `places` (int64), both as long as `ids` or longer. Returns how many these are.
+    A fingerprint is a rolling polynomial (Karp and Rabin 1987) modulo 2**64, mixed. The chosen fingerprints and the starts of
+    their windows are written to `fingerprints` (uint64) and `places` (int64), both at least as long as `ids`. Returns their
+    number.
     """
     leaving = np.uint64(1)
     for _ in range(width):

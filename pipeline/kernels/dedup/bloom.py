@@ -1,11 +1,11 @@
-"""A counting Bloom filter: how often each of many hashes was added, never too low, in a fixed number of bytes.
+"""A counting Bloom filter: counts how often each hash was added, in a fixed number of bytes and never too low.
 
 Guarantee: `lowest` is at least the smaller of 255 and the number of times that a hash was added; the counters depend on what
-was added, not on the order. Of hashes added less often than n times, a share of about fill ** probes at most, where fill is
-the share of counters that are not 0, is counted n or more.
+was added, not on the order. Of the hashes added fewer than n times, a share of at most about fill ** probes is counted n times
+or more, where fill is the share of counters that are not 0.
 Cost: `probes` reads or writes at random places per hash.
 
-Sources: B. H. Bloom, "Space/time trade-offs in hash coding with allowable errors" (1970); counters in the place of bits:
+Sources: B. H. Bloom, "Space/time trade-offs in hash coding with allowable errors" (1970); counters in place of bits:
 L. Fan, P. Cao, J. Almeida, A. Z. Broder, "Summary cache" (2000); probes from two hashes: A. Kirsch, M. Mitzenmacher, "Less
 hashing, same performance" (2006).
 """
@@ -22,7 +22,7 @@ Hashes = npt.NDArray[np.uint64]
 Counters = npt.NDArray[np.uint8]
 
 MOST = 255
-"""Counters stop here."""
+"""A counter stays at this value once it reaches it."""
 
 
 @inlined
@@ -32,7 +32,7 @@ def _place(key: np.uint64, probe: int, counters: int) -> np.uint64:
 
 @leaf
 def add(counters: Counters, probes: int, hashes: Hashes) -> None:
-    """Count each of `hashes` once more."""
+    """Add each of `hashes` once."""
     for key in hashes:
         for probe in range(probes):
             place = _place(key, probe, len(counters))
@@ -41,7 +41,7 @@ def add(counters: Counters, probes: int, hashes: Hashes) -> None:
 
 @leaf
 def lowest(counters: Counters, probes: int, hashes: Hashes, out: Counters) -> None:
-    """out[i]: how often hashes[i] was added, or more; uint8 [hashes]."""
+    """out[i] = how often hashes[i] was added, or more, up to 255; uint8 [hashes]."""
     for i in range(len(hashes)):
         least = MOST
         for probe in range(probes):

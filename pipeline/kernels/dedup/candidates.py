@@ -1,8 +1,8 @@
-"""Pairs of documents that share a bucket, and who of a pair stays.
+"""Pairs of documents that share a bucket, and which document of a pair is kept.
 
-A document is a rank: its place in survivor order, below 2^32. A pair is one integer, higher rank << 32 | lower rank: in
-ascending order of pairs, all edges of a document to those before it stand together.
-Guarantee: every pair is emitted once per bucket; who stays follows from ranks and edges alone.
+A document is a rank: its place in survivor order, below 2^32. A pair is one integer, higher rank << 32 | lower rank. In
+ascending order of pairs, all edges from a document to earlier ones therefore stand together.
+Guarantee: every pair is emitted once per bucket; which documents are kept follows from ranks and edges alone.
 Cost: linear in the pairs; 8 bytes each.
 """
 
@@ -19,9 +19,9 @@ RANK_BITS = 32
 
 @leaf
 def band_keys(bands: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]) -> None:
-    """out[row * width + band] = a key of the band's hash that differs from band to band, spread over all 64 bits.
+    """out[row * width + band] = a key made of the hash and the band's number, spread over all 64 bits.
 
-    bands: uint64 [rows, width]. Of one band, different hashes have different keys.
+    `bands`: uint64 [rows, width]; `out`: uint64 [rows * width]. Within one band, different hashes have different keys.
     """
     width = bands.shape[1]
     for row in range(len(bands)):
@@ -37,10 +37,11 @@ def bucket_pairs(
     at: int,
     out: npt.NDArray[np.uint64],
 ) -> tuple[int, int]:
-    """Pairs of the documents from `at` on, as far as `out` has room: the first document left out, and how many pairs.
+    """Write the pairs of the documents from `at` on, as far as `out` has room.
 
-    Buckets stand end to end, place[i] is that of document i in its bucket, from 0; ranks ascend in a bucket. Each document
-    is paired with the near[i] <= place[i] before it and with the first. `out` must have room for all pairs of one document.
+    Buckets stand end to end: place[i] is the place of document i in its bucket, from 0, and ranks ascend within a bucket.
+    Document i is paired with the near[i] <= place[i] documents just before it and with the first one of its bucket. `out` must
+    have room for all pairs of one document. Returns the first document left out and the number of pairs written.
     """
     filled = 0
     while at < len(ranks) and filled + near[at] + 1 <= len(out):
@@ -62,14 +63,15 @@ def survivors(
     kept_by: npt.NDArray[np.int64],
     at: npt.NDArray[np.float64],
 ) -> None:
-    """Visit ranks in order; one is kept unless it has an edge to a kept one. Sets kept_by[rank] and at[rank].
+    """Visit ranks in order and keep each one that has no edge to a kept one. Sets kept_by[rank] and at[rank].
 
-    `pairs` are the edges, in ascending order, all at once or in several calls. kept_by must come in as 0, 1, 2, ...; a
-    removed rank gets the kept neighbour that is most similar, of equals the first, and at[rank] their similarity.
+    `pairs` are the edges in ascending order, given at once or over several calls, and `similarity` has one value for each.
+    `kept_by` must start as 0, 1, 2, ...; for a removed rank it becomes the most similar kept neighbour (of equals the first),
+    and at[rank] becomes their similarity.
     """
     for edge in range(len(pairs)):
         keeper, rank = np.int64(pairs[edge] & np.uint64(0xFFFFFFFF)), np.int64(pairs[edge] >> np.uint64(RANK_BITS))
-        # Edges to `keeper` from below have all been seen: they stand before every edge of a higher rank.
+        # All edges from `keeper` to lower ranks have been seen: they stand before every edge of a higher rank.
         if kept_by[keeper] == keeper and (kept_by[rank] == rank or similarity[edge] > at[rank]):
             kept_by[rank] = keeper
             at[rank] = similarity[edge]

@@ -1,12 +1,12 @@
-"""MinHash signatures cut into bands: documents that share a band are candidates for being alike.
+"""MinHash signatures cut into bands: documents that share a band are candidate duplicates.
 
-The family: h(x) = a * x + b modulo 2^32 with a odd, a permutation of the 32-bit integers, over x = the upper half of an
-n-gram's mixed 64-bit hash. It is datasketch 2.0's `affine32` (linear permutations: T. Bohman, C. Cooper, A. Frieze,
-"Min-wise independent linear permutations", 2000), it is 2-universal and not exactly min-wise independent, so estimates
-are checked against true similarities. With 14 bands of 8 rows, a pair of similarity s shares a band with probability
+The hash family is h(x) = a * x + b modulo 2^32 with odd a, a permutation of the 32-bit integers, where x is the upper half of
+an n-gram's mixed 64-bit hash. It is datasketch 2.0's `affine32` (linear permutations: T. Bohman, C. Cooper, A. Frieze,
+"Min-wise independent linear permutations", 2000). It is 2-universal but not exactly min-wise independent, so estimates are
+checked against true similarities. With 14 bands of 8 rows, a pair of similarity s shares a band with probability
 1 - (1 - s^8)^14: 0.57 at 0.7, 0.92 at 0.8.
-Guarantee: the same text, seed and Unicode version give the same bands; equal sets give equal bands.
-Cost: one pass; a multiply-add per n-gram and permutation in vector registers over one contiguous row.
+Guarantee: the same text, seed and Unicode version give the same bands; equal sets of n-grams give equal bands.
+Cost: one pass; one multiply-add per n-gram and permutation, in vector registers over one contiguous row.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ def minima(
     increments: npt.NDArray[np.uint32],
     out: npt.NDArray[np.uint32],
 ) -> None:
-    """out[k] = min over grams[:count] of permutation k; the largest integer where there are none."""
+    """out[k] = the minimum of permutation k over grams[:count]; 2^32 - 1 if `count` is 0."""
     out[:] = np.uint32(0xFFFFFFFF)
     last = count - 1
-    # Four at once, so that a permutation is loaded and a minimum stored once for them (measured: 3 to 4 times as fast). Where
-    # fewer are left the last one is taken again, which changes no minimum.
+    # Four n-grams at a time, so that each permutation is loaded and each minimum stored once for four (measured: 3 to 4 times
+    # as fast). If fewer than four are left, the last one is repeated, which changes no minimum.
     for i in range(0, count, 4):
         x, y = _upper(grams[i]), _upper(grams[min(i + 1, last)])
         z, w = _upper(grams[min(i + 2, last)]), _upper(grams[min(i + 3, last)])
@@ -86,8 +86,8 @@ def sign(
 ) -> None:
     """Sign every document of a text column.
 
-    exact: uint64 [docs, 2], the 128-bit hash of the normalised text; units: int32 [docs], its words, or its `characters`;
-    bands: uint64 [docs, bands], untouched for a document of fewer than n units.
+    Writes `exact`, uint64 [docs, 2]: the 128-bit hash of the normalised text under `key`; `units`, int32 [docs]: its number of
+    words, or of `characters`; `bands`, uint64 [docs, bands]: untouched for a document of fewer than `n` units.
     """
     most = longest(offsets)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)

@@ -1,9 +1,9 @@
-"""Units of texts, which are lines or paragraphs: where they stand, and a hash of each that is worth comparing.
+"""Units of texts (lines or paragraphs): where they stand, and a hash of each by which units are compared.
 
-Guarantee: parts are those of `re.split` at runs of newlines, or at runs of two or more; white space around a part is that of
-`str.strip` and is not hashed; characters are code points. Rules and borders, parts without a character of `str.isalnum`, are
-no units. Two different units share a hash with odds of 2^-64.
-Cost: about 1.3 ns per byte of lines, 1 ns of paragraphs. Nothing is allocated.
+Guarantee: a text is split as by `re.split` at runs of newlines, or at runs of two or more; white space around a part, as
+`str.strip` defines it, is not hashed; characters are code points. A part without a `str.isalnum` character, such as a rule or
+a border, is not a unit. Two different units share a hash with probability 2^-64.
+Cost: about 1.3 ns per byte for lines, 1 ns for paragraphs. `split` allocates nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_CHARACTER_BYTES = 4
 
 
 class Units(NamedTuple):
-    """One row per unit: its hash, where it stands in its text, and how many newlines part it from the units around it."""
+    """One row per unit: its hash, its span in its text, and the number of newlines before and after it."""
 
     hashes: Hashes
     starts: Places
@@ -38,7 +38,7 @@ class Units(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for one text: its bytes, where its parts begin and end, and a digest."""
+    """Scratch memory for one text: its bytes, the starts and ends of its parts, and a digest."""
 
     text: Bytes
     starts: Places
@@ -47,9 +47,10 @@ class Scratch(NamedTuple):
 
 
 def make(offsets: Places, fewest: int) -> tuple[Units, Scratch]:
-    """Room for the units of a column of texts, and for one text. A unit takes `fewest` bytes and a separator, or ends its text.
+    """Make room for the units of a column of texts, and scratch memory for its longest text.
 
-    Memory that is never written is never taken from the system.
+    A unit has at least `fewest` bytes, and a separator unless it ends its text; this bounds their number. Memory that is never
+    written is never taken from the system.
     """
     rows = len(offsets) - 1
     most = (int(offsets[-1] - offsets[0]) + rows) // (fewest + 1)
@@ -91,10 +92,11 @@ def split(
     bounds: Places,
     rest_bytes: Places,
 ) -> None:
-    """The units of each text, which are parted by at least `newlines` newlines, and have at least `fewest` >= 1 characters.
+    """Write the units of each text: parts between at least `newlines` newlines that have at least `fewest` >= 1 characters.
 
-    Those of row i are units[bounds[i]:bounds[i + 1]]; int64 [rows + 1]. rest_bytes[i]: the bytes of its other parts. White
-    space around a part counts for neither. `classes`: those of `classes.tables`; `key`: uint64 [2].
+    The units of row i are units[bounds[i]:bounds[i + 1]]; `bounds` is int64 [rows + 1]. rest_bytes[i], int64 [rows], is the
+    number of bytes in its other parts. White space around a part counts towards neither the characters nor these bytes.
+    `classes`: from `classes.tables`; `key`: uint64 [2].
     """
     count = 0
     bounds[0] = 0

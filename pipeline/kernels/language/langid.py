@@ -1,19 +1,19 @@
 """Language identification over UTF-8 bytes with py3langid's tables: an automaton of byte n-grams and naive Bayes.
 
-Purpose: every byte moves the automaton to the longest n-gram that ends there; the n-grams met are features, and a language's
+Purpose: each byte moves the automaton to the longest n-gram that ends there. The n-grams met are features, and a language's
 score is the sum over them of log(1 + count) times the feature's weight in that language (M. Lui, T. Baldwin 2012, langid.py;
 tables and formula of py3langid 0.4). Probabilities are a softmax of the scores over the square root of the text's bytes.
-Guarantee: weights are multiples of 2^-9 and are added as integers, the rest in float64 in the order in which n-grams were
-met; a text's result depends on nothing else. Sums below 10^6 are exact, so their order does not matter at all. Of equal
-scores, the first language in the model's order wins.
-py3langid adds in single precision, in an order that its matrix library chooses. Its probabilities differ from these by its own
-rounding: by up to 6e-6 on sentences, 6e-5 on texts of 10 kB, 1.4e-3 at most on 28,591 documents, in which one label
-differed, where the two best languages had 0.390500 and 0.390496. Exact sums in rational numbers say what is said here.
-Cost: about 10 ns per byte of English, 17 of a mix of 60 languages, whose tables are 70 MB; on lines of 150 bytes 35. Work
+Guarantee: weights are multiples of 2^-9 and are added as integers; the rest is added in float64, in the order in which the
+n-grams were met. A text's result depends on nothing else. Sums below 10^6 are exact, so their order does not matter at all.
+Of equal scores, the first language in the model's order wins.
+py3langid adds in single precision, in an order that its matrix library chooses. Its probabilities therefore differ from these
+by its own rounding: by up to 6e-6 on sentences, 6e-5 on texts of 10 kB, and 1.4e-3 at most on 28,591 documents. One label of
+these differed, where the two best languages had 0.390500 and 0.390496. Exact sums in rational numbers agree with this module.
+Cost: about 10 ns per byte of English, 17 for a mix of 60 languages, 35 on lines of 150 bytes. The tables take 70 MB; work
 memory is 1.7 MB per call, whatever the texts.
 
-The automaton is Aho and Corasick's (1975): its state is determined by the last few bytes. Four quarters of a text are therefore
-walked at once, each begun so many bytes early, and the processor waits for four look-ups at a time instead of one.
+The automaton is that of Aho and Corasick (1975): the last few bytes determine its state. Four quarters of a text are therefore
+walked at once, each from that many bytes before its start, so that the processor waits for four look-ups at a time, not one.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from numba import njit
 from tokenmill.pipeline.kernels.language.langtext import PLAIN, Characters, inspect
 
 SCALE = 512
-"""Weights are kept as integers: so many times their value."""
+"""Weights are kept as integers: this many times their value."""
 LANES = 4
 LANE_BYTES = 16
-"""Texts with shorter quarters are walked from end to end."""
+"""A text with shorter quarters is walked from start to end."""
 GROUPS = 8
-"""Features that were met fewer times than this are added up as integers, by how often they were met."""
+"""The weights of features met fewer times than this are added as integers, in one group per number of times."""
 COLUMNS = 16
-"""The number of columns is a multiple of this, so that rows are added by whole vectors."""
+"""The number of columns is a multiple of this, so that rows are added in whole vectors."""
 NEGLIGIBLE = -60.0
-"""exp of less than this adds nothing to a float64 sum that is at least 1."""
+"""exp(x) for x below this adds nothing to a float64 sum of at least 1."""
 
 
 class Model(NamedTuple):
@@ -48,19 +48,19 @@ class Model(NamedTuple):
     rows: npt.NDArray[np.uint16]
     """[states]: each state's row of `moves`."""
     features: npt.NDArray[np.int32]
-    """[states]: the feature that is met with the state, or -1."""
+    """[states]: the feature that the state stands for, or -1."""
     weights: npt.NDArray[np.int16]
     """[features, columns]: SCALE times log P; columns beyond the languages are 0."""
     prior: npt.NDArray[np.float64]
-    """[languages]"""
+    """[languages]: added to each language's score."""
     labels: npt.NDArray[np.int64]
-    """[languages]: the first language with the same name; probabilities of one name are added up."""
+    """[languages]: the first language with the same name; probabilities of equal names are added."""
     context: int
-    """A state depends on so many bytes, the last one included; 0 where it may depend on all."""
+    """The number of last bytes that determine a state; 0 if it may depend on all."""
 
 
 class Work(NamedTuple):
-    """What the kernels write on. Counts are 0 between texts."""
+    """Work memory of the kernels. Counts are 0 between texts."""
 
     states: npt.NDArray[np.int32]
     visited: npt.NDArray[np.uint32]
@@ -71,7 +71,7 @@ class Work(NamedTuple):
 
 
 def work(model: Model) -> Work:
-    """Fresh work memory for `model`."""
+    """Make work memory for `model`."""
     features, columns = model.weights.shape
     return Work(
         states=np.zeros(len(model.rows), dtype=np.int32),
@@ -85,10 +85,10 @@ def work(model: Model) -> Work:
 
 @njit(nogil=True, cache=True)
 def context_bytes(moves: npt.NDArray[np.uint32], rows: npt.NDArray[np.uint16]) -> int:
-    """How many bytes determine the state, if the automaton is Aho and Corasick's, else 0.
+    """The number of last bytes that determine the state, if the automaton is that of Aho and Corasick; otherwise 0.
 
-    Breadth first: what a state reaches first is its child, one byte deeper. All its other moves must be those of the state
-    of its longest proper suffix. The depth of the deepest state is the answer.
+    The search is breadth first: a state not seen before is a child of the current one, one byte deeper. All other moves of a
+    state must equal those of the state of its longest proper suffix. The answer is the depth of the deepest state.
     """
     states = len(rows)
     depth = np.full(states, -1, dtype=np.int64)
@@ -128,7 +128,7 @@ def _count(state: np.uint64, found: int, work: Work) -> int:
 
 @njit(nogil=True, cache=True)
 def _walk(data: npt.NDArray[np.uint8], start: int, stop: int, model: Model, work: Work) -> int:
-    """Count the states that `data[start:stop]` leads through; returns how many there are in `work.visited`."""
+    """Count the states on the way through `data[start:stop]`; returns the number of distinct states in `work.visited`."""
     found = 0
     a = b = c = d = np.uint64(0)
     size = (stop - start) // LANES
@@ -156,7 +156,10 @@ def _walk(data: npt.NDArray[np.uint8], start: int, stop: int, model: Model, work
 
 @njit(nogil=True, cache=True)
 def _features(found: int, model: Model, work: Work) -> int:
-    """From counts of states to counts of features, in the order in which they were met; several states may share one."""
+    """Turn counts of states into counts of features, which several states may share; returns the number of features met.
+
+    The features stand in `work.met` in the order in which they were met.
+    """
     met = 0
     for at in range(found):
         state = work.visited[at]
@@ -172,13 +175,13 @@ def _features(found: int, model: Model, work: Work) -> int:
 
 @njit(nogil=True, cache=True)
 def _log1p(count: int) -> np.float64:
-    """Rounded to single precision, as py3langid's are."""
+    """log(1 + count), rounded to single precision as in py3langid."""
     return np.float64(np.float32(math.log1p(count)))
 
 
 @njit(nogil=True, cache=True)
 def _score(met: int, model: Model, work: Work) -> None:
-    """Add up the weights of the features met, into `work.scores`."""
+    """Sum the weights of the features met into `work.scores`."""
     columns, weights = model.weights.shape[1], model.weights
     work.groups[:] = 0
     work.scores[:] = 0.0
@@ -215,7 +218,7 @@ def _score(met: int, model: Model, work: Work) -> None:
 
 @njit(nogil=True, cache=True)
 def _best(size: int, met: int, model: Model, work: Work) -> tuple[int, float]:
-    """The most probable label and its probability, for a text of `size` bytes. Without features all are equal."""
+    """The most probable label and its probability, for a text of `size` bytes. Without features all languages are equal."""
     languages = len(model.prior)
     scores = work.scores
     if met == 0:
@@ -256,8 +259,9 @@ def identify(
 ) -> None:
     """Identify each text `data[starts[i]:ends[i]]`.
 
-    state: what `inspect` says of it; PLAIN where all are `rewritten` already. label, score: of PLAIN texts the index of the
-    most probable language and its probability; others keep what stands there. Each [texts].
+    Writes `state`, uint8 [texts]: the result of `inspect`, or PLAIN if all texts are `rewritten` already; and for PLAIN texts
+    `label`, int64 [texts]: the index of the most probable language, and `score`, float64 [texts]: its probability. The labels
+    and scores of other texts are left as they are.
     """
     for at in range(len(starts)):
         start, stop = starts[at], ends[at]

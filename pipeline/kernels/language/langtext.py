@@ -1,15 +1,16 @@
-"""What must be known of a text before its language is read off its bytes: samples, lines, and whether it stands as it is.
+"""Prepares text for language identification: takes samples and lines, and says whether a text must be rewritten first.
 
-Purpose: the language model reads text in Unicode's composed form (NFC), in small letters where all of it is in capitals.
-Nearly all text is that already; `inspect` says so without touching Python, and only the rest is rewritten by `unicodedata`.
-Guarantee: what `inspect` calls PLAIN is in NFC and is not all capitals, NO_LETTER holds no `str.isalpha` character; REWRITE
-may also be said of text that rewriting leaves alone (tests compare with `unicodedata` on hostile text). Samples and lines
+Purpose: the language model reads text in Unicode's composed form (NFC), and in small letters if all of it is in capitals.
+Nearly all text is in that form already; `inspect` finds this out in compiled code, and only the rest is rewritten by
+`unicodedata`.
+Guarantee: a PLAIN text, as `inspect` says, is in NFC and not all capitals; a NO_LETTER text has no `str.isalpha` character; a
+REWRITE text may be one that rewriting does not change (tests compare with `unicodedata` on hostile text). Samples and lines
 never cut a character.
-Cost: ASCII about 0.3 ns per byte, other text about 2 ns. The tables are built once per process in about 0.1 s, 200 kB.
+Cost: about 0.3 ns per byte of ASCII, about 2 ns of other text. The tables are built once per process in about 0.1 s; 200 kB.
 
 Sources: Unicode Standard Annex 15, section 9 (detecting normalisation forms): a text whose characters are allowed in NFC
-and whose combining classes do not fall is in NFC, but for marks that could join the letter before them. Here such a mark
-is let pass behind a letter that joins nothing, which spares most Tamil, Malayalam, Sinhala, Bengali and Burmese text.
+and whose combining classes do not fall is in NFC, except for marks that could join the letter before them. Here such a mark
+is allowed behind a letter that joins nothing, which spares most Tamil, Malayalam, Sinhala, Bengali and Burmese text.
 """
 
 from __future__ import annotations
@@ -28,18 +29,18 @@ from tokenmill.pipeline.kernels.text.utf8 import decode
 
 ALPHA = 1
 UPPER = 2
-"""A capital. Of text that holds one and no SMALL, `str.isupper` is true."""
+"""A capital. `str.isupper` is true for a text that holds a capital and no SMALL."""
 SMALL = 4
 """A small or title-case letter."""
 SPACE = 8
 OPEN = 16
-"""A mark after it may change it: it decomposes, or it is the first part of a composition."""
+"""A mark behind it may change it: it decomposes, or it is the first part of a composition."""
 JOINS = 32
-"""Second part of a composition: in NFC unless it stands after an OPEN character."""
+"""The second part of a composition: allowed in NFC unless it stands behind an OPEN character."""
 FOREIGN = 64
 """Not allowed in NFC."""
 CLASS_SHIFT = 8
-"""Above: the canonical combining class."""
+"""The bits from here hold the canonical combining class."""
 
 NO_LETTER = 0
 PLAIN = 1
@@ -54,9 +55,9 @@ class Characters(NamedTuple):
     """Two-level table over code points: `cells[pages[code >> 8] + (code & 255)]`."""
 
     pages: npt.NDArray[np.int64]
-    """int64 [0x1100]"""
+    """int64 [0x1100]: where the cells of each 256 code points begin."""
     cells: npt.NDArray[np.uint16]
-    """uint16 [pages * 256]: the flags above."""
+    """uint16 [pages * 256]: the flags above, and the combining class."""
 
 
 @functools.cache
@@ -83,7 +84,7 @@ def characters() -> Characters:
 
 @njit(nogil=True, cache=True)
 def inspect(data: npt.NDArray[np.uint8], start: int, stop: int, table: Characters) -> int:
-    """NO_LETTER, PLAIN or REWRITE for the text `data[start:stop]`."""
+    """Whether the text `data[start:stop]` is NO_LETTER, PLAIN or REWRITE."""
     high, upper, small = np.uint8(0), np.int64(0), np.int64(0)
     for at in range(start, stop):
         byte = data[at]
@@ -115,7 +116,7 @@ def inspect(data: npt.NDArray[np.uint8], start: int, stop: int, table: Character
 
 @njit(nogil=True, cache=True)
 def _is_short(data: npt.NDArray[np.uint8], start: int, stop: int, characters: int) -> bool:
-    """Whether `data[start:stop]` has at most so many characters."""
+    """Whether `data[start:stop]` has at most `characters` characters."""
     if stop - start > 4 * characters:
         return False
     count = 0
@@ -128,7 +129,10 @@ def _is_short(data: npt.NDArray[np.uint8], start: int, stop: int, characters: in
 def _piece(
     data: npt.NDArray[np.uint8], start: int, stop: int, width: int, whole_words: bool, table: Characters
 ) -> tuple[int, int]:
-    """The span of about `width` characters from byte `start` on, without a character that is cut at either end."""
+    """The span of at most `width` whole characters from byte `start` on; no character is cut at either end.
+
+    With `whole_words`, it begins after the first white space in its first half.
+    """
     pages, cells = table
     stop = min(stop, start + 4 * width)
     while start < stop and data[start] & 0xC0 == 0x80:
@@ -153,13 +157,13 @@ def _piece(
 def take_samples(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], characters: int, table: Characters
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
-    """At most `characters` characters of each text: all of it, or 5 pieces of equal length with blanks between them.
+    """Take at most `characters` characters of each text: all of it, or 5 pieces of equal length with blanks between them.
 
     Piece i is centred at (2i + 1) / 10 of the text's bytes and begins after the first white space in its first half, so
     that it does not begin inside a word. The head alone misleads, because the heads of pages are menus: on 2,962 HTML
-    pages of 30 languages with over 1,000 characters, the label of 1,000 characters was that of the first 50,000 for
-    96.9 % when taken from the head, 95.8 % from one piece in the middle, 97.3 % from 4 pieces, 97.8 % from these 5.
-    More pieces gain little (98.4 % for 8, whose labels agree less with the pages' declared languages) and get short.
+    pages of 30 languages with over 1,000 characters, the label of a sample of 1,000 characters equalled that of the first
+    50,000 for 96.9 % if taken from the head, 95.8 % from one piece in the middle, 97.3 % from 4 pieces, 97.8 % from these 5.
+    More pieces gain little (98.4 % for 8, whose labels agree less with the pages' declared languages) and become short.
 
     Returns the samples end to end, uint8, and where each begins, int64 [rows + 1].
     """
@@ -192,7 +196,7 @@ def take_samples(
 
 @njit(nogil=True, cache=True)
 def _line_end(data: npt.NDArray[np.uint8], at: int, stop: int) -> int:
-    """Just behind the next newline, or `stop`."""
+    """The place just behind the next newline; `stop` if there is none."""
     while at < stop:
         if data[at] == NEWLINE:
             return at + 1
@@ -202,7 +206,7 @@ def _line_end(data: npt.NDArray[np.uint8], at: int, stop: int) -> int:
 
 @njit(nogil=True, cache=True)
 def _whole_character(data: npt.NDArray[np.uint8], at: int, stop: int) -> int:
-    """`at`, or where the next character begins."""
+    """`at` if a character begins there, otherwise where the next one begins."""
     while at < stop and data[at] & 0xC0 == 0x80:
         at += 1
     return at
@@ -212,12 +216,12 @@ def _whole_character(data: npt.NDArray[np.uint8], at: int, stop: int) -> int:
 def take_lines(
     data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], budget: int, least: int, most: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Lines of each text, at most about `budget` bytes of it: rows, starts and ends in `data`, each int64 [lines].
+    """Take lines of each text, at most about `budget` bytes per text: rows, starts and ends in `data`, each int64 [lines].
 
-    A line of fewer than `least` bytes is joined with those after it, one of more than `most` is cut. Of a text of at most
-    `budget` bytes every line is taken; of a longer one, one from each of `budget // most` equal parts: the first that
-    begins in the part, or where none does, the part's first bytes. Fewer than `least` bytes at the end of a text or of
-    a part are left out.
+    A line of fewer than `least` bytes is joined with the lines after it; a line of more than `most` bytes is cut. From a text
+    of at most `budget` bytes every line is taken. From a longer text one line is taken from each of `budget // most` equal
+    parts: the first one that begins in the part, or the part's first bytes if none does. Fewer than `least` bytes at the end
+    of a text or of a part are left out.
     """
     lines = 0
     for row in range(len(offsets) - 1):

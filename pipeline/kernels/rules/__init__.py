@@ -1,0 +1,1 @@
+"""Kernels of the quality rules: counts of repetition, lines, phrases and words, and C4's line rules with their edits."""

@@ -1,9 +1,9 @@
-"""Fingerprints of byte strings that compose: that of a concatenation follows from those of its parts.
+"""Composable fingerprints of byte strings: the fingerprint of a concatenation follows from those of its parts.
 
-Purpose: duplicate n-grams are compared by their words joined without spaces, so "ab c" and "a bc" are the same one.
-Guarantee: equal strings have equal fingerprints. Two different ones share theirs with odds of about 2^-61, in text that was
-not made against this base; whoever makes a text so can only make its own n-grams look repeated.
-Cost: about 0.4 ns per byte; joining or parting two fingerprints takes one multiplication.
+Purpose: duplicate n-grams are compared by their words joined without spaces, so "ab c" and "a bc" count as equal.
+Guarantee: equal strings have equal fingerprints. Two different strings share a fingerprint with probability of about 2^-61, in
+text that was not constructed against this base; whoever constructs such a text can only make its own n-grams look repeated.
+Cost: about 0.4 ns per byte; joining or separating two fingerprints takes one multiplication.
 
 Source: R. M. Karp, M. O. Rabin, "Efficient randomized pattern-matching algorithms" (1987), modulo the prime 2^61 - 1.
 """
@@ -23,13 +23,13 @@ from tokenmill.pipeline.kernels.leaf import inlined, leaf
 
 PRIME = (1 << 61) - 1
 BASE = 0x2F0B7
-"""Below 2^17.6, so that four digits stay below 2^61 without a reduction."""
+"""Below 2^17.6, so that a polynomial of four digits stays below 2^61 without a reduction."""
 POWERS = 256
-"""Powers of the base that are kept: n-grams of up to so many bytes need no others."""
+"""How many powers of the base are kept: enough for n-grams of fewer bytes; others are computed."""
 
 
 def _high_half(typing: Any, a: Any, b: Any) -> Any:
-    """The upper 64 bits of the product of two uint64, which Numba has no function for."""
+    """The upper 64 bits of the product of two uint64; Numba has no function for this."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         wide = ir.IntType(128)
@@ -44,20 +44,20 @@ _high: Any = intrinsic(_high_half)
 
 @inlined
 def _reduced(value: np.uint64) -> np.uint64:
-    """Of a value below 2^62."""
+    """`value` modulo the prime, for a value below 2^62."""
     return value - np.uint64(PRIME) if value >= np.uint64(PRIME) else value
 
 
 @inlined
 def multiply(a: np.uint64, b: np.uint64) -> np.uint64:
-    """a * b modulo the prime, of two values below it."""
+    """a * b modulo the prime, for two values below it."""
     low = a * b
     return _reduced((low & np.uint64(PRIME)) + (low >> np.uint64(61) | _high(a, b) << np.uint64(3)))
 
 
 @leaf
 def fill_powers(powers: npt.NDArray[np.uint64]) -> None:
-    """powers[i] = BASE^i modulo the prime. uint64 [POWERS]"""
+    """powers[i] = BASE^i modulo the prime; uint64 [POWERS]."""
     power = np.uint64(1)
     for i in range(len(powers)):
         powers[i] = power
@@ -66,7 +66,7 @@ def fill_powers(powers: npt.NDArray[np.uint64]) -> None:
 
 @inlined
 def _four(bytes_: np.uint64) -> np.uint64:
-    """The polynomial of the lower four bytes, the first one lowest. Below 2^61."""
+    """The polynomial of the lower four bytes; the lowest byte is the first digit. Below 2^61."""
     base, byte = np.uint64(BASE), np.uint64(0xFF)
     square = base * base
     first, second = (bytes_ & byte) * (square * base), (bytes_ >> np.uint64(8) & byte) * square
@@ -75,10 +75,10 @@ def _four(bytes_: np.uint64) -> np.uint64:
 
 @leaf
 def fingerprint(data: npt.NDArray[np.uint8], start: int, stop: int, powers: npt.NDArray[np.uint64]) -> np.uint64:
-    """The fingerprint of `data[start:stop]`, bytes of UTF-8; 0 of nothing.
+    """The fingerprint of the UTF-8 bytes `data[start:stop]`; 0 for an empty span.
 
-    The digits are the bytes plus 1, so that NUL counts; none is above 0xF4. Eight bytes are loaded at a time (see
-    `hashing.PADDING_BYTES`); where fewer are left, they are moved to the end, behind digits that are 0.
+    The digits are the bytes plus 1, so that NUL counts; no byte of UTF-8 is above 0xF4. Eight bytes are loaded at a time (see
+    `hashing.PADDING_BYTES`); if fewer are left, they are moved to the end, behind zero digits.
     """
     at, rest = np.uint64(start), np.uint64(stop - start)
     found = np.uint64(0)
@@ -110,11 +110,11 @@ def _power_of(exponent: int, powers: npt.NDArray[np.uint64]) -> np.uint64:
 
 @inlined
 def joined(front: np.uint64, back: np.uint64, back_bytes: int, powers: npt.NDArray[np.uint64]) -> np.uint64:
-    """The fingerprint of two strings, one after the other."""
+    """The fingerprint of a concatenation, from those of `front` and of `back`, which has `back_bytes` bytes."""
     return _reduced(multiply(front, _power_of(back_bytes, powers)) + back)
 
 
 @inlined
 def without(whole: np.uint64, front: np.uint64, rest_bytes: int, powers: npt.NDArray[np.uint64]) -> np.uint64:
-    """The fingerprint of the last `rest_bytes` of a string, from its own and that of what stands before them."""
+    """The fingerprint of a string's last `rest_bytes` bytes, from that of the whole and that of the bytes in front of them."""
     return _reduced(whole + np.uint64(PRIME) - multiply(front, _power_of(rest_bytes, powers)))

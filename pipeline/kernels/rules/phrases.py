@@ -1,8 +1,9 @@
-"""The phrases that C4's rules look for in a line, in lower case: what is found is what `phrase in line.lower()` finds.
+"""Finds the phrases that C4's rules look for in a line.
 
-Guarantee: besides A to Z, two characters have an ASCII letter in their lower case: U+212A (the Kelvin sign), which is "k",
-and U+0130 (I with a dot), which is "i" and a combining dot; since no phrase ends in "i", the second is never part of one.
-Cost: about 0.7 ns per byte: a phrase is looked for around its rarest letter.
+Guarantee: a phrase is found exactly if `phrase in line.lower()`. Besides A to Z, two characters have an ASCII letter in their
+lower case: U+212A (the Kelvin sign) becomes "k", and U+0130 (I with a dot) becomes "i" and a combining dot. No phrase ends in
+"i", so the second is never part of one.
+Cost: about 0.7 ns per byte, because a phrase is looked for only around its rarest letter.
 
 Source: the code of C4's data set (tensorflow_datasets, `c4_utils.py`), as in datatrove 0.10.1's C4QualityFilter.
 """
@@ -23,19 +24,19 @@ LOREM_IPSUM = 4
 POLICY = 8
 
 _STOPS = sum(1 << ord(mark) - 0x40 for mark in "jkmvJKMV{")
-"""Bits of the marks that the search stops at, from 0x40 on: each phrase has one of these letters, and they are rare."""
+"""Bit set, from 0x40 on, of the characters at which the search stops: each phrase has one of these rare letters."""
 
 
 @leaf
 def _fits(data: Bytes, start: int, at: int, stop: int, phrase: bytes, step: int) -> bool:
-    """Whether `phrase`, of small letters and spaces, stands at `at`; with step -1, whether it ends there."""
+    """Whether `phrase`, made of small letters and spaces, begins at `at`; with step -1, whether it ends there."""
     size = len(phrase)
     for i in range(size):
         wanted = phrase[i] if step > 0 else phrase[size - 1 - i]
         first = at if step > 0 else at - 1
         if first < start or first >= stop:
             return False
-        # Of a space the bit is set in itself, and in NUL it is not.
+        # Bit 0x20 turns NUL into a space, so a space is compared exactly.
         if data[first] | 0x20 == wanted and (wanted != 0x20 or data[first] == 0x20):
             at += step
             continue
@@ -50,13 +51,13 @@ def _fits(data: Bytes, start: int, at: int, stop: int, phrase: bytes, step: int)
 
 @leaf
 def _around(data: Bytes, start: int, at: int, stop: int, front: bytes, back: bytes) -> bool:
-    """Whether `front` ends where `back` begins, at `at`."""
+    """Whether `front` ends at `at` and `back` begins there."""
     return _fits(data, start, at, stop, back, 1) and _fits(data, start, at, stop, front, -1)
 
 
 @leaf
 def _at(data: Bytes, start: int, at: int, stop: int, byte: Integer) -> int:
-    """What is found around one of the letters that `find` stops at."""
+    """The constant of the phrase around `byte`, one of the letters that `find` stops at; 0 if there is none."""
     if byte == 0x6A:
         return JAVASCRIPT if _around(data, start, at, stop, b"", b"javascript") else 0
     if byte == 0x6D:
@@ -74,15 +75,15 @@ def _at(data: Bytes, start: int, at: int, stop: int, byte: Integer) -> int:
 
 @leaf
 def find(data: Bytes, start: int, stop: int) -> int:
-    """Which of the phrases and marks `data[start:stop]` has, as a sum of the constants above.
+    """The phrases and marks that `data[start:stop]` holds, as a sum of the constants above.
 
-    Up to 2 bytes behind may be loaded, which decide nothing.
+    Up to 2 bytes behind `stop` may be loaded; they do not affect the result.
     """
     found = 0
     for place in range(start, stop):
         at = np.uint64(place)
         byte = np.uint64(data[at])
-        # In one condition: half of all bytes are letters, which a processor cannot guess.
+        # One condition, because half of all bytes are letters and a processor could not predict a branch on that.
         if (np.uint64(_STOPS) >> (byte & np.uint64(0x3F)) & np.uint64(byte >> np.uint64(6) == 1)) | np.uint64(byte == 0xE2):
             letter = byte | np.uint64(0x20)
             behind = data[at + np.uint64(1)] | 0x20

@@ -1,10 +1,10 @@
-"""All counts that quality rules are made of, over a column of texts in one pass.
+"""All counts that quality rules need, over a column of texts in one pass.
 
-Purpose: a text is split into words and lines once, and every rule takes from that what it needs; ratios and thresholds are
-made of the counts elsewhere (`tokenmill.pipeline.stages.quality`).
-Guarantee: only what is wanted is computed; what a text gives does not depend on the texts around it.
-Cost: about 20 ns per byte of English for everything, 4 to 7 ns for what needs no n-grams. Scratch of 12 bytes per byte of the
-longest text of prose, 90 where every byte is a word; what is not touched is not taken from the system.
+Purpose: a text is split into words and lines once, and every rule uses that; `tokenmill.pipeline.stages.quality` turns the
+counts into ratios and compares them with thresholds.
+Guarantee: only wanted counts are computed; the counts of a text do not depend on the texts around it.
+Cost: about 20 ns per byte of English for all counts, 4 to 7 ns for those without n-grams. Scratch memory is 12 bytes per byte
+of the longest text for prose, 90 if every byte is a word; untouched memory is never taken from the system.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ from tokenmill.pipeline.kernels.words.word_counts import count_words
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
 
-# The counts, by column. Of the whole text:
+# The columns of the counts. Counts of the whole text:
 CHARACTERS = 0
 LINES, REPEATED_LINES, REPEATED_LINE_CHARACTERS = 1, 2, 3
 PARAGRAPHS, REPEATED_PARAGRAPHS, REPEATED_PARAGRAPH_CHARACTERS = 4, 5, 6
 TOP_2GRAM = 7
-"""Characters of the most frequent 2-gram, with its space, times its count; 3- and 4-grams follow."""
+"""Characters of the most frequent 2-gram, its space included, times its count; 3- and 4-grams follow."""
 DUPLICATE_5GRAM = 10
 """Characters in 5-grams that occurred before; 6- to 10-grams follow."""
 ALL_WORDS, WORDS, WORD_CHARACTERS, ALPHABETIC_WORDS, STOP_WORDS = 16, 17, 18, 19, 20
-"""`WORDS` and their characters: without those that are all symbols. `STOP_WORDS`: how many different ones."""
+"""`WORDS` and `WORD_CHARACTERS` leave out words made of symbols only. `STOP_WORDS` counts distinct stop words."""
 HASHES, ELLIPSES = 21, 22
 SPLIT_LINES, BULLET_LINES, ELLIPSIS_LINES = 23, 24, 25
-# Of what C4's line rules came to, and left:
+# Counts that C4's line rules make: of the lines that reach a rule, and sentences of the lines that stay:
 LOREM_IPSUM_LINES, CURLY_BRACKET_LINES, SENTENCES = 26, 27, 28
-# Of what they left; without line rules, of the whole text:
+# Counts of the text that the line rules leave; without line rules, of the whole text:
 REST_LINES, PUNCTUATED_LINES, SHORT_LINES, REPEATED_CHARACTERS = 29, 30, 31, 32
 REST_CHARACTERS = 33
-"""Without newlines."""
+"""Newlines are not counted."""
 NEWLINES, REST_WORDS = 34, 35
 COUNTS = 36
 
@@ -56,7 +56,7 @@ DUPLICATE = (5, 11)
 
 
 class Tables(NamedTuple):
-    """What kernels look up."""
+    """Tables that the kernels look up."""
 
     words: classes.Tables
     terminal: Places
@@ -64,7 +64,7 @@ class Tables(NamedTuple):
 
 
 class Scratch(NamedTuple):
-    """Room for the longest text."""
+    """Scratch memory for the longest text."""
 
     text: Bytes
     rest: Bytes
@@ -88,7 +88,7 @@ def tables() -> Tables:
 
 
 def scratch(longest_bytes: int) -> Scratch:
-    """Room for texts of up to `longest_bytes`."""
+    """Make scratch memory for texts of up to `longest_bytes` bytes."""
     room = longest_bytes + 1
 
     def words() -> Words:
@@ -119,7 +119,7 @@ def scratch(longest_bytes: int) -> Scratch:
 
 
 def edits(most: int) -> Edits:
-    """Room for so many edits; a text has at most as many as bytes."""
+    """Make room for `most` edits; a text has at most one edit per byte."""
     return Edits(
         starts=np.empty(most, dtype=np.int64), ends=np.empty(most, dtype=np.int64), newlines=np.empty(most, dtype=np.bool_)
     )
@@ -210,9 +210,9 @@ def count(
 ) -> int:
     """Fill `out[first:last]` (int64 [rows, COUNTS], zeros) for the texts `data[offsets[i]:offsets[i + 1]]`.
 
-    wanted: bool [COUNTS], which counts are asked for; others of the same kind may be filled too. web: whether C4's line
-    `rules` are applied; then `removed` receives the edits, end to end, and bounds[i + 1] where those of text i end. Returns
-    how many edits there are.
+    `wanted`, bool [COUNTS], says which counts are needed; others of the same kind may be filled too. `web` says whether C4's
+    line `rules` are applied; if so, `removed` receives the edits of all texts end to end. bounds[i + 1] receives where the
+    edits of text i end. Returns the number of edits.
     """
     need_words = _any(wanted, TOP_2GRAM, STOP_WORDS)
     need_rest = _any(wanted, REST_LINES, REST_WORDS)

@@ -1,8 +1,8 @@
 """Repetition in one text: lines and paragraphs that occurred before, the most frequent n-gram, n-grams that occurred before.
 
-Guarantee: of lines and paragraphs exact: where hashes agree, bytes are compared. The most frequent n-gram goes by hashes of
-64 bits (see `ngrams`), duplicate n-grams by fingerprints of 61 bits: with m n-grams, one is taken for another with odds of
-about m^2 / 2^65 and m^2 / 2^62; for 100,000 words, 3 in 10 billion and 2 in a billion.
+Guarantee: lines and paragraphs are compared exactly: if hashes agree, bytes are compared. The most frequent n-gram is found by
+64-bit hashes (see `ngrams`), duplicate n-grams by 61-bit fingerprints. With m n-grams, one is mistaken for another with
+probability of about m^2 / 2^65 and m^2 / 2^62; for 100,000 words, 3 in 10 billion and 2 in a billion.
 Cost: linear in the text; 3 to 5 ns per word and n in the cache. Nothing is allocated.
 
 Source of the statistics: Rae et al. 2021 (arXiv 2112.11446), table A1; see `tokenmill.pipeline.stages.quality.statistics`.
@@ -29,7 +29,7 @@ NEWLINE = 0x0A
 
 @leaf
 def parts(data: Bytes, start: int, stop: int, newlines: int, starts: Places, ends: Places) -> int:
-    """Split at runs of at least `newlines` newlines; returns how many parts there are, empty ones at the ends too.
+    """Split at runs of at least `newlines` newlines; returns the number of parts, including empty ones at either end.
 
     `data` is read up to `masks.BLOCK` bytes behind `stop`.
     """
@@ -70,7 +70,7 @@ def _stirred(state: np.uint64) -> np.uint64:
 
 @leaf
 def _key(data: Bytes, start: int, stop: int) -> np.uint64:
-    """A hash of a string for this table alone: 16 bytes at a time, in two halves that do not wait for each other."""
+    """A hash of a string, used in this table only: 16 bytes at a time, in two halves that do not wait for each other."""
     at, rest = np.uint64(start), stop - start
     front, back = np.uint64(rest), ~np.uint64(rest)
     while rest > 0:
@@ -83,7 +83,7 @@ def _key(data: Bytes, start: int, stop: int) -> np.uint64:
 
 @leaf
 def repeated(data: Bytes, starts: Places, ends: Places, count: int, keys: Hashes, slots: Slots) -> tuple[int, int]:
-    """How many of `count` strings occurred before among them, and how many characters those have.
+    """The number of strings, among `count`, that occurred before, and the characters in them.
 
     `data` is read up to 16 bytes behind a string. `keys` is scratch for `count` hashes.
     """
@@ -110,9 +110,9 @@ def repeated(data: Bytes, starts: Places, ends: Places, count: int, keys: Hashes
 
 @leaf
 def most_frequent(keys: Hashes, count: int, counts: npt.NDArray[np.int32], slots: Slots) -> tuple[int, int]:
-    """The first occurrence of the most frequent of `count` keys, of several the first one, and how often it occurs.
+    """The first occurrence of the most frequent of `count` keys, and how often it occurs; (0, 0) without keys.
 
-    `counts` is scratch for `count` numbers. Without keys: (0, 0).
+    If several keys are equally frequent, the one that occurs first wins. `counts` is scratch for `count` numbers.
     """
     first, shift = begin(slots, count)
     best, most = 0, 0
@@ -129,7 +129,7 @@ def most_frequent(keys: Hashes, count: int, counts: npt.NDArray[np.int32], slots
 def fingerprint_words(
     data: Bytes, starts: Places, ends: Places, count: int, powers: Hashes, fingerprints: Hashes, places: Places
 ) -> None:
-    """fingerprints[i], places[i]: of the first i words, joined: their fingerprint and their bytes. [count + 1]"""
+    """fingerprints[i] and places[i] = the fingerprint and the size in bytes of the first i words joined; [count + 1] each."""
     whole, place_bytes = np.uint64(0), 0
     fingerprints[0], places[0] = whole, place_bytes
     for word in range(count):
@@ -150,10 +150,10 @@ def duplicate_characters(
     keys: Hashes,
     slots: Slots,
 ) -> int:
-    """Characters of n-grams of `count` words that occurred before, counted from the left and without overlap.
+    """The characters in n-grams of `count` words that occurred before, counted from the left and without overlap.
 
-    After an n-gram that is counted, the next begins behind it. `fingerprints` and `places` are of `fingerprint_words`;
-    letters[i]: the characters of word i; `keys` is scratch.
+    After an n-gram that is counted, the next one begins behind it. `fingerprints` and `places` come from `fingerprint_words`;
+    letters[i] is the number of characters of word i; `keys` is scratch.
     """
     last = count - n
     if last < 0:

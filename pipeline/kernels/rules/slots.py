@@ -1,9 +1,10 @@
-"""An open-addressing table from keys to the item that had the key first, used again for text after text without clearing.
+"""An open-addressing table from each key to the first item that has it, reused for text after text without clearing.
 
 Purpose: counting repetitions needs a table per text and kind of item, hundreds of thousands of times.
-Guarantee: an item of an earlier use is never found: a slot holds the number of an item, and numbers go on from use to use;
-before they leave 32 bits, the table is cleared and they begin again.
-Cost: 4 bytes a slot and 4 to 8 slots per item, of which a use touches only those; about 3 ns per item in the cache.
+Guarantee: an item of an earlier use is never found: a slot holds the number of an item, and numbers continue from use to use.
+Before the numbers exceed 31 bits, the table is cleared and they begin again.
+Cost: 4 bytes per slot and 4 to 8 slots per item; a use touches only the slots that its items need; about 3 ns per item in the
+cache.
 """
 
 from __future__ import annotations
@@ -18,18 +19,18 @@ from tokenmill.pipeline.kernels.leaf import inlined
 _GOLDEN = 0x9E3779B97F4A7C15
 _LAST_NUMBER = (1 << 31) - 1
 SPREAD = 4
-"""Slots per item, at least: most items are new, and then the first slot that is asked should be free."""
+"""The least number of slots per item. Most items are new, and then the first slot that is tried should be free."""
 
 
 class Slots(NamedTuple):
-    """The table, and the number of the next use's first item."""
+    """The table, and the number that the first item of the next use gets."""
 
     items: npt.NDArray[np.int32]
     next: npt.NDArray[np.int64]
 
 
 def make(most_items: int) -> Slots:
-    """A table for uses of up to `most_items` items. Memory that no use touches is never taken from the system."""
+    """Make a table for uses of up to `most_items` items. Memory that no use touches is never taken from the system."""
     return Slots(items=np.zeros(1 << _bits(most_items), dtype=np.int32), next=np.ones(1, dtype=np.int64))
 
 
@@ -39,7 +40,7 @@ def _bits(items: int) -> int:
 
 @inlined
 def begin(slots: Slots, items: int) -> tuple[int, np.uint64]:
-    """Begin a use for up to `items` items: its first number, and the shift that makes slots of keys."""
+    """Begin a use for up to `items` items; returns its first number and the shift by which keys become slots."""
     first = slots.next[0]
     if first + items > _LAST_NUMBER:
         slots.items[:] = 0
@@ -53,19 +54,19 @@ def begin(slots: Slots, items: int) -> tuple[int, np.uint64]:
 
 @inlined
 def place(key: np.uint64, shift: np.uint64) -> np.uint64:
-    """The slot that is asked first. Keys need not be mixed: the multiplication by 2^64 / golden ratio spreads them."""
+    """The slot to try first. Keys need not be mixed: the multiplication by 2^64 / golden ratio spreads them."""
     return (key * np.uint64(_GOLDEN)) >> shift
 
 
 @inlined
 def following(slot: np.uint64, shift: np.uint64) -> np.uint64:
-    """The slot that is asked after `slot`."""
+    """The slot to try after `slot`."""
     return (slot + np.uint64(1)) & (np.uint64(0xFFFFFFFFFFFFFFFF) >> shift)
 
 
 @inlined
 def first_with(slots: Slots, first: int, shift: np.uint64, keys: npt.NDArray[np.uint64], item: int) -> int:
-    """The first item of this use that has `keys[item]`: an earlier one, or `item` itself, which is then in the table."""
+    """The first item of this use with the key `keys[item]`: an earlier item, or `item` itself, which is then added."""
     key = keys[np.uint64(item)]
     at = place(key, shift)
     while True:

@@ -1,8 +1,8 @@
-"""C4's line rules over one text: which lines stay, what the page rules ask of them, and the edits that take out the rest.
+"""C4's line rules over one text: which lines stay, the counts that page rules need, and the edits that remove the rest.
 
-Guarantee: order and boundaries of the rules are those of datatrove 0.10.1's C4QualityFilter. The edits, applied to the text,
-give the lines that stay, without white space around them, joined by newlines.
-Cost: 2 to 4 ns per byte, and splitting into words of the lines that stay. Nothing is allocated.
+Guarantee: the order and the thresholds of the rules are those of datatrove 0.10.1's C4QualityFilter. Applying the edits to the
+text gives the lines that stay, without white space around them, joined by newlines.
+Cost: 2 to 4 ns per byte, plus splitting the lines that stay into words. Nothing is allocated.
 
 Source: Raffel et al. 2020 (JMLR 21/140), section 2.2, and the code of its data set for long words and policy phrases.
 """
@@ -30,7 +30,7 @@ _EDIT, _CITATION_NEEDED = b"edit]", b"citation needed]"
 
 
 class Rules(NamedTuple):
-    """Which lines go. `longest`, `fewest`: characters of a chunk, chunks of a line; the others: whether the rule is on."""
+    """Which lines are removed. `longest`: most characters of a chunk; `fewest`: fewest chunks of a line; others: rule is on."""
 
     longest: int
     fewest: int
@@ -41,7 +41,7 @@ class Rules(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Room for the words of a text, as `words.split` writes them."""
+    """Room for the words of a text; the columns are those that `words.split` writes."""
 
     starts: Places
     ends: Places
@@ -51,7 +51,7 @@ class Words(NamedTuple):
 
 
 class Edits(NamedTuple):
-    """What goes: the bytes [start, end) of a text, and whether a newline takes their place."""
+    """What is removed: the bytes [start, end) of a text, and whether a newline replaces them."""
 
     starts: Places
     ends: Places
@@ -59,7 +59,7 @@ class Edits(NamedTuple):
 
 
 class Pieces(NamedTuple):
-    """What stays of a text, in order: spans of its bytes, and whether a piece begins a line."""
+    """What stays of a text, in order: spans of its bytes, and whether each begins a line."""
 
     starts: Places
     ends: Places
@@ -68,7 +68,7 @@ class Pieces(NamedTuple):
 
 @leaf
 def split_into(data: Bytes, start: int, stop: int, tables: classes.Tables, words: Words) -> int:
-    """Split `data[start:stop]` into `words`; returns how many there are."""
+    """Split `data[start:stop]` into `words`; returns the number of words."""
     return split(data, start, stop, tables, words.starts, words.ends, words.characters, words.flags, words.hashes)
 
 
@@ -82,7 +82,7 @@ def _stands(data: Bytes, at: int, stop: int, word: bytes) -> bool:
 
 @leaf
 def citation_end(data: Bytes, at: int, stop: int, tables: classes.Tables) -> int:
-    r"""Where the citation ends whose bracket stands at `at`, by the expression `\[\d*]|\[edit]|\[citation needed]`; else -1."""
+    r"""The end of the citation (`\[\d*]|\[edit]|\[citation needed]`) whose bracket stands at `at`; -1 if it is none."""
     at += 1
     if _stands(data, at, stop, _EDIT):
         return at + len(_EDIT)
@@ -102,7 +102,7 @@ def citation_end(data: Bytes, at: int, stop: int, tables: classes.Tables) -> int
 
 @leaf
 def _cut(data: Bytes, start: int, stop: int, tables: classes.Tables, pieces: Pieces, count: int) -> int:
-    """Add what stands between the citations of a line; at least one piece, so a line of nothing else is still a line."""
+    """Add the pieces between the citations of a line: at least one, so that a line of citations only is still a line."""
     first = count
     at = find(data, start, stop, 0x5B)
     while at < stop:
@@ -138,11 +138,12 @@ def leave(
     line: Bytes,
     line_words: Words,
 ) -> tuple[int, int, int, int, int, int]:
-    """Apply the rules to `data[:size]`: (first piece, end of the pieces, and of the lines that the rules came to count:
-    those with "lorem ipsum", those with "{"; sentences and words of the lines that stay).
+    """Apply the rules to `data[:size]`.
 
-    A line that is removed by an earlier rule is not counted by a later one. `words`: the text's, `count` of them; with a
-    negative count they are not known, and lines are split one by one. `line`, `line_words`: scratch for one line.
+    Returns the first piece that stays and the end of the pieces; the number of lines with "lorem ipsum" and of lines with "{";
+    and the number of sentences and of words in the lines that stay. A line that an earlier rule removes is not counted by a
+    later one. `words` holds the `count` words of the text; with a negative `count` they are unknown, and each line is split by
+    itself. `line` and `line_words` are scratch for one line.
     """
     last = lorem_ipsum = curly = sentence_count = word_count = 0
     word = 0
@@ -196,7 +197,7 @@ def leave(
 
 @leaf
 def _trim(data: Bytes, pieces: Pieces, last: int) -> tuple[int, int]:
-    """Take the white space off the start of the first piece and the end of the last; blank pieces there go."""
+    """Remove blank pieces at both ends, and the white space at the start of the first piece and the end of the last."""
     first = 0
     while first < last and stripped_start(data, pieces.starts[first], pieces.ends[first]) == pieces.ends[first]:
         first += 1
@@ -218,9 +219,9 @@ def gaps(
     edits: Edits,
     count: int,
 ) -> int:
-    """Add, from `count` on, what to take out between the pieces; of a gap between lines one newline stays.
+    """Add to `edits`, from `count` on, the gaps between the pieces; one newline stays of a gap between lines.
 
-    Each edit has at least one byte, so `size` edits have room for those of a text. Returns where the next text's begin.
+    Each edit removes at least one byte, so a text has at most `size` edits. Returns where the next text's edits begin.
     """
     starts, ends, newlines = edits.starts, edits.ends, edits.newlines
     position = 0
@@ -249,7 +250,7 @@ def gaps(
 
 @leaf
 def join(data: Bytes, pieces: Pieces, first: int, last: int, out: Bytes) -> int:
-    """Write what stays to `out`; returns its bytes."""
+    """Write the text that stays to `out`; returns its size in bytes."""
     size = 0
     for piece in range(first, last):
         if pieces.begins[piece] and piece > first:

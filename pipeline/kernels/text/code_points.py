@@ -1,7 +1,8 @@
-"""Tables over all code points in two levels, as kernels look them up: `cells[pages[code >> 8] + (code & 255)]`.
+"""Two-level tables over all code points, which kernels look up as `cells[pages[code >> 8] + (code & 255)]`.
 
-Guarantee: for every code point the cell that was given. Most pages of 256 code points are alike, so a table takes some 100 kB.
-Cost: 30 ms to ask `unicodedata` for the category of every character, 10 ms to find the pages that are alike; once per process.
+Guarantee: the lookup returns, for every code point, the cell that was given for it.
+Cost: once per process, 30 ms to ask `unicodedata` for the category of every character and 10 ms to find equal pages. Most
+pages of 256 code points are equal, so a table takes about 100 kB.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ PAGE = 256
 
 
 def assigned() -> Iterator[tuple[int, str, str]]:
-    """Code point, character and category of all that are assigned and neither private nor surrogates, in order."""
+    """Yield (code point, character, category) for each assigned code point in order, except private ones and surrogates."""
     # Planes 4 to 13 are unassigned, the last two private.
     codes = (*range(0x40000), *range(0xE0000, 0xF0000))
     characters = list(map(chr, codes))
@@ -29,7 +30,10 @@ def assigned() -> Iterator[tuple[int, str, str]]:
 
 
 def two_level(cells: npt.NDArray[Cell]) -> tuple[npt.NDArray[np.int64], npt.NDArray[Cell]]:
-    """Where the page of each 256 of `cells` begins: int64 [cells / 256]; and the pages that differ, end to end."""
+    """Split `cells` into pages of 256 and store equal pages once.
+
+    Returns where each page begins, int64 [len(cells) / 256], and the distinct pages end to end.
+    """
     starts: dict[bytes, int] = {}
     pages = [starts.setdefault(page.tobytes(), PAGE * len(starts)) for page in cells.reshape(-1, PAGE)]
     return np.array(pages, dtype=np.int64), np.frombuffer(b"".join(starts), dtype=cells.dtype).copy()

@@ -1,10 +1,10 @@
-"""Lines and marks of one text, as Gopher's and FineWeb's rules count them.
+"""Counts of lines and marks in one text, as Gopher's and FineWeb's rules define them.
 
-Guarantee: the counts are those of `str.splitlines`, `str.split("\\n")`, `str.strip` and `str.count`.
+Guarantee: the counts equal those of `str.splitlines`, `str.split("\\n")`, `str.strip` and `str.count`.
 Cost: 0.3 to 1.2 ns per byte for each function. Nothing is allocated; up to 64 bytes behind a text are loaded (`masks.BLOCK`).
 
-Sources: Rae et al. 2021 (arXiv 2112.11446), section A1.1; Penedo et al. 2024 (arXiv 2406.17557), section 3.4; where they are
-silent, datatrove 0.10.1's GopherQualityFilter and FineWebQualityFilter.
+Sources: Rae et al. 2021 (arXiv 2112.11446), section A1.1; Penedo et al. 2024 (arXiv 2406.17557), section 3.4; where the papers
+are silent, datatrove 0.10.1's GopherQualityFilter and FineWebQualityFilter.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _ellipsis_at(data: Bytes, at: int) -> bool:
 
 @leaf
 def marks(data: Bytes, size: int) -> tuple[int, int]:
-    """How many `#`, and how many `...` and U+2026, stand in `data[:size]`."""
+    """Count the `#`, and count the ellipses (`...` and U+2026), in `data[:size]`."""
     hashes = 0
     for at in range(size):
         hashes += data[at] == 0x23
@@ -54,9 +54,9 @@ def marks(data: Bytes, size: int) -> tuple[int, int]:
 
 @leaf
 def edged_lines(data: Bytes, size: int) -> tuple[int, int, int]:
-    """Lines as `str.splitlines` has them: all, those that begin with a bullet, those that end in an ellipsis.
+    """Count lines, as `str.splitlines` has them: all, those that begin with a bullet, those that end in an ellipsis.
 
-    White space around a line does not count. Bullets are U+2022 and the hyphen.
+    White space around a line is ignored. Bullets are U+2022 and the hyphen.
     """
     lines = bullets = ellipses = 0
     at = 0
@@ -78,7 +78,7 @@ def edged_lines(data: Bytes, size: int) -> tuple[int, int, int]:
 @leaf
 def _is_one_of(code: Integer, codes: Places) -> bool:
     low, high = 0, len(codes)
-    if code < 0x80:  # most are, and few of the codes
+    if code < 0x80:  # most characters are ASCII, few of `codes` are
         while low < high and codes[low] < code:
             low += 1
         high = low
@@ -93,10 +93,11 @@ def _is_one_of(code: Integer, codes: Places) -> bool:
 
 @leaf
 def written_lines(data: Bytes, size: int, terminal: Places, starts: Places, ends: Places) -> tuple[int, int, int, int]:
-    """What newlines part, without what is blank: how many lines, of them those that end in one of the code points
-    `terminal` (int64, sorted), those of at most 30 characters; and how many newlines there are.
+    """Count the non-blank lines between newlines.
 
-    `starts` and `ends` receive the lines' spans. White space at the end of a line is no punctuation.
+    Returns the number of these lines, of those that end in a code point of `terminal` (int64, sorted), of those of at most 30
+    characters, and of all newlines. `starts` and `ends` receive the lines' spans. A line that ends in white space does not
+    end in punctuation.
     """
     lines = punctuated = short = newlines = at = 0
     for block in range(0, size + 1, masks.BLOCK):

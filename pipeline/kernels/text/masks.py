@@ -1,9 +1,9 @@
-"""Which of 64 bytes lie in a range, as the bits of one integer: the processor compares them all at once.
+"""Tests 64 bytes at once for a range of values; the answers are the bits of one integer.
 
-Purpose: scanners that go from one byte of interest to the next, with one step per find and none per byte between.
-Guarantee: bit i tells of the byte at `at + i`. All 64 bytes must lie in the array: buffers are `BLOCK` bytes longer than
-their content, and what stands behind it is masked by the caller.
-Cost: a few instructions per 64 bytes and range. The vectors are LLVM's own, so any processor runs them.
+Purpose: a scanner steps from one byte of interest to the next: one step per find, and none for the bytes between.
+Guarantee: bit i is the answer for the byte at `at + i`. All 64 bytes must lie in the array: buffers are `BLOCK` bytes longer
+than their content, and the caller masks the bits behind the content.
+Cost: a few instructions per 64 bytes and range. The code uses LLVM's generic vectors, so any processor runs it.
 
 Source of the method: G. Langdale, D. Lemire, "Parsing gigabytes of JSON per second" (2019).
 """
@@ -22,11 +22,11 @@ from numba.extending import intrinsic
 from tokenmill.pipeline.kernels.leaf import inlined
 
 BLOCK = 64
-"""Bytes that are looked at together."""
+"""Bytes tested at a time."""
 
 
 def _between(typing: Any, data: Any, at: Any, low: Any, high: Any) -> Any:
-    """bit i: low <= data[at + i] <= high."""
+    """Bit i of the result: low <= data[at + i] <= high."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         array = context.make_array(signature.args[0])(context, builder, arguments[0])
@@ -48,7 +48,7 @@ def _between(typing: Any, data: Any, at: Any, low: Any, high: Any) -> Any:
 
 
 def _trailing_zeros(typing: Any, mask: Any) -> Any:
-    """The place of the lowest bit; 64 where there is none."""
+    """The index of the lowest set bit; 64 if no bit is set."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.cttz(arguments[0], cgutils.false_bit)
@@ -57,7 +57,7 @@ def _trailing_zeros(typing: Any, mask: Any) -> Any:
 
 
 def _ones(typing: Any, mask: Any) -> Any:
-    """How many bits are set."""
+    """The number of set bits."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         return builder.ctpop(arguments[0])
@@ -72,17 +72,17 @@ ones: Any = intrinsic(_ones)
 
 @inlined
 def place(mask: np.uint64) -> int:
-    """The place of the lowest bit, to reckon with: of signed and unsigned integers Numba makes floats."""
+    """The index of the lowest set bit as a signed integer: if signed and unsigned integers meet, Numba computes in floats."""
     return int(np.int64(lowest(mask)))
 
 
 @inlined
 def first(size: int) -> np.uint64:
-    """The lowest `size` bits; all of them from 64 on."""
+    """A mask of the lowest `size` bits; of all 64 bits if `size` is 64 or more."""
     return (np.uint64(1) << np.uint64(size)) - np.uint64(1) if size < BLOCK else np.uint64(0xFFFFFFFFFFFFFFFF)
 
 
 @inlined
 def ascii_spaces(data: npt.NDArray[np.uint8], at: np.uint64) -> np.uint64:
-    """The bytes that are white space by themselves, as `str.isspace` has it."""
+    """A mask of the bytes that are ASCII white space, as `str.isspace` defines it."""
     return between(data, at, 0x20, 0x20) | between(data, at, 0x09, 0x0D) | between(data, at, 0x1C, 0x1F)  # type: ignore[no-any-return]

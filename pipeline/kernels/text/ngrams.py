@@ -1,10 +1,11 @@
-"""n-grams of words or characters as 64-bit hashes: the sets whose Jaccard similarity is the truth about two texts.
+"""n-grams of words or characters as 64-bit hashes, and the Jaccard similarity of their sets.
 
-Characters are the code points of the normalised text, single spaces among them. In scripts that are written without spaces
-each character is a word already, so that n-grams of words serve them too; where no space stands, both kinds are the same.
-Guarantee: the hash of an n-gram depends on its words or characters and their order alone. Two different n-grams share a
-hash with odds of 2^-64, so a comparison of two sets of m n-grams in all is off by one element with odds of about m^2 / 2^65:
-for two texts of 100,000 words each, one in a billion.
+Purpose: the Jaccard similarity of two n-gram sets is the true similarity of two texts, which MinHash estimates. Characters
+are the code points of the normalised text, single spaces included. In scripts written without spaces each character is
+already a word, so word n-grams serve them too: in such a text without a space, word and character n-grams are the same.
+Guarantee: the hash of an n-gram depends only on its words or characters and their order. Two different n-grams share a hash
+with probability 2^-64, so a comparison of two sets with m n-grams in total is off by one element with probability of about
+m^2 / 2^65: one in a billion for two texts of 100,000 words each.
 Cost: two multiplications per word or character, two more to hash a character; a set costs one sort, an intersection one merge.
 """
 
@@ -19,14 +20,15 @@ from tokenmill.pipeline.kernels.text.normalise import GROWTH, normalise
 from tokenmill.pipeline.kernels.text.unicode import Tables
 
 BASE = 0x9E3779B97F4A7C15
-"""An odd number, so that no word's hash loses bits in the polynomial."""
+"""An odd number, so that no word's hash loses bits when the polynomial multiplies it."""
 
 
 @njit(nogil=True, cache=True)
 def ngram_hashes(units: npt.NDArray[np.uint64], count: int, n: int, out: npt.NDArray[np.uint64]) -> int:
-    """out[i] = hash of the units i .. i + n - 1, words or characters; returns how many there are: max(0, count - n + 1).
+    """out[i] = hash of the units (words or characters) i .. i + n - 1. Returns their number, max(0, count - n + 1).
 
-    In place is fine. A rolling polynomial over the units' hashes modulo 2^64 (R. M. Karp, M. O. Rabin 1987), then mixed.
+    `out` may be `units` itself. The hash is a rolling polynomial over the units' hashes modulo 2^64 (R. M. Karp, M. O. Rabin
+    1987), which is then mixed.
     """
     base = np.uint64(BASE)
     leading = np.uint64(1)
@@ -44,7 +46,10 @@ def ngram_hashes(units: npt.NDArray[np.uint64], count: int, n: int, out: npt.NDA
 
 @njit(nogil=True, cache=True)
 def character_hashes(text: npt.NDArray[np.uint8], size: int, out: npt.NDArray[np.uint64]) -> int:
-    """out[i] = hash of the i-th character of the UTF-8 `text[:size]`, as of a word of it alone; returns how many there are."""
+    """out[i] = hash of the i-th character of the UTF-8 `text[:size]`, equal to that of a one-character word.
+
+    Returns the number of characters.
+    """
     count, shift, value = 0, np.uint64(0), np.uint64(0)
     for at in range(size):
         byte = np.uint64(text[at])
@@ -61,9 +66,9 @@ def character_hashes(text: npt.NDArray[np.uint8], size: int, out: npt.NDArray[np
 
 @njit(nogil=True, cache=True)
 def most_units(size_bytes: int, characters: bool) -> int:
-    """The most words, or characters, that a document of so many bytes has once normalised: room for `unit_hashes`.
+    """The most words, or characters, that a document of `size_bytes` can have after normalisation: room for `unit_hashes`.
 
-    A word takes two bytes with its space, or three where scripts have no spaces; no byte becomes more than one character.
+    A word takes two bytes with its space, or three in scripts without spaces; no byte becomes more than one character.
     """
     return size_bytes if characters else size_bytes // 2 + 1
 
@@ -78,7 +83,10 @@ def unit_hashes(
     text: npt.NDArray[np.uint8],
     out: npt.NDArray[np.uint64],
 ) -> tuple[int, int]:
-    """As `normalise`, with the hashes of the words or of the `characters` in `out`."""
+    """Normalise like `normalise`, and write the hashes of the words, or of the `characters`, to `out`.
+
+    Returns the number of bytes written to `text` and the number of hashes written to `out`.
+    """
     size, count = normalise(data, start, stop, tables, text, out)
     if characters:
         count = character_hashes(text, size, out)
@@ -94,9 +102,9 @@ def ngram_sets(
     n: int,
     tables: Tables,
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
-    """The sets of n-grams, of words or of `characters`, of the documents in `rows`.
+    """The sets of word n-grams, or of `characters` n-grams, of the documents in `rows`.
 
-    Sorted hashes end to end, and where each document's begin [rows + 1].
+    Returns the sets end to end, each as sorted distinct hashes, uint64, and where each document's set begins, int64 [rows + 1].
     """
     most, total = 0, 0
     for row in rows:
@@ -122,7 +130,7 @@ def ngram_sets(
 
 @njit(nogil=True, cache=True)
 def shared(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> int:
-    """How many elements two sorted sets share: one merge without branches that a processor could guess wrong."""
+    """The number of elements that two sorted sets share: one merge without branches that a processor could mispredict."""
     i, j, count = 0, 0, 0
     while i < len(a) and j < len(b):
         x, y = a[i], b[j]
@@ -134,9 +142,9 @@ def shared(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> int:
 
 @njit(nogil=True, cache=True)
 def jaccard(a: npt.NDArray[np.uint64], b: npt.NDArray[np.uint64]) -> float:
-    """The Jaccard similarity of two sorted sets, 0 where both are empty: texts without n-grams are not compared by them.
+    """The Jaccard similarity of two sorted sets; 0 if both are empty, since texts without n-grams cannot be compared by them.
 
-    The quotient of two integers, rounded once, so 4 of 5 is exactly the float 0.8.
+    The result is the quotient of two integers, rounded once, so 4 of 5 is exactly the float 0.8.
     """
     common = shared(a, b)
     united = len(a) + len(b) - common
@@ -150,7 +158,7 @@ def similarities(
     spans_a: npt.NDArray[np.int64],
     spans_b: npt.NDArray[np.int64],
 ) -> npt.NDArray[np.float64]:
-    """The similarity of each pair of sets a[spans_a[p, 0]:spans_a[p, 1]] and b[spans_b[p, 0]:spans_b[p, 1]]. float64 [pairs]"""
+    """The Jaccard similarity of a[spans_a[p, 0]:spans_a[p, 1]] and b[spans_b[p, 0]:spans_b[p, 1]], float64 [pairs]."""
     out = np.empty(len(spans_a), dtype=np.float64)
     for pair in range(len(spans_a)):
         out[pair] = jaccard(a[spans_a[pair, 0] : spans_a[pair, 1]], b[spans_b[pair, 0] : spans_b[pair, 1]])

@@ -1,12 +1,12 @@
-"""The text that duplicates are compared by: normalised as MinHash pipelines do it, in one pass over UTF-8 bytes.
+"""Normalises text for the comparison of duplicates, as MinHash pipelines do, in one pass over UTF-8 bytes.
 
-In order: lower case; numbers `\\p{Nd}+([sep]\\p{Nd}+)?` become `0`; punctuation becomes a space; runs of white space become
-one space; canonical decomposition without nonspacing marks; spaces at both ends go. Words are the maximal runs without
-spaces in the result; in scripts written without spaces each character is a word.
+The steps, in order: lower the case; replace numbers `\\p{Nd}+([sep]\\p{Nd}+)?` by `0`; replace punctuation by a space; replace
+runs of white space by one space; decompose canonically and remove nonspacing marks; remove spaces at both ends. Words are the
+maximal runs without spaces in the result; in scripts written without spaces each character is a word.
 
-Guarantee: what a plain Python pipeline over single characters gives (the tests' oracle). It differs from normalising whole
-strings in two ways: all small sigmas are one, and the rare marks of category Mc or Me that have a combining class stay in
-the order in which they were written.
+Guarantee: the result equals that of a plain Python pipeline over single characters (the tests' oracle). It differs from
+normalising whole strings in two ways: all small sigmas become one, and the rare marks of category Mc or Me that have a
+combining class keep the order in which they were written.
 Cost: about 4 ns per byte, ASCII or not. No allocation.
 """
 
@@ -21,7 +21,7 @@ from tokenmill.pipeline.kernels.text.unicode import DIGIT, KIND_SHIFT, LETTER, M
 from tokenmill.pipeline.kernels.text.utf8 import Integer, decode
 
 GROWTH = 3
-"""A character takes at most so many times its own bytes after folding (Hangul syllables: 3 jamo of 3 bytes for 3 bytes)."""
+"""Folding makes a character at most this many times as long (a Hangul syllable of 3 bytes becomes 3 jamo of 3 bytes)."""
 
 BLANK = 0x20
 ZERO = 0x30
@@ -29,7 +29,7 @@ ZERO = 0x30
 
 @njit(nogil=True, cache=True)
 def _encode(code: Integer, out: npt.NDArray[np.uint8], at: int) -> int:
-    """Write `code` as UTF-8 at `at`; where the next one goes."""
+    """Write `code` as UTF-8 at `at`; returns where the next character goes."""
     if code < 0x80:
         out[at] = code
         return at + 1
@@ -56,7 +56,7 @@ def _cell(code: Integer, tables: Tables) -> Integer:
 
 @njit(nogil=True, cache=True)
 def _number_end(data: npt.NDArray[np.uint8], at: int, stop: int, tables: Tables) -> int:
-    """Where the number ends that has a digit just before `at`: more digits, then perhaps one separator and digits."""
+    """The end of the number with a digit just before `at`: more digits, then at most one separator with digits behind it."""
     joined = False
     while at < stop:
         code, after = decode(data, at, stop)
@@ -84,14 +84,14 @@ def normalise(
 ) -> tuple[int, int]:
     """Normalise the document `data[start:stop]`; returns (bytes written to `text`, hashes written to `words`).
 
-    text: uint8 [GROWTH * bytes + PADDING_BYTES] receives the normalised text; words: uint64
-    [bytes // 2 + 1] a hash of each word: a word takes two bytes with its space, or three where scripts have no spaces.
+    `text`, uint8 [GROWTH * bytes + PADDING_BYTES], receives the normalised text. `words`, uint64 [bytes // 2 + 1], receives a
+    hash of each word; a word takes two bytes with its space, or three in scripts without spaces.
     """
     pages, cells, expansions = tables
     ascii_cells = cells[pages[0] : pages[0] + 0x80]
     size, count = 0, 0
     begun = -1
-    # White space collapses before marks are taken out, so a mark that stands alone still parts two spaces.
+    # White space collapses before marks are removed, so a mark between two spaces still keeps them apart.
     spaced = False
     at = start
     code: Integer
@@ -161,7 +161,7 @@ def normalise(
 
 @njit(nogil=True, cache=True)
 def longest(offsets: npt.NDArray[np.int64]) -> int:
-    """Bytes of the longest document: what scratch buffers are made for."""
+    """The size in bytes of the longest document, for which scratch buffers are made."""
     most = 0
     for row in range(len(offsets) - 1):
         most = max(most, offsets[row + 1] - offsets[row])

@@ -1,14 +1,14 @@
 """What the normaliser does with each code point, as a two-level table made from `unicodedata`.
 
-Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8], code & 255]` instead.
-Guarantee: for every code point the cell says what the recipe says of that character alone (a test compares all 0x110000).
+Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8] + (code & 255)]` instead.
+Guarantee: each cell says what the recipe does with that character alone (a test compares all 0x110000).
 Cost: built once per process in about 0.1 s; less than 500 kB. Tables are arguments of kernels, never globals: a global array
 would be compiled into the code and could not be cached.
 
-The recipe, per character: lower case; decimal digits (category Nd) and the separators between them are numbers;
-punctuation (categories P*, the ASCII symbols, control characters) and white space separate words; the rest is
-decomposed canonically and loses its nonspacing marks (category Mn). Both small sigmas fold to one: lowering a whole string
-writes a capital sigma as either, by its place in the word, so equal words stay equal.
+The recipe, per character: lower the case; decimal digits (category Nd) and the separators between them are numbers;
+punctuation (categories P*, the ASCII symbols, control characters) and white space separate words; any other character is
+decomposed canonically and loses its nonspacing marks (category Mn). Both small sigmas fold to one, because lowering a whole
+string turns a capital sigma into either of them, depending on its place in the word; so equal words stay equal.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ import numpy.typing as npt
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 
 LETTER = 0
-"""Part of a word; the payload is the code point to write, 0 for the character itself."""
+"""Part of a word; the payload is the code point to write, or 0 for the character itself."""
 SOLO = 1
-"""A word by itself (scripts that are written without spaces); payload as for LETTER."""
+"""A word by itself, in scripts written without spaces; payload as for LETTER."""
 SPACE = 2
-"""White space or punctuation: it ends a word."""
+"""White space or punctuation, which ends a word."""
 DIGIT = 3
 SEPARATOR = 4
-"""Joins two numbers to one when it stands alone between digits, else as SPACE."""
+"""Joins two numbers into one if it stands alone between digits; otherwise treated as SPACE."""
 MARK = 5
-"""Leaves nothing."""
+"""Removed from the text."""
 SEVERAL = 6
-"""Part of a word; the payload is the place in `expansions` of a count, followed by so many code points."""
+"""Part of a word; the payload is the index in `expansions` of a count, which that many code points to write follow."""
 
 KIND_SHIFT = 24
 PAYLOAD = (1 << KIND_SHIFT) - 1
@@ -64,16 +64,16 @@ UNSPACED = (
     (0x1AFF0, 0x1B16F),  # kana supplements
     (0x20000, 0x323AF),  # CJK extensions B to H
 )
-"""Blocks of the scripts written without spaces: each character is a word. `unicodedata` knows no scripts."""
+"""Blocks of the scripts written without spaces, in which each character is a word. `unicodedata` does not know scripts."""
 
 
 class Tables(NamedTuple):
-    """The table as kernels take it. A named tuple, so that compiled code can unpack it."""
+    """The table as kernels take it: a named tuple, because compiled code can unpack one."""
 
     pages: npt.NDArray[np.int64]
-    """int64 [0x1100]: for each 256 code points, where their cells begin."""
+    """int64 [0x1100]: where the cells of each 256 code points begin."""
     cells: npt.NDArray[np.uint32]
-    """uint32 [pages * 256]: kind in the upper 8 bits, payload in the lower 24. Of ASCII the payload is never 0."""
+    """uint32 [pages * 256]: kind in the upper 8 bits, payload in the lower 24. An ASCII character's payload is never 0."""
     expansions: npt.NDArray[np.uint32]
     """uint32: count, code points, count, code points, ..."""
 
@@ -84,7 +84,7 @@ def tables() -> Tables:
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
     expansions: list[int] = []
     unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}
-    # Most of the code space is unassigned or private: itself, like any letter.
+    # Most code points are unassigned or private. Their cell stays 0: LETTER, written as itself.
     for code, character, category in assigned():
         kind, folded = fold(character, category)
         if kind == LETTER and code in unspaced:
@@ -100,13 +100,13 @@ def tables() -> Tables:
 
 
 def fold(character: str, category: str) -> tuple[int, str]:
-    """The kind of an assigned character (LETTER also for the unspaced scripts) and what is written for it."""
+    """The kind of an assigned character (LETTER also in the unspaced scripts) and the text that is written for it."""
     if character in SEPARATORS:
         return SEPARATOR, " "
     if category == "Nd":
         return DIGIT, "0"
     if category == "Lo" and unicodedata.is_normalized("NFD", character):
-        # Most characters: they have no case, and nothing to leave off.
+        # Most characters end here: they have no case and no marks to remove.
         return LETTER, character
     ascii_symbol = category[0] == "S" and character.isascii()
     if category[0] == "P" or category == "Cc" or ascii_symbol or character.isspace():

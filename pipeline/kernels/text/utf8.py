@@ -1,6 +1,7 @@
 """Characters of UTF-8 bytes, read forwards and backwards.
 
-Guarantee: what is no UTF-8 reads as U+FFFD, and nothing outside the given bytes is read.
+Guarantee: a byte that begins no character, a cut character and a code point beyond U+10FFFF read as U+FFFD. Continuation bytes
+are not checked. Nothing outside the given bytes is read.
 Cost: 1 to 2 ns per character.
 """
 
@@ -18,7 +19,7 @@ Integer = int | np.int64
 
 @leaf
 def decode(data: npt.NDArray[np.uint8], at: int, stop: int) -> tuple[Integer, int]:
-    """The code point at `at`, and where the next one begins, never beyond `stop`."""
+    """Decode the character at `at`; returns its code point and where the next one begins, never beyond `stop`."""
     first = np.int64(data[at])
     if first < 0x80:
         return first, at + 1
@@ -33,7 +34,7 @@ def decode(data: npt.NDArray[np.uint8], at: int, stop: int) -> tuple[Integer, in
 
 @leaf
 def before(data: npt.NDArray[np.uint8], start: int, at: int) -> int:
-    """Where the character begins that ends at `at`, never before `start`; `start < at`."""
+    """The start, never before `start`, of the character that ends at `at`; requires `start < at`."""
     at -= 1
     while at > start and data[at] & 0xC0 == 0x80:
         at -= 1

@@ -1,6 +1,6 @@
-"""Addresses of mail and of the web, which stay whole when text is split into words.
+"""Recognises e-mail and web addresses, which stay whole when text is split into words.
 
-Guarantee: one pass, so hostile text takes linear time. Cost: about 2 ns per character.
+Guarantee: one pass decides, so hostile text takes linear time. Cost: about 2 ns per character.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ _COLON = 0x3A
 _AT = 0x40
 _JOINING = (0x2D, 0x5F)
 _PATH = (0x23, 0x2F, 0x3F)
-"""What ends the host of an address."""
+"""Characters that end the host of an address."""
 
 
 @leaf
 def is_address(data: Bytes, start: int, end: int, classes: Classes) -> bool:
-    """Whether the piece is `[scheme://][user@]host[:port][/path]`: a host is an IPv4 address or ends in a small-letter label.
+    """Whether the piece is `[scheme://][user@]host[:port][/path]`; a host is an IPv4 address or ends in a small-letter label.
 
     Simplified from spaCy's URL_PATTERN (`spacy/lang/tokenizer_exceptions.py`), so that one pass decides.
     """
@@ -56,7 +56,7 @@ def is_address(data: Bytes, start: int, end: int, classes: Classes) -> bool:
 
 @leaf
 def _is_domain(data: Bytes, at: int, end: int) -> bool:
-    """Labels of 1 to 64 characters, ASCII alphanumerics or from U+00A1 to U+FFFF, the last of 2 to 63 small letters."""
+    """Whether the span is labels of 1 to 64 ASCII alphanumerics or U+00A1 to U+FFFF, the last of 2 to 63 small letters."""
     labels, length, small = 0, 0, True
     while at < end:
         code, at = decode(data, at, end)
@@ -76,7 +76,7 @@ def _is_domain(data: Bytes, at: int, end: int) -> bool:
 
 @leaf
 def _is_ipv4(data: Bytes, at: int, end: int) -> bool:
-    """Four numbers of 1 to 3 digits, the first of which does not begin with 0."""
+    """Whether the span is four numbers of 1 to 3 digits, of which the first does not begin with 0."""
     if at == end or data[at] == 0x30:
         return False
     numbers, length = 1, 0

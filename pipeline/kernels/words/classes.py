@@ -1,12 +1,12 @@
 """Classes of characters for splitting text into words, as a two-level table made from `unicodedata`.
 
-Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`: one bit per class. The four lowest bits are those of
-words' flags (see `words`).
-Guarantee: for every code point the bits say what `str` and `unicodedata` say of it (a test compares all 0x110000).
+Purpose: kernels look up `classes[classes[code >> 8] + (code & 255)]`, which has one bit per class. The four lowest bits are
+also the flags of words (see `split`).
+Guarantee: for every code point the bits agree with `str` and `unicodedata` (a test compares all 0x110000).
 Cost: built once per process in about 0.1 s; less than 250 kB. Tables are arguments of kernels, never globals.
 
-Sources: marks are those that spaCy's English tokenizer takes off words (`spacy/lang/punctuation.py`, `char_classes.py`);
-`SYMBOLS` and `TERMINAL` are the sets of datatrove 0.10.1 (`utils/text.py`), `SENTENCE_END` that of spaCy's `sentencizer`.
+Sources: the marks are those that spaCy's English tokenizer takes off words (`spacy/lang/punctuation.py`, `char_classes.py`);
+`SYMBOLS` and `TERMINAL` are the sets of datatrove 0.10.1 (`utils/text.py`); `SENTENCE_END` is that of spaCy's `sentencizer`.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ FRONT = 1 << 7
 BACK = 1 << 8
 """Comes off the end of a word."""
 AFTER_DIGIT = 1 << 9
-"""Comes off the end of a word only behind a digit: currencies and the plus sign."""
+"""Comes off the end of a word, but only behind a digit: currencies and the plus sign."""
 DIGIT = 1 << 10
 """0 to 9."""
 UPPER = 1 << 11
 LOWER = 1 << 12
 QUOTE = 1 << 13
 BEFORE_STOP = 1 << 14
-"""A full stop behind it comes off the end of a word."""
+"""A full stop right behind it comes off the end of a word."""
 ALPHANUMERIC = 1 << 15
 LETTER = 1 << 16
-"""Alphanumeric and no decimal digit."""
+"""Alphanumeric, but not a decimal digit."""
 INSIDE = 1 << 17
-"""May part a word that it stands in."""
+"""May split the word that it stands in."""
 SYMBOL = 1 << 18
-"""Category So: a word by itself, wherever it stands."""
+"""Category So: always a word by itself."""
 SCHEME = 1 << 19
 """May stand in the scheme of an address."""
 STOP = 1 << 20
 """The full stop."""
 
 ASCII = 0x1100
-"""Where in the table the classes of the 128 ASCII characters stand."""
+"""Where in the table the classes of the 128 ASCII characters begin."""
 
 STOP_WORDS = expressions.STOP_WORDS
 TERMINAL = tuple(
@@ -65,15 +65,15 @@ TERMINAL = tuple(
     "꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？｡𐩖𐩗𐽕𐽖𐽗𐽘𐽙𐾆𐾇𐾈𐾉𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊"
     "𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑥄𑥆𑩂𑩃𑪛𑪜𑱁𑱂𑻷𑻸\U00011f43\U00011f44𖩮𖩯𖫵𖬷𖬸𖭄𖺘𛲟𝪈"
 )
-"""Marks that end a sentence, of all scripts."""
+"""Marks that end a sentence, in all scripts."""
 SENTENCE_END = frozenset(
     "!.?։؟۔܀܁܂߹।॥၊။።፧፨᙮᜵᜶᠃᠉᥄᥅᪨᪩᪪᪫᭚᭛᭞᭟᰻᰼᱾᱿‼‽⁇⁈⁉⸮⸼꓿꘎꘏꛳꛷꡶꡷꣎꣏꤯꧈꧉꩝꩞꩟꫰꫱꯫﹒﹖﹗！．？𐩖𐩗𑁇𑁈𑂾𑂿𑃀𑃁𑅁𑅂𑅃𑇅𑇆𑇍𑇞𑇟𑈸𑈹𑈻𑈼𑊩𑑋𑑌𑗂𑗃𑗉𑗊𑗋𑗌𑗍𑗎𑗏𑗐𑗑𑗒𑗓𑗔𑗕𑗖𑗗𑙁𑙂𑜼𑜽𑜾𑩂𑩃𑪛𑪜𑱁𑱂𖩮𖩯𖫵𖬷𖬸𖭄𛲟𝪈｡。"
 )
-"""Of these, the ones after which a sentence is counted."""
+"""Marks after which a sentence is counted."""
 SYMBOLS = frozenset("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~«´»–—’“”„…∶━►、。〈〉《》「」【】！％（），．１：；？～").union(
     TERMINAL, map(chr, (*range(32), *range(127, 160)))
 )
-"""A word of nothing else is a symbol and no word to the rules that count words."""
+"""The rules that count words do not count a word made only of these characters: it is a symbol."""
 
 _CURRENCIES = "$£€¥฿₽﷼₴₠₡₢₣₤₥₦₧₨₩₪₫₭₮₯₰₱₲₳₵₶₷₸₹₺₻₼₾₿"
 _MARKS = ",:;!?()[]{}<>_#*&'\"`…¿؟¡。？！，、；：～·।،۔؛٪”“‘´’‚„»«「」『』（）〔〕【】《》〈〉⟦⟧—–"
@@ -94,12 +94,12 @@ _OF: dict[int, Iterable[str]] = {
 
 
 class Tables(NamedTuple):
-    """The tables as kernels take them. A named tuple, so that compiled code can unpack it."""
+    """The tables as kernels take them: a named tuple, because compiled code can unpack one."""
 
     classes: npt.NDArray[np.uint32]
-    """uint32: for each 256 code points (0x1100 in all), where their classes begin; then those of ASCII, then the others."""
+    """uint32: where the classes of each 256 code points begin (0x1100 numbers); then the classes of ASCII, then all others."""
     expressions: npt.NDArray[np.uint64]
-    """uint64: hashes of fixed expressions and what they are (see `expressions`)."""
+    """uint64 [2 * SLOTS]: the hashes and roles of the fixed expressions (see `expressions.table`)."""
 
 
 @functools.cache
@@ -119,7 +119,7 @@ def tables() -> Tables:
 
 
 def _classes(character: str, category: str) -> int:
-    """The classes that follow from what Python says of an assigned character."""
+    """The classes of an assigned character that follow from its category and the methods of `str`."""
     found = 0
     if character.isalpha():
         found = ALPHABETIC | (UPPER if character.isupper() else 0) | (LOWER if character.islower() else 0)

@@ -1,8 +1,9 @@
-"""Fixed expressions that splitting into words knows: abbreviations, contractions, units, and the stop words of the rules.
+"""Fixed expressions that the word splitter knows: abbreviations, contractions, units, and the stop words of the rules.
 
-Purpose: kernels find an expression by the hash of its bytes, which they compute of every word anyway.
-Guarantee: what the table holds is held in these forms: abbreviations in lower case, in capitals, with one capital and with
-one in each part; contractions in lower case and with one capital, with either apostrophe or none; the rest as written.
+Purpose: kernels find an expression by the hash of its bytes, which they compute for every word anyway.
+Guarantee: the table holds abbreviations in lower case, in capitals, with a first capital and with a capital in each part;
+contractions in lower case and with a first capital, with either apostrophe, and most also without one; all other expressions
+as written.
 Cost: about 1,000 expressions in 64 kB.
 
 Source: the English exceptions of spaCy (`spacy/lang/en/tokenizer_exceptions.py`) and its units (`char_classes.py`).
@@ -19,18 +20,18 @@ from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, hash_word
 
 SLOTS = 1 << 12
 MOST_BYTES = 11
-"""No expression is longer."""
+"""The longest expression, in bytes."""
 
 WHOLE = 1
-"""Role: a word from which no mark comes off any more."""
+"""Role: a word from which no more marks come off."""
 UNIT = 2
 """Role: comes off the end of a word behind a digit."""
 FIRST_SHIFT = 8
-"""Role of a contraction: the bytes of its first word stand in 8 bits from here; 0 for what is no contraction."""
+"""Role of a contraction: the 8 bits from here hold the size in bytes of its first word; 0 for other expressions."""
 STOP_WORD_SHIFT = 16
-"""Role of a stop word: 1 + its index in `STOP_WORDS` stands in 8 bits from here; 0 for what is none."""
+"""Role of a stop word: the 8 bits from here hold 1 + its index in `STOP_WORDS`; 0 for other expressions."""
 SIZE_SHIFT = 24
-"""The bytes of the expression stand in the 8 bits from here."""
+"""The 8 bits from here hold the size in bytes of the expression."""
 
 STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 
@@ -63,7 +64,7 @@ _NO_CONTRACTIONS = frozenset(("ill", "its", "hell", "shell", "shed", "were", "we
 
 
 def table() -> npt.NDArray[np.uint64]:
-    """uint64 [2 * SLOTS]: the hash of an expression and its role stand in the slot of the hash, or in the next free one."""
+    """uint64 [2 * SLOTS]: each expression's hash and role, in the slot of the hash or in the next free slot."""
     found: dict[str, int] = {}
     for expression, role in _expressions():
         found[expression] = found.get(expression, 0) | role
@@ -95,7 +96,7 @@ def _expressions() -> Iterator[tuple[str, int]]:
 
 
 def _contractions() -> Iterator[tuple[str, str]]:
-    """The two words of each, in lower case."""
+    """Yield the two words of each contraction, in lower case."""
     for first in _NOT[0].split():
         for second in _NOT[1]:
             yield first, second

@@ -1,7 +1,7 @@
-"""Looking up characters and expressions where they stand in UTF-8 bytes.
+"""Look-ups of characters and expressions in UTF-8 bytes.
 
-Purpose: what the kernels that split words ask of the tables of `classes` and `expressions`.
-Guarantee: nothing is read outside the bytes that are asked for, or behind the end of the array.
+Purpose: the kernels that split words use these to read the tables of `classes` and `expressions`.
+Guarantee: nothing behind the end of the array is read, and only the bytes of the span affect the result.
 Cost: 1 to 2 ns each.
 """
 
@@ -24,7 +24,7 @@ Expressions = npt.NDArray[np.uint64]
 
 @inlined
 def class_at(data: Bytes, at: int, stop: int, classes: Classes) -> tuple[Integer, int]:
-    """The classes of the character at `at`, and where the next one begins."""
+    """The classes of the character at `at`, and where the next character begins."""
     if data[at] < 0x80:
         return np.int64(classes[ASCII + data[at]]), at + 1
     code, after = decode(data, at, stop)
@@ -41,7 +41,7 @@ def last_class(data: Bytes, start: int, end: int, classes: Classes) -> tuple[Int
 
 @inlined
 def hash_span(data: Bytes, start: int, end: int) -> np.uint64:
-    """A hash of the span; with the size where NUL ends it, which `hash_bytes` takes for the zeros that it fills up with."""
+    """A hash of the span. If it ends in NUL, its size is mixed in, since `hash_bytes` fills up the last 8 bytes with zeros."""
     found = hash_bytes(data, start, end)
     if end > start and data[end - 1] == 0:
         return mix64(found ^ np.uint64(end - start) * np.uint64(0x9E3779B97F4A7C15))
@@ -50,7 +50,7 @@ def hash_span(data: Bytes, start: int, end: int) -> np.uint64:
 
 @inlined
 def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
-    """`hash_word`, also where fewer than PADDING_BYTES follow."""
+    """The same as `hash_word`, also if fewer than PADDING_BYTES bytes follow the span in `data`."""
     if end + PADDING_BYTES <= len(data):
         return hash_word(data, start, end)
     state, taken = np.uint64(0), np.uint64(0)
@@ -64,7 +64,7 @@ def hash_bytes(data: Bytes, start: int, end: int) -> np.uint64:
 
 @inlined
 def role_by_hash(key: np.uint64, size: int, expressions: Expressions) -> Integer:
-    """The role of the expression of `size` bytes with this hash; 0 for what is none."""
+    """The role of the expression of `size` bytes with this hash; 0 if there is none."""
     slot = (key & np.uint64(SLOTS - 1)) << np.uint64(1)
     while expressions[slot]:
         if expressions[slot] == key:
@@ -76,4 +76,5 @@ def role_by_hash(key: np.uint64, size: int, expressions: Expressions) -> Integer
 
 @inlined
 def role_of(data: Bytes, start: int, end: int, expressions: Expressions) -> Integer:
+    """The role of the expression `data[start:end]`; 0 if it is none."""
     return role_by_hash(hash_span(data, start, end), end - start, expressions) if 0 < end - start <= MOST_BYTES else 0

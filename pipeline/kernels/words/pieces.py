@@ -1,8 +1,9 @@
-"""The words of a piece: what stands between white space and letters of scripts written without spaces.
+"""Splits a piece into words: the text between white space and letters of scripts written without spaces.
 
 Purpose: marks come off the front and the end, one by one; the rest is cut at marks inside it, unless it is a contraction
 or an address. The rules are those of spaCy's English tokenizer (`spacy/lang/punctuation.py`), over classes of Unicode.
-Guarantee: the words, joined, are the piece. Cost: linear; about 8 ns per byte, since few pieces come here.
+Guarantee: the words, joined, are the piece.
+Cost: linear; about 8 ns per byte, which few pieces cost, since `split` handles the common ones itself.
 """
 
 from __future__ import annotations
@@ -55,9 +56,10 @@ def split_piece(
     count: int,
     top: int,
 ) -> int:
-    """Write the spans of the words of a piece, whose classes are `seen`; returns how many words there are now.
+    """Write the spans of the words of a piece from index `count` on; returns the new number of words.
 
-    The words that come off its end wait at the end of the buffers: there is room, since each word has a byte.
+    `seen` is the union of the classes of the piece's characters. Words that come off the end wait at the end of the buffers,
+    below `top`; there is room, since each word has at least one byte.
     """
     waiting = top
     while start < end and not _is_whole(data, start, end, classes, expressions):
@@ -86,7 +88,7 @@ def split_piece(
 
 @inlined
 def _is_whole(data: Bytes, start: int, end: int, classes: Classes, expressions: Expressions) -> bool:
-    """Whether no mark comes off any more: an abbreviation, a letter with its full stop, a fixed expression."""
+    """Whether no more marks come off: an abbreviation, a letter with its full stop, or a fixed expression."""
     if data[end - 1] == _DOT and end - start > 1:
         cell, after = class_at(data, start, end, classes)
         if after == end - 1:
@@ -108,7 +110,7 @@ def _at_front(data: Bytes, start: int, end: int, classes: Classes) -> int:
 
 @inlined
 def _dots(data: Bytes, at: int, end: int) -> int:
-    """How many full stops stand at `at`."""
+    """The number of full stops in a row at `at`."""
     start = at
     while at < end and data[at] == _DOT:
         at += 1
@@ -142,6 +144,7 @@ def _at_end(data: Bytes, start: int, end: int, classes: Classes, expressions: Ex
 
 @inlined
 def full_stop_comes_off(data: Bytes, start: int, end: int, classes: Classes) -> bool:
+    """Whether the full stop at the end of `data[start:end]` is a word by itself, by the characters before it."""
     if end - start < 2:
         return False
     cell, at = last_class(data, start, end - 1, classes)
@@ -165,7 +168,7 @@ def _cut(
     ends: Places,
     count: int,
 ) -> int:
-    """Write a piece without the marks around it, cut at marks inside it. An address stays whole."""
+    """Write the words of a piece without marks around it: cut it at marks inside it, but keep an address whole."""
     first = role_of(data, start, end, expressions) >> FIRST_SHIFT & 0xFF
     if first:
         starts[count], ends[count] = start, start + first

@@ -1,10 +1,10 @@
-"""Words as the quality rules count them: their spans in UTF-8 bytes, and what the rules ask of each.
+"""Splits text into words as the quality rules count them: their spans in UTF-8 bytes, and what the rules need of each.
 
-Purpose: the published rules count the tokens of spaCy's English tokenizer, punctuation marks among them. This splitter
-follows the published order of that tokenizer, with classes of Unicode in place of its lists: white space parts chunks; in
+Purpose: the published rules count the tokens of spaCy's English tokenizer, punctuation marks included. This splitter
+follows the published order of that tokenizer, with classes of Unicode instead of its lists. White space separates chunks. In
 scripts written without spaces (Chinese, Japanese, Thai, Lao, Khmer, Burmese) each letter, with the marks behind it, is a
-word; from what stands between, marks come off the front and the end, one by one; the rest is cut at marks inside it.
-Guarantee: the words of a text, joined, are the text without its white space. Splitting a piece depends on nothing else.
+word. From the pieces in between, marks come off the front and the end, one by one; the rest is cut at marks inside it.
+Guarantee: the words of a text, joined, are the text without its white space. The words of a piece depend on that piece only.
 Cost: linear in the text, without allocation; 4 to 5 ns per byte of English, 7 of Chinese or Japanese.
 
 Source: https://spacy.io/usage/linguistic-features#how-tokenizer-works.
@@ -47,7 +47,7 @@ from tokenmill.pipeline.kernels.words.lookups import (
 from tokenmill.pipeline.kernels.words.pieces import full_stop_comes_off, split_piece
 
 STOP_WORD_SHIFT = 4
-"""`flags >> STOP_WORD_SHIFT` is 1 + the index of a stop word in `classes.STOP_WORDS`, 0 for another word."""
+"""`flags >> STOP_WORD_SHIFT` is 1 + the index of a stop word in `classes.STOP_WORDS`, and 0 for other words."""
 
 _EVERY = SYMBOLIC | PUNCTUATION
 _BOUNDARY = SPACE | SOLO
@@ -65,12 +65,13 @@ def split(
     flags: Bytes,
     hashes: npt.NDArray[np.uint64],
 ) -> int:
-    """Split the document `data[start:stop]`; returns how many words it has.
+    """Split the document `data[start:stop]`; returns the number of words.
 
-    Written for each word, in order: int64 `starts` and `ends`, its bytes in `data`; int32 `characters`, its code points; uint8
-    `flags`: SYMBOLIC (all characters are in `classes.SYMBOLS`), ALPHABETIC (one is a letter), END_MARK (it is a mark that ends
-    a sentence), PUNCTUATION (all are of a category P), and which stop word it is; uint64 `hashes`, the `hash_word` of its
-    bytes. All five need room for `stop - start` words. What is no UTF-8 reads as U+FFFD.
+    Writes for each word, in order: `starts` and `ends`, int64, its span in `data`; `characters`, int32, its number of code
+    points; `flags`, uint8: SYMBOLIC (all characters are in `classes.SYMBOLS`), ALPHABETIC (at least one is a letter), END_MARK
+    (the word is a mark that ends a sentence), PUNCTUATION (all characters are of a category P), and which stop word it is;
+    `hashes`, uint64, the `hash_span` of its bytes. All five need room for `stop - start` words. Bytes that are not UTF-8 are
+    read as `utf8.decode` says.
     """
     classes, expressions = lookup
     top = stop - start
@@ -78,7 +79,7 @@ def split(
     cell: Integer
     at = start
     while at < stop:
-        # The common case: a run of letters, then white space, with perhaps one mark between.
+        # The common case: a run of letters, then white space, with at most one mark between them.
         begin = at
         if at + 8 <= stop:
             at += int(_ascii_letters(load(data, np.uint64(at))))
@@ -138,7 +139,7 @@ def split(
 
 @leaf
 def spans(data: Bytes, start: int, stop: int, lookup: Tables, starts: Places, ends: Places) -> int:
-    """As `split`, the words' spans alone: the plain way, without a short cut for what is common."""
+    """Like `split`, but write only the spans of the words, without the fast path for common words."""
     classes, expressions = lookup
     top = stop - start
     count = 0
@@ -166,7 +167,7 @@ def spans(data: Bytes, start: int, stop: int, lookup: Tables, starts: Places, en
 
 @inlined
 def _after_marks(data: Bytes, at: int, stop: int, classes: Classes) -> int:
-    """Where the marks end that stand at `at`."""
+    """The end of the run of marks at `at`."""
     while at < stop:
         cell, after = class_at(data, at, stop, classes)
         if not cell & MARK:
@@ -177,9 +178,9 @@ def _after_marks(data: Bytes, at: int, stop: int, classes: Classes) -> int:
 
 @leaf
 def sentences(flags: Bytes, first: int, last: int) -> int:
-    """How many sentences the words `first` to `last - 1` of one line make, by their flags; a line has at least one.
+    """The number of sentences in one line with the words `first` to `last - 1`, by their flags; a line has at least one.
 
-    A sentence begins with the first word, and with each word that follows an end mark and is no punctuation. Source: spaCy's
+    A sentence begins with the first word, and with each word that follows an end mark and is not punctuation. Source: spaCy's
     `sentencizer` (https://spacy.io/api/sentencizer).
     """
     count, ended = 1, False
@@ -192,7 +193,7 @@ def sentences(flags: Bytes, first: int, last: int) -> int:
 
 
 def of(text: str) -> list[str]:
-    """The words of one text as strings: for a look at them, not for speed."""
+    """The words of one text as strings: for inspection, not for speed."""
     content = text.encode()
     data, most = np.frombuffer(content, dtype=np.uint8), len(content)
     starts, ends = np.empty(most, dtype=np.int64), np.empty(most, dtype=np.int64)
@@ -203,10 +204,10 @@ def of(text: str) -> list[str]:
 
 @inlined
 def _ascii_letters(eight: np.uint64) -> Integer:
-    """How many of eight bytes, the first one lowest, are ASCII letters before one that is none."""
+    """The number of leading ASCII letters among eight bytes; the first byte is the lowest."""
     high, folded = np.uint64(0x8080808080808080), eight | np.uint64(0x2020202020202020)
     folded &= ~high
-    # A byte's high bit is set where it is at least "a", and where it is beyond "z".
+    # The first sum sets the high bit of a byte that is at least "a", the second that of a byte beyond "z".
     letters = (folded + np.uint64(0x1F1F1F1F1F1F1F1F)) & ~(folded + np.uint64(0x0505050505050505)) & ~eight & high
     others = letters ^ high
     if others == 0:
@@ -230,7 +231,7 @@ def _letters(
     hashes: npt.NDArray[np.uint64],
     count: int,
 ) -> int:
-    """Write a piece of `length` letters: one word, or the two of a contraction."""
+    """Write a piece of `length` letters: one word, or the two words of a contraction. Returns the new number of words."""
     key = hash_span(data, start, end)
     role = role_by_hash(key, end - start, expressions) if end - start <= MOST_BYTES else 0
     first = role >> FIRST_SHIFT & 0xFF
@@ -257,7 +258,7 @@ def _describe(
     hashes: npt.NDArray[np.uint64],
     word: int,
 ) -> None:
-    """Write what the rules ask of a word whose span is known."""
+    """Write the characters, flags and hash of a word whose span is already written."""
     start, end = starts[word], ends[word]
     key = hash_span(data, start, end)
     role = role_by_hash(key, end - start, expressions) if end - start <= MOST_BYTES else 0

@@ -1,10 +1,10 @@
-"""How many words a text has, without splitting again what was split before: texts are made of few chunks, often repeated.
+"""Counts the words of a text without splitting the same chunk twice: texts consist of few chunks that repeat often.
 
-Purpose: rules that ask for the number of words alone. What stands between ASCII white space is a chunk; its words depend on
-nothing else (see `words`), so their number is remembered.
-Guarantee: the count is that of `words.split`. A chunk that is remembered is compared in all its bytes.
-Cost: 0.7 ns per byte of English, and the splitter's cost for chunks that are new or have more than `MOST_BYTES`. 16 bytes a
-slot, 256 kB, which a processor's cache holds; a chunk takes the slot of the one that had it before.
+Purpose: some rules need only the number of words. A chunk is the text between ASCII white space; its words depend on nothing
+else (see `split`), so their number is remembered.
+Guarantee: the count is that of `split.split`. A remembered chunk is compared in all its bytes.
+Cost: 0.7 ns per byte of English, plus the splitter's cost for chunks that are new or longer than `MOST_BYTES`. 16 bytes per
+slot, 256 kB in total, which fits into a processor's cache; a new chunk replaces the one in its slot.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _WORDS_SHIFT, _SIZE_SHIFT = 56, 60
 
 
 def remembered() -> Chunks:
-    """uint64 [2 * slots], nothing yet. A slot holds a chunk's bytes, and in the last one its size and its number of words."""
+    """An empty table, uint64 [2 * slots]. A slot holds a chunk's bytes and, in its last byte, the chunk's size and words."""
     return np.zeros(2 << SLOT_BITS, dtype=np.uint64)
 
 
 @inlined
 def _words_of(data: Bytes, start: int, stop: int, tables: Tables, starts: Places, ends: Places, chunks: Chunks) -> int:
-    """The number of words of one chunk."""
+    """The number of words in one chunk."""
     size = stop - start
     if size > MOST_BYTES:
         return spans(data, start, stop, tables, starts, ends)
@@ -52,10 +52,10 @@ def _words_of(data: Bytes, start: int, stop: int, tables: Tables, starts: Places
 
 @leaf
 def count_words(data: Bytes, start: int, stop: int, tables: Tables, starts: Places, ends: Places, chunks: Chunks) -> int:
-    """How many words `data[start:stop]` has.
+    """The number of words in `data[start:stop]`.
 
-    `data` is read up to `masks.BLOCK` bytes behind `stop`. `starts`, `ends`: scratch for the words of one chunk; `chunks`:
-    of `remembered`, from call to call.
+    `data` is read up to `masks.BLOCK` bytes behind `stop`. `starts`, `ends`: scratch for the words of one chunk; `chunks`: the
+    table made by `remembered`, which is passed from call to call.
     """
     count = 0
     begun = at = start
