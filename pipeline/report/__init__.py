@@ -1,7 +1,7 @@
-"""The corpus report: manifests and published tables in, one self-contained HTML page out.
+"""Write the corpus report: one self-contained HTML page, made from manifests and published tables.
 
-Guarantee: the same corpus gives the same bytes: no times, hosts or paths of a machine. The page loads nothing and runs
-nothing; text, URLs and names from the corpus appear as text.
+Guarantee: the same corpus gives the same bytes, because the page holds no times, hosts or paths of a machine. The page loads
+nothing and runs nothing; text, URLs and names from the corpus appear as text.
 Cost: one read of every published table; memory is one shard of text, or one table of rejected records.
 """
 
@@ -17,11 +17,11 @@ NAME = "report.html"
 
 
 def write(root: Path, vocabulary: Vocabulary | None = None) -> FileEntry:
-    """Write `root/report.html` from what the stages below `root` published; stages that were left out are said so.
+    """Write `root/report.html` from what the stages below `root` published. The page names stages that were left out.
 
-    `vocabulary`: what `tokenmill.tokenizer.report` measured of the same corpus; None: its part is left out.
+    `vocabulary`: what `tokenmill.tokenizer.report` measured on the same corpus; without it, its part of the page is left out.
 
-    Raises NotBuilt without a collection, StaleInput when a stage was made from others than those there, CorruptFile and
+    Raises NotBuilt without a collection, StaleInput when a stage was made from inputs other than those present, CorruptFile and
     Misaligned when tables do not hold what their manifests name.
     """
     from tokenmill.pipeline.report import corpus, page

@@ -1,4 +1,4 @@
-"""The published tables of a corpus, as the report reads them: which stages exist, in which order, and why rows left.
+"""The published tables of a corpus, as the report reads them: which stages exist, in which order, and why rows were dropped.
 
 Guarantee: every stage's inputs are the manifests beside it (StaleInput otherwise), and row-aligned tables are compared by
 `doc_id` before they are read together.
@@ -51,7 +51,10 @@ class ShardTables:
 
 @dataclass(frozen=True, kw_only=True)
 class Corpus:
-    """What has been published below `root`. `middle` are the stages between collection and the tokenizer, as they ran."""
+    """What is published below `root`.
+
+    `middle`: the stages between collection and the tokenizer, in the order in which they ran.
+    """
 
     root: Path
     collect: Manifest
@@ -67,11 +70,11 @@ class Corpus:
 
     @property
     def published(self) -> tuple[Manifest, ...]:
-        """All stages that there are, in order."""
+        """All stages that exist, in order."""
         return (*self.deciding, *(made for made in (self.tokenizer, self.pack) if made is not None))
 
     def stage(self, name: str) -> Manifest | None:
-        """The manifest of a stage of the middle, or None where the stage was left out."""
+        """The manifest of a stage of the middle; None if the stage was left out."""
         return next((made for made in self.middle if made.stage == name), None)
 
 
@@ -94,7 +97,10 @@ def load(root: Path) -> Corpus:
 
 
 def fates(corpus: Corpus, shard: ShardTables, ids: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[Fate]]:
-    """What became of each row of a shard: int64 [rows] into a list whose first member is SURVIVED. Raises Misaligned."""
+    """What became of each row of a shard: int64 [rows], indices into the list of fates. Raises Misaligned.
+
+    The first fate in the list is SURVIVED.
+    """
     codes = np.zeros(len(ids), dtype=np.int64)
     known = [SURVIVED]
     for made in corpus.middle:
@@ -110,7 +116,7 @@ def fates(corpus: Corpus, shard: ShardTables, ids: pa.ChunkedArray) -> tuple[npt
 
 
 def coded(column: pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], list[str]]:
-    """A column of strings as int64 [rows] into a list of its values; -1 for null."""
+    """A column of strings as int64 [rows], indices into the list of its values; -1 for null."""
     if not pa.types.is_dictionary(column.type):
         column = column.dictionary_encode()
     array = column.combine_chunks()

@@ -1,8 +1,9 @@
-"""What each source lost as duplicates, and which lost so much that somebody should look.
+"""What each source lost as duplicates, and which sources lost so much that somebody should look.
 
-Purpose: a source that goes almost whole is often a mistake: a wrong order of sources, a template around short texts.
-Guarantee: an alarm says so in the report, at the end of a build and in its status; it stops nothing and drops nothing.
-Cost: counts of the manifest alone.
+Purpose: a source of which almost nothing is left is often a mistake: a wrong order of sources, or a template around short
+texts.
+Guarantee: an alarm is shown in the report, at the end of a build and in its status. It stops nothing and drops nothing.
+Cost: it reads only counts from the manifest.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.report.words import count, share
 
 SETTINGS = "config.toml"
-"""The settings of a corpus, below its folder: written before the report."""
+"""The settings of a corpus, relative to its folder. They are written before the report."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +27,7 @@ class Retained:
     source: str
     counts: Counts
     alarm: bool
-    """It lost a larger share of its documents than `dedup.alarm_share`."""
+    """Whether it lost a larger share of its documents than `dedup.alarm_share`."""
 
     @property
     def lost(self) -> int:
@@ -46,7 +47,7 @@ def by_source(dedup: Manifest, alarm_share: float) -> list[Retained]:
 
 
 def alarm_share(root: Path) -> float:
-    """The setting of the corpus at `root`; the default where it has no settings yet. Raises ConfigError."""
+    """The setting of the corpus at `root`, or the default if it has no settings yet. Raises ConfigError."""
     path = root / SETTINGS
     return (config.load(path).dedup if path.exists() else DedupConfig()).alarm_share
 
