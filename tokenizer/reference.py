@@ -1,5 +1,7 @@
 """Byte-pair encoding in plain Python: the code to read first, and the oracle of the tests.
 
+`LESSON.md` beside this file explains it from zero, with an example to check by hand.
+
 Purpose: training and encoding as they are defined, without tables, queues or lists of places. A character-level model beside
 them shows, by its `<UNK>`, why tokens are made of bytes.
 Guarantee: the merges of `tokenizers`' BpeTrainer (see `train`), and the ids that its encoder gives.
