@@ -219,7 +219,7 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _split(folder: Path, made: Manifest, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
-    """`entries`: the files of the store by their names relative to its folder; the manifest names them relative to the corpus."""
+    """`entries`: the files of the store, named from its folder on. The manifest names them from the corpus folder on."""
     dtype = dtype_for(int(made.facts["vocabulary"]))
     found: list[TokenShard] = []
     first_token = 0
