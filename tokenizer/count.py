@@ -1,9 +1,10 @@
-"""How often each pre-token occurs in the surviving text: one table of counts per shard, then one of all.
+"""Count how often each pre-token occurs in the surviving text: one table per shard, then one table for all of them.
 
-Guarantee: the counts are exact, whatever the number of workers; a shard that was counted before is not counted again while its
-text and the pattern are the same. Counts stand below `.state`, in files by shard; merges of any size are learned from them.
-Cost: 100 to 200 MB of text a second and worker. A worker holds one shard and a table of at most `budget_bytes`, which is
-written when it is full; the table of all takes about 80 bytes per distinct pre-token.
+Purpose: merges of any vocabulary size are learned from these counts, so the text is read for them only once.
+Guarantee: the counts are exact for any number of workers. A shard is counted again only when its text or the pattern has
+changed. The counts are stored below `.state`, in files by shard.
+Cost: 100 to 200 MB of text per second and worker. A worker holds one shard and a table of at most `budget_bytes`, which is
+written to disk when it is full. The table of all shards takes about 80 bytes per distinct pre-token.
 """
 
 from __future__ import annotations
@@ -48,14 +49,17 @@ class CountTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """The counts of a shard; `counts.bytes_kept` is its text."""
+    """The result for one shard. `shard.counts.bytes_kept` is the size of its text in bytes."""
 
     shard: Shard
     recomputed: bool
 
 
 def count_shard(task: CountTask) -> Counted:
-    """Count the rows alive of one shard, or find that it is done. Raises CorruptFile, Misaligned."""
+    """Count the surviving rows of one shard, or return the stored counts if they are current.
+
+    Raises CorruptFile, Misaligned.
+    """
     view = task.view
     identity = manifest.fingerprint(TOKENIZER, VERSION, {"pattern": task.pattern.regex}, view.identity)
     done = state.finished(view.root, state.load(state.path_of(view.root, TOKENIZER, view.name)), identity)
@@ -75,7 +79,7 @@ def count_shard(task: CountTask) -> Counted:
 
 
 def count(texts: pa.LargeStringArray, pattern: Pattern, budget_bytes: int = BUDGET_BYTES) -> Iterator[Tally]:
-    """Tables of the pre-tokens of `texts`: one, or more where one would be larger than `budget_bytes`."""
+    """Count the pre-tokens of `texts`. Yields one table, or several where one would exceed `budget_bytes`."""
     table = tally.make(FIRST_ENTRIES, FIRST_BYTES)
     for data, begin, ends in blocks(texts, pattern):
         done = 0
@@ -92,10 +96,10 @@ def count(texts: pa.LargeStringArray, pattern: Pattern, budget_bytes: int = BUDG
 
 
 def merge(root: Path, counted: Sequence[Shard], max_source_share: float = 1) -> Words:
-    """The counts of all shards in one, the most frequent pre-token first.
+    """Add up the counts of all shards, the most frequent pre-token first.
 
-    A source with more than `max_source_share` of all text counts as if it had that much of what then counts. Raises ConfigError
-    when there are too few sources for that, CorruptFile.
+    A source that has more than `max_source_share` of all text is scaled down until it has that share of the scaled total.
+    Raises ConfigError when there are too few sources for that share, CorruptFile.
     """
     sources: dict[str, list[Shard]] = {}
     for shard in counted:
@@ -113,17 +117,18 @@ def merge(root: Path, counted: Sequence[Shard], max_source_share: float = 1) -> 
 
 
 def read(root: Path, named: Named) -> Words:
-    """One file of counts, in no order. Raises CorruptFile."""
+    """Read one file of counts. Its entries are not sorted by count. Raises CorruptFile."""
     table = shards.read(root, named)
     data, offsets = utf8(table["pretoken"].combine_chunks())
-    # Copies may be written; kernels would be compiled anew for arrays that may not.
+    # Copies, because Arrow's arrays are read-only, and kernels would be compiled a second time for read-only arrays.
     return Words(data=data, offsets=offsets.copy(), counts=np.array(table["count"]))
 
 
 def _sum(table: Tally, runs: Iterable[Words]) -> Tally:
-    """The counts of `runs` added to a table. They come in the order of its slots, so it is gone through from end to end.
+    """Add the counts of `runs` to a table.
 
-    There is room for all of a run before it is added: the first half of it alone would fill the first half of the slots.
+    Each run is in slot order, so adding it sweeps the table once from end to end. The table gets room for a whole run
+    beforehand: if it were too small, the first half of the run would crowd into the first half of the slots.
     """
     for words in runs:
         table = _with_room(table, int(table.used[0]) + len(words.counts), tally.arena_used(table) + len(words.data))
@@ -133,12 +138,12 @@ def _sum(table: Tally, runs: Iterable[Words]) -> Tally:
 
 
 def _most_bytes(sizes: Sequence[int], share: float) -> float:
-    """What a source may have at most, so that none has more than `share` of what they all have then."""
+    """The largest size of one source, in bytes, with which no source has more than `share` of the total after scaling."""
     if share * len(sizes) < 1:
         raise ConfigError(f"tokenizer.max_source_share = {share} cannot be kept with {len(sizes)} sources that have text")
     rest = float(sum(sizes))
     for larger, size in enumerate(sorted(sizes, reverse=True)):
-        # With the `larger` ones at the limit, which is a share of them and the rest:
+        # If the `larger` biggest sources are at the limit, the limit is `share` of their sum plus the rest:
         limit = share * rest / (1 - share * larger) if share * larger < 1 else math.inf
         if size <= limit:
             return limit
@@ -147,12 +152,15 @@ def _most_bytes(sizes: Sequence[int], share: float) -> float:
 
 
 def _scaled(words: Words, factor: float) -> Words:
-    """Counts times `factor`, rounded; what rounds to 0 stays with 0."""
+    """Counts times `factor`, rounded. An entry that rounds to 0 stays, with the count 0."""
     return dataclasses.replace(words, counts=np.rint(words.counts * factor).astype(np.int64))
 
 
 def _with_room(table: Tally, entries: int, arena_bytes: Integer) -> Tally:
-    """The table, or a larger one with so much room: at least twice as much, so that growing is seldom."""
+    """The table, if it has room for `entries` and `arena_bytes`; else a copy.
+
+    What was too small at least doubles, so growth is rare.
+    """
     few, small = entries > len(table.entries), arena_bytes + PADDING_BYTES > len(table.arena)
     if not few and not small:
         return table
@@ -164,7 +172,7 @@ def _with_room(table: Tally, entries: int, arena_bytes: Integer) -> Tally:
 
 
 def _words(table: Tally, *, by_count: bool = True) -> Words:
-    """The entries of a table, but those with the count 0: by descending counts, or as their slots lie."""
+    """The entries of a table: in descending order of counts and without counts of 0, or all of them in slot order."""
     order = np.empty(int(table.used[0]), dtype=np.int64)
     tally.in_slot_order(table, order)
     counts = table.entries[order, COUNT]

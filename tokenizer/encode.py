@@ -1,13 +1,13 @@
-"""Text to ids and back.
+"""Encode text to token ids, and decode ids to text.
 
-Purpose: `fastokens` encodes (65 to 160 MB/s a thread), `tokenizers` is its judge (3 MB/s).
-Guarantee: ids are those of `tokenizers`: before first use in a process the two are compared on a probe of hostile text,
-and in every batch on a sample of it; where they differ, or `fastokens` does not know a feature, `tokenizers` does the work and
-the log says so. What a batch gives depends on the file and the batch alone. A special token inside a text is text. Ids give
-back the exact bytes (of the text's NFC, where the tokenizer asks for that).
-Cost: loading, 0.1 s for 16,000 tokens; the judge, about 1 % of encoding. Time grows as n log n with the longest pre-token, and
-one of n bytes takes up to 50 n bytes of memory (measured: 50 MB of letters without a space in 48 s and 1.9 GB); a text of more
-than 64 MiB is refused.
+Purpose: `fastokens` encodes (65 to 160 MB/s per thread); `tokenizers` judges it (3 MB/s).
+Guarantee: the ids are those of `tokenizers`. Each process compares the two on a probe of hostile text before first use, and on
+a sample of every batch. Where they differ, or where `fastokens` lacks a feature, `tokenizers` encodes, and the log says so. The
+ids of a batch depend only on the tokenizer's file and the batch. A special token inside a text is encoded as text. Decoding
+gives back the exact bytes (of the text's NFC form, if the tokenizer asks for it).
+Cost: loading takes 0.1 s for 16,000 tokens; the judge takes about 1 % of the encoding time. Time grows as n log n with the
+longest pre-token, and a pre-token of n bytes takes up to 50 n bytes of memory (measured: 50 MB of letters without a space took
+48 s and 1.9 GB). A text of more than 64 MiB is refused.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from tokenmill.tokenizer.pretokenize import pattern as pattern_of
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
 FILE = "tokenizer/tokenizer.json"
-"""Of a corpus."""
+"""The tokenizer of a corpus, relative to the corpus folder."""
 LOG = logging.getLogger("tokenmill.tokenizer")
 LONGEST_TEXT_BYTES = 64 << 20
 JUDGED_TEXTS = 4
@@ -72,29 +72,33 @@ PROBE = (
 
 @dataclass(frozen=True, kw_only=True)
 class FastEncoder:
-    """A tokenizer's file and what it says; the models are loaded at first use in each process. Picklable."""
+    """A tokenizer's file and its main facts. The models are loaded at first use in each process. Picklable."""
 
     path: Path
     pattern: str | None = None
-    """How text is cut, where the user says it and not the file."""
+    """The user's pattern, for a file that does not say how text is cut, or that has a pattern unknown here."""
     fingerprint: str
     vocabulary: int
     end_of_text: int
 
     @property
     def engine(self) -> Literal["fastokens", "tokenizers"]:
-        """Who encodes: `tokenizers` where `fastokens` differs from it on the probe. The ids are the same. Loads the models."""
+        """Which library encodes: `tokenizers` if `fastokens` differs from it on the probe.
+
+        The ids are the same. Loads the models.
+        """
         return "fastokens" if self._models.agree else "tokenizers"
 
     @property
     def description(self) -> Description:
-        """What the file says. Loads the models."""
+        """The checked contents of the file. Loads the models."""
         return self._models.description
 
     def encode(self, texts: pa.Array) -> Flat:
-        """Ids of all `texts` (an array of strings without nulls) end to end, and the number of ids of each text [texts].
+        """Encode `texts`, an array of strings without nulls.
 
-        Raises InputError for a text of more than 64 MiB, or one on which a pattern of the user's own gives up.
+        Returns the ids of all texts end to end, uint32 [ids], and the number of ids per text, int64 [texts]. Raises InputError
+        for a text of more than 64 MiB, or when a user-defined pattern gives up on a text.
         """
         longest = pc.max(pc.binary_length(texts)).as_py() or 0
         if longest > LONGEST_TEXT_BYTES:
@@ -109,11 +113,11 @@ class FastEncoder:
         return self._models.description.decode_bytes(ids, where=str(self.path))
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The text that `ids` stand for, with U+FFFD for bytes that are no UTF-8. Raises InputError."""
+        """The text that `ids` stand for, with U+FFFD in place of invalid UTF-8. Raises InputError."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
     def decoding(self) -> Decoding:
-        """A decoder for ids that come one after another, as a model makes them."""
+        """A decoder for ids that arrive one after another, as a model generates them."""
         return Decoding(self)
 
     @property
@@ -122,9 +126,9 @@ class FastEncoder:
 
 
 class Decoding:
-    """Text from ids that come piece by piece: together it is what `decode` gives of all ids.
+    """Decode ids that arrive piece by piece. The pieces of text, joined, equal `decode` of all ids.
 
-    A character is given when its last byte is there; bytes that can be no part of one are U+FFFD at once.
+    A character is returned once its last byte has arrived. Bytes that cannot be part of a character become U+FFFD at once.
     """
 
     def __init__(self, encoder: FastEncoder) -> None:
@@ -132,16 +136,16 @@ class Decoding:
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def push(self, ids: Iterable[int]) -> str:
-        """The text that is complete with these ids. Raises InputError."""
+        """Add ids and return the text that they complete. Raises InputError."""
         return self._utf8.decode(self._encoder.decode_bytes(ids))
 
     def finish(self) -> str:
-        """U+FFFD if a character was left incomplete. Another text may begin."""
+        """Return U+FFFD if a character is still incomplete. The decoder is then ready for another text."""
         return self._utf8.decode(b"", final=True)
 
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:
-    """The encoder of a file or folder that `tokenmill.tokenizer.files` reads. Raises NotBuilt, ConfigError."""
+    """The encoder of a file or folder that `tokenmill.tokenizer.files` can read. Raises NotBuilt, ConfigError."""
     description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     return FastEncoder(
         path=path,
@@ -165,7 +169,10 @@ def _own(pattern: str | None) -> str | None:
 
 
 class Models:
-    """Both implementations of one tokenizer. Raises ConfigError when `tokenizers` cannot use it or numbers tokens otherwise."""
+    """Both implementations of one tokenizer.
+
+    Raises ConfigError when `tokenizers` cannot load it or numbers its tokens differently.
+    """
 
     def __init__(self, description: Description, where: str) -> None:
         self.description = description
@@ -174,15 +181,15 @@ class Models:
         try:
             self._judge = tokenizers.Tokenizer.from_str(plain)
         except Exception as error:
-            # It has no class of its own for this.
+            # `tokenizers` has no exception class of its own for this.
             raise ConfigError(f"{where}: cannot be used ({str(error)[:200]})") from error
         if self._judge.get_vocab(with_added_tokens=True) != self.description.ids:
-            raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; number them so")
+            raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; renumber them")
         self._judge.encode_special_tokens = True
         self.agree = self._agree(plain, where)
 
     def encode(self, texts: Sequence[str]) -> Flat:
-        """Ids of all texts end to end, and how many each has. Raises InputError."""
+        """Encode all texts: the ids end to end, and the number of ids per text. Raises InputError."""
         if not self.agree:
             return self._slow_flat(texts)
         places = sorted({place * len(texts) // JUDGED_TEXTS for place in range(JUDGED_TEXTS)} if texts else set())
@@ -192,7 +199,7 @@ class Models:
         return self._fast_flat(texts)
 
     def _agree(self, plain: str, where: str) -> bool:
-        """Loads `fastokens`; whether it can be used."""
+        """Load `fastokens` and return whether it gives the same ids as `tokenizers`."""
         try:
             self._fast = fastokens.Tokenizer.from_json_str(plain)
         except ValueError as error:
@@ -228,7 +235,10 @@ class Models:
 
 @functools.lru_cache(maxsize=4)
 def _load_models(path: Path, pattern: str | None, fingerprint: str) -> Models:
-    """The models of a file, once per process. Raises CorruptFile when it is not the file that the encoder was made of."""
+    """Load the models of a file, once per process.
+
+    Raises CorruptFile when the file is not the one the encoder was made from.
+    """
     description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     if description.fingerprint != fingerprint:
         raise CorruptFile(

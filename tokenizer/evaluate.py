@@ -1,7 +1,7 @@
-"""A tokenizer on a text: bytes per token, tokens per word, single bytes, scripts, dead, rare and long tokens.
+"""Measure a tokenizer on a text: bytes per token, tokens per word, single bytes, scripts, and unused, rare and long tokens.
 
-Guarantee: exact counts over everything that was added, whatever the order or the size of its batches.
-Cost: encoding; beside it, splitting text into words (160 MB/s) and one look-up per token. Memory: a counter per id.
+Guarantee: the counts are exact over everything that was added, whatever the order or the size of the batches.
+Cost: encoding, plus splitting the text into words (160 MB/s) and one look-up per token. Memory: one counter per id.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ NOT_SCRIPTS = frozenset(
         "Vertical",
     }
 )
-"""First words of the names of letters that name no script."""
+"""First words of the Unicode names of letters that do not name a script."""
 
 Integers = npt.NDArray[np.int64]
 
@@ -49,14 +49,14 @@ class Usage:
 
     description: Description
     frequencies: Integers
-    """[ids]"""
+    """int64 [ids]: how often each id occurs."""
     parts: dict[str, dict[str, Part]] = field(default_factory=dict)
     total: Part = field(default_factory=Part)
     _single: npt.NDArray[np.bool_]
 
     @staticmethod
     def of(description: Description) -> Usage:
-        """Nothing counted yet."""
+        """Counts of zero for the tokenizer that `description` describes."""
         single = np.array([token is not None and len(token) == 1 for token in description.tokens], dtype=np.bool_)
         return Usage(description=description, frequencies=np.zeros(len(single), dtype=np.int64), _single=single)
 
@@ -68,7 +68,11 @@ class Usage:
         words: Integers,
         labels: Mapping[str, Sequence[str]],
     ) -> None:
-        """Count documents: their ids end to end and, of each, its ids, bytes, words, and its label under each heading."""
+        """Add a batch of documents.
+
+        `ids`: their ids end to end. For each document: `counts`, its number of ids; `sizes`, its bytes; `words`, its words;
+        `labels`, its label under each heading.
+        """
         self.frequencies += np.bincount(ids, minlength=len(self.frequencies))
         ends = np.concatenate(([0], np.cumsum(self._single[ids], dtype=np.int64)))[np.concatenate(([0], np.cumsum(counts)))]
         columns = np.stack([np.ones_like(counts), sizes, words, counts, np.diff(ends)], axis=1)
@@ -80,7 +84,7 @@ class Usage:
                 _add(mine.setdefault(name, Part()), columns[codes == code].sum(axis=0))
 
     def summary(self) -> Vocabulary:
-        """What the counts say."""
+        """Everything that the report shows, computed from the counts."""
         special = {name.encode() for name in self.description.special}
         frequencies = self.frequencies.tolist()
         known = [
@@ -116,17 +120,17 @@ def _add(part: Part, sums: Integers) -> None:
 
 
 def sizes_of(texts: pa.Array) -> Integers:
-    """The bytes of each text. [texts]"""
+    """The size of each text in bytes. int64 [texts]"""
     return np.asarray(pc.binary_length(texts).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
 def words_of(texts: pa.Array) -> Integers:
-    """The words of each text: what white space separates. [texts]"""
+    """The number of words of each text; white space separates words. int64 [texts]"""
     return np.array([len(text.split()) for text in texts.to_pylist()], dtype=np.int64)
 
 
 def scripts(tokens: Sequence[Token]) -> tuple[Script, ...]:
-    """Sums over tokens by the script of their first letter, the most used first."""
+    """Sum up tokens by the script of their first letter. The most used script comes first."""
     sums: dict[str, list[int]] = {}
     for token in tokens:
         name, characters = _script(token.data)
@@ -141,7 +145,7 @@ def scripts(tokens: Sequence[Token]) -> tuple[Script, ...]:
 
 
 def _script(data: bytes) -> tuple[str, int]:
-    """The script of a token's first letter, after the first word of the letter's name, and the token's characters."""
+    """The script of a token's first letter, taken from the letter's Unicode name, and the number of characters in the token."""
     try:
         text = data.decode()
     except UnicodeDecodeError:

@@ -1,10 +1,10 @@
-"""The files in which tokenizers come, each read as a `tokenizer.json`.
+"""Read the file formats in which tokenizers are published; each becomes a `tokenizer.json`.
 
-Purpose: `tokenizer.json`; GPT-2's `vocab.json` beside its `merges.txt` (also `encoder.json` beside `vocab.bpe`); the ranks of
-`tiktoken` (`*.tiktoken`); a folder with one of the first two, or of a corpus.
-Guarantee: the same bytes for the same files, and the ids that the format's own tools give. Files too large to be tokenizers
-are not read; what is read is data, and `tokenmill.tokenizer.formats` judges it.
-Cost: ranks, 1 s for 50,000 tokens, since their merges have to be found; the others, one read.
+Purpose: read `tokenizer.json`; GPT-2's `vocab.json` with `merges.txt` beside it (or `encoder.json` with `vocab.bpe`); the ranks
+of `tiktoken` (`*.tiktoken`); a folder that holds one of the first two; the folder of a corpus.
+Guarantee: the same files give the same bytes, and these give the ids of the format's own tools. Files too large to be
+tokenizers are not read. What is read is treated as data, and `tokenmill.tokenizer.formats` checks it.
+Cost: ranks take 1 s for 50,000 tokens, because their merges have to be found; the other formats take one read.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ RANKS = ".tiktoken"
 PAIRS = {"vocab.json": "merges.txt", "encoder.json": "vocab.bpe"}
 FOLDER_NAMES = ("tokenizer.json", "tokenizer/tokenizer.json", *PAIRS)
 MOST_RANK_WORK = 60_000_000
-"""Squares of the lengths of all tokens of a ranks file: merging a token takes so many steps at most. GPT-2's have 3 million."""
+"""Limit on the sum of the squared lengths of all tokens in a ranks file: finding the merges takes at most that many steps.
+
+GPT-2's ranks take 3 million.
+"""
 PUBLISHED: Mapping[str, tuple[str, Mapping[str, int]]] = {
     "gpt2": ("gpt2", {END_OF_TEXT: 50256}),
     "r50k_base": ("gpt2", {END_OF_TEXT: 50256}),
@@ -41,14 +44,14 @@ PUBLISHED: Mapping[str, tuple[str, Mapping[str, int]]] = {
     ),
     "o200k_base": ("o200k", {END_OF_TEXT: 199999, "<|endofprompt|>": 200018}),
 }
-"""The pattern and the special tokens of published ranks, by the file's name. Source: tiktoken_ext/openai_public.py."""
+"""Pattern and special tokens of published ranks, by the name of the file. Source: tiktoken_ext/openai_public.py."""
 
 
 def read(path: Path, pattern: str | None = None) -> bytes:
-    """The bytes of a `tokenizer.json` that says what the file at `path` says.
+    """Read the tokenizer at `path` as the bytes of a `tokenizer.json`.
 
-    `pattern`: how text is cut, a name or a regular expression, where the file does not say it. Raises NotBuilt when there is no
-    such file, ConfigError when it is of no use.
+    `pattern`: how text is cut, a name or a regular expression, for a file that does not say it. Raises NotBuilt when there is
+    no such file, ConfigError when the file cannot be used.
     """
     if path.is_dir():
         found = next((path / name for name in FOLDER_NAMES if (path / name).is_file()), None)
@@ -72,7 +75,10 @@ def assemble(
     *,
     ignore_merges: bool = False,
 ) -> bytes:
-    """A `tokenizer.json`; with no `cut`, each text is one pre-token. `ignore_merges`: one that is a token stays whole."""
+    """Build a `tokenizer.json`.
+
+    Without `cut`, each text is one pre-token. With `ignore_merges`, a pre-token that is itself a token stays whole.
+    """
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
     byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": False}
     steps: list[dict[str, Any]] = [byte_level]
@@ -104,7 +110,7 @@ def assemble(
 
 
 def ranks_of(tokens: Sequence[bytes | None], special: Sequence[str]) -> dict[bytes, int]:
-    """The ranks by which `tiktoken` gives the ids of a byte-level vocabulary whose ids are in the order of its merges."""
+    """The `tiktoken` ranks of a byte-level vocabulary. They give the same ids if the ids are in the order of the merges."""
     names = {name.encode() for name in special}
     return {token: number for number, token in enumerate(tokens) if token is not None and token not in names}
 
@@ -141,13 +147,13 @@ def _from_ranks(path: Path, pattern: str | None) -> bytes:
             f"{path}: is no file of ranks, lines of a token in Base64 and a number ({str(error)[:200]})"
         ) from error
     if len(ranks) < len(pairs) or len(set(ranks.values())) < len(ranks) or b"" in ranks or not ranks:
-        raise ConfigError(f"{path}: a token or a rank stands there twice, or is empty")
+        raise ConfigError(f"{path}: a token or a rank appears twice, or the file or a token is empty")
     missing = sum(bytes([byte]) not in ranks for byte in range(256))
     if missing:
         raise ConfigError(f"{path}: {missing} of the 256 bytes are not in its vocabulary")
     work = sum(len(token) ** 2 for token in ranks)
     if work > MOST_RANK_WORK:
-        raise ConfigError(f"{path}: its longest token has {max(map(len, ranks)):,} bytes; such ranks are in no use")
+        raise ConfigError(f"{path}: its longest token has {max(map(len, ranks)):,} bytes; tokens this long are refused")
     spelled = {byte: character for character, byte in byte_alphabet().items()}
     names = {token: "".join(map(spelled.__getitem__, token)) for token in ranks}
     merges = []
@@ -162,10 +168,11 @@ def _from_ranks(path: Path, pattern: str | None) -> bytes:
 
 
 def _parts(token: bytes, ranks: Mapping[bytes, int]) -> list[bytes]:
-    """The two tokens of which merging makes `token`, one for a byte, more where merging never makes it.
+    """Split `token` into the two tokens from which merging makes it.
 
-    Merging by ranks joins the neighbours whose union has the lowest rank, the first of several; here until two are left. Inside
-    any text, what lies between two borders that no merge crosses is merged as it is alone, so there is no other way to it.
+    A single byte has one part; a token that merging never makes has more than two. Merging by ranks joins the neighbours whose
+    union has the lowest rank, the leftmost first; here it stops when two parts are left. There is no other way to make the
+    token: inside any text, what lies between two borders that no merge crosses is merged as if it stood alone.
     """
     parts = [token[place : place + 1] for place in range(len(token))]
     while len(parts) > 2:

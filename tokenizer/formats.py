@@ -1,9 +1,10 @@
-r"""What tokenmill accepts as a tokenizer: `tokenizer.json` of a byte-level BPE, checked before anything trusts it.
+"""What tokenmill accepts as a tokenizer: the `tokenizer.json` of a byte-level BPE, checked before anything relies on it.
 
-Purpose: one description of a tokenizer, for encoding, decoding and packing, from the bytes of its file.
-Guarantee: what is accepted encodes every text (all 256 bytes are tokens), gives the text back exactly (or its NFC, where the
-file asks for that), has a token that ends documents, and cuts text by patterns that are known here or that the user wrote
-down: a regular expression from a file could run for ever. Nothing of the file is run, and it is refused within seconds.
+Purpose: describe a tokenizer from the bytes of its file, for encoding, decoding and packing.
+Guarantee: an accepted tokenizer encodes every text (all 256 bytes are tokens), decodes to the exact text (or to its NFC form,
+if the file asks for that), and has a token that ends documents. It cuts text by patterns that are known here or that the user
+wrote, because a regular expression from a file could run for ever. Nothing in the file is executed, and a bad file is refused
+within seconds.
 Cost: one parse of the file (0.3 s for 100,000 tokens).
 
 Sources of the patterns: the `tokenizer.json` of the models named beside them.
@@ -23,11 +24,14 @@ from tokenmill.tokenizer.pretokenize import NAMES, PATTERNS, pattern
 
 END_OF_TEXT = "<|endoftext|>"
 ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>")
-"""Names of the token that ends a document, the first that a file has; the others are Llama 3's, RoBERTa's and DeepSeek's."""
+"""Names of the token that ends a document; the first one that a file has is used.
+
+The other names come from Llama 3, RoBERTa and DeepSeek.
+"""
 LARGEST_VOCABULARY = 2**24
-"""A file may not name higher ids, since a table of all ids is made. The largest vocabularies in use have 300,000."""
+"""Ids in a file must be lower, because a table of all ids is allocated. The largest vocabularies in use have 300,000."""
 LARGEST_FILE_BYTES = 64 << 20
-"""The largest files in use have 35 MB."""
+"""Larger files are refused. The largest files in use have 35 MB."""
 
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -41,13 +45,13 @@ STEPS = {
     rf"[^\r\n\p{{L}}\p{{N}}]?{_UPPER}*{_LOWER}+|[^\r\n\p{{L}}\p{{N}}]?{_UPPER}+{_LOWER}*|\p{{N}}|{_REST}": "tekken",
     r" ?[^(\s|[.,!?…。，、।۔،])]+": "bloom",
 }
-"""Regular expressions, besides the `PATTERNS` of training, that cut text in one step of several. All are linear in the text."""
+"""Regular expressions, besides the `PATTERNS` of training, that a file may use as one of several steps. All are linear."""
 
 
 def byte_alphabet() -> dict[str, int]:
-    """The character that stands for each byte in a byte-level vocabulary, after GPT-2's encoder (bytes_to_unicode).
+    """Map each character of a byte-level vocabulary to the byte it stands for, as in GPT-2's encoder (bytes_to_unicode).
 
-    Printable Latin-1 stands for itself; the other bytes, in their order, are U+0100 and on.
+    Printable Latin-1 characters stand for themselves. The other bytes, in ascending order, are U+0100 and up.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in set(printable)]
@@ -56,19 +60,19 @@ def byte_alphabet() -> dict[str, int]:
 
 @dataclass(frozen=True, kw_only=True)
 class Description:
-    """A tokenizer that was accepted. `tokens[i]` is what id i stands for, None where the file has no such id."""
+    """An accepted tokenizer. `tokens[i]` are the bytes of id i, or None if the file has no id i."""
 
     fingerprint: str
     pattern: str
-    """The name of the pattern; of several steps, their names with `+` between them."""
+    """The name of the pattern. The names of several steps are joined by `+`."""
     nfc: bool
-    """Whether text is brought into Unicode's normal form C first; then it is that which decoding gives back."""
+    """Whether text is first normalized to Unicode's form NFC. Decoding then gives back the normalized text."""
     end_of_text: int
     ids: Mapping[str, int] = field(repr=False)
-    """Every token, spelled as in the file, and its id."""
+    """The id of every token, spelled as in the file."""
     tokens: tuple[bytes | None, ...] = field(repr=False)
     special: tuple[str, ...]
-    """The texts of all special tokens. Inside a document they are text."""
+    """The texts of all special tokens. Inside a document they are encoded as ordinary text."""
     encoding: Mapping[str, Any] = field(repr=False)
     """The parts of the file that ids depend on: normalizer, pre_tokenizer, model, added_tokens."""
 
@@ -89,9 +93,10 @@ class Description:
 
 
 def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Description:
-    """What the bytes of a `tokenizer.json` say. Raises ConfigError, which begins with `where`.
+    """Parse and check the bytes of a `tokenizer.json`. Raises ConfigError; its message begins with `where`.
 
-    `own_regex`: the regular expression by which the user says that text is cut, known or not; the file must then have it.
+    `own_regex`: the regular expression by which, as the user says, the file cuts text. It need not be known here, but the file
+    must contain it.
     """
     if len(data) > LARGEST_FILE_BYTES:
         raise ConfigError(f"{where}: has {len(data):,} bytes; a tokenizer has at most {LARGEST_FILE_BYTES:,}")
@@ -116,7 +121,7 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
         if own_regex is not None:
             faults.append(f"or it does not cut by the pattern that you named, {_shown(own_regex)}")
     if nfc is None:
-        faults.append("it has a normalizer that is not NFC")
+        faults.append("it has a normalizer other than NFC")
     if faults or cuts is None or nfc is None or end is None:
         raise ConfigError(f"{where}: {'; '.join(faults)}; tokenmill uses byte-level BPE tokenizers that give text back exactly")
     return Description(
@@ -136,22 +141,22 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
 
 
 def _object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object in which no key is repeated."""
+    """A JSON object. Raises ValueError when a key is repeated."""
     made = dict(pairs)
     if len(made) < len(pairs):
         ((twice, _),) = Counter(key for key, _ in pairs).most_common(1)
-        raise ValueError(f"{_shown(twice)} stands there twice")
+        raise ValueError(f"{_shown(twice)} appears twice")
     return made
 
 
 def _shown(value: object) -> str:
-    """Of a file that may be hostile: not all of it."""
+    """A value for an error message, shortened because the file may be hostile."""
     said = repr(value)
     return said if len(said) <= 80 else f"{said[:77]}..."
 
 
 def _faults(model: Mapping[str, Any], added: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Settings under which ids would not lead back to the bytes of a text, or not always be the same."""
+    """Settings with which ids would not decode to the exact bytes of a text, or would differ from run to run."""
     faults = []
     if model["type"] != "BPE":
         faults.append(f"its model is {_shown(model['type'])}")
@@ -180,19 +185,19 @@ def _vocabulary_faults(vocab: dict[str, Any], contents: Mapping[Any, str], added
     if strange is not None:
         faults.append(f"its token {_shown(strange)} is not made of bytes")
     if "" in named:
-        faults.append("a token of it is empty, so that merges could go on for ever")
+        faults.append("it has an empty token, so merges could go on for ever")
     return faults
 
 
 def _merge_faults(vocab: Mapping[str, Any], merges: Iterable[Any]) -> list[str]:
-    """Merges of what is not there, or into what is not there, or twice. Raises ValueError for what is no merge."""
+    """Merges whose parts or result are not in the vocabulary, or that appear twice. Raises ValueError for a malformed merge."""
     seen = set()
     for merge in merges:
         first, second = merge.split(" ") if isinstance(merge, str) else merge
         if first not in vocab or second not in vocab or first + second not in vocab:
-            return [f"its merge {_shown(merge)} is of tokens, or gives a token, that it does not have"]
+            return [f"its merge {_shown(merge)} uses or makes a token that it does not have"]
         if (first, second) in seen:
-            return [f"its merge {_shown(merge)} stands there twice"]
+            return [f"its merge {_shown(merge)} appears twice"]
         seen.add((first, second))
     return []
 
@@ -208,14 +213,14 @@ def _tokens(vocab: Mapping[str, int], contents: Mapping[int, str]) -> tuple[byte
 
 
 def _nfc(normalizer: Mapping[str, Any] | None) -> bool | None:
-    """Whether text is normalised to NFC; None where it is changed in another way."""
+    """Whether text is normalized to NFC; None if the file changes text in another way."""
     steps = normalizer["normalizers"] if normalizer and normalizer["type"] == "Sequence" else [normalizer]
     kinds = {step["type"] for step in steps if step is not None}
     return None if kinds - {"NFC"} else bool(kinds)
 
 
 def _cuts(pre: Mapping[str, Any], own_regex: str | None) -> list[str] | None:
-    """The names of the patterns by which text is cut one after another; None where one is not known or loses text."""
+    """The names of the patterns that cut text one after another; None if one of them is unknown or loses text."""
     steps = pre["pretokenizers"] if pre["type"] == "Sequence" else [pre]
     known = ({own_regex: "own"} if own_regex is not None else {}) | PATTERNS | STEPS
     names: list[str] = []
@@ -235,7 +240,7 @@ def _cuts(pre: Mapping[str, Any], own_regex: str | None) -> list[str] | None:
         elif step["type"] == "Punctuation" and step.get("behavior", "Isolated") != "Removed":
             name, regex = "punctuation", ""
         elif step["type"] == "Split":
-            # Some files hold the line breaks themselves where others hold escapes: the same in a class of characters.
+            # Some files hold raw line breaks where others hold escapes; inside a class of characters both mean the same.
             regex = str(step["pattern"].get("Regex")).replace("\r", r"\r").replace("\n", r"\n")
             lossless = step["behavior"] != "Removed" or (step["invert"] and regex in PATTERNS)
             name = known.get(regex) if lossless else None

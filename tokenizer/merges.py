@@ -1,8 +1,8 @@
-"""Byte-pair encoding learned from distinct words and their counts.
+"""Learn byte-pair encoding from distinct words and their counts.
 
-Guarantee: tokens, their ids and merges are those of `tokenizers`' BpeTrainer, whose alphabet is all 256 bytes, for the same
-words, counts and settings, in whatever order the words come.
-Cost: 1 s for 32,000 merges over 800,000 words (9 MB); memory as `pipeline.kernels.bpe.merging` says. One word of 50 MB takes no
+Guarantee: tokens, ids and merges are those of `tokenizers`' BpeTrainer with all 256 bytes as its alphabet, for the same words,
+counts and settings. The order of the words does not matter.
+Cost: 1 s for 32,000 merges over 800,000 words (9 MB). Memory: see `pipeline.kernels.bpe.merging`. One word of 50 MB takes no
 longer than many short ones.
 """
 
@@ -36,13 +36,13 @@ class Words:
 
     data: npt.NDArray[np.uint8]
     offsets: npt.NDArray[np.int64]
-    """[words + 1]"""
+    """int64 [words + 1]"""
     counts: npt.NDArray[np.int64]
-    """[words], above 0, descending."""
+    """int64 [words], above 0, in descending order."""
 
     @property
     def bytes(self) -> int:
-        """The bytes of the text that was counted."""
+        """The size in bytes of the text that was counted."""
         return int(np.dot(np.diff(self.offsets), self.counts))
 
 
@@ -52,19 +52,22 @@ class Learned:
 
     special: tuple[str, ...]
     tokens: list[bytes]
-    """The token of each id; what a special token spells in bytes, if it does, is there too."""
+    """The bytes of each id.
+
+    A special token that consists of the characters of `byte_alphabet` has the bytes these stand for; another one has its UTF-8.
+    """
     merges: list[tuple[int, int]]
-    """In the order in which an encoder applies them."""
+    """Pairs of ids, in the order in which an encoder applies them."""
     text_tokens: int
-    """Tokens of the counted text."""
+    """The number of tokens in the counted text."""
 
 
 class Learner:
-    """A vocabulary that grows: the tokens of a smaller one are the first of every larger one.
+    """A vocabulary that can grow: the tokens of a smaller one are the first tokens of every larger one.
 
     It begins with `special` and the 256 bytes. `most` is the largest vocabulary that will be asked for. A merge whose token
-    would reach `max_token_bytes` is not made, except of two bytes. Raises ConfigError when `most` has no room for the bytes,
-    InputError when there are no words, or 2 GiB of them.
+    would have `max_token_bytes` or more is not made, except a merge of two bytes. Raises ConfigError when `most` has no room
+    for the bytes, InputError when there are no words or 2 GiB of them.
     """
 
     def __init__(
@@ -78,7 +81,7 @@ class Learner:
     ) -> None:
         self._special = tuple(dict.fromkeys(special))
         self.first = len(self._special) + 256 - sum(token in byte_alphabet() for token in self._special)
-        """How many tokens there are before the first merge."""
+        """The number of tokens before the first merge."""
         if most < self.first:
             raise ConfigError(
                 f"a vocabulary of {most} has no room for the {self.first} tokens it begins with: 256 bytes and {self._special}"
@@ -101,7 +104,8 @@ class Learner:
             pairs=np.zeros((FIRST_PAIRS, 2), dtype=np.int64),
             entries=np.empty((FIRST_PAIRS, 4), dtype=np.int64),
             heap=np.empty(FIRST_PAIRS, dtype=np.int32),
-            # The pairs of the bytes, and two for each merge, of which every one makes a token fewer.
+            # One place per pair of bytes, then two per pair replaced. Each replacement removes one token, so there are fewer
+            # than `size` of them.
             places=np.empty(3 * size, dtype=np.int32),
             state=np.zeros(6, dtype=np.int64),
         )
@@ -119,13 +123,13 @@ class Learner:
         return int(bpe.count_tokens(self._text, self._known.sizes))
 
     def grow(self, vocabulary: int) -> None:
-        """Merge until there are `vocabulary` tokens, or no pair occurs `min_frequency` times: then there are fewer."""
+        """Merge until there are `vocabulary` tokens. Stops earlier if no pair occurs `min_frequency` times."""
         assert self.vocabulary <= vocabulary, f"{self.vocabulary=} {vocabulary=}"
         most = min(vocabulary, len(self._known.ids))
         while not bpe.merge(
             self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes
         ):
-            # One after the other: each old array is given back before the next one is made.
+            # One at a time, so that each old array is freed before the next one is made.
             self._queue = _more_pairs(self._queue)
             self._queue = _more_entries(self._queue)
             self._known = _longer(self._known)
@@ -148,7 +152,7 @@ def learn(
     special: Sequence[str] = (),
     max_token_bytes: int | None = None,
 ) -> Learned:
-    """The vocabulary of one size (see `Learner`)."""
+    """Learn a vocabulary of one size (see `Learner`)."""
     learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
     learner.grow(vocabulary)
     return learner.learned()
@@ -194,14 +198,14 @@ def _side(ids: int, places: int) -> Side:
 
 
 def _more_pairs(queue: Queue) -> Queue:
-    """The same with twice the room for pairs."""
+    """The same queue with twice the room for pairs."""
     made = queue._replace(pairs=np.zeros((2 * len(queue.pairs), 2), dtype=np.int64))
     bpe_queue.rehash(queue, made)
     return made
 
 
 def _more_entries(queue: Queue) -> Queue:
-    """The same with twice the room for entries. The new half is not written to, so not yet taken from the system."""
+    """The same queue with twice the room for entries. The new half is not written to, so it takes no memory yet."""
     entries = np.empty((2 * len(queue.entries), 4), dtype=np.int64)
     heap = np.empty(2 * len(queue.heap), dtype=np.int32)
     used, heaped = queue.state[bpe_queue.ENTRIES], queue.state[bpe_queue.HEAPED]
@@ -210,7 +214,7 @@ def _more_entries(queue: Queue) -> Queue:
 
 
 def _longer(known: Vocabulary) -> Vocabulary:
-    """The same with twice the room for the bytes of tokens and for merges, of which there can be more than tokens."""
+    """The same vocabulary with twice the room for the bytes of tokens and for merges. There can be more merges than tokens."""
     arena = np.concatenate([known.table.arena, np.empty_like(known.table.arena)])
     return known._replace(
         table=known.table._replace(arena=arena), merges=np.concatenate([known.merges, np.empty_like(known.merges)])
@@ -218,7 +222,7 @@ def _longer(known: Vocabulary) -> Vocabulary:
 
 
 def _tokens(known: Vocabulary, special: Sequence[str]) -> list[bytes]:
-    """The bytes of each id; of special tokens that bytes do not spell, their UTF-8."""
+    """The bytes of each id. A special token that does not spell bytes has its UTF-8."""
     tokens = [token.encode() for token in special] + [b""] * (int(known.used[0]) - len(special))
     arena = known.table.arena.tobytes()
     for entry in range(int(known.table.used[0])):
@@ -228,6 +232,6 @@ def _tokens(known: Vocabulary, special: Sequence[str]) -> list[bytes]:
 
 
 def _in_order(merges: npt.NDArray[np.int32]) -> list[tuple[int, int]]:
-    """Each merge once, in the place of its last time."""
+    """Each merge once, at the place where it occurs last."""
     last = {(first, second): place for place, (first, second, _) in enumerate(merges.tolist())}
     return sorted(last, key=last.__getitem__)

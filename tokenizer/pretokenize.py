@@ -1,12 +1,12 @@
-r"""Pre-tokens: the pieces of a text that no merge joins, by the patterns of the tokenizers in use.
+r"""Cut text into pre-tokens, the pieces that no merge joins, by the patterns of the tokenizers in use.
 
-Purpose: cut columns of text into pre-tokens where they lie.
-Guarantee: the pieces are those of `tokenizers` with the same pattern (Unicode 16.0), and together they are the text.
-Cost: 350 to 400 MB/s a thread for the patterns that are named here; any other goes through `tokenizers`, at about 1.
+Purpose: cut columns of text into pre-tokens without copying the text.
+Guarantee: the pieces are those of `tokenizers` with the same pattern (Unicode 16.0), and joined they are the text.
+Cost: 350 to 400 MB/s per thread for the patterns named here. Any other pattern goes through `tokenizers`, at about 1 MB/s.
 
 Sources: GPT-2's encoder (`encoder.py`); tiktoken's cl100k_base and o200k_base; the `tokenizer.json` of Llama 3 and Qwen2.
-cl100k is the pattern that GPT-4's tokenizer was published with and Llama 3 took over. Newer tiktoken has `\s++$` in it, which
-keeps newlines and spaces at the end of a text together; nothing else differs.
+cl100k is the pattern that GPT-4's tokenizer was published with and that Llama 3 adopted. Newer versions of tiktoken add `\s++$`
+to it, which keeps newlines and spaces at the end of a text together; nothing else differs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from tokenmill.pipeline.kernels.bpe.pretoken_classes import tables
 from tokenmill.pipeline.kernels.text.buffers import utf8
 
 BLOCK = 1 << 14
-"""Pre-tokens that are cut at once: their ends stay in the cache."""
+"""Pre-tokens cut per call: few enough that their ends stay in the cache."""
 
 _REST = r"\s+(?!\S)|\s+"
 _CONTRACTIONS = r"'s|'t|'re|'ve|'m|'ll|'d"
@@ -40,7 +40,7 @@ _FORMS = (
     "(?i:" + _CONTRACTIONS + r")|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|" + _REST,
     _CASED + r"|\p{N}DIGITS| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|" + _REST,
 )
-"""The patterns by kind (GPT2, CL100K, O200K), without how many digits there are in a number."""
+"""The patterns by kind (GPT2, CL100K, O200K). DIGITS stands for the limit on the digits in one piece."""
 _NAMED = {
     "gpt2": (pretokens.GPT2, None),
     "cl100k": (pretokens.CL100K, 3),
@@ -53,27 +53,29 @@ NAMES = tuple(_NAMED)
 
 @dataclass(frozen=True, kw_only=True)
 class Pattern:
-    """How text is cut. `regex` is what a `tokenizer.json` says of it."""
+    """How text is cut. `regex` is the form that a `tokenizer.json` contains."""
 
     regex: str
     kind: int | None = None
-    """The scanner that does it: one of `tokenmill.pipeline.kernels.bpe.pretokens`; None: there is none."""
+    """The scanner for the pattern, one of `tokenmill.pipeline.kernels.bpe.pretokens`. None: there is no scanner."""
     digits: int = 0
-    """The most digits in one piece, where the scanner limits them."""
+    """The largest number of digits in one piece, if the scanner limits it."""
 
 
 def pattern(choice: str, digits: int | None = None) -> Pattern:
-    """The pattern of that name, else `choice` as a regular expression, in the dialect of `tokenizers` (Oniguruma).
+    """The pattern named `choice`; for any other `choice`, that regular expression, in the dialect of `tokenizers` (Oniguruma).
 
-    `digits` (1 to 3) takes the place of the named pattern's own number. Raises ConfigError.
+    `digits` (1 to 3) replaces the named pattern's own limit. Raises ConfigError.
     """
     if choice not in _NAMED:
         if digits is not None:
-            raise ConfigError(f"{digits=} goes with {', '.join(NAMES[1:])}, not with a pattern of your own; write it there")
+            raise ConfigError(
+                f"{digits=} goes with {', '.join(NAMES[1:])}, not with a pattern of your own; write the limit into the pattern"
+            )
         try:
             Regex(choice)
         except Exception as error:
-            # It has no class of its own for this.
+            # `tokenizers` has no exception class of its own for this.
             raise ConfigError(
                 f"pattern {choice[:80]!r} is none of {', '.join(NAMES)}, and no regular expression ({error})"
             ) from error
@@ -91,14 +93,15 @@ PATTERNS = {
     **{pattern(form, digits).regex: f"{form} with {digits} digits" for form in ("cl100k", "o200k") for digits in (1, 2)},
     **{pattern(name).regex: name for name in reversed(NAMES)},
 }
-"""The names of the regular expressions that are known here; of two names the first one. All are linear in the text."""
+"""The names of the regular expressions known here. Where two names share one, the first name counts. All run in linear time."""
 
 
 def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.NDArray[np.uint8], int, npt.NDArray[np.int64]]]:
-    """The pre-tokens of all texts, in blocks: the data, where the first one begins, and where each ends [pre-tokens].
+    """Cut all texts into pre-tokens.
 
-    Each begins where the one before it ends. The ends are overwritten by the next block. Raises InputError for a text on which
-    a pattern of the user's own gives up.
+    Yields, per block, the data, the start of the first pre-token, and the end of each pre-token, int64 [pre-tokens]. Each
+    pre-token begins where the one before it ends. The next block overwrites the array of ends. Raises InputError when a
+    user-defined pattern gives up on a text.
     """
     data, offsets = utf8(texts)
     ends = np.empty(BLOCK, dtype=np.int64)
@@ -123,18 +126,18 @@ def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.N
 
 @contextlib.contextmanager
 def giving_up() -> Iterator[None]:
-    """Raises InputError where `tokenizers` gives up on a text, after some ten million steps of a regular expression."""
+    """Raise InputError when `tokenizers` gives up on a text, after some ten million steps of a regular expression."""
     try:
         yield
     except BaseException as error:
-        # It panics, in a class that can neither be imported nor be sent to another process.
+        # The library panics with a class that can neither be imported nor be pickled for another process.
         if type(error).__name__ != "PanicException":
             raise
         raise InputError(f"the pattern of the tokenizer gives up on a text ({str(error)[:200]}); use another one") from error
 
 
 def split(text: str, pattern: Pattern) -> list[str]:
-    """The pre-tokens of one text as strings: for a look at them, not for speed."""
+    """The pre-tokens of one text as strings. For inspection, not for speed."""
     content, found = text.encode(), []
     for _, begin, ends in blocks(pa.array([text], pa.large_string()), pattern):
         edges = [begin, *ends.tolist()]

@@ -1,7 +1,9 @@
-"""Byte-pair encoding in plain Python: the page to read to understand it, and the oracle of the tests.
+"""Byte-pair encoding in plain Python: the code to read first, and the oracle of the tests.
 
-Purpose: training and encoding as they are defined, without tables, queues or lists of places; and a character-level model
-beside it, whose `<UNK>` shows why tokens are made of bytes.
+`LESSON.md` beside this file explains it from zero, with an example to check by hand.
+
+Purpose: training and encoding as they are defined, without tables, queues or lists of places. A character-level model beside
+them shows, by its `<UNK>`, why tokens are made of bytes.
 Guarantee: the merges of `tokenizers`' BpeTrainer (see `train`), and the ids that its encoder gives.
 Cost: every merge reads all words. For texts of some kilobytes.
 
@@ -28,15 +30,16 @@ class Model:
     tokens: list[bytes]
     """The bytes of each id."""
     merges: list[Pair]
-    """Pairs of ids; an encoder applies the earlier ones first."""
+    """Pairs of ids. An encoder applies earlier pairs first."""
 
 
 def train(words: Mapping[bytes, int], vocabulary: int, min_frequency: int = 0) -> Model:
     """Learn merges from words (pre-tokens) and how often each occurs.
 
-    The first ids are the 256 bytes, in the order of the characters that spell them in files. Then, again and again: the pair of
-    neighbours that occurs most often becomes a token; of several, the one with the lowest ids. A pair that spells a token which
-    exists leads to that token. It ends with `vocabulary` tokens, or when no pair occurs `min_frequency` times.
+    The first ids are the 256 bytes, in the order of the characters that spell them in files. Then each round merges the pair of
+    neighbours that occurs most often; of equally frequent pairs, it merges the one with the lowest ids. The pair becomes a new
+    token, or the existing token if one has the same bytes. Training ends with `vocabulary` tokens, or when no pair occurs
+    `min_frequency` times.
     """
     alphabet = byte_alphabet()
     tokens = [bytes([alphabet[character]]) for character in sorted(alphabet)]
@@ -63,7 +66,7 @@ def train(words: Mapping[bytes, int], vocabulary: int, min_frequency: int = 0) -
 
 
 def replace(ids: Sequence[int], pair: Pair, made: int) -> list[int]:
-    """`ids` with `made` wherever `pair` stands, from left to right."""
+    """`ids` with each occurrence of `pair` replaced by `made`, from left to right."""
     replaced: list[int] = []
     at = 0
     while at < len(ids):
@@ -77,7 +80,7 @@ def replace(ids: Sequence[int], pair: Pair, made: int) -> list[int]:
 
 
 def encode(model: Model, word: bytes) -> list[int]:
-    """The ids of one pre-token: of the merges that apply, the earliest one, until none does."""
+    """The ids of one pre-token: apply the earliest merge that fits, again and again, until none fits."""
     id_of = {token: number for number, token in enumerate(model.tokens)}
     rank = {pair: place for place, pair in enumerate(model.merges)}
     ids = [id_of[bytes([byte])] for byte in word]
@@ -88,7 +91,7 @@ def encode(model: Model, word: bytes) -> list[int]:
 
 
 def decode(model: Model, ids: Iterable[int]) -> bytes:
-    """The bytes that ids stand for: always exactly those that were encoded."""
+    """The bytes that ids stand for: exactly those that were encoded."""
     return b"".join(model.tokens[number] for number in ids)
 
 
@@ -97,10 +100,10 @@ UNK = "<UNK>"
 
 @dataclass(frozen=True)
 class Characters:
-    """A character-level model: each character that was seen is a token, every other one is `<UNK>`, whose id is 0.
+    """A character-level model: each character seen in training is a token; every other character becomes `<UNK>`, id 0.
 
-    The text is as long as before, and a character that training did not see is lost: decoding gives `<UNK>` for it. A
-    vocabulary of bytes has neither fault.
+    The text gets no shorter, and a character that training did not see is lost: it decodes to `<UNK>`. A vocabulary of bytes
+    has neither fault.
     """
 
     tokens: list[str]

@@ -1,7 +1,7 @@
-"""The tokenizer of a corpus on its own tokens, for the corpus report.
+"""Measure the tokenizer of a corpus on the corpus' own tokens, for the corpus report.
 
-Guarantee: read from what is published alone: the token store, the documents and the language labels; every token of the store
-is counted, end-of-text aside, under the document it came from. Raises CorruptFile, Misaligned, StaleInput, NotBuilt.
+Guarantee: it reads only what is published: the token store, the documents and the language labels. Every token of the store
+except end-of-text is counted under the document it came from. Raises CorruptFile, Misaligned, StaleInput, NotBuilt.
 Cost: one read of the store and one of the surviving text, which is split into words (160 MB/s). Memory: one shard of text, a
 batch of tokens, and about 20 bytes per document.
 """
@@ -27,11 +27,11 @@ from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.evaluate import Integers, Usage, words_of
 
 BATCH_TOKENS = 4_000_000
-"""About so many tokens are counted at a time."""
+"""Tokens counted per batch (approximate)."""
 
 
 def measure(corpus: CorpusFolder) -> Vocabulary:
-    """The vocabulary of a corpus on what was packed, by source and, where they were identified, by language."""
+    """Measure the vocabulary of the corpus at `root` on the packed text, by source and (if identified) by language."""
     encoder = of_corpus(corpus.root, corpus.require(TOKENIZER))
     store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
     usage = Usage.of(encoder.description)
@@ -43,7 +43,10 @@ def measure(corpus: CorpusFolder) -> Vocabulary:
 
 
 def _reader(corpus: CorpusFolder) -> Callable[[str], dict[str, pa.Array]]:
-    """For a shard of documents: `words` and, with languages, `language` by row of the shard."""
+    """A function that returns columns for the documents in a shard, one value per row.
+
+    The columns are `words` and, if languages were identified, `language`.
+    """
     tables = {shard.name: shard for shard in corpus.shards}
     seen = {view.name: view for view in corpus.views()}
 
@@ -71,7 +74,7 @@ def _add(usage: Usage, shard: TokenShard, about: Callable[[str], dict[str, pa.Ar
     rows = table["row"].to_numpy()
     labels = {"source": np.array(table["source"].cast(pa.string()).to_pylist(), dtype=object)}
     words = np.zeros(len(rows), dtype=np.int64)
-    # Documents come shuffled, so those of many shards of documents stand between one another.
+    # Documents are shuffled, so rows from many shards of documents are interleaved.
     for code in np.unique(codes).tolist():
         mine = np.flatnonzero(codes == code)
         columns, place = about(names[code]), pa.array(rows[mine])

@@ -1,8 +1,8 @@
-"""The step that makes the tokenizer: a byte-level BPE learned from the surviving text, or a given one.
+"""The tokenizer step: learn a byte-level BPE from the surviving text, or publish a given tokenizer.
 
-Guarantee: the same text and settings give the same file, byte for byte, for any number of workers; it is the file that
-`tokenizers` makes of the same text and settings.
-Cost: counting, 100 to 200 MB of text a second and worker; merging, 1 to 2 s for 32,000 tokens. Memory grows with the number
+Guarantee: the same text and settings give the same file, byte for byte, for any number of workers. It is the file that
+`tokenizers` makes from the same text and settings.
+Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. Memory grows with the number
 of distinct pre-tokens, not with the text, by about 300 bytes for each: 10 GB of text with 11 million of them took 3.7 GiB in
 all processes. No setting limits it; 2 GiB of distinct pre-tokens are refused (see `tokenizer.count` and `tokenizer.merges`).
 """
@@ -51,7 +51,7 @@ class TokenizerStep:
 
     @property
     def _own(self) -> str | None:
-        """The pattern as the user wrote it down, where a file does not say it, or says one that is not known here."""
+        """The pattern that the user set, for a file that names none or one unknown here; None if the user set none."""
         return self._config.pattern if "pattern" in self._config.model_fields_set else None
 
     def inputs(self, work: Work) -> Mapping[str, str]:
@@ -70,14 +70,14 @@ class TokenizerStep:
     def _learn(self, work: Work) -> Outcome:
         config = self._config
         cut = pattern(config.pattern, config.digits)
-        # What encoding would refuse is refused before any work.
+        # Refuse now, before any work, what encoding would refuse later.
         nothing = Learned(
             special=(END_OF_TEXT,), tokens=[b"", *(bytes([byte]) for byte in range(256))], merges=[], text_tokens=0
         )
         own = cut.regex if cut.kind is None else None
         describe(tokenizer_json(nothing, cut), where="tokenizer.pattern", own_regex=own)
         if cut.kind is None:
-            work.progress.say("no scanner knows this pattern: it is cut by its regular expression, some 200 times slower")
+            work.progress.say("no scanner knows this pattern: its regular expression cuts the text, some 200 times slower")
         words, recomputed = _counted(work, cut, config.max_source_share)
         work.progress.say(f"learning merges from {len(words.counts):,} distinct pre-tokens of {words.bytes:,} bytes of text")
         learner = Learner(
@@ -92,7 +92,7 @@ class TokenizerStep:
             "pretokens": int(words.counts.sum()),
             "distinct_pretokens": len(words.counts),
         }
-        # The learner has its own form of them; there may be many.
+        # The learner keeps its own copy of the words. They may be large, so free them.
         del words
         sizes = sorted({*SIZES, config.vocabulary})
         smaller, larger = ([size for size in sizes if (size > config.vocabulary) == beyond] for beyond in (False, True))
@@ -104,7 +104,7 @@ class TokenizerStep:
                 "more text, or a smaller tokenizer.min_frequency, gives more"
             )
             larger = []
-        # Merging leaves the interpreter free, so the larger sizes are learned while the file is written and judged.
+        # Merging releases the interpreter lock, so the larger sizes are learned while the file is written and judged.
         with ThreadPoolExecutor(1) as beside:
             rest = beside.submit(sweep, learner, larger, facts["text_bytes"])
             entry, described = self._publish(work, tokenizer_json(learned, cut))
@@ -118,7 +118,7 @@ class TokenizerStep:
         return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
 
     def _publish(self, work: Work, data: bytes) -> tuple[FileEntry, dict[str, Any]]:
-        """Write the file, see who encodes with it, and describe it."""
+        """Write the file, find out which library encodes with it, and describe it."""
         entry = files.write_bytes(work.root / FILE, data)
         cut = pattern(self._config.pattern, self._config.digits)
         own = cut.regex if cut.kind is None else None
@@ -153,7 +153,10 @@ def tokenizer_json(learned: Learned, cut: Pattern) -> bytes:
 
 
 def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, int]:
-    """The counts of all surviving text, and how many shards were counted now. Raises InputError when there is no text."""
+    """Count all surviving text.
+
+    Returns the counts and the number of shards counted anew. Raises InputError when there is no text.
+    """
     seen = views(work.root, work.before)
     sizes = [view.documents[1].bytes for view in seen]
     work.progress.begin(TOKENIZER, sum(sizes), "bytes")
@@ -169,7 +172,7 @@ def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, 
 
 
 def _nothing_left(work: Work) -> str:
-    """Which step left no text, and what to change."""
+    """An error message that names the step which left no text and says what to change."""
     for made in work.before:
         counts = made.counts
         if counts.kept:

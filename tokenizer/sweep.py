@@ -1,7 +1,7 @@
-"""Vocabularies of many sizes from one count and one training: what each costs in embeddings, and in tokens of the text.
+"""Compare vocabulary sizes with one count and one training: the embedding parameters and the tokens of the text for each.
 
-Guarantee: the tokens of a size are those that its tokenizer gives the counted text.
-Cost: learning 131,072 tokens takes twice as long as 32,768, and there is one pass over the distinct pre-tokens per size.
+Guarantee: the number of tokens for a size is the number that a tokenizer of that size gives for the counted text.
+Cost: learning 131,072 tokens takes twice as long as 32,768. Each size adds one pass over the distinct pre-tokens.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ SIZES = (8_192, 16_384, 32_768, 65_536, 131_072)
 
 
 def sweep(learner: Learner, sizes: Sequence[int], text_bytes: int) -> list[Size]:
-    """The vocabulary at each of `sizes`, smallest first, those that have room for the bytes.
+    """Measure the vocabulary at each of `sizes`, given in ascending order. Sizes without room for the bytes are skipped.
 
-    Where merges run out, the last one is what there is. `text_bytes`: of the counted text.
+    If merges run out, the last result is the largest vocabulary that was reached. `text_bytes`: the size of the counted text.
     """
     found = []
     for size in sizes:

@@ -1,9 +1,9 @@
-"""Numbers and hostile text as people read them.
+"""Format numbers and hostile text for readers.
 
-Purpose: one spelling of counts, sizes and shares, and text of unknown origin made visible and harmless.
-Guarantee: what comes out holds no character that is invisible by design, reorders its line or ends it: NUL, other
-controls, bidirectional controls and their like are named by their code point. Tables are written out here instead of
-asking `unicodedata`, so that another Python gives the same bytes.
+Purpose: one spelling of counts, sizes and shares, and a form of untrusted text that is visible and harmless.
+Guarantee: the output holds no character that is invisible by design, or that reorders or ends its line: NUL, other controls,
+bidirectional controls and the like are named by their code point. The table is written out here instead of asking
+`unicodedata`, so that every version of Python gives the same bytes.
 Cost: O(characters shown).
 """
 
@@ -41,13 +41,13 @@ def size(number_bytes: float) -> str:
 
 
 def trimmed(number_bytes: float) -> str:
-    """The same without zeros at the end, for axes: 2000 -> 2 kB."""
+    """Like `size`, but without zeros at the end, for axes: 2000 -> 2 kB."""
     value, unit = size(number_bytes).split(NARROW_SPACE)
     return f"{value.rstrip('0').rstrip('.') if '.' in value else value}{NARROW_SPACE}{unit}"
 
 
 def share(part: float, whole: float) -> str:
-    """The part in percent; a dash where there is no whole. Never rounds to 0 or to 100 what is not."""
+    """The part in percent; a dash if the whole is 0. A part that is not 0 or 100 % is never rounded to it."""
     if not whole:
         return "\u2013"
     percent = 100 * part / whole
@@ -64,12 +64,12 @@ def ratio(part: float, whole: float, digits: int = 2) -> str:
 
 
 def number(value: float) -> str:
-    """A threshold or an axis label, as short as it can be said: 50 -> 50, 0.10 -> 0.1, 100000 -> 100,000."""
+    """A threshold or an axis label, as short as possible: 50 -> 50, 0.10 -> 0.1, 100000 -> 100,000."""
     return f"{value:,.0f}" if value == int(value) else f"{value:,.6g}"
 
 
 def clip(text: str, characters: int) -> str:
-    """At most so many characters, with an ellipsis where something was cut."""
+    """At most `characters` characters. An ellipsis marks a cut."""
     return text if len(text) <= characters else text[: characters - 1] + "\u2026"
 
 
@@ -84,17 +84,17 @@ def visible(text: str) -> Markup:
 
 
 def plain(text: str) -> str:
-    """The same where no markup can stand, as in a drawing: hidden characters as <U+0000>."""
+    """Like `visible`, where no markup is possible, as in a drawing: hidden characters become <U+0000>."""
     return HIDDEN.sub(lambda found: f"<U+{ord(found[0]):04X}>", text).replace("\n", " ").replace("\t", " ")
 
 
 def raw(data: bytes) -> str:
-    """Bytes as text: UTF-8 where they are, `\\xff` where they are not."""
+    r"""Bytes as text: valid UTF-8 as it is, other bytes as `\xff`."""
     return data.decode("utf-8", errors="backslashreplace")
 
 
 def address(url: str) -> str:
-    """A URL without user, password, query and fragment: secrets travel there."""
+    """A URL without user, password, query and fragment, because these may hold secrets."""
     scheme, separator, rest = re.split("[?#]", url, maxsplit=1)[0].partition("//")
     host, slash, path = rest.partition("/")
     return f"{scheme}{separator}{host.rpartition('@')[2]}{slash}{path}"

@@ -1,11 +1,11 @@
-"""What other tools read, made from a corpus: text in files of its own, or the token store under other names.
+"""Write a corpus in the formats of other tools: text in files of its own, or the token store under other names.
 
-Purpose: one function and a table of formats. A format is a module with a function `plan`: which files it has, and how each
-is written. The store is not copied but linked, with small files beside it where a format wants them.
-Guarantee: what is exported was compared with its manifest; a file appears whole or not at all. Forgotten documents are left
-out of text, and a store that still holds some is refused. A second export into the same folder leaves no file of the first;
-a folder that holds anything else is refused. An export is what the corpus was then: export again after a change.
-Cost: text: one shard in memory. Store: one read of it, and no more disk than the small files, where links are possible.
+Purpose: one function and a table of formats. A format is a module with a function `plan` that lists the files of an export and
+how to write each. The store is linked, not copied; small files stand beside it if a format needs them.
+Guarantee: exported data was compared with its manifest. A file appears whole or not at all. Forgotten documents are left out of
+text, and a store that still holds some is refused. A second export into the same folder leaves no file of the first; a folder
+that holds anything else is refused. An export does not follow later changes of the corpus: export again after a change.
+Cost: text: one shard in memory. Store: one read of it, and where links are possible, disk space for the small files only.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def format_of(name: str) -> Format:
 
 
 LISTING = ".export.json"
-"""The files of the last export, in its folder."""
+"""A file in the folder of an export that lists the files of the last export."""
 
 
 def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, licence: str | None = None) -> int:
@@ -57,13 +57,13 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     format cannot hold what it holds; NotBuilt for a store that was not packed; CorruptFile, StaleInput.
     """
     if licence is not None and to != "huggingface":
-        raise InputError(f"--licence {licence}: --to {to} has no card that could say it")
+        raise InputError(f"--licence {licence}: --to {to} has no card that could state it")
     known = state.load(out / LISTING)
     if known is None and out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and holds no export; choose a new or an empty folder")
     items = FORMATS[to](Source(corpus=corpus, licence=licence))
     names = [item.name for item in items]
-    # Listed before they are written, so that an export that is cut short can still be replaced.
+    # The files are listed before they are written, so that an interrupted export can still be replaced.
     state.save(out / LISTING, sorted({*names, *(known or ())}))
     for name in known or ():
         files.remove(files.inside(out, name))

@@ -1,8 +1,8 @@
-"""Text as a data set folder of the Hugging Face hub: Parquet files by source, and a card that says what they are.
+"""Text as a data set folder of the Hugging Face hub: Parquet files by source, and a card that describes them.
 
-Purpose: `datasets.load_dataset(folder)` reads it as it lies there, offline; each source with documents is a configuration too.
-The card says how much text it is, of which sources and languages, how it was made, with every threshold, and what each
-stage dropped; a licence only where one is given.
+Purpose: `datasets.load_dataset(folder)` reads the folder as it is, offline; each source with documents is also a configuration.
+The card says how much text there is, from which sources and in which languages, how it was made, with every threshold, and what
+each stage dropped. It names a licence only if one is given.
 Guarantee: the card counts the documents that were written, and holds no path of a machine.
 Cost: one shard in memory.
 """
@@ -33,19 +33,19 @@ WHOLE = "default"
 """The configuration that holds all sources."""
 UNKNOWN = "unknown"
 NO_LANGUAGE = ("und", "zxx")
-"""ISO 639-2: not determined, and no linguistic content."""
+"""Codes of ISO 639-2: not determined, and no linguistic content."""
 LEAST_SHARE = 0.01
-"""Languages with a smaller share of the documents are left out of the header; the table names them."""
+"""Languages with a smaller share of the documents are left out of the header; the table still names them."""
 SIZES = (10**3, 10**4, 10**5, 10**6, 10**7, 10**8, 10**9, 10**10, 10**11, 10**12)
 NAMES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
 @dataclass(kw_only=True)
 class _Written:
-    """What the files hold that were written so far."""
+    """What the files written so far contain."""
 
     documents: Counter[str] = field(default_factory=Counter)
-    """By source, as the next."""
+    """By source, like `text_bytes`."""
     text_bytes: Counter[str] = field(default_factory=Counter)
     languages: Counter[str] = field(default_factory=Counter)
 
@@ -81,7 +81,7 @@ def _write(source: Source, view: View, written: _Written, path: Path) -> int:
 
 
 def _languages(source: Source, view: View) -> pa.ChunkedArray | None:
-    """The language of every row of a shard; None where it was not asked. Raises CorruptFile, Misaligned."""
+    """The language of every row of a shard; None if languages were not identified. Raises CorruptFile, Misaligned."""
     shard = next(shard for shard in source.corpus.shards if shard.name == view.name)
     named = shard.tables.get((LANGUAGE.name, "scores"))
     if named is None:
@@ -98,7 +98,7 @@ def _write_card(source: Source, written: _Written, path: Path) -> int:
 
 
 def _header(source: Source, written: _Written) -> Iterator[str]:
-    """YAML, every value of it written as JSON."""
+    """The card's YAML header. Every value is written as JSON."""
     documents = written.documents.total()
     above = bisect(SIZES, documents)
     bounds = [*(NAMES[above - 1 : above] if above else ()), "n", *NAMES[above : above + 1]]
@@ -126,11 +126,11 @@ def _header(source: Source, written: _Written) -> Iterator[str]:
 def _body(source: Source, written: _Written) -> Iterator[str]:
     yield f"# {source.corpus.root.resolve().name}\n"
     yield f"{written.documents.total():,} documents, {written.text_bytes.total():,} bytes of text.\n"
-    language = "; `language` is what a model took it for" if written.languages else ""
-    yield "`doc_id` tells documents apart for ever; `source` and `url` say where one is from; `metadata` is JSON of what else"
-    yield f"its source said of it{language}.\n"
+    language = "; `language` is what a model identified" if written.languages else ""
+    yield "`doc_id` identifies a document for ever; `source` and `url` say where it is from; `metadata` is JSON with everything"
+    yield f"else that its source said about it{language}.\n"
     if source.forgotten:
-        yield "Documents that were to be forgotten are left out.\n"
+        yield "Documents that were forgotten are left out.\n"
     yield f"Licence: {source.licence or 'unknown. The text belongs to those who wrote it; ask where it comes from'}.\n"
     yield "## Sources\n\n| source | documents | bytes of text |\n|---|--:|--:|"
     for name, number in written.documents.items():

@@ -1,4 +1,4 @@
-"""Text as JSON lines, one file per shard: an object per document, its `metadata` an object too.
+"""Text as JSON lines, one file per shard: one object per document, with `metadata` as an object inside it.
 
 Cost: one shard in memory.
 """

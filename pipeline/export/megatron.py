@@ -1,6 +1,7 @@
-"""The store as Megatron-LM reads it: `.bin` and `.idx` of each token shard, by the prefix that the two share.
+"""The store as Megatron-LM reads it: `.bin` and `.idx` of each token shard, under one prefix.
 
-The store is readable as it is; this view holds nothing else. Vocabularies beyond 65,536 are int32 there, the same bytes.
+Megatron-LM can read the store itself; this export only leaves out the other files. In a vocabulary beyond 65,536 the ids have
+type int32 there, which has the same bytes.
 Cost: one read of the store.
 """
 

@@ -1,8 +1,8 @@
 """The store as nanoGPT reads it: `train.bin` and `val.bin`, uint16 without a header.
 
-A split of one token shard is linked, one of several is a read-only copy of them end to end; a split without tokens has no
-file. After nanoGPT, train.py (get_batch), which reads uint16 and nothing else.
-Cost: one read of the store, and one write of it where there are several token shards.
+A split of one token shard is linked. A split of several is copied end to end into a read-only file. A split without tokens has
+no file. The format follows nanoGPT, train.py (get_batch), which reads only uint16.
+Cost: one read of the store, and one write of it if there are several token shards.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The store as datatrove writes it and nanotron reads it: a folder of `.ds` files for each split.
 
-`.ds` is the payload; `.ds.index` says where each document ends, in tokens, as uint64, little-endian; `.ds.metadata` has the
-tokenizer (here its fingerprint) and the bytes of a token, the number of tokens, and that number for people. After datatrove,
-pipeline/tokens/tokenizer.py (TokenizedFile) and utils/dataset.py.
-Cost: one read of the store, 8 bytes a document.
+`.ds` is the payload. `.ds.index` holds the end of each document, in tokens, as uint64, little-endian. `.ds.metadata` holds the
+tokenizer (here its fingerprint) with the bytes per token, the number of tokens, and this number again in readable form. The
+format follows datatrove, pipeline/tokens/tokenizer.py (TokenizedFile) and utils/dataset.py.
+Cost: one read of the store, and 8 bytes per document.
 """
 
 from __future__ import annotations

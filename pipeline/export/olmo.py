@@ -1,7 +1,8 @@
 """The store as OLMo-core reads it: raw ids named `.npy`, and a table of documents beside them.
 
-`.csv.gz` has a line per document and no header: its first token, the one after its last, its id, the documents table it
-comes from, and its row there. After dolma, python/dolma/tokenizer/memmap_writer.py, and OLMo-core, data/utils.py.
+`.csv.gz` has one line per document and no header: the first token, the one after the last, the id, the documents table the
+document comes from, and its row there. The format follows dolma, python/dolma/tokenizer/memmap_writer.py, and OLMo-core,
+data/utils.py.
 Cost: one read of the store; the documents table of one token shard in memory.
 """
 

@@ -1,4 +1,4 @@
-"""Text as Parquet, one file per shard: a row per document, its `metadata` as a JSON string.
+"""Text as Parquet, one file per shard: one row per document, with `metadata` as a JSON string.
 
 Cost: one shard in memory.
 """
@@ -28,7 +28,7 @@ def _write(source: Source, view: View, path: Path) -> int:
 
 
 def write(table: pa.Table, path: Path) -> None:
-    """Write `table`. One without rows gets no row group either: `datasets` fails at a row group without rows."""
+    """Write `table`. A table without rows gets no row group, because `datasets` fails on a row group without rows."""
     if table.num_rows:
         shards.write(path.parent, path.name, table)
         return

@@ -1,7 +1,7 @@
 """What every format is made from: the surviving text without forgotten documents, and the token store.
 
-Guarantee: text is compared with its manifests when it is read; the store is given only when nothing in it is masked, because
-readers other than ours would not mask it.
+Guarantee: text is compared with its manifests when it is read. The store is given only if nothing in it is masked, because
+readers of other tools would not mask it.
 Cost: one shard of text; opening the store is O(token shards).
 """
 
@@ -28,7 +28,7 @@ COLUMNS = ("doc_id", "source", "url", "text", "metadata")
 
 @dataclass(frozen=True, kw_only=True)
 class Item:
-    """One file of an export. `write` makes it, whole, at the path given, and returns how many documents it brings."""
+    """One file of an export. `write` makes the whole file at the given path and returns the number of documents in it."""
 
     name: str
     write: Callable[[Path], int]
@@ -40,7 +40,7 @@ class Source:
 
     corpus: CorpusFolder
     licence: str | None
-    """Of the text, where it is known."""
+    """The licence of the text, if it is known."""
 
     @functools.cached_property
     def views(self) -> list[View]:
@@ -49,7 +49,7 @@ class Source:
 
     @functools.cached_property
     def forgotten(self) -> tuple[bytes, ...]:
-        """Documents that are left out. Raises CorruptFile."""
+        """The ids of documents to leave out. Raises CorruptFile."""
         known = forget.load(self.corpus.root / TOKENS)
         return known.documents if known is not None else ()
 
@@ -85,7 +85,7 @@ class Source:
 
 
 def link(name: str, shard: TokenShard, named: Named) -> Item:
-    """A file of a token shard under the name `name`. Its documents count where it is the payload."""
+    """A file of a token shard under the name `name`. Documents are counted for the payload alone."""
 
     def write(path: Path) -> int:
         files.link(shard.root, [named], path)

@@ -1,7 +1,7 @@
-"""How a corpus was made, in Markdown, for the card of a published data set.
+"""Describe how a corpus was made, in Markdown, for the card of a published data set.
 
-Guarantee: read from the manifests alone, which hold no path of a machine.
-Cost: none worth naming.
+Guarantee: it reads only the manifests, which hold no path of a machine.
+Cost: negligible.
 """
 
 from __future__ import annotations

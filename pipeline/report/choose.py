@@ -1,8 +1,8 @@
-"""Which documents the report shows: samples of every reason, pairs of duplicates, the largest clusters.
+"""Choose which documents the report shows: samples of every reason, pairs of duplicates, the largest clusters.
 
-Purpose: choose by thin tables alone, so that the one pass over the text knows which rows to preview.
-Guarantee: samples are the rows with the lowest keyed hash of their `doc_id`: the same on every machine, and a document
-that is added or removed changes at most one of them. Memory: one shard's verdicts and the rows chosen.
+Purpose: choose from small tables alone, so that the single pass over the text knows which rows to preview.
+Guarantee: samples are the rows with the lowest keyed hash of their `doc_id`. They are the same on every machine, and adding or
+removing a document changes at most one of them. Memory: one shard's verdicts and the rows chosen.
 Cost: one read of every verdict table.
 """
 
@@ -28,7 +28,7 @@ SEED = np.uint64(0x746F6B656E6D696C)
 
 @dataclass(kw_only=True)
 class Chosen:
-    """What is shown: `samples` are ids by fate; `duplicates` is None where that stage was left out."""
+    """What is shown. `samples`: ids by fate. `duplicates`: None if that stage was left out."""
 
     samples: dict[Fate, list[bytes]] = field(default_factory=dict)
     duplicates: Duplicates | None = None
@@ -62,7 +62,10 @@ def choose(corpus: CorpusFolder) -> Chosen:
 
 
 def _ids(corpus: CorpusFolder, shard: CorpusShard) -> pa.ChunkedArray:
-    """The ids of a shard, off its thinnest table; the pass over the text compares them with the documents'."""
+    """The ids of a shard, from a verdict table if there is one, because these are small.
+
+    The pass over the text compares them with the ids of the documents.
+    """
     verdicts = (named for (_, kind), named in shard.tables.items() if kind == "verdicts")
     named = next(verdicts, shard.documents)
     return shards.read(corpus.root, named, ["doc_id"])["doc_id"]

@@ -1,9 +1,9 @@
 """Where two texts differ: the words of each around every difference.
 
-Guarantee: pieces of the texts themselves, in order. What both begin with is passed over, and then WORDS of each are compared,
-so that no pair of texts takes minutes.
-Cost: milliseconds for texts as they come; about a second where all words are alike.
-Source: J. W. Ratcliff and D. Metzener's gestalt pattern matching (1988), as Python's `difflib` has it.
+Guarantee: the pieces come from the texts themselves, in order. The common beginning is skipped, and then WORDS words of each
+text are compared, so that no pair of texts takes minutes.
+Cost: milliseconds for ordinary texts; about a second where all words are alike.
+Source: J. W. Ratcliff and D. Metzener's gestalt pattern matching (1988), as implemented in Python's `difflib`.
 """
 
 from __future__ import annotations
@@ -13,19 +13,19 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 WORD = re.compile(r"\w+|\s+|[^\w\s]")
-"""Spaces are words of their own, so that pieces make up the text again."""
+"""White space forms words of its own, so that the pieces join to the text again."""
 WORDS = 3_000
 AROUND = 16
-"""So many words that are common stand before and after a difference."""
+"""Common words shown before and after a difference."""
 SHOWN = 6
-"""So many places are shown; differences that are close to one another are one place."""
+"""Places shown. Differences that are close to one another are one place."""
 CHARACTERS = 300
-"""A piece that differs is cut after so many."""
+"""A piece that differs is cut after this many characters."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Piece:
-    """A piece of one text. `differs`: the other one has something else, or nothing, in its place."""
+    """A piece of one text. `differs`: the other text has something else, or nothing, in its place."""
 
     text: str
     differs: bool
@@ -33,18 +33,18 @@ class Piece:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """By place, the pieces of both texts, of which those that differ stand in the same order on both sides."""
+    """The pieces of both texts, by place. The pieces that differ come in the same order on both sides."""
 
     left: list[list[Piece]]
     right: list[list[Piece]]
     more: int
-    """How many places are not shown."""
+    """The number of places that are not shown."""
     whole: bool
-    """False: the texts go on after what was compared."""
+    """False: the texts continue after the part that was compared."""
 
 
 def difference(left: str, right: str) -> Difference:
-    """What each of the texts has that the other one has not."""
+    """Compare two texts, and return what each has that the other lacks, with common words around it."""
     a, b = WORD.findall(left), WORD.findall(right)
     shared = next((at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
     a, b = a[max(0, shared - AROUND) :], b[max(0, shared - AROUND) :]

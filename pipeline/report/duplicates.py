@@ -1,7 +1,7 @@
-"""Clusters of duplicates and pairs of evidence, gathered from the verdicts of the stage `dedup`.
+"""Clusters of duplicates and pairs of evidence, collected from the verdicts of the stage `dedup`.
 
-Guarantee: the same clusters and pairs whatever the order of the shards; pairs are chosen by a keyed hash of the removed
-document's id, and by the lowest similarity, of each cluster one. Memory: one shard's verdicts and what is shown.
+Guarantee: clusters and pairs do not depend on the order of the shards. Some pairs have the lowest keyed hash of the removed
+document's id; others have the lowest similarity, one per cluster. Memory: one shard's verdicts and what is shown.
 Cost: O(rows log rows) per shard.
 """
 
@@ -37,10 +37,11 @@ class Pair:
 
 @dataclass(kw_only=True)
 class Duplicates:
-    """`largest`: (size, kept doc_id), largest first. `doubtful`: near-duplicates of the lowest similarity,
-    lowest first, one of a cluster.
+    """What is shown of the duplicates.
 
-    `sample`: near-duplicates by the lowest key. `removed_by_size[n]`: documents removed from clusters of n documents.
+    `removed_by_size[n]`: the number of documents removed from clusters of n documents. `largest`: (size, kept doc_id), largest
+    first. `doubtful`: the near-duplicates of the lowest similarity, lowest first, one per cluster. `sample`: the
+    near-duplicates with the lowest keys.
     """
 
     removed_by_size: Counter[int] = field(default_factory=Counter)
@@ -49,7 +50,7 @@ class Duplicates:
     sample: list[Pair] = field(default_factory=list)
 
     def add(self, table: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
-        """Take in the verdicts of one shard (COLUMNS); `keys` uint64 [rows] are its ids' keyed hashes."""
+        """Add the verdicts of one shard (COLUMNS). `keys`: the keyed hashes of its ids, uint64 [rows]."""
         reasons, names = coded(table["reason"])
         removed = np.flatnonzero(np.array([*(name != KEPT for name in names), False])[reasons])
         self._add_clusters(table.take(pa.array(removed)))
@@ -57,15 +58,15 @@ class Duplicates:
         self._add_pairs(table.take(pa.array(near)), keys[near])
 
     def clusters(self) -> dict[int, int]:
-        """Number of clusters by size: of n documents, all but the kept one were removed."""
+        """The number of clusters by size. A cluster of n documents has lost n - 1 of them."""
         return {size: removed // (size - 1) for size, removed in sorted(self.removed_by_size.items()) if size > 1}
 
     def others(self) -> list[Pair]:
-        """The sample without the pairs that are doubtful anyway."""
+        """The sample without the pairs that are listed as doubtful."""
         return [pair for pair in self.sample if pair not in self.doubtful]
 
     def compared(self) -> set[bytes]:
-        """Every document of a pair: their texts are laid side by side."""
+        """Every document of a pair. The two texts of a pair are shown side by side."""
         return {doc_id for pair in (*self.doubtful, *self.sample) for doc_id in (pair.removed, pair.kept)}
 
     def shown(self) -> set[bytes]:
@@ -96,12 +97,12 @@ class Duplicates:
             ]
 
         by_key = pairs(np.argsort(keys, kind="stable")[:PAIRS])
-        # Of the pairs of one cluster the least similar stands first, and only that is taken.
+        # Of the pairs of one cluster, the least similar comes first, and only that one is taken.
         order = np.lexsort((keys, jaccard))
         _, first = np.unique(id_words(near["kept_doc_id"])[order], axis=0, return_index=True)
         by_similarity = pairs(order[np.sort(first)[:DOUBTFUL_PAIRS]])
         self.sample = heapq.nsmallest(PAIRS, [*self.sample, *by_key], key=lambda pair: (pair.key, pair.removed))
         doubtful = sorted([*self.doubtful, *by_similarity], key=lambda pair: (-pair.jaccard, -pair.key, pair.removed))
-        # A later pair takes the place of an earlier one of its cluster, so the least similar stays.
+        # In the dict a later pair replaces an earlier one of its cluster, so the least similar stays.
         best = {pair.kept: pair for pair in doubtful}
         self.doubtful = heapq.nsmallest(DOUBTFUL_PAIRS, best.values(), key=lambda pair: (pair.jaccard, pair.key, pair.removed))

@@ -1,6 +1,6 @@
-"""From what was measured to the charts of the page.
+"""Turn measurements into the charts of the page.
 
-Guarantee: every chart stands beside a table or a caption that says its numbers. Cost: O(bins and rows shown).
+Guarantee: every chart has a table or a caption beside it with its numbers. Cost: O(bins and rows shown).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ BIG_CLUSTER = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A chart with what stands above and below it."""
+    """A chart with its title above and its caption below."""
 
     title: str
     chart: Markup
@@ -51,7 +51,7 @@ def funnel_charts(rows: Sequence[Row]) -> list[Figure]:
         )
         for row in rows
     ]
-    caption = "Kept of what was read."
+    caption = "What was kept, out of what was read."
     return [
         Figure(title="Documents", chart=svg.bars("Documents kept and dropped by stage", documents), caption=caption),
         Figure(title="Text", chart=svg.bars("Bytes of text kept and dropped by stage", text), caption=caption),
@@ -82,7 +82,7 @@ def language_charts(languages: Mapping[str, Tally]) -> list[Figure]:
         Bar(label=name, parts=(("kept", one.kept), ("dropped", one.documents - one.kept)), note=count(one.documents))
         for name, one in by_documents
     ]
-    caption = f"The first {min(SHOWN, len(languages))} of {count(len(languages))} labels; kept: by all stages."
+    caption = f"The first {min(SHOWN, len(languages))} of {count(len(languages))} labels. Kept means kept by all stages."
     return [
         Figure(title="By text", chart=svg.bars("Bytes of text by language", text), caption=caption),
         Figure(title="By documents", chart=svg.bars("Documents by language", documents), caption=caption),
@@ -99,7 +99,7 @@ def source_chart(sources: Mapping[str, Tally]) -> Figure:
         )
         for name, one in sorted(sources.items(), key=lambda item: (-item[1].bytes, item[0]))[:SHOWN]
     ]
-    return Figure(title="", chart=svg.bars("Bytes of text by source", drawn), caption="Text kept of text collected.")
+    return Figure(title="", chart=svg.bars("Bytes of text by source", drawn), caption="Text kept, out of text collected.")
 
 
 def length_chart(survey: Survey) -> Figure | None:
@@ -128,7 +128,7 @@ def retention_chart(sources: Sequence[Retained]) -> Figure:
         )
         for one in sorted(sources, key=lambda one: (-one.counts.read, one.source))[:SHOWN]
     ]
-    caption = "Documents kept and removed as duplicates, of those that came to this stage."
+    caption = "Documents kept and removed as duplicates, out of those that reached this stage."
     return Figure(title="By source", chart=svg.bars("Duplicates by source", drawn), caption=caption)
 
 
@@ -145,7 +145,7 @@ def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:
         label = f"{count(low)} documents" if low == high else f"{count(low)} to {count(high)} documents"
         groups[label] = groups.get(label, 0) + clusters_of_size
     drawn = [Bar(label=label, parts=(("kept", found),), note=count(found)) for label, found in groups.items()]
-    caption = "Clusters by the number of documents in them, of which one was kept."
+    caption = "Clusters by the number of documents in them. One document of each cluster was kept."
     return Figure(title="Sizes", chart=svg.bars("Clusters of duplicates by size", drawn), caption=caption) if drawn else None
 
 
@@ -173,7 +173,7 @@ def _histogram(
         return None
     shown = whole.trimmed(*(bound.value for bound in bounds))
     bins = len(shown.kept)
-    # A bin of one integer has its label below its middle, and a greatest value at its right edge.
+    # A bin of one integer has its label below its middle, and an upper threshold is drawn at its right edge.
     wide = 1 if integers else 0
     marks = [Tick(at=shown.position(bound.value + (0 if bound.least else wide)), label=_sign(bound)) for bound in bounds]
     places = sorted({round(step * (bins - wide) / (TICKS - 1)) for step in range(TICKS)})

@@ -1,7 +1,7 @@
 """The funnel: what every stage read, kept, dropped and quarantined, straight from the manifests.
 
 Guarantee: read == kept + sum(dropped by reason) + quarantined in every row, because manifests hold it per shard.
-Cost: none worth naming.
+Cost: negligible.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Row:
 
     @property
     def reasons(self) -> list[tuple[str, int]]:
-        """Reasons with their documents, the most frequent first."""
+        """Reasons with their numbers of documents, the most frequent first."""
         return sorted(self.counts.dropped.items(), key=lambda item: (-item[1], item[0]))
 
 

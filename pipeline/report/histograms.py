@@ -1,8 +1,8 @@
 """Histograms on fixed grids, filled shard by shard.
 
-Purpose: the distribution of lengths and scores, of rows that a stage kept and of rows that it dropped.
-Guarantee: the grids are written constants, so that counts do not depend on the order of the shards nor on a platform's
-logarithm; a value beyond the grid counts in its last bin. Cost: O(values log bins) time, a few kilobytes of memory.
+Purpose: show how lengths and scores are distributed, separately for rows that a stage kept and rows that it dropped.
+Guarantee: the grids are constants, so counts do not depend on the order of the shards or on a platform's logarithm. A value
+beyond the grid counts in its last bin. Cost: O(values log bins) time, a few kilobytes of memory.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ MAGNITUDES: Values = logarithmic(-2, 8, per_decade=20)
 
 @dataclass(frozen=True, kw_only=True)
 class Histogram:
-    """`kept` and `dropped` int64 [bins] between `edges` float64 [bins + 1]. A bin holds its lower edge."""
+    """`kept` and `dropped` int64 [bins] between `edges` float64 [bins + 1]. A bin includes its lower edge."""
 
     edges: Values
     kept: Counts
@@ -56,7 +56,7 @@ class Histogram:
         return int(self.kept.sum() + self.dropped.sum())
 
     def trimmed(self, *including: float) -> Histogram:
-        """Without the empty bins at both ends, but with those that hold the values `including`."""
+        """Without the empty bins at both ends, but with the bins of the values `including`."""
         filled = np.flatnonzero(self.kept + self.dropped)
         wanted = np.clip(np.searchsorted(self.edges, including, side="right") - 1, 0, len(self.kept) - 1)
         places = np.concatenate([filled, wanted])
@@ -66,13 +66,13 @@ class Histogram:
         return Histogram(edges=self.edges[first : last + 1], kept=self.kept[first:last], dropped=self.dropped[first:last])
 
     def position(self, value: float) -> float:
-        """Where `value` stands on an axis of equally wide bins, from 0 to 1."""
+        """The place of `value` on an axis of equally wide bins, from 0 to 1."""
         return float(np.interp(value, self.edges, np.linspace(0, 1, len(self.edges))))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bound:
-    """A threshold that a kept row's value may reach but not pass: the least value, or the greatest."""
+    """A threshold: the least value that a kept row may have (`least`), or else the greatest."""
 
     value: float
     least: bool
@@ -80,11 +80,11 @@ class Bound:
 
 @dataclass(kw_only=True)
 class Profile:
-    """A score whose range is not known beforehand: counted on three grids, shown on the one that fits."""
+    """A score whose range is not known beforehand. It is counted on three grids and shown on the one that fits."""
 
     bounds: tuple[Bound, ...] = ()
     failing: list[int] = field(default_factory=list)
-    """How many values are on the wrong side of each bound, whatever else is wrong with their rows."""
+    """The number of values on the wrong side of each bound, whether or not their rows fail other bounds too."""
     unit: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
     integers: Histogram = field(default_factory=lambda: Histogram.empty(SMALL_INTEGERS))
     magnitudes: Histogram = field(default_factory=lambda: Histogram.empty(MAGNITUDES))
@@ -96,7 +96,7 @@ class Profile:
         self.failing = [0] * len(self.bounds)
 
     def add(self, values: npt.NDArray[np.generic], kept: npt.NDArray[np.bool_]) -> None:
-        """Count values [rows]; those that are no finite number are counted as missing."""
+        """Count values [rows]. A value that is not a finite number counts as missing."""
         finite = np.isfinite(values.astype(np.float64))
         self.missing += int((~finite).sum())
         self.integral &= np.issubdtype(values.dtype, np.integer)
@@ -109,7 +109,7 @@ class Profile:
             histogram.add(numbers, kept[finite])
 
     def fitting(self) -> Histogram:
-        """On 0 to 1 for shares, one bin per value for small integers, else logarithmic."""
+        """The grid from 0 to 1 for shares, the grid with one bin per value for small integers, else the logarithmic grid."""
         if self.integral and self.highest < len(SMALL_INTEGERS) - 1:
             return self.integers
         return self.unit if self.highest <= 1 else self.magnitudes

@@ -1,8 +1,8 @@
-"""The one pass over the text: lengths, languages, scores, and previews of the documents that were chosen.
+"""The single pass over the text: lengths, languages, scores, and previews of the documents that were chosen.
 
-Guarantee: every number is a sum over shards, so it does not depend on their order. Bytes are bytes of UTF-8 of the text
-as collected. Memory: one shard of text, a histogram per score, the previews, and the beginnings of texts that are compared.
-Cost: one read of every documents and scores table; NumPy over Arrow's offsets, no object per document.
+Guarantee: every number is a sum over shards, so it does not depend on their order. Bytes are UTF-8 bytes of the text as
+collected. Memory: one shard of text, a histogram per score, the previews, and the beginnings of texts that are compared.
+Cost: one read of every documents and scores table; NumPy works on Arrow's offsets, without an object per document.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Mask = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The beginning of a document. `bytes` is the length of its whole text."""
+    """The beginning of a document. `bytes`: the length of its whole text."""
 
     doc_id: str
     source: str
@@ -42,7 +42,7 @@ class Preview:
 
 @dataclass(kw_only=True)
 class Tally:
-    """Documents and their bytes of text: all, and those that every stage kept."""
+    """Numbers of documents and bytes of text: of all documents, and of those that every stage kept."""
 
     documents: int = 0
     bytes: int = 0
@@ -52,9 +52,9 @@ class Tally:
 
 @dataclass(kw_only=True)
 class Survey:
-    """What the pass found. `profiles` are of the quality scores that have a threshold.
+    """What the pass found. `profiles`: the quality scores that have a threshold.
 
-    `kept` in a histogram of scores means kept by the stage that scored; in `lengths`, by all.
+    In a histogram of scores, `kept` means kept by the stage that scored; in `lengths`, kept by all stages.
     """
 
     lengths: Histogram = field(default_factory=lambda: Histogram.empty(LENGTHS))
@@ -63,7 +63,7 @@ class Survey:
     profiles: dict[str, Profile] = field(default_factory=dict)
     previews: dict[bytes, Preview] = field(default_factory=dict)
     texts: dict[bytes, str] = field(default_factory=dict)
-    """Of documents that are compared, the first COMPARED_CHARACTERS."""
+    """The first COMPARED_CHARACTERS of each document that is compared with another."""
 
 
 def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes]) -> Survey:

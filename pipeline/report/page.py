@@ -1,7 +1,7 @@
-"""The page: what was read and measured, laid out by a template.
+"""Render the page: a template lays out what was read and measured.
 
-Guarantee: one file that loads nothing, runs nothing and links to nothing; all data is escaped (autoescape), hidden
-characters are shown; a name that the template misspells is an error (StrictUndefined).
+Guarantee: one file that loads nothing, runs nothing and links to nothing. All data is escaped (autoescape), hidden characters
+are shown, and a name that is misspelled in the template is an error (StrictUndefined).
 Cost: kilobytes, whatever the size of the corpus.
 """
 
@@ -30,7 +30,10 @@ from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
 
 def render(corpus: CorpusFolder, vocabulary: Vocabulary | None = None) -> str:
-    """The HTML of the report; with `vocabulary`, also of the tokenizer on its text. Raises CorruptFile, Misaligned."""
+    """The HTML of the report. Raises CorruptFile, Misaligned.
+
+    `vocabulary`: the measurements of the tokenizer on the corpus' text; without them, their part is left out.
+    """
     chosen = choose(corpus)
     found = survey(corpus, chosen.wanted(), chosen.compared())
     packed = compression.packed(corpus)
@@ -104,7 +107,7 @@ def _sources(corpus: CorpusFolder) -> dict[str, Tally]:
 
 
 def _by(packed: Mapping[tuple[str, str], Packed], part: int) -> dict[str, Packed]:
-    """Sums by one part of the key: 0 for splits, 1 for sources."""
+    """Sums by one part of the key: 0 sums by split, 1 by source."""
     found: dict[str, Packed] = {}
     for key, one in packed.items():
         found.setdefault(key[part], Packed()).add(one)
@@ -112,7 +115,7 @@ def _by(packed: Mapping[tuple[str, str], Packed], part: int) -> dict[str, Packed
 
 
 def _ranked(languages: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
-    """Every label that is among the first by bytes or by documents."""
+    """Every label that is among the first by bytes or by documents, sorted by bytes."""
     by_bytes = sorted(languages, key=lambda name: (-languages[name].bytes, name))
     by_documents = sorted(languages, key=lambda name: (-languages[name].documents, name))
     first = {*by_bytes[: figures.SHOWN], *by_documents[: figures.SHOWN]}
@@ -120,7 +123,7 @@ def _ranked(languages: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
 
 
 def _samples(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> list[dict[str, Any]]:
-    """A group for every reason, in the order of the stages and then of the documents dropped."""
+    """One group for every reason, in the order of the stages and then of the number of documents dropped."""
     groups: list[dict[str, Any]] = []
     for row in funnel.rows(corpus)[1:]:
         for reason, dropped in row.reasons:

@@ -1,6 +1,6 @@
-"""Records that became no document: dropped by a rule of collection, or quarantined because they are broken.
+"""Records that did not become documents: dropped by a rule of collection, or quarantined because they are broken.
 
-Guarantee: counts come from the published tables, per source and reason; of each reason a few records are shown, evenly
+Guarantee: counts come from the published tables, per source and reason. For each of these, a few records are shown, evenly
 spaced in the order of the input. Memory: one table at a time. Cost: one read of each table.
 """
 
@@ -18,15 +18,15 @@ from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder
 from tokenmill.pipeline.report.fates import coded
 
 RECORDS = 4
-"""Of one source and reason."""
+"""Records taken from each source and reason."""
 SHOWN = 60
-"""In all."""
+"""The largest number of records shown in all."""
 MESSAGE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One record as it is shown; `preview` are its first bytes."""
+    """One record as it is shown. `preview`: its first bytes."""
 
     source: str
     position: str
@@ -37,19 +37,19 @@ class Record:
 
 @dataclass(kw_only=True)
 class Rejected:
-    """`counts` by (source, reason), and some records of each."""
+    """`counts`: records by (source, reason). `records`: some records of each."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
     records: list[Record] = field(default_factory=list)
 
 
 def dropped(corpus: CorpusFolder) -> Rejected:
-    """What a rule of collection dropped."""
+    """The records that a rule of collection dropped."""
     return _read(corpus, (named for named in corpus.collect.files.items() if named[0] == DROPPED))
 
 
 def quarantined(corpus: CorpusFolder) -> Rejected:
-    """What is broken."""
+    """The records that are broken."""
     return _read(corpus, (named for named in corpus.collect.entries() if named[0].startswith(f"{QUARANTINE}/")))
 
 

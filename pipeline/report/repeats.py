@@ -1,6 +1,6 @@
-"""What the stage `repeats` took out of texts: by source, the lines or paragraphs that stand in most documents.
+"""What the stage `repeats` removed from texts: for each source, the lines or paragraphs that occur in most documents.
 
-Guarantee: read from the published table of repeated units alone. Memory: that table. Cost: one read of it.
+Guarantee: it reads only the published table of repeated units. Memory: that table. Cost: one read of it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ SHOWN = 15
 
 @dataclass(frozen=True, kw_only=True)
 class Repeats:
-    """Of one source: how many different units are repeated, what of them went, and the rows of the most frequent ones."""
+    """The repeats of one source.
+
+    `units`: the number of different repeated units. `removed`, `removed_bytes`: how many occurrences were removed, and their
+    size. `shown`: the rows of the units that occur in most documents.
+    """
 
     source: str
     units: int
@@ -30,7 +34,7 @@ class Repeats:
 
 
 def repeats(corpus: CorpusFolder) -> list[Repeats] | None:
-    """By source, in document order; None where the stage was left out. Raises CorruptFile."""
+    """The repeats by source, in document order; None if the stage was left out. Raises CorruptFile."""
     made = corpus.step(REPEATS.name)
     if made is None:
         return None
@@ -39,7 +43,7 @@ def repeats(corpus: CorpusFolder) -> list[Repeats] | None:
     sources = table["source"].cast(pa.string())
     found = []
     for source in sources.unique().to_pylist():
-        # The table has the units of most documents first.
+        # The table is sorted: units that occur in most documents come first.
         mine = table.filter(pc.equal(sources, source))
         sums = {name: pc.sum(mine[name]).as_py() for name in ("removed", "removed_bytes")}
         found.append(Repeats(source=source, units=mine.num_rows, **sums, shown=mine.slice(0, SHOWN).to_pylist()))

@@ -1,8 +1,9 @@
-"""What each source lost as duplicates, and which lost so much that somebody should look.
+"""What each source lost as duplicates, and which sources lost so much that somebody should look.
 
-Purpose: a source that goes almost whole is often a mistake: a wrong order of sources, a template around short texts.
-Guarantee: an alarm says so in the report, at the end of a build and in its status; it stops nothing and drops nothing.
-Cost: counts of the manifest alone.
+Purpose: a source of which almost nothing is left is often a mistake: a wrong order of sources, or a template around short
+texts.
+Guarantee: an alarm is shown in the report, at the end of a build and in its status. It stops nothing and drops nothing.
+Cost: it reads only counts from the manifest.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ class Retained:
     source: str
     counts: Counts
     alarm: bool
-    """It lost a larger share of its documents than `dedup.alarm_share`."""
+    """Whether it lost a larger share of its documents than `dedup.alarm_share`."""
 
     @property
     def lost(self) -> int:

@@ -1,7 +1,7 @@
-"""The settings that stages ran with, as tables, as thresholds on scores, and in plain words.
+"""The settings that stages ran with: as tables, as thresholds on scores, and in plain words.
 
-Guarantee: read from the manifests' config slices alone, which hold no path of a machine.
-Cost: none worth naming.
+Guarantee: it reads only the manifests' config slices, which hold no path of a machine.
+Cost: negligible.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tokenmill.pipeline.stages import table
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Settings as (dotted name, JSON value), sorted; those that are not set are left out."""
+    """Settings as (dotted name, JSON value), sorted. Settings without a value are left out."""
     for key in sorted(config):
         value = config[key]
         if isinstance(value, Mapping) and value:
@@ -28,7 +28,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def thresholds(made: Manifest) -> dict[str, tuple[Bound, ...]]:
-    """By score: what a row must hold to be kept. From settings named min_<score> and max_<score>."""
+    """By score, the bounds that a kept row must respect. They come from settings named min_<score> and max_<score>."""
     found: dict[str, list[Bound]] = {}
     for name, text in flat(made.config):
         bound, _, score = name.rpartition(".")[2].partition("_")
@@ -39,7 +39,7 @@ def thresholds(made: Manifest) -> dict[str, tuple[Bound, ...]]:
 
 
 def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:
-    """What was done, one (step, sentence) each."""
+    """What was done, as one (step, sentence) for each step."""
     sources = list(dict.fromkeys(shard.source for shard in corpus.shards))
     shown = ", ".join(sources[:6]) + (f" and {count(len(sources) - 6)} more" if len(sources) > 6 else "")
     said = [(COLLECT, f"Text was collected from {shown}." if sources else "No text was collected.")]

@@ -1,8 +1,8 @@
 """Charts as inline SVG: pure functions from numbers and labels to Markup.
 
-Guarantee: every label is escaped; a chart has a role, a title and no script, style or reference of its own (colours come
-from the page's classes). Widths are shares of the page, heights are pixels, so that a phone shows letters as large as a
-screen does, and shorter bars.
+Guarantee: every label is escaped. A chart has a role, a title, and no script, style or reference of its own (colours come from
+the page's classes). Widths are shares of the page and heights are pixels, so a phone shows the same size of letters as a large
+screen, with shorter bars.
 Cost: O(bars).
 """
 
@@ -26,7 +26,7 @@ LABEL_CHARACTERS = 40
 
 @dataclass(frozen=True, kw_only=True)
 class Bar:
-    """A row of a bar chart: its label, the values stacked from the left as (class, value), and a note at the right."""
+    """A row of a bar chart: a label, the values stacked from the left as (class, value), and a note at the right."""
 
     label: str
     parts: tuple[tuple[str, float], ...]
@@ -42,7 +42,7 @@ class Tick:
 
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
-    """Horizontal bars on a common scale, label above the bar. The longest bar fills the width."""
+    """Horizontal bars on a common scale, each with its label above. The longest bar fills the width."""
     longest = max((sum(value for _, value in row.parts) for row in rows), default=0) or 1
     drawn: list[Markup] = []
     for number, row in enumerate(rows):
@@ -69,7 +69,7 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
 def histogram(
     title: str, kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], ticks: Sequence[Tick], marks: Sequence[Tick] = ()
 ) -> Markup:
-    """Two counts per bin, stacked (kept below): int64 [bins] each. `marks` are thresholds, drawn over the bars."""
+    """Two counts per bin, stacked (kept below): int64 [bins] each. `marks`: thresholds, drawn over the bars."""
     highest = int((kept + dropped).max(initial=0))
     floor = TOP_PIXELS + PLOT_PIXELS
     drawn = [Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor)]

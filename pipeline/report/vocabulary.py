@@ -1,7 +1,7 @@
-"""What is known of a tokenizer on a text: how well it compresses which part of it, and what becomes of its tokens.
+"""Measurements of a tokenizer on a text: how well it compresses each part of the text, and how its tokens are used.
 
-Purpose: the values that the report shows of a vocabulary; `tokenizer.evaluate` and `tokenizer.report` make them.
-Guarantee: plain sums; ratios are made where they are shown. Cost: none.
+Purpose: hold the values that the report shows about a vocabulary; `tokenizer.evaluate` and `tokenizer.report` make them.
+Guarantee: they are plain sums; ratios are computed where they are shown. Cost: none.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class Part:
-    """A part of the text. `words` are what white space separates; `single` are tokens of one byte. No end-of-text counts."""
+    """A part of the text. White space separates `words`; `single` counts tokens of one byte. End-of-text is not counted."""
 
     documents: int = 0
     bytes: int = 0
@@ -26,7 +26,7 @@ class Part:
 
     @property
     def tokens_per_word(self) -> float:
-        """Fertility: of a word, how many tokens."""
+        """Fertility: the number of tokens per word."""
         return self.tokens / self.words if self.words else 0.0
 
     @property
@@ -36,7 +36,7 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Script:
-    """The tokens of one script: how many the vocabulary has, how often they occur in the text, and their characters there."""
+    """The tokens of one script: their number, how many of them are used, how often they occur, and their characters there."""
 
     name: str
     tokens: int
@@ -55,7 +55,7 @@ class Token:
 
 @dataclass(frozen=True, kw_only=True)
 class Vocabulary:
-    """A tokenizer on a text. Special tokens are left out of everything but `ids`."""
+    """A tokenizer on a text. Only `ids` counts special tokens."""
 
     ids: int
     tokens: int
@@ -65,8 +65,8 @@ class Vocabulary:
     rare_below: int
     total: Part
     parts: Mapping[str, Mapping[str, Part]]
-    """By a heading ("source", "language") and a name, the largest part first."""
+    """By heading ("source", "language") and name, the largest part first."""
     scripts: tuple[Script, ...]
     longest: tuple[Token, ...]
-    """Of the tokens that occur."""
+    """The longest tokens that occur in the text."""
     longest_unused: tuple[Token, ...]

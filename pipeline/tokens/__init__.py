@@ -1,4 +1,4 @@
-"""The token store: its format, its reader, the order of samples, and its check. No torch."""
+"""The token store: its format, its reader, the order of samples, and its check. It does not need torch."""
 
 from tokenmill.pipeline.tokens.check import problems
 from tokenmill.pipeline.tokens.format import (

@@ -1,11 +1,11 @@
-"""Whether a token store is whole and agrees with itself, with its tokenizer and with the text that it was made from.
+"""Check that a token store is complete and agrees with itself, its tokenizer and the text it was made from.
 
-Guarantee: a changed, cut or missing byte is found, and the file and the block are named; so is an id outside the
-vocabulary, a document without its end, an index or a table that disagrees with the payload, a document that is packed twice
-or not at all, and a list of forgotten documents that is not true. Where a decoder is given, a sample of the documents is
-decoded, and compared with the stored text and its edits where that is given too.
-Cost: one read of every file (about 1 GB/s: each block is hashed for itself and for the file while it is in the cache), and
-one shard of text for each token shard; memory is the tables of one shard.
+Guarantee: a changed, cut or missing byte is found, and the file and the block are named. The check also finds an id outside the
+vocabulary, a document without its end-of-text, an index or a table that disagrees with the payload, a document that is packed
+twice or not at all, and a wrong list of forgotten documents. With a decoder, it decodes a sample of the documents; with the
+text too, it compares them with the stored text after edits.
+Cost: one read of every file (about 1 GB/s: each block is hashed for itself and for the file while it is in the cache), and one
+shard of text for each token shard. Memory: the tables of one shard.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tokenmill.pipeline.tokens.shard import TokenShard
 from tokenmill.pipeline.tokens.store import TokenStore
 
 Decoder = Callable[[npt.NDArray[Any]], bytes]
-"""From ids to the bytes that they stand for."""
+"""Turns ids into the bytes that they stand for."""
 
 
 def problems(
@@ -41,10 +41,11 @@ def problems(
     tokenizer: str | None = None,
     texts: Mapping[str, View] | None = None,
 ) -> Iterator[str]:
-    """What is wrong with the token store at `path` (as for `TokenStore.open`): one line each, beginning with a file's path.
+    """Find what is wrong with the token store at `path` (as for `TokenStore.open`). Each line begins with the path of a file.
 
-    `decode` and `tokenizer`: those of the tokenizer. Of each token shard, `sample_documents` that come from one shard of
-    documents are then decoded and compared with their hashes, and with `texts`: shards of documents as packing saw them.
+    `decode` and `tokenizer`: the decoder and the fingerprint of the tokenizer. With `decode`, up to `sample_documents`
+    documents of each token shard, all from one shard of documents, are decoded and compared with their hashes. With `texts`,
+    the shards of documents as packing saw them, they are also compared with the text.
     """
     try:
         store = TokenStore.open(path, tokenizer=tokenizer)
@@ -77,7 +78,7 @@ def problems(
 
 
 def _shard_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], pa.Table | None]:
-    """Also the documents table, where it can be read."""
+    """The problems of one shard, and its documents table if the table can be read."""
     wrong, ends = _payload_problems(store, shard)
     try:
         found = files.read_verified(shard.root, *shard.index)
@@ -97,7 +98,10 @@ def _shard_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], pa
 
 
 def _payload_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], int]:
-    """Hash and id range of each block, and the hash of the whole file, in one pass. Also how many end-of-text ids there are."""
+    """Check the hash and the range of ids of each block, and the hash of the whole file, in one pass.
+
+    Returns the problems, and the number of end-of-text ids.
+    """
     wrong: list[str] = []
     size = shard.payload[1].bytes
     try:
@@ -126,7 +130,7 @@ def _payload_problems(store: TokenStore, shard: TokenShard) -> tuple[list[str], 
 
 
 def _document_problems(store: TokenStore, shard: TokenShard, documents: pa.Table, ends: int) -> Iterator[str]:
-    """Documents follow each other without gaps, fill the payload, and each ends with the one end-of-text that it has."""
+    """Check that documents follow each other without gaps, fill the payload, and have one end-of-text each, at the end."""
     tokens, token_offset = documents["tokens"].to_numpy(), documents["token_offset"].to_numpy()
     where = f"{shard.root / shard.documents[0]}"
     if tokens.size == 0 or tokens.min() < 1 or int(tokens.sum()) != shard.tokens:
@@ -173,7 +177,7 @@ def _decoding_problems(
         start, stop = document["token_offset"], document["token_offset"] + document["tokens"] - 1
         where = f"{shard.path}: the tokens {start} to {stop} do not give back"
         try:
-            # Not `read`: every block has just been compared with its hash.
+            # `read` is not needed here: every block has just been compared with its hash.
             text = decode(np.array(shard.ids[start:stop]))
         except InputError as error:
             yield f"{where} a text ({error})"

@@ -1,13 +1,13 @@
-"""Compaction: the token shards that hold forgotten documents, written anew without them.
+"""Compaction: rewrite the token shards that hold forgotten documents, without these documents.
 
-Purpose: what `forget` masks is gone from the payload and its side files. The list of what was forgotten stays; the text
-tables, and what packing keeps below `.state`, are not touched.
-Guarantee: the store has the bytes of one packed without these documents by the same settings: documents stay in the shard in
-which packing counts them, so shards that hold none keep their bytes, and others only grow shorter. All of that is proved
-before anything is replaced: shards written are read back and compared token for token and row for row with the old ones,
-those that stay are hashed. The new shards and their manifest stand beside the store until every one of them is published: a
-crash anywhere is repaired by compacting again.
-Cost: two reads of the store and one write of the shards touched; memory is the documents table of one shard.
+Purpose: remove what `forget` masks from the payload and its side files. The list of forgotten documents stays. The text tables,
+and what packing keeps below `.state`, are not touched.
+Guarantee: the store has the bytes of one that was packed without these documents by the same settings. Documents stay in the
+shard that packing chose for them, so shards without forgotten documents keep their bytes, and the others only get shorter. All
+of this is proved before anything is replaced: new shards are read back and compared token for token and row for row with the
+old ones, and unchanged shards are hashed. The new shards and their manifest stay beside the store until every one of them is
+published, so compacting again repairs a crash at any point.
+Cost: two reads of the store and one write of the shards that change. Memory: the documents table of one shard.
 """
 
 from __future__ import annotations
@@ -39,28 +39,28 @@ from tokenmill.pipeline.tokens.write import write_shard
 Totals = TypeVar("Totals", SourceFacts, SplitFacts)
 
 BESIDE = f"{state.FOLDER}/compact"
-"""Where new shards stand until they replace old ones."""
+"""The folder where new shards stay until they replace old ones."""
 OURS = re.compile(r"\d{5,}\.(bin|idx|blocks|docs\.parquet)")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Compacted:
-    """A store without forgotten documents. `shards`: how many token shards were replaced or removed now."""
+    """A store without forgotten documents. `shards`: the number of token shards that this call replaced or removed."""
 
     manifest: Manifest
     shards: int
 
     @property
     def documents(self) -> int:
-        """How many documents are out of the store, by this compaction or an earlier one."""
+        """The number of documents that are out of the store, by this compaction or an earlier one."""
         return self.manifest.counts.dropped.get(forget.INPUT, 0)
 
 
 def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Compacted:
-    """Take forgotten documents out of the store of the corpus in `root`, or finish a compaction that was cut short.
+    """Remove forgotten documents from the store of the corpus in `root`, or finish an interrupted compaction.
 
-    To be called under `files.lock(root)`. `downstream`: stages that were made from the store; their manifests are removed.
-    Raises InputError when nothing was forgotten; NotBuilt, CorruptFile, StaleInput.
+    Call it under `files.lock(root)`. `downstream`: the stages made from the store; their manifests are removed. Raises
+    InputError when nothing was forgotten; NotBuilt, CorruptFile, StaleInput.
     """
     known = forget.load(root / FOLDER)
     if known is None:
@@ -83,7 +83,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
 
 
 def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress) -> Manifest:
-    """The shards touched, proved, below `beside`; and the manifest of the store with them."""
+    """Write and prove the shards that change, below `beside`. Returns the manifest of the store with them."""
     made = store.manifest
     entries = dict(made.files)
     splits: dict[str, SplitFacts] = {}
@@ -122,7 +122,10 @@ def _write(store: TokenStore, known: Forgotten, beside: Path, progress: Progress
 
 
 def _pieces(shard: TokenShard, documents: pa.Table) -> Iterator[Ids]:
-    """The ids of `documents`, some rows of the shard, compared with their hashes; at most a block at a time."""
+    """Yield the ids of `documents`, some rows of the shard, at most `BLOCK_BYTES` ids at a time.
+
+    Every block that is read is compared with its hash.
+    """
     starts = documents["token_offset"].to_numpy()
     for first, last in forget.joined(starts, starts + documents["tokens"].to_numpy()).tolist():
         for start in range(first, last, BLOCK_BYTES):
@@ -130,13 +133,13 @@ def _pieces(shard: TokenShard, documents: pa.Table) -> Iterator[Ids]:
 
 
 def _prove(shard: TokenShard, kept: pa.Table, beside: Path, written: Mapping[str, files.FileEntry]) -> None:
-    """Read the new shard back: the ids and the rows of the documents kept, in their order, and nothing else.
+    """Read the new shard back: it must hold the ids and rows of the documents in `kept`, in their order, and nothing else.
 
     `beside`: the folder of the new store. Raises CorruptFile.
     """
     for name, _ in _names(shard):
         if not files.holds(beside, name, written[f"{FOLDER}/{name}"]):
-            raise CorruptFile(f"{beside / name}: was written, and now holds other bytes; nothing was replaced")
+            raise CorruptFile(f"{beside / name}: holds other bytes than were just written; nothing was replaced")
     table = shard.documents[0]
     found = shards.read(beside, (table, written[f"{FOLDER}/{table}"]))
     rest = [name for name in DOCUMENTS.names if name != "token_offset"]
@@ -149,7 +152,7 @@ def _prove(shard: TokenShard, kept: pa.Table, beside: Path, written: Mapping[str
         same = same and np.array_equal(payload[at : at + len(ids)], ids)
         at += len(ids)
     if not same or at != len(payload):
-        raise CorruptFile(f"{beside / shard.payload[0]}: does not hold what {shard.path} keeps; nothing was replaced")
+        raise CorruptFile(f"{beside / shard.payload[0]}: differs from what {shard.path} should keep; nothing was replaced")
 
 
 def _plain(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -177,7 +180,7 @@ def _sums(rows: pa.Table) -> dict[str, int]:
 
 
 def _less(totals: SplitFacts, gone: pa.Table, highest_id: int | None) -> SplitFacts:
-    """The totals of a split, and of each source in it, without the rows `gone`."""
+    """The totals of a split, and of each source in it, after the rows `gone` are removed."""
     names = _plain(gone["source"])
     left = (_without(one, gone.filter(pc.equal(names, one.source))) for one in totals.sources)
     sources = tuple(one for one in left if one.documents)
@@ -198,14 +201,14 @@ def _by_shard(gone: pa.Table) -> dict[str, LeftOut]:
 
 
 def _cut_short(root: Path, beside: Path, known: Forgotten) -> Manifest:
-    """The manifest of a compaction that may be published. Raises NotBuilt when there is none."""
+    """The manifest of an interrupted compaction that is ready to be published. Raises NotBuilt when there is none."""
     found = manifest.find(beside, PACK)
     if found is not None and found.inputs.get(forget.INPUT) == known.hash:
         before = {name: manifest.find(root, name) for name in found.inputs if name != forget.INPUT}
         same = all(one is None or one.hash == found.inputs[name] for name, one in before.items())
         if same and all(files.holds(root, *named) or files.holds(beside, *named) for named in found.files.items()):
             return found
-    raise NotBuilt(f"{root} has no finished store, and no compaction of it was cut short; run the build first")
+    raise NotBuilt(f"{root} has no finished store, and no interrupted compaction to finish; run the build first")
 
 
 def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]) -> Compacted:
@@ -226,7 +229,7 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
 
 
 def _clear(beside: Path) -> None:
-    """The manifest goes first: without it, what is left says nothing."""
+    """Empty the folder `beside`. Its manifest goes first, because nothing publishes the other files without it."""
     files.remove(manifest.path_of(beside, PACK))
     for path in sorted(beside.rglob("*"), reverse=True):
         if path.is_dir():

@@ -1,7 +1,7 @@
-"""What the token store needs of a tokenizer.
+"""The interface that packing needs from a tokenizer.
 
-Purpose: packing takes an `Encoder` from above, so that no stage depends on how a tokenizer is made.
-Guarantee: an encoder travels to workers as a path and a hash. Cost: none.
+Purpose: the caller passes an `Encoder` to packing, so no stage depends on how a tokenizer is made.
+Guarantee: an encoder is sent to workers as a path and a hash. Cost: none.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 
 
 class Encoder(Protocol):
-    """What packing needs of a tokenizer. Picklable: a path and a hash, never a loaded model."""
+    """A tokenizer as packing uses it. Picklable: it holds a path and a hash, never a loaded model."""
 
     @property
     def fingerprint(self) -> str:
@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
     @property
     def end_of_text(self) -> int:
-        """The id that ends a document. It never comes out of text."""
+        """The id that ends a document. Encoding a text never gives it."""
         ...
 
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
@@ -40,7 +40,7 @@ class Encoder(Protocol):
         ...
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """Ids of all texts end to end, and the number of ids of each text [texts]."""
+        """Encode all texts. Returns their ids end to end, and the number of ids per text, int64 [texts]."""
         ...
 
 

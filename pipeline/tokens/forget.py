@@ -1,10 +1,10 @@
-"""Forgetting: the list of documents that are out of the store, and where their tokens still stand.
+"""Forgetting: the list of documents that are out of the store, and where their tokens still are.
 
-Purpose: `tokens/forgotten.json` names the documents that were asked to be forgotten and, for the store it was made for, their
-token spans; readers mask these at once. `compact`, or the next build, takes the tokens out.
-Guarantee: nothing is renumbered. The list holds a hash of itself and of the store's manifest: one that was changed, cut or
-belongs to another store is refused, and so is a missing one where documents have been forgotten. A document on the list
-stays out of every later store of the corpus, because packing has the list as an input.
+Purpose: `tokens/forgotten.json` names the documents to forget and, for the store it was made for, the spans of their tokens.
+Readers mask these spans at once. `compact`, or the next build, removes the tokens.
+Guarantee: nothing is renumbered. The list holds a hash of itself and of the store's manifest. A list that was changed, cut or
+made for another store is refused, and so is a missing list after documents have been forgotten. A document on the list stays
+out of every later store of the corpus, because the list is an input of packing.
 Cost: forgetting reads the documents tables of the store once; reading the list is one small file.
 """
 
@@ -31,7 +31,7 @@ from tokenmill.pipeline.tokens.format import FOLDER
 NAME = "forgotten.json"
 LIST = f"{FOLDER}/{NAME}"
 INPUT = "forgotten"
-"""Under this name the manifest of a store says which documents were left out when it was packed or compacted."""
+"""The name of the input in a store's manifest that says which documents were left out by packing or compaction."""
 FORMAT = 1
 
 By = Literal["doc_id", "url_prefix", "source", "ids_file"]
@@ -41,17 +41,17 @@ Spans = Mapping[str, npt.NDArray[np.int64]]
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """What is asked to be forgotten. `ids`: the documents named by `doc_id` or `ids_file`, 16 bytes each."""
+    """A request to forget documents. `ids`: the documents named by `doc_id` or `ids_file`, 16 bytes each."""
 
     by: By
     value: str
-    """As it was asked; of a file of ids, the SHA-256 of the ids."""
+    """The value as the user gave it; for a file of ids, the SHA-256 of the ids."""
     ids: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Found:
-    """How much of the store a request names. `known` of the documents had been forgotten before."""
+    """How much of the store a request names. `known`: how many of its documents had been forgotten before."""
 
     by: By
     value: str
@@ -59,12 +59,12 @@ class Found:
     tokens: int
     known: int
     absent: int
-    """Ids that the store does not hold. They are remembered: no later build brings them in."""
+    """The number of ids that the store does not hold. They go on the list too, so no later build brings them in."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LeftOut:
-    """What packing leaves out of a shard of documents: rows of its encoded table, and how much text they were."""
+    """What packing leaves out of a shard of documents: rows of its encoded table, and the bytes of their text."""
 
     rows: tuple[int, ...]
     text_bytes: int
@@ -72,7 +72,7 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Forgotten:
-    """The list. `store`: the hash of the manifest that `places` was made for; `documents`: sorted."""
+    """The list. `store`: the hash of the manifest that `places` was made for. `documents`: sorted ids."""
 
     store: str
     documents: tuple[bytes, ...]
@@ -81,12 +81,12 @@ class Forgotten:
 
     @property
     def hash(self) -> str:
-        """The identity of what is forgotten, whatever the store."""
+        """The identity of the set of forgotten documents. It does not depend on the store."""
         return hashlib.sha256(b"".join(self.documents)).hexdigest()
 
 
 def load(folder: Path) -> Forgotten | None:
-    """The list of the store in `folder`, or None where nothing was forgotten. Raises CorruptFile."""
+    """Read the list of the store in `folder`. Returns None if nothing was forgotten. Raises CorruptFile."""
     path = folder / NAME
     try:
         data = path.read_bytes()
@@ -94,8 +94,8 @@ def load(folder: Path) -> Forgotten | None:
         mark = _mark(folder.parent)
         if folder.name == FOLDER and mark.exists():
             raise CorruptFile(
-                f"{path}: is missing, but documents have been forgotten; bring it back, or remove {mark} too "
-                "to take these documents in again"
+                f"{path}: is missing, but documents have been forgotten; restore it, or remove {mark} too "
+                "to include these documents again"
             ) from error
         return None
     try:
@@ -106,21 +106,19 @@ def load(folder: Path) -> Forgotten | None:
         whole = claimed == _digest(plain) and data == files.canonical_json({**plain, "hash": claimed})
         whole = whole and plain == _plain(known) and all(_is_sound(spans) for spans in known.places.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFile(
-            f"{path}: is no list of forgotten documents of format {FORMAT}; bring back the one written"
-        ) from error
+        raise CorruptFile(f"{path}: is no list of forgotten documents of format {FORMAT}; restore the one written") from error
     if not whole:
-        raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); bring it back as it was")
+        raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); restore the original")
     return known
 
 
 def spans(folder: Path, made: Manifest) -> Spans:
-    """What readers of the store in `folder`, whose manifest is `made`, have to mask. Raises CorruptFile, StaleInput."""
+    """The spans that readers of the store in `folder`, with the manifest `made`, must mask. Raises CorruptFile, StaleInput."""
     known, packed_without = load(folder), made.inputs.get(INPUT)
     if known is None:
         if packed_without is not None:
             raise CorruptFile(
-                f"{folder / NAME}: is missing, but the store was packed without the documents it names; bring it back"
+                f"{folder / NAME}: is missing, but the store was packed without the documents it names; restore it"
             )
         return {}
     if packed_without == known.hash:
@@ -134,13 +132,16 @@ def spans(folder: Path, made: Manifest) -> Spans:
 
 
 def inputs(root: Path) -> dict[str, str]:
-    """What the list adds to the inputs of packing: nothing while nothing was forgotten. Raises CorruptFile."""
+    """The input that the list adds to packing; empty while nothing was forgotten. Raises CorruptFile."""
     known = load(root / FOLDER)
     return {} if known is None else {INPUT: known.hash}
 
 
 def left_out(root: Path, encoded: Mapping[str, Named]) -> dict[str, LeftOut]:
-    """What packing has to leave out of `encoded`, the documents tables of encoded shards by their names. Raises CorruptFile."""
+    """What packing must leave out, by encoded shard. Raises CorruptFile.
+
+    `encoded`: the documents tables of the encoded shards, by name.
+    """
     known = load(root / FOLDER)
     if known is None:
         return {}
@@ -155,10 +156,10 @@ def left_out(root: Path, encoded: Mapping[str, Named]) -> dict[str, LeftOut]:
 
 
 def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) -> list[Found]:
-    """Put the documents that `requests` name on the list, and say how many they are. Asking twice changes nothing.
+    """Put the documents that `requests` name on the list, and report how many they are. Asking twice changes nothing.
 
-    To be called under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the
-    store and was not made before; NotBuilt, CorruptFile, StaleInput.
+    Call it under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the store and
+    was not made before; NotBuilt, CorruptFile, StaleInput.
     """
     made = manifest.load(root, PACK)
     spans(root / FOLDER, made)
@@ -183,13 +184,13 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root / FOLDER, made, documents))
     plain = _plain(listed)
     files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
-    # Second: what follows from a crash between the two is a list that is in force and whose loss would go unnoticed.
+    # The mark comes second. After a crash between the two, the list is in force, but nobody would notice its loss.
     state.save(_mark(root), True)
     return answers
 
 
 def without(counts: Counts, left_out: LeftOut) -> Counts:
-    """The counts of a shard of documents of which so much is left out."""
+    """The counts of a shard of documents after `left_out` is removed from it."""
     gone = len(left_out.rows)
     return Counts(
         read=counts.read,
@@ -207,13 +208,13 @@ def rows_of(doc_ids: pa.ChunkedArray, documents: Sequence[bytes]) -> npt.NDArray
 
 
 def joined(starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Sorted spans, those that touch as one. int64 [spans, 2]"""
+    """Merge sorted spans that touch. int64 [spans, 2]"""
     apart = starts[1:] != ends[:-1]
     return np.stack([starts[np.append(True, apart)[: len(starts)]], ends[np.append(apart, True)[: len(ends)]]], axis=1)
 
 
 def request_ids(by: By, value: str, ids: Sequence[str]) -> Request:
-    """A request for the documents of these ids, 32 hex digits each. Raises InputError at one that is none."""
+    """A request for documents by their ids, 32 hex digits each. Raises InputError at an invalid id."""
     found = []
     for number, text in enumerate(ids, 1):
         try:
@@ -228,7 +229,10 @@ def request_ids(by: By, value: str, ids: Sequence[str]) -> Request:
 
 
 def problems(folder: Path, made: Manifest) -> Iterator[str]:
-    """What is wrong with the list where its documents' tables say something else. Raises what `spans` raises."""
+    """Find shards whose spans on the list differ from what the documents tables say, one line each.
+
+    Raises what `spans` raises.
+    """
     found, known = spans(folder, made), load(folder)
     places = _places(folder, made, known.documents) if known else {}
     wanted = {name: np.array(pairs, dtype=np.int64) for name, pairs in places.items()}
@@ -266,7 +270,7 @@ def _tables(folder: Path, made: Manifest, columns: Sequence[str]) -> Iterator[tu
 
 
 def _places(folder: Path, made: Manifest, documents: Sequence[bytes]) -> dict[str, list[list[int]]]:
-    """Where the tokens of `documents` stand, end-of-text included; neighbours are one span."""
+    """The spans of the tokens of `documents`, end-of-text included. Adjacent documents share one span."""
     found = {}
     for name, table in _tables(folder, made, ("doc_id", "token_offset", "tokens")):
         rows = table.take(pa.array(rows_of(table["doc_id"], documents)))
@@ -282,7 +286,7 @@ def _is_sound(pairs: Sequence[Sequence[int]]) -> bool:
 
 
 def _mark(root: Path) -> Path:
-    """Says that there is a list, where the list itself cannot."""
+    """The path of a mark beside the list. It records that a list exists, in case the list itself is lost."""
     return root / state.FOLDER / "forgotten.json"
 
 

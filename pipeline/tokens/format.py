@@ -1,4 +1,4 @@
-"""The format of the token store: names, types, the index, block hashes, and who goes to validation.
+"""The format of the token store: names, types, the index, block hashes, and which documents go to validation.
 
     tokens/<split>/00000.bin            ids, little-endian, no header; each document ends with the end-of-text id
                    00000.idx            Megatron's MMIDIDX, version 1: one sequence per document
@@ -6,12 +6,12 @@
                    00000.blocks         SHA-256 of each MiB of the .bin, 32 raw bytes each
            manifest.json                names and hashes of all of them; vocabulary, tokenizer, totals
 
-A token shard holds documents of one source, and the shards of a source follow each other: a source is one run of tokens in
-its split, so a mixture needs no list of documents, a window of one source never holds another's, and taking a source out
-touches its own shards only.
+A token shard holds documents of one source, and the shards of a source follow each other. So a source is one run of tokens in
+its split: a mixture needs no list of documents, a window of one source never holds tokens of another, and removing a source
+touches only its own shards.
 
-Guarantee: the payload is read as it stands by Megatron-LM, datatrove and nanotron, OLMo-core and nanoGPT.
-Cost: none; what is here computes on what it is given.
+Guarantee: Megatron-LM, datatrove and nanotron, OLMo-core and nanoGPT read the payload without conversion.
+Cost: none; the functions here only compute on their arguments.
 """
 
 from __future__ import annotations
@@ -51,16 +51,19 @@ DOCUMENTS = pa.schema(
         pa.field("content_hash", pa.binary(16), nullable=False),
     ]
 )
-"""One row per document of a token shard. `shard` and `row` are its place in the documents table, `token_offset` its
-first token in the .bin, `tokens` includes end-of-text, `content_hash` is of the text that was encoded (edits applied)."""
+"""One row per document of a token shard.
+
+`shard` and `row` are its place in the documents tables, `token_offset` is its first token in the .bin, `tokens` includes
+end-of-text, and `content_hash` is of the text that was encoded (edits applied).
+"""
 
 LONGEST_TOKENS = 2**31 - 1
-"""The .idx holds the length of a document, its end-of-text included, as int32."""
+"""The .idx stores the length of a document, its end-of-text included, as int32."""
 
 INDEX_HEADER_BYTES = 34
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
 _INDEX_VERSION = 1
-# The format has no code for uint32; ids stay below 2**31, so int32 says the same bytes.
+# The format has no code for uint32. Ids stay below 2**31, so int32 has the same bytes.
 _INDEX_CODES = {"uint16": 8, "uint32": 4}
 
 
@@ -70,16 +73,16 @@ def dtype_for(vocabulary: int) -> IdType:
 
 
 def name_of(split: str, number: int, kind: Literal["bin", "idx", "docs.parquet", "blocks"]) -> str:
-    """Where a file of token shard `number` stands below the corpus."""
+    """The path of a file of token shard `number`, relative to the corpus folder."""
     return f"{FOLDER}/{split}/{number:05d}.{kind}"
 
 
 def index(tokens: npt.NDArray[np.int64], dtype: IdType) -> bytes:
-    """The .idx of a shard whose documents have so many `tokens` (int64 [documents], end-of-text included).
+    """The .idx of a shard. `tokens`: the length of each document, end-of-text included, int64 [documents].
 
-    Layout after Megatron-LM, megatron/core/datasets/indexed_dataset.py (_IndexWriter): 9 bytes of magic, version u64,
-    dtype code u8, sequences u64, length of the document index u64 (documents + 1); then sizes in tokens int32[sequences],
-    pointers in bytes int64[sequences], document index int64[documents + 1]. All little-endian.
+    Layout after Megatron-LM, megatron/core/datasets/indexed_dataset.py (_IndexWriter): 9 bytes of magic, version u64, dtype
+    code u8, sequences u64, length of the document index u64 (documents + 1); then sizes in tokens int32[sequences], pointers in
+    bytes int64[sequences], document index int64[documents + 1]. All little-endian.
     """
     documents = len(tokens)
     header = struct.pack("<9sQBQQ", _INDEX_MAGIC, _INDEX_VERSION, _INDEX_CODES[dtype.name], documents, documents + 1)
@@ -95,20 +98,23 @@ def index(tokens: npt.NDArray[np.int64], dtype: IdType) -> bytes:
 
 
 def offsets(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """Where each of consecutive runs of these lengths begins. int64 [runs]"""
+    """The start of each of consecutive runs with these lengths. int64 [runs]"""
     return np.concatenate(([0], np.cumsum(lengths)[:-1])).astype(np.int64) if len(lengths) else np.zeros(0, dtype=np.int64)
 
 
 def content_hash(text: bytes | memoryview) -> bytes:
-    """XXH3 with 128 bits of a document's text in UTF-8, as it was encoded; the big-endian bytes.
+    """The 128-bit XXH3 of a document's text in UTF-8, as it was encoded; big-endian bytes.
 
-    It tells documents apart and finds what changed by accident, at 30 GB/s; SHA-256 in the manifest guards against intent.
+    It tells documents apart and finds accidental changes, at 30 GB/s. SHA-256 in the manifest guards against intended ones.
     """
     return xxhash.xxh3_128_digest(text)
 
 
 def places(doc_ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """A place in [0, 2**64) for each document, by a hash of its `doc_id` alone: uniform, and the same for ever. [documents]"""
+    """A place in [0, 2**64) for each document, uint64 [documents].
+
+    It is a hash of the `doc_id` alone, so places are uniform and never change.
+    """
     empty, digests = hashlib.blake2b(digest_size=8, person=b"tokenmill.split"), []
     for doc_id in doc_ids.to_pylist():
         digest = empty.copy()
@@ -118,17 +124,20 @@ def places(doc_ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
 
 
 def first_place_of_train(fraction: float) -> int:
-    """Documents with a lower place belong to the validation split, so a larger `fraction` (below 1) only adds to it."""
+    """The first place that belongs to the training split; lower places belong to validation.
+
+    A larger `fraction` (below 1) therefore only adds documents to validation.
+    """
     return int(fraction * 2**64)
 
 
 def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which documents belong to the validation split; a document is on the same side for ever. bool [documents]"""
+    """Which documents belong to the validation split. With one `fraction`, a document never changes sides. bool [documents]"""
     return places(doc_ids) < np.uint64(first_place_of_train(fraction))
 
 
 class BlockHashes:
-    """The SHA-256 of each MiB of a stream of bytes that comes in pieces of any size."""
+    """The SHA-256 of each MiB of a stream of bytes that arrives in pieces of any size."""
 
     def __init__(self) -> None:
         self._done: list[bytes] = []
@@ -136,7 +145,7 @@ class BlockHashes:
         self._filled = 0
 
     def update(self, data: memoryview | bytes) -> None:
-        """Take the next bytes of the stream."""
+        """Add the next bytes of the stream."""
         view = memoryview(data).cast("B")
         while view:
             piece, view = view[: BLOCK_BYTES - self._filled], view[BLOCK_BYTES - self._filled :]
@@ -146,7 +155,7 @@ class BlockHashes:
                 self._close()
 
     def finish(self) -> bytes:
-        """All hashes end to end, the last block being as long as what was left."""
+        """All hashes end to end. The last block may be shorter than a MiB."""
         if self._filled:
             self._close()
         return b"".join(self._done)

@@ -1,14 +1,14 @@
 """Mixtures: which source each sample comes from, by arithmetic.
 
-Purpose: sources in given proportions, each repeated at most so often.
-Guarantee: of every `BLOCK` samples a source gives the same number, spread as evenly as whole samples can be: among the first
-k its count differs from its share of k by less than the number of sources. Which source a sample is of, and the how many-th of
-it, is a pure function of its number.
-Cost: a table of 0.4 MB; a lookup is one step in it.
+Purpose: mix sources in given proportions, and limit how often each is repeated.
+Guarantee: in every block of `BLOCK` samples a source gives the same number of samples, spread as evenly as whole samples can
+be: among the first k samples its count differs from its share of k by less than the number of sources. The source of a sample,
+and the sample's number within that source, are a pure function of the sample's number.
+Cost: a table of 1 MB; a lookup is one step in it.
 
-Source: what a capped source cannot give goes to the others in proportion to their weights, as when water levels out
-(T. Cover, J. Thomas, "Elements of Information Theory", section 9.4); that a source read more than about four times teaches
-less each time is measured by N. Muennighoff et al., "Scaling Data-Constrained Language Models" (2023).
+Sources: what a capped source cannot give goes to the others in proportion to their weights, which is water-filling (T. Cover,
+J. Thomas, "Elements of Information Theory", section 9.4). N. Muennighoff et al., "Scaling Data-Constrained Language Models"
+(2023), measured that a source that is read more than about four times teaches less each time.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import numpy.typing as npt
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 
 BLOCK = 2**16
-"""Shares are multiples of its reciprocal, 0.0015 %."""
+"""Samples per block. Shares are multiples of 1/BLOCK, 0.0015 %."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Share:
-    """What one source gives: `quota` of each `BLOCK` samples. `asked`: by weight alone, as a part of 1.
+    """The share of one source: `quota` of each `BLOCK` samples. `asked`: its share by weight alone, from 0 to 1.
 
     `epochs`: how often each of its windows is read in the run that the mixture was made for.
     """
@@ -40,18 +40,18 @@ class Share:
 
     @property
     def given(self) -> float:
-        """As a part of 1. Below `asked` where the cap held it back, above where others were held back."""
+        """The final share, from 0 to 1. It is below `asked` if the cap limited it, and above if others were limited."""
         return self.quota / BLOCK
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """Shares of sources, whose quotas sum up to `BLOCK`."""
+    """The shares of the sources. Their quotas sum to `BLOCK`."""
 
     shares: tuple[Share, ...]
 
     def __str__(self) -> str:
-        """One line for people."""
+        """A summary in one line."""
         return ", ".join(
             f"{one.source} {one.given:.2%}"
             + (f" instead of {one.asked:.2%}" if abs(one.given - one.asked) > len(self.shares) / BLOCK else "")
@@ -60,22 +60,25 @@ class Mixture:
         )
 
     def places(self, samples: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Of each of the samples: which of `shares` it comes from, and its number among the samples of that source."""
+        """The source of each of `samples`, as an index into `shares`, and the sample's number among those of its source.
+
+        int64 [samples] each.
+        """
         source, rank, quotas = self._table
         block, place = np.divmod(samples, BLOCK)
         return source[place], block * quotas[source[place]] + rank[place]
 
     @functools.cached_property
     def _table(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-        """Of each place in a block: its source, and its rank there; and the quotas.
+        """For each place in a block, its source and its rank within that source; and the quotas.
 
-        Sample j of a source with quota q wants to stand at (j + 1/2) / q of the block; all stand in the order of their wishes.
+        Sample j of a source with quota q has its target at (j + 1/2) / q of the block. The samples are sorted by their targets.
         """
         quotas = np.array([one.quota for one in self.shares], dtype=np.int64)
         assert quotas.sum() == BLOCK, f"{quotas=}"
         source = np.repeat(np.arange(len(quotas)), quotas)
         rank = np.arange(BLOCK) - np.repeat(np.cumsum(quotas) - quotas, quotas)
-        # Whole numbers, since equal wishes must tie on every machine: numerators over 2 * BLOCK, floored.
+        # Integers, so that equal targets tie on every machine: numerators over 2 * BLOCK, rounded down.
         order = np.lexsort((source, (2 * rank + 1) * BLOCK // quotas[source]))
         return source[order], rank[order], quotas
 
@@ -83,11 +86,11 @@ class Mixture:
 def mixture(
     windows: Mapping[str, int], weights: Mapping[str, float], *, samples: int, most_epochs: float | None = None
 ) -> Mixture:
-    """Shares by `weights` (above 0, of any sum) of sources with so many `windows`, for a run of `samples` samples.
+    """Shares by `weights` (above 0, of any sum) of sources with the given numbers of `windows`, for a run of `samples` samples.
 
-    `most_epochs`: no source is read more often; what it cannot give goes to the others in proportion to their weights.
-    Raises ConfigError for a source that is not there, has no window, or has a weight that rounds to nothing; InputError when
-    all sources together cannot give as many samples.
+    `most_epochs`: no source is read more often; what it cannot give goes to the others in proportion to their weights. Raises
+    ConfigError for a source that does not exist, has no window, or has a weight that rounds to zero; InputError when all
+    sources together cannot give that many samples.
     """
     for source, weight in weights.items():
         if not windows.get(source):
@@ -124,7 +127,10 @@ def mixture(
 
 
 def _levelled(asked: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, float]:
-    """`asked`, with what is above a limit given to those below theirs. Sums up to 1, or every one is at its limit."""
+    """Cap the shares `asked` at `limits`, and give the excess to the sources below their limits.
+
+    The result sums to 1, or every source is at its limit.
+    """
     full: dict[str, float] = {}
     while True:
         free = {name: share for name, share in asked.items() if name not in full}
@@ -136,7 +142,10 @@ def _levelled(asked: Mapping[str, float], limits: Mapping[str, float]) -> dict[s
 
 
 def _rounded(given: Mapping[str, float], limits: Mapping[str, float]) -> dict[str, int]:
-    """Quotas that sum up to `BLOCK`: rounded down, and what is missing goes to the largest remainders below their limits."""
+    """Quotas that sum to `BLOCK`: shares are rounded down, then the largest remainders are rounded up.
+
+    Sources below their limits are rounded up first.
+    """
     exact = {name: share * BLOCK for name, share in given.items()}
     quotas = {name: int(value) for name, value in exact.items()}
     order = sorted(exact, key=lambda name: (exact[name] >= limits[name] * BLOCK, quotas[name] - exact[name], name))

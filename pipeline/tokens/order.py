@@ -1,9 +1,10 @@
 """A keyed permutation of sample numbers, computed and never stored.
 
-Purpose: the order in which a trainer sees samples is a pure function of (number, count, seed, epoch), so that the state
-of a reader is one number and every rank can compute its own share.
-Guarantee: for every count from 1 to 2**62 a bijection of [0, count); same arguments, same order, on every machine.
-Cost: about 0.1 us a sample, no memory beyond the numbers asked for.
+Purpose: the order in which a trainer sees samples is a pure function of (number, count, seed, epoch). So the state of a reader
+is one number, and every rank can compute its own share.
+Guarantee: for every count from 1 to 2**62 it is a bijection of [0, count). The same arguments give the same order on every
+machine.
+Cost: about 0.1 us per sample, no memory beyond the numbers asked for.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ LARGEST_COUNT = 2**62
 def permute(indices: npt.NDArray[np.int64], count: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     """Where each of `indices` (int64, any shape, each in [0, count)) goes in the order of this seed and epoch.
 
-    A balanced Feistel network of 8 rounds over the next even number of bits, with cycle walking back into [0, count):
-    Black and Rogaway, "Ciphers with Arbitrary Finite Domains" (2002), sections 3 and 5. It orders samples; it hides nothing.
+    A balanced Feistel network of 8 rounds over the next even number of bits, with cycle walking back into [0, count): Black and
+    Rogaway, "Ciphers with Arbitrary Finite Domains" (2002), sections 3 and 5. It only orders samples and keeps nothing secret.
     The domain is below 4 * count, so a number walks fewer than 4 steps on average.
     """
     assert 1 <= count <= LARGEST_COUNT, f"{count=}"
@@ -39,13 +40,13 @@ def permute(indices: npt.NDArray[np.int64], count: int, *, seed: int, epoch: int
 
 
 def _round_keys(seed: int, epoch: int) -> npt.NDArray[np.uint64]:
-    """One 64-bit key per round from seed and epoch, which may be any integers."""
+    """One 64-bit key per round, derived from seed and epoch, which may be any integers."""
     digest = hashlib.blake2b(f"{seed}/{epoch}".encode(), digest_size=8 * ROUNDS, person=b"tokenmill.order").digest()
     return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
 
 def _encipher(values: npt.NDArray[np.uint64], half_bits: int, keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    """One pass of the network over numbers below 4**half_bits. A bijection whatever the round function does."""
+    """One pass of the network over numbers below 4**half_bits. It is a bijection for any round function."""
     shift, mask = np.uint64(half_bits), np.uint64(2**half_bits - 1)
     left, right = values >> shift, values & mask
     for key in keys:

@@ -1,7 +1,7 @@
-"""Reading ahead of who consumes, on threads.
+"""Read ahead of the consumer, on threads.
 
-Guarantee: answers come in the order of the items, at most `depth` of them wait, an exception of `read` is raised where its
-answer would have come, and when the block ends no thread is left.
+Guarantee: answers come in the order of the items, and at most `depth` of them wait. An exception of `read` is raised where its
+answer would have come. When the block ends, no thread is left.
 Cost: reading holds the interpreter's lock only for arithmetic, so one thread is enough to hide it behind a training step.
 """
 
@@ -21,7 +21,7 @@ Answer = TypeVar("Answer")
 def ahead(
     read: Callable[[Item], Answer], items: Iterable[Item], *, depth: int = 2, threads: int = 1
 ) -> Iterator[Iterator[Answer]]:
-    """`map(read, items)` with the next `depth` answers being read already; `items` may be endless."""
+    """`map(read, items)`, with the next `depth` answers read in advance. `items` may be endless."""
     waiting: deque[Future[Answer]] = deque()
 
     def answers() -> Iterator[Answer]:

@@ -1,22 +1,25 @@
 """Samples: which tokens a trainer sees in which order, by arithmetic alone.
 
-Purpose: sample k of a run is a window of `length` + 1 ids. With w windows in what is read, it belongs to epoch k // w and
-stands at place k % w of that epoch's keyed permutation. With a mixture, k first gives the source and the number among that
-source's samples, to which the same applies.
-Guarantee: what sample k holds is a pure function of (store, seed, settings, k). So the state of a reader is one number; ranks
-take slices of the numbers of a step, and their number may change in mid-run; in an epoch no window is missed or comes twice.
-Cost: opening is O(1); a window is read in about 5 us from the page cache; memory is the order of a few thousand samples.
+Purpose: sample k of a run is a window of `length` + 1 ids. With w windows per epoch, sample k belongs to epoch k // w and is at
+place k % w of that epoch's keyed permutation. With a mixture, k first determines the source and the sample's number within that
+source; the same rule then applies to that number and to the windows of that source.
+Guarantee: the content of sample k is a pure function of (store, seed, settings, k). So the state of a reader is one number.
+Ranks take slices of the samples of a step, and the number of ranks may change during a run. Within an epoch no window is missed
+or repeated.
+Cost: opening is O(1); reading a window takes about 5 us from the page cache; memory is the order of a few thousand samples.
 
-Windows are laid out in one of two ways over the tokens of a source, or of the split where there is no mixture:
+Windows are laid out in one of two ways over the tokens of a source, or of the split if there is no mixture:
 
-- one after the other: window i begins at token i * length. In an epoch every token is predicted once, but the last few.
-- aligned to documents: in each epoch the tokens are cut into slots of `length`, of which the first holds a keyed number of
-  them. The window of a slot begins at the first document that begins in the slot. Where none does, the slot is inside a long
-  document, which is read in pieces of `length` from its start, and the window is the piece that begins in the slot. So every
-  window begins a document or goes on where the window before it ended. It takes what follows up to its length: in an epoch
-  some tokens at the ends of windows are not read and about as many are read twice, other ones in each epoch.
+- one after the other: window i begins at token i * length. In an epoch every token is predicted once, except the first one and
+  the last few.
+- aligned to documents: in each epoch the tokens are cut into slots of `length`, except that the first slot holds a keyed number
+  of tokens. The window of a slot begins at the first document that begins in the slot. If no document does, the slot is inside
+  a long document, which is read in pieces of `length` from its start, and the window is the piece that begins in the slot. So
+  every window begins a document or continues where the window before it ended. It takes what follows up to its length: in an
+  epoch some tokens at the ends of windows are not read, and about as many are read twice. These are different tokens in each
+  epoch.
 
-Ids of forgotten documents are replaced by end-of-text, and `kept` is False there: no loss is to be taken of them.
+Ids of forgotten documents are replaced by end-of-text, and `kept` is False there: they must not count in the loss.
 """
 
 from __future__ import annotations
@@ -40,7 +43,10 @@ ORDERED_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Samples as they are read. `ids`: [samples, length + 1], inputs and, one further on, targets; `kept`: bool, the same."""
+    """Samples as they are read. `ids`: [samples, length + 1]; the targets are the inputs shifted by one.
+
+    `kept`: bool, of the same shape.
+    """
 
     ids: Ids
     kept: npt.NDArray[np.bool_]
@@ -53,8 +59,8 @@ class Batch:
     def cu_seqlens(self) -> npt.NDArray[np.int32]:
         """Cumulative lengths of the documents in the inputs, row after row: int32 [documents + 1], from 0 to samples * length.
 
-        Attention masked by them (as in FlashAttention's variable-length kernels) never looks from one document into another,
-        nor out of its row, nor at what is forgotten: each token of that, being end-of-text now, is a document of its own.
+        Attention that is masked by them (as in FlashAttention's variable-length kernels) never looks from one document into
+        another, out of its row, or at forgotten tokens: each of these is now an end-of-text and so a document of its own.
         """
         ends = self.ids[:, :-1] == self.end_of_text
         ends[:, -1] = True
@@ -63,7 +69,7 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Position:
-    """Where a reader stands: the first `consumed` samples of this order have been read."""
+    """The state of a reader: the first `consumed` samples of this order have been read."""
 
     store: str
     order: str
@@ -73,19 +79,22 @@ class Position:
 
 @dataclass(frozen=True, kw_only=True)
 class _Range:
-    """Tokens that windows are laid over: a source's, or all of a split."""
+    """A run of tokens that windows are laid over: one source, or the whole split."""
 
     first_token: int
     tokens: int
 
     def windows(self, length: int, *, aligned: bool) -> int:
-        """Aligned, the last one begins inside slot w - 1, so below w * length, and needs length + 1 tokens."""
+        """The number w of windows.
+
+        Aligned, the last window begins inside slot w - 1, so below token w * length, and needs length + 1 tokens.
+        """
         return max(0, self.tokens // length - 1 if aligned else (self.tokens - 1) // length)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Samples:
-    """The order of samples of one split. Made by `samples`."""
+    """The order of the samples of one split. The function `samples` makes it."""
 
     split: Split
     store: str
@@ -94,16 +103,16 @@ class Samples:
     aligned: bool
     mixture: Mixture | None
     ranges: tuple[_Range, ...]
-    """Of the sources of the mixture, else of the split."""
+    """One for each source of the mixture, or one for the split."""
 
     @functools.cached_property
     def windows(self) -> int:
-        """How many there are in one epoch of everything."""
+        """The number of windows in one epoch over everything."""
         return sum(one.windows(self.length, aligned=self.aligned) for one in self.ranges)
 
     @functools.cached_property
     def order(self) -> str:
-        """The identity of the order, in words: what else than store and seed decides which sample is which."""
+        """The identity of the order, in words: everything besides store and seed that decides which sample is which."""
         quotas = "".join(f", {one.source} {one.quota}/{BLOCK}" for one in self.mixture.shares) if self.mixture else ""
         return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
 
@@ -120,7 +129,7 @@ class Samples:
         return np.array([origin + self._aligned(origin, slot) for origin, slot in slots.tolist()], dtype=np.int64)
 
     def read(self, first: int, count: int) -> Batch:
-        """The samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
+        """Read the samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
         return read(self.split, self.starts(first, count), self.length)
 
     def position(self, consumed: int) -> Position:
@@ -128,18 +137,18 @@ class Samples:
         return Position(store=self.store, order=self.order, seed=self.seed, consumed=consumed)
 
     def require(self, position: Position) -> int:
-        """How many samples had been consumed at `position`. Raises StaleInput, with both values, when it is of others."""
+        """The number of samples consumed at `position`. Raises StaleInput, with both values, if it belongs to another order."""
         mine = self.position(position.consumed)
         for name in ("store", "order", "seed"):
             was, now = getattr(position, name), getattr(mine, name)
             if was != now:
                 raise StaleInput(
-                    f"the samples read so far are not of this order: {name} was {was!r} and is {now!r}; start anew"
+                    f"the samples read so far belong to another order: {name} was {was!r} and is {now!r}; start anew"
                 )
         return position.consumed
 
     def _aligned(self, origin: int, slot: int) -> int:
-        """Where the window of the slot that begins at token `slot` begins, both counted from `origin`."""
+        """Where the window of the slot that begins at token `slot` begins. Both are counted from `origin`."""
         if slot <= 0:
             return 0
         first, end = (token - origin for token in self.split.document_at(origin + slot))
@@ -150,9 +159,9 @@ class Samples:
 
 @functools.lru_cache(maxsize=16)
 def _slots(samples: Samples, block: int) -> npt.NDArray[np.int64]:
-    """Of the samples of a block of `ORDERED_AT_ONCE`: first token of their range, and from there to their slot. int64 [.., 2]
+    """For each sample of a block of `ORDERED_AT_ONCE`: the first token of its range, and its slot counted from there.
 
-    So many at once, since a permutation of few numbers takes as long as one of many.
+    int64 [samples, 2]. A whole block is computed at once, because permuting few numbers takes as long as permuting many.
     """
     numbers = np.arange(block * ORDERED_AT_ONCE, (block + 1) * ORDERED_AT_ONCE, dtype=np.int64)
     ranges = np.zeros(len(numbers), dtype=np.int64)
@@ -167,7 +176,7 @@ def _slots(samples: Samples, block: int) -> npt.NDArray[np.int64]:
             here = epochs == epoch
             slots = permute(windows_at[here], windows, seed=samples.seed, epoch=epoch) * samples.length
             if samples.aligned:
-                # A number below `length` drawn by the same key, as the place where 0 of so many goes.
+                # A keyed number below `length`: the place where the permutation of `length` numbers puts 0.
                 slots -= permute(np.zeros(1, dtype=np.int64), samples.length, seed=samples.seed, epoch=epoch)
             found[mine[here]] = np.stack([np.full(len(slots), tokens.first_token), slots], axis=1)
     return found
@@ -183,11 +192,11 @@ def samples(
     most_epochs: float | None = None,
     run_samples: int | None = None,
 ) -> Samples:
-    """The samples of the training split, each `length` tokens and one more.
+    """The samples of the training split, each of `length` + 1 tokens.
 
-    `aligned`: to documents. `weights`: of sources, none for all text as it is. `most_epochs`: nothing is read more often; it
-    must then be said how many samples the run reads, `run_samples`.
-    Raises InputError when there is no window, or too few for `most_epochs`; ConfigError for impossible weights.
+    `aligned`: align windows to documents. `weights`: of the sources; None reads all text as it is. `most_epochs`: nothing is
+    read more often; this requires `run_samples`, the number of samples that the run reads. Raises InputError when there is no
+    window, or too few for `most_epochs`; ConfigError for impossible weights.
     """
     split = store.split("train")
     whole = _Range(first_token=0, tokens=split.tokens)
@@ -208,7 +217,7 @@ def samples(
         ranges=tuple(ranges[one.source] for one in mixed.shares) if mixed else (whole,),
     )
     if made.windows == 0:
-        raise InputError(f"{store.folder}: {split.tokens} tokens to train on are no window of {length}; pack more text")
+        raise InputError(f"{store.folder}: {split.tokens} tokens to train on do not fill a window of {length}; pack more text")
     if mixed is None and most_epochs is not None and (run_samples or 0) > most_epochs * made.windows:
         raise InputError(
             f"{store.folder}: {run_samples} samples are wanted, but {most_epochs=} times its {made.windows} windows are fewer; "
@@ -231,9 +240,9 @@ def read(split: Split, starts: npt.NDArray[np.int64], length: int) -> Batch:
 
 
 def slice_of(first: int, count: int, *, rank: int, ranks: int) -> tuple[int, int]:
-    """The first sample and the number of samples that `rank` of `ranks` reads of the samples `first` to `first + count`.
+    """The first sample and the number of samples that `rank` of `ranks` reads from the samples `first` to `first + count`.
 
-    Raises ConfigError where they cannot be shared evenly.
+    Raises ConfigError if they cannot be shared evenly.
     """
     if not 0 <= rank < ranks or count % ranks:
         raise ConfigError(f"{count} samples of a step cannot be shared evenly: {rank=} {ranks=}")

@@ -1,9 +1,9 @@
 """One token shard as a reader sees it: its ids, checked block by block, and where its documents begin.
 
-Guarantee: no read gives bytes other than those that were packed, since each MiB is compared with its hash before its first use;
-a file that is cut or replaced meanwhile is an error, not a signal.
-Cost: the first touch of a MiB hashes it (0.5 ms), later ones copy from the page cache without the interpreter's lock. Memory is
-33 bytes per MiB that was read and no mapping; at most `OPEN_FILES` files are open, however many shards there are.
+Guarantee: a read never gives bytes other than those that were packed, because each MiB is compared with its hash before its
+first use. A file that is cut or replaced meanwhile raises an error, not a signal.
+Cost: the first access to a MiB hashes it (0.5 ms); later ones copy from the page cache without the interpreter's lock. Memory
+is 33 bytes per MiB that was read, and no mapping. At most `OPEN_FILES` files are open, however many shards there are.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ POINTER_BYTES = 8
 
 
 class _OpenFile:
-    """A file open for reading, until nobody refers to it. `identity` changes when another file takes its place."""
+    """A file that is open for reading until nobody refers to it. `identity` changes when another file takes its place."""
 
     def __init__(self, path: str) -> None:
         self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -42,7 +42,7 @@ class _OpenFile:
 
 @dataclass(kw_only=True, eq=False)
 class _Checked:
-    """Which blocks of a reader's payload have been compared with their hashes, in the file of this identity."""
+    """Which blocks of a payload have been compared with their hashes. It holds for the file with this `identity`."""
 
     identity: tuple[int, ...] = ()
     blocks: bytearray = field(default_factory=bytearray)
@@ -51,13 +51,13 @@ class _Checked:
 
 @functools.lru_cache(maxsize=OPEN_FILES)
 def _opened(path: str, reader: _Checked) -> _OpenFile:
-    """Each reader opens its own files, so that one which is opened later sees what stands there then."""
+    """Open a file for one reader. Each reader opens its own files, so a later reader sees the files that are there then."""
     return _OpenFile(path)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TokenShard:
-    """One .bin with its side files. `root`: the folder of the store; `first_token`: its place in the split."""
+    """One .bin with its side files. `root`: the folder of the store. `first_token`: where the shard begins in the split."""
 
     root: Path
     payload: Named
@@ -67,11 +67,11 @@ class TokenShard:
     first_token: int
     dtype: IdType
     forgotten: npt.NDArray[np.int64] = field(compare=False)
-    """Tokens to be masked: int64 [spans, 2], from the first to the one after the last; sorted and disjoint."""
+    """Spans of tokens to mask: int64 [spans, 2], from the first to the one after the last; sorted and disjoint."""
     _checked: _Checked = field(default_factory=_Checked, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        """Without maps and hashes: a reader that is sent to another process opens and checks the files there."""
+        """The fields alone: a reader that is sent to another process opens and checks the files there."""
         return {"_checked": _Checked(), **{item.name: getattr(self, item.name) for item in fields(self) if item.init}}
 
     @functools.cached_property
@@ -81,7 +81,7 @@ class TokenShard:
 
     @functools.cached_property
     def tokens(self) -> int:
-        """How many tokens it holds."""
+        """The number of tokens in the shard."""
         return self.payload[1].bytes // self.dtype.itemsize
 
     @property
@@ -115,9 +115,9 @@ class TokenShard:
             raise CorruptFile(f"{self.path}: was cut while it was read; run the build again to make it anew")
 
     def document_at(self, token: int) -> tuple[int, int]:
-        """First token of the document that `token` of this shard is in, and the one after its last. Raises CorruptFile.
+        """The first token of the document that contains `token`, and the one after its last. Raises CorruptFile.
 
-        A binary search in the .idx, whose hash is compared at the first call.
+        It is a binary search in the .idx, whose hash is compared at the first call.
         """
         found = self._open(str(self.root / self.index[0]))
         if not self._checked.index:

@@ -1,8 +1,8 @@
 """The token store as a reader sees it: splits, sources, windows, documents. No torch.
 
-Purpose: what a trainer needs of a packed corpus, straight from its files.
-Guarantee: a store without a manifest, of another tokenizer, or with sizes that do not fit is refused when it is opened;
-what is read is checked (see `shard`), and what has been forgotten is masked.
+Purpose: give a trainer what it needs of a packed corpus, straight from the files.
+Guarantee: a store without a manifest, of another tokenizer, or with sizes that do not fit is refused when it is opened. What is
+read is checked (see `shard`), and `Split.kept` masks what was forgotten.
 Cost: opening is O(shards) and reads no payload; a window of 1,025 tokens that was read before takes 2 us.
 """
 
@@ -31,7 +31,7 @@ from tokenmill.pipeline.tokens.shard import TokenShard
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """The documents of one source in a split: `tokens` tokens from `first_token` on, made of `text_bytes` of text."""
+    """The documents of one source in a split: `tokens` tokens from `first_token` on, made from `text_bytes` of text."""
 
     source: str
     first_token: int
@@ -52,21 +52,21 @@ class Split:
 
     @functools.cached_property
     def tokens(self) -> int:
-        """How many tokens there are, end-of-text included."""
+        """The number of tokens, end-of-text included."""
         return sum(shard.tokens for shard in self.shards)
 
     @property
     def documents(self) -> int:
-        """How many documents there are."""
+        """The number of documents."""
         return sum(shard.documents[1].rows or 0 for shard in self.shards)
 
     @functools.cached_property
     def has_forgotten(self) -> bool:
-        """Whether anything of it is masked."""
+        """Whether any token of the split is masked."""
         return any(len(shard.forgotten) for shard in self.shards)
 
     def windows(self, length: int) -> int:
-        """How many windows of `length` tokens and one more there are when each begins `length` after the one before."""
+        """The number of windows of `length` + 1 tokens if each begins `length` tokens after the one before."""
         assert length >= 1, f"{length=}"
         return max(0, self.tokens - 1) // length
 
@@ -80,13 +80,13 @@ class Split:
         return self.read(index * length, index * length + length + 1)
 
     def read(self, start: int, stop: int) -> Ids:
-        """A copy of the tokens [start, stop), as packed, from as many shards as they lie in. Raises IndexError, CorruptFile."""
+        """A copy of the tokens [start, stop), as packed, from all shards that hold them. Raises IndexError, CorruptFile."""
         out = np.empty(max(0, stop - start), self.dtype)
         self.read_into(start, stop, out)
         return out
 
     def read_into(self, start: int, stop: int, out: Ids) -> None:
-        """As `read`, into `out` (contiguous, [stop - start])."""
+        """Like `read`, but into `out` (contiguous, [stop - start])."""
         if not 0 <= start <= stop <= self.tokens:
             raise IndexError(f"tokens {start} to {stop} of {self.name}, which has {self.tokens}")
         for shard, first, last in self._parts(start, stop):
@@ -94,7 +94,7 @@ class Split:
             shard.read_into(first, out[at : at + last - first])
 
     def kept(self, start: int, stop: int) -> npt.NDArray[np.bool_]:
-        """Of the tokens [start, stop): False where a token belongs to a forgotten document. bool [stop - start]"""
+        """For the tokens [start, stop): False where the token belongs to a forgotten document. bool [stop - start]"""
         kept = np.ones(stop - start, dtype=np.bool_)
         for shard, first, last in self._parts(start, stop) if self.has_forgotten else ():
             spans = shard.forgotten
@@ -104,7 +104,7 @@ class Split:
         return kept
 
     def document_at(self, token: int) -> tuple[int, int]:
-        """First token of the document that `token` is in, and the one after its last, counted in the split."""
+        """The first token of the document that contains `token`, and the one after its last, counted in the split."""
         if not 0 <= token < self.tokens:
             raise IndexError(f"token {token} of {self.name}, which has {self.tokens}")
         ((shard, at, _),) = self._parts(token, token + 1)
@@ -120,7 +120,7 @@ class Split:
         return pa.concat_tables([DOCUMENTS.empty_table(), *tables]).unify_dictionaries()
 
     def _parts(self, start: int, stop: int) -> list[tuple[TokenShard, int, int]]:
-        """The shards that hold [start, stop), and which of their own tokens these are."""
+        """The shards that hold [start, stop), each with the range of its own tokens."""
         found = []
         at = bisect_right(self._starts, start) - 1
         while start < stop:
@@ -137,7 +137,7 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class TokenStore:
-    """A packed corpus. Made by `open`."""
+    """A packed corpus. Use `open`."""
 
     folder: Path
     manifest: Manifest
@@ -146,12 +146,12 @@ class TokenStore:
 
     @classmethod
     def open(cls, path: Path, *, tokenizer: str | None = None) -> Self:
-        """The store at `path`: its folder, under whatever name, or that of the corpus which holds it.
+        """Open the store at `path`: its own folder, under any name, or the folder of the corpus that holds it.
 
-        `tokenizer`: the fingerprint that the store must have, where the caller depends on one.
-        Raises NotBuilt without a manifest; CorruptFile when a file is missing or has another size than the manifest
-        names, when totals disagree, or when the list of forgotten documents is missing or changed; StaleInput when the
-        tokenizer is another or that list is of another store.
+        `tokenizer`: the fingerprint that the store must have, if the caller depends on one. Raises NotBuilt without a manifest;
+        CorruptFile when a file is missing or has another size than in the manifest, when totals disagree, or when the list of
+        forgotten documents is missing or changed; StaleInput when the store has another tokenizer, or the list was made for
+        another store.
         """
         folder = path / FOLDER if (path / FOLDER).is_dir() else path
         made = _manifest(folder)
@@ -222,7 +222,7 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _split(folder: Path, facts: PackFacts, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
-    """`entries`: the files of the store by their names in its folder; in the manifest they are named from the corpus on."""
+    """`entries`: the files of the store, named from its folder on. The manifest names them from the corpus folder on."""
     dtype = dtype_for(facts.vocabulary)
     found: list[TokenShard] = []
     first_token = 0

@@ -1,7 +1,7 @@
-"""One token shard written: payload, block hashes, index and documents table.
+"""Write one token shard: payload, block hashes, index and documents table.
 
-Guarantee: the bytes of all four files depend on the ids and the rows alone, however they came together, so that a shard
-without some documents has the same bytes whether it was packed or compacted.
+Guarantee: the bytes of all four files depend on the ids and the rows alone, not on how these came together. So a shard without
+some documents has the same bytes whether it was packed or compacted.
 Cost: one copy of the ids, at the speed of the disk.
 """
 
@@ -32,7 +32,7 @@ def write_shard(
 ) -> Written:
     """Write the ids `pieces`, end to end, as token shard `number`. `documents`: its rows, in the order of the ids.
 
-    `token_offset` is set here, from `tokens`. Raises OSError.
+    `token_offset` is computed here, from `tokens`. Raises OSError.
     """
     names = {kind: name_of(split, number, kind) for kind in ("bin", "idx", "docs.parquet", "blocks")}
     hashes, highest, written = BlockHashes(), 0, 0
@@ -56,7 +56,7 @@ def write_shard(
 
 
 def _canonical(documents: pa.Table) -> pa.Table:
-    """One chunk; offsets of this shard; dictionaries in the order of first use, without values that no row has."""
+    """One chunk; offsets counted in this shard; dictionaries in the order of first use, without values that no row uses."""
     columns = {name: documents[name].combine_chunks() for name in DOCUMENTS.names}
     columns["token_offset"] = offsets(documents["tokens"].to_numpy())
     for field in DOCUMENTS:

@@ -185,7 +185,7 @@ def merge(plain: Plain, *parts: str) -> None:
 REFUSED: dict[str, tuple[Callable[[Plain], object], str]] = {
     "another model": (lambda plain: plain["model"].update(type="WordPiece"), "its model is 'WordPiece'"),
     "dropout": (lambda plain: plain["model"].update(dropout=0.1), "its model has dropout=0.1"),
-    "normalizer": (lambda plain: plain.update(normalizer={"type": "Lowercase"}), "it has a normalizer that is not NFC"),
+    "normalizer": (lambda plain: plain.update(normalizer={"type": "Lowercase"}), "it has a normalizer other than NFC"),
     "added space": (lambda plain: plain["pre_tokenizer"].update(add_prefix_space=True), NOT_KNOWN),
     "no pattern": (lambda plain: plain["pre_tokenizer"].update(use_regex=False), NOT_KNOWN),
     "catastrophic pattern": (lambda plain: plain.update(pre_tokenizer=sequence("(a+)+$")), NOT_KNOWN),
@@ -215,13 +215,13 @@ REFUSED: dict[str, tuple[Callable[[Plain], object], str]] = {
         lambda plain: add_token(plain, content="A"),
         "an id stands for two tokens, or a token for two ids",
     ),
-    "merge of nothing": (lambda plain: merge(plain, "no such token", "A"), "its merge .* is of tokens, or gives a token"),
-    "merge into nothing": (lambda plain: merge(plain, "A", "Ā"), "its merge .* is of tokens, or gives a token"),
-    "a merge twice": (lambda plain: merge(plain, *plain["model"]["merges"][0]), "its merge .* stands there twice"),
+    "merge of nothing": (lambda plain: merge(plain, "no such token", "A"), "its merge .* uses or makes a token"),
+    "merge into nothing": (lambda plain: merge(plain, "A", "Ā"), "its merge .* uses or makes a token"),
+    "a merge twice": (lambda plain: merge(plain, *plain["model"]["merges"][0]), "its merge .* appears twice"),
     "merge of one": (lambda plain: merge(plain, "A"), "is no tokenizer.json of a byte-level BPE"),
     "cyclic merges": (
         lambda plain: (plain["model"]["vocab"].update({"": 800}), merge(plain, "", "A"), merge(plain, "A", "")),
-        "a token of it is empty, so that merges could go on for ever",
+        "it has an empty token, so merges could go on for ever",
     ),
     "no merges": (lambda plain: plain["model"].pop("merges"), "is no tokenizer.json of a byte-level BPE"),
     "merges of numbers": (lambda plain: plain["model"].update(merges=[1, 2]), "is no tokenizer.json of a byte-level BPE"),
@@ -257,7 +257,7 @@ def test_ids_that_the_engines_would_number_otherwise(small_plain: Plain, encoder
 
 def test_keys_that_are_repeated(small: str) -> None:
     data = small.replace('"A":', '"B":').encode()
-    with pytest.raises(ConfigError, match=r"^my.json: .*'B' stands there twice"):
+    with pytest.raises(ConfigError, match=r"^my.json: .*'B' appears twice"):
         describe(data, where="my.json")
 
 

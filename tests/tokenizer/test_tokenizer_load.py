@@ -98,9 +98,9 @@ def test_published_ranks_are_known_by_name(encoder: FastEncoder, tmp_path: Path)
 
 LETTERS = [(bytes([byte]), byte) for byte in range(256)]
 BAD_RANKS: dict[str, tuple[list[tuple[bytes, object]], str]] = {
-    "nothing": ([], "a token or a rank stands there twice, or is empty"),
-    "a rank twice": ([*LETTERS, (b"ab", 7)], "a token or a rank stands there twice"),
-    "a token twice": ([*LETTERS, (b"a", 300)], "a token or a rank stands there twice"),
+    "nothing": ([], "a token or a rank appears twice, or the file or a token is empty"),
+    "a rank twice": ([*LETTERS, (b"ab", 7)], "a token or a rank appears twice"),
+    "a token twice": ([*LETTERS, (b"a", 300)], "a token or a rank appears twice"),
     "empty": ([*LETTERS, (b"", 300)], "is no file of ranks"),
     "no number": ([*LETTERS, (b"ab", "x")], "is no file of ranks"),
     "huge number": ([*LETTERS, (b"ab", "9" * 10_000)], "is no file of ranks"),

@@ -274,7 +274,7 @@ def test_only_a_compaction_of_this_store_is_finished(corpus: Callable[..., Work]
         compact(root, downstream=(), progress=Silent())
     forget(root, ask(doc("a", "0:3")))
     manifest.withdraw(root, ["pack"])
-    with pytest.raises(NotBuilt, match="no compaction of it was cut short"):
+    with pytest.raises(NotBuilt, match="no interrupted compaction to finish"):
         compact(root, downstream=(), progress=Silent())
 
 

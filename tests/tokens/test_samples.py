@@ -176,7 +176,7 @@ def test_no_source_is_read_more_often_than_allowed(made: TokenStore) -> None:
 
 def test_a_store_without_a_window_is_refused(store_of: StoreOf) -> None:
     store = TokenStore.open(store_of(["ab"])[0])
-    with pytest.raises(InputError, match="3 tokens to train on are no window of 3; pack more text"):
+    with pytest.raises(InputError, match="3 tokens to train on do not fill a window of 3; pack more text"):
         samples(store, length=3)
 
 

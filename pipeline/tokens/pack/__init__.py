@@ -1,4 +1,4 @@
-"""Packing: surviving text becomes token shards."""
+"""Packing: turn surviving text into token shards."""
 
 from tokenmill.pipeline.tokens.pack.step import PackStep
 

@@ -1,9 +1,9 @@
-"""One shard of documents, encoded: its ids end to end, and one row per surviving document.
+"""Encode one shard of documents: its ids end to end, and one row per surviving document.
 
-Guarantee: each document is its text's ids and one end-of-text, so a document without text is one token; one of 2**31 tokens
-or more is refused. Documents stand in the order of their places (`tokens.format.places`), in which both splits and the token
-shards of shuffled documents are ranges, and each row has a checksum of its ids, so that a part can be read alone. An encoded
-shard depends on the tokenizer, the text and the verdicts alone: it outlives a change of the split or of the token shards.
+Guarantee: each document becomes the ids of its text and one end-of-text, so a document without text is one token; one of 2**31
+tokens or more is refused. Documents are in the order of their places (`tokens.format.places`), so both splits, and the token
+shards of shuffled documents, are ranges. Each row has a checksum of its ids, so a part can be read alone. An encoded shard
+depends on the tokenizer, the text and the verdicts alone: it stays valid when the split or the token shards change.
 Cost: encoding at close to the encoder's rate; memory is the shard's text and its ids.
 """
 
@@ -32,8 +32,7 @@ from tokenmill.pipeline.tokens.format import first_place_of_train, places
 VERSION = 3
 
 ENCODED = pa.schema([*DOCUMENTS, *(pa.field(name, pa.uint64(), nullable=False) for name in ("place", "checksum"))])
-"""`token_offset` is the place in the shard's own payload, `checksum` (XXH3 with 64 bits) of the document's ids as they stand
-there."""
+"""`token_offset` is the document's place in the shard's own payload; `checksum` is the 64-bit XXH3 of its ids there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +46,7 @@ class EncodeTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """An encoded shard of documents, and how many tokens each split gets."""
+    """An encoded shard of documents, and the number of tokens for each split."""
 
     shard: Shard
     tokens: dict[SplitName, int]
@@ -55,7 +54,7 @@ class Encoded:
 
     @property
     def source(self) -> str:
-        """Whose documents they are."""
+        """The source of its documents."""
         return self.shard.source
 
     @property
@@ -65,12 +64,15 @@ class Encoded:
 
     @property
     def payload(self) -> str:
-        """The name of the file of its ids."""
+        """The name of the file that holds its ids."""
         return _payload(self.shard.name)
 
 
 def encode_shard(task: EncodeTask) -> Encoded:
-    """Encode the rows alive of one shard, or find that it is done. Raises ConfigError, CorruptFile, Misaligned."""
+    """Encode the surviving rows of one shard, or return the stored result if it is current.
+
+    Raises ConfigError, CorruptFile, Misaligned.
+    """
     view, encoder = task.view, task.encoder
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
     identity = manifest.fingerprint(PACK, VERSION, settings, view.identity)
@@ -96,7 +98,7 @@ def _table(shard: Shard) -> Named:
 
 
 def _intact(root: Path, shard: Shard, dtype: IdType) -> pa.Table | None:
-    """The documents of an encoded shard, if its ids are those that they had."""
+    """The documents table of an encoded shard; None if its ids do not match their checksums."""
     documents = shards.read(root, _table(shard))
     try:
         bodies(root / _payload(shard.name), documents, dtype)
@@ -106,9 +108,9 @@ def _intact(root: Path, shard: Shard, dtype: IdType) -> pa.Table | None:
 
 
 def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
-    """The ids of each of `documents` (`ENCODED`), which lie in the payload `path`.
+    """Read the ids of each of `documents` (schema `ENCODED`) from the payload `path`.
 
-    Only the range that they lie in is read. Raises CorruptFile when one has not the checksum in its row.
+    Only the range that contains them is read. Raises CorruptFile when ids do not match the checksum in their row.
     """
     if not documents.num_rows:
         return []
@@ -125,7 +127,7 @@ def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
 
 
 def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
-    """The shard, and its table of documents."""
+    """Encode a shard. Returns the shard and its table of documents."""
     alive = view.read(("doc_id", "source", "url", "text"))
     doc_ids, texts = alive.table["doc_id"], alive.table["text"].combine_chunks()
     ids, counts = encoder.encode(texts)
@@ -176,7 +178,10 @@ def _documents(
     order: npt.NDArray[np.int64],
     payload: Ids,
 ) -> pa.Table:
-    """The table of an encoded shard (`ENCODED`), its rows in `order`. The other columns come in the order of `texts`."""
+    """The table of an encoded shard (schema `ENCODED`), with its rows in `order`.
+
+    `alive`, `texts`, `tokens` and `place` come in the order of the text; `payload` is already in the new order.
+    """
     columns: dict[str, Any] = {name: alive.table[name].take(pa.array(order)) for name in ("doc_id", "source", "url")}
     tokens = tokens[order]
     starts = offsets(tokens)
@@ -194,14 +199,14 @@ def _documents(
 
 
 def _checksums(ids: Ids, starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]:
-    """XXH3 with 64 bits of the bytes of each span of `ids`. uint64 [spans]"""
+    """The 64-bit XXH3 of the bytes of each span of `ids`. uint64 [spans]"""
     data, size = ids.data.cast("B"), ids.dtype.itemsize
     pairs = zip((starts * size).tolist(), (ends * size).tolist(), strict=True)
     return np.array([xxhash.xxh3_64_intdigest(data[start:end]) for start, end in pairs], dtype=np.uint64)
 
 
 def _content_hashes(texts: pa.Array) -> list[bytes]:
-    """The content hash of each of an array of large strings."""
+    """The content hash of each text in an array of large strings."""
     if not len(texts):
         return []
     _, starts, data = texts.buffers()

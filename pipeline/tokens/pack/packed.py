@@ -1,13 +1,14 @@
-"""One token shard, laid out from encoded shards of documents.
+"""Lay out one token shard from encoded shards of documents.
 
-Purpose: documents of one source and one split, in the order in which the store has them. Shuffled, that is the order of their
-places, a keyed hash of `doc_id`, over all of them; token shard k of n holds the k-th n-th of the range of places. Otherwise it
-is document order, and a document lies in the shard in which its first token falls.
-Guarantee: which shard a document is in, and after which others, does not depend on who else is there while the number of
-shards is the same; shuffled shards are as long as chance makes them (0.6 % off at 100,000 documents), others longer than
-`shard_tokens` by less than a document. Where no document falls into a shard, its number is left out.
+Purpose: put the documents of one source and one split into the order of the store. Shuffled, this is the order of their places,
+a hash of `doc_id`; token shard k of n holds the k-th of n equal ranges of places. Otherwise it is document order, and a
+document is in the shard in which its first token falls.
+Guarantee: forgetting a document moves no other one. Shuffled, the shard of a document and its order among others depend only on
+`doc_id` while the number of shards is the same. Shuffled shards are as long as chance makes them (0.6 % off at 100,000
+documents); others are longer than `shard_tokens` by less than a document. If no document falls into a shard, its number is left
+out.
 Cost: one copy of the ids. Each shuffled token shard reads the documents tables of all encoded shards of its source (about 2 ms
-each) and its own range of their ids, however many there are; memory is the ids and the documents table of one token shard.
+each) and its own range of their ids. Memory is the ids and the documents table of one token shard.
 """
 
 from __future__ import annotations
@@ -37,21 +38,24 @@ DOCUMENTS_AT_ONCE = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """An encoded shard of documents, and where its share of the source's run in a split begins, in document order."""
+    """An encoded shard of documents.
+
+    `first_token`: where its documents begin in the source's run of tokens in the split, in document order.
+    """
 
     shard: str
     payload: str
     documents: Named
     first_token: int
     forgotten: tuple[int, ...]
-    """Rows of its table that are left out; they count where shards begin, so that forgetting moves no other document."""
+    """Rows of its table to leave out. They still count for where shards begin, so forgetting moves no other document."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PackTask:
-    """Token shard `number` of a split, the `place`-th of the `places` of its source, and what may have documents in it.
+    """Token shard `number` of a split: the `place`-th of the `places` shards of its source.
 
-    Picklable.
+    `parts`: the encoded shards that may have documents in it. Picklable.
     """
 
     root: Path
@@ -71,7 +75,7 @@ class PackTask:
 
     @property
     def identity(self) -> str:
-        """What the token shard depends on."""
+        """A fingerprint of everything that the token shard depends on."""
         parts = [[part.shard, part.documents[1].sha256, part.first_token, list(part.forgotten)] for part in self.parts]
         place = {"shard": self.name, "place": [self.place, self.places], "dtype": self.dtype.name, "parts": parts}
         return manifest.fingerprint(PACK, VERSION, {**self.config.model_dump(), **place}, {})
@@ -79,7 +83,7 @@ class PackTask:
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """A token shard; its counts are of documents and bytes of text."""
+    """A token shard. Its counts are of documents and of bytes of text."""
 
     split: SplitName
     source: str
@@ -91,7 +95,10 @@ class Packed:
 def plan(
     root: Path, encoded: Sequence[Encoded], left_out: Mapping[str, LeftOut], config: PackConfig, dtype: IdType
 ) -> Iterator[PackTask]:
-    """The token shards of both splits, source by source. Reads nothing. `left_out`: of encoded shards, by name."""
+    """The token shards of both splits, source by source. Reads no file.
+
+    `left_out`: what to leave out of encoded shards, by their names.
+    """
     sources: dict[str, list[Encoded]] = {}
     for one in encoded:
         sources.setdefault(one.source, []).append(one)
@@ -138,7 +145,7 @@ def _parts(
 
 
 def pack_shard(task: PackTask) -> Packed | None:
-    """Lay out one token shard, or find that it is done. None when it has no document. Raises CorruptFile."""
+    """Lay out one token shard, or return it if it is current. None if it has no document. Raises CorruptFile."""
     known = state.load(state.path_of(task.root, STATE, task.name))
     shard = state.finished(task.root, known, task.identity)
     if shard is not None:
@@ -153,7 +160,10 @@ def pack_shard(task: PackTask) -> Packed | None:
 
 
 def _documents(task: PackTask, part: Part) -> pa.Table:
-    """The documents of `part` that are in the token shard, in its order; `token_offset` is the place in the part's payload."""
+    """The documents of `part` that belong in the token shard, in its order.
+
+    `token_offset` is the place in the part's payload.
+    """
     table = shards.read(task.root, part.documents)
     place = table["place"].to_numpy()
     border = first_place_of_train(task.config.validation_fraction)
@@ -161,7 +171,7 @@ def _documents(task: PackTask, part: Part) -> pa.Table:
     if task.config.shuffle:
         width = high - low
         low, high = (low + width * at // task.places for at in (task.place, task.place + 1))
-    # Inclusive, since 2**64 is no place.
+    # The upper bound is inclusive, because 2**64 does not fit into uint64.
     rows = np.flatnonzero((place >= np.uint64(low)) & (place <= np.uint64(high - 1)))
     if not task.config.shuffle:
         rows = rows[np.argsort(table["row"].to_numpy()[rows])]

@@ -1,9 +1,10 @@
-"""The step `pack`: encodes each shard of documents once, then lays the ids out as token shards, source by source.
+"""The step `pack`: encode each shard of documents once, then lay the ids out as token shards, source by source.
 
-Guarantee: the same bytes for any number of workers; every surviving document is in exactly one split and its row says which
-document it is. A shard of documents that did not change is not encoded again.
-Cost: what was encoded stays below .state/pack, as large as the token shards themselves: it is what makes a changed input,
-another split or another shard size cost no encoding of the rest. It may be deleted; the next change then encodes all.
+Guarantee: the bytes are the same for any number of workers. Every surviving document is in exactly one split, and its row says
+which document it is. A shard of documents that did not change is not encoded again.
+Cost: the encoded shards stay below .state/pack and are as large as the token shards themselves. Thanks to them, a changed
+input, another split or another shard size does not encode the rest again. The folder may be deleted; the next change then
+encodes everything.
 """
 
 from __future__ import annotations
@@ -72,13 +73,13 @@ class PackStep:
 
 
 def _published(shard: Shard, left_out: LeftOut | None) -> Shard:
-    """What the manifest says of a shard of documents."""
+    """The entry of a shard of documents in the manifest."""
     counts = shard.counts if left_out is None else without(shard.counts, left_out)
     return Shard(name=shard.name, files={}, counts=counts)
 
 
 def _totals(packed: Sequence[Packed]) -> SplitFacts:
-    """Of one split, and of the sources in it in their order."""
+    """The totals of one split, and of its sources in their order. The highest id is None if there are no tokens."""
     sources = tuple(
         SourceFacts(source=source, **_sums([one for one in packed if one.source == source]))
         for source in dict.fromkeys(one.source for one in packed)
@@ -95,7 +96,7 @@ def _sums(packed: Sequence[Packed]) -> dict[str, int]:
 
 
 def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Packed]) -> None:
-    """Remove what is kept of shards that are gone."""
+    """Remove the stored state of shards that no longer exist."""
     current = {root / name for one in encoded for name in (one.payload, *one.shard.files)}
     current |= {state.path_of(root, PACK, one.shard.name) for one in encoded}
     current |= {state.path_of(root, STATE, one.shard.name) for one in packed}

@@ -59,7 +59,7 @@ def test_what_is_taken_out_is_counted_and_shown(built: tuple[Path, Path], tmp_pa
     assert stages["repeats"]["dropped"] == {"only_repeats": 1}
     assert stages["quality"]["bytes_in"] == stages["repeats"]["bytes_kept"] - 7 * len(f"{MENU}\n\n")
     page = (root / "report.html").read_text()
-    assert "1 different ones, taken out 8 times" in page
+    assert "1 different ones, removed 8 times" in page
     assert "Home | News | About &lt;us&gt;" in page
     assert "Every line of at least 20 characters that stands in at least 3 documents of its source" in page
     export(open_corpus(root), tmp_path / "out", "jsonl", Silent())
