@@ -30,8 +30,9 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig, FilesSource, LanguageConfig, TokenizerConfig
+from tokenmill.pipeline.config import CollectConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
 from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done, Work, perform

@@ -23,19 +23,35 @@ if __name__ != "tokenmill":
 
 if TYPE_CHECKING:
     from tokenmill import dedup, language, quality, tokenizer
-    from tokenmill.corpus import Corpus, Funnel, Tokens, build
-    from tokenmill.corpus import open_ as open
+    from tokenmill.answers import Answer, Funnel
+    from tokenmill.corpus import Corpus
+    from tokenmill.opening import build
+    from tokenmill.opening import open_ as open
     from tokenmill.pipeline.base.errors import TokenmillError
+    from tokenmill.tokens import Tokens
 
-__all__ = ["Corpus", "Funnel", "TokenmillError", "Tokens", "build", "dedup", "language", "open", "quality", "tokenizer"]
+__all__ = [
+    "Answer",
+    "Corpus",
+    "Funnel",
+    "TokenmillError",
+    "Tokens",
+    "build",
+    "dedup",
+    "language",
+    "open",
+    "quality",
+    "tokenizer",
+]
 
 _HOMES = {
+    "Answer": ("tokenmill.answers", "Answer"),
     "Corpus": ("tokenmill.corpus", "Corpus"),
-    "Funnel": ("tokenmill.corpus", "Funnel"),
-    "Tokens": ("tokenmill.corpus", "Tokens"),
+    "Funnel": ("tokenmill.answers", "Funnel"),
+    "Tokens": ("tokenmill.tokens", "Tokens"),
     "TokenmillError": ("tokenmill.pipeline.base.errors", "TokenmillError"),
-    "build": ("tokenmill.corpus", "build"),
-    "open": ("tokenmill.corpus", "open_"),
+    "build": ("tokenmill.opening", "build"),
+    "open": ("tokenmill.opening", "open_"),
 }
 _MODULES = ("dedup", "language", "quality", "tokenizer")
 

@@ -1,4 +1,4 @@
-"""A finished corpus in Python: what it holds, what became of its documents, and its tokens.
+"""A finished corpus in Python: what it holds, and what became of its documents.
 
 Purpose: everything that a user asks of a corpus; the command line prints what these calls return.
 Guarantee: what is read was compared with its manifest. A corpus whose settings were edited by hand is refused.
@@ -7,156 +7,33 @@ Cost: opening reads the manifests; each call states its own where it is more tha
 
 from __future__ import annotations
 
-import os
+import contextlib
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from tokenmill.flows import forgetting, presets
-from tokenmill.flows.build import build as run_build
-from tokenmill.pipeline.ask.status import FunnelRow, Status, funnel, status
+from tokenmill.answers import Answer, Funnel
+from tokenmill.flows import forgetting
+from tokenmill.pipeline.ask.status import Status, funnel, status
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.manifest import MODEL
+from tokenmill.pipeline.base.manifest import MODEL, path_of
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import REPORT, TOKENS, CorpusFolder, open_corpus
 from tokenmill.pipeline.stages import settings as all_settings
 from tokenmill.pipeline.stages import table
-from tokenmill.pipeline.tokens import Split, TokenStore
-from tokenmill.pipeline.tokens.samples import Samples, samples
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.tokens import Tokens
 
 if TYPE_CHECKING:
-    from tokenmill.model.dataset import TokenDataset
     from tokenmill.pipeline.ask.audit import SplitAudit
     from tokenmill.pipeline.ask.near import Near
     from tokenmill.pipeline.tokens.compact import Compacted
     from tokenmill.pipeline.tokens.forget import Found
 
 TEXT_COLUMNS = ("doc_id", "source", "url", "text", "metadata")
-
-
-def build(
-    config: str | Path,
-    out: str | Path | None = None,
-    settings: Mapping[str, Any] | None = None,
-    *,
-    workers: int | None = None,
-    progress: bool = True,
-) -> Corpus:
-    """Build a corpus, or bring one up to date. What is up to date is not computed again.
-
-    Parameters
-    ----------
-    config
-        A preset (`docs`, `text`, `web`) or the path of a TOML file.
-    out
-        The folder of the corpus. Default: `corpora/<name of the config>`.
-    settings
-        Settings over those of `config`, by dotted name: `{"dedup.threshold": 0.7}`.
-    workers
-        Processes. Default: as many as this machine has cores for this process.
-    progress
-        Show steps, rates and time left on standard error.
-
-    Raises
-    ------
-    TokenmillError
-        The message says what, where and what to do.
-
-    Examples
-    --------
-    >>> import tokenmill as tm
-    >>> corpus = tm.build("text", folder / "corpus", {"collect.paths": str(folder / "texts"), **small}, progress=False)
-    >>> corpus.funnel()[0].kept
-    40
-    """
-    root = Path("corpora", Path(config).stem) if out is None else Path(out)
-    wanted = presets.resolve(str(config), dict(settings or {}))
-    count = len(os.sched_getaffinity(0)) if workers is None else workers
-    return Corpus(run_build(wanted, root, workers=count, progress=_progress(progress)))
-
-
-def open_(folder: str | Path) -> Corpus:
-    """Open a finished corpus.
-
-    Parameters
-    ----------
-    folder
-        The folder of the corpus.
-
-    Raises
-    ------
-    NotBuilt
-        There is no finished corpus in the folder.
-    StaleInput
-        Its `config.toml` was edited after the build.
-    CorruptFile
-        A manifest holds other bytes than were written.
-
-    Examples
-    --------
-    >>> import tokenmill as tm
-    >>> tm.open(folder / "corpus")
-    Corpus('.../corpus'): 40 documents collected, 40 kept, ... tokens
-    """
-    return Corpus(open_corpus(Path(folder)))
-
-
-class Funnel(Sequence[FunnelRow]):
-    """What each step of a corpus read, kept, dropped and quarantined: a sequence of rows that prints as a table.
-
-    Examples
-    --------
-    >>> for row in corpus.funnel():
-    ...     print(row.stage, row.read, row.kept)
-    collect 40 40
-    language 40 40
-    dedup 40 40
-    quality 40 40
-    pack 40 40
-    """
-
-    def __init__(self, rows: Sequence[FunnelRow]) -> None:
-        self._rows = tuple(rows)
-
-    @overload
-    def __getitem__(self, index: int) -> FunnelRow: ...
-    @overload
-    def __getitem__(self, index: slice) -> Funnel: ...
-    def __getitem__(self, index: int | slice) -> FunnelRow | Funnel:
-        return Funnel(self._rows[index]) if isinstance(index, slice) else self._rows[index]
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def __repr__(self) -> str:
-        lines = [f"{'stage':<12}{'read':>14}{'kept':>14}{'dropped':>14}{'quarantined':>14}"]
-        for row in self._rows:
-            numbers = (row.read, row.kept, sum(row.dropped.values()), row.quarantined)
-            lines.append(f"{row.stage:<12}" + "".join(f"{number:>14,}" for number in numbers))
-        return "\n".join(lines)
-
-
-class Answer(Mapping[str, Any]):
-    """The answer to a question, as JSON values by name; `dict(answer)` gives them all."""
-
-    def __init__(self, question: str, values: Mapping[str, Any]) -> None:
-        self._question = question
-        self._values = dict(values)
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __repr__(self) -> str:
-        parts = ", ".join(f"{name!r}: {_short(value)}" for name, value in self._values.items())
-        return f"Answer({self._question}: {parts})"
 
 
 class Corpus:
@@ -311,7 +188,7 @@ class Corpus:
         from tokenmill.tokenizer.encode import of_corpus
 
         most = None if all_duplicates else MOST
-        return tuple(problems(self.root, _progress(progress), of_corpus, most=most))
+        return tuple(problems(self.root, shown(progress), of_corpus, most=most))
 
     def trace(
         self,
@@ -427,8 +304,6 @@ class Corpus:
         >>> corpus.near(text).found[0][0].similarity
         1.0
         """
-        import contextlib
-
         from tokenmill.pipeline.ask.near import IN_MEMORY, near, redis_storage
 
         wanted = [texts] if isinstance(texts, str) else list(texts)
@@ -446,7 +321,7 @@ class Corpus:
         from tokenmill.pipeline.ask.audit import audit
         from tokenmill.tokenizer.encode import of_corpus
 
-        return audit(self._folder, of_corpus, _progress(progress))
+        return audit(self._folder, of_corpus, shown(progress))
 
     def forget(
         self,
@@ -485,7 +360,7 @@ class Corpus:
         InputError
             Nothing was forgotten.
         """
-        done = forgetting.compact(self.root, _progress(progress))
+        done = forgetting.compact(self.root, shown(progress))
         self._folder = open_corpus(self.root)
         return done
 
@@ -514,7 +389,7 @@ class Corpus:
         from tokenmill.pipeline.export import export, format_of
 
         target = self.root / "export" if out is None else Path(out)
-        export(self._folder, target, format_of(to), _progress(progress), licence=licence)
+        export(self._folder, target, format_of(to), shown(progress), licence=licence)
         return target
 
     def _tables(self, stage: str, kind: str) -> pa.RecordBatchReader:
@@ -538,111 +413,12 @@ class Corpus:
         done = status(self._folder)
         kept = "?" if done.documents is None else f"{done.documents:,}"
         tokens = "?" if done.tokens is None else f"{done.tokens:,}"
-        model = ", a trained model" if (self.root / MODEL / "manifest.json").is_file() else ""
+        model = ", a trained model" if path_of(self.root, MODEL).is_file() else ""
         return f"Corpus({str(self.root)!r}): {done.stages[0].kept:,} documents collected, {kept} kept, {tokens} tokens{model}"
 
 
-class Tokens:
-    """The packed tokens of a corpus. Made by `Corpus.tokens`.
-
-    Examples
-    --------
-    >>> tokens = corpus.tokens
-    >>> tokens.count > 0
-    True
-    """
-
-    def __init__(self, store: TokenStore) -> None:
-        self._store = store
-
-    @property
-    def count(self) -> int:
-        """Tokens of all splits, end-of-text included."""
-        return self._store.facts.tokens
-
-    @property
-    def vocabulary(self) -> int:
-        """The number of ids; every id is below it."""
-        return self._store.vocabulary
-
-    @property
-    def end_of_text(self) -> int:
-        """The id that ends each document."""
-        return self._store.end_of_text
-
-    @property
-    def splits(self) -> dict[str, Split]:
-        """The splits by name, `train` and `val`, for reading tokens and documents one by one."""
-        return {split.name: split for split in self._store.splits}
-
-    def samples(self, *, length: int, seed: int, weights: Mapping[str, float] | None = None, aligned: bool = False) -> Samples:
-        """The samples of the split `train` in the order of a seed, as NumPy arrays.
-
-        Parameters
-        ----------
-        length
-            Tokens of a sample; each has `length + 1` ids, inputs and, one further on, targets.
-        seed
-            Orders the windows of each epoch. Sample k is a pure function of the store, the seed and these settings.
-        weights
-            Of sources, in any proportion to each other. Default: all text as often as the rest.
-        aligned
-            Windows begin where documents begin.
-
-        Returns
-        -------
-        Samples
-            `read(first, count)` gives a batch whose `ids` are [count, length + 1]; `np.asarray(batch)` is the same.
-
-        Raises
-        ------
-        InputError
-            The store holds fewer tokens than one sample needs.
-
-        Examples
-        --------
-        >>> corpus.tokens.samples(length=16, seed=0).read(0, 8).ids.shape
-        (8, 17)
-        """
-        return samples(self._store, length=length, seed=seed, weights=weights, aligned=aligned)
-
-    def dataset(self, *, length: int, seed: int, epoch: int = 0, rank: int = 0, ranks: int = 1) -> TokenDataset:
-        """The samples of one epoch as a map-style dataset for `torch.utils.data.DataLoader`.
-
-        Parameters
-        ----------
-        length, seed
-            As in `samples`.
-        epoch
-            Which epoch; each has an order of its own.
-        rank, ranks
-            Item i of a rank is sample `i * ranks + rank`, so that ranks share the samples of every step.
-
-        Returns
-        -------
-        torch.utils.data.Dataset
-            `len(dataset)` items `{"input_ids", "labels"}`, int64 [length]; labels are the next tokens already, and -100
-            where no loss is taken. It is picklable: workers that fork or spawn read the same ids.
-
-        Examples
-        --------
-        >>> item = corpus.tokens.dataset(length=16, seed=0)[0]
-        >>> bool((item["input_ids"][1:] == item["labels"][:-1]).all())
-        True
-        """
-        from tokenmill.model.dataset import TokenDataset
-
-        return TokenDataset(self._store.folder, length=length, seed=seed, epoch=epoch, rank=rank, ranks=ranks)
-
-    def __repr__(self) -> str:
-        splits = ", ".join(f"{split.name} {split.tokens:,}" for split in self._store.splits)
-        return f"Tokens({str(self._store.folder)!r}): {splits}; vocabulary {self.vocabulary:,}"
-
-
-def _progress(wanted: bool) -> Progress:
-    """Bars on standard error where that is a terminal."""
-    import sys
-
+def shown(wanted: bool) -> Progress:
+    """Progress on standard error, if it is wanted and that is a terminal."""
     if not wanted or not sys.stderr.isatty():
         return Silent()
     from rich.console import Console
@@ -650,12 +426,3 @@ def _progress(wanted: bool) -> Progress:
     from tokenmill.flows.cli.draw.terminal import Terminal
 
     return Terminal(Console(stderr=True, highlight=False, soft_wrap=True))
-
-
-def _short(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"{{{len(value)} values}}" if len(repr(value)) > 100 else repr(value)
-    if isinstance(value, list | tuple):
-        return f"[{len(value)} values]" if len(repr(value)) > 100 else repr(value)
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."

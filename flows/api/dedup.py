@@ -18,7 +18,7 @@ from pydantic import ValidationError
 from tokenmill.pipeline.base import executor, shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.collect.memory import texts_of
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
 
 def duplicates(

@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from tokenmill.pipeline.collect.memory import texts_of
-from tokenmill.pipeline.config import LanguageConfig
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 
 
 def identify(table: Any, *, text: str = "text", model: str | Path | None = None, sample_characters: int = 1_000) -> pa.Table:

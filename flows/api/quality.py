@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.collect.memory import texts_of
-from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 
 
 def score(table: Any, recipe: str = "gopher@1", *, text: str = "text", settings: Mapping[str, Any] | None = None) -> pa.Table:
@@ -45,7 +45,7 @@ def score(table: Any, recipe: str = "gopher@1", *, text: str = "text", settings:
     Examples
     --------
     >>> import tokenmill as tm
-    >>> tm.quality.score(["Too short."])["reason"].to_pylist()
+    >>> tm.quality.score(["Short"])["reason"].to_pylist()
     ['too_few_words']
     """
     from tokenmill.pipeline.stages.quality.stage import Quality

@@ -29,11 +29,11 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages.dedup import texts
 from tokenmill.pipeline.stages.dedup.collected import integers
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
 from tokenmill.pipeline.stages.dedup.texts import Texts
 from tokenmill.pipeline.stages.stage import name_of

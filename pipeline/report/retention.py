@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import Counts, Manifest
 from tokenmill.pipeline.base.words import count, share
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
 
 @dataclass(frozen=True, kw_only=True)

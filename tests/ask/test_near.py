@@ -17,7 +17,7 @@ from tokenmill.pipeline.ask import near as lookup
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

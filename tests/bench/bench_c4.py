@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from tests.bench import datatrove_peers
 from tests.bench.datatrove_peers import Filter
-from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 
 STAGE = "c4"
 ENGLISH = True

@@ -28,7 +28,7 @@ from tests.bench.run import Row, significant
 from tokenmill.pipeline.base import executor, files
 from tokenmill.pipeline.base.executor import Executor, InProcess
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 

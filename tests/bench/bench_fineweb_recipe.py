@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from tests.bench import datatrove_peers
-from tokenmill.pipeline.config import QualityConfig
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.stage import Quality
 
 STAGE = "fineweb_recipe"

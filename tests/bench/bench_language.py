@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from tokenmill.pipeline.config import LanguageConfig
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
 
 STAGE = "language"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from tests.bench import bench_language
-from tokenmill.pipeline.config import LanguageConfig
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
 
 STAGE = "language_sample"

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 
 from tests.bench.datatrove_peers import installed, regex_splitter
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 
 STAGE = "minhash_signatures"

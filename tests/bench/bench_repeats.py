@@ -10,8 +10,8 @@ from collections.abc import Callable
 import pyarrow as pa
 
 from tests.bench.datatrove_peers import installed
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.stages.repeats.scores import units_of
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.repeats.stage import Repeats
 
 STAGE = "repeats"

@@ -13,8 +13,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tokenmill.pipeline.config import Thresholds
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
+from tokenmill.pipeline.stages.quality.settings import Thresholds
 from tokenmill.pipeline.stages.quality.stage import Quality
 
 BYTES = {"datatrove": 8_000_000, "datatrove_regex": 8_000_000}

@@ -25,7 +25,6 @@ from tests.bench.memory import watched
 from tokenmill.pipeline.base import executor, schema, shards
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.leaf import leaf
 from tokenmill.pipeline.stages.dedup import known, runs
@@ -35,6 +34,7 @@ from tokenmill.pipeline.stages.dedup.exact import Groups, groups
 from tokenmill.pipeline.stages.dedup.resolve import verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema
 from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, ranks_of
 

@@ -15,10 +15,10 @@ from tests.folders import folder_of
 from tests.report.pages import BIDI, SCRIPT, decide, render
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.report import differences, retention
 from tokenmill.pipeline.report.differences import difference
 from tokenmill.pipeline.report.duplicates import COLUMNS, Duplicates
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.step import Work
 
 TEXT = st.lists(st.sampled_from(["a", "bb", "ccc", " ", "\n\n", ".", "\0", "\u202e", "日"]), max_size=80).map("".join)

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from tokenmill.pipeline.config import DedupConfig, LanguageConfig, QualityConfig
 from tokenmill.pipeline.corpus import so_far
 from tokenmill.pipeline.report import settings, write
 from tokenmill.pipeline.report.choose import choose
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform

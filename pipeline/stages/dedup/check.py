@@ -25,8 +25,8 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import settings
 from tokenmill.pipeline.stages.dedup.texts import Texts, equal, joined, read, similar
 from tokenmill.pipeline.stages.stage import name_of

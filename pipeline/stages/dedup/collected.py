@@ -19,7 +19,7 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings
 
 Scored = tuple[View, Named]

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import number
-from tokenmill.pipeline.config import Config, DedupConfig
+from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.dedup.facts import DedupFacts
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.kind import Finished, Rebuild, StageKind
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 

@@ -18,10 +18,10 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import files, schema
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.kernels.dedup import minhash
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
 EXACT_BYTES = 16
 SETTINGS = b"signature"

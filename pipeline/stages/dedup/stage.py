@@ -23,7 +23,6 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import files, manifest, state
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
@@ -34,6 +33,7 @@ from tokenmill.pipeline.stages.dedup.collected import collect
 from tokenmill.pipeline.stages.dedup.exact import groups
 from tokenmill.pipeline.stages.dedup.resolve import verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema, settings, sign
 from tokenmill.pipeline.stages.dedup.verify import Comparer
 from tokenmill.pipeline.stages.step import Resolved, Work

@@ -21,11 +21,11 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config.banding import Scheme
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
 from tokenmill.pipeline.stages.dedup import known, runs
+from tokenmill.pipeline.stages.dedup.banding import Scheme
 from tokenmill.pipeline.stages.dedup.exact import Groups
 from tokenmill.pipeline.stages.dedup.runs import Range, Run
 

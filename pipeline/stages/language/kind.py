@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import number
-from tokenmill.pipeline.config import Config, LanguageConfig
+from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import Estimate
 

@@ -23,11 +23,11 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import LanguageConfig
 from tokenmill.pipeline.kernels.language.langtext import PIECES, characters, take_lines, take_samples
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.language import models
 from tokenmill.pipeline.stages.language.models import UNDETERMINED, Model
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.limits import Limit
 
 SCORES = pa.schema(

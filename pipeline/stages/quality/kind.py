@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.config import Config, QualityConfig
+from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.quality.recipes import resolve
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 

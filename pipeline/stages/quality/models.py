@@ -26,9 +26,8 @@ import pyarrow as pa
 from tokenmill.pipeline.base.edits import Edit, apply
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.schema import KEPT
-from tokenmill.pipeline.config import QualityModel
-from tokenmill.pipeline.config.quality import column
 from tokenmill.pipeline.stages import fasttext
+from tokenmill.pipeline.stages.quality.settings import QualityModel, column
 
 DECIMALS = 6
 """Decimals of a score: fastText computes in float32, and DCLM's threshold has six."""

@@ -20,9 +20,8 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import QualityConfig
-from tokenmill.pipeline.config.quality import column
 from tokenmill.pipeline.stages.quality import models
+from tokenmill.pipeline.stages.quality.settings import QualityConfig, column
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import one_batch
 from tokenmill.pipeline.stages.step import Resolved, Work

@@ -21,7 +21,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import QualityConfig, Thresholds
+from tokenmill.pipeline.stages.quality.settings import QualityConfig, Thresholds
 
 _REPEATED_LINES: Mapping[str, Any] = {
     "max_duplicate_paragraphs": 0.30,

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.schema import KEPT
-from tokenmill.pipeline.config import Thresholds
 from tokenmill.pipeline.stages.quality.lines import LineRules
+from tokenmill.pipeline.stages.quality.settings import Thresholds
 
 
 @dataclass(frozen=True)

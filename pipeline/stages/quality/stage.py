@@ -17,12 +17,12 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.config import QualityConfig, Thresholds
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality import models, statistics
 from tokenmill.pipeline.stages.quality.lines import REMOVED, LineRules, removed
 from tokenmill.pipeline.stages.quality.recipes import resolve
 from tokenmill.pipeline.stages.quality.rules import active, first_failing, line_rules
+from tokenmill.pipeline.stages.quality.settings import QualityConfig, Thresholds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,8 +19,8 @@ import pyarrow.compute as pc
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.stages.repeats import scores
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.repeats.stage import UNITS
 from tokenmill.pipeline.stages.stage import name_of, one_batch
 

@@ -18,9 +18,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.stages.repeats import columns, scores
 from tokenmill.pipeline.stages.repeats.filters import Filter
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Work
 
 RANGE_ROWS = 4_000_000

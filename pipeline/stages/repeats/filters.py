@@ -20,9 +20,9 @@ import numpy.typing as npt
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.kernels.dedup import bloom
 from tokenmill.pipeline.stages.repeats import scores
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Work
 
 SHARDS_AT_A_TIME = 4

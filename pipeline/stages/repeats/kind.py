@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import count, number
-from tokenmill.pipeline.config import Config, RepeatsConfig
+from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.kind import Finished, Rebuild, StageKind
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 

@@ -15,10 +15,10 @@ import pyarrow as pa
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.shards import Alive, Named, View
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.kernels.dedup import units
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.words import classes
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.stage import one_batch
 
 NEWLINES = {"lines": 1, "paragraphs": 2}

@@ -23,12 +23,12 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import files, shards, state
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.kernels.dedup import bloom
 from tokenmill.pipeline.stages.repeats import columns, filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
 from tokenmill.pipeline.stages.repeats.counts import Repeated, Source, needed, repeated
 from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, Decided, decide
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Resolved, Work
 
 UNITS = "repeats/units.parquet"

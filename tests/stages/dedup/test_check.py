@@ -21,9 +21,10 @@ from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig, DedupConfig
+from tokenmill.pipeline.config import CollectConfig
 from tokenmill.pipeline.stages.dedup import check
 from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

@@ -20,8 +20,8 @@ from tests.kernels import dedup_oracles as oracle
 from tokenmill.pipeline.base import executor, manifest, schema, shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 

@@ -13,8 +13,8 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import CorruptFile, Misaligned
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

@@ -13,8 +13,8 @@ import pytest
 
 from tests.stages.dedup.test_dedup import verdicts
 from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.stages.dedup import known, rounds
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 

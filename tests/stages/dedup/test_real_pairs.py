@@ -20,11 +20,11 @@ from tests.kernels import dedup_oracles as oracle
 from tests.stages.dedup.test_dedup import of, verdicts
 from tests.stages.dedup.test_revisions import FILES, found_and_similar, lines
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import DedupConfig
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
 from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from tokenmill.pipeline.config import DedupConfig
-from tokenmill.pipeline.config.banding import Preset
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
+from tokenmill.pipeline.stages.dedup.banding import Preset
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import sign
 
 CONFIG = DedupConfig()

@@ -16,8 +16,9 @@ from tests.bench import planted
 from tests.stages.dedup.test_large_buckets import variants
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig, DedupConfig, FilesSource
+from tokenmill.pipeline.config import CollectConfig, FilesSource
 from tokenmill.pipeline.stages.dedup import rounds
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

@@ -18,10 +18,10 @@ from tests.kernels import dedup_oracles as oracle
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import DedupConfig
-from tokenmill.pipeline.config.banding import PRESETS, Preset
 from tokenmill.pipeline.kernels.dedup import minhash
+from tokenmill.pipeline.stages.dedup.banding import PRESETS, Preset
 from tokenmill.pipeline.stages.dedup.check import problems
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import CorruptFile
-from tokenmill.pipeline.config import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.dedup.survivor import moment
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform

@@ -16,8 +16,8 @@ import pytest
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.executor import local
-from tokenmill.pipeline.config import LanguageConfig
 from tokenmill.pipeline.stages.language import models
+from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform

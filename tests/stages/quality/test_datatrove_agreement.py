@@ -18,11 +18,11 @@ import pytest
 
 from tests.kernels.word_oracle import sentences
 from tokenmill.pipeline.base.edits import Edit, apply
-from tokenmill.pipeline.config import QualityConfig, Thresholds
 from tokenmill.pipeline.kernels.words.classes import SYMBOLS, TERMINAL
 from tokenmill.pipeline.kernels.words.split import of as words
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
 from tokenmill.pipeline.stages.quality.rules import RULES, active, first_failing, line_rules
+from tokenmill.pipeline.stages.quality.settings import QualityConfig, Thresholds
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.quality.statistics import measure
 

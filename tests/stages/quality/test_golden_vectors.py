@@ -11,10 +11,10 @@ import pyarrow as pa
 import pytest
 
 from tokenmill.pipeline.base.edits import Edit, apply
-from tokenmill.pipeline.config import QualityConfig, Thresholds
 from tokenmill.pipeline.stages.quality.lines import LineRules, removed
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
 from tokenmill.pipeline.stages.quality.rules import RULES, first_failing
+from tokenmill.pipeline.stages.quality.settings import QualityConfig, Thresholds
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.quality.statistics import measure
 

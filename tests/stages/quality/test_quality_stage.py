@@ -12,9 +12,9 @@ import pytest
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import QualityConfig
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.stage import Editor, Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from tokenmill.pipeline.config import QualityConfig
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.train import Measured, Training, train
 
 SMALL = Training(buckets=100_000, epochs=20)

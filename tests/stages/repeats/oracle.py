@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from tokenmill.pipeline.config import RepeatsConfig
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 
 NEWLINES = {"lines": 1, "paragraphs": 2}
 

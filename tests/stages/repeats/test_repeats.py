@@ -22,9 +22,9 @@ from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.stages.repeats import counts
 from tokenmill.pipeline.stages.repeats.check import problems
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.repeats.stage import UNITS, Repeats
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 

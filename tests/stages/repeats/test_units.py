@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from tests.kernels.dedup_oracles import HOSTILE
 from tests.stages.repeats import oracle
-from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.kernels.dedup import bloom
 from tokenmill.pipeline.stages.repeats import filters, scores
+from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 
 UNIT = Literal["lines", "paragraphs"]
 LINES = st.lists(st.one_of(HOSTILE, st.sampled_from(["", "\n", " \n", "\r", "a", "\u3000b\u3000", "\x00"])), max_size=8)

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from tests.config.test_config import parse
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import Config, DedupConfig
-from tokenmill.pipeline.config.banding import PRESETS, Scheme, least_error
+from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.stages.dedup.banding import PRESETS, Scheme, least_error
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 
 

@@ -1,0 +1,83 @@
+"""How a corpus comes into being in Python: built, or opened.
+
+Guarantee: a corpus that is returned is finished and whole. Cost: building what is not up to date; opening reads the manifests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tokenmill.corpus import Corpus, shown
+from tokenmill.flows import presets
+from tokenmill.flows.build import build as run_build
+from tokenmill.pipeline.corpus import open_corpus
+
+
+def build(
+    config: str | Path,
+    out: str | Path | None = None,
+    settings: Mapping[str, Any] | None = None,
+    *,
+    workers: int | None = None,
+    progress: bool = True,
+) -> Corpus:
+    """Build a corpus, or bring one up to date. What is up to date is not computed again.
+
+    Parameters
+    ----------
+    config
+        A preset (`docs`, `text`, `web`) or the path of a TOML file.
+    out
+        The folder of the corpus. Default: `corpora/<name of the config>`.
+    settings
+        Settings over those of `config`, by dotted name: `{"dedup.threshold": 0.7}`.
+    workers
+        Processes. Default: as many as this machine has cores for this process.
+    progress
+        Show steps, rates and time left on standard error.
+
+    Raises
+    ------
+    TokenmillError
+        The message says what, where and what to do.
+
+    Examples
+    --------
+    >>> import tokenmill as tm
+    >>> corpus = tm.build("text", folder / "corpus", {"collect.paths": str(folder / "texts"), **small}, progress=False)
+    >>> corpus.funnel()[0].kept
+    40
+    """
+    root = Path("corpora", Path(config).stem) if out is None else Path(out)
+    wanted = presets.resolve(str(config), dict(settings or {}))
+    count = len(os.sched_getaffinity(0)) if workers is None else workers
+    return Corpus(run_build(wanted, root, workers=count, progress=shown(progress)))
+
+
+def open_(folder: str | Path) -> Corpus:
+    """Open a finished corpus.
+
+    Parameters
+    ----------
+    folder
+        The folder of the corpus.
+
+    Raises
+    ------
+    NotBuilt
+        There is no finished corpus in the folder.
+    StaleInput
+        Its `config.toml` was edited after the build.
+    CorruptFile
+        A manifest holds other bytes than were written.
+
+    Examples
+    --------
+    >>> import tokenmill as tm
+    >>> tm.open(folder / "corpus")
+    Corpus('.../corpus'): 40 documents collected, 40 kept, ... tokens
+    """
+    return Corpus(open_corpus(Path(folder)))
