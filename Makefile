@@ -13,7 +13,7 @@ STAMP := $(ENV)/installed-$(shell { cat pyproject.toml $(LOCK); $(PYTHON) -VV; }
 
 PYTEST := $(ENV)/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help setup corpus test check soak bench clean
+.PHONY: help setup corpus test check wheel soak bench clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -40,6 +40,11 @@ check: $(STAMP)  ## lint, format, types
 	cd build/links/tokenmill && ln -s ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows .
 	$(ENV)/bin/mypy
 
+# setuptools puts what an earlier build left in build/lib into the next wheel, so it goes first.
+wheel: $(STAMP)  ## build a wheel in dist/
+	rm -rf build/lib build/bdist.*
+	$(ENV)/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+
 # Peers that cannot be installed are left out by name: offline, the rest is measured all the same.
 $(STAMP)-bench: $(STAMP)
 	$(ENV)/bin/pip install --quiet --only-binary=:all: --constraint $(LOCK) --editable '.[dev,bench]' && touch $@ || true
@@ -51,4 +56,4 @@ soak: $(STAMP)  ## the slow checks: a fault at every file operation
 	$(PYTEST) -m soak $(ARGS)
 
 clean:  ## remove what `make` made
-	rm -rf $(ENV) build
+	rm -rf $(ENV) build dist

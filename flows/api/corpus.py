@@ -421,8 +421,6 @@ def shown(wanted: bool) -> Progress:
     """Progress on standard error, if it is wanted and that is a terminal."""
     if not wanted or not sys.stderr.isatty():
         return Silent()
-    from rich.console import Console
+    from tokenmill.flows.cli.draw.terminal import on_standard_error
 
-    from tokenmill.flows.cli.draw.terminal import Terminal
-
-    return Terminal(Console(stderr=True, highlight=False, soft_wrap=True))
+    return on_standard_error()

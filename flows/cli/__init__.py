@@ -2,42 +2,22 @@
 
 Guarantee: exit code 0 when done, 1 when the data or the settings are at fault (a message that says what and where, no
 traceback), 2 for wrong usage. When nobody reads the output any more, the rest of it is lost and the work goes on.
-Cost: torch, prefect and datasets are imported by the commands that need them.
+Cost: `tokenmill --help` imports nothing but the table of commands; a command imports what it needs.
 """
 
 from __future__ import annotations
 
 import signal
 import sys
-from importlib.metadata import version
 
-import cyclopts
-from rich.markup import escape
-
-from tokenmill.flows.cli import build, corpus, model, tokenizer, tokens
-from tokenmill.flows.cli.options import Output, err
-from tokenmill.pipeline.base.errors import TokenmillError
-
-app = cyclopts.App(
-    name="tokenmill",
-    help="Raw text in, pretraining corpora out: collect, filter, deduplicate, tokenize, pack, train.",
-    help_format="markdown",
-    console=Output(),
-    version=lambda: version("tokenmill"),
-    result_action="return_value",
-    suppress_keyboard_interrupt=False,
-)
-for command in (
-    *(build.build, build.serve, build.settings_app),
-    *(corpus.status, corpus.whatif, corpus.near, corpus.verify, corpus.report, corpus.export),
-    *(tokens.trace, tokens.forget, tokens.compact, tokens.audit),
-    *(model.train, model.sample, model.quality_app, tokenizer.app),
-):
-    app.command(command)
+from tokenmill.flows.cli.commands import help_text
 
 
 def main() -> None:
     """The entry point."""
+    if sys.argv[1:] in ([], ["--help"], ["-h"]):
+        _print_help()
+        return
     asked: list[int] = []
 
     def interrupt(number: int, _: object) -> None:
@@ -48,17 +28,48 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
+    from tokenmill.flows.cli import application
+
     try:
-        app()
+        application.app()
     except BaseException as error:
         # Whatever an interrupted library makes of it, we end because we were asked to.
         if asked:
-            err.print("interrupted; what is finished is kept, run the same command again to go on")
+            _say("interrupted; what is finished is kept, run the same command again to go on")
             sys.exit(130)
-        if isinstance(error, TokenmillError):
-            err.print(f"[bold red]error:[/] {escape(str(error))}")
-            sys.exit(1)
-        if isinstance(error, OSError):
-            err.print(f"[bold red]error:[/] {escape(str(error.filename or ''))}: {escape(error.strerror or str(error))}")
-            sys.exit(1)
-        raise
+        message = _message(error)
+        if message is None:
+            raise
+        _say(f"[bold red]error:[/] {message}")
+        sys.exit(1)
+
+
+def _message(error: BaseException) -> str | None:
+    """What is said of an error that is the user's to mend; None for any other."""
+    from rich.markup import escape
+
+    from tokenmill.pipeline.base.errors import TokenmillError
+
+    if isinstance(error, TokenmillError):
+        return escape(str(error))
+    if isinstance(error, OSError):
+        return f"{escape(str(error.filename or ''))}: {escape(error.strerror or str(error))}"
+    return None
+
+
+def _say(line: str) -> None:
+    from tokenmill.flows.cli.options import err
+
+    err.print(line)
+
+
+def _print_help() -> None:
+    try:
+        print(help_text(), flush=True)  # noqa: T201 -- rich would take longer to import than all else
+    except BrokenPipeError:
+        # The reader has left; without this, closing the stream at exit would complain again.
+        import os
+
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

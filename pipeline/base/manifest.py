@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
-
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
@@ -138,6 +136,8 @@ def fingerprint(stage: str, version: int, config: Mapping[str, Any], inputs: Map
 
 def facts(made: Manifest, kind: type[Facts]) -> Facts:
     """The facts of a manifest as the type that its step declares. Raises StaleInput where they are of another version."""
+    from pydantic import TypeAdapter, ValidationError
+
     try:
         return TypeAdapter(kind).validate_python(made.facts)
     except ValidationError as error:
@@ -149,6 +149,8 @@ def facts(made: Manifest, kind: type[Facts]) -> Facts:
 
 def plain_facts(value: Any) -> dict[str, Any]:
     """Facts of a declared type, a dataclass, as JSON values: what `facts` reads."""
+    from pydantic import TypeAdapter
+
     found: dict[str, Any] = TypeAdapter(type(value)).dump_python(value, mode="json")
     return found
 

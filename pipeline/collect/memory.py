@@ -53,8 +53,11 @@ def collected(root: Path, texts: pa.ChunkedArray) -> Manifest:
 def texts_of(table: Any, column: str) -> pa.ChunkedArray:
     """The texts as large_string without nulls. Raises InputError."""
     if isinstance(table, list | tuple):
-        found = _texts(table)
-    elif hasattr(table, "__arrow_c_stream__"):
+        return _texts(table)
+    if not hasattr(table, "__arrow_c_stream__") and hasattr(table, "with_format") and hasattr(table, "__len__"):
+        # A `datasets.Dataset`, with its selection of rows.
+        table = table.with_format("arrow")[:]
+    if hasattr(table, "__arrow_c_stream__"):
         whole = pa.RecordBatchReader.from_stream(table).read_all()
         if column not in whole.column_names:
             near = difflib.get_close_matches(column, whole.column_names, n=1, cutoff=0.5)

@@ -234,7 +234,7 @@ def test_the_work_goes_on_when_nobody_reads_its_output(corpus: Path, source: Pat
 
 INTERRUPTED = """
 import os, signal
-import tokenmill.flows.cli
+import tokenmill.flows.cli.application
 
 def app():
     try:
@@ -243,7 +243,7 @@ def app():
     except KeyboardInterrupt as error:
         raise RuntimeError("the run crashed") from error
 
-tokenmill.flows.cli.app = app
+tokenmill.flows.cli.application.app = app
 tokenmill.flows.cli.main()
 """
 

@@ -12,7 +12,7 @@ from rich.console import Console
 
 import tokenmill as tm
 from tokenmill.flows.build import build
-from tokenmill.flows.cli import app
+from tokenmill.flows.cli.application import app
 from tokenmill.flows.cli.draw import terminal
 from tokenmill.flows.cli.draw.near import show
 from tokenmill.pipeline.base.errors import InputError, StaleInput

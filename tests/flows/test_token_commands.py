@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tokenmill.flows.build import build
-from tokenmill.flows.cli import app
+from tokenmill.flows.cli.application import app
 from tokenmill.pipeline.base.errors import InputError, NotBuilt, TokenmillError
 from tokenmill.pipeline.stages.settings import parse
 

@@ -5,12 +5,15 @@ Guarantee: drawing only; nothing here changes a result. Cost: ten drawings a sec
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from tokenmill.pipeline.ask.status import Status
+if TYPE_CHECKING:
+    from tokenmill.pipeline.ask.status import Status
 
 REASONS = 3
 """How many reasons of a stage the funnel names; the report has them all."""
@@ -78,6 +81,11 @@ class Terminal:
             self._bars.remove_task(self._task)
             self._task = None
             self._bars.stop()
+
+
+def on_standard_error() -> Terminal:
+    """For calls from Python, whose standard output is the caller's."""
+    return Terminal(Console(stderr=True, highlight=False, soft_wrap=True))
 
 
 def alarms(status: Status) -> Text:
