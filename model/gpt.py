@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 
 VOCABULARY_MULTIPLE = 128
 INITIAL_STD = 0.02
@@ -130,10 +130,11 @@ class GPT(nn.Module):
         """Logits of each next token: int64 [batch, tokens] -> float [batch, tokens, padded_vocabulary].
 
         `tokens` is at most `context_tokens`. `starts`: int64 [batch, tokens], where in its row the document of each token
-        begins; None: each row is one document.
+        begins; None: each row is one document. Raises InputError for more tokens.
         """
         tokens = ids.shape[1]
-        assert tokens <= self.shape.context_tokens, f"{tokens=} but {self.shape.context_tokens=}"
+        if tokens > self.shape.context_tokens:
+            raise InputError(f"{tokens=} but {self.shape.context_tokens=}")
         positions = torch.arange(tokens, device=ids.device)
         mask = None
         if starts is not None:

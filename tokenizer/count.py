@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, shards, state
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, Miscounted
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.bpe import tally
@@ -129,7 +129,8 @@ def _sum(table: Tally, runs: Iterable[Words]) -> Tally:
     for words in runs:
         table = _with_room(table, int(table.used[0]) + len(words.counts), tally.arena_used(table) + len(words.data))
         done = tally.add(table, words.data, int(words.offsets[0]), words.offsets[1:], 0, len(words.counts), words.counts)
-        assert done == len(words.counts), f"{done=} {len(words.counts)=}"
+        if done != len(words.counts):
+            raise Miscounted(f"tokenizer: the counts of {done} pre-tokens were added, of {len(words.counts)}")
     return table
 
 

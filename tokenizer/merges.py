@@ -119,8 +119,12 @@ class Learner:
         return int(bpe.count_tokens(self._text, self._known.sizes))
 
     def grow(self, vocabulary: int) -> None:
-        """Merge until there are `vocabulary` tokens, or no pair occurs `min_frequency` times: then there are fewer."""
-        assert self.vocabulary <= vocabulary, f"{self.vocabulary=} {vocabulary=}"
+        """Merge until there are `vocabulary` tokens, or no pair occurs `min_frequency` times: then there are fewer.
+
+        Raises ConfigError for fewer tokens than there are.
+        """
+        if vocabulary < self.vocabulary:
+            raise ConfigError(f"a vocabulary of {self.vocabulary} only grows: {vocabulary=}")
         most = min(vocabulary, len(self._known.ids))
         while not bpe.merge(
             self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes

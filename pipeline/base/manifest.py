@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt
+from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt
 from tokenmill.pipeline.base.files import FileEntry
 
 FORMAT = 1
@@ -31,7 +31,10 @@ FOLDERS = {"pack": "tokens", CORPUS: "."}
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Where the rows of a shard went. Bytes are bytes of text: of what came in alive, and of what is kept."""
+    """Where the rows of a shard went. Bytes are bytes of text: of what came in alive, and of what is kept.
+
+    Raises Miscounted where the rows do not add up.
+    """
 
     read: int = 0
     kept: int = 0
@@ -41,7 +44,8 @@ class Counts:
     bytes_kept: int = 0
 
     def __post_init__(self) -> None:
-        assert self.read == self.kept + sum(self.dropped.values()) + self.quarantined, f"rows are not conserved: {self}"
+        if self.read != self.kept + sum(self.dropped.values()) + self.quarantined:
+            raise Miscounted(f"rows are not conserved (read == kept + dropped + quarantined): {self}")
 
     @staticmethod
     def total(parts: Iterable[Counts]) -> Counts:
@@ -149,7 +153,7 @@ def read(path: Path) -> Manifest:
         known = plain.pop("format") == FORMAT
         manifest = Manifest(**plain, shards=shards, files=entries)
         whole = known and claimed == manifest.hash and data == files.canonical_json({**_plain(manifest), "hash": claimed})
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, Miscounted) as error:
         raise CorruptFile(f"{path}: is no manifest of format {FORMAT}; run the build again") from error
     if not whole:
         raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); run the build again")
@@ -190,7 +194,7 @@ def shard_to_plain(shard: Shard) -> dict[str, Any]:
 
 
 def shard_from_plain(plain: Mapping[str, Any]) -> Shard:
-    """A shard from JSON values. Raises KeyError, TypeError or AssertionError when it is none."""
+    """A shard from JSON values. Raises KeyError, TypeError or Miscounted when it is none."""
     entries = {name: FileEntry(**entry) for name, entry in plain["files"].items()}
     return Shard(name=plain["name"], files=entries, counts=Counts(**plain["counts"]))
 

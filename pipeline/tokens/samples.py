@@ -103,8 +103,9 @@ class Samples:
         return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
 
     def starts(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """The first token, in the split, of the samples `first` to `first + count`. int64 [count]"""
-        assert first >= 0 <= count, f"{first=} {count=}"
+        """The first token, in the split, of the samples `first` to `first + count`, both at least 0. int64 [count]"""
+        if first < 0 or count < 0:
+            raise InputError(f"samples are numbered from 0: {first=} {count=}")
         blocks = range(first // ORDERED_AT_ONCE, -(-(first + count) // ORDERED_AT_ONCE))
         if not blocks:
             return np.zeros(0, dtype=np.int64)

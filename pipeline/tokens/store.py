@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, shards
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.tokens import forget
@@ -66,7 +66,8 @@ class Split:
 
     def windows(self, length: int) -> int:
         """How many windows of `length` tokens and one more there are when each begins `length` after the one before."""
-        assert length >= 1, f"{length=}"
+        if length < 1:
+            raise InputError(f"a window has at least one token: {length=}")
         return max(0, self.tokens - 1) // length
 
     def window(self, index: int, length: int) -> Ids:

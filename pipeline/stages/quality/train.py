@@ -33,7 +33,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import InputError, WorkerDied
+from tokenmill.pipeline.base.errors import ConfigError, InputError, WorkerDied
 from tokenmill.pipeline.stages import fasttext
 from tokenmill.pipeline.stages.quality.models import features
 
@@ -49,7 +49,7 @@ COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """What the model depends on beside the documents. The defaults are fastText's."""
+    """What the model depends on beside the documents. The defaults are fastText's. Raises ConfigError for too few buckets."""
 
     epochs: int = 5
     learning_rate: float = 0.1
@@ -58,7 +58,8 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        assert self.buckets >= MIN_BUCKETS, f"{self.buckets=}"
+        if self.buckets < MIN_BUCKETS:
+            raise ConfigError(f"{self.buckets=} is below the least number of buckets, {MIN_BUCKETS}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import files, shards, state
+from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.config import RepeatsConfig
 from tokenmill.pipeline.kernels.dedup import bloom
@@ -114,7 +115,8 @@ class Repeats:
             path = folder / f"{name}.filter"
             asked = filters.make(mine, self.config, work, path) if self.config.counts == "bloom" else None
             found.append(Source(name=name, shards=mine, least=least, filter=asked))
-        assert len({one.name for one in found}) == len(found), "the shards of a source stand together in document order"
+        if len({one.name for one in found}) < len(found):
+            raise Misaligned(f"{self.name}: the shards of a source must stand together: {[view.name for view, _ in scored]}")
         return found
 
 
