@@ -12,7 +12,6 @@ than 64 MiB is refused.
 
 from __future__ import annotations
 
-import codecs
 import functools
 import json
 import logging
@@ -119,32 +118,9 @@ class FastEncoder:
         """The text that `ids` stand for, with U+FFFD for bytes that are no UTF-8. Raises InputError."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decoding(self) -> Decoding:
-        """A decoder for ids that come one after another, as a model makes them."""
-        return Decoding(self)
-
     @property
     def _models(self) -> Models:
         return _load_models(self.path, self.pattern, self.fingerprint)
-
-
-class Decoding:
-    """Text from ids that come piece by piece: together it is what `decode` gives of all ids.
-
-    A character is given when its last byte is there; bytes that can be no part of one are U+FFFD at once.
-    """
-
-    def __init__(self, encoder: FastEncoder) -> None:
-        self._encoder = encoder
-        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def push(self, ids: Iterable[int]) -> str:
-        """The text that is complete with these ids. Raises InputError."""
-        return self._utf8.decode(self._encoder.decode_bytes(ids))
-
-    def finish(self) -> str:
-        """U+FFFD if a character was left incomplete. Another text may begin."""
-        return self._utf8.decode(b"", final=True)
 
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:

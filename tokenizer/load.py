@@ -103,12 +103,6 @@ def assemble(
     return json.dumps(plain).encode()
 
 
-def ranks_of(tokens: Sequence[bytes | None], special: Sequence[str]) -> dict[bytes, int]:
-    """The ranks by which `tiktoken` gives the ids of a byte-level vocabulary whose ids are in the order of its merges."""
-    names = {name.encode() for name in special}
-    return {token: number for number, token in enumerate(tokens) if token is not None and token not in names}
-
-
 def _from_pair(vocab_path: Path, merges_path: Path, pattern: str | None) -> bytes:
     where = f"{vocab_path} and {merges_path.name}"
     try:

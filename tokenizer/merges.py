@@ -144,20 +144,6 @@ class Learner:
         )
 
 
-def learn(
-    words: Words,
-    *,
-    vocabulary: int,
-    min_frequency: int = 0,
-    special: Sequence[str] = (),
-    max_token_bytes: int | None = None,
-) -> Learned:
-    """The vocabulary of one size (see `Learner`)."""
-    learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
-    learner.grow(vocabulary)
-    return learner.learned()
-
-
 def _begin(special: Sequence[str], most_ids: int) -> tuple[Vocabulary, npt.NDArray[np.int32]]:
     """The vocabulary before the first merge, and the ids of the 256 bytes."""
     alphabet = byte_alphabet()

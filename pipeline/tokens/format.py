@@ -123,11 +123,6 @@ def first_place_of_train(fraction: float) -> int:
     return int(fraction * 2**64)
 
 
-def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which documents belong to the validation split; a document is on the same side for ever. bool [documents]"""
-    return places(doc_ids) < np.uint64(first_place_of_train(fraction))
-
-
 class BlockHashes:
     """The SHA-256 of each MiB of a stream of bytes that comes in pieces of any size."""
 

@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.tokens.format import Ids
 from tokenmill.pipeline.tokens.mixture import BLOCK, Mixture, mixture
 from tokenmill.pipeline.tokens.order import permute
@@ -54,16 +54,6 @@ class Batch:
         ends = self.ids[:, :-1] == self.end_of_text
         ends[:, -1] = True
         return np.concatenate(([0], np.flatnonzero(ends) + 1)).astype(np.int32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """Where a reader stands: the first `consumed` samples of this order have been read."""
-
-    store: str
-    order: str
-    seed: int
-    consumed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,21 +108,6 @@ class Samples:
     def read(self, first: int, count: int) -> Batch:
         """The samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
         return read(self.split, self.starts(first, count), self.length)
-
-    def position(self, consumed: int) -> Position:
-        """The state of a reader of these samples."""
-        return Position(store=self.store, order=self.order, seed=self.seed, consumed=consumed)
-
-    def require(self, position: Position) -> int:
-        """How many samples had been consumed at `position`. Raises StaleInput, with both values, when it is of others."""
-        mine = self.position(position.consumed)
-        for name in ("store", "order", "seed"):
-            was, now = getattr(position, name), getattr(mine, name)
-            if was != now:
-                raise StaleInput(
-                    f"the samples read so far are not of this order: {name} was {was!r} and is {now!r}; start anew"
-                )
-        return position.consumed
 
     def _aligned(self, origin: int, slot: int) -> int:
         """Where the window of the slot that begins at token `slot` begins, both counted from `origin`."""

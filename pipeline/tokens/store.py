@@ -70,15 +70,6 @@ class Split:
             raise InputError(f"a window has at least one token: {length=}")
         return max(0, self.tokens - 1) // length
 
-    def window(self, index: int, length: int) -> Ids:
-        """Tokens [index * length, index * length + length + 1) of the split, as a copy of the store's dtype.
-
-        Raises IndexError when there is no such window, CorruptFile when its bytes are not those that were packed.
-        """
-        if not 0 <= index < self.windows(length):
-            raise IndexError(f"window {index} of {self.name}, which has {self.windows(length)} windows of {length} tokens")
-        return self.read(index * length, index * length + length + 1)
-
     def read(self, start: int, stop: int) -> Ids:
         """A copy of the tokens [start, stop), as packed, from as many shards as they lie in. Raises IndexError, CorruptFile."""
         out = np.empty(max(0, stop - start), self.dtype)

@@ -20,8 +20,8 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.stages.dedup import runs
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
 """A run of similarities: both halves of a pair's key, sorted by the first, and the similarity."""

@@ -25,9 +25,10 @@ from tokenmill.pipeline.config.banding import Scheme
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages.dedup import known, runs
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.dedup import known
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.runs import Range, Run
 
 SET_FILES = 64
 """At most so many files of sets are written: each pair of files that shares a pair is mapped once per range."""

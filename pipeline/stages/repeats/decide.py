@@ -8,7 +8,6 @@ Cost: one read of a shard's scores, one search per unit; the text is read where 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -17,13 +16,15 @@ import pyarrow as pa
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.text.buffers import utf8
-from tokenmill.pipeline.stages.repeats import columns, scores
+from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
+from tokenmill.pipeline.stages.runs import Run
 from tokenmill.pipeline.stages.stage import one_batch
 
 ONLY_REPEATS = "only_repeats"
 EXAMPLE_CHARACTERS = 200
 REPEATED = ("<u8", "<i8", "<i8", "<i8", "<i8")
+"""A run of the columns of `Repeated`."""
 
 VERDICT = pa.schema([schema.REASON, pa.field("removed", pa.list_(pa.int32()))])
 """`removed`: which of the row's units go, by their places in the column `units` of its scores."""
@@ -46,13 +47,12 @@ and their bytes, the first document that has it, and how it begins there."""
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """Decide a shard, the `number`-th of its source, whose `repeated` units stand in a file. Picklable."""
+    """Decide a shard, the `number`-th of its source, with the run of `repeated` units. Picklable."""
 
     view: View
     named: Named
     number: int
-    path: Path
-    repeated: int
+    repeated: Run
     keep_first: bool
 
 
@@ -74,7 +74,7 @@ class Decided:
 
 def decide(task: Decide) -> Decided:
     """Raises what reading raises."""
-    known = Repeated(*columns.mapped(task.path, REPEATED, task.repeated))
+    known = Repeated(*task.repeated.columns())
     first = np.flatnonzero(known.shards == task.number)
     alive = task.view.read(["doc_id", "text"] if len(first) else ["doc_id"])
     table = scores.read(task.view, task.named, alive)

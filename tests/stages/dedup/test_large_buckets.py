@@ -14,7 +14,8 @@ from tests.stages.dedup.test_dedup import of, verdicts
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import DedupConfig
-from tokenmill.pipeline.stages.dedup import Dedup, candidates, problems, rounds, runs
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.dedup import Dedup, candidates, problems, rounds
 from tokenmill.pipeline.stages.dedup.candidates import Pairs
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 

@@ -1,4 +1,4 @@
-"""Sorted runs: how rows that do not fit in memory are brought into the order of a key, range by range.
+"""Sorted runs: how a stage brings rows that do not fit in memory into the order of a key, range by range.
 
 Purpose: a worker writes what it made as a file whose rows are sorted by an unsigned 64-bit key; another reads of all such
 files the rows of one range of keys. Ranges are cut so that each holds about as many rows as are asked for.
@@ -10,7 +10,8 @@ are never parted, so a range is as large as the most frequent key at least.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,13 @@ class Run:
         ends = np.cumsum([self.rows * np.dtype(kind).itemsize for kind in self.kinds])
         parts = np.split(load(self.path, np.uint8), ends[:-1])
         return [part.view(kind) for part, kind in zip(parts, self.kinds, strict=True)]
+
+    def within(self, keys: Range) -> list[Array]:
+        """The columns of the rows whose key is in the range, mapped and not read."""
+        columns = self.columns()
+        start = np.searchsorted(columns[0], np.uint64(keys.first), side="left")
+        stop = np.searchsorted(columns[0], np.uint64(keys.last), side="right")
+        return [column[start:stop] for column in columns]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,11 +98,8 @@ def read(runs: Sequence[Run], within: Range, kinds: Sequence[str]) -> list[Array
     """The columns of the rows whose key is `within`, in the order of the runs: of `kinds`, also where there are no runs."""
     parts: list[list[Array]] = [[np.empty(0, dtype=kind)] for kind in kinds]
     for run in runs:
-        columns = run.columns()
-        start = np.searchsorted(columns[0], np.uint64(within.first), side="left")
-        stop = np.searchsorted(columns[0], np.uint64(within.last), side="right")
-        for part, column in zip(parts, columns, strict=True):
-            part.append(column[start:stop])
+        for part, column in zip(parts, run.within(within), strict=True):
+            part.append(column)
     return [np.concatenate(part) for part in parts]
 
 
@@ -108,3 +113,18 @@ def remove(runs: Sequence[Run]) -> None:
     """Remove the files of runs that are not needed any more."""
     for run in runs:
         files.remove(run.path)
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A flat folder for files of this run; what is in it goes before and after, also what a run that was killed left."""
+    _clear(folder)
+    try:
+        yield folder
+    finally:
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for path in sorted(folder.glob("*")):
+        files.remove(path)
