@@ -68,7 +68,7 @@ def count_shard(task: CountTask) -> Counted:
         name = f".state/{STAGE}/{view.name}.{number}.parquet"
         words = _words(found, by_count=False)
         text_bytes += words.bytes
-        entries[name] = shards.write(view.root, name, _table(words))
+        entries[name] = shards.write(view.root, name, _table(words), durable=False)
     counts = Counts(read=len(texts), kept=len(texts), bytes_in=text_bytes, bytes_kept=text_bytes)
     shard = Shard(name=view.name, files=entries, counts=counts)
     state.record_shard(view.root, STAGE, shard, identity)

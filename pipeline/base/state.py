@@ -1,8 +1,8 @@
 """What a build remembers between runs, below `.state` in the corpus folder: which shards are done, and with what.
 
 Guarantee: what `load` returns is what `save` was given: a record carries a hash of itself, so a damaged one is a missing
-one, and none waits for the disk. A recorded shard counts as done only after its files were compared with their hashes.
-Nothing here is published.
+one, and none waits for the disk, but those that nothing could make anew. A recorded shard counts as done only after its
+files were compared with their hashes. Nothing here is published.
 Cost: one small file per shard, written by the protocol.
 """
 
@@ -25,9 +25,9 @@ def path_of(root: Path, stage: str, shard: str) -> Path:
     return root / FOLDER / stage / f"{shard}.json"
 
 
-def save(path: Path, value: Any) -> None:
-    """Write a JSON value."""
-    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=False)
+def save(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write a JSON value. `durable`: also when the machine loses its power, for what cannot be made anew."""
+    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=durable)
 
 
 def load(path: Path) -> Any:

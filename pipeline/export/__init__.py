@@ -59,7 +59,7 @@ def export(
     items = FORMATS[to](Source(root=root, before=tuple(before), describe=describe, licence=licence))
     names = [item.name for item in items]
     # Listed before they are written, so that an export that is cut short can still be replaced.
-    state.save(out / LISTING, sorted({*names, *(known or ())}))
+    state.save(out / LISTING, sorted({*names, *(known or ())}), durable=True)
     for name in known or ():
         files.remove(files.inside(out, name))
     progress.begin("export", len(items), "files")
@@ -67,6 +67,6 @@ def export(
     for item in items:
         documents += item.write(out / item.name)
         progress.advance(1)
-    state.save(out / LISTING, names)
+    state.save(out / LISTING, names, durable=True)
     progress.end(f"{documents:,} documents in {out}")
     return documents

@@ -4,6 +4,7 @@ Purpose: a worker writes what it made as a file whose rows are sorted by an unsi
 files the rows of one range of keys. Ranges are cut so that each holds about as many rows as are asked for.
 Guarantee: ranges are disjoint and cover all keys, so every row is read once, and equal keys together. Where the cuts fall
 depends on the runs; what is made of the rows must not.
+Nothing waits for the disk: `scratch` is cleared before it is used, and `dedup.known` compares what it keeps with its hashes.
 Cost: one write and one read per row; one range in memory at a time, however many rows there are in all. Rows of one key
 are never parted, so a range is as large as the most frequent key at least.
 """
@@ -70,7 +71,7 @@ def write(path: Path, *columns: Array) -> Run:
 
 def save(path: Path, *arrays: Array) -> FileEntry:
     """Write arrays one behind the other. Raises OSError."""
-    with files.create(path) as out:
+    with files.create(path, durable=False) as out:
         for array in arrays:
             # An empty array of several dimensions is no buffer.
             out.write(np.ascontiguousarray(array).reshape(-1) if array.size else b"")
@@ -112,7 +113,7 @@ def distinct(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def remove(runs: Sequence[Run]) -> None:
     """Remove the files of runs that are not needed any more."""
     for run in runs:
-        files.remove(run.path)
+        files.remove(run.path, durable=False)
 
 
 @contextlib.contextmanager
@@ -127,4 +128,4 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 def _clear(folder: Path) -> None:
     for path in sorted(folder.glob("*")):
-        files.remove(path)
+        files.remove(path, durable=False)

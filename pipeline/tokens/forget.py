@@ -184,7 +184,7 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     plain = _plain(listed)
     files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
     # Second: what follows from a crash between the two is a list that is in force and whose loss would go unnoticed.
-    state.save(_mark(root), True)
+    state.save(_mark(root), True, durable=True)
     return answers
 
 

@@ -257,6 +257,18 @@ def test_a_list_that_is_cut_short_is_in_force_or_was_never_asked_for(corpus: Cal
     assert set(listed) == {False, True}, "some faults were before the list was there, some after"
 
 
+def test_the_list_and_its_mark_outlive_a_loss_of_power(corpus: Callable[..., Work], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, fsync, synced = corpus().root, os.fsync, set()
+
+    def record(handle: int) -> None:
+        fsync(handle)
+        synced.update(path for path in (root / LIST, root / ".state/forgotten.json") if path.exists())
+
+    monkeypatch.setattr(os, "fsync", record)
+    forget(root, ask(doc("a", "0:3")))
+    assert synced == {root / LIST, root / ".state/forgotten.json"}, "no fsync came after one of them"
+
+
 def _compact_until(root: Path, at: int) -> int:
     """Compact in a child that ends at file operation `at`. Returns its exit code."""
     child = os.fork()

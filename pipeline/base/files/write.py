@@ -85,8 +85,9 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
     """A file that appears as `path`, whole, when the block ends; after an exception nothing has changed.
 
     `durable`: also when the machine loses its power. Without it nothing waits for the disk, and a loss of power may leave any
-    bytes: for what is compared with a hash before it is used, and made anew where it differs. `hashed`: False where somebody
-    else keeps hashes of what it holds. Makes the folders above it. Raises OSError as the operating system does.
+    bytes: for what is read by the run alone that writes it, or is compared with a hash before it is used and made anew where it
+    differs. `hashed`: False where nobody asks for `entry`. Makes the folders above it. Raises OSError as the operating system
+    does.
     """
     temporary = _temporary(path)
     out = Output(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
@@ -184,12 +185,13 @@ def _require(path: Path, digest: str, entry: FileEntry) -> None:
         )
 
 
-def remove(path: Path) -> None:
-    """Remove a file, durably; a file that is not there is fine."""
+def remove(path: Path, *, durable: bool = True) -> None:
+    """Remove a file; a file that is not there is fine. `durable`: it stays away also when the machine loses its power."""
     if path.exists():
         faults.step("unlink", path)
         path.unlink(missing_ok=True)
-        _fsync_folder(path.parent)
+        if durable:
+            _fsync_folder(path.parent)
 
 
 class Log:

@@ -130,7 +130,7 @@ class Comparer:
         ]
         compared = self.executor.map(_compare, tasks)
         for path in sets:
-            files.remove(path)
+            files.remove(path, durable=False)
         runs.remove(new)
         return compared
 
@@ -176,7 +176,7 @@ def _unite(task: _Uniting) -> Run:
 def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
     """Write one file of sets; the size of each, int64 [rows]."""
     sizes = []
-    with files.create(task.path) as out:
+    with files.create(task.path, durable=False, hashed=False) as out:
         for view, rows in task.rows:
             data, offsets = utf8(view.read().table["text"].combine_chunks())
             characters = task.scheme.shingle == "characters"

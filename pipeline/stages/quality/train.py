@@ -118,7 +118,7 @@ def train(positive: Iterable[str], negative: Iterable[str], out: Path, training:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         examples_path, model_path = Path(folder, "examples.txt"), Path(folder, "model.bin")
-        with files.create(examples_path) as handle:
+        with files.create(examples_path, durable=False, hashed=False) as handle:
             for label, digest in examples:
                 handle.write(f"{label} {texts[label][digest]}\n".encode())
         _train(examples_path, model_path, training)

@@ -99,4 +99,4 @@ def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Pack
     for folder in (STAGE, STATE):
         for path in sorted((root / ".state" / folder).rglob("*")):
             if path.is_file() and path not in current:
-                files.remove(path)
+                files.remove(path, durable=False)
