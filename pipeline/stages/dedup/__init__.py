@@ -1,7 +1,7 @@
 """Deduplication: exact and near duplicates by verified similarity, with evidence for every removal.
 
 `signatures` per shard; `collected` and `exact`: what is held of every document, and equal texts; `candidates`: bands to pairs;
-`verify` and `known`: pairs to similarities; `rounds` and `resolve`: who stays. `runs` sorts what does not fit in memory.
+`verify` and `known`: pairs to similarities; `rounds` and `resolve`: who stays. `stages.runs` sorts what does not fit in memory.
 
 How it grows. Of a document of 500 words (3.3 kB of text) with 14 bands, by the formats and by tests/bench/LOG.md:
 
