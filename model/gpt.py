@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 
 VOCABULARY_MULTIPLE = 128
 INITIAL_STD = 0.02
@@ -146,9 +146,15 @@ class GPT(nn.Module):
         -------
         Tensor
             float [batch, tokens, padded_vocabulary], in float32 or in the dtype of autocast; -inf for ids of the padding.
+
+        Raises
+        ------
+        InputError
+            There are more tokens.
         """
         tokens = ids.shape[1]
-        assert tokens <= self.shape.context_tokens, f"{tokens=} but {self.shape.context_tokens=}"
+        if tokens > self.shape.context_tokens:
+            raise InputError(f"{tokens=} but {self.shape.context_tokens=}")
         positions = torch.arange(tokens, device=ids.device)
         mask = None
         if starts is not None:

@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, shards, state
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, Miscounted
 from tokenmill.pipeline.base.manifest import TOKENIZER, Counts, Shard
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.bpe import tally
@@ -71,7 +71,7 @@ def count_shard(task: CountTask) -> Counted:
         name = f".state/{TOKENIZER}/{view.name}.{number}.parquet"
         words = _words(found, by_count=False)
         text_bytes += words.bytes
-        entries[name] = shards.write(view.root, name, _table(words))
+        entries[name] = shards.write(view.root, name, _table(words), durable=False)
     counts = Counts(read=len(texts), kept=len(texts), bytes_in=text_bytes, bytes_kept=text_bytes)
     shard = Shard(name=view.name, files=entries, counts=counts)
     state.record_shard(view.root, TOKENIZER, shard, identity)
@@ -133,7 +133,8 @@ def _sum(table: Tally, runs: Iterable[Words]) -> Tally:
     for words in runs:
         table = _with_room(table, int(table.used[0]) + len(words.counts), tally.arena_used(table) + len(words.data))
         done = tally.add(table, words.data, int(words.offsets[0]), words.offsets[1:], 0, len(words.counts), words.counts)
-        assert done == len(words.counts), f"{done=} {len(words.counts)=}"
+        if done != len(words.counts):
+            raise Miscounted(f"tokenizer: the counts of {done} pre-tokens were added, of {len(words.counts)}")
     return table
 
 

@@ -12,7 +12,6 @@ longest pre-token, and a pre-token of n bytes takes up to 50 n bytes of memory (
 
 from __future__ import annotations
 
-import codecs
 import functools
 import json
 import logging
@@ -116,32 +115,9 @@ class FastEncoder:
         """The text that `ids` stand for, with U+FFFD in place of invalid UTF-8. Raises InputError."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
-    def decoding(self) -> Decoding:
-        """A decoder for ids that arrive one after another, as a model generates them."""
-        return Decoding(self)
-
     @property
     def _models(self) -> Models:
         return _load_models(self.path, self.pattern, self.fingerprint)
-
-
-class Decoding:
-    """Decode ids that arrive piece by piece. The pieces of text, joined, equal `decode` of all ids.
-
-    A character is returned once its last byte has arrived. Bytes that cannot be part of a character become U+FFFD at once.
-    """
-
-    def __init__(self, encoder: FastEncoder) -> None:
-        self._encoder = encoder
-        self._utf8 = codecs.getincrementaldecoder("utf-8")(errors="replace")
-
-    def push(self, ids: Iterable[int]) -> str:
-        """Add ids and return the text that they complete. Raises InputError."""
-        return self._utf8.decode(self._encoder.decode_bytes(ids))
-
-    def finish(self) -> str:
-        """Return U+FFFD if a character is still incomplete. The decoder is then ready for another text."""
-        return self._utf8.decode(b"", final=True)
 
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:

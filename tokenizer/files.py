@@ -109,12 +109,6 @@ def assemble(
     return json.dumps(plain).encode()
 
 
-def ranks_of(tokens: Sequence[bytes | None], special: Sequence[str]) -> dict[bytes, int]:
-    """The `tiktoken` ranks of a byte-level vocabulary. They give the same ids if the ids are in the order of the merges."""
-    names = {name.encode() for name in special}
-    return {token: number for number, token in enumerate(tokens) if token is not None and token not in names}
-
-
 def _from_pair(vocab_path: Path, merges_path: Path, pattern: str | None) -> bytes:
     where = f"{vocab_path} and {merges_path.name}"
     try:

@@ -123,8 +123,12 @@ class Learner:
         return int(bpe.count_tokens(self._text, self._known.sizes))
 
     def grow(self, vocabulary: int) -> None:
-        """Merge until there are `vocabulary` tokens. Stops earlier if no pair occurs `min_frequency` times."""
-        assert self.vocabulary <= vocabulary, f"{self.vocabulary=} {vocabulary=}"
+        """Merge until there are `vocabulary` tokens. Stops earlier if no pair occurs `min_frequency` times.
+
+        Raises ConfigError for fewer tokens than there are.
+        """
+        if vocabulary < self.vocabulary:
+            raise ConfigError(f"a vocabulary of {self.vocabulary} only grows: {vocabulary=}")
         most = min(vocabulary, len(self._known.ids))
         while not bpe.merge(
             self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes
@@ -142,20 +146,6 @@ class Learner:
             merges=_in_order(self._known.merges[: self._queue.state[bpe_queue.MERGES]]),
             text_tokens=self.text_tokens,
         )
-
-
-def learn(
-    words: Words,
-    *,
-    vocabulary: int,
-    min_frequency: int = 0,
-    special: Sequence[str] = (),
-    max_token_bytes: int | None = None,
-) -> Learned:
-    """Learn a vocabulary of one size (see `Learner`)."""
-    learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
-    learner.grow(vocabulary)
-    return learner.learned()
 
 
 def _begin(special: Sequence[str], most_ids: int) -> tuple[Vocabulary, npt.NDArray[np.int32]]:

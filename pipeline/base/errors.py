@@ -10,7 +10,8 @@ Cost: none.
     │   ├── RecordError        one record is broken; collection turns it into a quarantined row
     │   └── QuarantineCeiling  more records were quarantined than the config allows
     ├── CorruptFile            a file of a corpus does not hold the bytes that its manifest names
-    ├── Misaligned             two tables that must hold the same rows in the same order do not
+    ├── Misaligned             tables that must hold the same rows in the same order, or the agreed columns, do not
+    ├── Miscounted             rows or tokens that were counted in two ways give two numbers
     ├── NotBuilt               a stage or a corpus was requested that does not exist yet
     ├── StaleInput             an input changed after a result was made from it; the message shows both values
     ├── Locked                 another process is writing to the same corpus
@@ -49,7 +50,11 @@ class CorruptFile(TokenmillError):
 
 
 class Misaligned(TokenmillError):
-    """Tables that must hold the same rows in the same order do not."""
+    """Tables that must hold the same rows in the same order, or the columns that were agreed, do not."""
+
+
+class Miscounted(TokenmillError):
+    """Rows or tokens that were counted in two ways give two numbers: the work is wrong, so it is not published."""
 
 
 class NotBuilt(TokenmillError):

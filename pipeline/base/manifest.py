@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 
 Facts = TypeVar("Facts")
@@ -37,7 +37,7 @@ FOLDERS = {PACK: "tokens", CORPUS: "."}
 
 @dataclass(frozen=True, kw_only=True)
 class Counts:
-    """What became of the rows of a shard. Raises AssertionError unless read == kept + dropped + quarantined."""
+    """What became of the rows of a shard. Raises Miscounted unless read == kept + dropped + quarantined."""
 
     read: int = 0
     kept: int = 0
@@ -50,7 +50,8 @@ class Counts:
     """Bytes of text in the rows kept."""
 
     def __post_init__(self) -> None:
-        assert self.read == self.kept + sum(self.dropped.values()) + self.quarantined, f"rows are not conserved: {self}"
+        if self.read != self.kept + sum(self.dropped.values()) + self.quarantined:
+            raise Miscounted(f"rows are not conserved (read == kept + dropped + quarantined): {self}")
 
     @staticmethod
     def total(parts: Iterable[Counts]) -> Counts:
@@ -211,7 +212,7 @@ def read(path: Path) -> Manifest:
         known = plain.pop("format") == FORMAT
         manifest = Manifest(**plain, shards=shards, files=entries)
         whole = known and claimed == manifest.hash and data == files.canonical_json({**_plain(manifest), "hash": claimed})
-    except (ValueError, KeyError, TypeError, AttributeError, AssertionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, Miscounted) as error:
         raise CorruptFile(f"{path}: is not a manifest of format {FORMAT}; run the build again") from error
     if not whole:
         raise CorruptFile(f"{path}: does not hold the bytes that were written (hash {claimed!r}); run the build again")
@@ -252,7 +253,7 @@ def shard_to_plain(shard: Shard) -> dict[str, Any]:
 
 
 def shard_from_plain(plain: Mapping[str, Any]) -> Shard:
-    """Make a shard from JSON values. Raises KeyError, TypeError or AssertionError if they do not describe one."""
+    """Make a shard from JSON values. Raises KeyError, TypeError or Miscounted if they do not describe one."""
     entries = {name: FileEntry(**entry) for name, entry in plain["files"].items()}
     return Shard(name=plain["name"], files=entries, counts=Counts(**plain["counts"]))
 

@@ -1,8 +1,8 @@
 """Records of what a build has done, kept between runs below `.state` in the corpus folder: which shards are done, from what.
 
 Guarantee: `load` returns what `save` was given, or None: a record holds a hash of itself, so a damaged record counts as
-missing, and `save` need not wait for the disk. A recorded shard counts as done only after its files were compared with their
-hashes. Nothing here is published.
+missing, and `save` waits for the disk only for what nothing could rebuild. A recorded shard counts as done only after its
+files were compared with their hashes. Nothing here is published.
 Cost: one small file per shard, written by the protocol.
 """
 
@@ -25,9 +25,9 @@ def path_of(root: Path, stage: str, shard: str) -> Path:
     return root / FOLDER / stage / f"{shard}.json"
 
 
-def save(path: Path, value: Any) -> None:
-    """Write a JSON value with its hash, without waiting for the disk. Raises OSError."""
-    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=False)
+def save(path: Path, value: Any, *, durable: bool = False) -> None:
+    """Write a JSON value with its hash. `durable`: it survives a power loss, for what cannot be rebuilt. Raises OSError."""
+    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=durable)
 
 
 def load(path: Path) -> Any:

@@ -10,12 +10,14 @@ Cost: one read of the input for its identity and one to collect it. Memory of on
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
 from tokenmill.pipeline.collect.inputs import Identity, Known
@@ -147,7 +149,9 @@ class CollectStep:
         bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
         documents_of = _shares(config.max_documents, [split.documents for _, split, _ in tasks])
         names = [split.name for _, split, _ in tasks]
-        assert len(set(names)) == len(names), f"two splits have one name: {names}"
+        if len(set(names)) < len(names):
+            twice = [name for name, count in Counter(names).items() if count > 1]
+            raise InputError(f"collect: two parts of the input have one name, so one would replace the other: {twice}")
         return [
             SplitTask(
                 root=root,

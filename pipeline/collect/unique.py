@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.errors import Misaligned, RecordError
 from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.collect.records import place_of, quarantined
 from tokenmill.pipeline.collect.write import Made, write_rejected
@@ -41,8 +41,12 @@ def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
 
 
 def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
-    """Write the shard again without `rows`, and quarantine them. `made` must still hold all its documents."""
-    assert not made.removed, f"{made.shard.name}: rows were removed before"
+    """Write the shard again without `rows`, and quarantine them. `made` must still hold all its documents.
+
+    Raises Misaligned if rows were removed before.
+    """
+    if made.removed:
+        raise Misaligned(f"{made.shard.name}: {len(made.removed)} rows were removed before, so row numbers mean other rows now")
     [named] = made.shard.files.items()
     table = shards.read(root, named)
     taken = table.take(pa.array(rows))

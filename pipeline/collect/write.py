@@ -68,7 +68,7 @@ def documents_name(shard: str) -> str:
 
 
 def write_rejected(root: Path, shard: str, table: Table, source: str, rows: list[Rejected]) -> Named:
-    """Write the rejected records of a shard."""
+    """Write the rejected records of a shard. They are published in other tables; these are compared with their hashes."""
     columns: dict[str, list[Any]] = {
         "source": [source] * len(rows),
         "position": [row.position for row in rows],
@@ -77,7 +77,7 @@ def write_rejected(root: Path, shard: str, table: Table, source: str, rows: list
         "preview": [row.preview for row in rows],
     }
     name = rejected_name(shard, table)
-    return name, shards.write(root, name, pa.table(columns, schema=schema.REJECTED))
+    return name, shards.write(root, name, pa.table(columns, schema=schema.REJECTED), durable=False)
 
 
 @dataclass(kw_only=True)

@@ -64,7 +64,7 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     items = FORMATS[to](Source(corpus=corpus, licence=licence))
     names = [item.name for item in items]
     # The files are listed before they are written, so that an interrupted export can still be replaced.
-    state.save(out / LISTING, sorted({*names, *(known or ())}))
+    state.save(out / LISTING, sorted({*names, *(known or ())}), durable=True)
     for name in known or ():
         files.remove(files.inside(out, name))
     progress.begin("export", len(items), "files")
@@ -72,6 +72,6 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     for item in items:
         documents += item.write(out / item.name)
         progress.advance(1)
-    state.save(out / LISTING, names)
+    state.save(out / LISTING, names, durable=True)
     progress.end(f"{documents:,} documents in {out}")
     return documents

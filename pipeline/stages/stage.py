@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import files, manifest, schema, shards, state
 from tokenmill.pipeline.base.edits import Edit, merge, project
+from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
@@ -177,16 +178,18 @@ def publish(
 ) -> Shard:
     """Write the verdicts (and, given scores, the edits of an Editor) of the rows alive, and count them.
 
-    lengths: int64 [alive], bytes of each text.
+    lengths: int64 [alive], bytes of each text. Raises Misaligned if verdicts or edits are not of these rows.
     """
     stage, view = task.stage, task.view
-    assert verdict.num_rows == len(alive.rows), f"{stage.name} {view.name}: {verdict.num_rows=} {len(alive.rows)=}"
+    _require_rows(f"{stage.name} {view.name}: verdicts", verdict.num_rows, len(alive.rows))
     name = name_of(stage.name, "verdicts", view.name)
     entries = {**written, name: shards.write(view.root, name, _with_ids(view, alive, verdict))}
     kept = schema.alive(verdict["reason"])
     if scores is not None and isinstance(stage, Editor):
         name = name_of(stage.name, "edits", view.name)
-        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, stage.edits(scores, verdict)))
+        spans = stage.edits(scores, verdict)
+        _require_rows(f"{stage.name} {view.name}: edits", len(spans), len(alive.rows))
+        entries[name] = shards.write(view.root, name, _edit_table(alive, kept, spans))
     dropped = pc.value_counts(verdict["reason"].cast(pa.string()).filter(pa.array(~kept))).to_pylist()
     counts = Counts(
         read=len(kept),
@@ -229,14 +232,17 @@ def lengths_of(alive: Alive) -> npt.NDArray[np.int64]:
 
 
 def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
-    """The scores of the rows alive. Scores stored for the same text and settings are reused, not computed again."""
+    """The scores of the rows alive. Scores stored for the same text and settings are reused, not computed again.
+
+    Raises Misaligned if the stage gives other rows or columns than it should.
+    """
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
     alive = view.read()
     batch = one_batch(alive.table)
     stored = _stored_scores(task, known, name)
     if stored is None:
-        scores = stage.score(batch)
+        scores = _computed(stage, view, batch)
         scored = batch.num_rows
     else:
         first = stage.scores.names[0]
@@ -244,13 +250,25 @@ def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Al
         scored = int((~there).sum())
         old = stored.take(pa.array(alive.rows)).drop_columns(["doc_id"])
         if scored:
-            fresh = pa.Table.from_batches([stage.score(batch.filter(pa.array(~there)))])
+            fresh = pa.Table.from_batches([_computed(stage, view, batch.filter(pa.array(~there)))])
             position = np.where(there, np.cumsum(there) - 1, int(there.sum()) + np.cumsum(~there) - 1)
             old = pa.concat_tables([old.filter(pa.array(there)), fresh]).take(pa.array(position))
         scores = one_batch(old)
-    assert scores.schema.names == stage.scores.names, f"{stage.name}: {scores.schema.names=}"
-    assert scores.num_rows == batch.num_rows, f"{stage.name} {view.name}: {scores.num_rows=} {batch.num_rows=}"
     return alive, (name, shards.write(view.root, name, _with_ids(view, alive, scores))), scores, scored
+
+
+def _computed(stage: Scorer, view: View, batch: pa.RecordBatch) -> pa.RecordBatch:
+    """What `stage.score` gives, if it has the rows of `batch` and the columns of `stage.scores`."""
+    scores = stage.score(batch)
+    if scores.schema.names != stage.scores.names:
+        raise Misaligned(f"{stage.name} {view.name}: scores have the columns {scores.schema.names}, not {stage.scores.names}")
+    _require_rows(f"{stage.name} {view.name}: scores", scores.num_rows, batch.num_rows)
+    return scores
+
+
+def _require_rows(what: str, rows: int, wanted: int) -> None:
+    if rows != wanted:
+        raise Misaligned(f"{what} of {rows} rows for {wanted} rows alive; the stage must give one for each")
 
 
 def _stored_scores(task: ShardTask[Scorer], known: Mapping[str, Any] | None, name: str) -> pa.Table | None:

@@ -185,7 +185,7 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     plain = _plain(listed)
     files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
     # The mark comes second. After a crash between the two, the list is in force, but nobody would notice its loss.
-    state.save(_mark(root), True)
+    state.save(_mark(root), True, durable=True)
     return answers
 
 

@@ -131,11 +131,6 @@ def first_place_of_train(fraction: float) -> int:
     return int(fraction * 2**64)
 
 
-def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
-    """Which documents belong to the validation split. With one `fraction`, a document never changes sides. bool [documents]"""
-    return places(doc_ids) < np.uint64(first_place_of_train(fraction))
-
-
 class BlockHashes:
     """The SHA-256 of each MiB of a stream of bytes that arrives in pieces of any size."""
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.errors import ConfigError, InputError, Miscounted
 
 BLOCK = 2**16
 """Samples per block. Shares are multiples of 1/BLOCK, 0.0015 %."""
@@ -75,7 +75,8 @@ class Mixture:
         Sample j of a source with quota q has its target at (j + 1/2) / q of the block. The samples are sorted by their targets.
         """
         quotas = np.array([one.quota for one in self.shares], dtype=np.int64)
-        assert quotas.sum() == BLOCK, f"{quotas=}"
+        if quotas.sum() != BLOCK:
+            raise Miscounted(f"the quotas of a block sum to {quotas.sum()}, not {BLOCK}: {quotas=}")
         source = np.repeat(np.arange(len(quotas)), quotas)
         rank = np.arange(BLOCK) - np.repeat(np.cumsum(quotas) - quotas, quotas)
         # Integers, so that equal targets tie on every machine: numerators over 2 * BLOCK, rounded down.

@@ -14,6 +14,8 @@ import hashlib
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.base.errors import InputError
+
 ROUNDS = 8
 LARGEST_COUNT = 2**62
 
@@ -24,10 +26,13 @@ def permute(indices: npt.NDArray[np.int64], count: int, *, seed: int, epoch: int
     A balanced Feistel network of 8 rounds over the next even number of bits, with cycle walking back into [0, count): Black and
     Rogaway, "Ciphers with Arbitrary Finite Domains" (2002), sections 3 and 5. It only orders samples and keeps nothing secret.
     The domain is below 4 * count, so a number walks fewer than 4 steps on average.
+    Raises InputError where `count` or one of `indices` is out of bounds.
     """
-    assert 1 <= count <= LARGEST_COUNT, f"{count=}"
+    if not 1 <= count <= LARGEST_COUNT:
+        raise InputError(f"an order has 1 to {LARGEST_COUNT} places: {count=}")
     values = np.asarray(indices, dtype=np.int64)
-    assert values.size == 0 or (values.min() >= 0 and values.max() < count), f"indices outside [0, {count})"
+    if values.size and (values.min() < 0 or values.max() >= count):
+        raise InputError(f"indices from {values.min()} to {values.max()} are not all in [0, {count})")
     half_bits = max(1, (int(count - 1).bit_length() + 1) // 2)
     keys = _round_keys(seed, epoch)
     flat = values.astype(np.uint64).ravel()

@@ -31,7 +31,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens.format import Ids
 from tokenmill.pipeline.tokens.mixture import BLOCK, Mixture, mixture
@@ -65,16 +65,6 @@ class Batch:
         ends = self.ids[:, :-1] == self.end_of_text
         ends[:, -1] = True
         return np.concatenate(([0], np.flatnonzero(ends) + 1)).astype(np.int32)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Position:
-    """The state of a reader: the first `consumed` samples of this order have been read."""
-
-    store: str
-    order: str
-    seed: int
-    consumed: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +107,9 @@ class Samples:
         return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
 
     def starts(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """The first token, in the split, of the samples `first` to `first + count`. int64 [count]"""
-        assert first >= 0 <= count, f"{first=} {count=}"
+        """The first token, in the split, of the samples `first` to `first + count`, both at least 0. int64 [count]"""
+        if first < 0 or count < 0:
+            raise InputError(f"samples are numbered from 0: {first=} {count=}")
         blocks = range(first // ORDERED_AT_ONCE, -(-(first + count) // ORDERED_AT_ONCE))
         if not blocks:
             return np.zeros(0, dtype=np.int64)
@@ -131,21 +122,6 @@ class Samples:
     def read(self, first: int, count: int) -> Batch:
         """Read the samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
         return read(self.split, self.starts(first, count), self.length)
-
-    def position(self, consumed: int) -> Position:
-        """The state of a reader of these samples."""
-        return Position(store=self.store, order=self.order, seed=self.seed, consumed=consumed)
-
-    def require(self, position: Position) -> int:
-        """The number of samples consumed at `position`. Raises StaleInput, with both values, if it belongs to another order."""
-        mine = self.position(position.consumed)
-        for name in ("store", "order", "seed"):
-            was, now = getattr(position, name), getattr(mine, name)
-            if was != now:
-                raise StaleInput(
-                    f"the samples read so far belong to another order: {name} was {was!r} and is {now!r}; start anew"
-                )
-        return position.consumed
 
     def _aligned(self, origin: int, slot: int) -> int:
         """Where the window of the slot that begins at token `slot` begins. Both are counted from `origin`."""

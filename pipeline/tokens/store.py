@@ -20,7 +20,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, shards
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import PACK, Manifest
 from tokenmill.pipeline.tokens import forget
@@ -67,17 +67,9 @@ class Split:
 
     def windows(self, length: int) -> int:
         """The number of windows of `length` + 1 tokens if each begins `length` tokens after the one before."""
-        assert length >= 1, f"{length=}"
+        if length < 1:
+            raise InputError(f"a window has at least one token: {length=}")
         return max(0, self.tokens - 1) // length
-
-    def window(self, index: int, length: int) -> Ids:
-        """Tokens [index * length, index * length + length + 1) of the split, as a copy of the store's dtype.
-
-        Raises IndexError when there is no such window, CorruptFile when its bytes are not those that were packed.
-        """
-        if not 0 <= index < self.windows(length):
-            raise IndexError(f"window {index} of {self.name}, which has {self.windows(length)} windows of {length} tokens")
-        return self.read(index * length, index * length + length + 1)
 
     def read(self, start: int, stop: int) -> Ids:
         """A copy of the tokens [start, stop), as packed, from all shards that hold them. Raises IndexError, CorruptFile."""

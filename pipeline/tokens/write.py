@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.base.errors import Miscounted
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.tokens.format import DOCUMENTS, BlockHashes, Ids, IdType, SplitName, index, name_of, offsets
 
@@ -32,7 +33,7 @@ def write_shard(
 ) -> Written:
     """Write the ids `pieces`, end to end, as token shard `number`. `documents`: its rows, in the order of the ids.
 
-    `token_offset` is computed here, from `tokens`. Raises OSError.
+    `token_offset` is computed here, from `tokens`. Raises OSError, and Miscounted if the ids are not as many as the rows say.
     """
     names = {kind: name_of(split, number, kind) for kind in ("bin", "idx", "docs.parquet", "blocks")}
     hashes, highest, written = BlockHashes(), 0, 0
@@ -43,7 +44,8 @@ def write_shard(
             hashes.update(data)
             out.write(data)
     tokens = documents["tokens"].to_numpy()
-    assert written == tokens.sum(), f"{split}/{number:05d}: {written=} {int(tokens.sum())=}"
+    if written != tokens.sum():
+        raise Miscounted(f"{split}/{number:05d}: {written} ids were written, its documents have {tokens.sum()}")
     return Written(
         files={
             names["bin"]: out.entry(),

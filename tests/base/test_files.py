@@ -92,6 +92,36 @@ def test_only_what_must_outlive_a_loss_of_power_waits_for_the_disk(tmp_path: Pat
         out.entry()
 
 
+@pytest.fixture
+def synced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """What stands in `tmp_path` at each fsync of that folder: what a loss of power just after it leaves."""
+    fsync, found = os.fsync, []
+
+    def record(handle: int) -> None:
+        fsync(handle)
+        if os.path.samestat(os.fstat(handle), tmp_path.stat()):
+            found.append(sorted(os.listdir(tmp_path)))
+
+    monkeypatch.setattr(os, "fsync", record)
+    return found
+
+
+def test_what_is_written_linked_or_removed_outlives_a_loss_of_power(tmp_path: Path, synced: list[list[str]]) -> None:
+    one = files.write_bytes(tmp_path / "a", b"one")
+    assert synced == [["a"]]
+    files.link(tmp_path, [("a", one)], tmp_path / "b")
+    assert (tmp_path / "b").samefile(tmp_path / "a")
+    assert synced[1:] == [["a", "b"]]
+    files.link(tmp_path, [("a", one), ("b", one)], tmp_path / "c")
+    assert synced[2:] == [["a", "b", "c"]], "a copy, since there are two parts"
+    files.remove(tmp_path / "a")
+    assert synced[3:] == [["b", "c"]]
+    files.remove(tmp_path / "a")
+    files.remove(tmp_path / "b", durable=False)
+    assert os.listdir(tmp_path) == ["c"]
+    assert synced[4:] == [], "nothing was removed, or it may come back"
+
+
 def test_verified_reading_refuses_other_bytes(tmp_path: Path) -> None:
     entry = files.write_bytes(tmp_path / "a", b"data")
     assert files.read_verified(tmp_path, "a", entry) == b"data"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import random
 from pathlib import Path
 
 import pytest
 
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt
+from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
 
 
@@ -57,8 +59,20 @@ def test_problems_name_the_file(tmp_path: Path) -> None:
 
 
 def test_rows_that_are_lost_cannot_be_counted() -> None:
-    with pytest.raises(AssertionError, match="not conserved"):
+    with pytest.raises(Miscounted, match="not conserved"):
         Counts(read=3, kept=1, dropped={"short": 1})
+
+
+def test_a_manifest_that_loses_rows_is_refused(tmp_path: Path) -> None:
+    """Also with the hash that belongs to it."""
+    one = manifest.commit(tmp_path, made(tmp_path))
+    path = manifest.path_of(tmp_path, "stage")
+    plain = json.loads(path.read_bytes())
+    del plain["hash"]
+    plain["shards"][0]["counts"]["kept"] -= 1
+    files.write_json(path, {**plain, "hash": hashlib.sha256(files.canonical_json(plain)).hexdigest()})
+    with pytest.raises(CorruptFile, match="run the build again"):
+        manifest.load(tmp_path, one.stage)
 
 
 def test_totals_are_sums() -> None:

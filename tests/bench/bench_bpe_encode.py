@@ -16,10 +16,10 @@ import pyarrow as pa
 import tokenizers
 
 from tests.bench import texts
+from tests.tokenizer.bpe_peers import learn, ranks_of
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.encode import FastEncoder, load
-from tokenmill.tokenizer.files import ranks_of, read
-from tokenmill.tokenizer.merges import learn
+from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.pretokenize import pattern
 from tokenmill.tokenizer.step import tokenizer_json
 
@@ -47,7 +47,7 @@ def peers() -> dict[str, Callable[[pa.RecordBatch], object] | None]:
 def _tiktoken(encoder: FastEncoder) -> Callable[[pa.RecordBatch], object]:
     import tiktoken
 
-    ranks = ranks_of(encoder.description.tokens, encoder.description.special)
+    ranks = ranks_of(encoder.description)
     model = tiktoken.Encoding("bench", pat_str=CUT.regex, mergeable_ranks=ranks, special_tokens={})
     return lambda batch: [model.encode_ordinary(text) for text in batch["text"].to_pylist()]
 

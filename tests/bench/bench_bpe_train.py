@@ -13,7 +13,7 @@ import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
 from tests.bench.bench_bpe_count import CUT, counted
-from tokenmill.tokenizer.merges import learn
+from tests.tokenizer.bpe_peers import learn
 
 STAGE = "bpe_train"
 WHOLE = True

@@ -9,10 +9,13 @@ import random
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.base.test_shards import flipped_pages
 from tokenmill.pipeline.base.errors import StaleInput
 from tokenmill.pipeline.base.executor import InProcess, local
 from tokenmill.pipeline.collect import inputs, plan, unique
@@ -103,6 +106,20 @@ def test_what_is_lost_or_damaged_is_made_again(folder, collect, kind, harm):
     again = collect(folder, shard_bytes=SHARD_BYTES)
     assert again.published() == published
     assert 1 <= again.done.recomputed_shards <= 3
+
+
+def test_pages_of_dropped_and_quarantined_records_have_checksums(folder, collect):
+    (folder / "empty.txt").write_text("")
+    (folder / "broken.jsonl").write_text('{"text": "cut')
+    done = collect(folder)
+    names = [name for name in done.done.manifest.files if name.endswith(".parquet")]
+    assert len(names) == 2
+    for name in names:
+        changed = list(flipped_pages((done.root / name).read_bytes()))
+        assert len(changed) == 5
+        for data in changed:
+            with pytest.raises(OSError, match="CRC checksum verification failed"):
+                pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
 
 
 def test_caps_are_kept_and_everything_is_counted(folder, collect):

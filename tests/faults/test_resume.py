@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import json
 import multiprocessing
+import os
 import random
 import shutil
 import signal
@@ -166,6 +167,35 @@ def test_a_failing_disk_at_every_tenth_operation(undisturbed: Undisturbed, tmp_p
     for at in range(3, undisturbed.operations, 10):
         resumed(undisturbed, tmp_path / str(at), kind, at)
         shutil.rmtree(tmp_path / str(at))
+
+
+def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
+    undisturbed: Undisturbed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A loss of power may leave any bytes in files that were not synced: they are compared with hashes before they are used."""
+    root, fsync, synced = tmp_path / "corpus", os.fsync, set()
+
+    def record(handle: int) -> None:
+        here = os.fstat(handle)
+        synced.update(path for path in (root / ".state").rglob("*") if os.path.samestat(path.stat(), here))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", record)
+    build(settings(undisturbed.source), root)
+    assert published(root) == undisturbed.wanted
+    assert synced == set()
+    monkeypatch.undo()
+    for records in (False, True):
+        for path in root.rglob("manifest.json"):
+            path.unlink()
+        lost = [path for path in (root / ".state").rglob("*") if path.is_file() and (path.suffix == ".json") == records]
+        assert len(lost) > 5
+        for path in lost:
+            path.write_bytes(bytes(path.stat().st_size))
+        build(settings(undisturbed.source), root)
+        assert published(root) == undisturbed.wanted, (
+            f"another result after zeros in {'records' if records else 'what they name'}"
+        )
 
 
 KILLED = """

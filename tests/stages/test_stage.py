@@ -136,6 +136,57 @@ def test_edits_apply_downstream_and_say_bytes_of_the_stored_text(make_corpus: Ca
     assert [(edit["start"], edit["end"]) for edit in edits] == [(1, 2), (1, 2)]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Lossy(Cutting):
+    """Leaves out the last row (`loses` > 0) of its scores, verdicts or edits, or repeats it (`loses` < 0)."""
+
+    part: str
+    loses: int = 1
+    name: str = "lossy"
+
+    def _less(self, batch: pa.RecordBatch, part: str) -> pa.RecordBatch:
+        rows = range(batch.num_rows - self.loses) if part == self.part else range(batch.num_rows)
+        return batch.take(pa.array([min(row, batch.num_rows - 1) for row in rows], pa.int64()))
+
+    def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        return self._less(super().score(batch), "scores")
+
+    def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
+        return self._less(super().decide(scores), "verdicts")
+
+    def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
+        spans = super().edits(scores, verdict)
+        return spans * 2 if self.part == "edits" else spans
+
+
+@pytest.mark.parametrize("loses", [1, -1])
+@pytest.mark.parametrize("part", ["scores", "verdicts", "edits"])
+def test_a_stage_that_gives_other_rows_is_refused(make_corpus: Callable[..., Work], part: str, loses: int) -> None:
+    work = make_corpus(TEXTS)
+    with pytest.raises(Misaligned, match=f"lossy a/0: {part} of . rows for 4 rows alive"):
+        perform(StageStep(Lossy(least=4, part=part, loses=loses)), work, downstream=())
+    assert manifest.find(work.root, "lossy") is None
+
+
+def test_rows_scored_later_are_counted_too(make_corpus: Callable[..., Work]) -> None:
+    """Rows that come alive are scored by themselves: their number is compared before they join the stored ones."""
+    work = make_corpus(TEXTS)
+    first = perform(StageStep(Length(least=4)), work, downstream=()).manifest
+    perform(StageStep(Length(least=1, name="lossy")), after(work, first), downstream=())
+    looser = perform(StageStep(Length(least=3)), work, downstream=["lossy"]).manifest
+    with pytest.raises(Misaligned, match="scores of 2 rows for 1 rows alive"):
+        perform(StageStep(Lossy(least=1, part="scores", loses=-1)), after(work, looser), downstream=())
+
+
+def test_a_stage_that_gives_other_columns_is_refused(make_corpus: Callable[..., Work]) -> None:
+    class Renamed(Length):
+        def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+            return super().score(batch).rename_columns(["letters"])
+
+    with pytest.raises(Misaligned, match=r"scores have the columns \['letters'\], not \['characters'\]"):
+        perform(StageStep(Renamed(least=4)), make_corpus(TEXTS), downstream=())
+
+
 def test_a_table_of_other_rows_is_refused(make_corpus: Callable[..., Work]) -> None:
     work = make_corpus(TEXTS)
     made = perform(StageStep(Length(least=4)), work, downstream=()).manifest

@@ -1,4 +1,4 @@
-"""Words for training, and what `tokenizers` learns from them."""
+"""Words for training, and what `tokenizers` and our learner make of them."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from tokenmill.tokenizer.formats import byte_alphabet
-from tokenmill.tokenizer.merges import Learned, Words
+from tokenmill.tokenizer.formats import Description, byte_alphabet
+from tokenmill.tokenizer.merges import Learned, Learner, Words
 
 Named = tuple[dict[str, int], list[tuple[str, str]]]
 """A vocabulary and merges, spelled as in files."""
@@ -51,6 +51,26 @@ def trained_by_tokenizers(
     model.train_from_iterator(words, trainer)
     plain = json.loads(model.to_str())["model"]
     return plain["vocab"], [tuple(merge) for merge in plain["merges"]]
+
+
+def learn(
+    words: Words,
+    *,
+    vocabulary: int,
+    min_frequency: int = 0,
+    special: Sequence[str] = (),
+    max_token_bytes: int | None = None,
+) -> Learned:
+    """The vocabulary of one size."""
+    learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
+    learner.grow(vocabulary)
+    return learner.learned()
+
+
+def ranks_of(description: Description) -> dict[bytes, int]:
+    """The ranks by which `tiktoken` gives the ids of a byte-level vocabulary whose ids are in the order of its merges."""
+    names = {name.encode() for name in description.special}
+    return {token: number for number, token in enumerate(description.tokens) if token is not None and token not in names}
 
 
 def named(learned: Learned) -> Named:

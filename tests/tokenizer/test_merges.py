@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tokenizer.bpe_peers import named, trained_by_tokenizers, words_of
+from tests.tokenizer.bpe_peers import learn, named, trained_by_tokenizers, words_of
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.tokenizer import merges, reference
-from tokenmill.tokenizer.merges import Words, learn
+from tokenmill.tokenizer.merges import Words
 from tokenmill.tokenizer.pretokenize import pattern, split
 
 SPECIAL = [(), ("<|endoftext|>",), ("ab", "<s>", "ab"), ("a", "中", "ba"), ("é", "Ã")]

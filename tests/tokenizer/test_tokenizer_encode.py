@@ -188,32 +188,11 @@ def test_where_a_batch_differs_the_judge_encodes_it(
     assert not caplog.records
 
 
-def test_a_stream_gives_what_decoding_all_gives(encoder: FastEncoder) -> None:
-    text = "é中😀, ab"
-    ids = encoder.encode(texts_of(text))[0].tolist()
-    stream = encoder.decoding()
-    pieces = [stream.push([number]) for number in ids]
-    assert "".join(pieces) + stream.finish() == text
-    assert "" in pieces, "a token that ends inside a character gives nothing yet"
-    assert not any("\ufffd" in piece for piece in pieces)
-
-
-@given(st.lists(st.integers(0, 300), max_size=40), st.integers(1, 5))
-def test_a_stream_of_any_ids(encoder: FastEncoder, ids: list[int], step: int) -> None:
-    """Of broken UTF-8 too."""
-    stream = encoder.decoding()
-    pieces = [stream.push(ids[place : place + step]) for place in range(0, len(ids), step)]
-    assert "".join(pieces) + stream.finish() == encoder.decode(ids)
-    assert stream.push(encoder.encode(texts_of("new"))[0].tolist()) == "new"
-
-
-def test_an_unfinished_stream(encoder: FastEncoder) -> None:
+def test_ids_of_a_part_of_a_character(encoder: FastEncoder) -> None:
     first, *_ = encoder.encode(texts_of("\U0001f600"))[0].tolist()
-    stream = encoder.decoding()
-    assert stream.push([first]) == ""
-    assert stream.finish() == "\ufffd"
+    assert encoder.decode([first]) == "\ufffd"
     with pytest.raises(InputError, match=f"id {encoder.vocabulary} is not in the vocabulary"):
-        stream.push([encoder.vocabulary])
+        encoder.decode([encoder.vocabulary])
 
 
 def test_a_text_that_is_too_long(encoder: FastEncoder, monkeypatch: pytest.MonkeyPatch) -> None:

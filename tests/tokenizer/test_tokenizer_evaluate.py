@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from tests.tokenizer.bpe_peers import learn
 from tests.tokenizer.test_tokenizer_encode import texts_of
 from tokenmill.pipeline.base.errors import StaleInput
 from tokenmill.pipeline.base.manifest import TOKENIZER
@@ -25,7 +26,7 @@ from tokenmill.pipeline.tokens.pack import PackStep
 from tokenmill.tokenizer import count, report, sweep
 from tokenmill.tokenizer.encode import FILE, FastEncoder, load
 from tokenmill.tokenizer.evaluate import NO_LETTERS, PIECES, RARE_BELOW, Usage, scripts, sizes_of, words_of
-from tokenmill.tokenizer.merges import Learner, learn
+from tokenmill.tokenizer.merges import Learner
 from tokenmill.tokenizer.pretokenize import pattern
 from tokenmill.tokenizer.step import TokenizerStep, tokenizer_json
 

@@ -18,10 +18,10 @@ import pyarrow.parquet as pq
 import pytest
 import tokenizers
 
+from tests.tokenizer.bpe_peers import learn, ranks_of
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.encode import FastEncoder, load
-from tokenmill.tokenizer.files import ranks_of, read
-from tokenmill.tokenizer.merges import learn
+from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.pretokenize import pattern
 from tokenmill.tokenizer.step import tokenizer_json
 
@@ -96,9 +96,9 @@ class Peers:
         self.encoder = encoder
         self.judge = tokenizers.Tokenizer.from_str(read(encoder.path, encoder.pattern).decode())
         self.judge.encode_special_tokens = True
-        description = encoder.description
-        ranks = ranks_of(description.tokens, description.special)
-        self.tiktoken = tiktoken.Encoding("peer", pat_str=regex, mergeable_ranks=ranks, special_tokens={})
+        self.tiktoken = tiktoken.Encoding(
+            "peer", pat_str=regex, mergeable_ranks=ranks_of(encoder.description), special_tokens={}
+        )
 
     def agree(self, texts: list[str]) -> None:
         ids, counts = self.encoder.encode(pa.array(texts, pa.large_string()))

@@ -15,10 +15,11 @@ import pyarrow as pa
 import pytest
 import tokenizers
 
+from tests.tokenizer.bpe_peers import ranks_of
 from tests.tokenizer.test_tokenizer_encode import texts_of
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.tokenizer.encode import PROBE, FastEncoder, load
-from tokenmill.tokenizer.files import LARGEST_FILE_BYTES, RANKS, ranks_of, read
+from tokenmill.tokenizer.files import LARGEST_FILE_BYTES, RANKS, read
 from tokenmill.tokenizer.pretokenize import pattern
 
 Plain = dict[str, Any]
@@ -30,7 +31,7 @@ def write_ranks(path: Path, ranks: Iterable[tuple[bytes, object]]) -> Path:
 
 
 def ranks_in(encoder: FastEncoder) -> dict[bytes, int]:
-    return ranks_of(encoder.description.tokens, encoder.description.special)
+    return ranks_of(encoder.description)
 
 
 def test_gpt2_files_are_what_tokenizers_makes_of_them(small_plain: Plain, tmp_path: Path) -> None:

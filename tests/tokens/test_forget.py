@@ -232,6 +232,43 @@ def test_trace_is_right_after_compaction(corpus: Callable[..., Work]) -> None:
         find(store, "0" * 32)
 
 
+def test_a_list_that_is_cut_short_is_in_force_or_was_never_asked_for(corpus: Callable[..., Work], tmp_path: Path) -> None:
+    """The mark says that there is a list, so it comes after the list: else a crash between the two closes the store."""
+    work, asked = corpus(), ask(doc("a", "0:3"))
+    undisturbed = shutil.copytree(work.root, tmp_path / "undisturbed")
+    files.inject(None)
+    forget(undisturbed, asked)
+    operations = files.operations()
+    wanted = (undisturbed / LIST).read_bytes()
+    listed = []
+    try:
+        for at in range(operations):
+            root = shutil.copytree(work.root, tmp_path / f"at{at}")
+            files.inject(Fault(at=at, kind="eio"))
+            with pytest.raises(OSError, match="Input/output error"):
+                forget(root, asked)
+            files.inject(None)
+            TokenStore.open(root / "tokens")
+            listed.append((root / LIST).exists())
+            forget(root, asked)
+            assert (root / LIST).read_bytes() == wanted
+    finally:
+        files.inject(None)
+    assert set(listed) == {False, True}, "some faults were before the list was there, some after"
+
+
+def test_the_list_and_its_mark_outlive_a_loss_of_power(corpus: Callable[..., Work], monkeypatch: pytest.MonkeyPatch) -> None:
+    root, fsync, synced = corpus().root, os.fsync, set()
+
+    def record(handle: int) -> None:
+        fsync(handle)
+        synced.update(path for path in (root / LIST, root / ".state/forgotten.json") if path.exists())
+
+    monkeypatch.setattr(os, "fsync", record)
+    forget(root, ask(doc("a", "0:3")))
+    assert synced == {root / LIST, root / ".state/forgotten.json"}, "no fsync came after one of them"
+
+
 def _compact_until(root: Path, at: int) -> int:
     """Compact in a child that ends at file operation `at`. Returns its exit code."""
     child = os.fork()

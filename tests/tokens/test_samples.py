@@ -19,7 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.stages.step import Done, Work
@@ -75,16 +75,15 @@ def test_the_number_of_ranks_may_change_in_mid_run(
     order: Samples, first: int, per_step: int, worlds: list[tuple[int, int]]
 ) -> None:
     """At every step the ranks together read what one would; none is missed, none comes twice."""
-    position, seen = order.position(first), []
+    consumed, seen = first, []
     for ranks, steps in worlds:
         for _ in range(steps):
-            consumed = order.require(position)
             parts = [slice_of(consumed, per_step, rank=rank, ranks=ranks) for rank in range(ranks)]
             assert len({count for _, count in parts}) == 1
             step = np.concatenate([order.read(*part).ids for part in parts])
             assert np.array_equal(step, order.read(consumed, per_step).ids)
             seen += [number for begin, count in parts for number in range(begin, begin + count)]
-            position = dataclasses.replace(position, consumed=consumed + per_step)
+            consumed += per_step
     assert seen == list(range(first, first + len(seen)))
 
 
@@ -178,22 +177,6 @@ def test_a_store_without_a_window_is_refused(store_of: StoreOf) -> None:
     store = TokenStore.open(store_of(["ab"])[0])
     with pytest.raises(InputError, match="3 tokens to train on do not fill a window of 3; pack more text"):
         samples(store, length=3)
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        ({"store": "other"}, "store was 'other'"),
-        ({"seed": 9}, "seed was 9"),
-        ({"order": "x"}, "order was 'x' and is 'windows of 16"),
-    ],
-)
-def test_the_position_in_another_order_is_refused(order: Samples, change: dict[str, object], told: str) -> None:
-    position = order.position(7)
-    assert order.require(position) == 7
-    assert (position.store, position.seed, position.consumed) == (order.store, 3, 7)
-    with pytest.raises(StaleInput, match=told):
-        order.require(dataclasses.replace(position, **change))  # type: ignore[arg-type]
 
 
 def test_lengths_of_documents(store_of: StoreOf) -> None:

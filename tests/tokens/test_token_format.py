@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.tokens import BLOCK_BYTES, BlockHashes, content_hash, dtype_for, in_validation, index, offsets
+from tokenmill.pipeline.tokens import BLOCK_BYTES, BlockHashes, content_hash, dtype_for, index, offsets
+from tokenmill.pipeline.tokens.format import first_place_of_train, places
 
 GOLDEN = [0, 1, 8, 14, 28]
 
@@ -76,6 +78,10 @@ def test_block_hashes_do_not_depend_on_the_pieces(sizes: list[int]) -> None:
 
 def ids_of(count: int) -> pa.ChunkedArray:
     return pa.chunked_array([pa.array([schema.doc_id("a", str(number)) for number in range(count)], pa.binary(16))])
+
+
+def in_validation(doc_ids: pa.ChunkedArray, fraction: float) -> npt.NDArray[np.bool_]:
+    return places(doc_ids) < first_place_of_train(fraction)
 
 
 def test_a_document_is_on_the_same_side_for_ever() -> None:

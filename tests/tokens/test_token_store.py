@@ -52,10 +52,10 @@ def test_what_a_store_says(store_of: StoreOf) -> None:
 def test_windows_by_hand(store_of: StoreOf, length: int, wanted: list[list[int]]) -> None:
     train = TokenStore.open(store_of(["ab", "cde"])[0]).split("train")
     assert train.windows(length) == len(wanted)
-    assert [train.window(index, length).tolist() for index in range(train.windows(length))] == wanted
-    for index in (-1, len(wanted)):
-        with pytest.raises(IndexError, match=f"window {index} of train"):
-            train.window(index, length)
+    assert [train.read(at, at + length + 1).tolist() for at in range(0, length * len(wanted), length)] == wanted
+    for at in (-length, length * len(wanted)):
+        with pytest.raises(IndexError, match=f"tokens {at} to {at + length + 1} of train, which has 7"):
+            train.read(at, at + length + 1)
 
 
 def test_an_empty_split_has_no_windows(store_of: StoreOf) -> None:
@@ -74,7 +74,7 @@ def test_windows_cross_shards(many_shards: tuple[Path, list[int]], data: st.Data
     assert train.tokens == len(stream)
     assert train.windows(length) == (len(stream) - 1) // length
     index = data.draw(st.integers(0, train.windows(length) - 1))
-    window = train.window(index, length)
+    window = train.read(index * length, index * length + length + 1)
     assert window.dtype == np.uint16
     assert window.tolist() == stream[index * length : index * length + length + 1]
 
@@ -180,8 +180,8 @@ def test_a_split_travels_without_its_payload(store_of: StoreOf) -> None:
 
 def test_a_window_is_a_copy(store_of: StoreOf) -> None:
     train = TokenStore.open(store_of(["ab"])[0]).split("train")
-    train.window(0, 2)[:] = 7
-    assert train.window(0, 2).tolist() == [98, 99, 0]
+    train.read(0, 3)[:] = 7
+    assert train.read(0, 3).tolist() == [98, 99, 0]
 
 
 def test_the_store_of_another_run_is_another(make_corpus: Callable[..., Work], pack: Callable[..., Done]) -> None:

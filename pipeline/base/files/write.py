@@ -91,9 +91,10 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
     ----------
     durable
         Whether this holds after a power loss too. If False, nothing waits for the disk, and a power loss may leave any bytes:
-        use this only for files that are compared with a hash before use and rebuilt if they differ.
+        use this only for files that the writing run alone reads, or that are compared with a hash before use and rebuilt if
+        they differ.
     hashed
-        False if the caller hashes the content; then `Output.entry` cannot be used.
+        False if nobody asks for the hash; then `Output.entry` cannot be used.
 
     Raises
     ------
@@ -213,12 +214,13 @@ def _require(path: Path, digest: str, entry: FileEntry) -> None:
         )
 
 
-def remove(path: Path) -> None:
-    """Remove a file durably, if it exists. Raises OSError."""
+def remove(path: Path, *, durable: bool = True) -> None:
+    """Remove a file, if it exists. `durable`: it stays away after a power loss too. Raises OSError."""
     if path.exists():
         faults.step("unlink", path)
         path.unlink(missing_ok=True)
-        _fsync_folder(path.parent)
+        if durable:
+            _fsync_folder(path.parent)
 
 
 class Log:

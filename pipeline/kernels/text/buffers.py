@@ -16,8 +16,10 @@ def utf8(column: pa.LargeStringArray) -> tuple[npt.NDArray[np.uint8], npt.NDArra
     """The read-only `data`, uint8 [bytes], and `offsets`, int64 [rows + 1]: row i is `data[offsets[i]:offsets[i + 1]]`.
 
     `offsets` need not begin at 0. The bytes of a null row have no meaning; text columns have no null rows.
+    Raises TypeError for a column of another type, whose offsets would be misread.
     """
-    assert pa.types.is_large_string(column.type), f"a text column must be large_string, but {column.type=}"
+    if not pa.types.is_large_string(column.type):
+        raise TypeError(f"a text column is large_string: {column.type=}")
     _, offsets, data = column.buffers()
     if offsets is None or len(column) == 0:
         bounds = np.zeros(1, dtype=np.int64)

@@ -26,12 +26,13 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
-from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, integers
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.runs import Range, Run
 
 RECORDS = 4_000_000
 """Bands per run and per range (approximate)."""
@@ -87,7 +88,7 @@ class _Pairing:
 def band(
     scored: Sequence[Scored], documents: Documents, groups: Groups, width: int, folder: Path, executor: Executor
 ) -> list[Run]:
-    """Write the bands of the leaders that have any, `width` bands each, as runs below `folder`. Raises CorruptFile."""
+    """Write the bands of the leaders that have any, `width` each, as runs below `folder`. Raises CorruptFile, Misaligned."""
     ranks = np.full(len(documents.banded), NOT_BANDED, dtype=np.uint32)
     leaders = groups.rows[documents.banded[groups.rows]]
     ranks[leaders] = groups.rank[leaders]
@@ -108,7 +109,8 @@ def _write_bands(task: _Banding) -> Run:
         table = shards.read(view.root, named, ["exact", "bands"])
         # Scores are null where an earlier stage dropped the row.
         bands = integers(table.filter(table["exact"].is_valid())["bands"], task.width)
-        assert len(bands) == len(mine), f"{named[0]}: {len(bands)} rows of signatures for {len(mine)} documents alive"
+        if len(bands) != len(mine):
+            raise Misaligned(f"{named[0]}: {len(bands)} rows of signatures for {len(mine)} documents alive")
         chosen = mine != NOT_BANDED
         key = np.empty(int(chosen.sum()) * task.width, dtype=np.uint64)
         band_keys(bands[chosen], key)

@@ -21,8 +21,8 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.stages.dedup import runs
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
 """A run of similarities: both halves of a pair's key, sorted by the first half, and the similarity."""
@@ -71,13 +71,13 @@ def save(root: Path, identity: str, found: Sequence[Run], executor: Executor) ->
     """Store the similarities of `found`, runs of KNOWN, and remove the earlier ones. Raises OSError."""
     folder = _folder(root)
     within = runs.ranges(found, ROWS)
-    files.remove(folder / "record.json")
+    files.remove(folder / "record.json", durable=False)
     stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
     files_made: list[Any] = [(run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows]
     state.save(folder / "record.json", {"identity": identity, "files": files_made})
     for path in folder.glob("*"):
         if path.name != "record.json" and path.name not in {name for name, _, _ in files_made}:
-            files.remove(path)
+            files.remove(path, durable=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ from typing import Protocol
 import numpy as np
 
 from tokenmill.pipeline.base.executor import Executor
-from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.candidates import Pairs, pair_again
 from tokenmill.pipeline.stages.dedup.resolve import Decision, decide
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
 from tokenmill.pipeline.stages.dedup.verify import Compared
+from tokenmill.pipeline.stages.runs import Range, Run
 
 ROUNDS = 8
 """Most rounds after the first one."""

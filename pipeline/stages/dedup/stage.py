@@ -12,22 +12,21 @@ package's docstring states how time, memory and disk grow.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from tokenmill.pipeline.base import files, manifest, state
+from tokenmill.pipeline.base import manifest, state
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages.dedup import known, runs, survivor
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import collect
 from tokenmill.pipeline.stages.dedup.exact import groups
@@ -103,7 +102,7 @@ class Dedup:
         keys = survivor.keys(self.config.survivor, self.quality, views, work)
         distinct = groups(documents, self.config.survivor, keys)
         identity = manifest.fingerprint(self.name, self.version, self.scoring, {})
-        with _scratch(work.root / state.FOLDER / "dedup" / ".work") as folder:
+        with runs.scratch(work.root / state.FOLDER / "dedup" / ".work") as folder:
             bands = band(scored, documents, distinct, self.config.scheme.bands, folder, work.executor)
             pairs = pair(bands, self.config.bucket_limit, folder, work.executor)
             runs.remove(bands)
@@ -146,15 +145,3 @@ class Dedup:
             **survivor.facts(keys),
         }
         return Resolved(batches, facts, now={"verified_pairs": settled.now})
-
-
-@contextlib.contextmanager
-def _scratch(folder: Path) -> Iterator[Path]:
-    """A flat folder for files of this run. It is emptied before and after, so leftovers of a killed run disappear too."""
-    for path in sorted(folder.glob("*")):
-        files.remove(path)
-    try:
-        yield folder
-    finally:
-        for path in sorted(folder.glob("*")):
-            files.remove(path)

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import Work
@@ -41,11 +41,12 @@ class _Scores:
 def keys(policy: Sequence[str], quality: str | None, views: Sequence[View], work: Work) -> Keys:
     """The keys of "quality" and "date" that `policy` names, [documents] each, for all rows alive in `views`.
 
-    quality: the score column of the stage `quality`, which ran earlier. Raises CorruptFile, Misaligned.
+    quality: the score column of the stage `quality`, which ran earlier. Raises ConfigError, CorruptFile, Misaligned.
     """
     found: dict[str, npt.NDArray[np.generic]] = {}
     if "quality" in policy:
-        assert quality is not None, f"{policy=} without a score column"
+        if quality is None:
+            raise ConfigError(f"dedup.survivor = {list(policy)} names quality, but no stage before it scores quality")
         files = {shard.name: shard.files for shard in work.manifest("quality").shards}
         names = {view.name: name_of("quality", "scores", view.name) for view in views}
         tasks = [

@@ -24,10 +24,11 @@ from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages.dedup import known, runs
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.dedup import known
 from tokenmill.pipeline.stages.dedup.banding import Scheme
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.dedup.runs import Range, Run
+from tokenmill.pipeline.stages.runs import Range, Run
 
 SET_FILES = 64
 """Most files of sets. Each pair of files is mapped once per range in which it has a pair to compare."""
@@ -129,7 +130,7 @@ class Comparer:
         ]
         compared = self.executor.map(_compare, tasks)
         for path in sets:
-            files.remove(path)
+            files.remove(path, durable=False)
         runs.remove(new)
         return compared
 
@@ -177,7 +178,7 @@ def _unite(task: _Uniting) -> Run:
 def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
     """Write one file of sets. Returns the size of each set, int64 [rows]."""
     sizes = []
-    with files.create(task.path) as out:
+    with files.create(task.path, durable=False, hashed=False) as out:
         for view, rows in task.rows:
             data, offsets = utf8(view.read().table["text"].combine_chunks())
             characters = task.scheme.shingle == "characters"

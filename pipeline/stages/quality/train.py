@@ -34,7 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import InputError, WorkerDied
+from tokenmill.pipeline.base.errors import ConfigError, InputError, WorkerDied
 from tokenmill.pipeline.stages import fasttext
 from tokenmill.pipeline.stages.quality.models import features
 
@@ -50,7 +50,7 @@ COPY_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """Settings of the model, besides the documents. The defaults are fastText's."""
+    """Settings of the model, besides the documents. The defaults are fastText's. Raises ConfigError for too few buckets."""
 
     epochs: int = 5
     learning_rate: float = 0.1
@@ -59,7 +59,8 @@ class Training:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        assert self.buckets >= MIN_BUCKETS, f"{self.buckets=}"
+        if self.buckets < MIN_BUCKETS:
+            raise ConfigError(f"{self.buckets=} is below the least number of buckets, {MIN_BUCKETS}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +119,7 @@ def train(positive: Iterable[str], negative: Iterable[str], out: Path, training:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         examples_path, model_path = Path(folder, "examples.txt"), Path(folder, "model.bin")
-        with files.create(examples_path) as handle:
+        with files.create(examples_path, durable=False, hashed=False) as handle:
             for label, digest in examples:
                 handle.write(f"{label} {texts[label][digest]}\n".encode())
         _train(examples_path, model_path, training)

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.stages.repeats import scores
@@ -70,7 +71,8 @@ def _decided(view: View, seen: View, made: Manifest) -> tuple[scores.Units, npt.
     name = name_of(made.stage, "scores", view.name)
     entries = {name: entry for shard in made.shards if shard.name == view.name for name, entry in shard.files.items()}
     units = scores.units_of(scores.read(view, (name, entries[name]), alive)["units"])
-    assert seen.verdicts is not None, f"{seen.name}: the stage has published no verdicts"
+    if seen.verdicts is None:
+        raise CorruptFile(f"{made.stage}: its manifest names no verdicts of {seen.name}; run the build again")
     removed = one_batch(shards.read(view.root, seen.verdicts).take(pa.array(alive.rows)))["removed"]
     places = np.repeat(units.bounds[:-1], removed.value_lengths().to_numpy()) + removed.flatten().to_numpy()
     goes = np.zeros(len(units.hashes), dtype=np.bool_)

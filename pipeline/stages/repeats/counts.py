@@ -18,14 +18,17 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.stages.repeats import columns, scores
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.filters import Filter
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
+from tokenmill.pipeline.stages.runs import Range, Run
 from tokenmill.pipeline.stages.step import Work
 
 RANGE_ROWS = 4_000_000
 """Rows summed at a time (approximate), at some 100 bytes each."""
 COUNTS = ("<u8", "<u4", "<u4", "<u4")
+"""A run of units of a shard: hash, documents, occurrences and the first row with it."""
 
 
 class Repeated(NamedTuple):
@@ -62,11 +65,10 @@ class _Count:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sum:
-    """Sum the rows with hashes from `low` to `high`, both included. `tables`: files and their numbers of rows."""
+    """Sum the rows of a range of hashes over the runs of all shards of a source."""
 
-    tables: tuple[tuple[Path, int], ...]
-    low: int
-    high: int
+    tables: tuple[Run, ...]
+    within: Range
     least: int
 
 
@@ -82,14 +84,18 @@ def repeated(sources: Sequence[Source], work: Work, folder: Path) -> list[Repeat
         for one in sources
         for number, (view, named) in enumerate(one.shards)
     ]
-    tables = list(zip((task.path for task in counting), work.executor.map(_count, counting), strict=True))
+    tables = work.executor.map(_count, counting)
     summing: list[_Sum] = []
     ends: list[int] = []
     for one in sources:
         mine, tables = tuple(tables[: len(one.shards)]), tables[len(one.shards) :]
-        ranges = max(1, -(-sum(rows for _, rows in mine) // RANGE_ROWS))
+        ranges = max(1, -(-sum(run.rows for run in mine) // RANGE_ROWS))
         summing += [
-            _Sum(tables=mine, low=(number << 64) // ranges, high=(number + 1 << 64) // ranges - 1, least=one.least)
+            _Sum(
+                tables=mine,
+                within=Range(first=(number << 64) // ranges, last=(number + 1 << 64) // ranges - 1),
+                least=one.least,
+            )
             for number in range(ranges)
         ]
         ends.append(len(summing))
@@ -101,23 +107,17 @@ def _joined(parts: Sequence[Repeated]) -> Repeated:
     return Repeated(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 
-def _count(task: _Count) -> int:
-    """Write the distinct units of a shard in order of hash. Returns their number."""
+def _count(task: _Count) -> Run:
+    """Write the distinct units of a shard in order of hash."""
     found = scores.units_of(scores.read(task.view, task.named, task.view.read(["doc_id"]))["units"]).grouped()
     passing = slice(None) if task.filter is None else task.filter.passing(found.hashes, task.least)
     written = (found.hashes, found.documents, found.occurrences, found.first)
-    columns.write(task.path, (column[passing].astype(kind) for column, kind in zip(written, COUNTS, strict=True)))
-    return len(found.hashes[passing])
+    return runs.write(task.path, *(column[passing].astype(kind) for column, kind in zip(written, COUNTS, strict=True)))
 
 
 def _sum(task: _Sum) -> Repeated:
     """The units of a range that occur in enough documents."""
-    parts = []
-    for path, rows in task.tables:
-        table = columns.mapped(path, COUNTS, rows)
-        start = np.searchsorted(table[0], np.uint64(task.low), side="left")
-        stop = np.searchsorted(table[0], np.uint64(task.high), side="right")
-        parts.append([column[start:stop] for column in table])
+    parts = [run.within(task.within) for run in task.tables]
     shard = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     hashes, documents, occurrences, rows_of_first = (np.concatenate(column) for column in zip(*parts, strict=True))
     # A stable sort, so that shards ascend within a hash.

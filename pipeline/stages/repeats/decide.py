@@ -9,7 +9,6 @@ an example.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -18,13 +17,15 @@ import pyarrow as pa
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.text.buffers import utf8
-from tokenmill.pipeline.stages.repeats import columns, scores
+from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
+from tokenmill.pipeline.stages.runs import Run
 from tokenmill.pipeline.stages.stage import one_batch
 
 ONLY_REPEATS = "only_repeats"
 EXAMPLE_CHARACTERS = 200
 REPEATED = ("<u8", "<i8", "<i8", "<i8", "<i8")
+"""A run of the columns of `Repeated`."""
 
 VERDICT = pa.schema([schema.REASON, pa.field("removed", pa.list_(pa.int32()))])
 """`removed`: which of the row's units are removed, as positions in the column `units` of its scores."""
@@ -47,13 +48,12 @@ were removed and their bytes, the first document that contains it, and the unit'
 
 @dataclass(frozen=True, kw_only=True)
 class Decide:
-    """Decide a shard, the `number`-th of its source. The file at `path` holds the source's `repeated` units. Picklable."""
+    """Decide a shard, the `number`-th of its source, with the run of the source's `repeated` units. Picklable."""
 
     view: View
     named: Named
     number: int
-    path: Path
-    repeated: int
+    repeated: Run
     keep_first: bool
 
 
@@ -76,7 +76,7 @@ class Decided:
 
 def decide(task: Decide) -> Decided:
     """Decide one shard. Raises what reading raises."""
-    known = Repeated(*columns.mapped(task.path, REPEATED, task.repeated))
+    known = Repeated(*task.repeated.columns())
     first = np.flatnonzero(known.shards == task.number)
     alive = task.view.read(["doc_id", "text"] if len(first) else ["doc_id"])
     table = scores.read(task.view, task.named, alive)

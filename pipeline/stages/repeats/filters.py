@@ -58,7 +58,7 @@ def make(members: Sequence[tuple[View, Named]], config: RepeatsConfig, work: Wor
     for at in range(0, len(members), step):
         for hashes in work.executor.map(_distinct, members[at : at + step]):
             bloom.add(counters, probes, hashes)
-    with files.create(path) as out:
+    with files.create(path, durable=False, hashed=False) as out:
         out.write(counters)
     return Filter(path=path, probes=probes, fill=float(np.count_nonzero(counters) / size))
 

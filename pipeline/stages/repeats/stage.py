@@ -21,10 +21,12 @@ from typing import Any, ClassVar
 import numpy as np
 import pyarrow as pa
 
-from tokenmill.pipeline.base import files, shards, state
+from tokenmill.pipeline.base import shards, state
+from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.kernels.dedup import bloom
-from tokenmill.pipeline.stages.repeats import columns, filters
+from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.stages.repeats import filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
 from tokenmill.pipeline.stages.repeats.counts import Repeated, Source, needed, repeated
 from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, Decided, decide
@@ -71,14 +73,10 @@ class Repeats:
         Facts, by source: how many documents must contain a unit, and how many units are repeated. With a filter, also the
         share of its counters that are not 0, and the share of rare units that is expected to pass it.
         """
-        folder = work.root / state.FOLDER / self.name / ".counts"
-        _clear(folder)
-        try:
+        with runs.scratch(work.root / state.FOLDER / self.name / ".counts") as folder:
             sources = self._sources(scored, work, folder)
             found = repeated(sources, work, folder)
             decided = _decide(sources, found, self.config.keep_first, work, folder)
-        finally:
-            _clear(folder)
         groups = list(zip(sources, found, decided, strict=True))
         evidence = pa.concat_tables([EVIDENCE.empty_table(), *(_evidence(*group) for group in groups)])
         published = {UNITS: shards.write(work.root, UNITS, evidence.unify_dictionaries().combine_chunks())}
@@ -118,7 +116,8 @@ class Repeats:
             path = folder / f"{name}.filter"
             asked = filters.make(mine, self.config, work, path) if self.config.counts == "bloom" else None
             found.append(Source(name=name, shards=mine, least=least, filter=asked))
-        assert len({one.name for one in found}) == len(found), "the shards of a source stand together in document order"
+        if len({one.name for one in found}) < len(found):
+            raise Misaligned(f"{self.name}: the shards of a source must stand together: {[view.name for view, _ in scored]}")
         return found
 
 
@@ -128,10 +127,10 @@ def _decide(
     """Decide every shard, grouped by source."""
     tasks = []
     for one, units in zip(sources, found, strict=True):
-        path = folder / f"{one.name}.repeated"
-        columns.write(path, (column.astype(kind) for column, kind in zip(units, REPEATED, strict=True)))
+        columns = (column.astype(kind) for column, kind in zip(units, REPEATED, strict=True))
+        run = runs.write(folder / f"{one.name}.repeated", *columns)
         tasks += [
-            Decide(view=view, named=named, number=number, path=path, repeated=len(units.hashes), keep_first=keep_first)
+            Decide(view=view, named=named, number=number, repeated=run, keep_first=keep_first)
             for number, (view, named) in enumerate(one.shards)
         ]
     decided = iter(work.executor.map(decide, tasks))
@@ -158,9 +157,3 @@ def _facts(source: Source, found: Repeated) -> dict[str, Any]:
     if source.filter is None:
         return facts
     return {**facts, "filter_fill": source.filter.fill, "filter_error": source.filter.error}
-
-
-def _clear(folder: Path) -> None:
-    """Remove the counts of this run, or those that a killed run left."""
-    for path in sorted(folder.glob("*")):
-        files.remove(path)

@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from tokenmill.pipeline.base import files, manifest, shards, state
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, Misaligned
 from tokenmill.pipeline.base.manifest import PACK, Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
 from tokenmill.pipeline.kernels.bpe.token_ids import lay_documents
@@ -131,14 +131,18 @@ def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
     alive = view.read(("doc_id", "source", "url", "text"))
     doc_ids, texts = alive.table["doc_id"], alive.table["text"].combine_chunks()
     ids, counts = encoder.encode(texts)
-    assert len(counts) == len(doc_ids), f"{view.name}: {len(counts)=} {len(doc_ids)=}"
-    assert counts.sum() == len(ids), f"{view.name}: {int(counts.sum())=} {len(ids)=}"
+    if len(counts) != len(doc_ids) or counts.sum() != len(ids):
+        raise Misaligned(
+            f"{view.name}: the encoder gave {len(ids)} ids and {len(counts)} counts with the sum {counts.sum()} "
+            f"for {len(doc_ids)} documents"
+        )
     _check_length(counts, doc_ids, view)
     place = places(doc_ids)
     order = np.argsort(place, kind="stable")
     payload = np.empty(len(ids) + len(counts), dtype=dtype_for(encoder.vocabulary))
     highest, ends = lay_documents(ids, offsets(counts)[order], counts[order], encoder.end_of_text, payload)
-    assert highest < encoder.vocabulary, f"{view.name}: {highest=} {encoder.vocabulary=}"
+    if highest >= encoder.vocabulary:
+        raise ConfigError(f"{view.name}: the tokenizer gave the id {highest}, but has only {encoder.vocabulary} ids")
     if ends:
         row = int(np.searchsorted(np.cumsum(counts), np.argmax(ids == encoder.end_of_text), side="right"))
         raise ConfigError(

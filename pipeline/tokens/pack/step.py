@@ -103,4 +103,4 @@ def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Pack
     for folder in (PACK, STATE):
         for path in sorted((root / ".state" / folder).rglob("*")):
             if path.is_file() and path not in current:
-                files.remove(path)
+                files.remove(path, durable=False)

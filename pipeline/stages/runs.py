@@ -4,13 +4,15 @@ Purpose: a worker writes its rows as a file sorted by an unsigned 64-bit key. An
 keys from all such files. Ranges are cut so that each holds about the requested number of rows.
 Guarantee: ranges are disjoint and cover all keys, so every row is read once, and equal keys are read together. The cuts depend
 on the runs; results computed from the rows must not depend on the cuts.
+Nothing waits for the disk: `scratch` is emptied before use, and `dedup.known` compares what it keeps with hashes.
 Cost: one write and one read per row; one range in memory at a time, however many rows there are in total. Rows of one key are
 never separated, so a range is at least as large as the most frequent key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +44,13 @@ class Run:
         parts = np.split(load(self.path, np.uint8), ends[:-1])
         return [part.view(kind) for part, kind in zip(parts, self.kinds, strict=True)]
 
+    def within(self, keys: Range) -> list[Array]:
+        """The columns of the rows whose key is in the range, mapped and not read."""
+        columns = self.columns()
+        start = np.searchsorted(columns[0], np.uint64(keys.first), side="left")
+        stop = np.searchsorted(columns[0], np.uint64(keys.last), side="right")
+        return [column[start:stop] for column in columns]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Range:
@@ -62,7 +71,7 @@ def write(path: Path, *columns: Array) -> Run:
 
 def save(path: Path, *arrays: Array) -> FileEntry:
     """Write arrays one after the other. Raises OSError."""
-    with files.create(path) as out:
+    with files.create(path, durable=False) as out:
         for array in arrays:
             # An empty array of several dimensions cannot be written as a buffer.
             out.write(np.ascontiguousarray(array).reshape(-1) if array.size else b"")
@@ -90,11 +99,8 @@ def read(runs: Sequence[Run], within: Range, kinds: Sequence[str]) -> list[Array
     """The columns, of dtypes `kinds`, of the rows whose key is `within`, in the order of the runs. There may be no runs."""
     parts: list[list[Array]] = [[np.empty(0, dtype=kind)] for kind in kinds]
     for run in runs:
-        columns = run.columns()
-        start = np.searchsorted(columns[0], np.uint64(within.first), side="left")
-        stop = np.searchsorted(columns[0], np.uint64(within.last), side="right")
-        for part, column in zip(parts, columns, strict=True):
-            part.append(column[start:stop])
+        for part, column in zip(parts, run.within(within), strict=True):
+            part.append(column)
     return [np.concatenate(part) for part in parts]
 
 
@@ -107,4 +113,19 @@ def distinct(values: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
 def remove(runs: Sequence[Run]) -> None:
     """Remove the files of runs that are no longer needed."""
     for run in runs:
-        files.remove(run.path)
+        files.remove(run.path, durable=False)
+
+
+@contextlib.contextmanager
+def scratch(folder: Path) -> Iterator[Path]:
+    """A flat folder for files of this run; what is in it goes before and after, also what a run that was killed left."""
+    _clear(folder)
+    try:
+        yield folder
+    finally:
+        _clear(folder)
+
+
+def _clear(folder: Path) -> None:
+    for path in sorted(folder.glob("*")):
+        files.remove(path, durable=False)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tokenmill.pipeline.stages.dedup import runs
+from tokenmill.pipeline.stages import runs
 
 KEY = st.one_of(st.integers(0, 20), st.integers(2**64 - 20, 2**64 - 1), st.integers(0, 2**64 - 1))
 NUMBERS = itertools.count()
@@ -47,6 +47,18 @@ def test_ranges_are_about_as_large_as_asked_for(tmp_path: Path) -> None:
     assert sum(sizes) == 200_010
     assert len(sizes) in (10, 11)
     assert max(sizes) < 22_000
+
+
+def test_a_scratch_folder_is_empty_before_and_after(tmp_path: Path) -> None:
+    """Also of what a run that was killed left, and when the work fails."""
+    folder = tmp_path / "scratch"
+    runs.save(folder / "left", np.arange(3))
+    with pytest.raises(ZeroDivisionError), runs.scratch(folder) as given:
+        assert given == folder
+        assert list(folder.iterdir()) == []
+        runs.save(folder / "made", np.arange(3))
+        raise ZeroDivisionError
+    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize("values", [[], [3], [2, 2], [5, 1, 5, 2**64 - 1, 1, 0]])
