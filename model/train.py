@@ -28,7 +28,7 @@ from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT, Shape, next_token_loss
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, TokenmillError
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError
 from tokenmill.pipeline.base.manifest import MODEL, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
@@ -39,10 +39,6 @@ from tokenmill.pipeline.tokens.samples import Samples, samples_of
 VERSION = 1
 LOG_EVERY = 10
 """Steps between writes of the log."""
-
-
-class Diverged(TokenmillError):
-    """The loss or the gradient is no longer finite."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -176,7 +176,7 @@ def verify(
         err.print(problem, markup=False)
     if found:
         raise TokenmillError(
-            f"{len(found)} problem(s) in {folder}; `tokenmill build` makes anew what is broken; copy copies again"
+            f"{len(found)} problem(s) in {folder}; run the build again to rebuild what is broken, or copy a copy again"
         )
     out.print("Every published byte is what its manifest names.")
 

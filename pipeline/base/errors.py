@@ -15,6 +15,7 @@ Cost: none.
     ├── NotBuilt               a stage or a corpus was requested that does not exist yet
     ├── StaleInput             an input changed after a result was made from it; the message shows both values
     ├── Locked                 another process is writing to the same corpus
+    ├── Diverged               loss or gradient of a training run stopped being finite
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
 
@@ -71,3 +72,7 @@ class Locked(TokenmillError):
 
 class WorkerDied(TokenmillError):
     """A worker process ended without an answer: it was killed, or ran out of memory."""
+
+
+class Diverged(TokenmillError):
+    """The loss or the gradient of a training run is no longer finite."""

@@ -8,14 +8,16 @@ Cost: workers are forked from a server that has done the heavy imports (about 0.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from tokenmill.pipeline.base.errors import WorkerDied
 
@@ -106,7 +108,8 @@ class LocalProcesses:
             pool = self._start()
             while True:
                 while len(running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
-                    running[pool.submit(function, following[1])] = following[0]
+                    with _main_untouched(function):
+                        running[pool.submit(function, following[1])] = following[0]
                 if not running:
                     return [answers[number] for number in range(len(tasks))]
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
@@ -140,6 +143,23 @@ class LocalProcesses:
         for process in list((pool._processes or {}).values()):
             process.kill()
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _main_untouched(function: Callable[..., Any]) -> Iterator[None]:
+    """Start workers that do not run the caller's script again, unless the function to run stands in it.
+
+    `multiprocessing` imports `__main__` in every worker, so that a plain script without a guard around its calls would build
+    its corpus again in each of them. It finds the script by these two names.
+    """
+    main = sys.modules["__main__"].__dict__
+    names = () if getattr(function, "__module__", None) == "__main__" else ("__file__", "__spec__")
+    kept = {name: main[name] for name in names if name in main}
+    main.update(dict.fromkeys(kept))
+    try:
+        yield
+    finally:
+        main.update(kept)
 
 
 def local(workers: int) -> InProcess | LocalProcesses:

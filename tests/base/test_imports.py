@@ -63,6 +63,8 @@ def imports(path: Path) -> Iterator[str]:
 def ours(name: str) -> str | None:
     """The module of ours, without `tokenmill`, that an imported name lives in."""
     name = name.removeprefix("tokenmill.")
+    if name.partition(".")[0] not in FOLDERS:
+        name = f"flows.api.{name}"
     while name:
         if name in MODULES:
             return name
@@ -74,7 +76,7 @@ def pairs() -> Iterator[tuple[str, str]]:
     """Every module with every module of ours that it imports."""
     for module, path in MODULES.items():
         for name in imports(path):
-            target = ours(name) if name.startswith("tokenmill.") else None
+            target = ours(name) if name.partition(".")[0] == "tokenmill" else None
             if target is not None and target != "pipeline":
                 yield module, target
 

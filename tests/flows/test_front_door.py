@@ -280,3 +280,20 @@ def test_files_of_a_user_with_the_names_of_our_folders_are_not_imported(folder: 
     command = [TOKENMILL, "train", folder / "corpus", *(part for one in small for part in ("--set", one))]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+PLAIN = """
+import sys, tokenmill as tm
+print("once")
+settings = {"collect.paths": sys.argv[1], "stages": [], "tokenizer.vocabulary": 300}
+print(tm.build("text", sys.argv[2], settings, workers=2, progress=False).funnel()[0].kept)
+"""
+
+
+@pytest.mark.parametrize("way", ["file", "standard input"])
+def test_a_plain_script_builds_with_workers(way: str, folder: Path, tmp_path: Path) -> None:
+    """Without a guard around its calls: workers do not run it again."""
+    (tmp_path / "plain.py").write_text(PLAIN)
+    command = [sys.executable, "plain.py" if way == "file" else "-", folder / "texts", tmp_path / "corpus"]
+    done = subprocess.run(command, cwd=tmp_path, input=PLAIN, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("once\n40\n", "")
