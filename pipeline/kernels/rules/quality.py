@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tokenmill.pipeline.kernels.leaf import leaf
 from tokenmill.pipeline.kernels.rules import fingerprints, slots
 from tokenmill.pipeline.kernels.rules.repetition import duplicate_characters, fingerprint_words, most_frequent, parts, repeated
-from tokenmill.pipeline.kernels.rules.web_lines import Edits, Pieces, Rules, Words, gaps, join, leave, split_into
+from tokenmill.pipeline.kernels.rules.web_lines import Edits, Pieces, Rules, WordColumns, gaps, join, leave, split_into
 from tokenmill.pipeline.kernels.text.buffers import copy
 from tokenmill.pipeline.kernels.text.lines import edged_lines, marks, written_lines
 from tokenmill.pipeline.kernels.text.masks import BLOCK
@@ -55,7 +55,7 @@ TOP = (2, 5)
 DUPLICATE = (5, 11)
 
 
-class Tables(NamedTuple):
+class QualityTables(NamedTuple):
     """Tables that the kernels look up."""
 
     words: classes.Tables
@@ -69,8 +69,8 @@ class Scratch(NamedTuple):
     text: Bytes
     rest: Bytes
     line: Bytes
-    words: Words
-    line_words: Words
+    words: WordColumns
+    line_words: WordColumns
     pieces: Pieces
     keys: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.int32]
@@ -80,19 +80,21 @@ class Scratch(NamedTuple):
     chunks: npt.NDArray[np.uint64]
 
 
-def tables() -> Tables:
+def tables() -> QualityTables:
     """The tables of this process. `terminal`: sorted code points of the marks that end a sentence."""
     powers = np.empty(fingerprints.POWERS, dtype=np.uint64)
     fingerprints.fill_powers(powers)
-    return Tables(words=classes.tables(), terminal=np.array(sorted(map(ord, classes.TERMINAL)), dtype=np.int64), powers=powers)
+    return QualityTables(
+        words=classes.tables(), terminal=np.array(sorted(map(ord, classes.TERMINAL)), dtype=np.int64), powers=powers
+    )
 
 
 def scratch(longest_bytes: int) -> Scratch:
     """Make scratch memory for texts of up to `longest_bytes` bytes."""
     room = longest_bytes + 1
 
-    def words() -> Words:
-        return Words(
+    def words() -> WordColumns:
+        return WordColumns(
             starts=np.empty(room, dtype=np.int64),
             ends=np.empty(room, dtype=np.int64),
             characters=np.empty(room, dtype=np.int32),
@@ -134,7 +136,7 @@ def _any(wanted: npt.NDArray[np.bool_], first: int, last: int) -> bool:
 
 
 @leaf
-def _count_words(words: Words, count: int, out: Places) -> None:
+def _count_words(words: WordColumns, count: int, out: Places) -> None:
     plain = letters = alphabetic = seen = 0
     for word in range(count):
         flags = words.flags[word]
@@ -202,7 +204,7 @@ def count(
     wanted: npt.NDArray[np.bool_],
     web: bool,
     rules: Rules,
-    lookup: Tables,
+    lookup: QualityTables,
     work: Scratch,
     out: npt.NDArray[np.int64],
     removed: Edits,

@@ -40,7 +40,7 @@ class Rules(NamedTuple):
     no_citations: bool
 
 
-class Words(NamedTuple):
+class WordColumns(NamedTuple):
     """Room for the words of a text; the columns are those that `words.split` writes."""
 
     starts: Places
@@ -67,7 +67,7 @@ class Pieces(NamedTuple):
 
 
 @leaf
-def split_into(data: Bytes, start: int, stop: int, tables: classes.Tables, words: Words) -> int:
+def split_into(data: Bytes, start: int, stop: int, tables: classes.Tables, words: WordColumns) -> int:
     """Split `data[start:stop]` into `words`; returns the number of words."""
     return split(data, start, stop, tables, words.starts, words.ends, words.characters, words.flags, words.hashes)
 
@@ -132,11 +132,11 @@ def leave(
     size: int,
     rules: Rules,
     tables: classes.Tables,
-    words: Words,
+    words: WordColumns,
     count: int,
     pieces: Pieces,
     line: Bytes,
-    line_words: Words,
+    line_words: WordColumns,
 ) -> tuple[int, int, int, int, int, int]:
     """Apply the rules to `data[:size]`.
 

@@ -26,7 +26,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.language.langtext import PIECES, characters, take_lines, take_samples
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.language import models
-from tokenmill.pipeline.stages.language.models import UNDETERMINED, Model
+from tokenmill.pipeline.stages.language.models import UNDETERMINED, LanguageIdentifier
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.limits import Limit
 
@@ -141,7 +141,7 @@ class Language:
 
 
 def _others(
-    model: Model,
+    model: LanguageIdentifier,
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],

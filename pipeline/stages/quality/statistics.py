@@ -81,7 +81,7 @@ def type_of(statistic: str) -> pa.DataType:
 
 
 @functools.cache
-def tables() -> kernel.Tables:
+def tables() -> kernel.QualityTables:
     """The lookup tables of the kernel, made once per process."""
     return kernel.tables()
 
