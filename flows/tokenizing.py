@@ -31,7 +31,7 @@ from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig, FilesSource, TokenizerConfig
-from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
 from tokenmill.pipeline.stages.settings import parse
@@ -183,7 +183,7 @@ def _encode_store(
 
 
 @contextlib.contextmanager
-def _output(out: Path | None) -> Iterator[BinaryIO | files.Output]:
+def _output(out: Path | None) -> Iterator[BinaryIO | files.OutputFile]:
     if out is None:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
@@ -253,7 +253,9 @@ def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
         yield ids[start:]
 
 
-def evaluate(inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress) -> list[Vocabulary]:
+def evaluate(
+    inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress
+) -> list[VocabularyStatistics]:
     """What each tokenizer makes of the documents, by source and language. Raises InputError, QuarantineCeiling."""
     usages = [Usage.of(encoder.description) for encoder in encoders]
     language = Language(config=LanguageConfig())

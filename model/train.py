@@ -107,7 +107,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         optimizer = optim.adamw(model.to(device), weight_decay=config.weight_decay)
         if found is not None:
             checkpoint.restore(found, model, optimizer)
-        run = _Run(
+        run = _TrainingLoop(
             model=model,
             optimizer=optimizer,
             samples=samples,
@@ -144,7 +144,7 @@ def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> Stat
 
 
 @dataclass(kw_only=True)
-class _Run:
+class _TrainingLoop:
     """One call of `train`: the model as it changes, and the measurements not yet written to the log."""
 
     model: GPT

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.report.vocabulary import Part, Script, Token, Vocabulary
+from tokenmill.pipeline.report.vocabulary import Script, TextPart, Token, VocabularyStatistics
 from tokenmill.tokenizer.formats import Description
 
 RARE_BELOW = 10
@@ -50,8 +50,8 @@ class Usage:
     description: Description
     frequencies: Integers
     """int64 [ids]: how often each id occurs."""
-    parts: dict[str, dict[str, Part]] = field(default_factory=dict)
-    total: Part = field(default_factory=Part)
+    parts: dict[str, dict[str, TextPart]] = field(default_factory=dict)
+    total: TextPart = field(default_factory=TextPart)
     _single: npt.NDArray[np.bool_]
 
     @staticmethod
@@ -81,9 +81,9 @@ class Usage:
             known, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
             mine = self.parts.setdefault(heading, {})
             for code, name in enumerate(known.tolist()):
-                _add(mine.setdefault(name, Part()), columns[codes == code].sum(axis=0))
+                _add(mine.setdefault(name, TextPart()), columns[codes == code].sum(axis=0))
 
-    def summary(self) -> Vocabulary:
+    def summary(self) -> VocabularyStatistics:
         """Everything that the report shows, computed from the counts."""
         special = {name.encode() for name in self.description.special}
         frequencies = self.frequencies.tolist()
@@ -93,7 +93,7 @@ class Usage:
             if data is not None and data not in special
         ]
         longest = sorted(known, key=lambda token: (-len(token.data), token.data))
-        return Vocabulary(
+        return VocabularyStatistics(
             ids=self.description.vocabulary,
             tokens=len(known),
             unused=sum(token.uses == 0 for token in known),
@@ -110,7 +110,7 @@ class Usage:
         )
 
 
-def _add(part: Part, sums: Integers) -> None:
+def _add(part: TextPart, sums: Integers) -> None:
     documents, size, words, tokens, single = sums.tolist()
     part.documents += documents
     part.bytes += size

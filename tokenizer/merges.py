@@ -98,7 +98,7 @@ class Learner:
         counts, firsts = np.unique(-words.counts, return_index=True)
         cells = np.empty(size + len(words.counts) + 1, dtype=np.int32)
         stretches = np.append(words.offsets[firsts] - words.offsets[0] + firsts, len(cells))
-        self._text = bpe.Words(cells=cells, stretches=stretches, counts=-counts)
+        self._text = bpe.TokenizedWords(cells=cells, stretches=stretches, counts=-counts)
         self._known, byte_ids = _begin(self._special, min(most, self.first + size))
         self._queue = Queue(
             pairs=np.zeros((FIRST_PAIRS, 2), dtype=np.int64),

@@ -20,7 +20,7 @@ from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.report.fates import coded
-from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens import SPLITS, TokenShard, TokenStore
 from tokenmill.tokenizer.encode import of_corpus
@@ -30,7 +30,7 @@ BATCH_TOKENS = 4_000_000
 """Tokens counted per batch (approximate)."""
 
 
-def measure(corpus: CorpusFolder) -> Vocabulary:
+def measure(corpus: CorpusFolder) -> VocabularyStatistics:
     """Measure the vocabulary of the corpus at `root` on the packed text, by source and (if identified) by language."""
     encoder = of_corpus(corpus.root, corpus.require(TOKENIZER))
     store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)

@@ -110,9 +110,9 @@ class Corpus:
         >>> corpus.texts().read_all().num_rows
         40
         """
-        from tokenmill.pipeline.export.source import Source
+        from tokenmill.pipeline.export.source import ExportSource
 
-        source = Source(corpus=self._folder, licence=None)
+        source = ExportSource(corpus=self._folder, licence=None)
         schema = pa.schema([(name, pa.large_string() if name == "text" else pa.string()) for name in TEXT_COLUMNS])
 
         def batches() -> Iterator[pa.RecordBatch]:

@@ -47,7 +47,7 @@ def _workers(workers: int | None) -> int:
 def train(
     *inputs: Documents,
     out_file: Annotated[Path, Parameter(name="--out", help="Where it goes, for example `tokenizer.json`.")],
-    vocab_size: Annotated[
+    vocabulary: Annotated[
         int, Parameter(validator=validators.Number(gte=257), help="How many tokens: 256 bytes, the end of a text, and merges.")
     ] = DEFAULTS.vocabulary,
     pattern: Annotated[
@@ -78,7 +78,7 @@ def train(
 
         tokenmill tokenizer train my/texts --out tokenizer.json
 
-        tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocab-size 50000 --pattern o200k --digits 1
+        tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocabulary 50000 --pattern o200k --digits 1
     """
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
@@ -87,7 +87,7 @@ def train(
     # What is of no use is said before the documents are read.
     cut_by(pattern, digits)
     config = TokenizerConfig(
-        vocabulary=vocab_size,
+        vocabulary=vocabulary,
         pattern=pattern,
         digits=digits,
         min_frequency=min_frequency,

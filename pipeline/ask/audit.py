@@ -65,7 +65,7 @@ class ShardAudit:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repeated:
+class RepeatedWindow:
     """A window that occurs `times`, first at token `place` (`train/00000:17`). `times` is a lower bound where it is often."""
 
     place: str
@@ -85,7 +85,7 @@ class SplitAudit:
     repeated: float
     sampled: float
     shards: tuple[ShardAudit, ...]
-    most_repeated: tuple[Repeated, ...]
+    most_repeated: tuple[RepeatedWindow, ...]
 
 
 def audit(corpus: CorpusFolder, encoder_of: EncoderOf, progress: Progress) -> list[SplitAudit]:
@@ -124,10 +124,12 @@ def audit_store(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress:
     return found
 
 
-def _read(split: Split, store: TokenStore, progress: Progress) -> tuple[npt.NDArray[np.int64], _Windows, npt.NDArray[np.int64]]:
+def _read(
+    split: Split, store: TokenStore, progress: Progress
+) -> tuple[npt.NDArray[np.int64], _WindowFingerprints, npt.NDArray[np.int64]]:
     """How often each id occurs, the windows, and how often each of them occurs."""
     total = np.zeros(store.vocabulary, dtype=np.int64)
-    windows = _Windows()
+    windows = _WindowFingerprints()
     for number, shard in enumerate(split.shards):
         for start in range(0, shard.tokens, CHUNK_TOKENS):
             before = min(start, WIDTH - 1)
@@ -141,7 +143,7 @@ def _read(split: Split, store: TokenStore, progress: Progress) -> tuple[npt.NDAr
 def _split(
     split: Split,
     total: npt.NDArray[np.int64],
-    windows: _Windows,
+    windows: _WindowFingerprints,
     times: npt.NDArray[np.int64],
     single_byte: npt.NDArray[np.bool_],
     rare: npt.NDArray[np.bool_],
@@ -204,7 +206,7 @@ def _shard(
     )
 
 
-class _Windows:
+class _WindowFingerprints:
     """Fingerprints of windows by shard, thinned out as they become too many. `rows`: one per fingerprint and shard."""
 
     ROW = np.dtype([("fingerprint", "u8"), ("shard", "i4"), ("place", "i8"), ("times", "i8")])
@@ -248,7 +250,7 @@ class _Windows:
         self.rows = rows
 
 
-def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[np.int64]) -> tuple[Repeated, ...]:
+def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[np.int64]) -> tuple[RepeatedWindow, ...]:
     """The windows that occur most often, but of a passage that is longer than a window only one."""
     found: list[tuple[int, int, int]] = []
     _, firsts = np.unique(rows["fingerprint"], return_index=True)
@@ -259,7 +261,7 @@ def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[
         if all(shard != other or abs(place - at) >= WIDTH for other, at, _ in found):
             found.append((shard, place, often))
     named = [f"{split.shards[shard].path.parent.name}/{split.shards[shard].path.stem}:{place}" for shard, place, _ in found]
-    return tuple(Repeated(place=place, times=often) for place, (_, _, often) in zip(named, found, strict=True))
+    return tuple(RepeatedWindow(place=place, times=often) for place, (_, _, often) in zip(named, found, strict=True))
 
 
 def _compared(found: Sequence[ShardAudit]) -> tuple[ShardAudit, ...]:

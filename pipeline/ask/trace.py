@@ -24,7 +24,7 @@ from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.stage import Chooser, Limited
 from tokenmill.pipeline.tokens import TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
-from tokenmill.pipeline.tokens.places import Document
+from tokenmill.pipeline.tokens.places import PackedDocument
 from tokenmill.pipeline.tokens.samples import Samples
 
 SHOWN_SAMPLES = 1000
@@ -136,11 +136,11 @@ def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf |
     return {**answer, "exposure": exposure}
 
 
-def _document(corpus: CorpusFolder, found: Document) -> dict[str, Any]:
+def _document(corpus: CorpusFolder, found: PackedDocument) -> dict[str, Any]:
     return {"document": dataclasses.asdict(found), "stages": history(corpus, found)}
 
 
-def text_at(corpus: CorpusFolder, store: TokenStore, document: Document, token: int, encoder: Encoder) -> Around:
+def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder) -> Around:
     """The text around a token (counted in its token shard) of `document`. Raises CorruptFile."""
     shard = places.shard_of(store, document.token_shard)
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
@@ -166,7 +166,7 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: Document, token: 
     )
 
 
-def history(corpus: CorpusFolder, document: Document) -> list[dict[str, Any]]:
+def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, Any]]:
     """For collection and each stage, in their order, what it published about a document, as JSON values.
 
     `stage`; `reason` ("" is kept) and the `evidence` beside it; `scores`, and the `limits` that they were compared with;
@@ -185,7 +185,7 @@ def history(corpus: CorpusFolder, document: Document) -> list[dict[str, Any]]:
     return found
 
 
-def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Document) -> dict[str, Any]:
+def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument) -> dict[str, Any]:
     said: dict[str, Any] = {"stage": made.stage}
     row = _present(_row(corpus, shard.tables[made.stage, "verdicts"], document))
     said |= {"reason": row.pop("reason", None), "evidence": row}
@@ -217,7 +217,7 @@ def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]
     ]
 
 
-def _row(corpus: CorpusFolder, named: Named, document: Document) -> dict[str, Any]:
+def _row(corpus: CorpusFolder, named: Named, document: PackedDocument) -> dict[str, Any]:
     """The row of `document` in a table that is aligned with the documents. Raises CorruptFile, Misaligned."""
     row = shards.read(corpus.root, named).slice(document.row, 1)
     wanted = pa.chunked_array([[bytes.fromhex(document.doc_id)]], schema.DOC_ID.type)

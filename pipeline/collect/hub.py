@@ -14,7 +14,7 @@ from typing import Any
 from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
 from tokenmill.pipeline.collect.jsonl import text_of
 from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, in_order, name_below, walk
-from tokenmill.pipeline.collect.plan import RECORD_TEXT_BYTES, Piece, Split
+from tokenmill.pipeline.collect.plan import RECORD_TEXT_BYTES, InputSplit, Piece
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
 from tokenmill.pipeline.config import DatasetSource
 
@@ -40,7 +40,7 @@ def identity(source: DatasetSource) -> str:
     return f"{source.path}@{source.revision}"
 
 
-def divide(source: DatasetSource, size_bytes: int) -> list[Split]:
+def divide(source: DatasetSource, size_bytes: int) -> list[InputSplit]:
     """One split per shard of the data set, as the library counts shards. Raises InputError."""
     count = int(_stream(source).num_shards)
     file = InputFile(
@@ -49,7 +49,7 @@ def divide(source: DatasetSource, size_bytes: int) -> list[Split]:
     text_bytes = size_bytes // count
     documents = max(1, text_bytes // RECORD_TEXT_BYTES)
     return [
-        Split(
+        InputSplit(
             source=source.name,
             pieces=(Piece(file=file, begin=number, end=count, text_bytes=text_bytes, documents=documents),),
         )

@@ -52,7 +52,7 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Split:
+class InputSplit:
     """Pieces in order. A split is one task and gives one shard, or several if a file that cannot be divided gives more."""
 
     source: str
@@ -82,21 +82,21 @@ Marks = Mapping[str, Sequence[int]]
 """For each large uncompressed file with one record per line, by path: the newlines before byte k * shard_bytes."""
 
 
-def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[Split]:
+def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[InputSplit]:
     """The splits of a source's files. `files` must be in order."""
-    splits: list[Split] = []
+    splits: list[InputSplit] = []
     group: list[Piece] = []
 
     def close() -> None:
         if group:
-            splits.append(Split(source=source, pieces=tuple(group)))
+            splits.append(InputSplit(source=source, pieces=tuple(group)))
             group.clear()
 
     for file in files:
         pieces = _pieces(file, shard_bytes, text_field, marks.get(file.path, ()))
         if len(pieces) > 1 or pieces[0].text_bytes >= shard_bytes:
             close()
-            splits += [Split(source=source, pieces=(piece,)) for piece in pieces]
+            splits += [InputSplit(source=source, pieces=(piece,)) for piece in pieces]
             continue
         group += pieces
         # Ends a group after `shard_bytes` on average. The decision depends only on the file itself.

@@ -17,7 +17,7 @@ from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
-from tokenmill.pipeline.collect.plan import Piece, Split, unit_hash
+from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
 from tokenmill.pipeline.collect.write import Made, Writer
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
@@ -34,7 +34,7 @@ class SplitTask:
 
     root: Path
     source: FilesSource | DatasetSource | InstalledSource
-    split: Split
+    split: InputSplit
     content: str
     """A hash of the names and contents of the split's files."""
     limits: Limits

@@ -22,7 +22,7 @@ from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
-from tokenmill.pipeline.collect.plan import Marks, Split
+from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
@@ -139,7 +139,7 @@ class CollectStep:
 
     def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
         config = self._config
-        tasks: list[tuple[Source, Split, str]] = []
+        tasks: list[tuple[Source, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
             whole = inputs.digest(_contents(source, found, snapshot)) if isinstance(source, DatasetSource) else ""
@@ -167,7 +167,7 @@ class CollectStep:
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[Split]:
+    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
         if isinstance(source, DatasetSource):
             return hub.divide(source, sum(file.size_bytes for file in found.files))
         field = source.text_field if isinstance(source, FilesSource) else ""

@@ -30,7 +30,7 @@ HTML = ("text/html", "application/xhtml+xml")
 LOOKS_LIKE_HTML = re.compile(rb"\s*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE)
 
 
-class Bytes:
+class ByteStream:
     """A stream of chunks, read record by record. `at`: the number of bytes read so far."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
@@ -113,14 +113,14 @@ def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, 
     # Some tools write compressed records into files named .warc.
     codec = codec or next((codec for codec, magic in MAGIC.items() if handle.peek(4).startswith(magic)), "")
     if not codec:
-        yield from _records(Bytes(between(handle, 0, None)), path, None, limits)
+        yield from _records(ByteStream(between(handle, 0, None)), path, None, limits)
         return
     feed = Feed(handle, codec)
     found = feed.find(begin, end, BEGIN) if begin else not feed.at_end()
     while found:
         frame = feed.offset
         try:
-            yield from _records(Bytes(feed.frame()), path, frame, limits)
+            yield from _records(ByteStream(feed.frame()), path, frame, limits)
         except RecordError as error:
             yield quarantined(Place(path=path, record=frame), error)
             # The damage may hide where the frame ends, so search for the next one.
@@ -129,7 +129,7 @@ def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, 
             found = not feed.at_end() and feed.offset < end
 
 
-def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Iterator[Record]:
+def _records(stream: ByteStream, path: str, frame: int | None, limits: Limits) -> Iterator[Record]:
     """The records of one frame (`frame`: the byte where it begins) or of an uncompressed file.
 
     Raises RecordError for a fault of the frame, not of one record. A record is yielded only once the bytes after it were read:
@@ -158,7 +158,7 @@ def _records(stream: Bytes, path: str, frame: int | None, limits: Limits) -> Ite
         yield held
 
 
-def _record(stream: Bytes, place: Place, limits: Limits) -> Record | None:
+def _record(stream: ByteStream, place: Place, limits: Limits) -> Record | None:
     """The record that begins here; None if its type is skipped. Raises EOFError, RecordError."""
     header = stream.header()
     kind, length = TYPE.search(header), LENGTH.search(header)

@@ -20,10 +20,10 @@ from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.export import huggingface, jsonl, megatron, nanogpt, nanotron, olmo, parquet
-from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.export.source import ExportSource, Item
 
 Format = Literal["jsonl", "parquet", "huggingface", "megatron", "nanotron", "olmo", "nanogpt"]
-FORMATS: Mapping[Format, Callable[[Source], Sequence[Item]]] = {
+FORMATS: Mapping[Format, Callable[[ExportSource], Sequence[Item]]] = {
     "jsonl": jsonl.plan,
     "parquet": parquet.plan,
     "huggingface": huggingface.plan,
@@ -61,7 +61,7 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     known = state.load(out / LISTING)
     if known is None and out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and holds no export; choose a new or an empty folder")
-    items = FORMATS[to](Source(corpus=corpus, licence=licence))
+    items = FORMATS[to](ExportSource(corpus=corpus, licence=licence))
     names = [item.name for item in items]
     # The files are listed before they are written, so that an interrupted export can still be replaced.
     state.save(out / LISTING, sorted({*names, *(known or ())}), durable=True)

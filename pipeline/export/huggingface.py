@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.export import parquet
-from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.export.source import ExportSource, Item
 from tokenmill.pipeline.report import card_markdown
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
@@ -41,7 +41,7 @@ NAMES = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
 
 
 @dataclass(kw_only=True)
-class _Written:
+class _WrittenCounts:
     """What the files written so far contain."""
 
     documents: Counter[str] = field(default_factory=Counter)
@@ -50,12 +50,12 @@ class _Written:
     languages: Counter[str] = field(default_factory=Counter)
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`data/<source>/train-00000-of-00001.parquet` for every shard, and the card."""
     members: dict[str, list[View]] = defaultdict(list)
     for view in source.views:
         members[view.source].append(view)
-    written = _Written()
+    written = _WrittenCounts()
     items = [
         Item(
             name=f"data/{name}/train-{number:05d}-of-{len(views):05d}.parquet",
@@ -67,7 +67,7 @@ def plan(source: Source) -> list[Item]:
     return [*items, Item(name=CARD, write=functools.partial(_write_card, source, written))]
 
 
-def _write(source: Source, view: View, written: _Written, path: Path) -> int:
+def _write(source: ExportSource, view: View, written: _WrittenCounts, path: Path) -> int:
     table, rows = source.texts(view)
     languages = _languages(source, view)
     if languages is not None:
@@ -80,7 +80,7 @@ def _write(source: Source, view: View, written: _Written, path: Path) -> int:
     return int(table.num_rows)
 
 
-def _languages(source: Source, view: View) -> pa.ChunkedArray | None:
+def _languages(source: ExportSource, view: View) -> pa.ChunkedArray | None:
     """The language of every row of a shard; None if languages were not identified. Raises CorruptFile, Misaligned."""
     shard = next(shard for shard in source.corpus.shards if shard.name == view.name)
     named = shard.tables.get((LANGUAGE.name, "scores"))
@@ -92,12 +92,12 @@ def _languages(source: Source, view: View) -> pa.ChunkedArray | None:
     return pc.cast(scores["language"], pa.string())
 
 
-def _write_card(source: Source, written: _Written, path: Path) -> int:
+def _write_card(source: ExportSource, written: _WrittenCounts, path: Path) -> int:
     files.write_bytes(path, "\n".join([*_header(source, written), "", *_body(source, written), ""]).encode())
     return 0
 
 
-def _header(source: Source, written: _Written) -> Iterator[str]:
+def _header(source: ExportSource, written: _WrittenCounts) -> Iterator[str]:
     """The card's YAML header. Every value is written as JSON."""
     documents = written.documents.total()
     above = bisect(SIZES, documents)
@@ -123,7 +123,7 @@ def _header(source: Source, written: _Written) -> Iterator[str]:
     yield "---"
 
 
-def _body(source: Source, written: _Written) -> Iterator[str]:
+def _body(source: ExportSource, written: _WrittenCounts) -> Iterator[str]:
     yield f"# {source.corpus.root.resolve().name}\n"
     yield f"{written.documents.total():,} documents, {written.text_bytes.total():,} bytes of text.\n"
     language = "; `language` is what a model identified" if written.languages else ""

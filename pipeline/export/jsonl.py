@@ -11,15 +11,15 @@ from pathlib import Path
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.export.source import ExportSource, Item
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`<source>/<shard>.jsonl` for every shard."""
     return [Item(name=f"{view.name}.jsonl", write=functools.partial(_write, source, view)) for view in source.views]
 
 
-def _write(source: Source, view: View, path: Path) -> int:
+def _write(source: ExportSource, view: View, path: Path) -> int:
     table, _ = source.texts(view)
     with files.create(path) as file:
         for row in table.to_pylist():

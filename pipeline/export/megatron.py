@@ -7,10 +7,10 @@ Cost: one read of the store.
 
 from __future__ import annotations
 
-from tokenmill.pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.export.source import ExportSource, Item, link
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`train/00000.bin` and `train/00000.idx` for every token shard."""
     return [
         link(f"{name}.{kind}", shard, named)

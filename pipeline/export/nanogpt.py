@@ -12,11 +12,11 @@ from pathlib import Path
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.export.source import ExportSource, Item
 from tokenmill.pipeline.tokens import Split
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """A file for each split that has tokens. Raises InputError for a vocabulary beyond 65,536."""
     store = source.store
     if any(split.dtype.itemsize != 2 for split in store.splits):

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 
 from tokenmill.pipeline.base import files, shards
-from tokenmill.pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.export.source import ExportSource, Item, link
 from tokenmill.pipeline.tokens import TokenShard
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`train/00000.ds`, `.ds.index` and `.ds.metadata` for every token shard."""
     items = []
     for name, shard in source.token_shards:

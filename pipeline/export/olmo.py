@@ -17,13 +17,13 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from tokenmill.pipeline.base import files, shards
-from tokenmill.pipeline.export.source import Item, Source, link
+from tokenmill.pipeline.export.source import ExportSource, Item, link
 from tokenmill.pipeline.tokens import TokenShard
 
 COMPRESSION = 6
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`train/00000.npy` and `train/00000.csv.gz` for every token shard."""
     items = []
     for name, shard in source.token_shards:

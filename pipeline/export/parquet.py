@@ -13,15 +13,15 @@ import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.export.source import Item, Source
+from tokenmill.pipeline.export.source import ExportSource, Item
 
 
-def plan(source: Source) -> list[Item]:
+def plan(source: ExportSource) -> list[Item]:
     """`<source>/<shard>.parquet` for every shard."""
     return [Item(name=f"{view.name}.parquet", write=functools.partial(_write, source, view)) for view in source.views]
 
 
-def _write(source: Source, view: View, path: Path) -> int:
+def _write(source: ExportSource, view: View, path: Path) -> int:
     table, _ = source.texts(view)
     write(table, path)
     return int(table.num_rows)

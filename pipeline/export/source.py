@@ -35,7 +35,7 @@ class Item:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ExportSource:
     """A corpus to export."""
 
     corpus: CorpusFolder

@@ -10,10 +10,10 @@ from __future__ import annotations
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.corpus import REPORT, CorpusFolder
-from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 
 
-def write(corpus: CorpusFolder, vocabulary: Vocabulary | None = None) -> FileEntry:
+def write(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None) -> FileEntry:
     """Write `report.html` into the folder of the corpus; the report names stages that were left out.
 
     `vocabulary`: what `tokenizer.report` measured of the same corpus; None: the page has no section on the tokenizer.

@@ -19,22 +19,22 @@ DOCUMENTS = ".docs.parquet"
 
 
 @dataclass(kw_only=True)
-class Packed:
+class PackedTotals:
     """Documents, tokens (end-of-text included) and bytes of text."""
 
     documents: int = 0
     tokens: int = 0
     bytes: int = 0
 
-    def add(self, other: Packed) -> None:
+    def add(self, other: PackedTotals) -> None:
         self.documents += other.documents
         self.tokens += other.tokens
         self.bytes += other.bytes
 
 
-def packed(corpus: CorpusFolder) -> dict[tuple[str, str], Packed]:
+def packed(corpus: CorpusFolder) -> dict[tuple[str, str], PackedTotals]:
     """By (split, source). Empty where nothing has been packed."""
-    found: dict[tuple[str, str], Packed] = {}
+    found: dict[tuple[str, str], PackedTotals] = {}
     pack = corpus.step(PACK)
     for named in pack.entries() if pack is not None else ():
         if not named[0].endswith(DOCUMENTS):
@@ -46,14 +46,14 @@ def packed(corpus: CorpusFolder) -> dict[tuple[str, str], Packed]:
         for code, name in enumerate(names):
             rows = codes == code
             if rows.any():
-                part = Packed(documents=int(rows.sum()), tokens=int(tokens[rows].sum()), bytes=int(sizes[rows].sum()))
-                found.setdefault((named[0].split("/")[1], name), Packed()).add(part)
+                part = PackedTotals(documents=int(rows.sum()), tokens=int(tokens[rows].sum()), bytes=int(sizes[rows].sum()))
+                found.setdefault((named[0].split("/")[1], name), PackedTotals()).add(part)
     return found
 
 
-def total(found: Mapping[tuple[str, str], Packed]) -> Packed:
+def total(found: Mapping[tuple[str, str], PackedTotals]) -> PackedTotals:
     """The sum over all."""
-    result = Packed()
+    result = PackedTotals()
     for part in found.values():
         result.add(part)
     return result

@@ -24,7 +24,7 @@ CHARACTERS = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class TextPiece:
     """A piece of one text. `differs`: the other text has something else, or nothing, in its place."""
 
     text: str
@@ -35,8 +35,8 @@ class Piece:
 class Difference:
     """The pieces of both texts, by place. The pieces that differ come in the same order on both sides."""
 
-    left: list[list[Piece]]
-    right: list[list[Piece]]
+    left: list[list[TextPiece]]
+    right: list[list[TextPiece]]
     more: int
     """The number of places that are not shown."""
     whole: bool
@@ -57,7 +57,7 @@ def difference(left: str, right: str) -> Difference:
     )
 
 
-def _piece(words: list[str], tag: str) -> Piece:
+def _piece(words: list[str], tag: str) -> TextPiece:
     text = "".join(words)
     differs = tag != "equal"
-    return Piece(text=f"{text[:CHARACTERS]}…" if differs and len(text) > CHARACTERS else text, differs=differs)
+    return TextPiece(text=f"{text[:CHARACTERS]}…" if differs and len(text) > CHARACTERS else text, differs=differs)

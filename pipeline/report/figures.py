@@ -15,7 +15,7 @@ from tokenmill.pipeline.base.words import count, number, share, size, trimmed
 from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.funnel import Row
 from tokenmill.pipeline.report.histograms import Bound, Histogram, Profile
-from tokenmill.pipeline.report.measure import Survey, Tally
+from tokenmill.pipeline.report.measure import KeptTotals, Survey
 from tokenmill.pipeline.report.retention import Retained
 from tokenmill.pipeline.report.svg import Bar, Tick
 
@@ -70,7 +70,7 @@ def reason_chart(rows: Sequence[Row]) -> Figure | None:
     return Figure(title="", chart=svg.bars("Documents dropped by reason", drawn), caption=caption) if drawn else None
 
 
-def language_charts(languages: Mapping[str, Tally]) -> list[Figure]:
+def language_charts(languages: Mapping[str, KeptTotals]) -> list[Figure]:
     """The languages with the most text and with the most documents."""
     by_bytes = sorted(languages.items(), key=lambda item: (-item[1].bytes, item[0]))[:SHOWN]
     by_documents = sorted(languages.items(), key=lambda item: (-item[1].documents, item[0]))[:SHOWN]
@@ -89,7 +89,7 @@ def language_charts(languages: Mapping[str, Tally]) -> list[Figure]:
     ]
 
 
-def source_chart(sources: Mapping[str, Tally]) -> Figure:
+def source_chart(sources: Mapping[str, KeptTotals]) -> Figure:
     """Text by source."""
     drawn = [
         Bar(

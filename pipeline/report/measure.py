@@ -41,7 +41,7 @@ class Preview:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class KeptTotals:
     """Numbers of documents and bytes of text: of all documents, and of those that every stage kept."""
 
     documents: int = 0
@@ -58,7 +58,7 @@ class Survey:
     """
 
     lengths: Histogram = field(default_factory=lambda: Histogram.empty(LENGTHS))
-    languages: dict[str, Tally] = field(default_factory=dict)
+    languages: dict[str, KeptTotals] = field(default_factory=dict)
     language_scores: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
     profiles: dict[str, Profile] = field(default_factory=dict)
     previews: dict[bytes, Preview] = field(default_factory=dict)
@@ -115,7 +115,7 @@ def _add_languages(
     codes, names = coded(table["language"])
     for code, name in enumerate(names):
         rows = codes == code
-        tally = found.languages.setdefault(name, Tally())
+        tally = found.languages.setdefault(name, KeptTotals())
         tally.documents += int(rows.sum())
         tally.bytes += int(lengths[rows].sum())
         tally.kept += int((rows & alive).sum())

@@ -17,19 +17,19 @@ from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings
 from tokenmill.pipeline.report.choose import Chosen, choose
-from tokenmill.pipeline.report.compression import Packed
+from tokenmill.pipeline.report.compression import PackedTotals
 from tokenmill.pipeline.report.differences import difference
 from tokenmill.pipeline.report.duplicates import Pair
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
-from tokenmill.pipeline.report.measure import Survey, Tally, survey
+from tokenmill.pipeline.report.measure import KeptTotals, Survey, survey
 from tokenmill.pipeline.report.repeats import repeats
 from tokenmill.pipeline.report.retention import alarm_share, by_source
-from tokenmill.pipeline.report.vocabulary import Vocabulary
+from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
 
-def render(corpus: CorpusFolder, vocabulary: Vocabulary | None = None) -> str:
+def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None) -> str:
     """The HTML of the report. Raises CorruptFile, Misaligned.
 
     `vocabulary`: the measurements of the tokenizer on the corpus' text; without them, their part is left out.
@@ -92,29 +92,29 @@ def _environment() -> jinja2.Environment:
     return environment
 
 
-def _sources(corpus: CorpusFolder) -> dict[str, Tally]:
+def _sources(corpus: CorpusFolder) -> dict[str, KeptTotals]:
     """Documents and bytes by source: as collected, and after the last stage."""
-    found: dict[str, Tally] = {}
+    found: dict[str, KeptTotals] = {}
     for shard in corpus.collect.shards:
-        tally = found.setdefault(shard.source, Tally())
+        tally = found.setdefault(shard.source, KeptTotals())
         tally.documents += shard.counts.kept
         tally.bytes += shard.counts.bytes_kept
     for shard in corpus.deciding[-1].shards:
-        tally = found.setdefault(shard.source, Tally())
+        tally = found.setdefault(shard.source, KeptTotals())
         tally.kept += shard.counts.kept
         tally.bytes_kept += shard.counts.bytes_kept
     return found
 
 
-def _by(packed: Mapping[tuple[str, str], Packed], part: int) -> dict[str, Packed]:
+def _by(packed: Mapping[tuple[str, str], PackedTotals], part: int) -> dict[str, PackedTotals]:
     """Sums by one part of the key: 0 sums by split, 1 by source."""
-    found: dict[str, Packed] = {}
+    found: dict[str, PackedTotals] = {}
     for key, one in packed.items():
-        found.setdefault(key[part], Packed()).add(one)
+        found.setdefault(key[part], PackedTotals()).add(one)
     return found
 
 
-def _ranked(languages: Mapping[str, Tally]) -> list[tuple[str, Tally]]:
+def _ranked(languages: Mapping[str, KeptTotals]) -> list[tuple[str, KeptTotals]]:
     """Every label that is among the first by bytes or by documents, sorted by bytes."""
     by_bytes = sorted(languages, key=lambda name: (-languages[name].bytes, name))
     by_documents = sorted(languages, key=lambda name: (-languages[name].documents, name))

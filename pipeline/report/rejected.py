@@ -25,7 +25,7 @@ MESSAGE_CHARACTERS = 200
 
 
 @dataclass(frozen=True, kw_only=True)
-class Record:
+class ShownRecord:
     """One record as it is shown. `preview`: its first bytes."""
 
     source: str
@@ -36,25 +36,25 @@ class Record:
 
 
 @dataclass(kw_only=True)
-class Rejected:
+class RejectedRecords:
     """`counts`: records by (source, reason). `records`: some records of each."""
 
     counts: Counter[tuple[str, str]] = field(default_factory=Counter)
-    records: list[Record] = field(default_factory=list)
+    records: list[ShownRecord] = field(default_factory=list)
 
 
-def dropped(corpus: CorpusFolder) -> Rejected:
+def dropped(corpus: CorpusFolder) -> RejectedRecords:
     """The records that a rule of collection dropped."""
     return _read(corpus, (named for named in corpus.collect.files.items() if named[0] == DROPPED))
 
 
-def quarantined(corpus: CorpusFolder) -> Rejected:
+def quarantined(corpus: CorpusFolder) -> RejectedRecords:
     """The records that are broken."""
     return _read(corpus, (named for named in corpus.collect.entries() if named[0].startswith(f"{QUARANTINE}/")))
 
 
-def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> Rejected:
-    found = Rejected()
+def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
+    found = RejectedRecords()
     for named in tables:
         table = shards.read(corpus.root, named)
         sources, source_names = coded(table["source"])
@@ -65,7 +65,7 @@ def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> Rejected:
             found.counts[source_names[source], reason_names[reason]] += len(rows)
             for at in np.unique(np.linspace(0, len(rows) - 1, RECORDS).astype(np.int64)):
                 record = table.slice(int(rows[at]), 1).to_pylist()[0]
-                found.records.append(Record(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
+                found.records.append(ShownRecord(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
     found.records.sort(key=lambda record: (record.source, record.reason))
     found.records = found.records[:: max(1, -(-len(found.records) // SHOWN))]
     return found

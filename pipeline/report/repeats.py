@@ -19,7 +19,7 @@ SHOWN = 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repeats:
+class SourceRepeats:
     """The repeats of one source.
 
     `units`: the number of different repeated units. `removed`, `removed_bytes`: how many occurrences were removed, and their
@@ -33,7 +33,7 @@ class Repeats:
     shown: list[dict[str, Any]]
 
 
-def repeats(corpus: CorpusFolder) -> list[Repeats] | None:
+def repeats(corpus: CorpusFolder) -> list[SourceRepeats] | None:
     """The repeats by source, in document order; None if the stage was left out. Raises CorruptFile."""
     made = corpus.step(REPEATS.name)
     if made is None:
@@ -46,5 +46,5 @@ def repeats(corpus: CorpusFolder) -> list[Repeats] | None:
         # The table is sorted: units that occur in most documents come first.
         mine = table.filter(pc.equal(sources, source))
         sums = {name: pc.sum(mine[name]).as_py() for name in ("removed", "removed_bytes")}
-        found.append(Repeats(source=source, units=mine.num_rows, **sums, shown=mine.slice(0, SHOWN).to_pylist()))
+        found.append(SourceRepeats(source=source, units=mine.num_rows, **sums, shown=mine.slice(0, SHOWN).to_pylist()))
     return found

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 
 @dataclass(kw_only=True)
-class Part:
+class TextPart:
     """A part of the text. White space separates `words`; `single` counts tokens of one byte. End-of-text is not counted."""
 
     documents: int = 0
@@ -54,7 +54,7 @@ class Token:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vocabulary:
+class VocabularyStatistics:
     """A tokenizer on a text. Only `ids` counts special tokens."""
 
     ids: int
@@ -63,8 +63,8 @@ class Vocabulary:
     rare: int
     """Tokens that occur, but less often than `rare_below` times."""
     rare_below: int
-    total: Part
-    parts: Mapping[str, Mapping[str, Part]]
+    total: TextPart
+    parts: Mapping[str, Mapping[str, TextPart]]
     """By heading ("source", "language") and name, the largest part first."""
     scripts: tuple[Script, ...]
     longest: tuple[Token, ...]

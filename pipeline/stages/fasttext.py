@@ -76,7 +76,7 @@ def check(path: str) -> tuple[str, ...]:
             if not handle.seek(0, 2):
                 raise InputError(f"{path}: is empty, not a fastText model")
             with mmap.mmap(handle.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _walk(_Bytes(path, data))
+                return _walk(_ByteCursor(path, data))
     except OSError as error:
         raise ConfigError(f"{path}: the model cannot be read ({error.strerror})") from error
 
@@ -91,7 +91,7 @@ def load(path: str) -> Any:
         raise InputError(f"{path}: fastText cannot read this model ({error})") from error
 
 
-class _Bytes:
+class _ByteCursor:
     """A cursor over a model's bytes."""
 
     def __init__(self, path: str, data: mmap.mmap) -> None:
@@ -119,7 +119,7 @@ class _Bytes:
         self.at += size
 
 
-def _walk(model: _Bytes) -> tuple[str, ...]:
+def _walk(model: _ByteCursor) -> tuple[str, ...]:
     magic, version = model.read("ii")
     if magic != MAGIC:
         raise model.wrong(f"it begins with {magic}, not with {MAGIC}")
@@ -150,7 +150,7 @@ def _walk(model: _Bytes) -> tuple[str, ...]:
     return labels
 
 
-def _dictionary(model: _Bytes, *, counted: bool) -> tuple[tuple[str, ...], int, int]:
+def _dictionary(model: _ByteCursor, *, counted: bool) -> tuple[tuple[str, ...], int, int]:
     """The labels, the number of words, and the number of buckets left by pruning (-1: not pruned). Moves past the dictionary.
 
     `counted`: fastText builds a tree from the labels' counts. Counts out of bounds make it leave its memory.
@@ -180,14 +180,14 @@ def _dictionary(model: _Bytes, *, counted: bool) -> tuple[tuple[str, ...], int, 
     return tuple(labels), words, pruned
 
 
-def _utf8(model: _Bytes, begin: int, end: int) -> str:
+def _utf8(model: _ByteCursor, begin: int, end: int) -> str:
     try:
         return model.data[begin:end].decode()
     except UnicodeDecodeError as error:
         raise model.wrong("a label that is not UTF-8") from error
 
 
-def _matrix(model: _Bytes, quantised: bool, rows: int, columns: int) -> None:
+def _matrix(model: _ByteCursor, quantised: bool, rows: int, columns: int) -> None:
     """Move past a matrix, which must have this shape."""
     normed = quantised and model.flag()
     shape = model.read("qq")
@@ -206,7 +206,7 @@ def _matrix(model: _Bytes, quantised: bool, rows: int, columns: int) -> None:
         _quantiser(model, 1)
 
 
-def _quantiser(model: _Bytes, columns: int) -> int:
+def _quantiser(model: _ByteCursor, columns: int) -> int:
     """The number of parts of a product quantiser. Moves past it."""
     dimensions, parts, width, last = model.read("4i")
     if dimensions != columns or min(parts, width, last) < 1 or last > width or (parts - 1) * width + last != columns:

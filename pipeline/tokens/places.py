@@ -30,7 +30,7 @@ SAMPLES_AT_ONCE = 2**18
 
 
 @dataclass(frozen=True, kw_only=True)
-class Document:
+class PackedDocument:
     """A document of the store. Tokens are counted in its token shard, end-of-text included."""
 
     doc_id: str
@@ -63,7 +63,7 @@ def shard_of(store: TokenStore, name: str) -> TokenShard:
     return found[0]
 
 
-def document_at(store: TokenStore, name: str, token: int) -> Document:
+def document_at(store: TokenStore, name: str, token: int) -> PackedDocument:
     """The document that a token of the shard `name` is of. Raises InputError, CorruptFile."""
     shard = shard_of(store, name)
     if not 0 <= token < shard.tokens:
@@ -72,7 +72,7 @@ def document_at(store: TokenStore, name: str, token: int) -> Document:
     return _document(shard, table, int(np.searchsorted(table["token_offset"].to_numpy(), token, side="right")) - 1)
 
 
-def documents_between(split: Split, start: int, stop: int) -> Iterator[tuple[Document, int, int]]:
+def documents_between(split: Split, start: int, stop: int) -> Iterator[tuple[PackedDocument, int, int]]:
     """The documents of the tokens [start, stop) of a split, each with the first of its tokens there and the one after the last.
 
     These two are counted in the document. Raises CorruptFile.
@@ -89,7 +89,7 @@ def documents_between(split: Split, start: int, stop: int) -> Iterator[tuple[Doc
             yield document, max(first - document.first_token, 0), min(last - document.first_token, document.tokens)
 
 
-def find(store: TokenStore, doc_id: str) -> Document:
+def find(store: TokenStore, doc_id: str) -> PackedDocument:
     """The document of that id (32 hex digits). Raises InputError when the store does not hold it, CorruptFile."""
     try:
         wanted = bytes.fromhex(doc_id)
@@ -106,7 +106,7 @@ def find(store: TokenStore, doc_id: str) -> Document:
     raise InputError(f"{store.folder} holds no document {doc_id}" + (": it was forgotten and taken out" if gone else ""))
 
 
-def exposure(samples: Samples, document: Document, consumed: int) -> npt.NDArray[np.int64]:
+def exposure(samples: Samples, document: PackedDocument, consumed: int) -> npt.NDArray[np.int64]:
     """Which of the first `consumed` samples hold tokens of `document`: int64 [found], ascending."""
     split = samples.split
     shard = next((shard for shard in split.shards if _name(shard) == document.token_shard), None)
@@ -133,11 +133,11 @@ def _documents(shard: TokenShard) -> pa.Table:
     return _table(shard.root, shard.documents)
 
 
-def _document(shard: TokenShard, table: pa.Table, row: int) -> Document:
+def _document(shard: TokenShard, table: pa.Table, row: int) -> PackedDocument:
     plain = table.slice(row, 1).to_pylist()[0]
     first = plain["token_offset"]
     spans = shard.forgotten
-    return Document(
+    return PackedDocument(
         doc_id=plain["doc_id"].hex(),
         source=plain["source"],
         url=plain["url"],

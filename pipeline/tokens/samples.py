@@ -68,7 +68,7 @@ class Batch:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Range:
+class _TokenRange:
     """A run of tokens that windows are laid over: one source, or the whole split."""
 
     first_token: int
@@ -92,7 +92,7 @@ class Samples:
     seed: int
     aligned: bool
     mixture: Mixture | None
-    ranges: tuple[_Range, ...]
+    ranges: tuple[_TokenRange, ...]
     """One for each source of the mixture, or one for the split."""
 
     @functools.cached_property
@@ -175,10 +175,10 @@ def samples(
     window, or too few for `most_epochs`; ConfigError for impossible weights.
     """
     split = store.split("train")
-    whole = _Range(first_token=0, tokens=split.tokens)
+    whole = _TokenRange(first_token=0, tokens=split.tokens)
     if most_epochs is not None and run_samples is None:
         raise ConfigError(f"{most_epochs=} caps nothing unless the number of samples of the run is known")
-    ranges = {run.source: _Range(first_token=run.first_token, tokens=run.tokens) for run in split.sources}
+    ranges = {run.source: _TokenRange(first_token=run.first_token, tokens=run.tokens) for run in split.sources}
     windows = {source: one.windows(length, aligned=aligned) for source, one in ranges.items()}
     mixed = None
     if weights is not None:

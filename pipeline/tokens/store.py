@@ -30,7 +30,7 @@ from tokenmill.pipeline.tokens.shard import TokenShard
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class SourceSpan:
     """The documents of one source in a split: `tokens` tokens from `first_token` on, made from `text_bytes` of text."""
 
     source: str
@@ -46,7 +46,7 @@ class Split:
 
     name: SplitName
     shards: tuple[TokenShard, ...]
-    sources: tuple[Run, ...]
+    sources: tuple[SourceSpan, ...]
     dtype: IdType
     end_of_text: int
 
@@ -237,9 +237,9 @@ def _split(folder: Path, facts: PackFacts, entries: Mapping[str, FileEntry], spl
         )
         found.append(shard)
         first_token += shard.tokens
-    runs: list[Run] = []
+    runs: list[SourceSpan] = []
     for one in facts.splits[split].sources:
-        runs.append(Run(**vars(one), first_token=runs[-1].first_token + runs[-1].tokens if runs else 0))
+        runs.append(SourceSpan(**vars(one), first_token=runs[-1].first_token + runs[-1].tokens if runs else 0))
     return Split(name=split, shards=tuple(found), sources=tuple(runs), dtype=dtype, end_of_text=facts.end_of_text)
 
 

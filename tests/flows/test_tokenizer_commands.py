@@ -44,7 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def trained(folder: Path) -> Path:
     out = folder / "tokenizer.json"
-    said = run("train", folder / "texts", "--out", out, "--vocab-size", "300")
+    said = run("train", folder / "texts", "--out", out, "--vocabulary", "300")
     assert "300 tokens" in said
     assert "embeddings, 4,096 wide" in said
     return out
@@ -53,9 +53,9 @@ def trained(folder: Path) -> Path:
 def test_training_is_the_same_for_any_workers(folder: Path, trained: Path) -> None:
     for workers in ("1", "2"):
         out = folder / f"{workers}.json"
-        run("train", folder / "texts", "--out", out, "--vocab-size", "300", "--workers", workers)
+        run("train", folder / "texts", "--out", out, "--vocabulary", "300", "--workers", workers)
         assert out.read_bytes() == trained.read_bytes()
-    run("train", folder / "texts", "--out", folder / "o200k.json", "--vocab-size", "290", "--pattern", "o200k", "--digits", "1")
+    run("train", folder / "texts", "--out", folder / "o200k.json", "--vocabulary", "290", "--pattern", "o200k", "--digits", "1")
     assert load(folder / "o200k.json").description.pattern.startswith("o200k")
 
 
@@ -114,7 +114,7 @@ def test_evaluate_and_compare(folder: Path, trained: Path) -> None:
     ids, _ = load(trained).encode(pa.array(list(TEXTS.values()), pa.large_string()))
     assert found["total"]["tokens"] == len(ids)
     smaller = folder / "smaller.json"
-    run("train", texts, "--out", smaller, "--vocab-size", "270")
+    run("train", texts, "--out", smaller, "--vocabulary", "270")
     beside = json.loads(run("compare", trained, smaller, "--on", texts, "--json"))
     assert list(beside) == ["tokenizer.json", "smaller.json"]
     assert beside["smaller.json"]["total"]["tokens"] > beside["tokenizer.json"]["total"]["tokens"] == len(ids)

@@ -20,7 +20,7 @@ from tokenmill.pipeline.config import PackConfig, TokenizerConfig
 from tokenmill.pipeline.corpus import so_far
 from tokenmill.pipeline.report import page
 from tokenmill.pipeline.report import write as write_report
-from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
+from tokenmill.pipeline.report.vocabulary import TextPart, Token, VocabularyStatistics
 from tokenmill.pipeline.stages.step import Work, perform
 from tokenmill.pipeline.tokens.pack import PackStep
 from tokenmill.tokenizer import count, report, sweep
@@ -34,7 +34,7 @@ TEXTS = ["the tokens of every document", "", "中文 中文", "a\u3000b \n", "\U
 SOURCES = ["a", "b", "a", "b", "b"]
 
 
-def measured(encoder: FastEncoder, batches: Sequence[tuple[Sequence[str], Sequence[str]]]) -> Vocabulary:
+def measured(encoder: FastEncoder, batches: Sequence[tuple[Sequence[str], Sequence[str]]]) -> VocabularyStatistics:
     usage = Usage.of(encoder.description)
     for texts, sources in batches:
         column = texts_of(*texts)
@@ -48,8 +48,8 @@ def test_counts_are_those_of_plain_python(encoder: FastEncoder) -> None:
     uses = Counter(number for one in ids for number in one)
     tokens = encoder.description.tokens
 
-    def part(rows: list[int]) -> Part:
-        return Part(
+    def part(rows: list[int]) -> TextPart:
+        return TextPart(
             documents=len(rows),
             bytes=sum(len(TEXTS[row].encode()) for row in rows),
             words=sum(len(TEXTS[row].split()) for row in rows),
@@ -77,7 +77,7 @@ def test_batches_make_no_difference(encoder: FastEncoder) -> None:
 
 def test_nothing(encoder: FastEncoder) -> None:
     found = measured(encoder, [([], []), ([""], ["a"])])
-    assert found.total == Part(documents=1)
+    assert found.total == TextPart(documents=1)
     assert (found.total.bytes_per_token, found.total.tokens_per_word, found.total.single_share) == (0, 0, 0)
     assert found.unused == found.tokens
 
@@ -176,8 +176,8 @@ def test_the_block_on_the_page(packed: Work) -> None:
 
 def test_hostile_tokens_stay_text(packed: Work) -> None:
     hostile = Token(data="<script>\u202e\x00 \u00e9".encode() + b"\xff", uses=1)
-    part = Part(documents=1, bytes=10, words=1, tokens=2, single=1)
-    found = Vocabulary(
+    part = TextPart(documents=1, bytes=10, words=1, tokens=2, single=1)
+    found = VocabularyStatistics(
         ids=3, tokens=2, unused=0, rare=1, rare_below=10, total=part, parts={"source": {"<b>": part}}, scripts=(),
         longest=(hostile,), longest_unused=(),
     )  # fmt: skip

@@ -42,7 +42,7 @@ class _Rate(ProgressColumn):
         return Text(f"{amount(task.speed, task.fields['unit'])}/s" if task.speed else "", style="dim")
 
 
-class _Done(ProgressColumn):
+class _DoneColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
         unit = task.fields["unit"]
         return Text(f"{amount(task.completed, unit)} of {amount(task.total or 0, unit)}", style="dim")
@@ -53,7 +53,7 @@ class Terminal:
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        columns = [TextColumn("{task.description:<10}"), BarColumn(), _Done(), _Rate()]
+        columns = [TextColumn("{task.description:<10}"), BarColumn(), _DoneColumn(), _Rate()]
         columns += [TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn()]
         self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None

@@ -16,14 +16,14 @@ from rich.text import Text
 
 from tokenmill.flows.cli.draw.terminal import whole
 from tokenmill.pipeline.base.words import count, plain, raw, share, size
-from tokenmill.pipeline.report.vocabulary import Part, Token, Vocabulary
+from tokenmill.pipeline.report.vocabulary import TextPart, Token, VocabularyStatistics
 from tokenmill.pipeline.tokens.facts import Size
 
 ROWS = 15
 WIDTHS = (768, 4_096)
 
 
-def show(found: Vocabulary, console: Console) -> None:
+def show(found: VocabularyStatistics, console: Console) -> None:
     """All that is known of one tokenizer."""
     console.print(
         f"{count(found.ids)} ids; of {count(found.tokens)} tokens of text {count(found.unused)} "
@@ -45,7 +45,7 @@ def show(found: Vocabulary, console: Console) -> None:
     console.print(Text(f"longest that occur nowhere: {_spelled(found.longest_unused)}"))
 
 
-def compare(found: Mapping[str, Vocabulary], console: Console) -> None:
+def compare(found: Mapping[str, VocabularyStatistics], console: Console) -> None:
     """Tokenizers side by side on the same text; the ratios of tokens are to the first."""
     table = _table("tokenizer", "ids", "tokens", "against first", "bytes/token", "tokens/word", "single bytes", "unused")
     first = next(iter(found.values())).total.tokens
@@ -81,7 +81,7 @@ def names(paths: Sequence[Path]) -> list[str]:
     return [f"{number}: {path}" for number, path in enumerate(paths, 1)]
 
 
-def as_json(found: Vocabulary) -> dict[str, Any]:
+def as_json(found: VocabularyStatistics) -> dict[str, Any]:
     """The same as JSON values; tokens as text, with `\\xff` for bytes that are no UTF-8."""
     parts = {heading: {name: _part(part) for name, part in these.items()} for heading, these in found.parts.items()}
     tokens = {
@@ -93,7 +93,7 @@ def as_json(found: Vocabulary) -> dict[str, Any]:
     return {**about, "total": _part(found.total), "parts": parts, "scripts": scripts, **tokens}
 
 
-def _part(part: Part) -> dict[str, float]:
+def _part(part: TextPart) -> dict[str, float]:
     ratios = {key: getattr(part, key) for key in ("bytes_per_token", "tokens_per_word", "single_share")}
     return dataclasses.asdict(part) | ratios
 

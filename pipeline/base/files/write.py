@@ -30,7 +30,7 @@ _NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 _PIECE_BYTES = 2**20
 
 
-class Output(io.RawIOBase):
+class OutputFile(io.RawIOBase):
     """A file that is written under a temporary name, and hashed on the way. Only `create` makes one."""
 
     def __init__(self, path: Path, raw: io.FileIO, *, hashed: bool) -> None:
@@ -82,7 +82,7 @@ class Output(io.RawIOBase):
 
 
 @contextlib.contextmanager
-def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator[Output]:
+def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator[OutputFile]:
     """Yield a file that appears, complete, as `path` when the block ends; after an exception nothing has changed.
 
     Makes the folders above `path`.
@@ -94,7 +94,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
         use this only for files that the writing run alone reads, or that are compared with a hash before use and rebuilt if
         they differ.
     hashed
-        False if nobody asks for the hash; then `Output.entry` cannot be used.
+        False if nobody asks for the hash; then `OutputFile.entry` cannot be used.
 
     Raises
     ------
@@ -102,7 +102,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
         A file operation failed.
     """
     temporary = _temporary(path)
-    out = Output(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
+    out = OutputFile(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
     try:
         yield out
         out.finish(durable=durable)

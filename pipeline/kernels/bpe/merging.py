@@ -55,7 +55,7 @@ INSIDE = -2
 """A cell inside a token: neither its first nor its last one."""
 
 
-class Words(NamedTuple):
+class TokenizedWords(NamedTuple):
     """The text as tokens, and how often each word occurs."""
 
     cells: Int32s
@@ -84,7 +84,9 @@ class Vocabulary(NamedTuple):
 
 
 @leaf
-def begin(data: Bytes, offsets: Places, byte_ids: Int32s, words: Words, queue: Queue, sizes: Places, totals: Places) -> None:
+def begin(
+    data: Bytes, offsets: Places, byte_ids: Int32s, words: TokenizedWords, queue: Queue, sizes: Places, totals: Places
+) -> None:
     """Lay out the words `data[offsets[i]:offsets[i + 1]]` as tokens of single bytes, and queue their pairs.
 
     `words.cells` has one cell per byte, per word, and one more; `sizes` and `totals` are zeros, int64 [65536].
@@ -125,7 +127,7 @@ def begin(data: Bytes, offsets: Places, byte_ids: Int32s, words: Words, queue: Q
 
 @leaf
 def merge(
-    words: Words,
+    words: TokenizedWords,
     queue: Queue,
     vocabulary: Vocabulary,
     left: Side,
@@ -180,7 +182,7 @@ def merge(
 
 @inlined
 def _replace(
-    words: Words,
+    words: TokenizedWords,
     queue: Queue,
     vocabulary: Vocabulary,
     left: Side,
@@ -240,7 +242,7 @@ def _join(
 
 
 @leaf
-def count_tokens(words: Words, sizes: Int32s) -> Integer:
+def count_tokens(words: TokenizedWords, sizes: Int32s) -> Integer:
     """The number of tokens in all words, each word counted as often as it occurs."""
     total: Integer = 0
     at: Integer = 0
@@ -255,7 +257,7 @@ def count_tokens(words: Words, sizes: Int32s) -> Integer:
 
 
 @leaf
-def _stretch(words: Words, at: Integer) -> tuple[Integer, Integer, Integer]:
+def _stretch(words: TokenizedWords, at: Integer) -> tuple[Integer, Integer, Integer]:
     """The stretch of words of equal counts that `at` lies in: its first cell, the cell behind it, and the count."""
     low, high = 0, len(words.counts)
     while high - low > 1:

@@ -18,7 +18,7 @@ from numba import njit
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64, siphash128
 from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, longest
-from tokenmill.pipeline.kernels.text.unicode import Tables
+from tokenmill.pipeline.kernels.text.unicode import NormalisationTable
 
 
 def permutations(seed: int, count: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.uint32]]:
@@ -74,7 +74,7 @@ def band_hashes(signature: npt.NDArray[np.uint32], out: npt.NDArray[np.uint64]) 
 def sign(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
-    tables: Tables,
+    tables: NormalisationTable,
     key: npt.NDArray[np.uint64],
     multipliers: npt.NDArray[np.uint32],
     increments: npt.NDArray[np.uint32],

@@ -27,7 +27,7 @@ Hashes = npt.NDArray[np.uint64]
 LONGEST_CHARACTER_BYTES = 4
 
 
-class Units(NamedTuple):
+class UnitColumns(NamedTuple):
     """One row per unit: its hash, its span in its text, and the number of newlines before and after it."""
 
     hashes: Hashes
@@ -37,7 +37,7 @@ class Units(NamedTuple):
     after: Places
 
 
-class Scratch(NamedTuple):
+class UnitScratch(NamedTuple):
     """Scratch memory for one text: its bytes, the starts and ends of its parts, and a digest."""
 
     text: Bytes
@@ -46,7 +46,7 @@ class Scratch(NamedTuple):
     digest: Hashes
 
 
-def make(offsets: Places, fewest: int) -> tuple[Units, Scratch]:
+def make(offsets: Places, fewest: int) -> tuple[UnitColumns, UnitScratch]:
     """Make room for the units of a column of texts, and scratch memory for its longest text.
 
     A unit has at least `fewest` bytes, and a separator unless it ends its text; this bounds their number. Memory that is never
@@ -55,10 +55,10 @@ def make(offsets: Places, fewest: int) -> tuple[Units, Scratch]:
     rows = len(offsets) - 1
     most = (int(offsets[-1] - offsets[0]) + rows) // (fewest + 1)
     longest = int(np.diff(offsets).max(initial=0))
-    units = Units(np.empty(most, np.uint64), *(np.empty(most, np.int64) for _ in Units._fields[1:]))
+    units = UnitColumns(np.empty(most, np.uint64), *(np.empty(most, np.int64) for _ in UnitColumns._fields[1:]))
     places = np.empty((2, longest + 1), dtype=np.int64)
     text = np.empty(longest + PADDING_BYTES, dtype=np.uint8)
-    return units, Scratch(text, places[0], places[1], np.empty(2, dtype=np.uint64))
+    return units, UnitScratch(text, places[0], places[1], np.empty(2, dtype=np.uint64))
 
 
 @leaf
@@ -87,8 +87,8 @@ def split(
     fewest: int,
     classes: Classes,
     key: Hashes,
-    work: Scratch,
-    units: Units,
+    work: UnitScratch,
+    units: UnitColumns,
     bounds: Places,
     rest_bytes: Places,
 ) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from tokenmill.pipeline.kernels.language.langtext import PLAIN, Characters, inspect
+from tokenmill.pipeline.kernels.language.langtext import PLAIN, CharacterTable, inspect
 
 SCALE = 512
 """Weights are kept as integers: this many times their value."""
@@ -40,7 +40,7 @@ NEGLIGIBLE = -60.0
 """exp(x) for x below this adds nothing to a float64 sum of at least 1."""
 
 
-class Model(NamedTuple):
+class NaiveBayesTables(NamedTuple):
     """The tables as kernels take them."""
 
     moves: npt.NDArray[np.uint32]
@@ -59,7 +59,7 @@ class Model(NamedTuple):
     """The number of last bytes that determine a state; 0 if it may depend on all."""
 
 
-class Work(NamedTuple):
+class NaiveBayesScratch(NamedTuple):
     """Work memory of the kernels. Counts are 0 between texts."""
 
     states: npt.NDArray[np.int32]
@@ -70,10 +70,10 @@ class Work(NamedTuple):
     scores: npt.NDArray[np.float64]
 
 
-def work(model: Model) -> Work:
+def work(model: NaiveBayesTables) -> NaiveBayesScratch:
     """Make work memory for `model`."""
     features, columns = model.weights.shape
-    return Work(
+    return NaiveBayesScratch(
         states=np.zeros(len(model.rows), dtype=np.int32),
         visited=np.empty(len(model.rows) + 1, dtype=np.uint32),
         features=np.zeros(features, dtype=np.int32),
@@ -114,12 +114,12 @@ def context_bytes(moves: npt.NDArray[np.uint32], rows: npt.NDArray[np.uint16]) -
 
 
 @njit(nogil=True, cache=True)
-def _move(state: np.uint64, byte: np.uint8, model: Model) -> np.uint64:
+def _move(state: np.uint64, byte: np.uint8, model: NaiveBayesTables) -> np.uint64:
     return np.uint64(model.moves[np.uint64(model.rows[state]) << np.uint64(8) | np.uint64(byte)])
 
 
 @njit(nogil=True, cache=True)
-def _count(state: np.uint64, found: int, work: Work) -> int:
+def _count(state: np.uint64, found: int, work: NaiveBayesScratch) -> int:
     work.visited[found] = state
     before = work.states[state]
     work.states[state] = before + 1
@@ -127,7 +127,7 @@ def _count(state: np.uint64, found: int, work: Work) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _walk(data: npt.NDArray[np.uint8], start: int, stop: int, model: Model, work: Work) -> int:
+def _walk(data: npt.NDArray[np.uint8], start: int, stop: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> int:
     """Count the states on the way through `data[start:stop]`; returns the number of distinct states in `work.visited`."""
     found = 0
     a = b = c = d = np.uint64(0)
@@ -155,7 +155,7 @@ def _walk(data: npt.NDArray[np.uint8], start: int, stop: int, model: Model, work
 
 
 @njit(nogil=True, cache=True)
-def _features(found: int, model: Model, work: Work) -> int:
+def _features(found: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> int:
     """Turn counts of states into counts of features, which several states may share; returns the number of features met.
 
     The features stand in `work.met` in the order in which they were met.
@@ -180,7 +180,7 @@ def _log1p(count: int) -> np.float64:
 
 
 @njit(nogil=True, cache=True)
-def _score(met: int, model: Model, work: Work) -> None:
+def _score(met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> None:
     """Sum the weights of the features met into `work.scores`."""
     columns, weights = model.weights.shape[1], model.weights
     work.groups[:] = 0
@@ -217,7 +217,7 @@ def _score(met: int, model: Model, work: Work) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _best(size: int, met: int, model: Model, work: Work) -> tuple[int, float]:
+def _best(size: int, met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> tuple[int, float]:
     """The most probable label and its probability, for a text of `size` bytes. Without features all languages are equal."""
     languages = len(model.prior)
     scores = work.scores
@@ -249,10 +249,10 @@ def identify(
     data: npt.NDArray[np.uint8],
     starts: npt.NDArray[np.int64],
     ends: npt.NDArray[np.int64],
-    model: Model,
-    table: Characters,
+    model: NaiveBayesTables,
+    table: CharacterTable,
     rewritten: bool,
-    work: Work,
+    work: NaiveBayesScratch,
     state: npt.NDArray[np.uint8],
     label: npt.NDArray[np.int64],
     score: npt.NDArray[np.float64],

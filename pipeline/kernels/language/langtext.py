@@ -51,7 +51,7 @@ NEWLINE = 0x0A
 BLANK = 0x20
 
 
-class Characters(NamedTuple):
+class CharacterTable(NamedTuple):
     """Two-level table over code points: `cells[pages[code >> 8] + (code & 255)]`."""
 
     pages: npt.NDArray[np.int64]
@@ -61,7 +61,7 @@ class Characters(NamedTuple):
 
 
 @functools.cache
-def characters() -> Characters:
+def characters() -> CharacterTable:
     """The table of this interpreter's Unicode version."""
     firsts, seconds = set(range(0x1100, 0x1113)), {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # Hangul letters
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint16)
@@ -79,11 +79,11 @@ def characters() -> Characters:
     cells[sorted(firsts)] |= OPEN
     cells[sorted(seconds)] |= JOINS
     pages, differing = two_level(cells)
-    return Characters(pages=pages, cells=differing)
+    return CharacterTable(pages=pages, cells=differing)
 
 
 @njit(nogil=True, cache=True)
-def inspect(data: npt.NDArray[np.uint8], start: int, stop: int, table: Characters) -> int:
+def inspect(data: npt.NDArray[np.uint8], start: int, stop: int, table: CharacterTable) -> int:
     """Whether the text `data[start:stop]` is NO_LETTER, PLAIN or REWRITE."""
     high, upper, small = np.uint8(0), np.int64(0), np.int64(0)
     for at in range(start, stop):
@@ -127,7 +127,7 @@ def _is_short(data: npt.NDArray[np.uint8], start: int, stop: int, characters: in
 
 @njit(nogil=True, cache=True)
 def _piece(
-    data: npt.NDArray[np.uint8], start: int, stop: int, width: int, whole_words: bool, table: Characters
+    data: npt.NDArray[np.uint8], start: int, stop: int, width: int, whole_words: bool, table: CharacterTable
 ) -> tuple[int, int]:
     """The span of at most `width` whole characters from byte `start` on; no character is cut at either end.
 
@@ -155,7 +155,7 @@ def _piece(
 
 @njit(nogil=True, cache=True)
 def take_samples(
-    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], characters: int, table: Characters
+    data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], characters: int, table: CharacterTable
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:
     """Take at most `characters` characters of each text: all of it, or 5 pieces of equal length with blanks between them.
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tokenmill.pipeline.kernels.leaf import leaf
 from tokenmill.pipeline.kernels.rules import fingerprints, slots
 from tokenmill.pipeline.kernels.rules.repetition import duplicate_characters, fingerprint_words, most_frequent, parts, repeated
-from tokenmill.pipeline.kernels.rules.web_lines import Edits, Pieces, Rules, Words, gaps, join, leave, split_into
+from tokenmill.pipeline.kernels.rules.web_lines import Edits, Pieces, Rules, WordColumns, gaps, join, leave, split_into
 from tokenmill.pipeline.kernels.text.buffers import copy
 from tokenmill.pipeline.kernels.text.lines import edged_lines, marks, written_lines
 from tokenmill.pipeline.kernels.text.masks import BLOCK
@@ -32,8 +32,8 @@ Places = npt.NDArray[np.int64]
 
 # The columns of the counts. Counts of the whole text:
 CHARACTERS = 0
-LINES, REPEATED_LINES, REPEATED_LINE_CHARACTERS = 1, 2, 3
-PARAGRAPHS, REPEATED_PARAGRAPHS, REPEATED_PARAGRAPH_CHARACTERS = 4, 5, 6
+LINES, DUPLICATE_LINES, DUPLICATE_LINE_CHARACTERS = 1, 2, 3
+PARAGRAPHS, DUPLICATE_PARAGRAPHS, DUPLICATE_PARAGRAPH_CHARACTERS = 4, 5, 6
 TOP_2GRAM = 7
 """Characters of the most frequent 2-gram, its space included, times its count; 3- and 4-grams follow."""
 DUPLICATE_5GRAM = 10
@@ -45,7 +45,7 @@ SPLIT_LINES, BULLET_LINES, ELLIPSIS_LINES = 23, 24, 25
 # Counts that C4's line rules make: of the lines that reach a rule, and sentences of the lines that stay:
 LOREM_IPSUM_LINES, CURLY_BRACKET_LINES, SENTENCES = 26, 27, 28
 # Counts of the text that the line rules leave; without line rules, of the whole text:
-REST_LINES, PUNCTUATED_LINES, SHORT_LINES, REPEATED_CHARACTERS = 29, 30, 31, 32
+REST_LINES, PUNCTUATED_LINES, SHORT_LINES, DUPLICATE_CHARACTERS = 29, 30, 31, 32
 REST_CHARACTERS = 33
 """Newlines are not counted."""
 NEWLINES, REST_WORDS = 34, 35
@@ -55,7 +55,7 @@ TOP = (2, 5)
 DUPLICATE = (5, 11)
 
 
-class Tables(NamedTuple):
+class QualityTables(NamedTuple):
     """Tables that the kernels look up."""
 
     words: classes.Tables
@@ -69,8 +69,8 @@ class Scratch(NamedTuple):
     text: Bytes
     rest: Bytes
     line: Bytes
-    words: Words
-    line_words: Words
+    words: WordColumns
+    line_words: WordColumns
     pieces: Pieces
     keys: npt.NDArray[np.uint64]
     counts: npt.NDArray[np.int32]
@@ -80,19 +80,21 @@ class Scratch(NamedTuple):
     chunks: npt.NDArray[np.uint64]
 
 
-def tables() -> Tables:
+def tables() -> QualityTables:
     """The tables of this process. `terminal`: sorted code points of the marks that end a sentence."""
     powers = np.empty(fingerprints.POWERS, dtype=np.uint64)
     fingerprints.fill_powers(powers)
-    return Tables(words=classes.tables(), terminal=np.array(sorted(map(ord, classes.TERMINAL)), dtype=np.int64), powers=powers)
+    return QualityTables(
+        words=classes.tables(), terminal=np.array(sorted(map(ord, classes.TERMINAL)), dtype=np.int64), powers=powers
+    )
 
 
 def scratch(longest_bytes: int) -> Scratch:
     """Make scratch memory for texts of up to `longest_bytes` bytes."""
     room = longest_bytes + 1
 
-    def words() -> Words:
-        return Words(
+    def words() -> WordColumns:
+        return WordColumns(
             starts=np.empty(room, dtype=np.int64),
             ends=np.empty(room, dtype=np.int64),
             characters=np.empty(room, dtype=np.int32),
@@ -134,7 +136,7 @@ def _any(wanted: npt.NDArray[np.bool_], first: int, last: int) -> bool:
 
 
 @leaf
-def _count_words(words: Words, count: int, out: Places) -> None:
+def _count_words(words: WordColumns, count: int, out: Places) -> None:
     plain = letters = alphabetic = seen = 0
     for word in range(count):
         flags = words.flags[word]
@@ -151,13 +153,13 @@ def _count_words(words: Words, count: int, out: Places) -> None:
 @leaf
 def _count_repeated(size: int, wanted: npt.NDArray[np.bool_], work: Scratch, out: Places) -> None:
     text, starts, ends = work.text, work.pieces.starts, work.pieces.ends
-    if _any(wanted, LINES, REPEATED_LINE_CHARACTERS):
+    if _any(wanted, LINES, DUPLICATE_LINE_CHARACTERS):
         out[LINES] = parts(text, 0, size, 1, starts, ends)
-        out[REPEATED_LINES], out[REPEATED_LINE_CHARACTERS] = repeated(text, starts, ends, out[LINES], work.keys, work.slots)
-    if _any(wanted, PARAGRAPHS, REPEATED_PARAGRAPH_CHARACTERS):
+        out[DUPLICATE_LINES], out[DUPLICATE_LINE_CHARACTERS] = repeated(text, starts, ends, out[LINES], work.keys, work.slots)
+    if _any(wanted, PARAGRAPHS, DUPLICATE_PARAGRAPH_CHARACTERS):
         begin = stripped_start(text, 0, size)
         out[PARAGRAPHS] = parts(text, begin, stripped_stop(text, begin, size), 2, starts, ends)
-        out[REPEATED_PARAGRAPHS], out[REPEATED_PARAGRAPH_CHARACTERS] = repeated(
+        out[DUPLICATE_PARAGRAPHS], out[DUPLICATE_PARAGRAPH_CHARACTERS] = repeated(
             text, starts, ends, out[PARAGRAPHS], work.keys, work.slots
         )
 
@@ -189,7 +191,7 @@ def _count_ngrams(
 def _count_rest(text: Bytes, size: int, terminal: Places, work: Scratch, out: Places) -> None:
     starts, ends = work.pieces.starts, work.pieces.ends
     out[REST_LINES], out[PUNCTUATED_LINES], out[SHORT_LINES], out[NEWLINES] = written_lines(text, size, terminal, starts, ends)
-    _, out[REPEATED_CHARACTERS] = repeated(text, starts, ends, out[REST_LINES], work.keys, work.slots)
+    _, out[DUPLICATE_CHARACTERS] = repeated(text, starts, ends, out[REST_LINES], work.keys, work.slots)
     out[REST_CHARACTERS] = characters(text, 0, size) - out[NEWLINES]
 
 
@@ -202,7 +204,7 @@ def count(
     wanted: npt.NDArray[np.bool_],
     web: bool,
     rules: Rules,
-    lookup: Tables,
+    lookup: QualityTables,
     work: Scratch,
     out: npt.NDArray[np.int64],
     removed: Edits,

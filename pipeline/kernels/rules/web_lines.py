@@ -30,17 +30,17 @@ _EDIT, _CITATION_NEEDED = b"edit]", b"citation needed]"
 
 
 class Rules(NamedTuple):
-    """Which lines are removed. `longest`: most characters of a chunk; `fewest`: fewest chunks of a line; others: rule is on."""
+    """Which lines are removed, by the settings of the same names. A word here is a chunk between white space."""
 
-    longest: int
-    fewest: int
-    terminal: bool
-    javascript: bool
-    policy: bool
-    citations: bool
+    max_line_word_characters: int
+    min_line_words: int
+    terminal_punctuation: bool
+    no_javascript: bool
+    no_policy: bool
+    no_citations: bool
 
 
-class Words(NamedTuple):
+class WordColumns(NamedTuple):
     """Room for the words of a text; the columns are those that `words.split` writes."""
 
     starts: Places
@@ -67,7 +67,7 @@ class Pieces(NamedTuple):
 
 
 @leaf
-def split_into(data: Bytes, start: int, stop: int, tables: classes.Tables, words: Words) -> int:
+def split_into(data: Bytes, start: int, stop: int, tables: classes.Tables, words: WordColumns) -> int:
     """Split `data[start:stop]` into `words`; returns the number of words."""
     return split(data, start, stop, tables, words.starts, words.ends, words.characters, words.flags, words.hashes)
 
@@ -132,11 +132,11 @@ def leave(
     size: int,
     rules: Rules,
     tables: classes.Tables,
-    words: Words,
+    words: WordColumns,
     count: int,
     pieces: Pieces,
     line: Bytes,
-    line_words: Words,
+    line_words: WordColumns,
 ) -> tuple[int, int, int, int, int, int]:
     """Apply the rules to `data[:size]`.
 
@@ -149,12 +149,12 @@ def leave(
     word = 0
     at = 0
     while at < size:
-        start, end, chunks, long, at = read_line(data, at, size, rules.longest)
+        start, end, chunks, long, at = read_line(data, at, size, rules.max_line_word_characters)
         if long:
             continue
         first = last
         cut = False
-        if rules.citations:
+        if rules.no_citations:
             last = _cut(data, start, end, tables, pieces, first)
             cut = pieces.starts[first] != start or pieces.ends[first] != end
         else:
@@ -167,16 +167,16 @@ def leave(
                 copy(data, pieces.starts[piece], pieces.ends[piece] - pieces.starts[piece], line, stop)
                 stop += pieces.ends[piece] - pieces.starts[piece]
         last = first
-        if rules.terminal and not _ends_a_sentence(source, begin, stop):
+        if rules.terminal_punctuation and not _ends_a_sentence(source, begin, stop):
             continue
-        if chunks < rules.fewest:
+        if chunks < rules.min_line_words:
             continue
         found = phrases.find(source, begin, stop)
         lorem_ipsum += found & phrases.LOREM_IPSUM != 0
-        if rules.javascript and found & phrases.JAVASCRIPT:
+        if rules.no_javascript and found & phrases.JAVASCRIPT:
             continue
         curly += found & phrases.CURLY != 0
-        if rules.policy and found & phrases.POLICY:
+        if rules.no_policy and found & phrases.POLICY:
             continue
         last = kept
         if cut or count < 0:

@@ -17,7 +17,7 @@ from numba import njit
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, normalise
-from tokenmill.pipeline.kernels.text.unicode import Tables
+from tokenmill.pipeline.kernels.text.unicode import NormalisationTable
 
 BASE = 0x9E3779B97F4A7C15
 """An odd number, so that no word's hash loses bits when the polynomial multiplies it."""
@@ -78,7 +78,7 @@ def unit_hashes(
     data: npt.NDArray[np.uint8],
     start: int,
     stop: int,
-    tables: Tables,
+    tables: NormalisationTable,
     characters: bool,
     text: npt.NDArray[np.uint8],
     out: npt.NDArray[np.uint64],
@@ -100,7 +100,7 @@ def ngram_sets(
     rows: npt.NDArray[np.int64],
     characters: bool,
     n: int,
-    tables: Tables,
+    tables: NormalisationTable,
 ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
     """The sets of word n-grams, or of `characters` n-grams, of the documents in `rows`.
 

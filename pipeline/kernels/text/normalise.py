@@ -17,7 +17,17 @@ import numpy.typing as npt
 from numba import njit
 
 from tokenmill.pipeline.kernels.hashing import hash_word
-from tokenmill.pipeline.kernels.text.unicode import DIGIT, KIND_SHIFT, LETTER, MARK, PAYLOAD, SEPARATOR, SOLO, SPACE, Tables
+from tokenmill.pipeline.kernels.text.unicode import (
+    DIGIT,
+    KIND_SHIFT,
+    LETTER,
+    MARK,
+    PAYLOAD,
+    SEPARATOR,
+    SOLO,
+    SPACE,
+    NormalisationTable,
+)
 from tokenmill.pipeline.kernels.text.utf8 import Integer, decode
 
 GROWTH = 3
@@ -50,12 +60,12 @@ def _encode(code: Integer, out: npt.NDArray[np.uint8], at: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def _cell(code: Integer, tables: Tables) -> Integer:
+def _cell(code: Integer, tables: NormalisationTable) -> Integer:
     return np.int64(tables.cells[tables.pages[code >> 8] + (code & 0xFF)])
 
 
 @njit(nogil=True, cache=True)
-def _number_end(data: npt.NDArray[np.uint8], at: int, stop: int, tables: Tables) -> int:
+def _number_end(data: npt.NDArray[np.uint8], at: int, stop: int, tables: NormalisationTable) -> int:
     """The end of the number with a digit just before `at`: more digits, then at most one separator with digits behind it."""
     joined = False
     while at < stop:
@@ -78,7 +88,7 @@ def normalise(
     data: npt.NDArray[np.uint8],
     start: int,
     stop: int,
-    tables: Tables,
+    tables: NormalisationTable,
     text: npt.NDArray[np.uint8],
     words: npt.NDArray[np.uint64],
 ) -> tuple[int, int]:

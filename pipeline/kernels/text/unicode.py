@@ -67,7 +67,7 @@ UNSPACED = (
 """Blocks of the scripts written without spaces, in which each character is a word. `unicodedata` does not know scripts."""
 
 
-class Tables(NamedTuple):
+class NormalisationTable(NamedTuple):
     """The table as kernels take it: a named tuple, because compiled code can unpack one."""
 
     pages: npt.NDArray[np.int64]
@@ -79,7 +79,7 @@ class Tables(NamedTuple):
 
 
 @functools.cache
-def tables() -> Tables:
+def tables() -> NormalisationTable:
     """The tables of this interpreter's Unicode version (`unicodedata.unidata_version`)."""
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
     expansions: list[int] = []
@@ -96,7 +96,7 @@ def tables() -> Tables:
             expansions += [len(folded), *map(ord, folded)]
         cells[code] = kind << KIND_SHIFT | payload
     pages, differing = two_level(cells)
-    return Tables(pages=pages, cells=differing, expansions=np.array(expansions, dtype=np.uint32))
+    return NormalisationTable(pages=pages, cells=differing, expansions=np.array(expansions, dtype=np.uint32))
 
 
 def fold(character: str, category: str) -> tuple[int, str]:

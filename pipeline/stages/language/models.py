@@ -28,7 +28,7 @@ BATCH_BYTES = 1 << 20
 """Bytes of text per call of fastText (approximate)."""
 
 
-class Model(Protocol):
+class LanguageIdentifier(Protocol):
     """A model that identifies languages."""
 
     @property
@@ -46,7 +46,7 @@ class Model(Protocol):
         ...
 
 
-def load(path: str | None) -> Model:
+def load(path: str | None) -> LanguageIdentifier:
     """The model at `path`, or py3langid's. Loaded once per process and file content. Raises ConfigError, InputError."""
     return _load_py3langid() if path is None else _load_fasttext(path, fasttext.sha256(path))
 
@@ -61,12 +61,12 @@ class Py3langid:
     """py3langid's model, evaluated by our kernel."""
 
     labels: tuple[str, ...]
-    tables: langid.Model
+    tables: langid.NaiveBayesTables
 
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See Model. Text is normalised to Unicode NFC, and text all in capitals is lower-cased first."""
+        """See LanguageIdentifier. Text is normalised to Unicode NFC, and text all in capitals is lower-cased first."""
         count = len(starts)
         # Read-only views: writable arrays would make numba compile the kernels once more.
         data, starts, ends = data.view(), starts.view(), ends.view()
@@ -98,7 +98,7 @@ def _load_py3langid() -> Py3langid:
     if not np.array_equal(weights[:, : len(names)], exact):
         raise ConfigError("language: the installed py3langid has a model with finer weights; the lock file names one that fits")
     moves, rows = np.asarray(identifier.tk_nextmove, dtype=np.uint32), np.asarray(identifier.tk_row, dtype=np.uint16)
-    tables = langid.Model(
+    tables = langid.NaiveBayesTables(
         moves=moves,
         rows=rows,
         features=np.array(identifier.tk_output, dtype=np.int32),
@@ -121,7 +121,7 @@ class FastText:
     def identify(
         self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See Model. Newlines are replaced by blanks. Raises InputError if the model's numbers are not finite."""
+        """See LanguageIdentifier. Newlines are replaced by blanks. Raises InputError if the model's numbers are not finite."""
         labels, scores = np.full(len(starts), -1, dtype=np.int64), np.zeros(len(starts))
         index = {label: at for at, label in reversed(list(enumerate(self.labels)))}
         batch: list[tuple[int, str]] = []

@@ -26,7 +26,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.language.langtext import PIECES, characters, take_lines, take_samples
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.language import models
-from tokenmill.pipeline.stages.language.models import UNDETERMINED, Model
+from tokenmill.pipeline.stages.language.models import UNDETERMINED, LanguageIdentifier
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.limits import Limit
 
@@ -61,7 +61,7 @@ class Language:
 
     config: LanguageConfig
     name: ClassVar[str] = "language"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     scores: ClassVar[pa.Schema] = SCORES
 
     @property
@@ -113,9 +113,9 @@ class Language:
         return pa.record_batch(columns, schema=self.scores)
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
-        """Reasons: `language` (not a language to keep), `language_score` (below its language's threshold), `mixed_language`.
+        """Reasons: `language` (not a language to keep), `language_score` (below its language's threshold), `other_share`.
 
-        `mixed_language`: the share of other languages exceeds `max_other_share`.
+        A reason is the name of the column that is judged.
         """
         keep, own = frozenset(self.config.keep), self.config.thresholds
         labels = scores["language"].to_pylist()
@@ -123,7 +123,7 @@ class Language:
         threshold = np.array([own.get(label, self.config.threshold) for label in labels], dtype=np.float64)
         unsure = scores["language_score"].to_numpy() < threshold
         mixed = scores["other_share"].fill_null(0.0).to_numpy() > self.config.max_other_share
-        names = ["language", "language_score", "mixed_language"]
+        names = ["language", "language_score", "other_share"]
         reasons = np.select([unwanted, unsure, mixed], names, default=schema.KEPT)
         return pa.record_batch({"reason": schema.reasons(reasons.astype(object))})
 
@@ -137,11 +137,11 @@ class Language:
             for label in own
         ]
         mixed = Limit(column="other_share", setting="max_other_share", threshold=self.config.max_other_share)
-        return [*(("language_score", limit) for limit in (others, *named)), ("mixed_language", mixed)]
+        return [*(("language_score", limit) for limit in (others, *named)), ("other_share", mixed)]
 
 
 def _others(
-    model: Model,
+    model: LanguageIdentifier,
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     labels: npt.NDArray[np.int64],

@@ -44,12 +44,12 @@ def kernel_rules(rules: LineRules | None) -> Rules:
     """The rules in the form that the kernel takes."""
     rules = rules or LineRules()
     return Rules(
-        longest=_ANY_LENGTH if rules.max_line_word_characters is None else rules.max_line_word_characters,
-        fewest=rules.min_line_words or 0,
-        terminal=rules.terminal_punctuation,
-        javascript=rules.no_javascript,
-        policy=rules.no_policy,
-        citations=rules.no_citations,
+        max_line_word_characters=_ANY_LENGTH if rules.max_line_word_characters is None else rules.max_line_word_characters,
+        min_line_words=rules.min_line_words or 0,
+        terminal_punctuation=rules.terminal_punctuation,
+        no_javascript=rules.no_javascript,
+        no_policy=rules.no_policy,
+        no_citations=rules.no_citations,
     )
 
 

@@ -1,7 +1,8 @@
 """Rules: which statistic is compared with which threshold, in which order, and the reason of a drop.
 
 Purpose: a document is dropped for the first rule that it fails. Thresholds are applied late, to stored scores.
-Guarantee: `first_failing` is a pure function of scores and thresholds. A row whose value equals the threshold passes.
+Guarantee: a rule's setting, score column and reason share one stem, as `Rule` states. `first_failing` is a pure function of
+scores and thresholds. A row whose value equals the threshold passes.
 Cost: one comparison per row and rule.
 
 The order is FineWeb's: Gopher repetition, Gopher quality, C4, FineWeb quality. FineWeb's statistics and C4's page statistics
@@ -23,44 +24,54 @@ from tokenmill.pipeline.stages.quality.settings import Thresholds
 
 @dataclass(frozen=True)
 class Rule:
-    """`threshold` names a field of `Thresholds`. Without its prefix `min_` or `max_` it names the statistic to compare."""
+    """A rule, named by its `setting`: the field `min_<stem>` or `max_<stem>` of `Thresholds`.
 
-    reason: str
-    threshold: str
+    The stem names the statistic, and thus the score's column. The reason is `too_few_<stem>` for a minimum, `too_many_<stem>`
+    for a maximum whose stem has a minimum as well, and the stem alone for any other maximum.
+    """
+
+    setting: str
 
     @property
     def column(self) -> str:
-        return self.threshold[4:]
+        """The stem."""
+        return self.setting[4:]
 
     @property
     def is_minimum(self) -> bool:
-        return self.threshold.startswith("min_")
+        return self.setting.startswith("min_")
+
+    @property
+    def reason(self) -> str:
+        if self.is_minimum:
+            return f"too_few_{self.column}"
+        return f"too_many_{self.column}" if f"min_{self.column}" in Thresholds.model_fields else self.column
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("duplicate_paragraphs", "max_duplicate_paragraphs"),
-    Rule("duplicate_paragraph_characters", "max_duplicate_paragraph_characters"),
-    Rule("duplicate_lines", "max_duplicate_lines"),
-    Rule("duplicate_line_characters", "max_duplicate_line_characters"),
-    *(Rule(f"top_{n}gram", f"max_top_{n}gram") for n in range(2, 5)),
-    *(Rule(f"duplicate_{n}gram", f"max_duplicate_{n}gram") for n in range(5, 11)),
-    Rule("too_few_words", "min_words"),
-    Rule("too_many_words", "max_words"),
-    Rule("words_too_short", "min_mean_word_characters"),
-    Rule("words_too_long", "max_mean_word_characters"),
-    Rule("hashes", "max_hashes_per_word"),
-    Rule("ellipses", "max_ellipses_per_word"),
-    Rule("bullet_lines", "max_bullet_lines"),
-    Rule("ellipsis_lines", "max_ellipsis_lines"),
-    Rule("too_few_alphabetic_words", "min_alphabetic_words"),
-    Rule("too_few_stop_words", "min_stop_words"),
-    Rule("lorem_ipsum", "max_lorem_ipsum_lines"),
-    Rule("curly_bracket", "max_curly_bracket_lines"),
-    Rule("too_few_sentences", "min_sentences"),
-    Rule("too_few_punctuated_lines", "min_punctuated_lines"),
-    Rule("short_lines", "max_short_lines"),
-    Rule("duplicate_characters", "max_duplicate_characters"),
-    Rule("newlines", "max_newlines_per_word"),
+    Rule("max_duplicate_paragraphs"),
+    Rule("max_duplicate_paragraph_characters"),
+    Rule("max_duplicate_lines"),
+    Rule("max_duplicate_line_characters"),
+    *(Rule(f"max_top_{n}gram") for n in range(2, 5)),
+    *(Rule(f"max_duplicate_{n}gram") for n in range(5, 11)),
+    Rule("min_words"),
+    Rule("max_words"),
+    Rule("min_mean_word_characters"),
+    Rule("max_mean_word_characters"),
+    Rule("max_hashes_per_word"),
+    Rule("max_ellipses_per_word"),
+    Rule("max_bullet_lines"),
+    Rule("max_ellipsis_lines"),
+    Rule("min_alphabetic_words"),
+    Rule("min_stop_words"),
+    Rule("max_lorem_ipsum_lines"),
+    Rule("max_curly_bracket_lines"),
+    Rule("min_sentences"),
+    Rule("min_punctuated_lines"),
+    Rule("max_short_lines"),
+    Rule("max_duplicate_characters"),
+    Rule("max_newlines_per_word"),
 )
 """All rules, in the order in which they are checked."""
 
@@ -68,7 +79,7 @@ RULES: tuple[Rule, ...] = (
 def active(thresholds: Thresholds) -> Iterator[tuple[Rule, float]]:
     """The rules that are on, in order, with their thresholds."""
     for rule in RULES:
-        threshold = getattr(thresholds, rule.threshold)
+        threshold = getattr(thresholds, rule.setting)
         if threshold is not None:
             yield rule, threshold
 

@@ -31,7 +31,7 @@ class Quality:
 
     config: QualityConfig
     name: ClassVar[str] = "quality"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
 
     def __post_init__(self) -> None:
         resolve(self.config)
@@ -70,13 +70,13 @@ class Quality:
     def deciding(self) -> Mapping[str, Any]:
         return {
             "recipe": self.config.recipe,
-            "thresholds": {rule.threshold: threshold for rule, threshold in active(self.thresholds)},
+            "thresholds": {rule.setting: threshold for rule, threshold in active(self.thresholds)},
             "models": models.deciding(self.config.models),
         }
 
     def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
         """A limit for each rule that is on, then for each model. See `pipeline.stages.stage.Limited`."""
-        rules = {rule.reason: (rule.column, rule.threshold, threshold) for rule, threshold in active(self.thresholds)}
+        rules = {rule.reason: (rule.column, rule.setting, threshold) for rule, threshold in active(self.thresholds)}
         return [
             (reason, Limit(column=column, setting=setting, threshold=cuts.get(column, float(threshold))))
             for reason, (column, setting, threshold) in (rules | models.explanations(self.config.models)).items()

@@ -43,10 +43,10 @@ class Statistic(NamedTuple):
 STATISTICS: Mapping[str, Statistic] = MappingProxyType(
     {
         # Gopher, repetition. Newlines separate lines, two or more separate paragraphs. A first occurrence is not a repetition.
-        "duplicate_paragraphs": Statistic(kernel.REPEATED_PARAGRAPHS, kernel.PARAGRAPHS),
-        "duplicate_paragraph_characters": Statistic(kernel.REPEATED_PARAGRAPH_CHARACTERS, kernel.CHARACTERS),
-        "duplicate_lines": Statistic(kernel.REPEATED_LINES, kernel.LINES),
-        "duplicate_line_characters": Statistic(kernel.REPEATED_LINE_CHARACTERS, kernel.CHARACTERS),
+        "duplicate_paragraphs": Statistic(kernel.DUPLICATE_PARAGRAPHS, kernel.PARAGRAPHS),
+        "duplicate_paragraph_characters": Statistic(kernel.DUPLICATE_PARAGRAPH_CHARACTERS, kernel.CHARACTERS),
+        "duplicate_lines": Statistic(kernel.DUPLICATE_LINES, kernel.LINES),
+        "duplicate_line_characters": Statistic(kernel.DUPLICATE_LINE_CHARACTERS, kernel.CHARACTERS),
         # Characters of the most frequent n-gram (ties: the first one), with its spaces, times its count.
         **{f"top_{n}gram": Statistic(kernel.TOP_2GRAM + n - 2, kernel.CHARACTERS) for n in range(*kernel.TOP)},
         # Characters, without spaces, of n-grams that occurred before, counted from the left and without overlap.
@@ -69,7 +69,7 @@ STATISTICS: Mapping[str, Statistic] = MappingProxyType(
         # FineWeb, over the text that C4's line rules leave. Blank lines do not count.
         "punctuated_lines": Statistic(kernel.PUNCTUATED_LINES, kernel.REST_LINES),
         "short_lines": Statistic(kernel.SHORT_LINES, kernel.REST_LINES),
-        "duplicate_characters": Statistic(kernel.REPEATED_CHARACTERS, kernel.REST_CHARACTERS),
+        "duplicate_characters": Statistic(kernel.DUPLICATE_CHARACTERS, kernel.REST_CHARACTERS),
         "newlines_per_word": Statistic(kernel.NEWLINES, kernel.REST_WORDS),
     }
 )
@@ -81,7 +81,7 @@ def type_of(statistic: str) -> pa.DataType:
 
 
 @functools.cache
-def tables() -> kernel.Tables:
+def tables() -> kernel.QualityTables:
     """The lookup tables of the kernel, made once per process."""
     return kernel.tables()
 

@@ -45,7 +45,7 @@ class Repeated(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class SourceShards:
     """The shards of a source in order, with their scores. `least`: how many documents must contain a repeated unit."""
 
     name: str
@@ -77,7 +77,7 @@ def needed(config: RepeatsConfig, documents: int) -> int:
     return max(config.min_documents, math.ceil(Fraction(str(config.min_share)) * documents))
 
 
-def repeated(sources: Sequence[Source], work: Work, folder: Path) -> list[Repeated]:
+def repeated(sources: Sequence[SourceShards], work: Work, folder: Path) -> list[Repeated]:
     """The repeated units of each source. Writes below `folder`. Raises what reading and writing raise."""
     counting = [
         _Count(view=view, named=named, filter=one.filter, least=one.least, path=folder / f"{one.name}.{number}.counts")

@@ -42,7 +42,7 @@ text."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Groups:
+class UnitGroups:
     """Distinct units in ascending order of hash: how many rows contain each, how often it occurs, and the first such row."""
 
     hashes: npt.NDArray[np.uint64]
@@ -67,7 +67,7 @@ class Units:
         """The row of each unit."""
         return np.repeat(np.arange(len(self.bounds) - 1), np.diff(self.bounds))
 
-    def grouped(self) -> Groups:
+    def grouped(self) -> UnitGroups:
         """The units grouped by hash."""
         # A stable sort, so that rows ascend within a hash.
         order = np.argsort(self.hashes, kind="stable")
@@ -75,7 +75,7 @@ class Units:
         begins = run_starts(hashes)
         new_row = np.diff(rows, prepend=-1) != 0
         new_row[begins] = True
-        return Groups(
+        return UnitGroups(
             hashes=hashes[begins],
             documents=sums(new_row.astype(np.int64), begins),
             occurrences=np.diff(begins, append=len(hashes)),

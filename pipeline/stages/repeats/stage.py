@@ -28,7 +28,7 @@ from tokenmill.pipeline.kernels.dedup import bloom
 from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.repeats import filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
-from tokenmill.pipeline.stages.repeats.counts import Repeated, Source, needed, repeated
+from tokenmill.pipeline.stages.repeats.counts import Repeated, SourceShards, needed, repeated
 from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, Decided, decide
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Resolved, Work
@@ -106,7 +106,7 @@ class Repeats:
             spans[row].append((start, end, ""))
         return spans
 
-    def _sources(self, scored: Sequence[tuple[View, Named]], work: Work, folder: Path) -> list[Source]:
+    def _sources(self, scored: Sequence[tuple[View, Named]], work: Work, folder: Path) -> list[SourceShards]:
         """The shards grouped by source."""
         documents = {shard.name: shard.counts.kept for shard in work.before[-1].shards}
         found = []
@@ -115,14 +115,14 @@ class Repeats:
             least = needed(self.config, sum(documents[view.name] for view, _ in mine))
             path = folder / f"{name}.filter"
             asked = filters.make(mine, self.config, work, path) if self.config.counts == "bloom" else None
-            found.append(Source(name=name, shards=mine, least=least, filter=asked))
+            found.append(SourceShards(name=name, shards=mine, least=least, filter=asked))
         if len({one.name for one in found}) < len(found):
             raise Misaligned(f"{self.name}: the shards of a source must stand together: {[view.name for view, _ in scored]}")
         return found
 
 
 def _decide(
-    sources: Sequence[Source], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
+    sources: Sequence[SourceShards], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
 ) -> list[list[Decided]]:
     """Decide every shard, grouped by source."""
     tasks = []
@@ -137,7 +137,7 @@ def _decide(
     return [list(itertools.islice(decided, len(one.shards))) for one in sources]
 
 
-def _evidence(source: Source, found: Repeated, decided: Sequence[Decided]) -> pa.Table:
+def _evidence(source: SourceShards, found: Repeated, decided: Sequence[Decided]) -> pa.Table:
     """The repeated units of a source, those of most documents first."""
     removed, removed_bytes = np.zeros((2, len(found.hashes)), dtype=np.int64)
     for shard in decided:
@@ -152,7 +152,7 @@ def _evidence(source: Source, found: Repeated, decided: Sequence[Decided]) -> pa
     return pa.Table.from_arrays([name, *map(pa.array, numbers), doc_ids, examples], schema=EVIDENCE).take(pa.array(order))
 
 
-def _facts(source: Source, found: Repeated) -> dict[str, Any]:
+def _facts(source: SourceShards, found: Repeated) -> dict[str, Any]:
     facts = {"needed_documents": source.least, "repeated_units": len(found.hashes)}
     if source.filter is None:
         return facts

@@ -106,7 +106,7 @@ def test_lines_in_capitals_are_read_as_whole_texts_are() -> None:
 def test_mixed_documents_can_be_dropped() -> None:
     texts = [f"{ENGLISH}\n" * 6 + f"{GERMAN}\n" * 2, ENGLISH, "No."]
     limited = language(judged_bytes=2_000, max_other_share=0.2, threshold=0)
-    assert reasons(limited, *texts) == ["mixed_language", "", ""]
+    assert reasons(limited, *texts) == ["other_share", "", ""]
     unlimited = language(judged_bytes=2_000, threshold=0)
     assert reasons(unlimited, *texts) == ["", "", ""]
     assert limited.scoring == unlimited.scoring != language(judged_bytes=1_000).scoring

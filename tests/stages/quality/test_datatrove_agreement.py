@@ -46,21 +46,21 @@ REASONS = {
     **{f"duplicated_{n}_n_grams": f"duplicate_{n}gram" for n in range(5, 11)},
     "gopher_short_doc": "too_few_words",
     "gopher_long_doc": "too_many_words",
-    "gopher_below_avg_threshold": "words_too_short",
-    "gopher_above_avg_threshold": "words_too_long",
-    "gopher_too_many_hashes": "hashes",
-    "gopher_too_many_ellipsis": "ellipses",
+    "gopher_below_avg_threshold": "too_few_mean_word_characters",
+    "gopher_above_avg_threshold": "too_many_mean_word_characters",
+    "gopher_too_many_hashes": "hashes_per_word",
+    "gopher_too_many_ellipsis": "ellipses_per_word",
     "gopher_too_many_bullets": "bullet_lines",
     "gopher_too_many_end_ellipsis": "ellipsis_lines",
     "gopher_below_alpha_threshold": "too_few_alphabetic_words",
     "gopher_enough_stop_words": "too_few_stop_words",
-    "lorem_ipsum": "lorem_ipsum",
-    "curly_bracket": "curly_bracket",
+    "lorem_ipsum": "lorem_ipsum_lines",
+    "curly_bracket": "curly_bracket_lines",
     "too_few_sentences": "too_few_sentences",
     "line_punct_ratio": "too_few_punctuated_lines",
     "short_line_ratio": "short_lines",
     "char_dup_ratio": "duplicate_characters",
-    "list_ratio": "newlines",
+    "list_ratio": "newlines_per_word",
 }
 
 
@@ -155,7 +155,7 @@ def test_the_same_decisions_and_text(recipe: str, documents: list[str]) -> None:
         (row, mine[0], their[0]) for row, (mine, their) in enumerate(zip(ours, theirs, strict=True)) if mine[0] != their[0]
     ]
     # Of two phrases that each drop a page, datatrove names the one that comes first in the text.
-    assert [case for case in different if set(case[1:]) != {"lorem_ipsum", "curly_bracket"}] == []
+    assert [case for case in different if set(case[1:]) != {"lorem_ipsum_lines", "curly_bracket_lines"}] == []
     assert [
         row for row, (mine, their) in enumerate(zip(ours, theirs, strict=True)) if not mine[0] and mine[1] != their[1]
     ] == []
@@ -261,5 +261,5 @@ def test_decisions_of_datatrove_as_it_comes_on_5000_documents(shared_data: Path,
 
 
 def test_each_filter_has_its_thresholds() -> None:
-    found = [rule.threshold for name in FILTERS for rule, _ in active(thresholds_of(name))]
-    assert sorted(found) == sorted(rule.threshold for rule in RULES)
+    found = [rule.setting for name in FILTERS for rule, _ in active(thresholds_of(name))]
+    assert sorted(found) == sorted(rule.setting for rule in RULES)

@@ -167,7 +167,7 @@ CASES = [
 
 def reason_of(text: str, name: str, threshold: float) -> str:
     """What the rule of one threshold says of a text that no line was removed from."""
-    rule = next(rule for rule in RULES if rule.threshold == name)
+    rule = next(rule for rule in RULES if rule.setting == name)
     (scores,), _ = measure(pa.array([text], pa.large_string()), [rule.column], LineRules())
     reason = first_failing({rule.column: scores.to_numpy()}, Thresholds(**{name: threshold}))
     return str(reason[0])
@@ -182,7 +182,7 @@ def left(text: str, rules: LineRules) -> str:
 @pytest.mark.parametrize(("recipe", "name", "threshold"), [case for case in CASES if case[1] in PAGES])
 def test_at_the_threshold_a_page_passes_and_just_beyond_it_fails(recipe: str, name: str, threshold: float) -> None:
     at, beyond = PAGES[name](threshold)
-    expected = next(rule.reason for rule in RULES if rule.threshold == name)
+    expected = next(rule.reason for rule in RULES if rule.setting == name)
     assert (reason_of(at, name, threshold), reason_of(beyond, name, threshold)) == ("", expected)
 
 
@@ -207,7 +207,7 @@ def test_every_threshold_of_every_recipe_has_its_vectors() -> None:
         == set(PAGES) | set(LINES)
         == set(Thresholds.model_fields) - {"no_citations"}
     )
-    assert {rule.threshold for rule in RULES} == set(PAGES)
+    assert {rule.setting for rule in RULES} == set(PAGES)
 
 
 # Ten sentences of different words, so that no rule of repetition has anything to say.
@@ -229,8 +229,8 @@ def test_a_good_page_is_kept(recipe: str) -> None:
         ("gopher@1", "", "too_few_words"),
         ("gopher@1", GOOD.replace("the ", "").replace("have ", ""), "too_few_stop_words"),
         ("c4@1", "", "too_few_sentences"),
-        ("c4@1", f"{GOOD}\nfunction of x is {{ x }}.", "curly_bracket"),
-        ("c4@1", f"{GOOD}\nLorem ipsum dolor sit amet.", "lorem_ipsum"),
+        ("c4@1", f"{GOOD}\nfunction of x is {{ x }}.", "curly_bracket_lines"),
+        ("c4@1", f"{GOOD}\nLorem ipsum dolor sit amet.", "lorem_ipsum_lines"),
         ("c4@1", GOOD.replace(".", ""), "too_few_sentences"),
         ("fineweb@1", GOOD.replace(".", ""), "too_few_sentences"),
         ("fineweb@1", "\n".join(different(20, first=77)) + "\n" + GOOD, ""),
