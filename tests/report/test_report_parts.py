@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from jinja2 import UndefinedError
 
 from tokenmill.pipeline.base import words
-from tokenmill.pipeline.report import svg
+from tokenmill.pipeline.report import page, svg
 from tokenmill.pipeline.report.histograms import LENGTHS, MAGNITUDES, UNIT, Bound, Histogram, Profile, logarithmic
 
 BIDI_CONTROLS = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
@@ -168,3 +169,10 @@ def test_histograms_stack_and_mark() -> None:
     assert '<rect class="dropped" x="50%" y="97" width="44%" height="75"/>' in drawn
     assert '<line class="mark" x1="50%" x2="50%"' in drawn
     assert "≥ &lt;1&gt;" in drawn
+
+
+def test_the_template_escapes_what_no_filter_does_and_refuses_misspelt_names() -> None:
+    environment = page._environment()
+    assert environment.from_string("{{ name }}").render(name="<b>&") == "&lt;b&gt;&amp;"
+    with pytest.raises(UndefinedError):
+        environment.from_string("{{ nmae }}").render(name="")
