@@ -1,6 +1,6 @@
 """Our rules against datatrove 0.10.1's filters on real documents: given the same words, and as it comes, with spaCy's.
 
-`python -m pytest tests/quality/test_datatrove_agreement.py -s -m soak` prints the table of 5,000 documents per filter.
+`python -m pytest tests/stages/quality/test_datatrove_agreement.py -s -m soak` prints the table of 5,000 documents per filter.
 """
 
 from __future__ import annotations
