@@ -1,16 +1,74 @@
-"""Fixtures that several test modules share."""
+"""Fixtures that several test modules share, and the option that runs a part of the soak tests."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-import pyarrow as pa
 import pytest
+from hypothesis import settings
 
-from tokenmill.pipeline.base import manifest, schema, shards
-from tokenmill.pipeline.base.executor import InProcess
+from tests.folders import write_corpus
 from tokenmill.pipeline.stages.step import Work
+
+# The first example compiles kernels where their cache is cold: no deadline holds for it.
+settings.register_profile("tokenmill", deadline=None)
+settings.load_profile("tokenmill")
+
+LEFT_OUT = pytest.StashKey[int]()
+"""How many soak tests `--soak-part` leaves out."""
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("tokenmill")
+    group.addoption("--soak-part", metavar="K/N", help="of the soak tests, those whose hash falls in part K of N (1/1: all)")
+    group.addoption("--soak-seed", metavar="SEED", default="0", help="other parts with another seed (default: 0)")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    part = config.getoption("--soak-part")
+    number, _, parts = (part or "1/1").partition("/")
+    if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+        raise pytest.UsageError(f"--soak-part {part}: write it as K/N with K from 1 to N, for example 2/8")
+
+
+def in_part(nodeid: str, part: str, seed: str) -> bool:
+    """Whether a test is in part "K/N", by the SHA-256 of the seed and its id."""
+    number, parts = part.split("/")
+    digest = hashlib.sha256(f"{seed}:{nodeid}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") % int(parts) == int(number) - 1
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    part, seed = config.getoption("--soak-part"), config.getoption("--soak-seed")
+    if part is None:
+        return
+    out = [item for item in items if item.get_closest_marker("soak") and not in_part(item.nodeid, part, seed)]
+    config.hook.pytest_deselected(items=out)
+    items[:] = [item for item in items if item not in set(out)]
+    config.stash[LEFT_OUT] = len(out)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every worker of xdist collects the same tests, and the summary is printed by the process that collects none."""
+    left_out = getattr(node, "workeroutput", {}).get("soak_left_out")
+    if left_out is not None:
+        node.config.stash[LEFT_OUT] = left_out
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["soak_left_out"] = session.config.stash.get(LEFT_OUT, None)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    left_out = config.stash.get(LEFT_OUT, None)
+    if left_out is not None:
+        part, seed = config.getoption("--soak-part"), config.getoption("--soak-seed")
+        terminalreporter.write_line(f"{left_out} soak tests are not in part {part} (seed {seed}) and were left out")
 
 
 @pytest.fixture(scope="session")
@@ -30,24 +88,6 @@ def make_corpus(tmp_path: Path) -> Callable[..., Work]:
     """
 
     def make(texts: Mapping[str, Sequence[str]], folder: str = "corpus") -> Work:
-        root = tmp_path / folder
-        made = []
-        for shard, rows in texts.items():
-            source, split = shard.split("/")
-            columns = {
-                "doc_id": [schema.doc_id(source, f"{split}:{row}") for row in range(len(rows))],
-                "source": [source] * len(rows),
-                "url": [None] * len(rows),
-                "text": list(rows),
-                "metadata": ["{}"] * len(rows),
-            }
-            name = f"documents/{shard}.parquet"
-            entry = shards.write(root, name, pa.table(columns).cast(schema.DOCUMENTS))
-            size = sum(len(text.encode()) for text in rows)
-            counts = manifest.Counts(read=len(rows), kept=len(rows), bytes_in=size, bytes_kept=size)
-            made.append(manifest.Shard(name=shard, files={name: entry}, counts=counts))
-        collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
-        manifest.commit(root, collected)
-        return Work(root=root, before=(collected,), executor=InProcess())
+        return write_corpus(tmp_path / folder, texts)
 
     return make

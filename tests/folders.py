@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
+from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CorpusFolder, being_published
 from tokenmill.pipeline.stages.settings import parse
@@ -18,3 +24,25 @@ def settings(**sections: Any) -> Config:
 def folder_of(work: Work, *later: Any, **sections: Any) -> CorpusFolder:
     """The corpus of `work` with the manifests `later`, as built with these settings."""
     return being_published(work.root, (*work.before, *later), settings(**sections))
+
+
+def write_corpus(root: Path, texts: Mapping[str, Sequence[str]]) -> Work:
+    """A finished `collect` stage with these texts by shard; `make_corpus` says how."""
+    made = []
+    for shard, rows in texts.items():
+        source, split = shard.split("/")
+        columns = {
+            "doc_id": [schema.doc_id(source, f"{split}:{row}") for row in range(len(rows))],
+            "source": [source] * len(rows),
+            "url": [None] * len(rows),
+            "text": list(rows),
+            "metadata": ["{}"] * len(rows),
+        }
+        name = f"documents/{shard}.parquet"
+        entry = shards.write(root, name, pa.table(columns).cast(schema.DOCUMENTS))
+        size = sum(len(text.encode()) for text in rows)
+        counts = manifest.Counts(read=len(rows), kept=len(rows), bytes_in=size, bytes_kept=size)
+        made.append(manifest.Shard(name=shard, files={name: entry}, counts=counts))
+    collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
+    manifest.commit(root, collected)
+    return Work(root=root, before=(collected,), executor=InProcess())

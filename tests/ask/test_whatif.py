@@ -6,8 +6,6 @@ import dataclasses
 import json
 import random
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.command import tokenmill
 from tokenmill.flows import build as building
 from tokenmill.pipeline.ask import whatif
 from tokenmill.pipeline.ask.status import status
@@ -22,7 +21,6 @@ from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.stages import settings as settings_of
 
-TOKENMILL = Path(sys.executable).with_name("tokenmill")
 ENGLISH = "the of and that with have corpus token shard model writes reads every name is a long line about some nice thing"
 GERMAN = "der die das und mit nicht eine lange Zeile über schöne Dinge wird hier geschrieben weil jede Datei etwas sagt"
 SETTINGS = {
@@ -231,29 +229,25 @@ def test_previews_cannot_steer_a_terminal() -> None:
     assert len(whatif.preview("x" * 1_000)) == whatif.PREVIEW_CHARACTERS
 
 
-def tokenmill(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([TOKENMILL, "whatif", *arguments], capture_output=True, text=True, timeout=120)
-
-
 def test_the_command(corpus: Path) -> None:
-    done = tokenmill(corpus, "--set", "quality.min_words=80", "--json")
+    done = tokenmill("whatif", corpus, "--set", "quality.min_words=80", "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
     assert answer["settings"] == {"quality.min_words": {"before": 60, "after": 80}}
-    done = tokenmill(corpus, "--set", "quality.min_words=20", "--set", "language.threshold=0", "--samples", "50")
+    done = tokenmill("whatif", corpus, "--set", "quality.min_words=20", "--set", "language.threshold=0", "--samples", "50")
     assert done.returncode == 0, done.stderr
     assert "quality.min_words: 60 -> 20" in done.stdout
     assert "kept, was" in done.stdout
     assert "not known" in done.stdout
     assert "\x1b" not in done.stdout
-    assert tokenmill("--help").stdout.count("tokenmill whatif corpora/docs --set") == 3
+    assert tokenmill("whatif", "--help").stdout.count("tokenmill whatif corpora/docs --set") == 3
     for arguments, code, message in (
         ([corpus, "--set", "dedup.threshold=0.5"], 1, "tokenmill build"),
         (["nowhere", "--set", "quality.min_words=80"], 1, "nowhere"),
         ([corpus], 2, "--set"),
         ([corpus, "--set", "quality.min_words=80", "--samples", "-1"], 2, "--samples"),
     ):
-        done = tokenmill(*arguments)
+        done = tokenmill("whatif", *arguments)
         assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr
         assert message in done.stderr
 

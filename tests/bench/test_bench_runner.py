@@ -36,7 +36,10 @@ def clock(steps: Iterator[float]) -> Callable[[], float]:
     return lambda: next(steps)
 
 
-def test_both_sides_read_the_same_documents_in_turn(table: pa.Table, tmp_path: Path) -> None:
+def test_both_sides_read_the_same_documents_in_turn(table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    collected: list[int] = []
+    # Of the garbage of all tests before this one, a real collection would take seconds.
+    monkeypatch.setattr(run, "gc", SimpleNamespace(collect=lambda: collected.append(1)))
     mine: list[int] = []
     quick: list[int] = []
     slow: list[int] = []
@@ -50,6 +53,7 @@ def test_both_sides_read_the_same_documents_in_turn(table: pa.Table, tmp_path: P
     steps = itertools.accumulate(itertools.cycle([0.5, 1, 0, 1, 0, 2, 0, 4]))
     rows, missing = run.measure(bench, table, tmp_path, rounds=3, clock=clock(steps))
     assert missing == ["absent"]
+    assert len(collected) == 3 * (2 + 2)
     warm_up, whole, sample = run.WARM_UP_DOCUMENTS * len(TEXT), DOCUMENTS * len(TEXT), 50_000
     assert quick == [warm_up, whole, whole, whole]
     assert slow == [warm_up, sample, sample, sample]

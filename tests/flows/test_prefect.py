@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -32,23 +34,55 @@ def write_input(folder: Path) -> Path:
     return folder
 
 
-def test_the_flow_runs_on_the_embedded_server(tmp_path: Path) -> None:
-    source = write_input(tmp_path / "input")
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A build with Prefect that is done, and the PREFECT_HOME it began with nothing in."""
+
+    out: Path
+    home: Path
+    stderr: str
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
+    folder = tmp_path_factory.mktemp("built")
+    source = write_input(folder / "input")
     settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-    command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", *settings]
-    done = subprocess.run(command, env=environment(tmp_path / "home"), capture_output=True, text=True, timeout=280)
+    command = [TOKENMILL, "build", "text", "--out", folder / "out", f"--set=collect.paths={source}", *settings]
+    done = subprocess.run(command, env=environment(folder / "home"), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out" / "manifest.json").exists()
-    assert "Traceback" not in done.stderr
-    assert (tmp_path / "home" / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
-    assert not running(tmp_path / "home"), "the embedded server has ended"
+    return Built(out=folder / "out", home=folder / "home", stderr=done.stderr)
 
 
-@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL, signal.SIGINT])
-def test_nothing_runs_on_when_a_build_is_ended(tmp_path: Path, how: signal.Signals) -> None:
+def test_the_flow_runs_on_the_embedded_server(built: Built) -> None:
+    assert (built.out / "manifest.json").exists()
+    assert "Traceback" not in built.stderr
+    assert (built.home / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
+    assert not running(built.home), "the embedded server has ended"
+
+
+@pytest.mark.parametrize(
+    ("how", "prefect"),
+    [
+        (signal.SIGTERM, True),
+        (signal.SIGKILL, True),
+        pytest.param(signal.SIGINT, True, marks=pytest.mark.soak),
+        (signal.SIGINT, False),
+    ],
+)
+def test_nothing_runs_on_when_a_build_is_ended(
+    tmp_path: Path, how: signal.Signals, prefect: bool, request: pytest.FixtureRequest
+) -> None:
+    if prefect:
+        # A database that is there already spares the server its migrations, 4 s.
+        shutil.copytree(request.getfixturevalue("built").home, tmp_path / "home")
     source = write_input(tmp_path / "input")
     command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", "--workers", "2"]
+    command += [] if prefect else ["--no-prefect"]
+    # A shell's background jobs ignore SIGINT, and so would the build: it takes from us what is ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     build = subprocess.Popen(command, env=environment(tmp_path / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
     while not (tmp_path / "out" / ".state").exists():
         assert build.poll() is None

@@ -124,11 +124,12 @@ def test_splitting_takes_linear_time() -> None:
         assert "".join(words.of(text)) == text
 
 
-def test_every_chunk_of_real_documents(shared_data: Path) -> None:
+@pytest.mark.parametrize(("step", "distinct"), [(40, 25_000), pytest.param(7, 100_000, marks=pytest.mark.soak)])
+def test_every_chunk_of_real_documents(shared_data: Path, step: int, distinct: int) -> None:
     table = pq.read_table(shared_data / "text" / "bench_text.parquet", columns=["text"])
-    texts = table["text"].take(list(range(3, table.num_rows, 7))).to_pylist()
+    texts = table["text"].take(list(range(3, table.num_rows, step))).to_pylist()
     chunks = sorted({chunk for text in texts for chunk in text.split()})
-    assert len(chunks) > 100_000
+    assert len(chunks) > distinct
     for start in range(0, len(chunks), 1000):
         some = chunks[start : start + 1000]
         assert words.of(" ".join(some)) == [word for chunk in some for word in oracle.words(chunk)]

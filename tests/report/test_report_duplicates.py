@@ -57,7 +57,11 @@ def test_very_long_and_very_different_texts_take_no_minutes() -> None:
     found = difference(shared + "a b " * 100_000, shared + "b a " * 100_000)
     assert time.process_time() - begun < 20
     assert not found.whole
-    many = difference(" ".join(f"x{n} " + "y z " * 20 for n in range(40)), " ".join(f"v{n} " + "y z " * 20 for n in range(40)))
+
+
+@pytest.mark.parametrize("places", [12, pytest.param(40, marks=pytest.mark.soak)])
+def test_the_first_of_many_places_are_shown(places: int) -> None:
+    many = difference(*(" ".join(f"{letter}{n} " + "y z " * 20 for n in range(places)) for letter in "xv"))
     assert len(many.left) == differences.SHOWN
     assert many.more > 0
 

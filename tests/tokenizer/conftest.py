@@ -63,6 +63,12 @@ def gpt2_path(shared_data: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def gpt2_encoder(gpt2_path: Path) -> FastEncoder:
+    """GPT-2's tokenizer from its pair of files, which takes a second to load."""
+    return load(gpt2_path)
+
+
+@pytest.fixture(scope="session")
 def split_ids() -> Callable[..., list[list[int]]]:
     """From ids end to end and their counts to the ids of each text."""
 

@@ -34,7 +34,7 @@ def corpora(draw: st.DrawFn) -> list[str]:
     ]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(
     corpora(),
     st.sampled_from([262, 270, 300, 400]),
@@ -83,11 +83,17 @@ def test_scripts(script: str, vocabulary: int) -> None:
     assert learned.text_tokens == sum(len(reference.encode(model, word.encode())) for word in words)
 
 
-@pytest.mark.parametrize("vocabulary", [600, 2_000, 6_000])
-def test_a_declaration_in_hundreds_of_languages(vocabulary: int, shared_data: Path) -> None:
+@pytest.fixture(scope="module")
+def declaration(shared_data: Path) -> list[str]:
+    """The words of the Declaration of Human Rights in hundreds of languages."""
     with gzip.open(shared_data / "lid/udhr.jsonl.gz", "rt", encoding="utf-8") as lines:
         texts = [json.loads(line)["text"][:1_500] for line in lines]
-    words = [piece for text in texts for piece in split(text, pattern("cl100k"))]
+    return [piece for text in texts for piece in split(text, pattern("cl100k"))]
+
+
+@pytest.mark.parametrize("vocabulary", [600, pytest.param(2_000, marks=pytest.mark.soak), 6_000])
+def test_a_declaration_in_hundreds_of_languages(vocabulary: int, declaration: list[str]) -> None:
+    words = declaration
     learned = learn(words_of(words), vocabulary=vocabulary, min_frequency=2, special=["<|endoftext|>"])
     assert named(learned) == trained_by_tokenizers(words, vocabulary, min_frequency=2, special=["<|endoftext|>"])
 

@@ -117,10 +117,16 @@ class Peers:
 
 
 @pytest.fixture(scope="session")
-def trained(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Peers]:
+def every_text(shared_data: Path) -> list[str]:
+    """The first 3,000 characters of each: reading all of the real data takes a second."""
+    return [text[:3_000] for text in real_texts(shared_data)]
+
+
+@pytest.fixture(scope="session")
+def trained(every_text: list[str], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Peers]:
     """A tokenizer learned here from real text in many languages, by the name of its pattern."""
-    texts = next(batches(real_texts(shared_data), 0.05))
-    texts += [text[:3_000] for text in real_texts(shared_data) if "\u3042" in text[:3_000]][:50]
+    texts = next(batches(iter(every_text), 0.05))
+    texts += [text for text in every_text if "\u3042" in text][:50]
     column = pa.array(texts, pa.large_string())
 
     def make(name: str) -> Peers:
@@ -136,8 +142,8 @@ def trained(shared_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Call
 
 
 @pytest.fixture(scope="session")
-def gpt2(gpt2_path: Path) -> Peers:
-    return Peers(load(gpt2_path), pattern("gpt2").regex)
+def gpt2(gpt2_encoder: FastEncoder) -> Peers:
+    return Peers(gpt2_encoder, pattern("gpt2").regex)
 
 
 def peers_of(name: str, request: Any) -> Peers:
@@ -147,9 +153,9 @@ def peers_of(name: str, request: Any) -> Peers:
 
 
 @pytest.mark.parametrize("name", ["GPT-2", "cl100k"])
-def test_a_part(shared_data: Path, name: str, request: pytest.FixtureRequest) -> None:
+def test_a_part(every_text: list[str], name: str, request: pytest.FixtureRequest) -> None:
     peers = peers_of(name, request)
-    for texts in batches(real_texts(shared_data), 0.03):
+    for texts in batches(iter(every_text), 0.03):
         peers.agree(texts)
     peers.agree(list(generated_texts(5_000)))
 

@@ -179,10 +179,10 @@ def llama_cpp(folder: Path, name: str) -> tuple[list[str], list[list[int]]]:
 
 @pytest.mark.parametrize("made", ["pair", "ranks"])
 def test_gpt2_gives_the_published_ids(
-    shared_data: Path, tmp_path: Path, made: str, gpt2_path: Path, split_ids: Callable[..., list[list[int]]]
+    shared_data: Path, tmp_path: Path, made: str, gpt2_encoder: FastEncoder, split_ids: Callable[..., list[list[int]]]
 ) -> None:
     """GPT-2's own vocabulary on llama.cpp's strings."""
-    gpt2 = load(gpt2_path)
+    gpt2 = gpt2_encoder
     assert (gpt2.vocabulary, gpt2.end_of_text, gpt2.engine) == (50_257, 50_256, "fastokens")
     if made == "ranks":
         gpt2 = load(write_ranks(tmp_path / "r50k_base.tiktoken", ranks_in(gpt2).items()))
@@ -191,11 +191,11 @@ def test_gpt2_gives_the_published_ids(
 
 
 def test_roberta_numbers_gpt2s_tokens_otherwise(
-    shared_data: Path, gpt2_path: Path, split_ids: Callable[..., list[list[int]]]
+    shared_data: Path, gpt2_encoder: FastEncoder, split_ids: Callable[..., list[list[int]]]
 ) -> None:
     """RoBERTa has GPT-2's merges and other ids: between them there is one number for one, in all of llama.cpp's strings."""
     texts, wanted = llama_cpp(shared_data, "roberta-bpe")
-    found = split_ids(*load(gpt2_path).encode(texts_of(*texts)))
+    found = split_ids(*gpt2_encoder.encode(texts_of(*texts)))
     assert [len(ids) for ids in found] == [len(ids) for ids in wanted]
     pairs = {pair for ours, theirs in zip(found, wanted, strict=True) for pair in zip(ours, theirs, strict=True)}
     assert len(pairs) == len({ours for ours, _ in pairs}) == len({theirs for _, theirs in pairs}) > 100

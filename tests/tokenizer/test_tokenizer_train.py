@@ -109,7 +109,7 @@ def test_it_is_the_file_that_tokenizers_makes(make_corpus: MakeCorpus, name: str
     assert file_of(work) == model.to_str().encode()
 
 
-@pytest.mark.parametrize("workers", [2, 4])
+@pytest.mark.parametrize("workers", [2, pytest.param(4, marks=pytest.mark.soak)])
 def test_workers_make_no_difference(make_corpus: MakeCorpus, workers: int) -> None:
     shards_of = {f"a/{number}": TEXTS[number::5] for number in range(5)}
     one, many = make_corpus(shards_of, folder="one"), make_corpus(shards_of, folder="many")

@@ -43,8 +43,9 @@ def test_every_number_once_under_several_keys(count: int) -> None:
         assert sorted(order.tolist()) == list(range(count))
 
 
-def test_every_number_once_for_each_count_up_to_5000() -> None:
-    for count in range(1, 5001):
+@pytest.mark.parametrize("step", [37, pytest.param(1, marks=pytest.mark.soak)])
+def test_every_number_once_for_each_count_up_to_5000(step: int) -> None:
+    for count in range(1, 5001, step):
         order = permute(np.arange(count), count, seed=count, epoch=count % 7)
         assert (np.bincount(order, minlength=count) == 1).all(), count
 

@@ -71,10 +71,11 @@ def test_every_statistic_and_edit_is_the_twins(texts: list[str], rules: LineRule
     check(texts, rules)
 
 
+@pytest.mark.parametrize("count", [60, pytest.param(200, marks=pytest.mark.soak)])
 @pytest.mark.parametrize("rules", [None, C4, LOOSE], ids=["no_lines", "c4", "loose"])
-def test_on_real_documents(shared_data: Path, rules: LineRules | None) -> None:
+def test_on_real_documents(shared_data: Path, rules: LineRules | None, count: int) -> None:
     table = pq.read_table(shared_data / "text" / "bench_text.parquet", columns=["text"])
-    texts = table["text"].take(list(range(11, table.num_rows, table.num_rows // 200))).to_pylist()
+    texts = table["text"].take(list(range(11, table.num_rows, table.num_rows // count))).to_pylist()
     check([text[:30_000] for text in texts], rules)
 
 

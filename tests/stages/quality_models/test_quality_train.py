@@ -8,7 +8,6 @@ import json
 import os
 import random
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from tests.command import Done, tokenmill
 from tokenmill.flows import classifier as quality
 from tokenmill.flows.cli.draw.classifier import show
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling, WorkerDied
@@ -177,9 +177,8 @@ def test_the_command(trained: Trained, tmp_path: Path) -> None:
     for side, texts in trained.examples.items():
         (tmp_path / f"{side}.jsonl").write_text("\n".join(json.dumps({"text": text}) for text in texts))
 
-    def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-        program = Path(sys.executable).with_name("tokenmill")
-        return subprocess.run([program, "quality", "train", *arguments], capture_output=True, text=True, timeout=120)
+    def command(*arguments: str | Path) -> Done:
+        return tokenmill("quality", "train", *arguments)
 
     sides = ("--positive", tmp_path / "positive.jsonl", "--negative", tmp_path / "negative.jsonl")
     done = command(*sides, "--out", tmp_path / "model.bin", "--buckets", "100000", "--epochs", "20")

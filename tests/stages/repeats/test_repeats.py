@@ -115,15 +115,16 @@ def corpus(documents: int, seed: int = 5) -> dict[str, list[str]]:
 SITES = RepeatsConfig(min_characters=10, min_documents=5, expected_units=1000)
 
 
+@pytest.mark.parametrize("numbers", [(2,), pytest.param((2, 4), marks=pytest.mark.soak)])
 def test_the_same_bytes_for_any_number_of_workers_and_for_ranges(
-    make_corpus: MakeCorpus, monkeypatch: pytest.MonkeyPatch
+    make_corpus: MakeCorpus, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]
 ) -> None:
     work = make_corpus(corpus(60))
     made = repeats(work, SITES).manifest
     assert made.counts.dropped == {"only_repeats": 1}
     assert made.facts == {name: {"needed_documents": 5, "repeated_units": 3} for name in "ab"}
     alone = tree(work.root)
-    for workers in (2, 4):
+    for workers in numbers:
         manifest.withdraw(work.root, ["repeats"])
         shutil.rmtree(work.root / ".state")
         with executor.local(workers) as pool:
