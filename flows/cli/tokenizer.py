@@ -189,7 +189,7 @@ def decode(
     ],
     /,
     *,
-    tokenizer: Annotated[Path | None, Parameter(help="As for `encode`. Default: the tokenizer of the corpus.")] = None,
+    tokenizer: Annotated[Path | None, Parameter(help="The tokenizer, as for `encode`. Default: that of the corpus.")] = None,
     out_file: Annotated[Path | None, Parameter(name="--out", help="The file to write. Default: standard output.")] = None,
     pattern: Cut = None,
     as_json: Annotated[
