@@ -1,8 +1,8 @@
-"""A build from top to bottom.
+"""Builds a corpus from top to bottom.
 
-Purpose: the outline of a corpus: its steps in their order, how each is performed, and how the whole is published.
-Guarantee: disk decides what is up to date: a step whose manifest and files hold is not run again. The manifest of the corpus,
-which names the settings, the report and every step's manifest, is published last.
+Purpose: lists the steps of a corpus in order, performs each of them, and publishes the result.
+Guarantee: files on disk decide what is up to date: a step whose manifest and files are intact is not run again. The manifest of
+the corpus names the settings, the report and the manifest of every step, and is published last.
 Cost: for steps that are up to date, one read of their files.
 """
 
@@ -42,7 +42,7 @@ def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | 
 
 @contextlib.contextmanager
 def building(config: Config, root: Path, *, workers: int, progress: Progress | None = None) -> Iterator[Building]:
-    """Lock `root`, start workers, and refuse what has to be refused before any work. Raises Locked, ConfigError."""
+    """Lock `root`, start workers, and check the settings before any work. Raises Locked, ConfigError."""
     with housekeeping.at_work(root), executor.local(workers) as pool:
         corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
         corpus.begin()
@@ -50,7 +50,8 @@ def building(config: Config, root: Path, *, workers: int, progress: Progress | N
 
 
 def outline(config: Config) -> dict[str, Callable[[Path], Step]]:
-    """The steps of a corpus in their order. Each is made when its turn comes: packing needs the tokenizer's file."""
+    """The steps of a corpus in order, as functions that make them. A step is made when its turn comes: packing needs the
+    tokenizer's file."""
     return {
         COLLECT: lambda _: CollectStep(config.collect),
         **{name: functools.partial(_stage, table.kind_of(name), config) for name in config.stages},
@@ -65,7 +66,7 @@ def _stage(kind: StageKind[Any], config: Config, _: Path) -> StageStep:
 
 @dataclass(kw_only=True)
 class Building:
-    """A corpus folder being brought up to date. Made by `building`; then `perform` each step, then `finish`."""
+    """A build in progress in a corpus folder. `building` makes it; the caller then performs each step and calls `finish`."""
 
     config: Config
     root: Path
@@ -74,7 +75,7 @@ class Building:
     done: list[Done] = field(default_factory=list)
 
     def begin(self) -> None:
-        """Refuse every setting that has to be refused before any work, and withdraw steps that the config no longer has."""
+        """Check every setting before any work, and withdraw the steps that the config no longer has. Raises ConfigError."""
         housekeeping.say_compiling(self.progress)
         steps = outline(self.config)
         for name in (*self.config.stages, TOKENIZER):
@@ -86,7 +87,7 @@ class Building:
         housekeeping.withdraw_unused(self.root, self.config)
 
     def perform(self, name: str) -> Done:
-        """Bring one step up to date, after those before it."""
+        """Bring one step up to date. The steps before it must be done."""
         steps = outline(self.config)
         later = list(steps)[list(steps).index(name) + 1 :]
         before = tuple(done.manifest for done in self.done)
@@ -96,7 +97,7 @@ class Building:
         return done
 
     def finish(self) -> Manifest:
-        """Publish the whole, remove what nothing names any more, and record this run."""
+        """Publish the corpus, remove files that no manifest names any more, and record this run."""
         steps = tuple(done.manifest for done in self.done)
         whole = publish(self.root, self.config, steps)
         housekeeping.remove_orphans(self.root, [whole, *steps])
@@ -105,7 +106,7 @@ class Building:
 
 
 def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest:
-    """Publish the settings, the report and the manifest of the whole. `steps`: the manifests of all steps, in their order."""
+    """Publish the settings, the report and the manifest of the corpus. `steps`: the manifests of all steps, in order."""
     from tokenmill.pipeline.report import write
     from tokenmill.tokenizer.report import measure
 

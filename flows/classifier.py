@@ -1,8 +1,9 @@
-"""Quality classifiers: read the documents as collection does, and train.
+"""Trains a quality classifier on two sets of documents.
 
-Guarantee: documents are read by the collection's own readers into a folder beside the model that is removed afterwards;
-records that became no document are counted, and too many broken ones stop the run.
-Cost: that of collecting the documents once, and of `tokenmill.pipeline.stages.quality.train`.
+Purpose: the work of `tokenmill quality train`.
+Guarantee: the readers of collection read the documents, into a temporary folder beside the model. Records that gave no document
+are counted, and too many broken records stop the run.
+Cost: one collection of the documents, and the training (`tokenmill.pipeline.stages.quality.train`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ SIDES = ("positive", "negative")
 
 
 def train(positive: str, negative: str, out: Path, *, text_field: str, training: Training, progress: Progress) -> Measured:
-    """Train on the documents below two paths (files, folders or globs) and write the model to `out`.
+    """Train on the documents of two paths (each a file, a folder or a glob), and write the model to `out`.
 
     Raises InputError, QuarantineCeiling, ConfigError.
     """

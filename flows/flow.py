@@ -1,7 +1,8 @@
 """The Prefect flow that builds a corpus, one task per step.
 
-Guarantee: Prefect shows, schedules and retries; it does not decide what is up to date, and no data passes through it.
-Cost: an embedded server on SQLite takes 5 to 10 seconds to start; where everything is up to date, none is started.
+Purpose: Prefect shows builds, schedules them and retries them.
+Guarantee: Prefect does not decide what is up to date, and no data passes through it.
+Cost: an embedded server on SQLite takes 5 to 10 seconds to start. None is started if everything is up to date.
 """
 
 from __future__ import annotations
@@ -20,21 +21,21 @@ from tokenmill.pipeline.corpus import REPORT, open_corpus
 from tokenmill.pipeline.report import funnel_markdown
 from tokenmill.pipeline.stages.step import Done
 
-progress: ContextVar[Progress] = ContextVar("progress", default=Silent())  # noqa: B039 -- it has no state
-"""Where the flow of this process shows how far it is."""
-overrides: ContextVar[dict[str, str]] = ContextVar("overrides", default={})  # noqa: B039 -- never changed
-"""Settings typed on the command line. No parameter: Prefect stores parameters in plain text."""
+progress: ContextVar[Progress] = ContextVar("progress", default=Silent())  # noqa: B039 -- Silent has no state
+"""Where the flow of this process shows its progress."""
+overrides: ContextVar[dict[str, str]] = ContextVar("overrides", default={})  # noqa: B039 -- nothing mutates it
+"""Settings from the command line. They are not a parameter of the flow, because Prefect stores parameters in plain text."""
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}")
 def step(corpus: Building, name: str) -> Done:
-    """One step of the corpus, brought up to date."""
+    """Bring one step of the corpus up to date."""
     return corpus.perform(name)
 
 
 @task(cache_policy=NO_CACHE, task_run_name="report")
 def report(corpus: Building) -> None:
-    """The report and the manifest of the corpus; the funnel and where the report is, as artifacts."""
+    """Publish the corpus with its report; show the funnel and the path of the report as artifacts."""
     corpus.finish()
     create_markdown_artifact(funnel_markdown(open_corpus(corpus.root)), key="funnel", description="Documents through the steps")
     create_markdown_artifact(f"`{corpus.root / REPORT}`", key="report", description="Where the report is")
@@ -42,7 +43,7 @@ def report(corpus: Building) -> None:
 
 @flow(name="tokenmill-build", validate_parameters=False)
 def build(config: str, out: str, settings: dict[str, str] | None = None, workers: int = 1) -> str:
-    """Build the corpus that `config` (a preset's name or a TOML file) with `settings` describes. Returns its folder."""
+    """Build the corpus that `config` (a preset or a TOML file) and `settings` describe in the folder `out`. Returns `out`."""
     wanted = resolve(config, {**overrides.get(), **(settings or {})})
     with building(wanted, Path(out), workers=workers, progress=progress.get()) as corpus:
         for name in outline(wanted):

@@ -1,7 +1,8 @@
-"""Documents taken out of a corpus: put on the list, and taken out of the token shards.
+"""Forgets documents of a corpus, and removes them from the token shards.
 
+Purpose: `forget` adds documents to the list of the corpus; `compact` rewrites the token shards without them.
 Guarantee: both hold the lock of the corpus. After compaction the corpus is published again as after a build: the report and
-the manifest of the whole name the store as it is now, and no raw input is read for it.
+the manifest of the corpus describe the new store. No raw input is read.
 Cost: forgetting reads the documents tables of the store; compacting reads the store twice, and the tables for the report.
 """
 
@@ -26,7 +27,7 @@ from tokenmill.pipeline.tokens.forget import forget as put_on_list
 def requests(
     doc_ids: Sequence[str], url_prefixes: Sequence[str], sources: Sequence[str], ids_file: Path | None
 ) -> list[Request]:
-    """What was asked on the command line. Raises ConfigError when that is nothing, InputError for what is no id."""
+    """The requests of the command line. Raises ConfigError if there is none, InputError for an invalid id."""
     asked = [request_ids("doc_id", doc_id, [doc_id]) for doc_id in doc_ids]
     asked += [Request(by="url_prefix", value=prefix) for prefix in url_prefixes]
     asked += [Request(by="source", value=source) for source in sources]
@@ -52,15 +53,15 @@ def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> li
 
 
 def compact(root: Path, progress: Progress) -> Compacted:
-    """Take forgotten documents out of the store and publish the corpus again, also after a compaction that was cut short.
+    """Remove forgotten documents from the store, and publish the corpus again. Also finishes an interrupted compaction.
 
-    Raises InputError when nothing was forgotten; NotBuilt where the corpus is not whole, CorruptFile, StaleInput, Locked.
+    Raises InputError if nothing was forgotten, NotBuilt if the corpus is not complete, CorruptFile, StaleInput, Locked.
     """
     if not is_ours(root) or not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     with files.lock(root):
         files.sweep(root)
-        # A compaction that was cut short has withdrawn the manifest that vouches for the settings.
+        # An interrupted compaction has withdrawn the manifest that vouches for the settings, so they are read from the file.
         config = open_corpus(root).settings if manifest.path_of(root, CORPUS).exists() else settings.load(root / CONFIG)
         done = compact_store(root, downstream=(CORPUS, MODEL), progress=progress)
         whole = manifest.find(root, CORPUS)
@@ -68,5 +69,5 @@ def compact(root: Path, progress: Progress) -> Compacted:
             publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))
         shards = "1 token shard" if done.shards == 1 else f"{done.shards:,} token shards"
         documents = "1 document" if done.documents == 1 else f"{done.documents:,} documents"
-        progress.end(f"{shards} changed; out of the store: {documents}")
+        progress.end(f"{shards} changed; {documents} removed from the store")
         return done

@@ -1,7 +1,8 @@
-"""What a build does around its steps: the lock, what a crash left, what is stale, the record of the run.
+"""The work of a build around its steps: lock, clean-up after a crash, removal of stale files, record of the run.
 
-Guarantee: a build works only in a folder that it made or that is empty, one at a time; it removes only files in its own
-folders that no manifest names. What depends on history (seconds, hosts) goes to `runs/`, which is not published.
+Guarantee: a build works only in a folder that a build made or that is empty, and only one build at a time works there. It
+removes only files in its own folders that no manifest names. Values that differ between runs (seconds, hosts) go to `runs/`,
+which is not published.
 Cost: one listing of the folder.
 """
 
@@ -30,17 +31,17 @@ from tokenmill.pipeline.tokens.compact import BESIDE
 
 @contextlib.contextmanager
 def at_work(root: Path) -> Iterator[None]:
-    """Hold the lock of the folder `root`, which is ours from now on, without what a crash left. Raises Locked, ConfigError."""
+    """Lock the folder `root`, mark it as a corpus folder, and remove leftovers of a crash. Raises Locked, ConfigError."""
     _require_ours(root)
     with files.lock(root):
-        # The mark of a folder that is ours, before anything else stands in it.
+        # This folder marks a corpus folder, so it must exist before anything else does.
         (root / state.FOLDER).mkdir(exist_ok=True)
         files.sweep(root)
         yield
 
 
 def _require_ours(root: Path) -> None:
-    """A build removes what no manifest names, so it works only in a folder that it made. Raises ConfigError."""
+    """Refuse a folder that no build made: a build removes files that no manifest names. Raises ConfigError."""
     if not root.exists():
         return
     if not root.is_dir():
@@ -50,13 +51,13 @@ def _require_ours(root: Path) -> None:
 
 
 def say_compiling(progress: Progress) -> None:
-    """Say what takes a minute at the first build in an environment."""
+    """Say that kernels are compiled, which takes up to a minute at the first build in an environment."""
     if not kernels.compiled():
         progress.say("compiling kernels, once per environment (up to a minute)")
 
 
 def say_edited(root: Path, config: Config, progress: Progress) -> None:
-    """Say that `config.toml` was changed by somebody else and is about to be replaced."""
+    """Say that somebody edited `config.toml` after the last build, and that this build replaces it."""
     whole, path = manifest.find(root, CORPUS), root / CONFIG
     if whole is None or not path.is_file() or files.holds(root, CONFIG, whole.files[CONFIG]):
         return
@@ -73,10 +74,10 @@ def withdraw_unused(root: Path, config: Config) -> None:
 
 
 def remove_orphans(root: Path, manifests: Sequence[Manifest]) -> None:
-    """Remove what no manifest names: of inputs that are gone, of other settings, of a compaction that was cut short."""
+    """Remove files that no manifest names: of removed inputs, of earlier settings, or of an interrupted compaction."""
     named = {name for made in manifests for name, _ in made.entries()}
     named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
-    # What was asked to be forgotten outlives every build.
+    # The list of forgotten documents outlives every build.
     named.add(forget.LIST)
     stages = [kind.name for kind in table.STAGES]
     for folder in (DOCUMENTS, COLLECT, QUARANTINE, *stages, TOKENIZER, TOKENS, BESIDE):
@@ -86,7 +87,7 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest]) -> None:
 
 
 def record(root: Path, done: Sequence[Done], *, workers: int) -> None:
-    """Write `runs/<id>.json`: what this run took, and how much it computed."""
+    """Write `runs/<id>.json`: the seconds of each step, and how much it computed."""
     steps: dict[str, Any] = {
         one.manifest.stage: {
             "seconds": round(one.seconds, 3),

@@ -1,4 +1,4 @@
-"""What a build would do, without doing any of it.
+"""Plans a build without running it: which steps are up to date, and what the others would cost.
 
 Guarantee: nothing is written. Cost: one read of the files of steps that are up to date, and one listing of the sources.
 """
@@ -24,19 +24,19 @@ ESTIMATES: Mapping[str, Estimate] = {
     TOKENIZER: Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.3),
     PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.0),
 }
-"""Of the steps of every corpus; stages state their own."""
+"""Estimates for the steps of every corpus. Each stage states its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Steps in their order: `current` are up to date, `stale` would be computed. `input`: see `CollectStep.plan`."""
+    """The steps in order: `current` are up to date, `stale` would be computed. `input`: see `CollectStep.plan`."""
 
     current: tuple[str, ...]
     stale: tuple[str, ...]
     input: Mapping[str, int]
 
     def estimate(self, name: str) -> Estimate | None:
-        """What a step takes; None for the last words of a build."""
+        """The estimate for a step; None for CORPUS, which publishes the report and the manifest."""
         stages = {kind.name: kind.estimate for kind in table.STAGES}
         return {**ESTIMATES, **stages}.get(name)
 
@@ -55,7 +55,7 @@ def up_to_date(config: Config, root: Path) -> bool:
 
 
 def first_stale(config: Config, root: Path) -> str | None:
-    """The first step that is not up to date, CORPUS when only the last words are missing, or None."""
+    """The first step that is not up to date; CORPUS if only the report or the manifest of the corpus is not; else None."""
     before: list[Manifest] = []
     for name, make in outline(config).items():
         work = Work(root=root, before=tuple(before), executor=executor.InProcess(), progress=Silent())

@@ -1,7 +1,6 @@
-"""Builds by schedule: what a SCHEDULES.toml says.
+"""Reads the builds of a SCHEDULES.toml, for `tokenmill serve`.
 
-Guarantee: a schedule that names an unknown preset, a setting that does not exist or a broken cron expression is refused
-before any server starts. Cost: none.
+Guarantee: an unknown preset, an unknown setting or a broken cron expression is refused before any server starts. Cost: none.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from tokenmill.pipeline.config import Section
 
 
 class Schedule(Section):
-    """One build and its times. Relative paths are relative to the folder where `tokenmill serve` runs."""
+    """One scheduled build. Relative paths start at the folder where `tokenmill serve` runs."""
 
     name: str = Field(min_length=1)
     config: str
@@ -37,7 +36,7 @@ class Schedule(Section):
         return self
 
     def overrides(self) -> dict[str, str]:
-        """`settings` as texts after --set."""
+        """The settings as strings, in the form that `--set` takes."""
         return {key: value if isinstance(value, str) else json.dumps(value) for key, value in self.settings.items()}
 
 
@@ -53,7 +52,7 @@ def read(path: Path) -> tuple[Schedule, ...]:
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is no TOML ({error})") from error
+        raise ConfigError(f"{path}: is not TOML ({error})") from error
     except ValidationError as error:
         faults = (f"{path}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())
         raise ConfigError("\n".join(faults)) from error

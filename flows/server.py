@@ -1,7 +1,7 @@
-"""Prefect servers of our own: an embedded one for a single build, and a real one for schedules.
+"""Starts and stops Prefect servers: an embedded one for a single build, and a full one for schedules.
 
-Guarantee: a server that is already configured (PREFECT_API_URL, a profile) is used and none is started. A server that we
-start ends with the block, and with us when we are killed.
+Guarantee: if a server is already configured (PREFECT_API_URL, a profile), it is used and none is started. A server that this
+module starts ends with its `with` block, even if this process is killed.
 Cost: 5 to 10 seconds until a server answers.
 """
 
@@ -43,7 +43,7 @@ WAIT_SECONDS = 120
 
 @contextlib.contextmanager
 def embedded() -> Iterator[None]:
-    """A server for the flows of this block: the one that is configured, else one of our own."""
+    """Provide a server for the flows of this block: the configured one, or else a new one. Raises TokenmillError."""
     if PREFECT_API_URL.value():
         yield
         return
@@ -51,11 +51,11 @@ def embedded() -> Iterator[None]:
     try:
         server.start(timeout=WAIT_SECONDS)
     except RuntimeError as error:
-        raise TokenmillError(f"Prefect's embedded server did not start ({error}); --no-prefect does without it") from error
+        raise TokenmillError(f"Prefect's embedded server did not start ({error}); --no-prefect builds without it") from error
     assert server.server_process is not None
     with _ended_with_us(server.server_process.pid):
         try:
-            # Heartbeats cost a second a flow, and nobody watches a server that ends with its only flow.
+            # Heartbeats cost a second per flow, and nobody watches a server that ends with its only flow.
             with temporary_settings({PREFECT_API_URL: server.api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
                 yield
         finally:
@@ -63,7 +63,7 @@ def embedded() -> Iterator[None]:
 
 
 def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Serve builds by cron until interrupted."""
+    """Run builds at their cron times, until interrupted. `say` prints a line. Raises TokenmillError."""
     with _running_server() as url, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_SECONDS}):
         _crash_what_stops_beating()
         say(f"Prefect server: {url}")
@@ -125,7 +125,7 @@ def _healthy(url: str) -> bool:
 
 
 def _crash_what_stops_beating() -> None:
-    """Have the server mark a run as crashed when its process is gone: killed hard, it cannot say so itself."""
+    """Make the server mark a run as crashed if its heartbeats stop: a killed process cannot report its own end."""
     name = "tokenmill: crash builds that stopped beating"
     ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
     automation = AutomationCore(
@@ -150,12 +150,13 @@ def _crash_what_stops_beating() -> None:
 
 @contextlib.contextmanager
 def _ended_with_us(pid: int) -> Iterator[None]:
-    """End the process `pid` when we end in the middle of this block, even by SIGKILL.
+    """End the process `pid` if this process ends inside the block, even by SIGKILL.
 
-    A small process waits for the end of a pipe that only we hold open; the system closes it with us.
+    A small watcher process reads a pipe that only this process holds open. When this process ends, the system closes the pipe
+    and the watcher ends `pid`.
     """
     wait = "import os, sys; sys.stdin.read(); os.kill(int(sys.argv[1]), 15)"
-    # In a session of its own: Ctrl-C ends us and the server, and the watcher only after us.
+    # The watcher has its own session, so that Ctrl-C does not end it before this process and the server.
     watcher = subprocess.Popen([sys.executable, "-c", wait, str(pid)], stdin=subprocess.PIPE, start_new_session=True)
     try:
         yield

@@ -1,8 +1,8 @@
-"""What the command `tokenmill tokenizer` does: train, encode, decode, evaluate, compare.
+"""The work of the commands `tokenmill tokenizer`: train, encode, decode, evaluate, compare.
 
-Guarantee: documents are read by the collection's own readers, into a folder that is removed afterwards; records that became no
-document are counted, and too many broken ones stop the run. What is written appears whole or not at all.
-Cost: that of collecting the documents once, and of the work itself. Ids for text and `.npy` are held in memory.
+Guarantee: the readers of collection read the documents, into a temporary folder. Records that gave no document are counted, and
+too many broken records stop the run. A written file appears whole or not at all.
+Cost: one collection of the documents, and the work itself. The ids of a `.npy` file are held in memory.
 """
 
 from __future__ import annotations
@@ -51,14 +51,14 @@ STDIN = "-"
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Files, folders or globs of documents; "-" is standard input, one document. Each is a source of its own."""
+    """Files, folders or globs of documents. "-" is standard input, as one document. Each path is a source of its own."""
 
     paths: Sequence[str]
     text_field: str = "text"
     sample_by: Literal["document", "line"] = "document"
 
     def sources(self, folder: Path) -> tuple[FilesSource, ...]:
-        """What collection reads; standard input is written below `folder` first. Raises InputError."""
+        """The sources for collection. Standard input is first written to a file in `folder`. Raises InputError."""
         if not self.paths:
             raise InputError("name the files, folders or globs to read, or - for standard input")
         names: list[str] = []
@@ -76,7 +76,7 @@ class Inputs:
 
 @contextlib.contextmanager
 def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Work]:
-    """The documents as a finished collection in a folder that goes away. Raises InputError, QuarantineCeiling."""
+    """The documents as a finished collection in a temporary folder. Raises InputError, QuarantineCeiling."""
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
         root = Path(folder, "corpus")
         (root / state.FOLDER).mkdir(parents=True)
@@ -84,10 +84,10 @@ def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Wor
         try:
             done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
         except QuarantineCeiling as error:
-            # Its last line names a folder that goes away, and a setting that is not here.
+            # The last line of the message names the temporary folder, and a setting that these commands do not have.
             what, _, _ = str(error).rpartition("\n")
             raise QuarantineCeiling(
-                f"{what}\nMend them or leave them out; of a text that is too long, lines can be documents (--sample-by line)."
+                f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
             ) from error
         _say_left_out(done.manifest, progress)
         yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)
@@ -101,7 +101,7 @@ def _say_left_out(collected: Manifest, progress: Progress) -> None:
 
 
 def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, progress: Progress) -> tuple[Done, list[Size]]:
-    """Learn a tokenizer and write it to `out`; and what vocabularies of other sizes would cost.
+    """Train a tokenizer and write it to `out`. Returns the finished step, and the cost of vocabularies of several sizes.
 
     Raises InputError, QuarantineCeiling, ConfigError.
     """
@@ -116,10 +116,10 @@ def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, p
 def encode(
     inputs: Inputs, encoder: FastEncoder, out: Path | None, form: Form, *, workers: int, progress: Progress
 ) -> tuple[int, int]:
-    """Encode documents; how many there were, and how many ids, end-of-text of each included. `out`: None is standard output.
+    """Encode documents. Returns the numbers of documents and of ids, end-of-text included. `out` None: standard output.
 
-    `text`: a line of ids for each document. `npy`: all ids end to end, in the smallest type that holds them. `store`: a token
-    store, as training reads it, in the folder `out`. Raises InputError, QuarantineCeiling, ConfigError.
+    `text`: one line of ids per document. `npy`: all ids end to end, in the smallest dtype that holds them. `store`: a corpus
+    with a token store, as training reads it, in the folder `out`. Raises InputError, QuarantineCeiling, ConfigError.
     """
     if form == "store":
         return _encode_store(inputs, encoder, out, workers=workers, progress=progress)
@@ -131,7 +131,7 @@ def encode(
                 sizes = [handle.write(line) and line.count(b" ") + 1 for line in written]
             return len(sizes), sum(sizes)
         if out is None:
-            raise ConfigError("an array goes to a file: name it with --out")
+            raise ConfigError("an array is written to a file: name it with --out")
         parts = list(found)
         with files.create(out) as handle:
             data = io.BytesIO()
@@ -141,7 +141,7 @@ def encode(
 
 
 def _documents(work: Work, encoder: FastEncoder) -> Iterator[Ids]:
-    """The ids of each document, end-of-text after them."""
+    """The ids of each document, followed by end-of-text."""
     for view, texts in _texts(work, "encode"):
         ids, counts = encoder.encode(texts)
         if encoder.end_of_text in ids:
@@ -164,7 +164,7 @@ def _encode_store(
     inputs: Inputs, encoder: FastEncoder, out: Path | None, *, workers: int, progress: Progress
 ) -> tuple[int, int]:
     if out is None:
-        raise ConfigError("a token store goes to a folder: name it with --out")
+        raise ConfigError("a token store is written to a folder: name it with --out")
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder:
         given = Path(folder, "tokenizer.json")
         files.write_bytes(given, read(encoder.path, encoder.pattern))
@@ -193,9 +193,9 @@ def _output(out: Path | None) -> Iterator[BinaryIO | files.OutputFile]:
 
 
 def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path | None, *, as_json: bool) -> None:
-    """Write the text of ids: of a file of lines of ids (or "-"), a `.npy`, or a token store or corpus.
+    """Decode ids and write their text. `source`: a file of lines of ids, "-", a `.npy` file, a token store or a corpus.
 
-    The exact bytes end to end; `as_json`: a line for each document. Forgotten documents are left out.
+    Writes the exact bytes end to end; with `as_json`, one JSON line per document. Forgotten documents are left out.
 
     Raises InputError, NotBuilt, ConfigError.
     """
@@ -225,9 +225,9 @@ def _ids_in(source: str, encoder: FastEncoder) -> Iterator[Ids]:
         try:
             ids = np.load(source, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError) as error:
-            raise InputError(f"{source}: is no array of ids ({error})") from error
+            raise InputError(f"{source}: is not an array of ids ({error})") from error
         if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(f"{source}: is no array of ids, but {ids.dtype} {ids.shape}")
+            raise InputError(f"{source}: is not a 1-D array of integers, but {ids.dtype} {ids.shape}")
         yield from _until_ends(ids, encoder.end_of_text)
         return
     with contextlib.ExitStack() as stack:
@@ -239,12 +239,12 @@ def _ids_in(source: str, encoder: FastEncoder) -> Iterator[Ids]:
             try:
                 ids = np.array([int(one) for one in line.split()], dtype=np.int64)
             except (ValueError, OverflowError) as error:
-                raise InputError(f"{source}: line {number} is not ids with spaces between them") from error
+                raise InputError(f"{source}: line {number} does not hold ids separated by spaces") from error
             yield from _until_ends(ids, encoder.end_of_text)
 
 
 def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
-    """The documents of a run of ids, without their end-of-text; ids after the last one are a document too."""
+    """Split ids at end-of-text, which is left out. Ids after the last end-of-text are a document too."""
     start = 0
     for end in np.flatnonzero(ids == end_of_text).tolist():
         yield ids[start:end]
@@ -256,7 +256,7 @@ def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
 def evaluate(
     inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress
 ) -> list[VocabularyStatistics]:
-    """What each tokenizer makes of the documents, by source and language. Raises InputError, QuarantineCeiling."""
+    """Statistics of each tokenizer on the documents, by source and language. Raises InputError, QuarantineCeiling."""
     usages = [Usage.of(encoder.description) for encoder in encoders]
     language = Language(config=LanguageConfig())
     language.prepare()
@@ -273,5 +273,5 @@ def evaluate(
         documents = usages[0].total.documents
         progress.end(f"{documents:,} documents, {len(encoders)} tokenizer{'s' if len(encoders) > 1 else ''}")
     if not documents:
-        raise InputError("there are no documents in what was named")
+        raise InputError("the inputs hold no documents")
     return [usage.summary() for usage in usages]

@@ -1,6 +1,6 @@
-"""Train the bundled GPT on a corpus, and let it speak.
+"""Trains the bundled GPT on a corpus, and generates text with it.
 
-Guarantee: the settings are those of the corpus's config with overrides over them; the output is `model/` in its folder.
+Guarantee: the settings are those of the corpus, with the given overrides; the output is `model/` in the corpus folder.
 Cost: imports torch (1.4 s).
 """
 
@@ -17,16 +17,16 @@ from tokenmill.pipeline.stages.settings import parse, plain
 
 
 def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
-    """Train, or go on training, under the lock of the corpus. Raises NotBuilt, StaleInput, ConfigError, Locked.
+    """Train, or continue training, under the lock of the corpus. Raises NotBuilt, StaleInput, ConfigError, Locked.
 
-    `restart_if_stale`: begin anew where the tokens or the model's shape have changed, instead of raising StaleInput.
+    `restart_if_stale`: if the tokens or the shape of the model have changed, start again instead of raising StaleInput.
     """
     from tokenmill.model.train import train
 
     corpus = open_corpus(root)
     foreign = [key for key in settings if not key.startswith("train.")]
     if foreign:
-        raise ConfigError(f"--set {foreign[0]}: training takes settings of the section `train` alone")
+        raise ConfigError(f"--set {foreign[0]}: training takes only settings of the section `train`")
     wanted = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings).train
     with files.lock(root):
         files.sweep(root)
@@ -35,12 +35,12 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
         except StaleInput as error:
             if not restart_if_stale:
                 raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
-            progress.say(f"beginning anew: {error}")
+            progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
 
 
 def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: int, seed: int) -> str:
-    """The prompt and what the model makes of it. Raises NotBuilt."""
+    """The prompt and its continuation by the model. Raises NotBuilt."""
     from tokenmill.model.sample import sample
 
     open_corpus(root)

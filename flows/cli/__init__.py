@@ -1,8 +1,10 @@
 """The command line `tokenmill`.
 
-Guarantee: exit code 0 when done, 1 when the data or the settings are at fault (a message that says what and where, no
-traceback), 2 for wrong usage. When nobody reads the output any more, the rest of it is lost and the work goes on.
-Cost: `tokenmill --help` imports nothing but the table of commands; a command imports what it needs.
+Purpose: runs the command that the user typed, and turns its outcome into an exit code and a message.
+Guarantee: exit code 0 after success; 1 if the data or the settings are wrong (the message says what and where, without a
+traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM). If the reader of the output leaves (`| head`), the
+rest of the output is lost and the work goes on.
+Cost: `tokenmill --help` imports only the table of commands; each command imports what it needs.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from tokenmill.flows.cli.commands import help_text
 
 
 def main() -> None:
-    """The entry point."""
+    """Run the command line. The installed script `tokenmill` calls this."""
     if sys.argv[1:] in ([], ["--help"], ["-h"]):
         _print_help()
         return
@@ -24,7 +26,7 @@ def main() -> None:
         asked.append(number)
         raise KeyboardInterrupt
 
-    # Also on SIGTERM: workers and servers of ours are ended on the way out.
+    # SIGTERM gets the handler too, so that the process ends its workers and servers before it exits.
     for number in (signal.SIGINT, signal.SIGTERM):
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
@@ -33,9 +35,9 @@ def main() -> None:
     try:
         application.app()
     except BaseException as error:
-        # Whatever an interrupted library makes of it, we end because we were asked to.
+        # A library may turn the interrupt into another exception. The process still ends because of the interrupt.
         if asked:
-            _say("interrupted; what is finished is kept, run the same command again to go on")
+            _say("interrupted; finished work is kept, run the same command again to continue")
             sys.exit(130)
         message = _message(error)
         if message is None:
@@ -45,7 +47,7 @@ def main() -> None:
 
 
 def _message(error: BaseException) -> str | None:
-    """What is said of an error that is the user's to mend; None for any other."""
+    """The message for an error that the user can fix; None for any other error."""
     from rich.markup import escape
 
     from tokenmill.pipeline.base.errors import TokenmillError
@@ -65,9 +67,9 @@ def _say(line: str) -> None:
 
 def _print_help() -> None:
     try:
-        print(help_text(), flush=True)  # noqa: T201 -- rich would take longer to import than all else
+        print(help_text(), flush=True)  # noqa: T201 -- importing rich would take longer than everything else here
     except BrokenPipeError:
-        # The reader has left; without this, closing the stream at exit would complain again.
+        # The reader has left. Without this redirection, Python would report the broken pipe again when it closes the stream.
         import os
 
         nowhere = os.open(os.devnull, os.O_WRONLY)

@@ -1,4 +1,4 @@
-"""Commands that build: `build`, now; `serve`, by schedule; `config show`, with which settings."""
+"""Commands that build: `build` builds now, `serve` builds on a schedule, `config show` prints the settings of a build."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 
-settings_app = cyclopts.App(name="config", help="Look at settings.")
+settings_app = cyclopts.App(name="config", help="Print all settings of a preset or of a TOML file.")
 
 
 def build(
@@ -24,15 +24,21 @@ def build(
     /,
     *,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
-    settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default; nothing changes it
+    settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default, and nothing mutates it
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="Say what would be computed; compute nothing.")] = False,
-    no_prefect: Annotated[bool, Parameter(negative="", help="Run the same steps without Prefect.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Show the plan with estimates of disk and time; compute nothing.")
+    ] = False,
+    no_prefect: Annotated[
+        bool, Parameter(negative="", help="Run the same steps without Prefect, whose server takes 5 to 10 s to start.")
+    ] = False,
 ) -> None:
-    """Build a corpus, or bring one up to date.
+    """Build a corpus, or bring it up to date.
 
-    What is up to date is not computed again; a build that was interrupted goes on where it was.
+    The steps are: collect documents, run the stages (such as language, dedup and quality), train a tokenizer, and pack the
+    tokens. Steps that are up to date are not run again, and an interrupted build continues where it stopped. The result is
+    written to the folder of the corpus, with an HTML report. Prefect records each step as a task.
 
     For example:
 
@@ -47,13 +53,13 @@ def build(
     Parameters
     ----------
     config
-        A preset (docs, text, web) or a TOML file.
+        A preset (docs, text or web) or the path of a TOML file. `tokenmill config show` prints its settings.
     out_dir
-        The folder of the corpus (default: `corpora/<name>`).
+        Folder of the corpus. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
     limit
-        Collect at most so many documents: a quick trial.
+        Collect at most this many documents, for a quick trial. Default: no limit.
     workers
-        How many processes (default: as many as this machine has cores for us).
+        Number of worker processes. Default: one per CPU core that this process may use.
     """
     changes = pairs(settings)
     if limit is not None:
@@ -100,16 +106,21 @@ def _summary(root: Path) -> None:
     )
 
 
-def serve(schedules: Annotated[Path, Parameter(help="A TOML file of builds and their cron expressions.")], /) -> None:
-    """Serve builds by schedule: start a local Prefect server where none is running, and run each build at its times.
+def serve(schedules: Annotated[Path, Parameter(help="A TOML file that lists builds and their cron expressions.")], /) -> None:
+    """Run builds on a schedule, until interrupted.
 
-    SCHEDULES.toml:
+    If no Prefect server is configured or running, the command starts a local one. A cron expression has five fields: minute,
+    hour, day of the month, month, day of the week. A build does not start while its previous run is still going.
+
+    The file of schedules has one entry per build. Relative paths start at the folder where the command runs:
 
         [[build]]
         name = "nightly"
         config = "docs"            # a preset or a TOML file
         out = "corpora/docs"
-        cron = "0 3 * * *"
+        cron = "0 3 * * *"         # every day at 3:00
+        timezone = "Europe/Berlin" # optional, default UTC
+        workers = 4                # optional, default 1
         settings = { "collect.max_text_bytes" = 10_000_000 }   # optional
 
     For example:
@@ -125,13 +136,20 @@ def serve(schedules: Annotated[Path, Parameter(help="A TOML file of builds and t
 
 @settings_app.command(name="show")
 def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B006
-    """Print all settings of a preset or a TOML file, defaults included, as TOML.
+    """Print all settings of a preset or of a TOML file as TOML, including defaults.
+
+    The output is a valid config: save it, edit it, and give it to `tokenmill build`.
 
     For example:
 
         tokenmill config show docs
 
         tokenmill config show web --set dedup.threshold=0.7 > my.toml
+
+    Parameters
+    ----------
+    config
+        A preset (docs, text or web) or the path of a TOML file.
     """
     from tokenmill.pipeline.stages.settings import to_toml
 

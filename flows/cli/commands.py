@@ -1,7 +1,7 @@
 """The table of commands: their names, where each is defined, and one line of help.
 
 Purpose: `tokenmill --help` answers from this table without importing any command.
-Guarantee: a test compares the table with the commands. Cost: none.
+Guarantee: each summary means the same as the first line of the command's docstring. Cost: none.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ class CommandEntry:
 ABOUT = "Raw text in, pretraining corpora out: collect, filter, deduplicate, tokenize, pack, train."
 COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
     "Build": (
-        CommandEntry("build", "build:build", "Build a corpus, or bring one up to date."),
-        CommandEntry("config", "build:settings_app", "Print all settings of a preset or a TOML file."),
-        CommandEntry("serve", "build:serve", "Run builds by schedule."),
+        CommandEntry("build", "build:build", "Build a corpus, or bring it up to date."),
+        CommandEntry("config", "build:settings_app", "Print all settings of a preset or of a TOML file."),
+        CommandEntry("serve", "build:serve", "Run builds on a schedule."),
     ),
     "Look": (
-        CommandEntry("status", "corpus:status", "Show the funnel of a corpus."),
-        CommandEntry("report", "corpus:report", "Say where the report is, and print the funnel as Markdown."),
-        CommandEntry("whatif", "corpus:whatif", "Show what other thresholds would keep, in seconds."),
-        CommandEntry("near", "corpus:near", "Say whether a text, or something like it, is in a corpus."),
-        CommandEntry("trace", "tokens:trace", "Lead tokens back to their documents, and documents to every verdict they met."),
-        CommandEntry("audit", "tokens:audit", "Look at the tokens: rare ones, repetition, shards unlike the rest."),
-        CommandEntry("verify", "corpus:verify", "Check every published byte, and the evidence of removed duplicates."),
+        CommandEntry("status", "corpus:status", "Show how many documents each step of a corpus kept and dropped."),
+        CommandEntry("report", "corpus:report", "Print the funnel of a corpus as Markdown, and the path of its HTML report."),
+        CommandEntry("whatif", "corpus:whatif", "Show which documents other thresholds would keep, without a build."),
+        CommandEntry("near", "corpus:near", "Find the documents of a corpus that are similar to a text."),
+        CommandEntry("trace", "tokens:trace", "Find the document behind a token, a sample or a step, and every verdict on it."),
+        CommandEntry("audit", "tokens:audit", "Measure the tokens: rare tokens, repetition, and outlier shards."),
+        CommandEntry("verify", "corpus:verify", "Check every published byte, and the evidence for removed duplicates."),
     ),
     "Change and hand on": (
         CommandEntry("forget", "tokens:forget", "Mask documents for every reader, and keep them out of later builds."),
-        CommandEntry("compact", "tokens:compact", "Take forgotten documents out of the token files."),
-        CommandEntry("export", "corpus:export", "Write the text or the tokens for other tools."),
+        CommandEntry("compact", "tokens:compact", "Remove forgotten documents from the token files."),
+        CommandEntry("export", "corpus:export", "Export the text or the tokens for other tools."),
     ),
     "Tokenizers and models": (
-        CommandEntry("tokenizer", "tokenizer:app", "Train, use and judge tokenizers."),
-        CommandEntry("quality", "model:quality_app", "Train classifiers of quality."),
+        CommandEntry("tokenizer", "tokenizer:app", "Train, use, evaluate and compare tokenizers."),
+        CommandEntry("quality", "model:quality_app", "Train quality classifiers."),
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
-        CommandEntry("sample", "model:sample", "Let the trained model speak."),
+        CommandEntry("sample", "model:sample", "Generate text with the trained model."),
     ),
 }
-"""By the heading in the help, in the order of the help."""
+"""Commands by heading. The help shows headings and commands in this order."""
 
 
 def help_text() -> str:
-    """What `tokenmill --help` prints, as wide as the terminal."""
+    """The text that `tokenmill --help` prints, wrapped to the width of the terminal."""
     width = min(shutil.get_terminal_size().columns, 110)
     lines = ["Usage: tokenmill COMMAND [ARGUMENTS]", "", *textwrap.wrap(ABOUT, width)]
     for heading, entries in COMMANDS.items():

@@ -1,4 +1,4 @@
-"""Commands on a corpus that is built: `status`, `whatif`, `near`, `verify`, `report`, `export`."""
+"""Commands that read a corpus: `status`, `whatif`, `near`, `verify`, `report`, `export`."""
 
 from __future__ import annotations
 
@@ -16,8 +16,14 @@ from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Setting
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
 
 
-def status(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """Show the funnel of a corpus.
+def status(
+    folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False
+) -> None:
+    """Show how many documents each step of a corpus kept and dropped.
+
+    The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
+    of the kept text, and the seconds of the last run. Alarms name sources that lost unusually many documents as duplicates.
+    An unfinished corpus is shown too.
 
     For example:
 
@@ -50,14 +56,16 @@ def whatif(
     seed: AtLeastZero = 0,
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
 ) -> None:
-    """Show what other thresholds would keep, from stored scores, in seconds. Writes nothing.
+    """Show which documents other thresholds would keep, without a build.
 
-    The funnel before and after, the documents that change sides, how far each is from the threshold, and how close the
-    nearest others are. Thresholds of `language` and `quality` can be tried. What needs new scores, new comparisons of
-    duplicates or another order of stages is refused, and said.
+    The command decides again from stored scores, which takes seconds, and writes nothing. It shows the funnel before and
+    after, the documents that would change from kept to dropped or back, their distances from the threshold, and the values
+    nearest to it. You can try thresholds of `language` and `quality`. Settings that need new scores, new comparisons of
+    duplicates or another order of stages are refused with a message.
 
-    A document that comes alive may have no scores at later stages: it is counted as not scored. A duplicate of a document
-    that goes may take its place: it is counted as undecided. `tokenmill build` with the same settings decides both.
+    Two kinds of documents are counted apart, because only a build can decide them. "Not scored": the document would be kept
+    now, but a later stage has no scores of it. "Undecided": it is a duplicate of a document that would be dropped, so it may
+    take that document's place. `tokenmill build` with the same settings decides both.
 
     For example:
 
@@ -70,9 +78,9 @@ def whatif(
     Parameters
     ----------
     samples
-        Documents shown for each reason, in each direction.
+        Number of example documents for each reason and direction; 0 shows none.
     seed
-        Draws those documents.
+        Seed of the random choice of these examples.
     """
     from tokenmill.flows.cli.draw.whatif import show as show_answer
 
@@ -92,26 +100,37 @@ def near(
             negative="",
             allow_leading_hyphen=True,
             validator=no_options,
-            help="Files of UTF-8 text; `-` is standard input.",
+            help="Files of UTF-8 text, each compared as one text; `-` is standard input.",
         ),
     ],
     /,
     *,
     threshold: Annotated[
-        float | None, Parameter(validator=validators.Number(gt=0, lte=1), help="The least similarity (default: the corpus's).")
+        float | None,
+        Parameter(
+            validator=validators.Number(gt=0, lte=1),
+            help="Lowest Jaccard similarity to show, above 0 and at most 1. Default: `dedup.threshold` of the corpus.",
+        ),
     ] = None,
     limit: AtLeastOne = 10,
     redis: Annotated[
         str | None,
-        Parameter(help="Keep the index in Redis, as `redis://host:port/db`: made once for a corpus, with all of it."),
+        Parameter(
+            help="Keep the index in Redis, at `redis://host:port/db`: the first call indexes the whole corpus, later calls "
+            "reuse the index. Default: in memory, for this call."
+        ),
     ] = None,
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say whether a text, or something like it, is in a corpus: by stored signatures, then by true similarity.
+    """Find the documents of a corpus that are similar to a text.
 
-    Each answer names a document, its source and address, the Jaccard similarity, and whether it was kept or for which
-    other document it was removed. The lower the similarity, the more are missed: with the default bands a text that is 0.8
-    alike is found with a probability of 0.92, at 0.7 with 0.57, at 0.5 with 0.05.
+    The stored MinHash signatures give candidates; the texts of the candidates give the exact Jaccard similarity of their
+    n-gram sets. For each document the command shows its id, source and URL, the similarity, and whether it was kept, or
+    which stage dropped it and in favour of which document. The corpus must have been built with the stage `dedup`.
+
+    The lower the similarity, the more documents are missed: with the default bands, a document of similarity 0.8 is found
+    with a probability of 0.92, of 0.7 with 0.57, of 0.5 with 0.05. Equal texts are found at any length. Documents that a
+    stage before `dedup` dropped have no signatures, so they are not found.
 
     For example:
 
@@ -119,12 +138,12 @@ def near(
 
         tokenmill near corpora/docs exam/*.txt --threshold 0.6 --json | jq '.texts[] | select(.found != [])'
 
-        pbpaste | tokenmill near corpora/docs -
+        cat answer.txt | tokenmill near corpora/docs -
 
     Parameters
     ----------
     limit
-        So many documents for each text, the most similar first.
+        Show at most this many documents for each text, the most similar first.
     """
     import dataclasses
 
@@ -143,24 +162,32 @@ def near(
 
 
 def _read(name: str) -> str:
-    """A file of UTF-8 text; `-` is standard input. Raises InputError, OSError."""
+    """Read a file of UTF-8 text; `-` is standard input. Raises InputError, OSError."""
     data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise InputError(f"{name}: is no UTF-8 text (byte {error.start}); documents are compared by their text") from error
+        raise InputError(f"{name}: is not UTF-8 text (byte {error.start}); only text can be compared") from error
 
 
 def verify(
-    folder: Annotated[Path, Parameter(help="The folder of a corpus, or of a token store alone, wherever it was copied to.")],
+    folder: Annotated[Path, Parameter(help="The folder of a corpus, or of a copy of its token store.")],
     /,
     *,
     all_duplicates: Annotated[
         bool,
-        Parameter(negative="", help="Compare the texts of all removed duplicates with the kept ones, not of 100,000 at most."),
+        Parameter(
+            negative="",
+            help="Compare the texts of all removed duplicates with the kept ones. Default: a sample of at most 100,000.",
+        ),
     ] = False,
 ) -> None:
-    """Check every published byte: hashes, alignment, evidence, token shards. Exit code 1 and the files' names if any is off.
+    """Check every published byte of a corpus, and the evidence for removed duplicates.
+
+    The command compares all files with the hashes in their manifests, checks that tables have the same rows in the same
+    order, recomputes the evidence of stages, and checks the token shards against the text. It prints one line per problem,
+    with the path of the file, and exits with code 1 if there is any. A token store without its corpus is checked on its own.
+    Reading takes about 1 s per GB; comparing removed duplicates takes extra time.
 
     For example:
 
@@ -175,14 +202,14 @@ def verify(
     for problem in found:
         err.print(problem, markup=False)
     if found:
-        raise TokenmillError(
-            f"{len(found)} problem(s) in {folder}; run the build again to rebuild what is broken, or copy a copy again"
-        )
-    out.print("Every published byte is what its manifest names.")
+        raise TokenmillError(f"{len(found)} problem(s) in {folder}; build again to repair them, or copy a copy again")
+    out.print("Every published byte matches its manifest.")
 
 
 def report(folder: Corpus, /) -> None:
-    """Say where the report of a corpus is, and print its funnel as Markdown.
+    """Print the funnel of a corpus as Markdown, and the path of its HTML report.
+
+    The funnel is a table of how many documents each step read, kept and dropped.
 
     For example:
 
@@ -199,20 +226,26 @@ def export(
     folder: Corpus,
     /,
     *,
-    to: Literal["jsonl", "parquet", "huggingface", "megatron", "nanotron", "olmo", "nanogpt"],
-    out_dir: Annotated[Path | None, Parameter(name="--out", help="Default: `DIR/export`.")] = None,
+    to: Annotated[
+        Literal["jsonl", "parquet", "huggingface", "megatron", "nanotron", "olmo", "nanogpt"],
+        Parameter(help="The format; see above."),
+    ],
+    out_dir: Annotated[
+        Path | None, Parameter(name="--out", help="The folder to write to. Default: `export` in the folder of the corpus.")
+    ] = None,
     licence: Annotated[
-        str | None, Parameter(help="For the card of `huggingface`: an identifier of the hub, as `odc-by`.")
+        str | None,
+        Parameter(help="Licence for the card of `huggingface`: an identifier of the Hugging Face hub, such as `odc-by`."),
     ] = None,
 ) -> None:
-    """Give the corpus to other tools: its text, or its tokens as their readers want them.
+    """Export the text or the tokens of a corpus for other tools.
 
-    Text: `jsonl` and `parquet`, one file per shard; `huggingface`, a folder that `load_dataset(folder)` reads, with a card.
-    Tokens: `megatron`, `nanotron` (datatrove's files), `olmo` (OLMo-core) and `nanogpt` link the store's own files and add
-    small ones. Where links are not possible, they are read-only copies.
+    Text formats: `jsonl` and `parquet` write one file per shard; `huggingface` writes a folder with a card that
+    `load_dataset(folder)` reads. Token formats: `megatron`, `nanotron` (datatrove's files), `olmo` (OLMo-core) and `nanogpt`
+    link the files of the token store and add small ones. If links are not possible, the files are read-only copies.
 
-    An export shows the corpus as it was: forgotten documents are left out, and those forgotten later stay in it until it is
-    made again. A second export into the same folder replaces the first.
+    An export does not follow later changes of the corpus: it leaves out documents that were forgotten before it, but keeps
+    documents that are forgotten later, until you export again. A second export into the same folder replaces the first.
 
     For example:
 

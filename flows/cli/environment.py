@@ -1,4 +1,8 @@
-"""The environment of the process. The only module that reads or sets it. Cost: none."""
+"""The environment variables of the process.
+
+Purpose: sets the variables that Prefect reads. Guarantee: no other module of the command line reads or sets environment
+variables. Cost: none.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from pathlib import Path
 
 
 def prefect_environment() -> None:
-    """Quiet, private and offline; read by Prefect when it is imported. What the user has set stays."""
+    """Make Prefect quiet, private and offline. Call it before Prefect is imported. Variables that the user has set stay."""
     home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     for name, value in {
         "PREFECT_HOME": str(home / "tokenmill" / "prefect"),
@@ -15,10 +19,10 @@ def prefect_environment() -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
-        # Errors reach the terminal as our own message; Prefect would print a traceback of its own before it.
+        # The command line prints its own message for an error. At a lower level Prefect would print a traceback before it.
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
     }.items():
         os.environ.setdefault(name, value)
-    # Prefect makes the last folder of the path, not those above it.
+    # Prefect creates the last folder of this path, but not its parents.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Commands on models: `train` and `sample` for the bundled GPT, `quality train` for classifiers of quality."""
+"""Commands on models: `train` and `sample` for the bundled GPT, `quality train` for quality classifiers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from cyclopts import Parameter, validators
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, Corpus, Settings, out, pairs
 
-quality_app = cyclopts.App(name="quality", help="Classifiers that judge quality.")
+quality_app = cyclopts.App(name="quality", help="Train quality classifiers.")
 
 
 def train(
@@ -20,12 +20,14 @@ def train(
     *,
     settings: Settings = [],  # noqa: B006
     restart_if_stale: Annotated[
-        bool, Parameter(negative="", help="Begin anew where the tokens or the model's shape have changed, instead of refusing.")
+        bool, Parameter(negative="", help="Start again if the tokens or the shape of the model have changed. Default: refuse.")
     ] = False,
 ) -> None:
-    """Train the bundled GPT on the tokens of a corpus. A run that was interrupted goes on where it was.
+    """Train the bundled GPT on the tokens of a corpus.
 
-    Settings are those of the section `train` of the corpus's config, with `--set train.key=value` over them.
+    An interrupted run continues from its last checkpoint. The settings are those of the section `train` of the corpus; change
+    them with `--set train.KEY=VALUE`. `tokenmill config show` prints all of them. With the defaults the loss falls visibly in
+    about a minute on two CPU cores. The model is written to the folder `model` of the corpus.
 
     For example:
 
@@ -41,20 +43,34 @@ def train(
 def sample(
     folder: Corpus,
     /,
-    prompt: Annotated[str, Parameter(help="What the model goes on from.")] = "The",
+    prompt: Annotated[str, Parameter(help="The beginning of a document, which the model continues.")] = "The",
     *,
     tokens: int = 100,
     temperature: float = 0.8,
     top_k: int = 50,
     seed: int = 0,
 ) -> None:
-    """Let the trained model speak.
+    """Generate text with the trained model of a corpus.
+
+    The command prints the prompt and its continuation by the last checkpoint. It runs on the CPU. The same checkpoint,
+    prompt, options and seed give the same text.
 
     For example:
 
         tokenmill sample corpora/docs
 
         tokenmill sample corpora/docs "Returns a list of" --tokens 50 --temperature 0
+
+    Parameters
+    ----------
+    tokens
+        Most tokens to generate, at least 1. The text ends earlier if the model generates an end-of-text token.
+    temperature
+        Randomness of the choice, at least 0. 0 always chooses the most probable token.
+    top_k
+        Choose only among this many most probable tokens, at least 1.
+    seed
+        Seed of the random choice.
     """
     from tokenmill.flows.training import speak
 
@@ -64,29 +80,34 @@ def sample(
 @quality_app.command(name="train")
 def quality_train(
     *,
-    positive: Annotated[str, Parameter(help="A file, a folder or a glob of documents as they should be.")],
-    negative: Annotated[str, Parameter(help="The same of documents as they should not be.")],
-    out_file: Annotated[Path, Parameter(name="--out", help="Where the model goes, for example `edu.bin`.")],
-    text_field: Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")] = "text",
-    epochs: AtLeastOne = 5,
-    learning_rate: Annotated[float, Parameter(validator=validators.Number(gt=0))] = 0.1,
+    positive: Annotated[str, Parameter(help="A file, a folder or a glob of good documents.")],
+    negative: Annotated[str, Parameter(help="A file, a folder or a glob of bad documents.")],
+    out_file: Annotated[Path, Parameter(name="--out", help="The file to write the model to, for example `edu.bin`.")],
+    text_field: Annotated[
+        str, Parameter(help="Name of the column that holds the text, in .jsonl, .parquet and .csv files.")
+    ] = "text",
+    epochs: Annotated[AtLeastOne, Parameter(help="Number of passes over the training documents.")] = 5,
+    learning_rate: Annotated[
+        float, Parameter(validator=validators.Number(gt=0), help="Learning rate of fastText, above 0.")
+    ] = 0.1,
     buckets: Annotated[
         int,
         Parameter(
             validator=validators.Number(gte=100_000, lt=2**31),
-            help="Rows for hashed pairs of words; each takes 400 bytes of the model, and of every worker's memory.",
+            help="Hash buckets for pairs of words. Each takes 400 bytes in the model file and in the memory of each worker.",
         ),
     ] = 2_000_000,
-    seed: Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**31))] = 0,
+    seed: Annotated[int, Parameter(validator=validators.Number(gte=0, lt=2**31), help="Seed of the training.")] = 0,
 ) -> None:
     """Train a fastText classifier that tells good documents from bad ones, as DCLM does.
 
-    Features are words and pairs of words, as they are written: lines are joined, nothing is lower-cased. The defaults are
-    fastText's. A fifth of each side, chosen by a hash of the text, is not learnt but measured. The same documents and seed
-    give the same bytes of the model.
+    The features are words and pairs of words: lines are joined, and nothing is lower-cased. The default options are
+    fastText's. One fifth of the documents of each side, chosen by a hash of the text, is held out: the classifier does not
+    train on it, and the command prints accuracy, precision and recall on it. The same documents, options and seed give the
+    same bytes of the model.
 
-    A .txt file is one document; .jsonl, .parquet and .csv files hold one in each record; what `tokenmill build` reads
-    can be read.
+    The command reads the same kinds of files as `tokenmill build`: a .txt file is one document; .jsonl, .parquet and .csv
+    files hold one document per record.
 
     For example:
 
@@ -94,7 +115,7 @@ def quality_train(
 
         tokenmill quality train --positive 'good/*.parquet' --negative bad --out small.bin --buckets 200000 --epochs 3
 
-    A config then names the model, and any number of others beside it:
+    A config then names the model. It can name any number of models:
 
         [quality]
         recipe = "fineweb@1"
@@ -102,17 +123,19 @@ def quality_train(
         [quality.models.edu]
         path = "edu.bin"
         label = "positive"
-        keep_fraction = 0.1        # of the documents that pass everything else; or min = 0.5
+        keep_fraction = 0.1        # keep the best tenth of the documents that pass everything else; or min = 0.5
 
         [quality.models.toxicity]
         path = "toxicity.bin"
         label = "toxic"
         max = 0.5
 
-    All of DCLM is its rules and its published model (mlfoundations/fasttext-oh-eli5) at its threshold:
+    DCLM's filter consists of its rules and its published model (mlfoundations/fasttext-oh-eli5) at its threshold. With the
+    model in `oh-eli5.bin` and a crawl in `crawl.warc.gz`:
 
-        tokenmill build web --set quality.recipe=dclm@1 --set quality.models.dclm.path=oh-eli5.bin
-        --set quality.models.dclm.label=hq --set quality.models.dclm.min=0.018112
+        tokenmill build web --set collect.paths=crawl.warc.gz --set stages='["language", "quality", "dedup"]' \\
+            --set quality.recipe=dclm@1 --set quality.models.dclm.path=oh-eli5.bin \\
+            --set quality.models.dclm.label=hq --set quality.models.dclm.min=0.018112
     """
     from tokenmill.flows.classifier import train as train_classifier
     from tokenmill.flows.cli.draw.classifier import show

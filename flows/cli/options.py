@@ -1,4 +1,4 @@
-"""What commands share: arguments that several of them take, and where they print.
+"""What commands share: common arguments, and the consoles that they print to.
 
 Cost: none.
 """
@@ -17,14 +17,19 @@ from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 
 Settings = Annotated[
-    list[str], Parameter(name="--set", negative="", help="A setting, as `section.key=value`. The value is TOML, else a string.")
+    list[str],
+    Parameter(
+        name="--set",
+        negative="",
+        help="Override a setting: `section.key=value`, where the value is TOML or a plain string. Repeatable.",
+    ),
 ]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 
 
 def _corpus(_: type, tokens: Sequence[Token]) -> Path:
-    """The folder as it is; of the token store of a corpus, the folder around it. Raises NotBuilt for a store without one."""
+    """The given folder; for the token store of a corpus, the folder of the corpus. Raises NotBuilt for a store without one."""
     path = Path(tokens[0].value)
     if manifest.stage_in(path) != "pack":
         return path
@@ -32,26 +37,26 @@ def _corpus(_: type, tokens: Sequence[Token]) -> Path:
     if manifest.path_of(around, "pack").parent.resolve() == path.resolve() and manifest.stage_in(around) == manifest.CORPUS:
         return around
     raise NotBuilt(
-        f"{path} is a token store without its corpus, whose settings, tokenizer and text are wanted: give the folder of the "
-        "corpus. `tokenmill verify` checks a store alone, and tokenmill.pipeline.tokens.TokenStore.open reads it"
+        f"{path} is a token store without its corpus; this command needs the settings, the tokenizer and the text: give the "
+        "folder of the corpus. `tokenmill verify` checks a store alone, and tokenmill.pipeline.tokens.TokenStore.open reads it"
     )
 
 
-Corpus = Annotated[Path, Parameter(converter=_corpus, help="The folder of a corpus.")]
+Corpus = Annotated[Path, Parameter(converter=_corpus, help="The folder of the corpus, or its `tokens` folder.")]
 
 
 def no_options(_: type, names: str | Sequence[str]) -> None:
-    """A validator of names of files of which `-` may be one: a mistyped option is none of them. Raises ValueError."""
+    """Validate file names where `-` is allowed: reject mistyped options such as `--tresh`. Raises ValueError."""
     for name in [names] if isinstance(names, str) else names:
         if name.startswith("-") and name != "-":
-            raise ValueError(f"There is no option {name}; a file of that name is ./{name}.")
+            raise ValueError(f"There is no option {name}; for a file of that name, write ./{name}.")
 
 
 class Output(Console):
-    """A console whose reader may leave (`| head`): what is printed then is lost, and the work goes on."""
+    """A console that survives a reader who leaves (`| head`): later output is lost, and the work goes on."""
 
     def on_broken_pipe(self) -> None:
-        """Called by rich, which would end the process."""
+        """Discard all further output. rich calls this method; its own version would end the process."""
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, self.file.fileno())
         os.close(nowhere)
@@ -62,7 +67,7 @@ err = Output(stderr=True, highlight=False, soft_wrap=True)
 
 
 def pairs(settings: Sequence[str]) -> dict[str, str]:
-    """`section.key=value` by key. Raises ConfigError."""
+    """Parse `section.key=value` strings into a dict from dotted key to value. Raises ConfigError."""
     found = {}
     for pair in settings:
         key, equals, value = pair.partition("=")

@@ -1,4 +1,4 @@
-"""The commands `tokenmill tokenizer ...`."""
+"""The commands `tokenmill tokenizer train`, `encode`, `decode`, `evaluate` and `compare`."""
 
 from __future__ import annotations
 
@@ -15,28 +15,36 @@ from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, err, no_options, out
 from tokenmill.pipeline.config import TokenizerConfig
 
-app = cyclopts.App(name="tokenizer", help="Train, use and judge tokenizers.")
+app = cyclopts.App(name="tokenizer", help="Train, use, evaluate and compare tokenizers.")
 DEFAULTS = TokenizerConfig()
 Workers = Annotated[
-    AtLeastOne | None, Parameter(help="How many processes (default: as many as this machine has cores for us).")
+    AtLeastOne | None, Parameter(help="Number of worker processes. Default: one per CPU core that this process may use.")
 ]
 SampleBy = Annotated[
-    Literal["document", "line"], Parameter(help="What is a document in a file of plain text: all of it, or each line.")
+    Literal["document", "line"],
+    Parameter(help="In a plain text file, take the whole file (`document`) or each line (`line`) as one document."),
 ]
-TextField = Annotated[str, Parameter(help="The column of the text in .jsonl, .parquet and .csv files.")]
+TextField = Annotated[str, Parameter(help="Name of the column that holds the text, in .jsonl, .parquet and .csv files.")]
 Documents = Annotated[
-    str, Parameter(allow_leading_hyphen=True, validator=no_options, help="Files, folders or globs; - is standard input.")
+    str,
+    Parameter(
+        allow_leading_hyphen=True,
+        validator=no_options,
+        help="Files, folders or globs of documents; `-` is standard input, as one document.",
+    ),
 ]
 TokenizerPath = Annotated[
-    Path, Parameter(help="tokenizer.json, GPT-2's vocab.json beside merges.txt, ranks (*.tiktoken), or a folder with one.")
+    Path,
+    Parameter(help="A tokenizer.json, a vocab.json beside its merges.txt (GPT-2), ranks (*.tiktoken), or a folder with one."),
 ]
 Cut = Annotated[
     str | None,
     Parameter(
-        help="How text is cut, where the file does not say it: gpt2, cl100k, llama3, qwen2, o200k or a regular expression."
+        help="How text is cut into pre-tokens, if the tokenizer's file does not say: gpt2, cl100k, llama3, qwen2, o200k "
+        "or a regular expression."
     ),
 ]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print JSON.")]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
 
 
 def _workers(workers: int | None) -> int:
@@ -46,33 +54,52 @@ def _workers(workers: int | None) -> int:
 @app.command
 def train(
     *inputs: Documents,
-    out_file: Annotated[Path, Parameter(name="--out", help="Where it goes, for example `tokenizer.json`.")],
+    out_file: Annotated[Path, Parameter(name="--out", help="The file to write, for example `tokenizer.json`.")],
     vocabulary: Annotated[
-        int, Parameter(validator=validators.Number(gte=257), help="How many tokens: 256 bytes, the end of a text, and merges.")
+        int,
+        Parameter(
+            validator=validators.Number(gte=257),
+            help="Number of tokens, with the 256 bytes and end-of-text. It ends up lower if the text has too few pairs.",
+        ),
     ] = DEFAULTS.vocabulary,
     pattern: Annotated[
-        str, Parameter(help="How text is cut: gpt2, cl100k, llama3, qwen2, o200k or a regular expression, which is slow.")
+        str,
+        Parameter(
+            help="How text is cut into pre-tokens: gpt2, cl100k, llama3, qwen2, o200k, or a regular expression, which is slow."
+        ),
     ] = DEFAULTS.pattern,
     digits: Annotated[
-        int | None, Parameter(validator=validators.Number(gte=1, lte=3), help="The most digits in one token.")
+        int | None,
+        Parameter(
+            validator=validators.Number(gte=1, lte=3),
+            help="Most digits in one token, 1 to 3. Default: the limit of the pattern (3; 1 in qwen2; none in gpt2).",
+        ),
     ] = None,
-    min_frequency: Annotated[AtLeastOne, Parameter(help="What is rarer is not merged.")] = DEFAULTS.min_frequency,
+    min_frequency: Annotated[
+        AtLeastOne, Parameter(help="Merge a pair only if it occurs at least this often.")
+    ] = DEFAULTS.min_frequency,
     max_token_bytes: Annotated[
-        int, Parameter(validator=validators.Number(gte=3), help="Tokens stay shorter than this.")
+        int, Parameter(validator=validators.Number(gte=3), help="Every token has fewer bytes than this.")
     ] = DEFAULTS.max_token_bytes,
     max_source_share: Annotated[
         float,
-        Parameter(validator=validators.Number(gt=0, lte=1), help="An input with a larger share counts as if it had this."),
+        Parameter(
+            validator=validators.Number(gt=0, lte=1),
+            help="An input with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit.",
+        ),
     ] = DEFAULTS.max_source_share,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
     workers: Workers = None,
 ) -> None:
-    """Learn a byte-level BPE tokenizer from files, as a tokenizer.json that `tokenizers` and `transformers` read.
+    """Train a byte-level BPE tokenizer on files, and write it as a tokenizer.json.
 
-    It says, too, what vocabularies of 8k to 128k tokens would cost, or of as many as the text gives.
-    The same text and settings give the same file, for any number of workers. A .txt file is one document; .jsonl, .parquet and
-    .csv files hold one in each record; what `tokenmill build` reads can be read.
+    `tokenizers` and `transformers` read this file. The same text and options give the same file, for any number of workers.
+    The command also prints what vocabularies of 8k to 128k tokens would cost, as far as the text has enough pairs for them:
+    tokens, bytes per token, and parameters of the embeddings.
+
+    The command reads the same kinds of files as `tokenmill build`: a .txt file is one document; .jsonl, .parquet and .csv
+    files hold one document per record.
 
     For example:
 
@@ -84,7 +111,7 @@ def train(
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
     from tokenmill.tokenizer.pretokenize import pattern as cut_by
 
-    # What is of no use is said before the documents are read.
+    # Reject a bad pattern before reading the documents, which takes longer.
     cut_by(pattern, digits)
     config = TokenizerConfig(
         vocabulary=vocabulary,
@@ -108,20 +135,23 @@ def encode(
     tokenizer: TokenizerPath,
     out_path: Annotated[
         Path | None,
-        Parameter(name="--out", help="A file, a .npy file, or the folder of a token store (default: standard output)."),
+        Parameter(name="--out", help="The file, the .npy file or the folder to write to. Default: standard output."),
     ] = None,
-    to: Annotated[str | None, Parameter(help="text, npy or store (default: by --out).")] = None,
+    to: Annotated[
+        str | None, Parameter(help="The format: text, npy or store. Default: npy if --out ends in .npy, else text.")
+    ] = None,
     pattern: Cut = None,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
     workers: Workers = None,
 ) -> None:
-    """Turn text into ids: of files, or of standard input, which `-` stands for and which is one document.
+    """Encode documents to token ids.
 
-    Documents are read as `tokenmill build` reads them: line ends of Windows become plain ones.
+    The formats are: `text`, one line of ids per document; `npy`, one array of all ids end to end; `store`, the folder of a
+    corpus with a token store, which `tokenmill train` and other trainers read. The end-of-text id follows each document.
+    A special token inside a text is encoded as text.
 
-    As text there is a line of ids for each document; in .npy all ids follow one another; a token store is what
-    `tokenmill train` and other trainers read. The end-of-text id stands after each document. Special tokens in a text are text.
+    Documents are read as `tokenmill build` reads them; for example, Windows line ends become plain ones.
 
     For example:
 
@@ -150,17 +180,26 @@ def encode(
 
 @app.command
 def decode(
-    ids: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    ids: Annotated[
+        str,
+        Parameter(
+            allow_leading_hyphen=True,
+            help="A text file with a line of ids per document, a .npy file, a corpus or a token store; `-` is standard input.",
+        ),
+    ],
     /,
     *,
-    tokenizer: Annotated[Path | None, Parameter(help="As for encode (default: that of the corpus).")] = None,
-    out_file: Annotated[Path | None, Parameter(name="--out", help="Default: standard output.")] = None,
+    tokenizer: Annotated[Path | None, Parameter(help="The tokenizer, as for `encode`. Default: that of the corpus.")] = None,
+    out_file: Annotated[Path | None, Parameter(name="--out", help="The file to write. Default: standard output.")] = None,
     pattern: Cut = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="A line for each document.")] = False,
+    as_json: Annotated[
+        bool, Parameter(name="--json", negative="", help="Print one JSON object per document, each on a line.")
+    ] = False,
 ) -> None:
-    """Turn ids into text: of a file of lines of ids (`-`: standard input), a .npy file, or a token store.
+    """Decode token ids to text.
 
-    The bytes come back exactly, one document after another, without end-of-text.
+    The command writes the exact bytes of the documents one after another, without end-of-text. Forgotten documents of a token
+    store are left out. Only the ids of a corpus say which tokenizer made them: for other ids, name it with --tokenizer.
 
     For example:
 
@@ -185,7 +224,9 @@ def evaluate(
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say what a tokenizer makes of a text: compression by source and language, scripts, dead, rare and long tokens.
+    """Measure a tokenizer on documents: compression by source and language, scripts, and unused, rare and long tokens.
+
+    Each of the inputs is one source. Compression is measured in bytes per token and tokens per word.
 
     For example:
 
@@ -208,15 +249,22 @@ def evaluate(
 
 @app.command
 def compare(
-    *tokenizers: Path,
-    on: Annotated[tuple[str, ...], Parameter(negative="", help="A file, a folder or a glob of documents; may be given again.")],
+    *tokenizers: Annotated[
+        Path,
+        Parameter(help="Tokenizers: tokenizer.json, vocab.json beside merges.txt, ranks (*.tiktoken), or a folder with one."),
+    ],
+    on: Annotated[tuple[str, ...], Parameter(negative="", help="A file, a folder or a glob of documents. Repeatable.")],
     pattern: Cut = None,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
     workers: Workers = None,
     as_json: AsJson = False,
 ) -> None:
-    """Put tokenizers side by side on the same text. `--pattern` is for ranks whose name is not a known one.
+    """Compare tokenizers on the same documents.
+
+    The tables show the number of ids and tokens, the ratio of tokens to the first tokenizer, and the compression in bytes per
+    token by source and language. `--pattern` applies only to ranks (*.tiktoken) whose file name is not a
+    published one such as `cl100k_base`.
 
     For example:
 

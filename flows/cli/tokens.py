@@ -15,19 +15,32 @@ from tokenmill.flows.cli.options import Corpus, err, out
 
 def trace(
     folder: Corpus,
-    place: Annotated[str | None, Parameter(help="A token: its shard and its number there.")] = None,
+    place: Annotated[
+        str | None, Parameter(help="A token, as `SHARD:NUMBER`, counted from 0; for example `train/00000:1000`.")
+    ] = None,
     /,
     *,
-    sample: Annotated[int | None, Parameter(help="The documents of this sample of the training run, counted from 0.")] = None,
-    step: Annotated[int | None, Parameter(help="The documents of all samples of this training step.")] = None,
-    doc_id: Annotated[str | None, Parameter(help="The document of this id.")] = None,
-    steps: Annotated[bool, Parameter(negative="", help="With --doc-id: which training steps read it.")] = False,
+    sample: Annotated[
+        int | None, Parameter(help="Show the documents of this sample of the training run, counted from 0.")
+    ] = None,
+    step: Annotated[
+        int | None, Parameter(help="Show the documents of all samples of this training step, counted from 1.")
+    ] = None,
+    doc_id: Annotated[str | None, Parameter(help="Show the document with this id, 32 hex digits.")] = None,
+    steps: Annotated[
+        bool, Parameter(negative="", help="With --doc-id: also show which training steps read the document.")
+    ] = False,
     as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
 ) -> None:
-    """Lead tokens back to their documents: source, URL, the text around, and every verdict the document met.
+    """Find the document behind a token, a sample or a training step, and every verdict on it.
 
-    Samples and steps are those of the training run of the corpus, or of the one that its settings would begin. They are
-    told from the store that the run read: ask for the steps of a document before it is compacted away.
+    Give exactly one of PLACE, --sample, --step and --doc-id. For a token the command shows the text around it and its
+    document: id, source, URL, and for each stage the scores, the thresholds, the verdict and the evidence. For a sample or
+    a step it lists the documents that it reads.
+
+    Samples and steps are those of the training run of the corpus; before any training, they are those of the run that the
+    settings would start. They can only be computed from the store that the run read, so ask for the steps of a document
+    before you compact it away.
 
     For example:
 
@@ -50,18 +63,30 @@ def forget(
     folder: Corpus,
     /,
     *,
-    doc_id: Annotated[list[str], Parameter(negative="", help="The document of this id.")] = [],  # noqa: B006
-    url_prefix: Annotated[list[str], Parameter(negative="", help="Documents whose URL begins so.")] = [],  # noqa: B006
-    source: Annotated[list[str], Parameter(negative="", help="All documents of a source.")] = [],  # noqa: B006
-    ids_file: Annotated[Path | None, Parameter(help="A file of ids, separated by white space.")] = None,
-    dry_run: Annotated[bool, Parameter(negative="", help="Say how much it is; write nothing.")] = False,
+    doc_id: Annotated[
+        list[str], Parameter(negative="", help="Forget the document with this id, 32 hex digits. Repeatable.")
+    ] = [],  # noqa: B006
+    url_prefix: Annotated[
+        list[str], Parameter(negative="", help="Forget the documents whose URL begins with this text. Repeatable.")
+    ] = [],  # noqa: B006
+    source: Annotated[list[str], Parameter(negative="", help="Forget all documents of this source. Repeatable.")] = [],  # noqa: B006
+    ids_file: Annotated[
+        Path | None, Parameter(help="Forget the documents whose ids this file lists, separated by white space.")
+    ] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", help="Show how many documents and tokens would be forgotten; write nothing.")
+    ] = False,
 ) -> None:
-    """Forget documents: from now on every reader masks their tokens, and no later build brings them back.
+    """Mask documents for every reader, and keep them out of later builds.
 
-    They are those that the store holds now, and ids that are named beside these even where it does not; documents that a later
-    build collects from the same place are not meant. What names nothing in the store is refused. `compact`, or the next build,
-    takes the tokens out of the files. The text stays in the tables below `documents`: take it out of the sources and build to
-    remove it there. Exports made before, and copies of the store, stay as they are: make them again after compaction.
+    Choose documents with at least one of --doc-id, --url-prefix, --source and --ids-file. From now on every reader of the
+    token store masks their tokens. The choice covers the documents that the store holds now, and ids given with them that it
+    does not hold. It does not cover new documents that a later build collects from the same URL prefix or source. A request
+    that matches nothing in the store is refused.
+
+    Forgetting does not remove anything from disk. To remove the tokens, run `tokenmill compact` or build again. To remove
+    the text from the tables in `documents`, take it out of the sources and build again. Earlier exports and copies of the
+    store do not change: make them again after compaction.
 
     For example:
 
@@ -79,12 +104,14 @@ def forget(
 
 
 def compact(folder: Corpus, /) -> None:
-    """Take forgotten documents out of the token files, and prove that nothing else changed.
+    """Remove forgotten documents from the token files, and prove that nothing else changed.
 
-    Token shards without forgotten documents keep their bytes; the others hold the same documents in the same order without
-    them, as if they had been left out when the store was packed. A model in training on the old store has to begin anew.
-    The text stays in the tables below `documents`, and the encoded text below `.state`. Exports made before stay as they are:
-    make them again.
+    Token shards without forgotten documents keep their bytes. The other shards keep their remaining documents in the same
+    order, as if the forgotten ones had been left out when the store was packed. A model that is being trained on the old
+    store has to start again: `tokenmill train --restart-if-stale`.
+
+    The text stays in the tables in `documents`, and the encoded text in `.state`. Earlier exports do not change: make them
+    again.
 
     For example:
 
@@ -95,8 +122,15 @@ def compact(folder: Corpus, /) -> None:
     forgetting.compact(folder, draw.Terminal(out))
 
 
-def audit(folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="")] = False) -> None:
-    """Look at the tokens of a corpus: rare and single-byte tokens, variety, repetition, and shards unlike the rest.
+def audit(
+    folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False
+) -> None:
+    """Measure the tokens of a corpus: rare and single-byte tokens, entropy, repetition, and outlier shards.
+
+    The table has a row for each token shard. A shard is an outlier if one of its measures is far from the median of the
+    shards of its source (robust z-score beyond 3.5). If a source has fewer than 5 shards, they are compared with all shards
+    of the split; a split with fewer than 5 shards has no outliers. Many single-byte tokens mean text that the tokenizer does
+    not know. `tokenmill trace` shows the place of a repeated window.
 
     For example:
 

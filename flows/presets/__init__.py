@@ -15,12 +15,12 @@ FOLDER = Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The presets there are."""
+    """The names of all presets, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
 
 
 def resolve(name: str, settings: Mapping[str, Any]) -> Config:
-    """The config of a preset's name or of a TOML file, with `settings` over it. Raises ConfigError."""
+    """The config of a preset or of a TOML file, with `settings` as overrides. Raises ConfigError."""
     if name in names():
         return load(FOLDER / f"{name}.toml", settings)
     path = Path(name)

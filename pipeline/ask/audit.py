@@ -1,9 +1,10 @@
-"""What the tokens of a store are like, shard by shard, and which shards are unlike the rest.
+"""Measures the tokens of a store shard by shard, and finds outlier shards.
 
-Purpose: to see before training what hashes cannot say: text that the tokenizer does not know (single-byte tokens), ids too
+Purpose: shows before training what hashes cannot show: text that the tokenizer does not know (single-byte tokens), ids too
 rare to be learnt, shards of little variety, and text that repeats.
-Guarantee: nothing is sampled but windows: of them those whose fingerprint ends in so many zero bits, so that all copies of a
-window are seen or none (Gibbons 2001, "Distinct sampling"), and the share of repeated ones is estimated without bias.
+Guarantee: every token is counted. Only windows are sampled: those whose fingerprint ends in a certain number of zero bits. So
+all copies of a window are sampled or none (Gibbons 2001, "Distinct sampling"), and the estimated share of repeated windows has
+no bias.
 Cost: two passes over the payload, about 30 ns per token, most of it for windows; memory is one table of the vocabulary and
 `WINDOWS` fingerprints, however large the store is.
 """
@@ -29,44 +30,47 @@ from tokenmill.pipeline.tokens.shard import TokenShard
 from tokenmill.pipeline.tokens.store import Split, TokenStore
 
 WIDTH = 50
-"""Tokens in a window: what Lee et al. 2022 ("Deduplicating Training Data Makes Language Models Better") call a repetition."""
+"""Tokens per window. Lee et al. 2022 ("Deduplicating Training Data Makes Language Models Better") count 50 as a repetition."""
 RARE_BELOW = 100
-"""Ids that occur less often in the store are rare."""
+"""Ids that occur in the store, but less often than this, are rare."""
 WINDOWS = 2**20
+"""Most fingerprints held at a time; beyond it, sampling halves their number."""
 MOST_REPEATED = 10
+"""Number of repeated windows to name for each split."""
 CHUNK_TOKENS = 2**20
+"""Tokens read at a time."""
 FEWEST_SHARDS = 5
-"""With fewer shards nothing can be said to be unlike the rest."""
+"""With fewer shards to compare, no shard is called an outlier."""
 UNLIKE = 3.5
-"""A robust z-score beyond it is told (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers")."""
+"""A shard is an outlier if a robust z-score is beyond this (Iglewicz and Hoaglin 1993, "How to Detect and Handle Outliers")."""
 MEASURES = ("entropy_bits", "distance_bits", "single_byte", "rare", "repeated", "tokens_per_document", "bytes_per_token")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShardAudit:
-    """One token shard. Shares are of its tokens, but `repeated`: of its windows."""
+    """One token shard. Shares (0 to 1) are of its tokens; `repeated` is a share of its windows."""
 
     shard: str
     source: str
     documents: int
     tokens: int
     entropy_bits: float
-    """Shannon entropy of its ids."""
+    """Shannon entropy of its ids, in bits per token."""
     distance_bits: float
-    """Kullback-Leibler divergence of its ids from those of its split."""
+    """Kullback-Leibler divergence of its ids from the ids of its split, in bits per token."""
     single_byte: float
     rare: float
     repeated: float
-    """Windows that occur more than once in the split."""
+    """Share of windows that occur more than once in the split."""
     tokens_per_document: float
     bytes_per_token: float
     unlike: Mapping[str, float]
-    """Robust z-scores beyond `UNLIKE`, by measure: against shards of its source, or of its split where these are few."""
+    """Robust z-scores beyond `UNLIKE`, by measure. Peers are the shards of its source, or of its split if these are too few."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatedWindow:
-    """A window that occurs `times`, first at token `place` (`train/00000:17`). `times` is a lower bound where it is often."""
+    """A repeated window. `place` is its first token (`train/00000:17`); `times` is how often it occurs, or a lower bound."""
 
     place: str
     times: int
@@ -74,7 +78,7 @@ class RepeatedWindow:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitAudit:
-    """One split. `unused_ids`: of the vocabulary, end-of-text apart; `sampled`: the share of windows that were compared."""
+    """One split. `unused_ids` leaves out end-of-text; `sampled` is the share of windows that were compared (0 to 1)."""
 
     split: str
     tokens: int
@@ -89,14 +93,14 @@ class SplitAudit:
 
 
 def audit(corpus: CorpusFolder, encoder_of: EncoderOf, progress: Progress) -> list[SplitAudit]:
-    """Look at the tokens of a corpus. Raises NotBuilt, StaleInput when its tokenizer is another, CorruptFile."""
+    """Measure the tokens of a corpus. Raises NotBuilt, StaleInput if another tokenizer made the store, CorruptFile."""
     encoder = encoder_of(corpus.root, corpus.require(TOKENIZER))
     store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
     return audit_store(store, _single_bytes(encoder), progress)
 
 
 def _single_bytes(encoder: Encoder) -> npt.NDArray[np.bool_]:
-    """The ids that stand for one byte. A number that the tokenizer does not use stands for none."""
+    """Which ids stand for one byte, bool [vocabulary]. Ids that the tokenizer does not use do not."""
     found = np.zeros(encoder.vocabulary, dtype=np.bool_)
     for number in range(encoder.vocabulary):
         try:
@@ -107,9 +111,9 @@ def _single_bytes(encoder: Encoder) -> npt.NDArray[np.bool_]:
 
 
 def audit_store(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress: Progress) -> list[SplitAudit]:
-    """Look at every split that has tokens. `single_byte` [vocabulary]: the ids that stand for one byte of text.
+    """Measure every split that has tokens. `single_byte`: which ids stand for one byte of text, bool [vocabulary].
 
-    Raises CorruptFile, also at ids beyond the vocabulary.
+    Raises CorruptFile, also for ids beyond the vocabulary.
     """
     splits = [split for split in store.splits if split.shards]
     progress.begin("audit", 2 * sum(split.tokens for split in splits), "tokens")
@@ -127,7 +131,7 @@ def audit_store(store: TokenStore, single_byte: npt.NDArray[np.bool_], progress:
 def _read(
     split: Split, store: TokenStore, progress: Progress
 ) -> tuple[npt.NDArray[np.int64], _WindowFingerprints, npt.NDArray[np.int64]]:
-    """How often each id occurs, the windows, and how often each of them occurs."""
+    """How often each id occurs [vocabulary], the sampled windows, and how often each window occurs [rows of windows]."""
     total = np.zeros(store.vocabulary, dtype=np.int64)
     windows = _WindowFingerprints()
     for number, shard in enumerate(split.shards):
@@ -207,7 +211,8 @@ def _shard(
 
 
 class _WindowFingerprints:
-    """Fingerprints of windows by shard, thinned out as they become too many. `rows`: one per fingerprint and shard."""
+    """Fingerprints of sampled windows by shard. Sampling halves them when they are too many. `rows`: one per pair of
+    fingerprint and shard."""
 
     ROW = np.dtype([("fingerprint", "u8"), ("shard", "i4"), ("place", "i8"), ("times", "i8")])
 
@@ -218,7 +223,7 @@ class _WindowFingerprints:
         self._buffers = np.empty(CHUNK_TOKENS + WIDTH, np.uint64), np.empty(CHUNK_TOKENS + WIDTH, np.int64)
 
     def add(self, shard: int, start: int, ids: Ids, end_of_text: int) -> None:
-        """Take the windows of `ids`, the tokens of a shard from `start` on. Shards and tokens come in ascending order."""
+        """Add the windows of `ids`, the tokens of a shard from `start` on. Shards and tokens come in ascending order."""
         fingerprints, places = self._buffers
         chosen = window_fingerprints(ids, end_of_text, WIDTH, self.level, fingerprints, places)
         rows = np.empty(chosen, self.ROW)
@@ -237,7 +242,7 @@ class _WindowFingerprints:
     def _unite(self) -> None:
         rows = np.concatenate([self.rows, *self._fresh])
         self._fresh = []
-        # Stable, so that the rows of a fingerprint stay in the order in which they came.
+        # A stable sort keeps the rows of a fingerprint in the order in which they came.
         rows = rows[np.argsort(rows["fingerprint"], kind="stable")]
         same = (rows["fingerprint"][1:] == rows["fingerprint"][:-1]) & (rows["shard"][1:] == rows["shard"][:-1])
         first = np.flatnonzero(np.append(True, ~same)[: len(rows)])
@@ -251,7 +256,7 @@ class _WindowFingerprints:
 
 
 def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[np.int64]) -> tuple[RepeatedWindow, ...]:
-    """The windows that occur most often, but of a passage that is longer than a window only one."""
+    """The windows that occur most often. Of overlapping windows, only one is named."""
     found: list[tuple[int, int, int]] = []
     _, firsts = np.unique(rows["fingerprint"], return_index=True)
     for row in firsts[np.lexsort((rows["place"][firsts], rows["shard"][firsts], -times[firsts]))].tolist():
@@ -265,7 +270,7 @@ def _most_repeated(split: Split, rows: npt.NDArray[np.void], times: npt.NDArray[
 
 
 def _compared(found: Sequence[ShardAudit]) -> tuple[ShardAudit, ...]:
-    """With the measures in which a shard is unlike those that it is compared with."""
+    """The shards with `unlike` filled in."""
     unlike: list[dict[str, float]] = [{} for _ in found]
     for source in sorted({one.source for one in found}):
         own = [at for at, one in enumerate(found) if one.source == source]
@@ -281,10 +286,10 @@ def _compared(found: Sequence[ShardAudit]) -> tuple[ShardAudit, ...]:
 
 
 def robust_z(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """Distances from the median in units of the spread that outliers do not change. [values]
+    """Modified z-scores: distances from the median, in units of a spread that outliers hardly change. float64 [values]
 
-    Modified z-scores by the median of the distances; by their mean where half of the values are the same (Iglewicz and
-    Hoaglin 1993); 0 where all are.
+    The spread is the median of the distances, or their mean if more than half of the values are equal (Iglewicz and Hoaglin
+    1993). If all values are equal, all scores are 0.
     """
     distances = values - np.median(values)
     spread = np.median(np.abs(distances)) / 0.6745 or np.abs(distances).mean() * 1.253314

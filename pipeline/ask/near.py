@@ -1,13 +1,14 @@
-"""Whether a text, or something like it, is in a corpus: from the stored signatures, through datasketch's MinHashLSH.
+"""Finds the documents of a corpus that are similar to a text, with the stored MinHash signatures.
 
-Guarantee: an index over the stored hashes of bands, one row a band, has exactly the buckets of the stage; a document that has
-no bands stands in those of its text's hash. So what is found is what the stage would have compared, with its true similarity,
-and equal texts are found whatever their length. Documents that were dropped before the stage have no signatures, and are not
-found. Signatures that were made with other settings are refused.
-Cost: an entry of the index takes about 40 us and 5 kB. In memory only documents that share a bucket with one of the texts are
-put in: one read of the scores (140 bytes and 0.3 us per document) picks them. In Redis all are, once for a corpus, and later
-calls read the scores of one shard; an index of an earlier state of the corpus stays there until somebody removes it. Then the
-text of each shard that holds a candidate is read, one at a time.
+Purpose: datasketch's MinHashLSH indexes the stored hashes of bands, one row per band, and gives candidates; their texts give
+the exact similarity.
+Guarantee: the index has exactly the buckets of the stage `dedup`; a document without bands is in the bucket of its text's hash.
+So the candidates are the documents that the stage would have compared, and equal texts are found at any length. Documents that
+were dropped before the stage have no signatures and are not found. Signatures made with other settings are refused.
+Cost: an entry of the index takes about 40 us and 5 kB. In memory, the index holds only documents that share a bucket with one
+of the texts: one read of the scores (140 bytes and 0.3 us per document) picks them. In Redis, the index holds all documents: it
+is made once for a corpus, and later calls read the scores of one shard. An index of an earlier state of the corpus stays in
+Redis until somebody removes it. In both cases, the text of each shard that holds a candidate is read, one shard at a time.
 """
 
 from __future__ import annotations
@@ -39,34 +40,34 @@ from tokenmill.pipeline.stages.dedup.texts import Texts
 from tokenmill.pipeline.stages.stage import name_of
 
 SHARD_BYTES = 4
-"""A key of the index is the number of a shard, in so many bytes, and a `doc_id`."""
+"""Bytes of the shard number in a key of the index. A key is a shard number followed by a `doc_id`."""
 COMPLETE = b"complete"
-"""The key that is put in last."""
+"""The key that is written last. An index that has it is complete."""
 IN_MEMORY: Mapping[str, Any] = {"type": "dict"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Similar:
-    """A document of the corpus that is like a text. Ids are 32 hex digits."""
+    """A document of the corpus that is similar to a text. Ids are 32 hex digits."""
 
     doc_id: str
     source: str
     url: str | None
     similarity: float
-    """The Jaccard similarity of their n-gram sets; 1 where the normalised texts are equal."""
+    """The Jaccard similarity of the two n-gram sets (0 to 1); 1 if the normalised texts are equal."""
     kept: bool
-    """Whether all stages kept it; else `stage` dropped it."""
+    """True if all stages kept it. Otherwise `stage` dropped it."""
     stage: str | None
     reason: str | None
     kept_doc_id: str | None
-    """The kept document that stands in for it, where it was dropped as a duplicate."""
+    """The kept document of which it is a duplicate, if it was dropped as one."""
 
 
 @contextlib.contextmanager
 def redis_storage(url: str) -> Iterator[Mapping[str, Any]]:
-    """Where datasketch puts the index: `redis://host:port/db`, `rediss://...` or `unix://path`.
+    """The storage settings of datasketch for an index in Redis: `redis://host:port/db`, `rediss://...` or `unix://path`.
 
-    Raises ConfigError for another address, or where the package `redis` is not there, InputError for what goes wrong inside.
+    Raises ConfigError for another address or if the package `redis` is not installed, InputError for an error of Redis.
     """
     try:
         from redis import RedisError
@@ -76,7 +77,7 @@ def redis_storage(url: str) -> Iterator[Mapping[str, Any]]:
     try:
         options: dict[str, Any] = dict(parse_url(url))  # type: ignore[no-untyped-call]
     except ValueError as error:
-        raise ConfigError("the address of Redis is not of the form redis://host:port/db") from error
+        raise ConfigError("the address of Redis must have the form redis://host:port/db") from error
     options.pop("connection_class", None)
     if "path" in options:
         options["unix_socket_path"] = options.pop("path")
@@ -88,11 +89,11 @@ def redis_storage(url: str) -> Iterator[Mapping[str, Any]]:
 
 @dataclass(frozen=True, kw_only=True)
 class Near:
-    """For each text that was asked about, in their order, what the corpus holds that is like it."""
+    """The answer: `found` has, for each text in the given order, its similar documents."""
 
     threshold: float
     expected_recall: float
-    """The probability that the bands find a document of just this similarity."""
+    """The probability (0 to 1) that the bands find a document whose similarity is exactly `threshold`."""
     found: tuple[tuple[Similar, ...], ...]
 
 
@@ -104,10 +105,10 @@ def near(
     limit: int = 10,
     storage: Mapping[str, Any] = IN_MEMORY,
 ) -> Near:
-    """For each of the texts `wanted`, at most `limit` documents of the corpus that reach `threshold`, most similar first.
+    """For each of the texts `wanted`, find at most `limit` documents of similarity `threshold` or more, most similar first.
 
-    `threshold`: None for that of the corpus. `storage`: IN_MEMORY or a `redis_storage`. Raises NotBuilt for a corpus without
-    the stage `dedup`, StaleInput for signatures that its settings would not make, CorruptFile, Misaligned.
+    `threshold`: None uses the threshold of the corpus. `storage`: IN_MEMORY or a `redis_storage`. Raises NotBuilt for a corpus
+    without the stage `dedup`, StaleInput if other settings made the signatures, CorruptFile, Misaligned.
     """
     config = DEDUP.settings(corpus.settings)
     least = config.threshold if threshold is None else threshold
@@ -138,12 +139,13 @@ def _index(
 ) -> MinHashLSH:
     rows = config.scheme.bands + 1
     lasting = storage is not IN_MEMORY
-    # Whoever reads an index by this name reads that of the same signatures. Keys are bytes: nothing of it is unpickled.
+    # The name holds the hash of the manifest, so an index is only used with the signatures it was made from. Keys are bytes,
+    # so that nothing from Redis is unpickled.
     options = {**storage, "basename": f"tokenmill-{dedup.hash}".encode()}
     index = MinHashLSH(num_perm=rows, params=(rows, 1), storage_config=options, prepickle=False)
     scored = _scored(root, dedup, config)
     if lasting and index.keys.has_key(COMPLETE):
-        # The settings are compared all the same.
+        # Reading the first shard compares the settings, even though the index is complete.
         next(scored, None)
         return index
     with index.insertion_session() as session:
@@ -161,7 +163,7 @@ def _index(
 
 
 def _scored(root: Path, dedup: Manifest, config: DedupConfig) -> Iterator[pa.Table]:
-    """The signatures, shard by shard. Raises StaleInput, CorruptFile."""
+    """The stored signatures, shard by shard. Raises StaleInput, CorruptFile."""
     for shard in dedup.shards:
         name = name_of(dedup.stage, "scores", shard.name)
         table = shards.read(root, (name, shard.files[name]))
@@ -170,7 +172,7 @@ def _scored(root: Path, dedup: Manifest, config: DedupConfig) -> Iterator[pa.Tab
 
 
 def _hashes(signed: pa.Table, config: DedupConfig) -> npt.NDArray[np.uint64]:
-    """The buckets of each row, one per band, and one of equal texts. uint64 [rows, bands + 1]"""
+    """The buckets of each row: one per band, and one for equal texts. uint64 [rows, bands + 1]"""
     exact = integers(signed["exact"], 2)[:, :1]
     bands = integers(signed["bands"], config.scheme.bands)
     banded = np.asarray(signed["bands"].is_valid().to_numpy(), dtype=np.bool_)[:, np.newaxis]
@@ -178,7 +180,7 @@ def _hashes(signed: pa.Table, config: DedupConfig) -> npt.NDArray[np.uint64]:
 
 
 def _entry(hashes: npt.NDArray[np.uint64]) -> LeanMinHash:
-    # Seed and scheme say how minima were made; the index compares them and does nothing else with them.
+    # Seed and scheme say how minima were made. The index only compares them, so any constant values do.
     return LeanMinHash(seed=1, hashvalues=hashes, scheme="legacy")
 
 
@@ -190,13 +192,13 @@ def _compared(
     config: DedupConfig,
     threshold: float,
 ) -> Iterator[tuple[int, Similar]]:
-    """The pairs of a text and a document of this shard that are alike. `made`: `dedup` and the stages after it."""
+    """The pairs of a text and a document of this shard that reach `threshold`. `made`: `dedup` and the stages after it."""
     ids = pa.array(sorted({doc_id for _, doc_id in pairs}), schema.DOC_ID.type)
     table = view.read(["doc_id", "source", "url", "text"]).table
     table = table.filter(pc.is_in(table["doc_id"], value_set=ids))
     documents = texts.read(table["text"], config)
     row_of = {doc_id: row for row, doc_id in enumerate(table["doc_id"].to_pylist())}
-    # A document may have a signature of an earlier build and be dropped before the stage now.
+    # A document may have a signature from an earlier build, although a stage before `dedup` drops it now.
     pairs = [pair for pair in pairs if pair[1] in row_of]
     one = np.array([number for number, _ in pairs], dtype=np.int64)
     other = np.array([row_of[doc_id] for _, doc_id in pairs], dtype=np.int64)
@@ -223,7 +225,7 @@ def _compared(
 
 
 def _fates(view: View, made: Sequence[Manifest], ids: pa.Array) -> dict[bytes, tuple[str, str, bytes | None]]:
-    """By the id of each document that was dropped: the stage, its reason, and the kept duplicate."""
+    """For each dropped document, by id: the stage, the reason, and the kept document of which it is a duplicate."""
     fates: dict[bytes, tuple[str, str, bytes | None]] = {}
     for one in made:
         name = name_of(one.stage, "verdicts", view.name)

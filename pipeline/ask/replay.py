@@ -1,11 +1,12 @@
-"""Decisions made again from stored scores, under other thresholds, over a whole corpus.
+"""Decides a whole corpus again under other thresholds, from stored scores.
 
-Purpose: what every stage would read, keep and drop, and which documents change sides, without reading any text.
-Guarantee: a row is decided by the stage's own `decide` over its own scores. What stored scores cannot answer is counted, not
-guessed: a row that comes alive at one stage has no scores at the next (`not_scored`), and a duplicate of a document that is
-dropped before deduplication may take its place (`undecided`). Where both are 0, the numbers are those of a build.
-Cost: one read of the verdicts, and two of the scores of stages whose settings change; 20 bytes per document, as much again
-for each that changes sides, and one shard of scores.
+Purpose: computes what every stage would read, keep and drop, and which documents change sides, without reading any text.
+Guarantee: the stage's own `decide` decides each row, over the stage's own scores. Rows that stored scores cannot decide are
+counted, not guessed: a row that is newly kept by one stage has no scores at the next (`not_scored`), and a duplicate of a
+document that is now dropped before deduplication may take its place (`undecided`). If both counts are 0, the numbers are those
+of a build.
+Cost: one read of the verdicts, and two reads of the scores of stages whose settings change. Memory: 20 bytes per document, 20
+more for each document that changes sides, and one shard of scores.
 """
 
 from __future__ import annotations
@@ -30,23 +31,23 @@ from tokenmill.pipeline.stages.stage import Chooser, Limited, Stage, name_of, on
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Reasons = npt.NDArray[np.object_]
-"""One per row; None: not alive there, or not known."""
+"""A reason per row; None if the row does not reach the stage, or if its verdict is not known."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Documents of one shard that change sides at one stage, for one reason and limit."""
+    """Documents of one shard that change sides at one stage for one reason, by one limit."""
 
     shard: int
     kept: bool
     """True: dropped before, kept now."""
     reason: str
-    """Of the side on which they are dropped."""
+    """The reason for which they are dropped: before if `kept`, else now."""
     rows: npt.NDArray[np.int64]
     limit: Limit | None
-    """As it would be; None: the reason compares no number."""
+    """The limit under the new settings; None if the reason compares no number."""
     values: Floats
-    """NaN without a limit."""
+    """The values that `limit` compares; NaN without a limit."""
 
 
 @dataclass(kw_only=True)
@@ -61,19 +62,19 @@ class Replayed:
     undecided: int = 0
     groups: list[Group] = field(default_factory=list)
     margins: dict[Limit, list[Floats]] = field(default_factory=dict)
-    """For each limit that is not as it was: the values of all rows that it is asked of, shard by shard."""
+    """For each limit that moved: the values of all rows that it applies to, shard by shard."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
-    """A stage as it was and as it would be."""
+    """A stage under the old settings and under the new ones."""
 
     before: Stage
     after: Stage
 
 
 def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], changes: Mapping[str, Change]) -> list[Replayed]:
-    """The stages `made`, in their order, with `changes` by name. `documents`: of each shard. Raises CorruptFile."""
+    """Replay the stages `made` in order, with `changes` by stage name. `documents`: rows of each shard. Raises CorruptFile."""
     alive: list[Mask] = [np.ones(rows, dtype=np.bool_) for rows in documents]
     found = []
     for manifest in made:
@@ -122,7 +123,7 @@ def _counts(reasons: Reasons) -> dict[str, int]:
 
 
 def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after: Sequence[Reasons]) -> int:
-    """Forget in `after` the rows whose evidence names a kept document that is no longer alive, and count them."""
+    """Set rows of `after` to None if their evidence names a kept document that is now dropped. Returns their number."""
     gone = [~_none(then) & _none(now) for then, now in zip(before, after, strict=True)]
     if not any(rows.any() for rows in gone):
         return 0
@@ -141,14 +142,14 @@ def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after
 
 
 def _scores(root: Path, manifest: Manifest, judge: Stage) -> Iterator[pa.Table]:
-    """The scores that decisions need, shard by shard."""
+    """The columns of scores that decisions need, shard by shard."""
     names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 
 
 def _decide(root: Path, manifest: Manifest, judge: Stage, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
-    """The reasons of the rows `known`, and the cuts of the models that keep a share."""
+    """The reasons of the rows `known`, and the cuts (lowest kept scores) of the models that keep a share."""
     choosing = judge.choosing if isinstance(judge, Chooser) else ()
     decided: list[Reasons] = []
     passing: list[pa.Table] = []
@@ -180,9 +181,9 @@ def _tell(
     before: Sequence[Reasons],
     after: Sequence[Reasons],
 ) -> None:
-    """Add to `done` which documents change sides, and the values around the limits that moved."""
+    """Add to `done` the documents that change sides, and the values for the limits that moved."""
     asked = _limits(change.after, cuts)
-    # Which rows a threshold concerns may change with another one; a threshold moves by its value alone.
+    # Another setting may change which rows a threshold applies to. A threshold counts as moved only if its own value changes.
     unmoved = {(limit.setting, limit.threshold) for _, limit in _limits(change.before, {}) if limit.column not in cuts}
     moved = list(dict.fromkeys(limit for _, limit in asked if (limit.setting, limit.threshold) not in unmoved))
     done.margins = {limit: [] for limit in moved}

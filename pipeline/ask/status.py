@@ -1,4 +1,4 @@
-"""The state of a corpus: its funnel, its totals, and what should alarm somebody.
+"""The state of a corpus: its funnel, its totals and its alarms.
 
 Guarantee: counts come from manifests alone; seconds and recomputed shards come from `runs/`. Cost: one read of the manifests.
 """
@@ -22,18 +22,18 @@ class FunnelRow:
     read: int
     kept: int
     dropped: Mapping[str, int]
-    """Documents by reason."""
+    """Number of documents by reason."""
     quarantined: int
     bytes_in: int
     bytes_kept: int
     seconds: float | None
-    """Of the last run; None where no record of it is left."""
+    """Seconds that the step took in the last run; None if no record of that run is left."""
     recomputed_shards: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Status:
-    """A corpus in numbers. `tokens`, `documents` and `vocabulary` are None until the step that gives them is finished."""
+    """A corpus in numbers. `tokens`, `documents` and `vocabulary` are None until the step that computes them is finished."""
 
     stages: tuple[FunnelRow, ...]
     alarms: tuple[str, ...]
@@ -43,7 +43,7 @@ class Status:
 
 
 def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
-    """A row for each finished step that counts documents, in their order."""
+    """A row for each finished step that counts documents, in the order of the steps."""
     runs = corpus.last_run()
     rows = []
     for made in corpus.steps:

@@ -1,9 +1,9 @@
-"""From tokens, samples and training steps back to documents, and from a document to every verdict that it met.
+"""Traces tokens, samples and training steps back to documents, and documents to every verdict on them.
 
 Purpose: answers the questions "what is this token?", "what did this sample or step read?" and "what became of this document?".
-Guarantee: read from published tables after their hashes were compared; nothing is guessed, nothing is written. The order of
-samples is that of the run itself, and a run on another store is refused.
-Cost: one documents table of a token shard, and one shard of each stage's tables.
+Guarantee: answers come from published tables, after their hashes were compared. Nothing is guessed, and nothing is written. The
+order of samples is the order of the training run; a run on another store is refused.
+Cost: one read of the documents table of a token shard, and of one shard of each stage's tables.
 """
 
 from __future__ import annotations
@@ -28,18 +28,20 @@ from tokenmill.pipeline.tokens.places import PackedDocument
 from tokenmill.pipeline.tokens.samples import Samples
 
 SHOWN_SAMPLES = 1000
-"""Samples of an exposure that are listed; all are counted."""
+"""Most samples of an exposure to list. All samples are counted."""
 AROUND_TOKENS = 48
+"""Tokens to show on each side of a token, in the packed text."""
 AROUND_BYTES = 200
+"""Bytes to show on each side of a token, in the stored text."""
 LONGEST_SCORE = 64
-"""Longer values of scores, as hex digits, are signatures."""
+"""Scores with more hex digits than this are signatures, and are left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """A training run: its samples, how many make a step, and how many steps were done (None: nothing was trained yet).
+    """A training run. `per_step`: samples per step. `steps`: steps done; None if nothing was trained yet.
 
-    `last`: the last step that can be told: of those done, or of those that the settings would make.
+    `last`: the last step whose samples are known: the last one done, or, before any training, the last one of the settings.
     """
 
     samples: Samples
@@ -49,12 +51,12 @@ class TrainingRun:
 
 
 RunOf = Callable[[CorpusFolder, TokenStore], TrainingRun]
-"""The training run of a corpus. Raises StaleInput where it read another store, InputError where its steps cannot be told."""
+"""The training run of a corpus. Raises StaleInput if it read another store, InputError if its steps cannot be computed."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What is asked: exactly one of a place such as `train/00000:1000`, a sample, a step, and a document."""
+    """A question about exactly one of: a place such as `train/00000:1000`, a sample, a step, a document."""
 
     place: str | None = None
     sample: int | None = None
@@ -64,14 +66,14 @@ class Question:
     doc_id: str | None = None
     """32 hex digits."""
     steps: bool = False
-    """With `doc_id`: also which training steps read the document."""
+    """With `doc_id`: also list the training steps that read the document."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """Text around a token. `byte`: where it begins in the text that was encoded.
+    """The text around a token. `byte`: the byte where the token begins in the packed text, which has the edits of stages.
 
-    `stored_*`: the bytes of the stored text that it stands for, edits undone, and the text around them.
+    `stored_*`: the bytes of the stored text, before any edit, that the token stands for, and the text around them.
     """
 
     id: int
@@ -87,7 +89,7 @@ class Around:
 
 
 def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: RunOf) -> dict[str, Any]:
-    """The answer as JSON values. Raises ConfigError for no or several questions, InputError for what is not there."""
+    """The answer as JSON values. Raises ConfigError unless exactly one thing is asked, InputError if it does not exist."""
     given = (asked.place, asked.sample, asked.step, asked.doc_id)
     if sum(one is not None for one in given) != 1 or (asked.steps and asked.doc_id is None):
         raise ConfigError("trace one thing: a place such as train/00000:1000, a sample, a step, or a doc_id (with its steps)")
@@ -141,7 +143,7 @@ def _document(corpus: CorpusFolder, found: PackedDocument) -> dict[str, Any]:
 
 
 def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder) -> Around:
-    """The text around a token (counted in its token shard) of `document`. Raises CorruptFile."""
+    """The text around a token of `document`. `token` is counted in its token shard. Raises CorruptFile."""
     shard = places.shard_of(store, document.token_shard)
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
@@ -167,11 +169,11 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
 
 
 def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, Any]]:
-    """For collection and each stage, in their order, what it published about a document, as JSON values.
+    """What collection and each stage, in order, published about a document, as JSON values.
 
-    `stage`; `reason` ("" is kept) and the `evidence` beside it; `scores`, and the `limits` that they were compared with;
-    `edits` of the stored text. Columns that are null, and signatures, are left out. Collection gives the document's
-    `metadata`. Raises CorruptFile.
+    A stage gives its name as `stage`, the `reason` ("" means kept) with its `evidence`, the `scores`, the `limits` that they
+    were compared with, and the `edits` of the stored text. Null columns and signatures are left out. Collection gives the
+    `metadata` of the document. Raises CorruptFile.
     """
     shard = next(shard for shard in corpus.shards if shard.name == document.shard)
     found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": _row(corpus, shard.documents, document)["metadata"]}]
@@ -202,7 +204,7 @@ def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Pa
 
 
 def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What the scores were compared with, in the order of the rules."""
+    """The limits that the scores were compared with, in the order of the rules."""
     return [
         {
             "reason": reason,
@@ -218,7 +220,7 @@ def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]
 
 
 def _row(corpus: CorpusFolder, named: Named, document: PackedDocument) -> dict[str, Any]:
-    """The row of `document` in a table that is aligned with the documents. Raises CorruptFile, Misaligned."""
+    """The row of `document` in a table whose rows align with the documents. Raises CorruptFile, Misaligned."""
     row = shards.read(corpus.root, named).slice(document.row, 1)
     wanted = pa.chunked_array([[bytes.fromhex(document.doc_id)]], schema.DOC_ID.type)
     shards.align(named, row["doc_id"], (f"the documents of {document.token_shard}", named[1]), wanted)
@@ -235,7 +237,7 @@ def _is_signature(value: Any) -> bool:
 
 
 def _text(data: bytes) -> str:
-    """Bytes may begin or end inside a character: those bytes are shown as U+FFFD."""
+    """Decode bytes. Bytes that begin or end inside a character become U+FFFD."""
     return data.decode("utf-8", errors="replace")
 
 

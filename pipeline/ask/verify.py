@@ -1,8 +1,8 @@
-"""Check everything that a corpus published.
+"""Checks everything that a corpus published.
 
-Guarantee: a flipped, cut or missing byte of any published file is found and the file is named; so is a step that was made
-from another result of the steps before it, evidence that does not hold, and a token store that disagrees with itself.
-Cost: one read of everything (about 1 GB/s), and the similarities of removed documents: `pipeline.stages.dedup.check`.
+Guarantee: it finds every changed, cut or missing byte of a published file, every step that was made from another result of an
+earlier step, evidence that is wrong, and a token store that contradicts itself. It names the file.
+Cost: one read of everything (about 1 GB/s), and the similarities of removed documents (`pipeline.stages.dedup.check`).
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from tokenmill.pipeline.tokens import check as tokens_check
 from tokenmill.pipeline.tokens.encoder import EncoderOf
 
 MOST = 100_000
-"""Removed documents whose text is compared with the kept ones, unless all are asked for."""
+"""Number of removed documents whose text is compared with the kept ones by default."""
 
 
 def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int | None = MOST) -> Iterator[str]:
-    """What is wrong, one line each, with the file's path first. Raises NotBuilt where there is no finished corpus.
+    """The problems, one line each, beginning with the path of the file. Raises NotBuilt if there is no finished corpus.
 
-    `most`: see MOST; None: all. A token store without its corpus is checked too, but not against the text.
+    `most`: see MOST; None compares all. A token store without its corpus is checked too, but not against the text.
     """
     if manifest.stage_in(root) == PACK:
         yield from tokens_check.problems(root)
@@ -53,7 +53,7 @@ def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int
         for earlier in before:
             if made.inputs.get(earlier.stage, earlier.hash) != earlier.hash:
                 yield f"{manifest.path_of(root, name)}: was made from another result of {earlier.stage}"
-        # Contents are compared only while all bytes so far are right: the first difference is the one worth reading.
+        # Contents are checked only while all bytes so far are right: the first difference is the one worth reading.
         if made.stage == PACK:
             yield from _token_problems(root, before, encoder_of, sound=sound)
         else:
@@ -87,7 +87,7 @@ def _content(root: Path, made: Manifest, before: Sequence[Manifest], most: int |
 
 
 def _token_problems(root: Path, before: Sequence[Manifest], encoder_of: EncoderOf, *, sound: bool) -> Iterator[str]:
-    """The check of the store hashes every byte itself. `sound`: its inputs are whole, so tokens are compared with the text."""
+    """Check the token store, including the hash of every byte. `sound`: the inputs are intact, so compare tokens with text."""
     if not sound:
         yield from tokens_check.problems(root / TOKENS)
         return

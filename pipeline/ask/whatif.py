@@ -1,7 +1,7 @@
-"""What other thresholds would keep, from the scores that a corpus holds.
+"""Computes what other thresholds would keep, from the stored scores of a corpus.
 
-Purpose: choose a threshold by its funnel, by documents that change sides, and by how many lie close to it.
-Guarantee: writes nothing. Settings that stored scores cannot answer are refused with what they would need.
+Purpose: helps to choose a threshold by its funnel, by the documents that change sides, and by the values close to it.
+Guarantee: writes nothing. If stored scores cannot answer, it refuses and says what the settings would need.
 Cost: see `replay`; then one read of the shards that hold the documents shown.
 """
 
@@ -27,12 +27,13 @@ from tokenmill.pipeline.stages.settings import parse, plain
 from tokenmill.pipeline.stages.stage import Chooser, Stage
 
 PREVIEW_CHARACTERS = 80
+"""Characters of text to show for an example document."""
 NEAREST = (1, 10, 100, 1_000)
-"""How far a threshold has to move to take so many documents to the other side."""
+"""The answer names the value of the n-th nearest document on each side of a threshold, for each n of these."""
 
 
 def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int = 3, seed: int = 0) -> dict[str, Any]:
-    """The answer as JSON values. `samples`: documents shown for each reason and direction, drawn by `seed`.
+    """The answer as JSON values. `samples`: number of example documents per reason and direction; `seed` draws them.
 
     Raises NotBuilt, CorruptFile, and ConfigError for settings that stored scores cannot answer.
     """
@@ -58,15 +59,17 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
 
 
 def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change]:
-    """The stages to decide again. Raises ConfigError for settings that need more than a new decision."""
+    """The stages to decide again. Raises ConfigError if the settings need more than new decisions."""
     if old.stages != new.stages:
         raise ConfigError(
-            f"stages: their order decides what is scored at all ({list(old.stages)}); `tokenmill build` can change it"
+            f"stages: their order decides which documents are scored (now {list(old.stages)}); `tokenmill build` can change it"
         )
     changed = [kind for kind in table.STAGES if kind.settings(old) != kind.settings(new)]
     for section in ("collect", "tokenizer", "pack", "train"):
         if getattr(old, section) != getattr(new, section):
-            raise ConfigError(f"{section}: no setting of it is a threshold over stored scores; `tokenmill build` can change it")
+            raise ConfigError(
+                f"{section}: none of its settings is a threshold over stored scores; `tokenmill build` can change it"
+            )
     for kind in changed:
         made = corpus.step(kind.name)
         if kind.needs_build is not None:
@@ -84,7 +87,7 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
         if kind.needs_build is not None:
             continue
         after = kind.make(new)
-        # A share is of what passes, so it is chosen again whatever changed.
+        # A share of the documents that pass depends on all settings, so it is chosen again even if its own did not change.
         if kind in changed or isinstance(after, Chooser):
             change = Change(before=cast(Stage, kind.make(old)), after=cast(Stage, after))
             _check_scores(made, change)
@@ -93,29 +96,29 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
 
 
 def _check_scores(made: Manifest, change: Change) -> None:
-    """Whether the stored scores are those that the new decision needs. Raises ConfigError."""
+    """Check that the stored scores are the ones that the new decision needs. Raises ConfigError."""
     stored, wanted = dict(made.config["scoring"]), dict(change.after.scoring)
     missing = sorted(set(wanted.pop("statistics", ())) - set(stored.pop("statistics", ())))
     different = [
         name for name in sorted(wanted) if files.canonical_json(wanted[name]) != files.canonical_json(stored.get(name))
     ]
     needs = [f"scores that are not stored: {', '.join(missing)}"] if missing else []
-    needs += [f"other {name} ({stored.get(name)} now)" for name in different]
+    needs += [f"another {name} (now {stored.get(name)})" for name in different]
     if made.version != change.after.version:
-        needs = [f"scores of version {change.after.version}, and stored are those of version {made.version}"]
+        needs = [f"scores of version {change.after.version}; the stored ones have version {made.version}"]
     if needs:
         raise ConfigError(f"{made.stage}: these settings need {'; '.join(needs)}; `tokenmill build` can make them")
 
 
 def _differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
-    """Every setting that differs, with both values; of thresholds, those that hold."""
+    """Every setting that differs, with both values. For thresholds, these are the values in effect."""
     before, after = (dict(_leaves(_effective(one))) for one in (old, new))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
 
 
 def _effective(config: Config) -> dict[str, Any]:
-    """As JSON values, with what presets and recipes stand for."""
+    """The config as JSON values, with presets and recipes replaced by the values that they stand for."""
     return {**config.model_dump(mode="json"), **{kind.name: kind.effective(kind.settings(config)) for kind in table.STAGES}}
 
 
@@ -143,7 +146,7 @@ def _stage(before: Manifest, after: Replayed) -> dict[str, Any]:
 
 
 def _by_side(one: Replayed) -> dict[tuple[bool, str], list[Group]]:
-    """Groups by direction and reason: what is dropped now first, then the reasons by name."""
+    """Groups by direction and reason. Documents that are dropped now come first; reasons are sorted by name."""
     sides: dict[tuple[bool, str], list[Group]] = defaultdict(list)
     for group in one.groups:
         sides[group.kept, group.reason].append(group)
@@ -157,7 +160,7 @@ def _sides(one: Replayed) -> Iterator[dict[str, Any]]:
 
 
 def _margins(one: Replayed) -> Iterator[dict[str, Any]]:
-    """For each limit that moved, the values nearest to it on both sides."""
+    """For each limit that moved, the nearest values on both sides."""
     for limit, parts in one.margins.items():
         values = np.concatenate([np.empty(0), *parts])
         values = values[~np.isnan(values)]
@@ -173,7 +176,7 @@ def _margins(one: Replayed) -> Iterator[dict[str, Any]]:
 
 
 def _nearest(values: Floats, limit: Limit) -> dict[str, float]:
-    """The value of the n-th nearest document, for each n of NEAREST that there is."""
+    """The value of the n-th nearest document, for each n of NEAREST up to the number of documents."""
     distances = np.abs(values - limit.threshold)
     wanted = [number for number in NEAREST if number <= len(values)]
     if not wanted:
@@ -183,7 +186,7 @@ def _nearest(values: Floats, limit: Limit) -> dict[str, float]:
 
 
 def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: int, seed: int) -> list[dict[str, Any]]:
-    """Documents that change sides, drawn by `seed` from each reason and direction, in document order."""
+    """Example documents that change sides, drawn by `seed` for each reason and direction, in document order."""
     found: list[dict[str, Any]] = []
     for one in replayed:
         for number, ((kept, reason), groups) in enumerate(_by_side(one).items()):
@@ -203,7 +206,7 @@ def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: i
                         **_distance(group, place),
                     }
                 )
-    # One shard of text in memory at a time.
+    # Hold one shard of text in memory at a time.
     for shard in sorted({sample["shard"] for sample in found}):
         table = shards.read(documents[shard].root, documents[shard].documents, ["doc_id", "source", "url", "text"])
         for sample in found:
@@ -217,7 +220,7 @@ def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: i
 
 
 def _distance(group: Group, place: int) -> dict[str, Any]:
-    """The value beside the threshold that is asked of it now; nulls where the reason compares no number."""
+    """The value, the new threshold and their distance; nulls if the reason compares no number."""
     if group.limit is None or np.isnan(group.values[place]):
         return {"column": None, "value": None, "threshold": None, "distance": None}
     value, threshold = float(group.values[place]), group.limit.threshold
@@ -225,7 +228,7 @@ def _distance(group: Group, place: int) -> dict[str, Any]:
 
 
 def preview(text: str, characters: int | None = PREVIEW_CHARACTERS) -> str:
-    """The first characters of a text (None: all) on one line, with what a terminal could obey escaped."""
+    """The first `characters` of a text (None: all) on one line. Characters that could control a terminal are escaped."""
     return "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode() for character in text[:characters]
     )

@@ -1,6 +1,6 @@
-"""The settings that stages ran with: as tables, as thresholds on scores, and in plain words.
+"""Shows the settings that stages ran with: as tables, as thresholds on scores, and in plain sentences.
 
-Guarantee: it reads only the manifests' config slices, which hold no path of a machine.
+Guarantee: it reads only the config slices of manifests, which hold no path of a machine.
 Cost: negligible.
 """
 
@@ -28,7 +28,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 
 def thresholds(made: Manifest) -> dict[str, tuple[Bound, ...]]:
-    """By score, the bounds that a kept row must respect. They come from settings named min_<score> and max_<score>."""
+    """For each score, the bounds that a kept row respects. They come from settings named min_<score> and max_<score>."""
     found: dict[str, list[Bound]] = {}
     for name, text in flat(made.config):
         bound, _, score = name.rpartition(".")[2].partition("_")
@@ -39,7 +39,7 @@ def thresholds(made: Manifest) -> dict[str, tuple[Bound, ...]]:
 
 
 def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:
-    """What was done, as one (step, sentence) for each step."""
+    """What was done, as one pair (step, sentences) per step."""
     sources = list(dict.fromkeys(shard.source for shard in corpus.shards))
     shown = ", ".join(sources[:6]) + (f" and {count(len(sources) - 6)} more" if len(sources) > 6 else "")
     said = [(COLLECT, f"Text was collected from {shown}." if sources else "No text was collected.")]

@@ -201,7 +201,7 @@ def test_nothing_is_written(ask: Callable[..., dict[str, Any]], corpus: Path) ->
         ({"stages": '["quality", "language", "dedup"]'}, "order"),
         ({"collect.seed": "1"}, "collect"),
         ({"tokenizer.vocabulary": "500"}, "tokenizer"),
-        ({"language.sample_characters": "200"}, "other sample_characters (0 now)"),
+        ({"language.sample_characters": "200"}, "another sample_characters (now 0)"),
         ({"quality.recipe": "gopher@1"}, "scores that are not stored: duplicate_10gram"),
         ({"quality.min_line_words": "3"}, "other lines"),
         ({"dedup.threshold": "0.99"}, "2 of 2 duplicates are less similar than 0.99"),

@@ -260,7 +260,7 @@ tokenmill.flows.cli.main()
 def test_an_interrupt_is_one_whatever_a_library_makes_of_it() -> None:
     done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
-    assert done.stderr.startswith("interrupted; what is finished is kept")
+    assert done.stderr.startswith("interrupted; finished work is kept")
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,9 @@ def test_the_answer_names_documents_and_what_became_of_them(
     drawn = io.StringIO()
     show(["mine.txt", "-"], tm.open(corpus).near([NEAR, "nothing like it"]), Console(file=drawn, width=200))
     assert f"dropped by dedup: near_duplicate of {kept['doc_id']}" in drawn.getvalue()
-    assert "nothing is alike at 0.8 or more; of documents that are just so alike, the bands find 92.4 %" in drawn.getvalue()
+    assert (
+        "no document of similarity 0.8 or more was found; the bands find 92.4 % of the documents of similarity 0.8"
+    ) in drawn.getvalue()
 
 
 def test_a_mistyped_option_is_no_file(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -68,7 +70,7 @@ def test_a_mistyped_option_is_no_file(corpus: Path, capsys: pytest.CaptureFixtur
 
 def test_what_is_no_text_is_refused(corpus: Path, tmp_path: Path) -> None:
     (tmp_path / "bytes").write_bytes(b"caf\xe9")
-    with pytest.raises(InputError, match=r"bytes: is no UTF-8 text \(byte 3\)"):
+    with pytest.raises(InputError, match=r"bytes: is not UTF-8 text \(byte 3\)"):
         app(["near", str(corpus), str(tmp_path / "bytes")])
 
 

@@ -70,10 +70,10 @@ def test_removed_documents_stand_beside_what_stayed(built: Work) -> None:
 @pytest.mark.parametrize(
     ("config", "said"),
     [
-        (LanguageConfig(threshold=0), "Every language was kept."),
+        (LanguageConfig(threshold=0), "Documents in every language were kept."),
         (LanguageConfig(threshold=0, keep=("en", "de")), "Documents in de, en were kept."),
-        (LanguageConfig(threshold=0, thresholds={"de": 0.75}), "the language with a score of at least 0, de: 0.75."),
-        (LanguageConfig(threshold=0.65), "where the model is sure of the language with a score of at least 0.65."),
+        (LanguageConfig(threshold=0, thresholds={"de": 0.75}), "if the score of their language is at least 0, de: 0.75."),
+        (LanguageConfig(threshold=0.65), "if the score of their language is at least 0.65."),
     ],
 )
 def test_language_in_words(make_corpus: Callable[..., Work], config: LanguageConfig, said: str) -> None:
@@ -85,8 +85,6 @@ def test_language_in_words(make_corpus: Callable[..., Work], config: LanguageCon
 def test_what_was_done_is_said_in_words(built: Work) -> None:
     said = dict(settings.in_words(so_far(built.root)))
     assert said["collect"] == "Text was collected from a, b."
-    assert said["language"].startswith(
-        "Documents in en were kept, where the model is sure of the language with a score of at least 0.5"
-    )
+    assert said["language"].startswith("Documents in en were kept if the score of their language is at least 0.5")
     assert "word 5-grams have a Jaccard similarity of at least 0.8" in said["dedup"]
     assert "docs@1 is a demonstration recipe, made for software documentation." in said["quality"]

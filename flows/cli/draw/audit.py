@@ -1,4 +1,4 @@
-"""What `tokenmill audit` shows on a terminal: the shards, those unlike the rest first, and what repeats.
+"""Draws the answer of `tokenmill audit`: a row for each token shard, outliers first, and the windows that repeat.
 
 Guarantee: drawing only. Cost: none.
 """
@@ -19,7 +19,7 @@ SHOWN_SHARDS = 40
 
 
 def show(found: Sequence[SplitAudit], console: Console) -> None:
-    """Print the shards (those unlike the rest first, where they are many), and what repeats."""
+    """Print the shards, outliers first, and the windows that repeat most. Of many shards, print `SHOWN_SHARDS`."""
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("shard", "source", "tokens", "per doc", "bytes", "bits", "far", "1-byte", "rare", "again"):
         words = heading in ("shard", "source")
@@ -32,20 +32,23 @@ def show(found: Sequence[SplitAudit], console: Console) -> None:
         table.add_row(one.shard, Text(preview(one.source, None)), *numbers, *bits, *shares)
     whole(table, console)
     console.print(
-        "per doc: tokens; bytes: of text for a token; bits: entropy of a token; far: their divergence from the split",
+        "per doc: tokens per document; bytes: bytes of text per token; bits: entropy per token; "
+        "far: divergence from the split in bits per token; again: share of windows that occur more than once",
         style="dim",
     )
     for one in shards:
         if one.unlike:
             scores = ", ".join(f"{name} {score:+.1f}" for name, score in one.unlike.items())
-            console.print(f"{one.shard} is unlike the rest (robust z-scores): {scores}")
+            console.print(f"{one.shard} is an outlier (robust z-scores): {scores}")
     if shards[SHOWN_SHARDS:]:
         console.print(f"and {len(shards) - SHOWN_SHARDS} more shards (--json has them all)")
     for split in found:
         console.print(
-            f"\n{split.split}: {split.tokens:,} tokens; {split.single_byte:.2%} single bytes; {split.rare:.3%} of them are of "
-            f"the {split.rare_ids:,} ids held less than {RARE_BELOW} times; {split.unused_ids:,} ids never occur; "
-            f"{split.repeated:.2%} of windows of {WIDTH} tokens occur again ({split.sampled:.3%} of the windows compared)"
+            f"\n{split.split}: {split.tokens:,} tokens; {split.single_byte:.2%} single bytes; {split.rare:.3%} rare tokens "
+            f"({split.rare_ids:,} ids that occur less than {RARE_BELOW} times); {split.unused_ids:,} ids never occur; "
+            f"{split.repeated:.2%} of the windows of {WIDTH} tokens repeat (measured on {split.sampled:.3%} of the windows)"
         )
         for window in split.most_repeated:
-            console.print(f"  {window.times:,} times the window at {window.place} (`tokenmill trace` shows it)", markup=False)
+            console.print(
+                f"  the window at {window.place} occurs {window.times:,} times (`tokenmill trace` shows it)", markup=False
+            )

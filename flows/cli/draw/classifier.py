@@ -1,4 +1,4 @@
-"""What `tokenmill quality train` shows on a terminal: how the model does on documents that it has not seen.
+"""Draws the answer of `tokenmill quality train`: how well the model does on the held-out documents.
 
 Guarantee: drawing only. Cost: none.
 """
@@ -14,13 +14,15 @@ from tokenmill.pipeline.stages.quality.train import NEGATIVE, POSITIVE, Measured
 
 
 def show(measured: Measured, out: Path, console: Console) -> None:
-    """Print how the model does on what it has not seen."""
+    """Print how well the model does on the held-out documents."""
     learnt, held = measured.learnt, {label: len(scores) for label, scores in measured.scores.items()}
-    console.print(f"learnt: {learnt[POSITIVE]:,} positive and {learnt[NEGATIVE]:,} negative distinct documents", markup=False)
-    if measured.contradicting:
-        console.print(f"left out, because they stand on both sides: {measured.contradicting:,} documents")
     console.print(
-        f"held out: {held[POSITIVE]:,} and {held[NEGATIVE]:,}; accuracy {measured.accuracy:.4f}, "
+        f"trained on: {learnt[POSITIVE]:,} positive and {learnt[NEGATIVE]:,} negative distinct documents", markup=False
+    )
+    if measured.contradicting:
+        console.print(f"left out, because they are both positive and negative: {measured.contradicting:,} documents")
+    console.print(
+        f"held out: {held[POSITIVE]:,} positive and {held[NEGATIVE]:,} negative documents; accuracy {measured.accuracy:.4f}, "
         f"precision {measured.precision:.4f}, recall {measured.recall:.4f}\n"
     )
     table = Table(box=None, pad_edge=False, header_style="bold")

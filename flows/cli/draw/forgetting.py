@@ -1,6 +1,6 @@
-"""What `tokenmill forget` shows on a terminal.
+"""Draws the answer of `tokenmill forget`.
 
-Guarantee: drawing only. Nothing of a document reaches the terminal as it is. Cost: none.
+Guarantee: drawing only. Text of documents is escaped, so it cannot control the terminal. Cost: none.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ def _documents(count: int) -> str:
 
 
 def show(found: Sequence[Found], console: Console, *, dry_run: bool) -> None:
-    """Print what was asked and how much of the store it is."""
+    """Print each request, and how many documents and tokens of the store it covers."""
     for one in found:
         asked = f"ids_file, whose ids have the SHA-256 {one.value}" if one.by == "ids_file" else f"{one.by} {one.value}"
         console.print(Text(preview(asked, None), style="bold"))
         said = f"  {_documents(one.documents)} of {one.tokens:,} tokens"
-        said += f", {one.known:,} forgotten before" if one.known else ""
+        said += f", {one.known:,} of them forgotten before" if one.known else ""
         console.print(said + (f"; {one.absent:,} ids are not in the store" if one.absent else ""))
     tokens = amount(sum(one.tokens for one in found), "tokens")
     if dry_run:
         console.print(f"\nNothing was written; {tokens} would be masked.")
     else:
-        console.print(f"\n{tokens} are masked for every reader from now on; `tokenmill compact` takes them out of the files.")
-        console.print("Exports made before still hold them: after compaction, make those again.")
+        console.print(f"\n{tokens} are masked for every reader from now on; `tokenmill compact` removes them from the files.")
+        console.print("Earlier exports still hold them: export again after compaction.")

@@ -1,4 +1,4 @@
-"""What `tokenmill near` shows on a terminal: for each text its name, then two lines for each document.
+"""Draws the answer of `tokenmill near`: for each text its name, then two lines for each similar document.
 
 Guarantee: drawing only. Cost: none.
 """
@@ -25,6 +25,6 @@ def show(names: Sequence[str], answer: Near, console: Console) -> None:
             console.print(Text(f"          {one.source}  {one.url or ''}".rstrip(), style="dim"))
         if not found:
             console.print(
-                f"  nothing is alike at {answer.threshold} or more; of documents that are just so alike, "
-                f"the bands find {100 * answer.expected_recall:.1f} %"
+                f"  no document of similarity {answer.threshold} or more was found; "
+                f"the bands find {100 * answer.expected_recall:.1f} % of the documents of similarity {answer.threshold}"
             )

@@ -1,6 +1,6 @@
-"""What a dry run shows: steps that are up to date, steps that would run, and an estimate of disk and time.
+"""Draws the plan of a dry run: steps that are up to date, steps that would run, and estimates of disk and time.
 
-Guarantee: drawing only. The estimates come from the size of the input and the rates that the steps state. Cost: none.
+Guarantee: drawing only. The estimates come from the size of the input and from the rates that the steps state. Cost: none.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What the terminal shows: progress with rate and time left, the funnel, sizes in words.
+"""Draws progress with rate and time left, the funnel, and readable amounts.
 
-Guarantee: drawing only; nothing here changes a result. Cost: ten drawings a second at most.
+Guarantee: drawing only; nothing here changes a result. Cost: at most ten drawings per second.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from tokenmill.pipeline.ask.status import Status
 
 REASONS = 3
-"""How many reasons of a stage the funnel names; the report has them all."""
+"""Number of reasons that the funnel names for each stage. The report names all."""
 UNITS = ("", "k", "M", "G", "T")
 
 
 def amount(value: float, unit: str) -> str:
-    """1234567, "bytes" -> "1.2 MB"."""
+    """Format an amount with its unit, for example 1234567 and "bytes" as "1.2 MB"."""
     suffix = "B" if unit == "bytes" else f" {unit}"
     for prefix in UNITS:
         if abs(value) < 1000 or prefix == UNITS[-1]:
@@ -32,7 +32,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def whole(table: Table, console: Console) -> None:
-    """Print a table as wide as it is: numbers are not to be cut on a narrow terminal, or in a file."""
+    """Print a table at its full width, so that no number is cut on a narrow terminal or in a file."""
     table.width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
     console.print(table, "", crop=False)
 
@@ -49,7 +49,7 @@ class _DoneColumn(ProgressColumn):
 
 
 class Terminal:
-    """`tokenmill.pipeline.stages.step.Progress` on a terminal; a line per step where the output is no terminal."""
+    """`tokenmill.pipeline.base.progress.Progress` on a terminal: a bar per step; one line per step elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -84,12 +84,12 @@ class Terminal:
 
 
 def on_standard_error() -> Terminal:
-    """For calls from Python, whose standard output is the caller's."""
+    """Progress on standard error, for calls from Python: standard output belongs to the caller."""
     return Terminal(Console(stderr=True, highlight=False, soft_wrap=True))
 
 
 def alarms(status: Status) -> Text:
-    """A line for each source that lost very many documents as duplicates."""
+    """One line for each source that lost unusually many documents as duplicates."""
     return Text("\n").join(Text(f"alarm: {line}", style="yellow") for line in status.alarms)
 
 

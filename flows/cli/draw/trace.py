@@ -1,6 +1,6 @@
-"""What `tokenmill trace` shows on a terminal.
+"""Draws the answer of `tokenmill trace`.
 
-Guarantee: drawing only. Nothing of a document reaches the terminal as it is: what a terminal could obey is escaped.
+Guarantee: drawing only. Text of documents is escaped, so it cannot control the terminal.
 Cost: none.
 """
 
@@ -18,7 +18,7 @@ SHOWN_STEPS = 50
 
 
 def show(answer: Mapping[str, Any], console: Console) -> None:
-    """Draw the answer of any of the questions of `tokenmill trace`."""
+    """Draw the answer to any question of `tokenmill trace`."""
     if "text" in answer:
         _text(answer["text"], console)
     if "document" in answer:
@@ -36,7 +36,7 @@ def _say(console: Console, line: str) -> None:
 
 
 def _text(text: Mapping[str, Any], console: Console) -> None:
-    console.print(f"token id {text['id']}, byte {text['byte']} of the text that was packed:", style="bold")
+    console.print(f"token id {text['id']}, byte {text['byte']} of the packed text:", style="bold")
     console.print(_marked(text["before"], text["token"], text["after"]))
     console.print(f"\nbytes {text['stored_start']} to {text['stored_end']} of the stored text:", style="bold")
     console.print(_marked(text["stored_before"], text["stored"], text["stored_after"]))
@@ -78,7 +78,7 @@ def _stage(stage: Mapping[str, Any], console: Console) -> None:
 
 
 def _number(value: float) -> str:
-    """50.0 -> 50; at most six significant digits."""
+    """Format a number with at most six significant digits: 50.0 as 50."""
     return f"{value:.6g}" if abs(value) < 1e6 else f"{value:.0f}"
 
 

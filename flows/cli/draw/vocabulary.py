@@ -1,4 +1,4 @@
-"""Tokenizers as tables on the terminal, and as JSON.
+"""Draws statistics of tokenizers as tables on the terminal, and converts them to JSON.
 
 Guarantee: drawing only. Cost: none.
 """
@@ -24,10 +24,10 @@ WIDTHS = (768, 4_096)
 
 
 def show(found: VocabularyStatistics, console: Console) -> None:
-    """All that is known of one tokenizer."""
+    """Print all statistics of one tokenizer."""
     console.print(
-        f"{count(found.ids)} ids; of {count(found.tokens)} tokens of text {count(found.unused)} "
-        f"({share(found.unused, found.tokens)}) occur nowhere, {count(found.rare)} fewer than {found.rare_below} times\n"
+        f"{count(found.ids)} ids; of {count(found.tokens)} tokens that stand for text, {count(found.unused)} "
+        f"({share(found.unused, found.tokens)}) never occur and {count(found.rare)} occur fewer than {found.rare_below} times\n"
     )
     for heading, parts in found.parts.items():
         table = _table(heading, "documents", "text", "tokens", "bytes/token", "tokens/word", "single bytes")
@@ -35,18 +35,18 @@ def show(found: VocabularyStatistics, console: Console) -> None:
             ratios = (f"{part.bytes_per_token:.3f}", f"{part.tokens_per_word:.2f}", share(part.single, part.tokens))
             table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios)
         whole(table, console)
-    table = _table("script of tokens", "tokens", "of them used", "uses", "share of uses", "characters/token")
+    table = _table("script of tokens", "tokens", "used tokens", "uses", "share of uses", "characters/token")
     for script in found.scripts[:ROWS]:
         length = f"{script.characters / script.uses:.2f}" if script.characters else "-"
         numbers = (count(script.tokens), count(script.used), count(script.uses), share(script.uses, found.total.tokens))
         table.add_row(script.name, *numbers, length)
     whole(table, console)
     console.print(Text(f"longest tokens: {_spelled(found.longest)}"))
-    console.print(Text(f"longest that occur nowhere: {_spelled(found.longest_unused)}"))
+    console.print(Text(f"longest tokens that never occur: {_spelled(found.longest_unused)}"))
 
 
 def compare(found: Mapping[str, VocabularyStatistics], console: Console) -> None:
-    """Tokenizers side by side on the same text; the ratios of tokens are to the first."""
+    """Print tokenizers side by side on the same text. "against first" is the number of tokens relative to the first one."""
     table = _table("tokenizer", "ids", "tokens", "against first", "bytes/token", "tokens/word", "single bytes", "unused")
     first = next(iter(found.values())).total.tokens
     for name, one in found.items():
@@ -64,7 +64,7 @@ def compare(found: Mapping[str, VocabularyStatistics], console: Console) -> None
 
 
 def sizes(found: Sequence[Size], console: Console) -> None:
-    """What vocabularies of several sizes cost."""
+    """Print what vocabularies of several sizes cost: tokens of the text, and parameters of the embeddings."""
     table = _table("vocabulary", "tokens", "bytes/token", *(f"embeddings, {width:,} wide" for width in WIDTHS))
     for one in found:
         costs = (count(one.embedding_parameters(width)) for width in WIDTHS)
@@ -73,7 +73,7 @@ def sizes(found: Sequence[Size], console: Console) -> None:
 
 
 def names(paths: Sequence[Path]) -> list[str]:
-    """A short name for each path: its last part, or as much as tells them apart."""
+    """A short name for each path: its last part, or as many parts as make the names distinct."""
     for parts in range(1, max(len(path.parts) for path in paths) + 1):
         short = [str(Path(*path.parts[-parts:])) for path in paths]
         if len(set(short)) == len(short):
@@ -82,7 +82,7 @@ def names(paths: Sequence[Path]) -> list[str]:
 
 
 def as_json(found: VocabularyStatistics) -> dict[str, Any]:
-    """The same as JSON values; tokens as text, with `\\xff` for bytes that are no UTF-8."""
+    """The statistics as JSON values. Tokens are text, with `\\xff` for bytes that are not UTF-8."""
     parts = {heading: {name: _part(part) for name, part in these.items()} for heading, these in found.parts.items()}
     tokens = {
         key: [{"token": raw(one.data), "uses": one.uses} for one in getattr(found, key)]

@@ -1,6 +1,6 @@
-"""What `tokenmill whatif` shows on a terminal.
+"""Draws the answer of `tokenmill whatif`.
 
-Guarantee: drawing only. Nothing of a document reaches the terminal as it is: what a terminal could obey is escaped.
+Guarantee: drawing only. Text of documents is escaped, so it cannot control the terminal.
 Cost: none.
 """
 
@@ -37,8 +37,8 @@ def show(answer: Mapping[str, Any], console: Console) -> None:
     console.print(f"\ndocuments: {_step(documents['before'], documents['after'])}")
     if documents["unknown"]:
         console.print(
-            f"{documents['unknown']:,} more are not known: they have no scores yet at a stage, or were duplicates of a "
-            "document that goes. A build decides them, and may decide other documents differently because of them."
+            f"{documents['unknown']:,} more are not known: a stage has no scores of them yet, or they are duplicates of a "
+            "document that would be dropped. A build decides them, and may then decide other documents differently."
         )
     if answer["changes"]:
         sides = _table("stage", "now", "reason", "documents", words=("stage", "now", "reason"))
@@ -56,7 +56,7 @@ def show(answer: Mapping[str, Any], console: Console) -> None:
             near.add_row(f"{margin[side]['documents']:,} {verb}", *cells)
         console.print(near)
     if answer["samples"]:
-        console.print("\nSome of them", style="bold")
+        console.print("\nExamples", style="bold")
     for sample in answer["samples"]:
         measure = "" if sample["column"] is None else f" {sample['value']:.6g} against {sample['threshold']:.6g}"
         head = f"{sample['doc_id']} now {sample['now']}, {sample['stage']}: {sample['reason']}{measure}"

@@ -1,4 +1,4 @@
-"""The stage `dedup`, as the table of stages has it."""
+"""The entry of the stage `dedup` in the table of stages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ def _check(config: Config) -> None:
 
 
 def _survivor_score(config: Config) -> str | None:
-    """The score column that "quality" stands for in the survivor policy, if it is there. Raises ValueError if none can."""
+    """The score column that "quality" stands for in the survivor policy; None if the policy does not name quality.
+
+    Raises ValueError if no column fits, or if several do.
+    """
     settings = DEDUP.settings(config)
     if DEDUP.name not in config.stages or "quality" not in settings.survivor:
         return None
@@ -39,7 +42,7 @@ def _survivor_score(config: Config) -> str | None:
         return columns[named]
     what = "names quality without survivor_model" if named is None else f'names quality by the model "{named}"'
     raise ValueError(
-        f"dedup.survivor {what}; models whose higher scores are better (those without max): {', '.join(fit) or 'none'}"
+        f"dedup.survivor {what}; name a model whose higher scores are better (one without max): {', '.join(fit) or 'none'}"
     )
 
 
@@ -48,7 +51,7 @@ def _words(made: Manifest) -> str:
     unit = scoring["shingle"].removesuffix("s")
     return (
         f"Of equal documents, and of documents whose sets of {unit} {scoring['ngram']}-grams have a Jaccard similarity of at "
-        f"least {number(threshold)}, one was kept. Every removed document names the kept one that stands in for it."
+        f"least {number(threshold)}, one was kept. The verdict of a removed document names the kept one."
     )
 
 
@@ -59,10 +62,10 @@ def _problems(finished: Finished) -> Iterator[str]:
 
 
 def _needs_build(asked: Rebuild[DedupConfig]) -> str:
-    """Whether a pair is a duplicate depends on what else is kept, and on pairs that are not stored."""
+    """Why only a build can decide: it depends on which other documents are kept, and on pairs that are not stored."""
     from tokenmill.pipeline.stages.dedup.check import removed_below
 
-    message = "dedup: duplicates are decided together, by comparing texts; only `tokenmill build` can do that"
+    message = "dedup: a build decides all duplicates together, by comparing texts; only `tokenmill build` can do that"
     only_threshold = asked.before.model_copy(update={"threshold": asked.after.threshold}) == asked.after
     if asked.manifest is None or not only_threshold:
         return message

@@ -1,4 +1,4 @@
-"""The stage `language`, as the table of stages has it."""
+"""The entry of the stage `language` in the table of stages."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ def _make(config: Config) -> Stage:
 def _words(made: Manifest) -> str:
     deciding = made.config["deciding"]
     keep, threshold, own = deciding["keep"], deciding["threshold"], deciding["thresholds"]
-    what = f"Documents in {', '.join(keep)} were kept" if keep else "Every language was kept"
+    what = f"Documents in {', '.join(keep)} were kept" if keep else "Documents in every language were kept"
     if not threshold and not own:
         return f"{what}."
     beside = "".join(f", {label}: {number(own[label])}" for label in sorted(own))
-    return f"{what}, where the model is sure of the language with a score of at least {number(threshold)}{beside}."
+    return f"{what} if the score of their language is at least {number(threshold)}{beside}."
 
 
 LANGUAGE = StageKind(

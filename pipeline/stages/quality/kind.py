@@ -1,4 +1,4 @@
-"""The stage `quality`, as the table of stages has it."""
+"""The entry of the stage `quality` in the table of stages."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ DEMONSTRATION = {
 
 @dataclass(frozen=True, kw_only=True)
 class ShareFacts:
-    """Results of a model that keeps a share."""
+    """Results of a model that keeps a share of the documents."""
 
     candidates: int
-    """Documents that passed everything else."""
+    """Number of documents that passed everything else."""
     kept: int
     cut: float | None
-    """The lowest score that was kept; None if none was."""
+    """The lowest kept score; None if no document was kept."""
 
 
 def _make(config: Config) -> Stage | Resolver:
@@ -39,12 +39,12 @@ def _make(config: Config) -> Stage | Resolver:
 
 def _words(made: Manifest) -> str:
     recipe = made.config["deciding"]["recipe"]
-    said = f"Documents had to pass the recipe {recipe}; its thresholds stand below."
+    said = f"Documents had to pass the recipe {recipe}; its thresholds are listed below."
     return f"{said} {DEMONSTRATION[recipe]}" if recipe in DEMONSTRATION else said
 
 
 def _effective(settings: QualityConfig) -> dict[str, Any]:
-    """With the recipe's thresholds where none is set beside it."""
+    """The settings as JSON values, with the recipe's thresholds where the config sets none."""
     return {**settings.model_dump(mode="json"), **resolve(settings).model_dump(mode="json")}
 
 

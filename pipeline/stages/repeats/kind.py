@@ -1,4 +1,4 @@
-"""The stage `repeats`, as the table of stages has it."""
+"""The entry of the stage `repeats` in the table of stages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 @dataclass(frozen=True, kw_only=True)
 class RepeatsFacts:
-    """Results of one source."""
+    """Results for one source."""
 
     needed_documents: int
-    """A unit goes if it stands in at least this many documents."""
+    """A unit counts as repeated if at least this many documents contain it."""
     repeated_units: int
-    """How many distinct units do."""
+    """Number of distinct repeated units."""
     filter_fill: float | None = None
-    """With a Bloom filter: the share of its counters that are not 0."""
+    """With a Bloom filter: the share of its counters that are not 0 (0 to 1)."""
     filter_error: float | None = None
-    """With a Bloom filter: the expected share of rare units that pass it."""
+    """With a Bloom filter: the expected share of rare units that pass it (0 to 1)."""
 
 
 def _make(config: Config) -> Resolver:
@@ -38,8 +38,8 @@ def _words(made: Manifest) -> str:
     share = f" and in at least {number(100 * deciding['min_share'])} % of them" if deciding["min_share"] else ""
     kept = " The first document keeps it." if deciding["keep_first"] else ""
     return (
-        f"Every {scoring['unit'][:-1]} of at least {count(scoring['min_characters'])} characters that stands in at least "
-        f"{count(deciding['min_documents'])} documents of its source{share} was taken out of them.{kept}"
+        f"Every {scoring['unit'][:-1]} of at least {count(scoring['min_characters'])} characters that occurs in at least "
+        f"{count(deciding['min_documents'])} documents of its source{share} was removed from them.{kept}"
     )
 
 
@@ -50,7 +50,7 @@ def _problems(finished: Finished) -> Iterator[str]:
 
 
 def _needs_build(asked: Rebuild[RepeatsConfig]) -> str:
-    return "repeats: what is repeated is counted over whole sources; only `tokenmill build` can do that"
+    return "repeats: repeated units are counted over whole sources; only `tokenmill build` can do that"
 
 
 REPEATS = StageKind(

@@ -61,7 +61,7 @@ def test_what_is_taken_out_is_counted_and_shown(built: tuple[Path, Path], tmp_pa
     page = (root / "report.html").read_text()
     assert "1 different ones, removed 8 times" in page
     assert "Home | News | About &lt;us&gt;" in page
-    assert "Every line of at least 20 characters that stands in at least 3 documents of its source" in page
+    assert "Every line of at least 20 characters that occurs in at least 3 documents of its source" in page
     export(open_corpus(root), tmp_path / "out", "jsonl", Silent())
     assert sum(path.read_text().count("Home") for path in (tmp_path / "out").rglob("*.jsonl")) == 1
 
@@ -78,7 +78,7 @@ def test_verify_counts_the_evidence_anew(built: tuple[Path, Path]) -> None:
 
 def test_what_another_threshold_would_keep_is_not_guessed(built: tuple[Path, Path]) -> None:
     _, root = built
-    with pytest.raises(ConfigError, match="repeats: what is repeated is counted over whole sources"):
+    with pytest.raises(ConfigError, match="repeats: repeated units are counted over whole sources"):
         what_if(open_corpus(root), {"repeats.min_documents": "4"}, samples=0, seed=0)
     with pytest.raises(ConfigError, match="language: the later stage `repeats` counts what it keeps"):
         what_if(open_corpus(root), {"language.threshold": "0.9"}, samples=0, seed=0)
