@@ -24,4 +24,4 @@ app = cyclopts.App(
 )
 for heading, entries in COMMANDS.items():
     for entry in entries:
-        app.command(f"tokenmill.flows.cli.{entry.home}", name=entry.name, help=entry.summary, group=heading)
+        app.command(f"tokenmill.flows.cli.{entry.home}", name=entry.name, group=heading)
