@@ -51,5 +51,5 @@ def test_checksums_of_pages_are_compared(tmp_path: Path) -> None:
     for data in flipped_pages((tmp_path / "a.parquet").read_bytes()):
         (tmp_path / "a.parquet").write_bytes(data)
         hashed = FileEntry(bytes=len(data), sha256=hashlib.sha256(data).hexdigest(), rows=1000)
-        with pytest.raises(CorruptFile, match="a.parquet: is no Parquet table .*CRC checksum verification failed"):
+        with pytest.raises(CorruptFile, match="a.parquet: is not a Parquet table .*CRC checksum verification failed"):
             shards.read(tmp_path, ("a.parquet", hashed))

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import tokenmill
-from tokenmill.flows.cli import app
+from tokenmill.flows.cli.application import app
 from tokenmill.flows.cli.options import out
 from tokenmill.pipeline.ask.verify import problems
 from tokenmill.pipeline.base.progress import Silent
@@ -258,7 +258,7 @@ tokenmill.flows.cli.main()
 
 
 def test_an_interrupt_is_one_whatever_a_library_makes_of_it() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "status"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
     assert done.stderr.startswith("interrupted; finished work is kept")
 
