@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import random
@@ -11,9 +12,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from cyclopts import App
 
 from tests.command import tokenmill
 from tokenmill.flows.cli.application import app
+from tokenmill.flows.cli.commands import COMMANDS, help_text
 from tokenmill.flows.cli.options import out
 from tokenmill.pipeline.ask.verify import problems
 from tokenmill.pipeline.base.progress import Silent
@@ -302,3 +305,13 @@ def test_a_process_of_its_own_ends_alike(
     assert "Traceback" not in done.stderr
     assert message in done.stderr
     assert message in here.stderr
+
+
+def test_the_table_of_commands_is_that_of_the_application() -> None:
+    listed = {entry.name: entry for entries in COMMANDS.values() for entry in entries}
+    assert set(listed) == {name for name in app if not name.startswith("-")}
+    for name, entry in listed.items():
+        module, _, attribute = entry.home.partition(":")
+        command = getattr(importlib.import_module(f"tokenmill.flows.cli.{module}"), attribute)
+        assert command.__doc__ if callable(command) and not isinstance(command, App) else command.help, name
+        assert f"  {name} " in help_text()
