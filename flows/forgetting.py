@@ -16,7 +16,7 @@ from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.corpus import CONFIG, is_ours, open_corpus
+from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
 from tokenmill.pipeline.tokens.compact import compact as compact_store
@@ -57,7 +57,7 @@ def compact(root: Path, progress: Progress) -> Compacted:
 
     Raises InputError if nothing was forgotten, NotBuilt if the corpus is not complete, CorruptFile, StaleInput, Locked.
     """
-    if not is_ours(root) or not (root / CONFIG).is_file():
+    if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     with files.lock(root):
         files.sweep(root)

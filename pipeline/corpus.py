@@ -58,7 +58,7 @@ class CorpusShard:
         return source_of(self.name)
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class CorpusFolder:
     """A corpus folder as it is published. Made by `open_corpus`, `so_far` and `being_published`."""
 
@@ -67,6 +67,9 @@ class CorpusFolder:
     """The manifests of the finished steps, in the order of the steps."""
     known_settings: Config | None
     """None while the corpus is not finished."""
+
+    def __repr__(self) -> str:
+        return f"CorpusFolder({str(self.root)!r}): {', '.join(made.stage for made in self.steps)}"
 
     @property
     def settings(self) -> Config:

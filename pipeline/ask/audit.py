@@ -76,7 +76,7 @@ class RepeatedWindow:
     times: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class SplitAudit:
     """One split. `unused_ids` leaves out end-of-text; `sampled` is the share of windows that were compared (0 to 1)."""
 
@@ -90,6 +90,10 @@ class SplitAudit:
     sampled: float
     shards: tuple[ShardAudit, ...]
     most_repeated: tuple[RepeatedWindow, ...]
+
+    def __repr__(self) -> str:
+        unlike = sum(bool(shard.unlike) for shard in self.shards)
+        return f"SplitAudit {self.split}: {self.tokens:,} tokens in {len(self.shards):,} shards, {unlike:,} unlike the rest"
 
 
 def audit(corpus: CorpusFolder, encoder_of: EncoderOf, progress: Progress) -> list[SplitAudit]:

@@ -87,7 +87,7 @@ def redis_storage(url: str) -> Iterator[Mapping[str, Any]]:
         raise InputError(f"Redis: {error}") from error
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Near:
     """The answer: `found` has, for each text in the given order, its similar documents."""
 
@@ -95,6 +95,9 @@ class Near:
     expected_recall: float
     """The probability (0 to 1) that the bands find a document whose similarity is exactly `threshold`."""
     found: tuple[tuple[Similar, ...], ...]
+
+    def __repr__(self) -> str:
+        return f"Near: {sum(map(len, self.found)):,} documents like {len(self.found):,} texts, at {self.threshold} or more"
 
 
 def near(

@@ -43,12 +43,15 @@ BESIDE = f"{state.FOLDER}/compact"
 OURS = re.compile(r"\d{5,}\.(bin|idx|blocks|docs\.parquet)")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Compacted:
     """A store without forgotten documents. `shards`: the number of token shards that this call replaced or removed."""
 
     manifest: Manifest
     shards: int
+
+    def __repr__(self) -> str:
+        return f"Compacted: {self.shards:,} token shards changed, {self.documents:,} documents out of the store"
 
     @property
     def documents(self) -> int:

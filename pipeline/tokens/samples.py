@@ -41,7 +41,7 @@ from tokenmill.pipeline.tokens.store import Split, TokenStore
 ORDERED_AT_ONCE = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Batch:
     """Samples as they are read. `ids`: [samples, length + 1]; the targets are the inputs shifted by one.
 
@@ -51,6 +51,10 @@ class Batch:
     ids: Ids
     kept: npt.NDArray[np.bool_]
     end_of_text: int
+
+    def __repr__(self) -> str:
+        masked = int((~self.kept).sum())
+        return f"Batch of {len(self.ids):,} samples: ids {self.ids.dtype} {list(self.ids.shape)}, {masked:,} masked"
 
     def __array__(self, dtype: npt.DTypeLike | None = None, copy: bool | None = None) -> npt.NDArray[np.generic]:
         """`np.asarray(batch)` gives the ids."""
@@ -82,7 +86,7 @@ class _TokenRange:
         return max(0, self.tokens // length - 1 if aligned else (self.tokens - 1) // length)
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Samples:
     """The order of the samples of one split. The function `samples` makes it."""
 
@@ -94,6 +98,9 @@ class Samples:
     mixture: Mixture | None
     ranges: tuple[_TokenRange, ...]
     """One for each source of the mixture, or one for the split."""
+
+    def __repr__(self) -> str:
+        return f"Samples of {self.split.name}: {self.windows:,} an epoch; {self.order}; seed {self.seed}"
 
     @functools.cached_property
     def windows(self) -> int:

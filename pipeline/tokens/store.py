@@ -40,7 +40,7 @@ class SourceSpan:
     text_bytes: int
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Split:
     """One side of a store: its shards as one stream of tokens, one source after the other."""
 
@@ -49,6 +49,10 @@ class Split:
     sources: tuple[SourceSpan, ...]
     dtype: IdType
     end_of_text: int
+
+    def __repr__(self) -> str:
+        held = f"{self.tokens:,} tokens, {self.documents:,} documents, {len(self.sources):,} sources"
+        return f"Split {self.name}: {held}, {len(self.shards):,} shards"
 
     @functools.cached_property
     def tokens(self) -> int:
@@ -127,7 +131,7 @@ class Split:
         return [shard.first_token for shard in self.shards]
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class TokenStore:
     """A packed corpus. Use `open`."""
 
@@ -135,6 +139,9 @@ class TokenStore:
     manifest: Manifest
     facts: PackFacts
     splits: tuple[Split, ...]
+
+    def __repr__(self) -> str:
+        return f"TokenStore({str(self.folder)!r}): {', '.join(map(repr, self.splits))}"
 
     @classmethod
     def open(cls, path: Path, *, tokenizer: str | None = None) -> Self:

@@ -96,11 +96,13 @@ def test_every_call_says_what_it_takes_and_shows_an_example() -> None:
 
 def test_objects_fit_a_screen(corpus: tm.Corpus) -> None:
     shown = [corpus, corpus.funnel(), corpus.tokens, corpus.trace("train/00000:1"), corpus.whatif({"quality.min_words": 70})]
-    shown += [corpus.tokens.dataset(length=16, seed=0), tm.tokenizer.load(corpus.root)]
+    order = corpus.tokens.samples(length=16, seed=0)
+    shown += [corpus.tokens.dataset(length=16, seed=0), tm.tokenizer.load(corpus.root), order, order.read(0, 3)]
+    shown += [corpus.tokens.splits, corpus.near(TEXTS[0]), corpus.status(), corpus.audit()]
     for one in shown:
         lines = repr(one).splitlines()
-        assert len(lines) <= 40, one
-        assert max(map(len, lines)) <= 1000, one
+        assert len(lines) <= 40, type(one)
+        assert len(repr(one)) <= 24 * 80, type(one)
 
 
 def test_a_wrong_name_says_the_nearest_right_one(corpus: tm.Corpus) -> None:
