@@ -21,6 +21,7 @@ from tokenmill.pipeline.ask.status import Status, funnel, status
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import MODEL, path_of
 from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import REPORT, TOKENS, CorpusFolder, open_corpus
 from tokenmill.pipeline.stages import settings as all_settings
 from tokenmill.pipeline.stages import table
@@ -271,7 +272,7 @@ class Corpus:
         """
         from tokenmill.pipeline.ask.whatif import what_if
 
-        return Answer("whatif", what_if(self._folder, settings, samples=samples, seed=seed))
+        return Answer("whatif", what_if(self._folder, from_python(settings), samples=samples, seed=seed))
 
     def near(
         self, texts: str | Sequence[str], *, threshold: float | None = None, limit: int = 10, redis: str | None = None

@@ -13,6 +13,7 @@ from typing import Any
 from tokenmill.corpus import Corpus, shown
 from tokenmill.flows import presets
 from tokenmill.flows.build import build as run_build
+from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import open_corpus
 
 
@@ -52,7 +53,7 @@ def build(
     40
     """
     root = Path("corpora", Path(config).stem) if out is None else Path(out)
-    wanted = presets.resolve(str(config), dict(settings or {}))
+    wanted = presets.resolve(str(config), from_python(settings or {}))
     count = len(os.sched_getaffinity(0)) if workers is None else workers
     return Corpus(run_build(wanted, root, workers=count, progress=shown(progress)))
 

@@ -83,10 +83,12 @@ def whatif(
         Seed of the random choice of these examples.
     """
     from tokenmill.flows.cli.draw.whatif import show as show_answer
+    from tokenmill.pipeline.ask.whatif import what_if
+    from tokenmill.pipeline.corpus import open_corpus
 
-    answer = tm.open(folder).whatif(pairs(settings), samples=samples, seed=seed)
+    answer = what_if(open_corpus(folder), pairs(settings), samples=samples, seed=seed)
     if as_json:
-        out.out(json.dumps(dict(answer)))
+        out.out(json.dumps(answer))
         return
     show_answer(answer, out)
 

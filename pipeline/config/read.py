@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import json
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -46,6 +47,19 @@ def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any],
     except ValidationError as error:
         faults = [dict(fault) for fault in error.errors()]
         raise ConfigError("\n".join(_explain(_origin(fault, where, overrides), fault, model) for fault in faults)) from error
+
+
+def from_python(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings by dotted name as `overrides` of `parse`, in which a string stays the string that it is.
+
+    A string typed after --set is read as TOML first, so `2024` would become a number there.
+    """
+    return {key: _as_toml(value) if isinstance(value, str) else value for key, value in settings.items()}
+
+
+def _as_toml(text: str) -> str:
+    """A basic string of TOML. JSON escapes all that TOML wants escaped, but for U+007F."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(key: str, text: str) -> Any:

@@ -9,6 +9,7 @@ import pytest
 from tokenmill.flows import presets
 from tokenmill.pipeline import config
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.stages import settings as settings_of
 
 
@@ -104,3 +105,10 @@ def test_every_preset_is_valid(name: str) -> None:
 def test_a_misspelt_preset_is_refused() -> None:
     with pytest.raises(ConfigError, match="did you mean docs"):
         presets.resolve("dosc", {})
+
+
+@pytest.mark.parametrize("text", ["2024", "true", '["a"]', 'a "b" \\ c\n\t\x01\x7f', "é😀", ""])
+def test_a_string_from_python_stays_a_string(text: str) -> None:
+    plain = {"collect": {"paths": ["a"]}}
+    made = settings_of.parse(plain, where="x", overrides=from_python({"collect.paths": text, "dedup.threshold": 0.5}))
+    assert (made.collect.paths, made.dedup.threshold) == ((text,), 0.5)
