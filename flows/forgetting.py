@@ -28,6 +28,8 @@ def requests(
     doc_ids: Sequence[str], url_prefixes: Sequence[str], sources: Sequence[str], ids_file: Path | None
 ) -> list[Request]:
     """The requests of the command line. Raises ConfigError if there is none, InputError for an invalid id."""
+    if isinstance(doc_ids, str) or isinstance(url_prefixes, str) or isinstance(sources, str):
+        raise ConfigError("give lists of ids, of beginnings of URLs and of sources, not single strings")
     asked = [request_ids("doc_id", doc_id, [doc_id]) for doc_id in doc_ids]
     asked += [Request(by="url_prefix", value=prefix) for prefix in url_prefixes]
     asked += [Request(by="source", value=source) for source in sources]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from tokenmill.pipeline.base.errors import ConfigError, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
 from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.pipeline.tokens.samples import Samples, samples
 
@@ -29,12 +29,16 @@ class TokenDataset(Dataset[dict[str, Tensor]]):
     def __init__(self, store: Path, *, length: int, seed: int, epoch: int = 0, rank: int = 0, ranks: int = 1) -> None:
         if not 0 <= rank < ranks:
             raise ConfigError(f"{rank=} is none of {ranks=}")
+        if epoch < 0:
+            raise ConfigError(f"{epoch=}: epochs are counted from 0")
         opened = TokenStore.open(store)
         self._store, self._hash = store, opened.hash
         self._length, self._seed, self._epoch = length, seed, epoch
         self._rank, self._ranks = rank, ranks
         self.__dict__["_samples"] = samples(opened, length=length, seed=seed)
         self._items = self._samples.windows // ranks
+        if not self._items:
+            raise InputError(f"{store}: {self._samples.windows:,} samples are fewer than {ranks=}")
 
     @functools.cached_property
     def _samples(self) -> Samples:

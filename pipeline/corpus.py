@@ -158,6 +158,12 @@ def open_corpus(root: Path) -> CorpusFolder:
         raise NotBuilt(f"{root} is no folder; give the folder of a corpus, as --out of `tokenmill build` named it")
     whole = manifest.load(root, CORPUS)
     steps = tuple(manifest.load(root, name) for name in step_names(whole))
+    for made in steps:
+        if made.hash != whole.inputs[made.stage]:
+            raise StaleInput(
+                f"{manifest.path_of(root, made.stage)}: is {made.hash}, but the corpus was published with "
+                f"{whole.inputs[made.stage]}; run the build again, or copy the whole corpus again"
+            )
     found = CorpusFolder(root=root, steps=steps, known_settings=_settings(root, whole))
     _check_lineage(found)
     return found
@@ -189,8 +195,17 @@ def being_published(root: Path, steps: tuple[Manifest, ...], config: Config) -> 
 
 
 def step_names(whole: Manifest) -> tuple[str, ...]:
-    """The steps that the manifest of a corpus names, in their order."""
-    return manifest.facts(whole, CorpusFacts).steps
+    """The steps that the manifest of a corpus names, in order. Raises CorruptFile for one that no build writes."""
+    steps = manifest.facts(whole, CorpusFacts).steps
+    ends = steps[:1] == (COLLECT,) and steps[-2:] == (TOKENIZER, PACK)
+    known = set(steps[1:-2]) <= {kind.name for kind in table.STAGES}
+    if not (ends and known and len(set(steps)) == len(steps) and whole.inputs.keys() == set(steps)):
+        raise CorruptFile(
+            f"the manifest of the corpus names the steps {list(steps)}, which no build makes; run the build again"
+        )
+    if not {CONFIG, REPORT} <= whole.files.keys():
+        raise CorruptFile(f"the manifest of the corpus does not name {CONFIG} and {REPORT}; run the build again")
+    return steps
 
 
 def around(folder: Path) -> Path | None:

@@ -5,21 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.folders import folder_of, settings
+from tokenmill.pipeline.ask import verify
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
-from tokenmill.pipeline.corpus import CONFIG, CorpusFolder, around, is_ours, open_corpus, so_far
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.corpus import CONFIG, REPORT, CorpusFolder, around, is_ours, open_corpus, so_far
 from tokenmill.pipeline.stages.settings import to_toml
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 from tokenmill.pipeline.stages.table import kind_of
+from tokenmill.tokenizer.encode import of_corpus
 
 MakeCorpus = Callable[..., Work]
 TEXTS = {"a/0": ["The first text of the harbour.", "The second one, on ships."], "b/0": ["Und noch ein Text."]}
 ORDER = ("quality", "language")
+LAST = ("tokenizer", "pack")
 LOOSE = {"stages": ORDER, "language": {"threshold": 0}, "quality": {"recipe": "docs@1"}}
 
 
@@ -34,11 +39,15 @@ def work(make_corpus: MakeCorpus) -> Work:
 
 
 def publish(work: Work) -> Path:
-    """The manifest of the whole, as a build writes it."""
+    """The manifest of the whole, as a build writes it, with a tokenizer and tokens that hold nothing."""
     text = to_toml(settings(**LOOSE)).encode()
-    published = {CONFIG: files.write_bytes(work.root / CONFIG, text)}
-    inputs = {made.stage: made.hash for made in work.before}
-    facts = {"steps": [made.stage for made in work.before]}
+    published = {CONFIG: files.write_bytes(work.root / CONFIG, text), REPORT: files.write_bytes(work.root / REPORT, b"")}
+    before = list(work.before)
+    for name in LAST:
+        inputs = {made.stage: made.hash for made in before}
+        before.append(manifest.commit(work.root, Manifest(stage=name, version=1, config={}, inputs=inputs)))
+    inputs = {made.stage: made.hash for made in before}
+    facts = {"steps": [made.stage for made in before]}
     manifest.commit(work.root, Manifest(stage=CORPUS, version=1, config={}, inputs=inputs, files=published, facts=facts))
     return work.root
 
@@ -53,11 +62,11 @@ def test_steps_come_in_the_order_in_which_they_ran_finished_or_not(work: Work) -
     with pytest.raises(NotBuilt, match="is not finished, so its settings are not settled"):
         _ = unfinished.settings
     corpus = open_corpus(publish(work))
-    assert names(corpus) == names(so_far(work.root)) == ["collect", *ORDER]
+    assert names(corpus) == names(so_far(work.root)) == ["collect", *ORDER, *LAST]
     assert corpus.settings.stages == ORDER
     assert [kind.name for kind, _ in corpus.stages] == list(ORDER)
     assert [made.stage for made in corpus.before("language")] == ["collect", "quality"]
-    with pytest.raises(NotBuilt, match="was built without 'dedup'; there: collect, quality, language"):
+    with pytest.raises(NotBuilt, match="was built without 'dedup'; there: collect, quality, language, tokenizer, pack"):
         corpus.require("dedup")
 
 
@@ -118,3 +127,31 @@ def test_the_last_run_that_can_be_read_is_told(work: Work) -> None:
     files.write_json(work.root / "runs" / "1.json", {"steps": {"collect": {"seconds": 1.5}}})
     (work.root / "runs" / "2.json").write_text("{")
     assert so_far(work.root).last_run() == {"collect": {"seconds": 1.5}}
+
+
+def test_steps_of_another_build_are_refused(work: Work) -> None:
+    """As a copy that was cut short leaves them: each step fits the others, but the corpus was published with other ones."""
+    publish(work)
+    *_, language = work.before
+    other = dataclasses.replace(language, facts={"other": 1})
+    manifest.commit(work.root, other)
+    with pytest.raises(StaleInput, match=f"is {other.hash}, but the corpus was published with {language.hash}"):
+        open_corpus(work.root)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"facts": {"steps": []}}, "which no build makes"),
+        ({"facts": {"steps": ["collect", "../x", "tokenizer", "pack"]}}, "which no build makes"),
+        ({"facts": {"steps": ["collect", "collect", "tokenizer", "pack"]}}, "which no build makes"),
+        ({"files": {}}, "does not name config.toml and report.html"),
+    ],
+)
+def test_a_manifest_that_no_build_writes_is_refused(work: Work, change: dict[str, Any], said: str) -> None:
+    publish(work)
+    whole = manifest.load(work.root, CORPUS)
+    manifest.commit(work.root, dataclasses.replace(whole, **change))
+    with pytest.raises(CorruptFile, match=said):
+        open_corpus(work.root)
+    assert [said in line for line in verify.problems(work.root, Silent(), of_corpus)] == [True]

@@ -64,6 +64,10 @@ def __getattr__(name: str) -> Any:
         module, attribute = _HOMES[name]
         found = globals()[name] = getattr(importlib.import_module(module), attribute)
         return found
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("tokenmill")
     import difflib
 
     near = difflib.get_close_matches(name, __all__, n=1)

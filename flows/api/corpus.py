@@ -415,6 +415,7 @@ class Corpus:
         kept = "?" if done.documents is None else f"{done.documents:,}"
         tokens = "?" if done.tokens is None else f"{done.tokens:,}"
         model = ", a trained model" if path_of(self.root, MODEL).is_file() else ""
+        model += f", {done.forgotten:,} documents forgotten" if done.forgotten else ""
         return f"Corpus({str(self.root)!r}): {done.stages[0].kept:,} documents collected, {kept} kept, {tokens} tokens{model}"
 
 

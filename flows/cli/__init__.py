@@ -55,7 +55,8 @@ def _message(error: BaseException) -> str | None:
     if isinstance(error, TokenmillError):
         return escape(str(error))
     if isinstance(error, OSError):
-        return f"{escape(str(error.filename or ''))}: {escape(error.strerror or str(error))}"
+        where = f"{error.filename}: " if error.filename else ""
+        return escape(f"{where}{error.strerror or error}")
     return None
 
 
@@ -75,3 +76,5 @@ def _print_help() -> None:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)
+    except OSError as error:
+        sys.exit(f"error: the help cannot be written: {error.strerror}")

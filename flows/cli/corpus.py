@@ -45,6 +45,8 @@ def status(
         out.print(draw.alarms(state))
     if state.tokens is not None:
         out.print(f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}")
+    if state.forgotten:
+        out.print(f"{state.forgotten:,} documents are forgotten: readers mask what the token files still hold of them")
 
 
 def whatif(

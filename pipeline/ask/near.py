@@ -30,7 +30,8 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.collect.memory import texts_of
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.stages.dedup import texts
 from tokenmill.pipeline.stages.dedup.collected import integers
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
@@ -38,6 +39,7 @@ from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
 from tokenmill.pipeline.stages.dedup.texts import Texts
 from tokenmill.pipeline.stages.stage import name_of
+from tokenmill.pipeline.tokens import forget
 
 SHARD_BYTES = 4
 """Bytes of the shard number in a key of the index. A key is a shard number followed by a `doc_id`."""
@@ -61,6 +63,8 @@ class Similar:
     reason: str | None
     kept_doc_id: str | None
     """The kept document of which it is a duplicate, if it was dropped as one."""
+    forgotten: bool
+    """True if readers mask its tokens, or they were taken out of the store."""
 
 
 @contextlib.contextmanager
@@ -113,13 +117,19 @@ def near(
     `threshold`: None uses the threshold of the corpus. `storage`: IN_MEMORY or a `redis_storage`. Raises NotBuilt for a corpus
     without the stage `dedup`, StaleInput if other settings made the signatures, CorruptFile, Misaligned.
     """
+    if threshold is not None and not 0 < threshold <= 1:
+        raise ConfigError(f"{threshold=} is no similarity: give one above 0, at most 1")
+    if limit < 1:
+        raise ConfigError(f"{limit=}: at least one document for each text")
     config = DEDUP.settings(corpus.settings)
     least = config.threshold if threshold is None else threshold
     dedup = corpus.step(DEDUP.name)
     if dedup is None:
         raise NotBuilt(f"{corpus.root} was built without the stage `{DEDUP.name}`, so it holds no signatures")
     later = corpus.deciding[corpus.deciding.index(dedup) :]
-    column = pa.chunked_array([wanted], pa.large_string())
+    column = texts_of(list(wanted), "text")
+    known = forget.load(corpus.root / TOKENS)
+    forgotten = frozenset(known.documents if known is not None else ())
     hashes = _hashes(pa.Table.from_batches([sign(column.combine_chunks(), config)]), config)
     index = _index(corpus.root, dedup, config, hashes, storage)
     candidates: dict[int, list[tuple[int, bytes]]] = {}
@@ -130,7 +140,7 @@ def near(
     seen = corpus.views(before=DEDUP.name)
     best: list[list[Similar]] = [[] for _ in wanted]
     for shard, pairs in sorted(candidates.items()):
-        for number, found in _compared(seen[shard], sorted(pairs), later, queries, config, least):
+        for number, found in _compared(seen[shard], sorted(pairs), later, queries, config, least, forgotten):
             best[number].append(found)
         best = [heapq.nsmallest(limit, mine, key=lambda one: (-one.similarity, one.doc_id)) for mine in best]
     recall = round(config.scheme.probability(least), 6)
@@ -194,6 +204,7 @@ def _compared(
     queries: Texts,
     config: DedupConfig,
     threshold: float,
+    forgotten: frozenset[bytes],
 ) -> Iterator[tuple[int, Similar]]:
     """The pairs of a text and a document of this shard that reach `threshold`. `made`: `dedup` and the stages after it."""
     ids = pa.array(sorted({doc_id for _, doc_id in pairs}), schema.DOC_ID.type)
@@ -223,6 +234,7 @@ def _compared(
                     stage=stage,
                     reason=reason,
                     kept_doc_id=None if kept is None else kept.hex(),
+                    forgotten=doc_id in forgotten,
                 ),
             )
 

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, facts
-from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.report import retention
+from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
 
 
@@ -40,6 +41,8 @@ class Status:
     tokens: int | None
     documents: int | None
     vocabulary: int | None
+    forgotten: int
+    """Documents on the list of what is to be forgotten: readers mask those that the token files still hold."""
 
 
 def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
@@ -69,10 +72,12 @@ def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
 def status(corpus: CorpusFolder) -> Status:
     """The state of a corpus, which may be unfinished. Raises StaleInput."""
     pack, tokenizer = corpus.step(PACK), corpus.step(TOKENIZER)
+    known = forget.load(corpus.root / TOKENS)
     return Status(
         stages=funnel(corpus),
         alarms=tuple(retention.alarms(corpus)),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,
         vocabulary=facts(tokenizer, TokenizerFacts).vocabulary if tokenizer else None,
+        forgotten=len(known.documents) if known is not None else 0,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import CorruptFile, Misaligned, NotBuilt
+from tokenmill.pipeline.base.errors import CorruptFile, Misaligned, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import views
@@ -35,10 +35,10 @@ def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int
         return
     try:
         whole = manifest.load(root, CORPUS)
-    except CorruptFile as error:
-        yield str(error)
+        steps = step_names(whole)
+    except (CorruptFile, StaleInput) as error:
+        yield f"{manifest.path_of(root, CORPUS)}: {error}"
         return
-    steps = step_names(whole)
     progress.begin("verify", len(steps) + 1, "steps")
     before: list[Manifest] = []
     sound = True

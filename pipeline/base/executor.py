@@ -19,7 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
-from tokenmill.pipeline.base.errors import WorkerDied
+from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -164,6 +164,8 @@ def _main_untouched(function: Callable[..., Any]) -> Iterator[None]:
 
 def local(workers: int) -> InProcess | LocalProcesses:
     """The executor for `workers` workers on this machine: this process if it is 1. Use it in a `with` block."""
+    if not isinstance(workers, int) or workers < 1:  # type: ignore[redundant-expr]  # callers from Python may give anything
+        raise ConfigError(f"{workers=}: give a whole number of processes, at least 1")
     return InProcess() if workers == 1 else LocalProcesses(workers)
 
 

@@ -188,6 +188,8 @@ def load(root: Path, stage: str) -> Manifest:
         made = read(path)
     except FileNotFoundError as error:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is missing; run the build first") from error
+    except OSError as error:
+        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); remove it and run the build again") from error
     if made.stage != stage:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} belongs to {made.stage!r}; choose another folder")
     return made

@@ -53,28 +53,45 @@ def collected(root: Path, texts: pa.ChunkedArray) -> Manifest:
 def texts_of(table: Any, column: str) -> pa.ChunkedArray:
     """The texts as large_string without nulls. Raises InputError."""
     if isinstance(table, list | tuple):
-        return _texts(table)
+        return _checked(_texts(table), column)
     if not hasattr(table, "__arrow_c_stream__") and hasattr(table, "with_format") and hasattr(table, "__len__"):
         # A `datasets.Dataset`, with its selection of rows.
         table = table.with_format("arrow")[:]
-    if hasattr(table, "__arrow_c_stream__"):
-        whole = pa.RecordBatchReader.from_stream(table).read_all()
-        if column not in whole.column_names:
-            near = difflib.get_close_matches(column, whole.column_names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"there: {', '.join(whole.column_names)}"
-            raise InputError(f"the table has no column {column!r}; {hint}")
-        found = whole[column]
-    else:
+    if not hasattr(table, "__arrow_c_stream__"):
         raise InputError(
             f"{type(table).__name__} is no table: give one with an Arrow stream (pyarrow, polars, pandas, datasets), or a list "
             "of strings"
         )
+    try:
+        found = pa.chunked_array(table)
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise InputError(f"the {type(table).__name__} cannot be read as Arrow: {error}") from error
+    if pa.types.is_struct(found.type):
+        names = [field.name for field in found.type.fields]
+        if names.count(column) != 1:
+            near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near and near[0] != column else f"there: {', '.join(names) or 'none'}"
+            raise InputError(f"the table has {names.count(column)} columns {column!r}, not one; {hint}")
+        at = names.index(column)
+        found = pa.chunked_array([chunk.field(at) for chunk in found.chunks], found.type.field(at).type)
+    return _checked(found, column)
+
+
+def _checked(found: pa.ChunkedArray, column: str) -> pa.ChunkedArray:
+    """As large_string, if it is text without nulls and valid UTF-8."""
+    if not len(found):
+        return pa.chunked_array([], pa.large_string())
     kind = found.type.value_type if pa.types.is_dictionary(found.type) else found.type
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)):
         raise InputError(f"the column {column!r} holds {found.type}, not text")
     if found.null_count:
         raise InputError(f"the column {column!r} has {found.null_count:,} nulls; fill or drop them")
-    return found.cast(pa.large_string())
+    texts = found.cast(pa.large_string())
+    try:
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"the column {column!r} holds bytes that are no UTF-8: {error}") from error
+    return texts
 
 
 def _texts(values: list[Any] | tuple[Any, ...]) -> pa.ChunkedArray:

@@ -54,7 +54,17 @@ def from_python(settings: Mapping[str, Any]) -> dict[str, Any]:
 
     A string typed after --set is read as TOML first, so `2024` would become a number there.
     """
-    return {key: _as_toml(value) if isinstance(value, str) else value for key, value in settings.items()}
+    wrong = [key for key in settings if not isinstance(key, str)]  # type: ignore[redundant-expr]  # as callers may give them
+    if wrong:
+        raise ConfigError(f"a setting is named by a string such as 'dedup.threshold', not by {wrong[0]!r}")
+    return {key: _as_toml(value) if isinstance(value, str) else _plain(value) for key, value in settings.items()}
+
+
+def _plain(value: Any) -> Any:
+    """Paths as strings, tuples as lists."""
+    if isinstance(value, Path):
+        return str(value)
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def _as_toml(text: str) -> str:

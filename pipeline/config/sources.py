@@ -105,6 +105,8 @@ class CollectConfig(Section):
         # Settings are published with the corpus, so they must not hold a secret. The error message must not repeat it either.
         if any(CREDENTIALS.search(path) for source in self.all_sources for path in _paths(source)):
             raise ValueError("a path or an address must not hold a user or a password")
+        if any(not path.strip() for source in self.all_sources for path in _paths(source)):
+            raise ValueError("a path is empty; write . for the current folder")
         names = [source.name for source in self.all_sources]
         if not names:
             raise ValueError("nothing to collect: give paths, or sources")

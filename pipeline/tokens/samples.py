@@ -181,6 +181,8 @@ def samples(
     read more often; this requires `run_samples`, the number of samples that the run reads. Raises InputError when there is no
     window, or too few for `most_epochs`; ConfigError for impossible weights.
     """
+    if not isinstance(length, int) or length < 1 or not isinstance(seed, int) or seed < 0:  # type: ignore[redundant-expr]
+        raise ConfigError(f"samples have a whole number of tokens, at least 1, and a seed of at least 0: {length=} {seed=}")
     split = store.split("train")
     whole = _TokenRange(first_token=0, tokens=split.tokens)
     if most_epochs is not None and run_samples is None:

@@ -144,7 +144,7 @@ class TokenStore:
         return f"TokenStore({str(self.folder)!r}): {', '.join(map(repr, self.splits))}"
 
     @classmethod
-    def open(cls, path: Path, *, tokenizer: str | None = None) -> Self:
+    def open(cls, path: Path | str, *, tokenizer: str | None = None) -> Self:
         """Open the store at `path`: its own folder, under any name, or the folder of the corpus that holds it.
 
         `tokenizer`: the fingerprint that the store must have, if the caller depends on one. Raises NotBuilt without a manifest;
@@ -152,6 +152,7 @@ class TokenStore:
         forgotten documents is missing or changed; StaleInput when the store has another tokenizer, or the list was made for
         another store.
         """
+        path = Path(path)
         folder = path / FOLDER if (path / FOLDER).is_dir() else path
         made = _manifest(folder)
         facts = PackFacts.of(made)

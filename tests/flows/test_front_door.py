@@ -133,6 +133,8 @@ def tables() -> dict[str, Any]:
         "chunks": pa.concat_tables([plain.slice(0, 1), plain.slice(1)]),
         "pandas": pandas.DataFrame({"text": TEXTS[:3]}),
         "datasets": datasets.Dataset.from_dict({"text": TEXTS[:4][::-1]}).select([3, 2, 1]),
+        "series": pandas.Series(TEXTS[:3]),
+        "array": pa.chunked_array([TEXTS[:3]]),
         "list": TEXTS[:3],
     }
 
@@ -141,7 +143,8 @@ def test_tables_of_every_kind_are_taken() -> None:
     wanted = tm.language.identify(TEXTS[:3]).to_pylist()
     for kind, table in tables().items():
         assert tm.language.identify(table).to_pylist() == wanted, kind
-    assert tm.language.identify(pa.table({"text": pa.array([], pa.string())})).num_rows == 0
+    for empty in (pa.table({"text": pa.array([], pa.string())}), pandas.DataFrame({"text": []})):
+        assert tm.language.identify(empty).num_rows == 0
     assert tm.dedup.duplicates([]).num_rows == 0
     assert tm.quality.score([]).num_rows == 0
     for wrong, said in (
@@ -149,6 +152,9 @@ def test_tables_of_every_kind_are_taken() -> None:
         (pa.table({"text": ["x", None]}), "has 1 nulls"),
         (7, "int is no table"),
         (["\ud800"], "no text"),
+        (["a", None], "has 1 nulls"),
+        (pa.table([["x"], ["y"]], names=["text", "text"]), "has 2 columns 'text'"),
+        (pa.table({"text": pa.array([b"\xff"], pa.binary()).view(pa.string())}), "no UTF-8"),
         ([1], "no text"),
     ):
         with pytest.raises(InputError, match=said):
@@ -223,6 +229,9 @@ def test_a_forgotten_document_brings_no_loss(folder: Path, tmp_path: Path) -> No
     doc_id = corpus.trace("train/00000:0")["document"]["doc_id"]
     assert corpus.forget(doc_ids=[doc_id])[0].documents == 1
     assert corpus.texts().read_all().num_rows == 39
+    (text,) = [text for text in TEXTS if corpus.near(text).found[0][0].doc_id == doc_id]
+    assert [(one.kept, one.forgotten) for one in corpus.near(text).found[0]] == [(True, True)]
+    assert (corpus.status().forgotten, "1 documents forgotten" in repr(corpus)) == (1, True)
     data = corpus.tokens.dataset(length=16, seed=0)
     store = TokenStore.open(corpus.root / "tokens")
     kept = samples(store, length=16, seed=0).read(0, len(data)).kept[:, 1:]
@@ -299,3 +308,35 @@ def test_a_plain_script_builds_with_workers(way: str, folder: Path, tmp_path: Pa
     command = [sys.executable, "plain.py" if way == "file" else "-", folder / "texts", tmp_path / "corpus"]
     done = subprocess.run(command, cwd=tmp_path, input=PLAIN, capture_output=True, text=True, check=False)
     assert (done.stdout, done.stderr) == ("once\n40\n", "")
+
+
+def test_what_callers_give_by_mistake_is_refused(corpus: tm.Corpus, folder: Path, tmp_path: Path) -> None:
+    settings = {"collect.paths": folder / "texts", **SMALL}
+    for call, said in (
+        (lambda: tm.build("text", tmp_path / "c", settings, workers=0), "workers=0"),
+        (lambda: tm.build("text", tmp_path / "c", settings, workers="2"), "workers='2'"),  # type: ignore[arg-type]
+        (lambda: tm.build("text", tmp_path / "c", {"collect.paths": ""}), "a path is empty; write . for"),
+        (lambda: tm.build("text", tmp_path / "c", {5: 1}), "not by 5"),  # type: ignore[dict-item]
+        (lambda: corpus.near("x", threshold=float("nan")), "threshold=nan"),
+        (lambda: corpus.near("x", limit=0), "limit=0"),
+        (lambda: corpus.near(["x", None]), "nulls"),  # type: ignore[list-item]
+        (lambda: corpus.tokens.samples(length=0, seed=0), "length=0"),
+        (lambda: corpus.tokens.samples(length=8, seed=-1), "seed=-1"),
+        (lambda: corpus.tokens.dataset(length=8, seed=0, epoch=-1), "epoch=-1"),
+        (lambda: corpus.tokens.dataset(length=8, seed=0, rank=5, ranks=10**9), "fewer than ranks="),
+        (lambda: corpus.forget(sources="files"), "not single strings"),
+    ):
+        with pytest.raises((ConfigError, InputError), match=said):
+            call()
+    assert TokenStore.open(str(corpus.root)).vocabulary == 300
+    assert tm.__version__
+
+
+def test_the_package_is_a_program(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "tokenmill", "--help"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("Usage: tokenmill COMMAND")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([TOKENMILL, "--help"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: the help cannot be written: No space left on device\n")

@@ -21,6 +21,7 @@ def show(names: Sequence[str], answer: Near, console: Console) -> None:
             became = "kept" if one.kept else f"dropped by {one.stage}: {one.reason}"
             if one.kept_doc_id:
                 became += f" of {one.kept_doc_id}"
+            became += ", forgotten: readers mask it" if one.forgotten else ""
             console.print(Text(f"  {one.similarity:.4f}  {one.doc_id}  {became}"))
             console.print(Text(f"          {one.source}  {one.url or ''}".rstrip(), style="dim"))
         if not found:

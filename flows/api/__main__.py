@@ -1,0 +1,5 @@
+"""`python -m tokenmill` is the command `tokenmill`."""
+
+from tokenmill.flows.cli import main
+
+main()
