@@ -68,7 +68,7 @@ def _owned_by_arrow(data: bytes) -> pa.Buffer:
     """A copy that Arrow's threads can release at any time.
 
     Bytes of Python's are released under the interpreter's lock, and a thread that asks for it while the interpreter ends
-    ends the process by SIGABRT, after all work was done (seen in 2 of 3,000 test runs on a busy machine).
+    ends the process by SIGABRT, after all work was done (seen in 1 of 120 runs on a busy machine).
     """
     buffer = pa.allocate_buffer(len(data))
     memoryview(buffer).cast("B")[:] = data
