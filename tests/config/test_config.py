@@ -107,7 +107,7 @@ def test_a_misspelt_preset_is_refused() -> None:
         presets.resolve("dosc", {})
 
 
-@pytest.mark.parametrize("text", ["2024", "true", '["a"]', 'a "b" \\ c\n\t\x01\x7f', "é😀", ""])
+@pytest.mark.parametrize("text", ["2024", "true", '["a"]', 'a "b" \\ c\n\t\x01\x7f', "é😀", " a "])
 def test_a_string_from_python_stays_a_string(text: str) -> None:
     plain = {"collect": {"paths": ["a"]}}
     made = settings_of.parse(plain, where="x", overrides=from_python({"collect.paths": text, "dedup.threshold": 0.5}))
