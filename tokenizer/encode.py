@@ -32,8 +32,8 @@ from tokenmill.pipeline.base.manifest import Manifest, facts
 from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.formats import Description, describe
-from tokenmill.tokenizer.pretokenize import giving_up
 from tokenmill.tokenizer.pretokenize import pattern as pattern_of
+from tokenmill.tokenizer.refusals import giving_up, loading
 
 Flat = tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]
 
@@ -154,11 +154,8 @@ class Models:
         self.description = description
         ignored = dict.fromkeys(("truncation", "padding", "post_processor", "decoder"))
         plain = json.dumps({"version": "1.0", **ignored, **description.encoding})
-        try:
+        with loading(f"{where}: cannot be used"):
             self._judge = tokenizers.Tokenizer.from_str(plain)
-        except Exception as error:
-            # `tokenizers` has no exception class of its own for this.
-            raise ConfigError(f"{where}: cannot be used ({str(error)[:200]})") from error
         if self._judge.get_vocab(with_added_tokens=True) != self.description.ids:
             raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; renumber them")
         self._judge.encode_special_tokens = True

@@ -11,7 +11,6 @@ to it, which keeps newlines and spaces at the end of a text together; nothing el
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -21,10 +20,11 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
-from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.bpe import pretokens
 from tokenmill.pipeline.kernels.bpe.pretoken_classes import tables
 from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.tokenizer.refusals import giving_up, loading
 
 BLOCK = 1 << 14
 """Pre-tokens cut per call: few enough that their ends stay in the cache."""
@@ -72,13 +72,8 @@ def pattern(choice: str, digits: int | None = None) -> Pattern:
             raise ConfigError(
                 f"{digits=} goes with {', '.join(NAMES[1:])}, not with a pattern of your own; write the limit into the pattern"
             )
-        try:
+        with loading(f"pattern {choice[:80]!r} is none of {', '.join(NAMES)}, and no regular expression"):
             Regex(choice)
-        except Exception as error:
-            # `tokenizers` has no exception class of its own for this.
-            raise ConfigError(
-                f"pattern {choice[:80]!r} is none of {', '.join(NAMES)}, and no regular expression ({error})"
-            ) from error
         return Pattern(regex=choice)
     kind, own = _NAMED[choice]
     if own is None:
@@ -122,18 +117,6 @@ def blocks(texts: pa.LargeStringArray, pattern: Pattern) -> Iterator[tuple[npt.N
         if count:
             yield data, begin, ends[:count]
             begin = at
-
-
-@contextlib.contextmanager
-def giving_up() -> Iterator[None]:
-    """Raise InputError when `tokenizers` gives up on a text, after some ten million steps of a regular expression."""
-    try:
-        yield
-    except BaseException as error:
-        # The library panics with a class that can neither be imported nor be pickled for another process.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise InputError(f"the pattern of the tokenizer gives up on a text ({str(error)[:200]}); use another one") from error
 
 
 def split(text: str, pattern: Pattern) -> list[str]:

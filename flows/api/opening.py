@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from tokenmill.corpus import Corpus, shown
+from tokenmill.corpus import Corpus
 from tokenmill.flows import presets
 from tokenmill.flows.build import build as run_build
 from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import open_corpus
+from tokenmill.questions import shown
 
 
 def build(
