@@ -24,7 +24,8 @@ from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.pipeline.tokens.samples import samples
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
-MODULES = ("opening", "corpus", "tokens", "answers", "language", "quality", "dedup", "tokenizer.front")
+API = Path(tm.__file__).parent
+MODULES = (*sorted(path.stem for path in API.glob("*.py") if ">>> " in path.read_text()), "tokenizer.front")
 SMALL = {
     "stages": ["language", "dedup", "quality"],
     "language.threshold": 0.0,
