@@ -51,7 +51,7 @@ def test_a_killed_worker_is_an_error_and_the_pool_can_go_on() -> None:
         begun = time.monotonic()
         with pytest.raises(WorkerDied, match="run the same command again"):
             pool.map(killed_at_three, range(10))
-        assert time.monotonic() - begun < 10
+        assert time.monotonic() - begun < 60
         assert pool.map(square, [5]) == [25]
 
 
