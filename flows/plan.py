@@ -46,7 +46,7 @@ def plan(config: Config, root: Path) -> Plan:
     names = (*outline(config), CORPUS)
     stale = first_stale(config, root) if root.exists() else names[0]
     at = names.index(stale) if stale else len(names)
-    return Plan(current=names[:at], stale=names[at:], input=CollectStep(config.collect).plan())
+    return Plan(current=names[:at], stale=names[at:], input=CollectStep(config.collect).plan(root))
 
 
 def up_to_date(config: Config, root: Path) -> bool:

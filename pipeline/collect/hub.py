@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
+from tokenmill.pipeline.collect.entries import Seen, identity_of
 from tokenmill.pipeline.collect.jsonl import text_of
-from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, in_order, name_below, walk
+from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, listed, name_below
 from tokenmill.pipeline.collect.plan import RECORD_TEXT_BYTES, InputSplit, Piece
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
 from tokenmill.pipeline.config import DatasetSource
 
 
-def listing(source: DatasetSource) -> Listing:
+def listing(source: DatasetSource, own: Path | None = None) -> Listing:
     """The files of a local data set; none for a data set on a hub. Raises ConfigError, InputError."""
     if not os.path.isdir(source.path):
         if source.revision is None:
@@ -27,12 +29,13 @@ def listing(source: DatasetSource) -> Listing:
                 f"source {source.name!r}: {source.path!r} is not a local folder, so it is a data set on a hub; "
                 "set its revision (a commit's hash), so that the corpus can be built again"
             )
-        return Listing(files=(), ignored_files=0)
+        return Listing(files=())
     root = os.path.abspath(source.path)
-    found = [describe(path, name_below(path, root), "dataset", "") for path in walk(root).files]
-    if not found:
-        raise InputError(f"source {source.name!r}: {source.path!r} is an empty folder")
-    return Listing(files=in_order(file for file in found if file is not None), ignored_files=0)
+    seen = Seen(roots=(os.path.realpath(root),), own=identity_of(own) if own is not None else None)
+    seen.folder(root)
+    if not seen.entries:
+        raise InputError(f"source {source.name!r}: {source.path!r} holds no file")
+    return listed([describe(entry, name_below(path, root), "dataset", "") for path, entry in seen.entries.items()], seen)
 
 
 def identity(source: DatasetSource) -> str:
@@ -44,7 +47,14 @@ def divide(source: DatasetSource, size_bytes: int) -> list[InputSplit]:
     """One split per shard of the data set, as the library counts shards. Raises InputError."""
     count = int(_stream(source).num_shards)
     file = InputFile(
-        path=source.path, name=source.split, kind="dataset", codec="", size_bytes=size_bytes // count, mtime_ns=0, inode=0
+        path=source.path,
+        name=source.split,
+        kind="dataset",
+        codec="",
+        size_bytes=size_bytes // count,
+        mtime_ns=0,
+        ctime_ns=0,
+        inode=0,
     )
     text_bytes = size_bytes // count
     documents = max(1, text_bytes // RECORD_TEXT_BYTES)

@@ -15,27 +15,20 @@ import email.parser
 import os
 import re
 import sysconfig
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.collect.entries import Reason, Seen, spelled, unreadable
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.listing import (
-    InputFile,
-    Kind,
-    Listing,
-    describe,
-    in_order,
-    kind_of,
-    name_below,
-    unreadable,
-    walk,
-)
+from tokenmill.pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below
 
 OURSELVES = "tokenmill"
 NO_MODULES = frozenset({"__pycache__", "site-packages", "dist-packages"})
+How = tuple[Kind, Codec]
 DIST_INFO = re.compile(r"^[^/]+\.dist-info/")
 
 
@@ -58,19 +51,22 @@ def places() -> Places:
 def listing(where: Places) -> Listing:
     """Every installed file with documentation. Raises InputError if there is none, or if a folder cannot be read."""
     found: dict[str, InputFile] = {}
-    ignored = 0
+    left_out: Counter[Reason] = Counter()
     for path, name, how in _candidates(where):
-        file = describe(path, name, *how) if how is not None else None
-        if file is None:
-            ignored += 1
-        else:
-            found.setdefault(name, file)
+        if isinstance(how, str):
+            left_out[how] += 1
+            continue
+        seen = Seen(roots=(), follow_links=True)
+        seen.file(path)
+        if path in seen.entries:
+            found.setdefault(name, describe(seen.entries[path], name, *how))
+        left_out.update(seen.left_out.values())
     if not found:
         raise InputError(f"no documentation is installed below {where.stdlib}, {where.share_doc} or the site packages")
-    return Listing(files=in_order(found.values()), ignored_files=ignored)
+    return Listing(files=in_order(found.values()), left_out=dict(sorted(left_out.items())))
 
 
-def _candidates(where: Places) -> Iterator[tuple[str, str, tuple[Kind, Codec] | None]]:
+def _candidates(where: Places) -> Iterator[tuple[str, str, How | Reason]]:
     for base, folders, names in os.walk(where.stdlib, onerror=unreadable) if where.stdlib.exists() else ():
         folders[:] = sorted(name for name in folders if name not in NO_MODULES)
         for path in (os.path.join(base, name) for name in sorted(names) if name.endswith(".py")):
@@ -78,13 +74,16 @@ def _candidates(where: Places) -> Iterator[tuple[str, str, tuple[Kind, Codec] | 
     for site in where.site:
         for info in sorted(site.glob("*.dist-info")):
             yield from _distribution(site, info)
-    for path in walk(str(where.share_doc)).files if where.share_doc.exists() else ():
+    shared = Seen(roots=(str(where.share_doc),))
+    if where.share_doc.exists():
+        shared.folder(str(where.share_doc))
+    for path in sorted(shared.entries):
         # Links in this folder point to files that are listed under their own names.
         if not os.path.islink(path):
-            yield path, f"usr-share-doc/{name_below(path, str(where.share_doc))}", _page(path)
+            yield path, f"usr-share-doc/{name_below(path, str(where.share_doc))}", _page(path) or "unknown_kind"
 
 
-def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, tuple[Kind, Codec] | None]]:
+def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, How | Reason]]:
     try:
         metadata = (info / "METADATA").read_bytes()
         with open(info / "RECORD", newline="", encoding="utf-8", errors="surrogateescape") as handle:
@@ -98,18 +97,18 @@ def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, tuple[Kind
         return
     yield str(info / "METADATA"), f"{name}/METADATA", ("description", "")
     for row in rows:
-        how: tuple[Kind, Codec] | None = ("python", "") if row.endswith(".py") else _page(row)
+        how: How | None = ("python", "") if row.endswith(".py") else _page(row)
         if how is None:
             continue
         try:
             path = str(files.inside(site, row))
         except InputError:
-            yield row, row, None
+            yield row, row, "link_outside"
             continue
-        below = os.fsencode(row).decode(errors="backslashreplace")
+        below = spelled(os.fsencode(row))
         yield path, f"{name}/{DIST_INFO.sub('dist-info/', below)}", how
 
 
-def _page(path: str) -> tuple[Kind, Codec] | None:
+def _page(path: str) -> How | None:
     how = kind_of(path)
     return how if how is not None and how[0] in ("text", "html") else None

@@ -2,10 +2,10 @@
 
 Purpose: paths, folders and globs become files with names below the source's root. Later code uses a path of this machine only
 to open the file.
-Guarantee: files are sorted by the bytes of their names, each file once. A path that does not exist or holds nothing is an
-error. In folders, names that begin with "." are left out, and so are corpora of ours, so that a corpus in its own input does
-not become input. Links to folders are not followed. These, and files that no reader knows, are counted. An unreadable folder
-is an error.
+Guarantee: files are sorted by the bytes of their names, each file once; two files never share a name. A path that does not
+exist or holds nothing is an error, and so is an unreadable folder. All else that is seen and not read is left out by a named
+reason and counted (`entries`): hidden entries, kinds that no reader knows, corpora of ours (so that a corpus in its own input
+does not become input), links out of the source, devices.
 Cost: one stat per file.
 """
 
@@ -14,14 +14,17 @@ from __future__ import annotations
 import glob
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import Literal
 
-from tokenmill.pipeline.base import state
-from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.errors import InputError, StaleInput
+from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled
 from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.config import FilesSource
 
 Kind = Literal["text", "html", "python", "description", "lines", "jsonl", "parquet", "csv", "warc", "dataset"]
@@ -53,43 +56,57 @@ class InputFile:
     codec: Codec
     size_bytes: int
     mtime_ns: int
+    ctime_ns: int
     inode: int
 
     def is_as_listed(self) -> bool:
-        """Whether the file on disk still has the size, time and inode it had when it was listed."""
+        """Whether the file on disk still has the size, times and inode it had when it was listed."""
         try:
-            now = os.stat(self.path)
+            return self._is(os.stat(self.path, follow_symlinks=False))
         except OSError:
             return False
-        return (now.st_size, now.st_mtime_ns, now.st_ino) == (self.size_bytes, self.mtime_ns, self.inode)
+
+    def open(self) -> BufferedReader:
+        """The file, open for reading. All readers open their input here.
+
+        A link, a FIFO or another file that took its place since the listing is not read, and nothing waits for it. Raises
+        StaleInput if it is not the listed file any more, InputError if it cannot be read.
+        """
+        try:
+            descriptor = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY)
+        except OSError as error:
+            raise self._refusal(error) from error
+        if not self._is(os.fstat(descriptor)):
+            os.close(descriptor)
+            raise self.changed()
+        return os.fdopen(descriptor, "rb")
+
+    def changed(self) -> StaleInput:
+        """The error of a file that changed since the listing."""
+        return StaleInput(f"{shown(self.path)} changed while it was being read; run the same command again")
+
+    def _is(self, found: os.stat_result) -> bool:
+        # The device is not compared: its number differs between the machines of a cluster that share a folder.
+        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+        return stat.S_ISREG(found.st_mode) and now == (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode)
+
+    def _refusal(self, error: OSError) -> StaleInput | InputError:
+        if not self.is_as_listed():
+            return self.changed()
+        return InputError(f"{shown(self.path)}: cannot be read ({error.strerror}); make it readable, or leave it out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """The files of a source in order, and how many other files were among them.
+    """The files of a source in order. `left_out`: the other entries that were seen, by reason.
 
-    `ignored_links`: those of the `ignored_files` that are links to folders. `ignored_corpora`: folders.
+    `own_corpus`: whether the corpus that is built stands among the input. It is not in `left_out`: it may stand there or not
+    yet, and the counts are published.
     """
 
     files: tuple[InputFile, ...]
-    ignored_files: int
-    ignored_links: int = 0
-    ignored_corpora: int = 0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Walked:
-    """What is below a folder: paths of files, of links to folders, and of corpora, which were not entered."""
-
-    files: list[str] = field(default_factory=list)
-    links: list[str] = field(default_factory=list)
-    corpora: list[str] = field(default_factory=list)
-
-    def add(self, other: Walked) -> None:
-        """Add what another walk found."""
-        self.files.extend(other.files)
-        self.links.extend(other.links)
-        self.corpora.extend(other.corpora)
+    left_out: Mapping[Reason, int] = field(default_factory=dict)
+    own_corpus: bool = False
 
 
 def kind_of(path: str) -> tuple[Kind, Codec] | None:
@@ -105,43 +122,39 @@ def _as_sampled(how: tuple[Kind, Codec], source: FilesSource) -> tuple[Kind, Cod
     return ("lines" if kind == "text" and source.sample_by == "line" else kind), codec
 
 
-def listing(source: FilesSource) -> Listing:
-    """The files that the source's paths, folders and globs name.
+def listing(source: FilesSource, own: Path | None = None) -> Listing:
+    """The files that the source's paths, folders and globs name. `own`: the folder of the corpus that is built.
 
     Raises InputError for a path that does not exist, that no reader knows or that holds no readable file, and for a folder
     that cannot be read.
     """
-    found: dict[str, tuple[Kind, Codec]] = {}
-    roots: list[str] = []
-    ignored: set[str] = set()
-    links: set[str] = set()
-    corpora: set[str] = set()
-    for text in source.paths:
-        walked, root = _candidates(text, source.name)
-        roots.append(root)
-        known = {path: _as_sampled(how, source) for path in walked.files if (how := kind_of(path)) is not None}
-        if not known:
-            what = (
-                "holds no file of a kind that can be read"
-                if os.path.isdir(text) or glob.has_magic(text)
-                else "has an unknown kind"
-            )
-            if walked.corpora:
-                what += f", except the corpus {walked.corpora[0]!r}; to read that, give its folder documents"
-            raise InputError(f"source {source.name!r}: {text!r} {what}; known kinds: {KNOWN}")
-        found |= known
-        ignored.update(path for path in walked.files if path not in known)
-        links.update(walked.links)
-        corpora.update(walked.corpora)
-    root = os.path.commonpath(roots)
-    described = [describe(path, name_below(path, root), *how) for path, how in found.items()]
-    files = [file for file in described if file is not None]
-    return Listing(
-        files=in_order(files),
-        ignored_files=len(ignored) + len(links) + len(described) - len(files),
-        ignored_links=len(links),
-        ignored_corpora=len(corpora),
+    named = [(text, os.path.abspath(os.path.expanduser(text))) for text in source.paths]
+    roots = [_root(path) for _, path in named]
+    # A link that is named itself is followed; links below it may lead to what it names.
+    bounds = tuple(
+        os.path.realpath(path if os.path.lexists(path) else root) for (_, path), root in zip(named, roots, strict=True)
     )
+    whole = Seen(roots=bounds, follow_links=source.follow_links, own=identity_of(own) if own is not None else None)
+    for text, path in named:
+        seen = whole.part()
+        _see(path, text, source.name, seen)
+        if not any(kind_of(entry.path) for entry in seen.entries.values()):
+            raise InputError(f"source {source.name!r}: {text!r} {_why_nothing(path, seen)}; known kinds: {KNOWN}")
+        whole.add(seen)
+    root = os.path.commonpath(roots)
+    files = [
+        describe(entry, name_below(path, root), *_as_sampled(how, source))
+        for path, entry in whole.entries.items()
+        if (how := kind_of(path)) is not None
+    ]
+    return listed(files, whole)
+
+
+def listed(files: list[InputFile], seen: Seen) -> Listing:
+    """The listing of those files. What else was seen as a regular file is of no known kind."""
+    left_out = Counter(seen.left_out.values())
+    left_out["unknown_kind"] += len(seen.entries) - len(files)
+    return Listing(files=in_order(files), left_out=dict(sorted((+left_out).items())), own_corpus=seen.own_seen)
 
 
 def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
@@ -149,94 +162,53 @@ def in_order(files: Iterable[InputFile]) -> tuple[InputFile, ...]:
     return tuple(sorted(files, key=lambda file: file.name.encode()))
 
 
-def describe(path: str, name: str, kind: Kind, codec: Codec) -> InputFile | None:
-    """The file at `path`; None if it is not a regular file. Raises InputError in a folder that may only be listed."""
-    try:
-        found = os.stat(path)
-    except PermissionError as error:
-        raise InputError(f"{path}: {error.strerror}; make its folder readable, or leave it out") from error
-    except OSError:
-        return None
-    if not stat.S_ISREG(found.st_mode):
-        return None
+def describe(entry: Entry, name: str, kind: Kind, codec: Codec) -> InputFile:
+    """The file of an entry."""
     return InputFile(
-        path=path,
+        path=entry.real,
         name=name,
         kind=kind,
         codec=codec,
-        size_bytes=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        inode=found.st_ino,
+        size_bytes=entry.status.st_size,
+        mtime_ns=entry.status.st_mtime_ns,
+        ctime_ns=entry.status.st_ctime_ns,
+        inode=entry.status.st_ino,
     )
 
 
 def name_below(path: str, root: str) -> str:
-    """The POSIX path below `root`, in UTF-8 whatever bytes the file system holds."""
-    return os.fsencode(os.path.relpath(path, root)).decode(errors="backslashreplace").replace(os.sep, "/")
+    """The POSIX path below `root`, as `entries.spelled` spells it."""
+    return spelled(os.fsencode(os.path.relpath(path, root))).replace(os.sep, "/")
 
 
-def walk(folder: str) -> Walked:
-    """Everything below a folder that is not hidden. Raises InputError for a folder that cannot be read."""
-    walked = Walked()
-    for base, folders, names in os.walk(folder, onerror=unreadable):
-        if state.FOLDER in folders:
-            walked.corpora.append(base)
-            folders.clear()
-            continue
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        walked.links.extend(path for name in folders if os.path.islink(path := os.path.join(base, name)))
-        walked.files.extend(os.path.join(base, name) for name in sorted(names) if not name.startswith("."))
-    return walked
-
-
-def unreadable(error: OSError) -> NoReturn:
-    """Handler for `os.walk`, called for a folder that it cannot list. Raises InputError."""
-    message = f"{error.filename}: the folder cannot be read ({error.strerror}); make it readable, or leave it out"
-    raise InputError(message) from error
-
-
-def _candidates(text: str, source: str) -> tuple[Walked, str]:
-    """The files that one setting names, and the folder that their names are relative to."""
-    path = os.path.abspath(os.path.expanduser(text))
+def _root(path: str) -> str:
+    """The folder that the names of a path's files are relative to."""
     if os.path.isdir(path):
-        return walk(path), path
-    if os.path.isfile(path):
-        return Walked(files=[path]), os.path.dirname(path)
-    if not glob.has_magic(path):
+        return path
+    return os.path.dirname(path) if os.path.lexists(path) or not glob.has_magic(path) else patterns.fixed(path)
+
+
+def _see(path: str, text: str, source: str, seen: Seen) -> None:
+    """Take what one setting names."""
+    if os.path.isdir(path):
+        seen.folder(path)
+    elif os.path.lexists(path):
+        seen.file(path)
+    elif not glob.has_magic(path):
         raise InputError(f"source {source!r}: {text!r} does not exist; give a file, a folder or a glob")
-    fixed = Path(path)
-    while glob.has_magic(str(fixed)):
-        fixed = fixed.parent
-    _check_readable(fixed, Path(path).relative_to(fixed).parts)
-    found = Walked()
-    matches = sorted(glob.glob(path, recursive=True))
-    for match in matches:
-        corpus = _corpus_around(match, fixed)
-        if corpus is not None:
-            found.corpora.append(str(corpus))
-        elif os.path.isdir(match):
-            found.add(walk(match))
-        else:
-            found.files.append(match)
-    if not matches:
+    elif not patterns.see(path, seen):
         raise InputError(f"source {source!r}: {text!r} matches no file; check the pattern")
-    return found, str(fixed)
 
 
-def _check_readable(fixed: Path, parts: Sequence[str]) -> None:
-    """Raise InputError if a folder that a pattern looks into cannot be read. `glob` would treat it as empty."""
-    for depth, part in enumerate(parts):
-        if not glob.has_magic(part):
-            continue
-        for folder in glob.iglob(os.path.join(fixed, *parts[:depth], ""), recursive=True):
-            try:
-                os.scandir(folder).close()
-            except OSError as error:
-                unreadable(error)
-
-
-def _corpus_around(match: str, fixed: Path) -> Path | None:
-    """The corpus that holds a match of a glob, among the folders below the pattern's fixed part; None if there is none."""
-    above = Path(match).parents
-    depth = len(Path(match).parts) - len(fixed.parts)
-    return next((folder for folder in above[: max(0, depth - 1)] if (folder / state.FOLDER).is_dir()), None)
+def _why_nothing(path: str, seen: Seen) -> str:
+    """What is wrong with a path below which nothing can be read."""
+    if path in seen.left_out and not os.path.isdir(path):
+        return f"cannot be read: {REASONS[seen.left_out[path]]}"
+    several = os.path.isdir(path) or not os.path.lexists(path)
+    what = "holds no file of a kind that can be read" if several else "has an unknown kind"
+    corpora = sorted(place for place, why in seen.left_out.items() if why == "corpus")
+    if corpora or seen.own_seen:
+        which = f"the corpus {shown(corpora[0])!r}" if corpora else "the corpus that is built"
+        return f"{what}, except {which}; to read a corpus, give its folder documents"
+    counts = Counter(seen.left_out.values())
+    return what + "".join(f"; {counts[why]:,} {words}" for why, words in REASONS.items() if counts[why])

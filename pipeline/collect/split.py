@@ -13,16 +13,17 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, manifest, shards, state
-from tokenmill.pipeline.base.errors import InputError, StaleInput
+from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
+from tokenmill.pipeline.collect.entries import shown
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
 from tokenmill.pipeline.collect.write import Made, Writer
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
-VERSION = 3
+VERSION = 4
 """Version of the step, increased whenever the meaning of the output changes."""
 REFUSALS = 8
 """A budget is spent when this many documents did not fit in it. Looking on for shorter ones would read everything."""
@@ -174,7 +175,7 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
         offered += 1
         yield record
     if not piece.file.is_as_listed():
-        raise StaleInput(f"{piece.file.path} changed while it was being read; run the same command again")
+        raise piece.file.changed()
     whole = piece.begin == 0 and (piece.end >= piece.file.size_bytes or piece.file.kind == "parquet")
     if whole and not offered and (piece.file.kind != "warc" or not piece.file.size_bytes):
         yield dropped(Place(path=piece.file.name), "empty", "the file holds no record")
@@ -184,7 +185,7 @@ def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
     file, limits = piece.file, task.limits
     source = task.source if isinstance(task.source, FilesSource) else FilesSource(name=task.source.name, paths=(".",))
     try:
-        with open(file.path, "rb") as handle:
+        with file.open() as handle:
             if file.kind == "jsonl":
                 yield from jsonl.read(handle, file.codec, file.name, piece.begin, piece.end, piece.before, source, limits)
             elif file.kind == "lines":
@@ -198,4 +199,4 @@ def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
             else:
                 yield from text.read(handle, file.codec, file.kind, file.name, limits)
     except OSError as error:
-        raise InputError(f"{file.path}: cannot be read ({error.strerror}); make it readable, or leave it out") from error
+        raise InputError(f"{shown(file.path)}: cannot be read ({error.strerror}); make it readable, or leave it out") from error

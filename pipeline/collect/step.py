@@ -20,6 +20,7 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
+from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
@@ -66,7 +67,7 @@ class CollectStep:
         """For each source, one hash of its files' names and contents. Writes nothing. Raises InputError, ConfigError."""
         # Kept in memory between calls, so that files with unchanged size and time are not read twice.
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
-        listings = tuple(_listing(source) for source in self._config.all_sources)
+        listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
         for found in listings:
             identities |= known.identities(found.files, self._config.shard_bytes)
@@ -76,13 +77,13 @@ class CollectStep:
             for source, found in zip(self._config.all_sources, listings, strict=True)
         }
 
-    def plan(self) -> dict[str, int]:
-        """Numbers for a dry run: `files`, `ignored_files`, `ignored_corpora`, `splits`, `input_bytes` and `text_bytes`.
+    def plan(self, root: Path | None = None) -> dict[str, int]:
+        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `text_bytes`, and `left_out_<reason>` for entries.
 
-        `text_bytes` is an estimate of the text after caps. Reads no file except the footers of Parquet files. Raises
-        InputError, ConfigError.
+        `text_bytes` is an estimate of the text after caps. `root`: the folder of the corpus, which is no input. Reads no file
+        except the footers of Parquet files. Raises InputError, ConfigError.
         """
-        listings = [_listing(source) for source in self._config.all_sources]
+        listings = [_listing(source, root) for source in self._config.all_sources]
         splits = [
             split
             for source, found in zip(self._config.all_sources, listings, strict=True)
@@ -91,8 +92,7 @@ class CollectStep:
         text_bytes = sum(split.text_bytes for split in splits)
         return {
             "files": sum(len(found.files) for found in listings),
-            "ignored_files": sum(found.ignored_files for found in listings),
-            "ignored_corpora": sum(found.ignored_corpora for found in listings),
+            **{f"left_out_{reason}": count for reason, count in _left_out(listings).items()},
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
@@ -105,7 +105,8 @@ class CollectStep:
         snapshot = self._snapshots.pop(work.root)
         # This comes first: it marks the folder as a corpus, so that later listings of the input leave it out.
         self._known[work.root].save()
-        _say_ignored(snapshot.listings, work)
+        left_out = _left_out(snapshot.listings)
+        _say_left_out(left_out, any(found.own_corpus for found in snapshot.listings), work)
         tasks = self._tasks(work.root, snapshot)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
@@ -123,7 +124,7 @@ class CollectStep:
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         kept = sum(one.shard.counts.kept for one in made)
-        ignored = sum(found.ignored_files - found.ignored_links for found in snapshot.listings)
+        ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
         note = f"; {ignored:,} {'file' if ignored == 1 else 'files'} of no known kind {was} left out" if ignored else ""
         work.progress.end(f"{kept:,} documents{note}")
@@ -132,7 +133,8 @@ class CollectStep:
             files=published,
             facts={
                 "files": sum(len(found.files) for found in snapshot.listings),
-                "ignored_files": sum(found.ignored_files for found in snapshot.listings),
+                "ignored_files": sum(left_out.values()),
+                "left_out": left_out,
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
@@ -174,23 +176,26 @@ class CollectStep:
         return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
 
 
-def _listing(source: Source) -> Listing:
+def _listing(source: Source, own: Path | None) -> Listing:
     if isinstance(source, FilesSource):
-        return listing.listing(source)
-    return hub.listing(source) if isinstance(source, DatasetSource) else installed.listing(installed.places())
+        return listing.listing(source, own)
+    return hub.listing(source, own) if isinstance(source, DatasetSource) else installed.listing(installed.places())
 
 
-def _say_ignored(listings: Iterable[Listing], work: Work) -> None:
-    """Report how many corpora were left out. The number is not published: the corpus built here may be among them or not
-    yet.
-    """
-    found = list(listings)
-    for count, what in (
-        (sum(one.ignored_corpora for one in found), "folders among the input left out, as they are corpora (they hold .state)"),
-        (sum(one.ignored_links for one in found), "links to folders not followed"),
-    ):
-        if count:
-            work.progress.say(f"collect: {count:,} {what}")
+def _left_out(listings: Iterable[Listing]) -> dict[Reason, int]:
+    """Entries that were seen and not read, by reason."""
+    total: Counter[Reason] = Counter()
+    for found in listings:
+        total.update(found.left_out)
+    return dict(sorted(total.items()))
+
+
+def _say_left_out(left_out: Mapping[Reason, int], own: bool, work: Work) -> None:
+    """Report what was left out. The corpus built here is said, not counted: at the first build it is not there yet."""
+    for reason, words in REASONS.items():
+        count = left_out.get(reason, 0) + (own and reason == "corpus")
+        if count and reason != "unknown_kind":
+            work.progress.say(f"collect: {count:,} {words}")
 
 
 def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:

@@ -32,6 +32,8 @@ class FilesSource(Section):
     """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
     """Plain text files: the whole file is one document, or each line is one (as `datasets` calls it)."""
+    follow_links: bool = False
+    """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
 
 
 class DatasetSource(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import contextlib
 import json
 import os
 import random
@@ -45,15 +46,25 @@ def test_workers_and_listing_order_do_not_matter(folder, collect, monkeypatch):
     alone = collect(folder, out="alone", **caps).published()
     with local(2) as pool:
         assert collect(folder, out="two", executor=pool, **caps).published() == alone
-    walk = os.walk
+    scandir = os.scandir
 
-    def shuffled(top, *rest, **named):
-        for base, folders, names in walk(top, *rest, **named):
-            random.Random(1).shuffle(names)
-            random.Random(2).shuffle(folders)
-            yield base, folders, names
+    class Shuffled(contextlib.AbstractContextManager):
+        def __init__(self, folder):
+            with scandir(folder) as found:
+                entries = list(found)
+            random.Random(1).shuffle(entries)
+            self.entries = iter(entries)
 
-    monkeypatch.setattr(os, "walk", shuffled)
+        def __exit__(self, *failure):
+            return None
+
+        def __iter__(self):
+            return self
+
+        def __next__(self):
+            return next(self.entries)
+
+    monkeypatch.setattr(os, "scandir", Shuffled)
     assert collect(folder, out="shuffled", **caps).published() == alone
 
 
