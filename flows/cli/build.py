@@ -97,6 +97,8 @@ def _summary(root: Path) -> None:
     corpus = tm.open(root)
     state = corpus.status()
     out.print(draw.funnel(state))
+    if state.left_out:
+        out.print(draw.left_out(state.left_out))
     if state.alarms:
         out.print(draw.alarms(state))
     out.print(

@@ -22,8 +22,8 @@ def status(
     """Show how many documents each step of a corpus kept and dropped.
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
-    of the kept text, and the seconds of the last run. Alarms name sources that lost unusually many documents as duplicates.
-    An unfinished corpus is shown too.
+    of the kept text, and the seconds of the last run. Entries of the input's folders that were not read are counted by
+    reason. Alarms name sources that lost unusually many documents as duplicates. An unfinished corpus is shown too.
 
     For example:
 
@@ -41,6 +41,8 @@ def status(
         out.out(json.dumps(dataclasses.asdict(state)))
         return
     out.print(draw.funnel(state))
+    if state.left_out:
+        out.print(draw.left_out(state.left_out))
     if state.alarms:
         out.print(draw.alarms(state))
     if state.tokens is not None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, facts
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
+from tokenmill.pipeline.report import funnel as report
 from tokenmill.pipeline.report import retention
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
@@ -38,6 +39,8 @@ class Status:
 
     stages: tuple[FunnelRow, ...]
     alarms: tuple[str, ...]
+    left_out: Mapping[str, int]
+    """Entries of the input's folders that were seen and not read, by reason. A folder that was not entered counts once."""
     tokens: int | None
     documents: int | None
     vocabulary: int | None
@@ -76,6 +79,7 @@ def status(corpus: CorpusFolder) -> Status:
     return Status(
         stages=funnel(corpus),
         alarms=tuple(retention.alarms(corpus)),
+        left_out=report.left_out(corpus),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,
         vocabulary=facts(tokenizer, TokenizerFacts).vocabulary if tokenizer else None,

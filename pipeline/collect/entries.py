@@ -21,7 +21,9 @@ from typing import Literal, NoReturn
 from tokenmill.pipeline.base import state
 from tokenmill.pipeline.base.errors import InputError
 
-Reason = Literal["hidden", "unknown_kind", "corpus", "link_to_folder", "link_outside", "broken_link", "device", "vanished"]
+Reason = Literal[
+    "hidden", "unknown_kind", "corpus", "link_to_folder", "link_outside", "broken_link", "device", "vanished", "not_chosen"
+]
 REASONS: dict[Reason, str] = {
     "hidden": "hidden entries (their names begin with a dot) left out",
     "unknown_kind": "files of no known kind left out",
@@ -31,6 +33,7 @@ REASONS: dict[Reason, str] = {
     "broken_link": "links without a target left out",
     "device": "devices, FIFOs, sockets and files of the kernel left out",
     "vanished": "files left out that were gone before they could be read",
+    "not_chosen": "files left out that are not of the data set's configuration, split and kind",
 }
 """Why an entry is left out, and how that is said."""
 KERNEL = ("/proc", "/sys")
@@ -180,10 +183,10 @@ def unreadable(error: OSError) -> NoReturn:
     raise InputError(message) from error
 
 
-def identity_of(path: str | os.PathLike[str]) -> tuple[int, int] | None:
+def identity_of(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:
     """Device and inode of a file or a folder; None if there is none."""
     try:
-        return _identity(os.stat(path))
+        return None if path is None else _identity(os.stat(path))
     except OSError:
         return None
 

@@ -1,41 +1,106 @@
-"""Data sets through the `datasets` library: a local folder, or a name on a hub with a revision, streamed.
+"""Data sets: a local folder, read like other files, or a name on a hub with a revision, streamed by the `datasets` library.
 
-Guarantee: no code of a data set is run (since version 4 the library cannot), and nothing is copied to disk. A name on a hub
-needs a revision, so that a corpus records what it was made of.
-Cost: importing the library takes a second; memory of one record.
+Guarantee: no code of a data set is run (since version 4 the library cannot), and its data are not copied to disk. What a data
+set names as its data lies inside it (`card`): a local one is read without the library and without a request, a file at a time,
+and each file is part of the input's hash. A name on a hub needs a revision, so that a corpus records what it was made of.
+Cost: for a hub, importing the library takes a second; memory of one record.
 """
 
 from __future__ import annotations
 
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
-from tokenmill.pipeline.collect.entries import Seen, identity_of
+from tokenmill.pipeline.collect import card
+from tokenmill.pipeline.collect.entries import Entry, Seen, identity_of
+from tokenmill.pipeline.collect.framing import Codec
 from tokenmill.pipeline.collect.jsonl import text_of
-from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, listed, name_below
-from tokenmill.pipeline.collect.plan import RECORD_TEXT_BYTES, InputSplit, Piece
+from tokenmill.pipeline.collect.listing import CODECS, InputFile, Kind, Listing, describe, name_below
+from tokenmill.pipeline.collect.plan import InputSplit, Piece
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
 from tokenmill.pipeline.config import DatasetSource
 
+KINDS: dict[str, Kind] = {
+    ".parquet": "parquet",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "jsonl",
+    ".csv": "csv",
+    ".txt": "lines",
+}
+"""Kinds of files in local data sets. As in the library, each line of a text file is a record."""
+ORDER = tuple(dict.fromkeys(KINDS.values()))
+"""Which kind is read if several are as frequent."""
+KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
+MOST_CARD_BYTES = 1 << 22
+"""What is read of README.md."""
+ON_A_HUB = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*")
+
 
 def listing(source: DatasetSource, own: Path | None = None) -> Listing:
-    """The files of a local data set; none for a data set on a hub. Raises ConfigError, InputError."""
+    """The files of a local data set, called `<split>/<number>`; none for a data set on a hub.
+
+    Raises
+    ------
+    ConfigError
+        There is no such configuration or split, or a name on a hub is none or has no revision.
+    InputError
+        The folder holds no data of a kind that can be read, or its card names data outside.
+    """
     if not os.path.isdir(source.path):
         if source.revision is None:
             raise ConfigError(
                 f"source {source.name!r}: {source.path!r} is not a local folder, so it is a data set on a hub; "
                 "set its revision (a commit's hash), so that the corpus can be built again"
             )
+        if not ON_A_HUB.fullmatch(source.path):
+            raise ConfigError(f"source {source.name!r}: {source.path!r} is neither a folder nor a name on a hub (owner/name)")
         return Listing(files=())
     root = os.path.abspath(source.path)
-    seen = Seen(roots=(os.path.realpath(root),), own=identity_of(own) if own is not None else None)
+    seen = Seen(
+        roots=(os.path.realpath(root),), follow_links=source.follow_links, own=None if own is None else identity_of(own)
+    )
     seen.folder(root)
-    if not seen.entries:
-        raise InputError(f"source {source.name!r}: {source.path!r} holds no file")
-    return listed([describe(entry, name_below(path, root), "dataset", "") for path, entry in seen.entries.items()], seen)
+    where = f"source {source.name!r}: the data set {source.path!r}"
+    names = {name_below(path, root): path for path in seen.entries}
+    stated = card.configurations(_text(seen.entries[names[card.README]]), where) if card.README in names else []
+    configuration = card.chosen(stated, source.config_name, where)
+    if configuration is not None and configuration.options:
+        raise InputError(f"{where} sets {', '.join(configuration.options)} for its readers; convert its files to JSON lines")
+    files = _of_one_kind(card.files_of(list(names), configuration, source.split, where))
+    if not files:
+        raise InputError(f"{where} holds no file of a kind that can be read in the split {source.split!r}; known: {KNOWN}")
+    left_out = Counter(seen.left_out.values())
+    left_out["not_chosen"] += len(names) - len(files)
+    described = [
+        describe(seen.entries[names[name]], f"{source.split}/{number}", *how) for number, (name, how) in enumerate(files)
+    ]
+    return Listing(files=tuple(described), left_out=dict(sorted((+left_out).items())), own_corpus=seen.own_seen)
+
+
+def _of_one_kind(names: list[str]) -> list[tuple[str, tuple[Kind, Codec]]]:
+    """Of those files the ones that can be read, of the most frequent kind: as in the library, a data set has one."""
+    known = [(name, how) for name in names if (how := _kind_of(name)) is not None]
+    counts = Counter(how[0] for _, how in known)
+    most = max(ORDER, key=lambda kind: (counts[kind], -ORDER.index(kind)))
+    return [(name, how) for name, how in known if how[0] == most]
+
+
+def _kind_of(name: str) -> tuple[Kind, Codec] | None:
+    base, last = os.path.splitext(name)
+    codec = CODECS.get(last, "")
+    kind = KINDS.get(os.path.splitext(base)[1] if codec else last)
+    return None if kind is None or (codec and kind == "parquet") else (kind, codec)
+
+
+def _text(entry: Entry) -> str:
+    with describe(entry, card.README, "text", "").open() as handle:
+        return handle.read(MOST_CARD_BYTES).decode(errors="replace")
 
 
 def identity(source: DatasetSource) -> str:
@@ -43,26 +108,14 @@ def identity(source: DatasetSource) -> str:
     return f"{source.path}@{source.revision}"
 
 
-def divide(source: DatasetSource, size_bytes: int) -> list[InputSplit]:
-    """One split per shard of the data set, as the library counts shards. Raises InputError."""
+def divide(source: DatasetSource) -> list[InputSplit]:
+    """One split per shard of a data set on a hub, as the library counts shards. Raises InputError."""
     count = int(_stream(source).num_shards)
     file = InputFile(
-        path=source.path,
-        name=source.split,
-        kind="dataset",
-        codec="",
-        size_bytes=size_bytes // count,
-        mtime_ns=0,
-        ctime_ns=0,
-        inode=0,
+        path=source.path, name=source.split, kind="dataset", codec="", size_bytes=0, mtime_ns=0, ctime_ns=0, inode=0
     )
-    text_bytes = size_bytes // count
-    documents = max(1, text_bytes // RECORD_TEXT_BYTES)
     return [
-        InputSplit(
-            source=source.name,
-            pieces=(Piece(file=file, begin=number, end=count, text_bytes=text_bytes, documents=documents),),
-        )
+        InputSplit(source=source.name, pieces=(Piece(file=file, begin=number, end=count, documents=1),))
         for number in range(count)
     ]
 
@@ -112,7 +165,8 @@ def _stream(source: DatasetSource) -> Any:
 
     datasets.disable_progress_bars()
     try:
-        return datasets.load_dataset(
+        _check_card(source)
+        stream = datasets.load_dataset(
             source.path, name=source.config_name, split=source.split, revision=source.revision, streaming=True
         )
     except _errors() as error:
@@ -120,3 +174,24 @@ def _stream(source: DatasetSource) -> Any:
             f"source {source.name!r}: the data set {source.path!r} cannot be opened ({type(error).__name__}: {error}); check "
             "its name, revision, config_name and split, and the network"
         ) from error
+    # Decoding an image, a sound or a film would open whatever path or address the data give for it.
+    return stream.decode(False)
+
+
+def _check_card(source: DatasetSource) -> None:
+    """Raises InputError if the card of a data set on a hub names data elsewhere, before the library asks for these."""
+    import datasets
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    where = f"source {source.name!r}: the data set {source.path!r}"
+    for name, parse in ((card.README, card.configurations), (card.OTHER_CARD, card.of_yaml)):
+        try:
+            path = hf_hub_download(
+                source.path, name, repo_type="dataset", revision=source.revision, endpoint=datasets.config.HF_ENDPOINT
+            )
+        except LocalEntryNotFoundError:
+            raise
+        except EntryNotFoundError:
+            continue
+        parse(Path(path).read_text(encoding="utf-8", errors="replace"), where)

@@ -2,7 +2,8 @@
 
 Purpose: a finished corpus is recognised without reading its input again.
 Guarantee: an entry made within two seconds of the file's own time is not trusted, because a later write could have the same
-time. The time of the last change of the inode counts too: programs can put a file's own time back, but not that one. Remembered entries are never published and hold no content.
+time. The time of the inode's last change counts too: programs can put a file's own time back, but not that one. Remembered
+entries are never published and hold no content.
 Cost: reading every new file once, at about 1.5 GB/s.
 """
 

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Literal
 
 from tokenmill.pipeline.base.errors import InputError, StaleInput
+from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.config import FilesSource
 
 Kind = Literal["text", "html", "python", "description", "lines", "jsonl", "parquet", "csv", "warc", "dataset"]

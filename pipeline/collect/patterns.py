@@ -48,7 +48,7 @@ def _anywhere(folder: str, parts: Sequence[str], seen: Seen) -> bool:
 
     def named(path: str) -> bool:
         steps = Path(path).relative_to(folder).parts
-        return any(not any(step.startswith(".") for step in steps[depth:]) for depth in _reached(parts, steps))
+        return any(not any(step.startswith(".") for step in steps[depth:]) for depth in reached(parts, steps))
 
     found = seen.part()
     found.entries = {path: entry for path, entry in below.entries.items() if named(path)}
@@ -58,7 +58,7 @@ def _anywhere(folder: str, parts: Sequence[str], seen: Seen) -> bool:
     return bool(found.entries or found.left_out or found.own_seen)
 
 
-def _reached(parts: Sequence[str], steps: Sequence[str]) -> set[int]:
+def reached(parts: Sequence[str], steps: Sequence[str]) -> set[int]:
     """How many of the first `steps` of a path the pattern can name. As in `glob`, only a dot names a dot at the beginning."""
     reached = {0}
     for part in parts:

@@ -167,7 +167,7 @@ def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
 
 def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
     """Every record of a piece. An empty file is one record without text."""
-    if isinstance(task.source, DatasetSource):
+    if isinstance(task.source, DatasetSource) and piece.file.kind == "dataset":
         yield from hub.read(piece, task.source, task.limits)
         return
     offered = 0
@@ -183,7 +183,10 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
 
 def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
     file, limits = piece.file, task.limits
-    source = task.source if isinstance(task.source, FilesSource) else FilesSource(name=task.source.name, paths=(".",))
+    columns = settings(task.source).keys() & {"text_field", "id_field", "url_field"}
+    source = task.source
+    if not isinstance(source, FilesSource):
+        source = FilesSource(name=source.name, paths=(".",), **{column: getattr(source, column) for column in columns})
     try:
         with file.open() as handle:
             if file.kind == "jsonl":

@@ -144,7 +144,7 @@ class CollectStep:
         tasks: list[tuple[Source, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
-            whole = inputs.digest(_contents(source, found, snapshot)) if isinstance(source, DatasetSource) else ""
+            whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
             for split in self._divide(source, found, marks):
                 content = whole or inputs.digest(_named(snapshot, (piece.file for piece in split.pieces)))
                 tasks.append((source, split, content))
@@ -170,9 +170,9 @@ class CollectStep:
         ]
 
     def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
-        if isinstance(source, DatasetSource):
-            return hub.divide(source, sum(file.size_bytes for file in found.files))
-        field = source.text_field if isinstance(source, FilesSource) else ""
+        if isinstance(source, DatasetSource) and not found.files:
+            return hub.divide(source)
+        field = "" if isinstance(source, InstalledSource) else source.text_field
         return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
 
 

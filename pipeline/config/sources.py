@@ -37,13 +37,13 @@ class FilesSource(Section):
 
 
 class DatasetSource(Section):
-    """A data set that the `datasets` library reads: a local folder, or a name on a hub with a revision."""
+    """A data set: a local folder, or a name on a hub with a revision, which the `datasets` library reads."""
 
     kind: Literal["dataset"] = "dataset"
     name: str
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     path: str
-    """A local folder, or the data set's name on a hub."""
+    """A local folder with .parquet, .jsonl, .csv or .txt files, or the data set's name on a hub (owner/name)."""
     revision: str | None = None
     """The commit's hash on the hub. A data set on a hub needs it; a local folder does not."""
     config_name: str | None = None
@@ -56,6 +56,8 @@ class DatasetSource(Section):
     """The column that identifies a record. Without it, split, shard and row identify the record."""
     url_field: str = "url"
     """The column with the URL, if there is one."""
+    follow_links: bool = False
+    """Follow symbolic links in a local folder to files outside it, and links to folders. Otherwise these are left out."""
 
 
 class InstalledSource(Section):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tokenmill.pipeline.base.manifest import Counts
+from tokenmill.pipeline.base.manifest import COLLECT, Counts
 from tokenmill.pipeline.base.words import NARROW_SPACE, count, size
 from tokenmill.pipeline.corpus import CorpusFolder
 
@@ -35,8 +35,14 @@ def rows(corpus: CorpusFolder) -> list[Row]:
     return [Row(stage=made.stage, counts=made.counts) for made in corpus.deciding]
 
 
+def left_out(corpus: CorpusFolder) -> dict[str, int]:
+    """Entries of the input's folders that collection saw and did not read, by reason. Earlier versions did not count them."""
+    collect = corpus.step(COLLECT)
+    return dict(collect.facts.get("left_out", {})) if collect is not None else {}
+
+
 def markdown(corpus: CorpusFolder) -> str:
-    """The funnel as a Markdown table."""
+    """The funnel as a Markdown table, and a sentence about what was left out before it."""
     head = ("stage", "read", "kept", "dropped", "quarantined", "text in", "text kept", "reasons")
     lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|--:|--:|---|"]
     for row in rows(corpus):
@@ -52,4 +58,7 @@ def markdown(corpus: CorpusFolder) -> str:
             ", ".join(f"{reason} {count(number)}" for reason, number in row.reasons),
         )
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    entries = ", ".join(f"{reason} {count(number)}" for reason, number in left_out(corpus).items())
+    if entries:
+        lines += ["", f"Entries of the input's folders that were not read: {entries}."]
     return "\n".join(lines).replace(NARROW_SPACE, " ") + "\n"

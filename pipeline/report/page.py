@@ -47,6 +47,7 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
             first=corpus.collect.counts,
             last=rows[-1].counts,
             rows=rows,
+            left_out=funnel.left_out(corpus),
             tokens=compression.total(packed) if corpus.step(PACK) is not None else None,
             splits=_by(packed, 0),
             compression=_by(packed, 1),

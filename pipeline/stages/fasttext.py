@@ -56,13 +56,13 @@ def sha256(path: str) -> str:
     """The SHA-256 of a model's file in hex. The file is read again only when it changes. Raises ConfigError."""
     try:
         status = Path(path).stat()
-        return _sha256(path, status.st_size, status.st_mtime_ns)
+        return _sha256(path, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
     except OSError as error:
         raise ConfigError(f"{path}: the model cannot be read ({error.strerror})") from error
 
 
 @functools.cache
-def _sha256(path: str, _size: int, _mtime_ns: int) -> str:
+def _sha256(path: str, _size: int, _mtime_ns: int, _ctime_ns: int, _inode: int) -> str:
     return files.sha256(Path(path))
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import contextlib
+import glob
 import json
 import os
 import random

@@ -8,7 +8,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.table import Table
 
-from tokenmill.flows.cli.draw.terminal import amount
+from tokenmill.flows.cli.draw.terminal import amount, left_out
 from tokenmill.flows.plan import Plan
 
 
@@ -17,6 +17,10 @@ def show(plan: Plan, console: Console, *, workers: int) -> None:
     text_bytes = plan.input["text_bytes"]
     size, text = amount(plan.input["input_bytes"], "bytes"), amount(text_bytes, "bytes")
     console.print(f"{plan.input['files']:,} files, {size} to read, about {text} of text, {plan.input['splits']:,} shards")
+    before = "left_out_"
+    reasons = {name.removeprefix(before): count for name, count in plan.input.items() if name.startswith(before)}
+    if reasons:
+        console.print(left_out(reasons))
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("step", "state", "disk at most", "time about"):
         table.add_column(heading, justify="right" if heading in ("disk at most", "time about") else "left")

@@ -5,6 +5,7 @@ Guarantee: drawing only; nothing here changes a result. Cost: at most ten drawin
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -91,6 +92,11 @@ def on_standard_error() -> Terminal:
 def alarms(status: Status) -> Text:
     """One line for each source that lost unusually many documents as duplicates."""
     return Text("\n").join(Text(f"alarm: {line}", style="yellow") for line in status.alarms)
+
+
+def left_out(reasons: Mapping[str, int]) -> Text:
+    """A line about the entries of the input's folders that are not read."""
+    return Text("not read: " + ", ".join(f"{reason} {count:,}" for reason, count in reasons.items()), style="dim")
 
 
 def funnel(status: Status) -> Table:
