@@ -27,6 +27,7 @@ ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:/|.*::")
 """An address, or a chain of them (`zip://a.csv::https://...`), as the `datasets` library understands names."""
 ABOUT = frozenset({"config_name", "data_files", "data_dir", "default", "features", "version", "description", "drop_labels"})
 """Keys of a configuration that do not change how its files are read here."""
+TRUE = ("true", "True", "TRUE", "yes", "on")
 NO_DATA = frozenset({README, "config.json", "dataset_info.json", "dataset_infos.json", "dummy_data.zip", "dataset_dict.json"})
 """Files that belong to no split unless they are named."""
 KEYWORDS = {
@@ -62,11 +63,12 @@ def of_yaml(text: str, where: str) -> list[Configuration]:
     if len(text) > MOST_HEADER_BYTES:
         raise InputError(f"{where}: its header has {len(text):,} characters, at most {MOST_HEADER_BYTES:,} are read")
     try:
-        plain = yaml.safe_load(text)
+        # Strings, lists and mappings, without tags, dates, numbers, and without merge keys, which can grow exponentially.
+        plain = yaml.load(text, Loader=yaml.BaseLoader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise InputError(f"{where}: its header is not YAML ({type(error).__name__}); mend or remove it") from error
     stated = plain.get("configs") if isinstance(plain, dict) else None
-    if stated is None:
+    if not stated:
         return []
     if not isinstance(stated, list) or not all(isinstance(one, dict) for one in stated):
         raise InputError(f"{where}: `configs` is not a list of configurations")
@@ -126,20 +128,21 @@ def by_name(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _configuration(plain: Mapping[str, Any], where: str) -> Configuration:
-    name, folder, files = plain.get("config_name", "default"), plain.get("data_dir") or "", plain.get("data_files")
+    name, folder, files = plain.get("config_name", "default"), plain.get("data_dir", ""), plain.get("data_files") or None
     if not isinstance(name, str) or not isinstance(folder, str):
         raise InputError(f"{where}: a configuration's `config_name` or `data_dir` is not a string")
     if isinstance(files, list) and files and all(isinstance(one, dict) for one in files):
-        splits = {str(one.get("split")): _list(one.get("path")) for one in files}
+        stated = [(one.get("split"), _list(one.get("path"))) for one in files]
     else:
-        splits = {"train": _list(files)} if files is not None else {}
-    if not all(isinstance(pattern, str) for patterns in splits.values() for pattern in patterns):
+        stated = [("train", _list(files))] if files is not None else []
+    # Nothing but strings goes on: a few lines of aliases make a list that would fill the memory if it were printed.
+    if not all(isinstance(one, str) for split, patterns in stated for one in (split, *patterns)):
         raise InputError(f"{where}: `data_files` of the configuration {name!r} are not names, or splits with paths")
     return Configuration(
         name=name,
-        default=bool(plain.get("default")),
+        default=plain.get("default") in TRUE,
         folder=_confined(folder, where) if folder else "",
-        files=None if files is None else {split: [_confined(one, where) for one in each] for split, each in splits.items()},
+        files=None if files is None else {split: [_confined(one, where) for one in each] for split, each in stated},
         options=tuple(sorted(str(key) for key in plain.keys() - ABOUT)),
     )
 

@@ -8,6 +8,7 @@ Cost: for a hub, importing the library takes a second; memory of one record.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
 from collections import Counter
@@ -17,7 +18,7 @@ from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
 from tokenmill.pipeline.collect import card
-from tokenmill.pipeline.collect.entries import Entry, Seen, identity_of
+from tokenmill.pipeline.collect.entries import Entry, Seen, identity_of, shown
 from tokenmill.pipeline.collect.framing import Codec
 from tokenmill.pipeline.collect.jsonl import text_of
 from tokenmill.pipeline.collect.listing import CODECS, InputFile, Kind, Listing, describe, name_below
@@ -77,6 +78,9 @@ def listing(source: DatasetSource, own: Path | None = None) -> Listing:
         raise InputError(f"{where} holds no file of a kind that can be read in the split {source.split!r}; known: {KNOWN}")
     left_out = Counter(seen.left_out.values())
     left_out["not_chosen"] += len(names) - len(files)
+    for name, _ in files:
+        if name.endswith(".json"):
+            _check_lines(seen.entries[names[name]], where)
     described = [
         describe(seen.entries[names[name]], f"{source.split}/{number}", *how) for number, (name, how) in enumerate(files)
     ]
@@ -96,6 +100,13 @@ def _kind_of(name: str) -> tuple[Kind, Codec] | None:
     codec = CODECS.get(last, "")
     kind = KINDS.get(os.path.splitext(base)[1] if codec else last)
     return None if kind is None or (codec and kind == "parquet") else (kind, codec)
+
+
+def _check_lines(entry: Entry, where: str) -> None:
+    """Raises InputError for a .json file that is one array. In most data sets such files have a record a line."""
+    with describe(entry, "", "jsonl", "").open() as handle:
+        if handle.read(1 << 12).removeprefix(codecs.BOM_UTF8).lstrip().startswith(b"["):
+            raise InputError(f"{where}: {shown(entry.path)} is one JSON array; write a record a line (`jq -c '.[]'`)")
 
 
 def _text(entry: Entry) -> str:
@@ -169,13 +180,15 @@ def _stream(source: DatasetSource) -> Any:
         stream = datasets.load_dataset(
             source.path, name=source.config_name, split=source.split, revision=source.revision, streaming=True
         )
+    except InputError:
+        raise
     except _errors() as error:
         raise InputError(
             f"source {source.name!r}: the data set {source.path!r} cannot be opened ({type(error).__name__}: {error}); check "
             "its name, revision, config_name and split, and the network"
         ) from error
     # Decoding an image, a sound or a film would open whatever path or address the data give for it.
-    return stream.decode(False)
+    return stream.decode(False) if stream.features else stream
 
 
 def _check_card(source: DatasetSource) -> None:

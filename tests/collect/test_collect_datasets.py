@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.server
+import itertools
 import json
 import threading
 from collections.abc import Iterator
@@ -43,6 +44,15 @@ def asked() -> Iterator[tuple[str, list[str]]]:
         yield f"127.0.0.1:{server.server_address[1]}", requests
         server.shutdown()
         thread.join()
+
+
+def with_pictures(texts: list[str], places: list[str]) -> pa.Table:
+    """A table that asks the library to open a file, or to fetch it, for each row."""
+    features = {"text": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}
+    image = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    said = {"huggingface": json.dumps({"info": {"features": features}})}
+    schema = pa.schema([("text", pa.string()), ("image", image)], said)
+    return pa.table({"text": texts, "image": [{"path": place} for place in places]}, schema=schema)
 
 
 @pytest.fixture
@@ -116,17 +126,7 @@ def test_the_folder_of_a_configuration_is_inside(folder, asked, collect, place):
 
 def test_data_that_give_addresses_of_pictures_fetch_none(folder, asked, collect):
     server, requests = asked
-    kind = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
-    features = {"text": {"dtype": "string", "_type": "Value"}, "image": {"_type": "Image"}}
-    table = pa.table(
-        {
-            "text": ["words", "more"],
-            "image": [{"path": f"http://{server}/a.png"}, {"path": str(folder.parent / "secret.jsonl")}],
-        },
-        schema=pa.schema(
-            [("text", pa.string()), ("image", kind)], {"huggingface": json.dumps({"info": {"features": features}})}
-        ),
-    )
+    table = with_pictures(["words", "more"], [f"http://{server}/a.png", str(folder.parent / "secret.jsonl")])
     (folder / "data/more").mkdir()
     pq.write_table(table, folder / "data/more/a.parquet")
     stating(folder, "- config_name: default\n  data_files: data/more/*")
@@ -164,12 +164,16 @@ def test_a_card_chooses_files_by_split_and_configuration(folder, collect):
             collect(**of(folder, **settings), out="4")
 
 
+BOMB = "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before, name in itertools.pairwise("abcdefghijklm"))
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("---\nconfigs: [\n---\n", "not YAML"),
-        ("---\nconfigs: !!python/object/apply:os.system ['touch ran']\n---\n", "not YAML"),
+        ("---\nconfigs: !!python/object/apply:os.system ['touch ran']\n---\n", "not a list"),
         ("---\nconfigs: " + "[" * 1_000 + "\n---\n", "not YAML"),
+        ("---\na: &a [x, x]\n" + BOMB + "configs:\n- data_files:\n  - {split: *m, path: x}\n---\n", "are not names"),
         ("---\nconfigs: 3\n---\n", "not a list"),
         ("---\nconfigs:\n- data_files: [[1]]\n---\n", "are not names"),
         ("---\nconfigs:\n- data_files: a.csv\n  sep: ;\n---\n", "sets sep"),
@@ -182,6 +186,14 @@ def test_a_card_that_cannot_be_followed_is_refused(folder, collect, monkeypatch,
     with pytest.raises(InputError, match=message):
         collect(**of(folder))
     assert not (folder / "ran").exists()
+
+
+def test_a_json_array_is_refused_by_name(folder, collect):
+    (folder / "data/a.json").write_text('\ufeff [{"text": "a"}]')
+    with pytest.raises(InputError, match=r"data/a\.json is one JSON array"):
+        collect(**of(folder))
+    (folder / "data/a.json").write_text('{"text": "a"}\n')
+    assert "a" in collect(**of(folder)).texts()
 
 
 def test_scripts_in_a_data_set_do_not_run(folder, collect):
@@ -288,4 +300,24 @@ def test_the_card_of_a_hub_is_checked_before_the_library_reads_it(tmp_path, aske
     monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("the library reads the card"))
     with pytest.raises(InputError, match="names an address as data"):
         collect(sources=({"kind": "dataset", "name": "set", "path": "a/b", "revision": "main"},))
+    assert requests == []
+
+
+def test_a_data_set_on_a_hub_is_streamed_and_fetches_no_picture(asked, collect, monkeypatch):
+    import datasets
+    import huggingface_hub
+    from huggingface_hub.errors import EntryNotFoundError
+
+    def download(_: str, name: str, **__: object) -> str:
+        raise EntryNotFoundError(name)
+
+    server, requests = asked
+    texts = [f"row {number}" for number in range(6)]
+    table = with_pictures(texts, [f"http://{server}/{number}.png" for number in range(6)])
+    stream = datasets.Dataset(table).to_iterable_dataset(num_shards=2)
+    assert isinstance(stream.features["image"], datasets.Image)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
+    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream)
+    done = collect(sources=({"kind": "dataset", "name": "set", "path": "a/b", "revision": "main"},))
+    assert done.texts() == texts
     assert requests == []
