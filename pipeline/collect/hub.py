@@ -12,7 +12,7 @@ import codecs
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ KINDS: dict[str, Kind] = {
 ORDER = tuple(dict.fromkeys(KINDS.values()))
 """Which kind is read if several are as frequent."""
 KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
+ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
 MOST_CARD_BYTES = 1 << 22
 """What is read of README.md."""
 ON_A_HUB = re.compile(r"(?:[A-Za-z0-9][A-Za-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -177,9 +178,9 @@ def _stream(source: DatasetSource) -> Any:
     datasets.disable_progress_bars()
     try:
         _check_card(source)
-        stream = datasets.load_dataset(
-            source.path, name=source.config_name, split=source.split, revision=source.revision, streaming=True
-        )
+        builder = datasets.load_dataset_builder(source.path, name=source.config_name, revision=source.revision)
+        _check_files(builder.config.data_files or {}, source)
+        stream = builder.as_streaming_dataset(split=source.split)
     except InputError:
         raise
     except _errors() as error:
@@ -189,6 +190,17 @@ def _stream(source: DatasetSource) -> Any:
         ) from error
     # Decoding an image, a sound or a film would open whatever path or address the data give for it.
     return stream.decode(False) if stream.features else stream
+
+
+def _check_files(found: Mapping[str, Sequence[str]], source: DatasetSource) -> None:
+    """Raises InputError for files that are not in the repository itself, and for archives.
+
+    The library joins the names in an archive to its address, so that a name may lead to any other address.
+    """
+    for name in found.get(source.split, ()):
+        if not name.startswith("hf://") or "::" in name or name.lower().endswith(ARCHIVES):
+            where = f"source {source.name!r}: the data set {source.path!r}"
+            raise InputError(f"{where} has data in {name.rpartition('/')[2]!a}; archives and files elsewhere are not read")
 
 
 def _check_card(source: DatasetSource) -> None:

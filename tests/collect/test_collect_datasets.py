@@ -7,7 +7,9 @@ import itertools
 import json
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -283,41 +285,69 @@ def test_patterns_name_files_as_the_library_reads_them(tmp_path, pattern):
     assert sorted(card.files_of(names, stated[0], "train", "here")) == wanted
 
 
-def test_the_card_of_a_hub_is_checked_before_the_library_reads_it(tmp_path, asked, collect, monkeypatch):
+@dataclass
+class Hub:
+    """Stands in for a hub: its cards are files of a folder, its data a table."""
+
+    folder: Path
+    files: list[str] = field(default_factory=lambda: ["hf://datasets/a/b@main/a.parquet"])
+    table: pa.Table | None = None
+
+    def download(self, _: str, name: str, **__: object) -> str:
+        from huggingface_hub.errors import EntryNotFoundError
+
+        if not (self.folder / name).exists():
+            raise EntryNotFoundError(name)
+        return str(self.folder / name)
+
+    def load(self, *_: object, **__: object) -> Hub:
+        return self
+
+    @property
+    def config(self) -> SimpleNamespace:
+        return SimpleNamespace(data_files={"train": self.files})
+
+    def as_streaming_dataset(self, split: str) -> object:
+        import datasets
+
+        assert self.table is not None, "the library opens data that it should not"
+        return datasets.Dataset(self.table).to_iterable_dataset(num_shards=2)
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hub:
     import datasets
     import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
 
+    hub = Hub(tmp_path)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", hub.download)
+    monkeypatch.setattr(datasets, "load_dataset_builder", hub.load)
+    return hub
+
+
+ON_A_HUB = {"sources": ({"kind": "dataset", "name": "set", "path": "a/b", "revision": "main"},)}
+
+
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
+def test_the_card_of_a_hub_is_checked_before_the_library_reads_it(hub, asked, collect, name):
     server, requests = asked
-    (tmp_path / "README.md").write_text(f"---\nconfigs:\n- data_files: http://{server}/a.jsonl\n---\n")
-
-    def download(repo: str, name: str, **_: object) -> str:
-        if name != "README.md":
-            raise EntryNotFoundError(name)
-        return str(tmp_path / name)
-
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: pytest.fail("the library reads the card"))
+    configs = f"configs:\n- data_files: http://{server}/a.jsonl\n"
+    (hub.folder / name).write_text(f"---\n{configs}---\n" if name == "README.md" else configs)
     with pytest.raises(InputError, match="names an address as data"):
-        collect(sources=({"kind": "dataset", "name": "set", "path": "a/b", "revision": "main"},))
+        collect(**ON_A_HUB)
     assert requests == []
 
 
-def test_a_data_set_on_a_hub_is_streamed_and_fetches_no_picture(asked, collect, monkeypatch):
-    import datasets
-    import huggingface_hub
-    from huggingface_hub.errors import EntryNotFoundError
+@pytest.mark.parametrize("file", ["http://a.org/a.csv", "/etc/passwd", "hf://datasets/a/b@main/a.ZIP", "hf://a::hf://b"])
+def test_archives_and_files_elsewhere_are_not_read_from_a_hub(hub, collect, file):
+    hub.files = [file]
+    with pytest.raises(InputError, match="archives and files elsewhere are not read"):
+        collect(**ON_A_HUB)
 
-    def download(_: str, name: str, **__: object) -> str:
-        raise EntryNotFoundError(name)
 
+def test_a_data_set_on_a_hub_is_streamed_and_fetches_no_picture(hub, asked, collect):
     server, requests = asked
     texts = [f"row {number}" for number in range(6)]
-    table = with_pictures(texts, [f"http://{server}/{number}.png" for number in range(6)])
-    stream = datasets.Dataset(table).to_iterable_dataset(num_shards=2)
-    assert isinstance(stream.features["image"], datasets.Image)
-    monkeypatch.setattr(huggingface_hub, "hf_hub_download", download)
-    monkeypatch.setattr(datasets, "load_dataset", lambda *_, **__: stream)
-    done = collect(sources=({"kind": "dataset", "name": "set", "path": "a/b", "revision": "main"},))
-    assert done.texts() == texts
+    hub.table = with_pictures(texts, [f"http://{server}/{number}.png" for number in range(6)])
+    assert collect(**ON_A_HUB).texts() == texts
     assert requests == []

@@ -19,6 +19,8 @@ from tokenmill.pipeline.base import files, schema
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.config import DatasetSource
 from tokenmill.pipeline.export import FORMATS, Format
 from tokenmill.pipeline.stages.step import Work
 from tokenmill.pipeline.tokens.compact import compact
@@ -177,6 +179,13 @@ def test_load_dataset_reads_the_folder_offline(packed_as: PackedAs, tmp_path: Pa
     assert one["text"][:] == TEXTS["b/0"]
     assert pq.ParquetFile(out / "data" / "empty" / "train-00000-of-00001.parquet").schema_arrow.names == one.column_names
     assert [row["text"] for row in load_dataset(str(out), "a", split="train", streaming=True)][-1] == TEXTS["a/1"][-1]
+
+
+def test_the_folder_is_a_source_of_ours(packed_as: PackedAs) -> None:
+    out = packed_as().export("huggingface", licence="odc-by")
+    for config, wanted in ((None, [text for texts in TEXTS.values() for text in texts]), ("b", TEXTS["b/0"])):
+        files = hub.listing(DatasetSource(name="again", path=str(out), config_name=config)).files
+        assert [text for file in files for text in pq.read_table(file.path)["text"].to_pylist()] == wanted
 
 
 def test_the_card(packed_as: PackedAs) -> None:
