@@ -14,7 +14,8 @@ import dataclasses
 import functools
 import os
 import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal, NoReturn
 
@@ -175,6 +176,12 @@ def spelled(raw: bytes) -> str:
 def shown(path: str) -> str:
     """A path for messages. Python holds bytes that are not UTF-8 as characters that no terminal prints."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def told(reasons: Iterable[Reason]) -> str:
+    """What was left out, as the end of a sentence; empty if nothing was."""
+    counts = Counter(reasons)
+    return "".join(f"; {counts[reason]:,} {words}" for reason, words in REASONS.items() if counts[reason])
 
 
 def unreadable(error: OSError) -> NoReturn:

@@ -23,7 +23,7 @@ from typing import Literal
 
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.collect import patterns
-from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled
+from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
 from tokenmill.pipeline.collect.framing import Codec
 from tokenmill.pipeline.config import FilesSource
 
@@ -210,5 +210,4 @@ def _why_nothing(path: str, seen: Seen) -> str:
     if corpora or seen.own_seen:
         which = f"the corpus {shown(corpora[0])!r}" if corpora else "the corpus that is built"
         return f"{what}, except {which}; to read a corpus, give its folder documents"
-    counts = Counter(seen.left_out.values())
-    return what + "".join(f"; {counts[why]:,} {words}" for why, words in REASONS.items() if counts[why])
+    return what + told(seen.left_out.values())

@@ -19,7 +19,7 @@ from typing import Any
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import hub, inputs, installed, listing, plan, publish, unique
+from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing, plan, publish, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
@@ -179,7 +179,12 @@ class CollectStep:
 def _listing(source: Source, own: Path | None) -> Listing:
     if isinstance(source, FilesSource):
         return listing.listing(source, own)
-    return hub.listing(source, own) if isinstance(source, DatasetSource) else installed.listing(installed.places())
+    if isinstance(source, InstalledSource):
+        return installed.listing(installed.places())
+    if os.path.isdir(source.path):
+        return dataset.listing(source, own)
+    hub.check(source)
+    return Listing(files=())
 
 
 def _left_out(listings: Iterable[Listing]) -> dict[Reason, int]:

@@ -144,6 +144,14 @@ def test_links_out_of_a_data_set_are_left_out(folder, collect):
     assert SECRET in collect(**of(folder, follow_links=True), out="other").texts()
 
 
+def test_a_data_set_of_links_says_how_to_follow_them(folder, collect):
+    (folder.parent / "links").mkdir()
+    (folder.parent / "links/a.jsonl").symlink_to(folder / "data/a.jsonl")
+    with pytest.raises(InputError, match="holds no file; 1 links to files outside .*follow_links"):
+        collect(**of(folder.parent / "links"))
+    assert collect(**of(folder.parent / "links", follow_links=True)).texts() == ["data/a.jsonl"]
+
+
 def test_a_card_that_is_a_link_is_not_read(folder, collect):
     stating(folder.parent, "- config_name: default\n  data_files: data/a.jsonl")
     (folder / "README.md").symlink_to(folder.parent / "README.md")

@@ -19,7 +19,7 @@ from tokenmill.pipeline.base import files, schema
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
-from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.collect import dataset
 from tokenmill.pipeline.config import DatasetSource
 from tokenmill.pipeline.export import FORMATS, Format
 from tokenmill.pipeline.stages.step import Work
@@ -184,7 +184,7 @@ def test_load_dataset_reads_the_folder_offline(packed_as: PackedAs, tmp_path: Pa
 def test_the_folder_is_a_source_of_ours(packed_as: PackedAs) -> None:
     out = packed_as().export("huggingface", licence="odc-by")
     for config, wanted in ((None, [text for texts in TEXTS.values() for text in texts]), ("b", TEXTS["b/0"])):
-        files = hub.listing(DatasetSource(name="again", path=str(out), config_name=config)).files
+        files = dataset.listing(DatasetSource(name="again", path=str(out), config_name=config)).files
         assert [text for file in files for text in pq.read_table(file.path)["text"].to_pylist()] == wanted
 
 
