@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import socket
 import stat
 from pathlib import Path
@@ -203,13 +204,19 @@ def test_the_corpus_among_its_input_changes_no_count(tmp_path, collect):
 
 
 def test_a_tree_deeper_than_calls_may_nest(tmp_path):
-    folder = str(tmp_path)
-    for _ in range(1_500):
-        folder += "/d"
+    folders = [f"{tmp_path}{'/d' * depth}" for depth in range(1, 1_501)]
+    for folder in folders:
         os.mkdir(folder)
-    Path(folder, "a.txt").write_text("a")
-    (file,) = listing.listing(FilesSource(name="files", paths=(str(tmp_path),))).files
-    assert file.name == "d/" * 1_500 + "a.txt"
+    file = Path(folders[-1], "a.txt")
+    file.write_text("a")
+    try:
+        (found,) = listing.listing(FilesSource(name="files", paths=(str(tmp_path),))).files
+        assert found.name == "d/" * 1_500 + "a.txt"
+    finally:
+        # What removes the folders of tests calls itself for each level.
+        file.unlink()
+        for folder in reversed(folders):
+            os.rmdir(folder)
 
 
 def test_names_that_are_not_utf8_stay_apart(tmp_path, collect):
@@ -298,3 +305,37 @@ def test_work_of_a_dry_run_leaves_the_corpus_out(tmp_path):
     assert "left_out_corpus" not in step.plan(tmp_path / "corpus")
     assert step.plan()["left_out_corpus"] == 1
     assert step.inputs(Work(root=tmp_path / "corpus", before=(), executor=InProcess()))
+
+
+def random_tree(folder: Path, draw: random.Random) -> None:
+    """A folder `in` of files, folders and links to anything, beside a folder `beside`."""
+    folders = [folder / "in", folder / "beside"]
+    for number in range(draw.randrange(2, 6)):
+        folders.append(draw.choice(folders) / f"{draw.choice(['', '.'])}d{number}")
+    for one in folders:
+        one.mkdir(parents=True)
+    files = [draw.choice(folders) / f"{draw.choice(['', '.'])}f{number}{draw.choice(['.txt', '.bin'])}" for number in range(8)]
+    for one in files:
+        one.write_text(one.name)
+    for number in range(8):
+        target = draw.choice([*folders, *files, folder / "gone", Path("/dev/zero"), Path("..")])
+        (draw.choice(folders) / f"{draw.choice(['', '.'])}l{number}.txt").symlink_to(target)
+    (folders[0] / "here.txt").write_text("so that the source is not empty")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("seed", range(30))
+def test_random_trees_conserve_entries_and_lead_nowhere(tmp_path, seed):
+    random_tree(tmp_path, random.Random(seed))
+    root = tmp_path / "in"
+    found = listing.listing(FilesSource(name="files", paths=(str(root),)))
+    assert len(found.files) + sum(found.left_out.values()) == counted(root)
+    assert all(Path(file.path).is_relative_to(root) and not Path(file.path).is_symlink() for file in found.files)
+    pattern = listing.listing(FilesSource(name="files", paths=(str(root / "**"),)))
+    assert pattern.files == found.files
+    followed = listing.listing(FilesSource(name="files", paths=(str(root),), follow_links=True))
+    assert {file.name for file in found.files} <= {file.name for file in followed.files}
+    # A link to a file is a name of its own, but the files of a folder are not read twice.
+    real = [file.path for file in followed.files if not (root / file.name).is_symlink()]
+    assert len(real) == len(set(real))
+    assert not [file for file in followed.files if not Path(file.path).is_relative_to(tmp_path)]
