@@ -204,14 +204,14 @@ def test_the_corpus_among_its_input_changes_no_count(tmp_path, collect):
 
 
 def test_a_tree_deeper_than_calls_may_nest(tmp_path):
-    folders = [f"{tmp_path}{'/d' * depth}" for depth in range(1, 1_501)]
+    folders = [f"{tmp_path}{'/d' * depth}" for depth in range(1, 1_101)]
     for folder in folders:
         os.mkdir(folder)
     file = Path(folders[-1], "a.txt")
     file.write_text("a")
     try:
         (found,) = listing.listing(FilesSource(name="files", paths=(str(tmp_path),))).files
-        assert found.name == "d/" * 1_500 + "a.txt"
+        assert found.name == "d/" * 1_100 + "a.txt"
     finally:
         # What removes the folders of tests calls itself for each level.
         file.unlink()
