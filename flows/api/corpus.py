@@ -80,7 +80,7 @@ class Corpus(Questions):
         return Funnel(funnel(self._folder))
 
     def status(self) -> Status:
-        """The funnel, alarms, and the totals of documents, tokens and vocabulary.
+        """The funnel, alarms, entries that were not read, and the totals of documents, tokens and vocabulary.
 
         Examples
         --------

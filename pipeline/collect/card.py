@@ -11,7 +11,7 @@ Cost: one reading of at most `MOST_HEADER_BYTES`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,7 +65,7 @@ def of_yaml(text: str, where: str) -> list[Configuration]:
     try:
         # Strings, lists and mappings, without tags, dates, numbers, and without merge keys, which can grow exponentially.
         plain = yaml.load(text, Loader=yaml.BaseLoader)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(f"{where}: its header is not YAML ({type(error).__name__}); mend or remove it") from error
     stated = plain.get("configs") if isinstance(plain, dict) else None
     if not stated:
@@ -83,10 +83,10 @@ def chosen(found: Sequence[Configuration], config_name: str | None, where: str) 
     if config_name is None:
         defaults = [one for one in found if len(found) == 1 or one.name == "default" or one.default]
         if len(defaults) != 1:
-            raise ConfigError(f"{where} has several configurations; set config_name to one of {', '.join(names)}")
+            raise ConfigError(f"{where} has several configurations; set config_name to one of {_spoken(names)}")
         return defaults[0]
     if names.count(config_name) != 1:
-        raise ConfigError(f"{where} has no configuration {config_name!r}; it has {', '.join(names) or 'none'}")
+        raise ConfigError(f"{where} has no configuration {config_name!r}; it has {_spoken(names)}")
     return found[names.index(config_name)]
 
 
@@ -101,7 +101,7 @@ def files_of(names: Sequence[str], configuration: Configuration | None, split: s
     else:
         splits = by_name([name for name in inside if name.rpartition("/")[2] not in NO_DATA])
     if split not in splits:
-        raise ConfigError(f"{where} has no split {split!r}; it has {', '.join(splits) or 'none'}")
+        raise ConfigError(f"{where} has no split {split!r}; it has {_spoken(splits)}")
     return list(dict.fromkeys(inside[name] for name in splits[split]))
 
 
@@ -145,6 +145,11 @@ def _configuration(plain: Mapping[str, Any], where: str) -> Configuration:
         files=None if files is None else {split: [_confined(one, where) for one in each] for split, each in stated},
         options=tuple(sorted(str(key) for key in plain.keys() - ABOUT)),
     )
+
+
+def _spoken(names: Iterable[str]) -> str:
+    """Names that data gave, for a message: without characters that a terminal obeys."""
+    return ", ".join(ascii(name) for name in names) or "none"
 
 
 def _list(value: Any) -> list[Any]:

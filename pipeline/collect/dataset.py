@@ -57,7 +57,9 @@ def listing(source: DatasetSource, own: Path | None = None) -> Listing:
     stated = card.configurations(_text(seen.entries[names[card.README]]), where) if card.README in names else []
     configuration = card.chosen(stated, source.config_name, where)
     if configuration is not None and configuration.options:
-        raise InputError(f"{where} sets {', '.join(configuration.options)} for its readers; convert its files to JSON lines")
+        raise InputError(
+            f"{where} sets {', '.join(map(ascii, configuration.options))} for its readers; convert its files to JSON lines"
+        )
     files = _of_one_kind(card.files_of(list(names), configuration, source.split, where))
     if not files:
         raise InputError(f"{where} holds nothing that can be read in the split {source.split!r}{reasons}; known kinds: {KNOWN}")

@@ -47,7 +47,7 @@ class DatasetSource(Section):
     revision: str | None = None
     """The commit's hash on the hub. A data set on a hub needs it; a local folder does not."""
     config_name: str | None = None
-    """The data set's configuration. Default: the library's default."""
+    """The data set's configuration. Default: its only one, the one called default, or the one that its card marks so."""
     split: str = "train"
     """The split to read."""
     text_field: str = "text"

@@ -169,7 +169,7 @@ def test_a_card_chooses_files_by_split_and_configuration(folder, collect):
     assert small.texts() == ["data/a.jsonl"]
     assert small.done.manifest.facts["left_out"] == {"not_chosen": 3}
     assert collect(**of(folder, config_name="small", split="held"), out="3").texts() == ["data/held.jsonl"]
-    for settings, message in (({"config_name": "none"}, "it has small, whole"), ({"split": "test"}, "it has train")):
+    for settings, message in (({"config_name": "none"}, "it has 'small', 'whole'"), ({"split": "test"}, "it has 'train'")):
         with pytest.raises(ConfigError, match=message):
             collect(**of(folder, **settings), out="4")
 
@@ -184,9 +184,10 @@ BOMB = "".join(f"{name}: &{name} [{', '.join([f'*{before}'] * 9)}]\n" for before
         ("---\nconfigs: !!python/object/apply:os.system ['touch ran']\n---\n", "not a list"),
         ("---\nconfigs: " + "[" * 1_000 + "\n---\n", "not YAML"),
         ("---\na: &a [x, x]\n" + BOMB + "configs:\n- data_files:\n  - {split: *m, path: x}\n---\n", "are not names"),
+        ('---\na: "\\UFFFFFFFF"\n---\n', "not YAML"),
         ("---\nconfigs: 3\n---\n", "not a list"),
         ("---\nconfigs:\n- data_files: [[1]]\n---\n", "are not names"),
-        ("---\nconfigs:\n- data_files: a.csv\n  sep: ;\n---\n", "sets sep"),
+        ("---\nconfigs:\n- data_files: a.csv\n  sep: ;\n---\n", "sets 'sep'"),
         ("---\nx: " + "y" * card.MOST_HEADER_BYTES + "\n---\n", "at most"),
     ],
 )
