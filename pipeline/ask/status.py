@@ -40,7 +40,8 @@ class Status:
     stages: tuple[FunnelRow, ...]
     alarms: tuple[str, ...]
     left_out: Mapping[str, int]
-    """Entries of the input's folders that were seen and not read, by reason. A folder that was not entered counts once."""
+    """Entries of the input's folders that were seen and not read, by reason. A folder that was not entered counts once. They
+    are those of the last collection: an entry that is left out makes nothing stale."""
     tokens: int | None
     documents: int | None
     vocabulary: int | None
