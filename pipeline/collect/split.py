@@ -183,10 +183,10 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
 
 def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
     file, limits = piece.file, task.limits
-    columns = settings(task.source).keys() & {"text_field", "id_field", "url_field"}
     source = task.source
     if not isinstance(source, FilesSource):
-        source = FilesSource(name=source.name, paths=(".",), **{column: getattr(source, column) for column in columns})
+        shared = FilesSource.model_fields.keys() - {"kind", "paths"}
+        source = FilesSource(paths=(".",), **{name: value for name, value in settings(source).items() if name in shared})
     try:
         with file.open() as handle:
             if file.kind == "jsonl":

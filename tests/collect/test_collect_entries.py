@@ -200,7 +200,8 @@ def test_the_corpus_among_its_input_changes_no_count(tmp_path, collect):
     before = first.published()
     (first.root / "collect/manifest.json").unlink()
     assert collect(tmp_path).published() == before
-    assert first.done.manifest.facts == {"files": 1, "ignored_files": 0, "left_out": {}}
+    facts = first.done.manifest.facts
+    assert (facts["files"], facts["left_out"]) == (1, {})
 
 
 def test_a_tree_deeper_than_calls_may_nest(tmp_path):

@@ -37,11 +37,8 @@ def test_plain_text_loses_its_mark_and_carriage_returns(tmp_path, collect):
     assert json.loads(done.documents()[3]["metadata"]) == {"path": "sub/a.md"}
     assert done.dropped() == [("blank.txt", "empty"), ("void.txt", "empty")]
     assert done.broken() == [("latin.txt", "not_utf8")]
-    assert done.done.manifest.facts == {
-        "files": 7,
-        "ignored_files": 2,
-        "left_out": {"hidden": 1, "unknown_kind": 1},
-    }
+    facts = done.done.manifest.facts
+    assert (facts["files"], facts["ignored_files"], facts["left_out"]) == (7, 2, {"hidden": 1, "unknown_kind": 1})
     assert (done.counts.read, done.counts.kept, done.counts.quarantined) == (7, 4, 1)
 
 
