@@ -27,7 +27,7 @@ SECRET = "the words of a file that is not ours to read"
 
 
 @pytest.fixture
-def tree(tmp_path):
+def tree(tmp_path, monkeypatch):
     """A folder with one entry of every fate or more, beside a file that no source names."""
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret.txt").write_text(SECRET)
@@ -38,7 +38,9 @@ def tree(tmp_path):
         (folder / name).write_text(name)
     os.mkfifo(folder / "fifo.txt")
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(folder / "socket.txt"))
+        # The address of a socket has at most 107 bytes.
+        monkeypatch.chdir(folder)
+        server.bind("socket.txt")
     for link, target in {
         "inside.txt": "a.txt",
         "out.txt": tmp_path / "outside/secret.txt",
