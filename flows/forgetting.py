@@ -50,6 +50,7 @@ def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> li
     """Put documents on the list of the corpus. Raises InputError, NotBuilt, CorruptFile, StaleInput, Locked."""
     open_corpus(root)
     with files.lock(root):
+        manifest.require_writer(root)
         files.sweep(root)
         return put_on_list(root, asked, dry_run=dry_run)
 
@@ -62,6 +63,7 @@ def compact(root: Path, progress: Progress) -> Compacted:
     if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     with files.lock(root):
+        manifest.require_writer(root)
         files.sweep(root)
         # An interrupted compaction has withdrawn the manifest that vouches for the settings, so they are read from the file.
         config = open_corpus(root).settings if manifest.path_of(root, CORPUS).exists() else settings.load(root / CONFIG)

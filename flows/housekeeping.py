@@ -31,9 +31,13 @@ from tokenmill.pipeline.tokens.compact import BESIDE
 
 @contextlib.contextmanager
 def at_work(root: Path) -> Iterator[None]:
-    """Lock the folder `root`, mark it as a corpus folder, and remove leftovers of a crash. Raises Locked, ConfigError."""
+    """Lock the folder `root`, mark it as a corpus folder, and remove leftovers of a crash.
+
+    Raises Locked, ConfigError, NewerFormat.
+    """
     _require_ours(root)
     with files.lock(root):
+        manifest.require_writer(root)
         # This folder marks a corpus folder, so it must exist before anything else does.
         (root / state.FOLDER).mkdir(exist_ok=True)
         files.sweep(root)

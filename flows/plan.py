@@ -65,5 +65,5 @@ def first_stale(config: Config, root: Path) -> str | None:
         before.append(found)
     whole = manifest.find(root, CORPUS)
     inputs = {made.stage: made.hash for made in before}
-    sound = whole is not None and whole.inputs == inputs and not any(manifest.problems(root, whole))
+    sound = whole is not None and not whole.is_older and whole.inputs == inputs and not any(manifest.problems(root, whole))
     return None if sound and settings.to_toml(config).encode() == (root / CONFIG).read_bytes() else CORPUS

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -25,12 +24,11 @@ from torch import Tensor
 
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT, Shape
-from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.progress import Progress
 
-FORMAT = 3
 FOLDER = "checkpoints"
 """Below the folder of the model."""
 KEPT = 2
@@ -81,8 +79,7 @@ def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW
     for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizer)), strict=True):
         name = f"{stem}.{kind}.safetensors"
         entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
-    plain = _plain(state, entries)
-    json_entry = files.write_json(folder / f"{stem}.json", {**plain, "hash": _hash(plain)})
+    json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
     prune(folder)
     return Checkpoint(folder=folder, state=state, files={**entries, f"{stem}.json": json_entry})
 
@@ -91,7 +88,7 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     """The last checkpoint in `folder` that is whole; None if none was ever published.
 
     A checkpoint that is cut or changed is reported to `progress` and skipped. Raises CorruptFile if there are checkpoints but
-    none is whole.
+    none is whole; NewerFormat for one of a newer tokenmill.
     """
     refused: CorruptFile | None = None
     for step in _published(folder):
@@ -160,25 +157,25 @@ def remove_after(folder: Path, step: int) -> None:
 
 
 def _read(folder: Path, step: int) -> Checkpoint:
-    """Read one checkpoint's JSON and verify every file that it names. Raises CorruptFile with the name of the damaged file."""
+    """Read one checkpoint's JSON and verify every file that it names.
+
+    Raises CorruptFile with the name of the damaged file; NewerFormat for one of a newer tokenmill.
+    """
     path = folder / f"{_stem(step)}.json"
     try:
         data = path.read_bytes()
-        plain = json.loads(data)
-        claimed = plain.pop("hash")
-        whole = claimed == _hash(plain) and data == files.canonical_json({**plain, "hash": claimed})
-        if not whole or plain.pop("format") != FORMAT:
-            raise CorruptFile(f"{path}: does not hold the bytes that were written")
+        plain = formats.opened(data, formats.CHECKPOINT, path)
         entries = {name: FileEntry(**entry) for name, entry in plain.pop("files").items()}
         shape = Shape(**plain.pop("shape"))
         evaluations = tuple(Evaluation(**evaluation) for evaluation in plain.pop("evaluations"))
-        state = State(**plain, shape=shape, evaluations=evaluations)
+        known = {field.name: plain[field.name] for field in dataclasses.fields(State) if field.name in plain}
+        state = State(**known, shape=shape, evaluations=evaluations)
         if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
             raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
     except OSError as error:
         raise CorruptFile(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFile(f"{path}: is not a checkpoint of format {FORMAT}") from error
+        raise CorruptFile(f"{path}: is not a checkpoint of format {formats.CHECKPOINT.number}") from error
     for name, entry in entries.items():
         if not files.holds(folder, name, entry):
             raise CorruptFile(f"{folder / name}: is missing, cut, or holds other bytes than {path.name} names")
@@ -228,8 +225,4 @@ def _stem(step: int) -> str:
 
 def _plain(state: State, entries: Mapping[str, FileEntry]) -> dict[str, Any]:
     named = {name: dataclasses.asdict(entry) for name, entry in entries.items()}
-    return {**dataclasses.asdict(state), "format": FORMAT, "files": named}
-
-
-def _hash(plain: Mapping[str, Any]) -> str:
-    return hashlib.sha256(files.canonical_json(plain)).hexdigest()
+    return {**formats.CHECKPOINT.header, **dataclasses.asdict(state), "files": named}

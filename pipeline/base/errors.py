@@ -10,6 +10,7 @@ Cost: none.
     │   ├── RecordError        one record is broken; collection turns it into a quarantined row
     │   └── QuarantineCeiling  more records were quarantined than the config allows
     ├── CorruptFile            a file of a corpus does not hold the bytes that its manifest names
+    ├── NewerFormat            a newer tokenmill wrote a file; the message says which one to install
     ├── Misaligned             tables that must hold the same rows in the same order, or the agreed columns, do not
     ├── Miscounted             rows or tokens that were counted in two ways give two numbers
     ├── NotBuilt               a stage or a corpus was requested that does not exist yet
@@ -48,6 +49,10 @@ class QuarantineCeiling(InputError):
 
 class CorruptFile(TokenmillError):
     """A file of a corpus is missing, cut, or holds other bytes than its manifest names."""
+
+
+class NewerFormat(TokenmillError):
+    """A file has a format that only a newer tokenmill reads, or may change."""
 
 
 class Misaligned(TokenmillError):

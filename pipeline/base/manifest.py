@@ -10,20 +10,18 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 
 Facts = TypeVar("Facts")
 
-FORMAT = 1
 NAME = "manifest.json"
 COLLECT, TOKENIZER, PACK = "collect", "tokenizer", "pack"
 """The steps of every corpus. The stages between the first and the second are `pipeline.stages.table.STAGES`."""
@@ -106,6 +104,8 @@ class Manifest:
     """Files that belong to no shard, by path below the corpus."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """The stage's own results, as JSON values."""
+    header: Mapping[str, Any] = field(default_factory=lambda: formats.MANIFEST.header)
+    """The format, and who may read and change it (see `formats`); with fields that only a newer tokenmill knows."""
 
     @property
     def fingerprint(self) -> str:
@@ -115,7 +115,12 @@ class Manifest:
     @property
     def hash(self) -> str:
         """SHA-256 in hex that identifies the result; later stages name it as their input."""
-        return hashlib.sha256(files.canonical_json(_plain(self))).hexdigest()
+        return formats.digest(_plain(self))
+
+    @property
+    def is_older(self) -> bool:
+        """Whether its format is older than the one that is written now. A build makes such a step again."""
+        return int(self.header["format"]) < formats.MANIFEST.number
 
     @property
     def counts(self) -> Counts:
@@ -163,7 +168,7 @@ def path_of(root: Path, stage: str) -> Path:
 
 def commit(root: Path, manifest: Manifest) -> Manifest:
     """Publish `manifest`, which must be the last write of its stage, and return it. Raises OSError."""
-    files.write_json(path_of(root, manifest.stage), {**_plain(manifest), "hash": manifest.hash})
+    files.write_json(path_of(root, manifest.stage), formats.sealed(_plain(manifest)))
     return manifest
 
 
@@ -182,6 +187,8 @@ def load(root: Path, stage: str) -> Manifest:
         There is no manifest, or it belongs to another stage.
     CorruptFile
         The file does not hold the bytes that were written.
+    NewerFormat
+        A newer tokenmill wrote it.
     """
     path = path_of(root, stage)
     try:
@@ -204,25 +211,31 @@ def read(path: Path) -> Manifest:
         The file cannot be read; FileNotFoundError if it does not exist.
     CorruptFile
         The file does not hold the bytes that were written.
+    NewerFormat
+        A newer tokenmill wrote it.
     """
-    data = path.read_bytes()
+    plain = formats.opened(path.read_bytes(), formats.MANIFEST, path)
     try:
-        plain = json.loads(data)
-        claimed = plain.pop("hash")
-        shards = tuple(shard_from_plain(shard) for shard in plain.pop("shards"))
-        entries = {name: FileEntry(**entry) for name, entry in plain.pop("files").items()}
-        known = plain.pop("format") == FORMAT
-        manifest = Manifest(**plain, shards=shards, files=entries)
-        whole = known and claimed == manifest.hash and data == files.canonical_json({**_plain(manifest), "hash": claimed})
+        known = {name: plain.pop(name) for name in ("stage", "version", "config", "inputs", "shards", "files", "facts")}
+        shards = tuple(shard_from_plain(shard) for shard in known.pop("shards"))
+        entries = {name: FileEntry(**entry) for name, entry in known.pop("files").items()}
+        return Manifest(**known, shards=shards, files=entries, header=plain)
     except (ValueError, KeyError, TypeError, AttributeError, Miscounted) as error:
-        raise CorruptFile(f"{path}: is not a manifest of format {FORMAT}; run the build again") from error
-    if not whole:
-        raise CorruptFile(f"{path}: does not hold the bytes that were written (hash {claimed!r}); run the build again")
-    return manifest
+        raise CorruptFile(f"{path}: is not a manifest of format {formats.MANIFEST.number}; run the build again") from error
+
+
+def require_writer(root: Path) -> None:
+    """Check that this version of tokenmill may change the corpus in `root`. Raises NewerFormat, naming what to install."""
+    for path in sorted((root / NAME, *root.glob(f"*/{NAME}"))):
+        try:
+            formats.require_writer(read(path).header, formats.MANIFEST, path)
+        except (OSError, CorruptFile):
+            # A build makes anew what is missing or damaged.
+            continue
 
 
 def stage_in(folder: Path) -> str | None:
-    """The stage whose manifest is in `folder` itself; None if there is no manifest or it is corrupt."""
+    """The stage whose manifest is in `folder` itself; None if there is no manifest or it is corrupt. Raises NewerFormat."""
     try:
         return read(folder / NAME).stage
     except (OSError, CorruptFile):
@@ -230,7 +243,7 @@ def stage_in(folder: Path) -> str | None:
 
 
 def find(root: Path, stage: str) -> Manifest | None:
-    """The manifest of `stage`; None if there is none, it is corrupt, or it belongs to another stage."""
+    """The manifest of `stage`; None if there is none, it is corrupt, or it belongs to another stage. Raises NewerFormat."""
     try:
         return load(root, stage)
     except (NotBuilt, CorruptFile):
@@ -262,7 +275,7 @@ def shard_from_plain(plain: Mapping[str, Any]) -> Shard:
 
 def _plain(manifest: Manifest) -> dict[str, Any]:
     return {
-        "format": FORMAT,
+        **manifest.header,
         "stage": manifest.stage,
         "version": manifest.version,
         "config": manifest.config,

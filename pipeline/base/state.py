@@ -1,8 +1,8 @@
 """Records of what a build has done, kept between runs below `.state` in the corpus folder: which shards are done, from what.
 
-Guarantee: `load` returns what `save` was given, or None: a record holds a hash of itself, so a damaged record counts as
-missing, and `save` waits for the disk only for what nothing could rebuild. A recorded shard counts as done only after its
-files were compared with their hashes. Nothing here is published.
+Guarantee: `load` returns what `save` was given, or None: a record holds its format and a hash of itself, so a damaged record
+and one of another format count as missing (see `formats`). `save` waits for the disk only for what nothing could rebuild. A
+recorded shard counts as done only after its files were compared with their hashes. Nothing here is published.
 Cost: one small file per shard, written by the protocol.
 """
 
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.formats import RECORD
 from tokenmill.pipeline.base.manifest import Shard
 
 FOLDER = ".state"
@@ -27,17 +28,19 @@ def path_of(root: Path, stage: str, shard: str) -> Path:
 
 def save(path: Path, value: Any, *, durable: bool = False) -> None:
     """Write a JSON value with its hash. `durable`: it survives a power loss, for what cannot be rebuilt. Raises OSError."""
-    files.write_json(path, {"value": value, "sha256": _digest(value)}, durable=durable)
+    files.write_json(path, {"format": RECORD, "value": value, "sha256": _digest(value)}, durable=durable)
 
 
-def load(path: Path) -> Any:
-    """The value that was saved at `path`; None if there is none or the file does not hold the bytes that were written."""
+def load(path: Path, *, oldest: int = RECORD) -> Any:
+    """The value that was saved at `path`, in a format from `oldest` on; None if there is none or it is not what was written."""
     try:
         record = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    whole = isinstance(record, dict) and record.keys() == {"value", "sha256"} and record["sha256"] == _digest(record["value"])
-    return record["value"] if whole else None
+    if not isinstance(record, dict) or {*record, "format"} != {"format", "value", "sha256"}:
+        return None
+    known = record.get("format", 1) in range(oldest, RECORD + 1)
+    return record["value"] if known and record["sha256"] == _digest(record["value"]) else None
 
 
 def record_shard(root: Path, stage: str, shard: Shard, identity: str, **facts: Any) -> None:

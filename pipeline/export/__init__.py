@@ -58,7 +58,7 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     """
     if licence is not None and to != "huggingface":
         raise InputError(f"--licence {licence}: --to {to} has no card that could state it")
-    known = state.load(out / LISTING)
+    known = state.load(out / LISTING, oldest=1)
     if known is None and out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and holds no export; choose a new or an empty folder")
     items = FORMATS[to](ExportSource(corpus=corpus, licence=licence))

@@ -125,10 +125,13 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
 
 
 def current(step: Step, work: Work) -> Manifest | None:
-    """The step's manifest, if it matches this version, these settings and these inputs. Its files are not checked."""
+    """The step's manifest, if it matches this version, these settings and these inputs, in the format that is written now.
+
+    Its files are not checked.
+    """
     found = manifest.find(work.root, step.name)
     wanted = manifest.fingerprint(step.name, step.version, step.config(), step.inputs(work))
-    return found if found is not None and found.fingerprint == wanted else None
+    return found if found is not None and not found.is_older and found.fingerprint == wanted else None
 
 
 class Resolved(NamedTuple):

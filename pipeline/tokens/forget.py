@@ -11,9 +11,8 @@ Cost: forgetting reads the documents tables of the store once; reading the list 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import files, manifest, schema, shards, state
+from tokenmill.pipeline.base import files, formats, manifest, schema, shards, state
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
 from tokenmill.pipeline.base.manifest import PACK, Counts, Manifest
 from tokenmill.pipeline.base.shards import Named
@@ -32,7 +31,6 @@ NAME = "forgotten.json"
 LIST = f"{FOLDER}/{NAME}"
 INPUT = "forgotten"
 """The name of the input in a store's manifest that says which documents were left out by packing or compaction."""
-FORMAT = 1
 
 By = Literal["doc_id", "url_prefix", "source", "ids_file"]
 Spans = Mapping[str, npt.NDArray[np.int64]]
@@ -78,6 +76,8 @@ class Forgotten:
     documents: tuple[bytes, ...]
     requests: tuple[Mapping[str, Any], ...]
     places: Mapping[str, Sequence[Sequence[int]]]
+    header: Mapping[str, Any] = field(default_factory=lambda: formats.FORGOTTEN.header)
+    """The format of the file, and who may change it."""
 
     @property
     def hash(self) -> str:
@@ -98,17 +98,17 @@ def load(folder: Path) -> Forgotten | None:
                 "to include these documents again"
             ) from error
         return None
+    plain = formats.opened(data, formats.FORGOTTEN, path)
     try:
-        plain = json.loads(data)
-        claimed = plain.pop("hash")
         documents = tuple(bytes.fromhex(one) for one in plain["documents"])
-        known = Forgotten(store=plain["store"], documents=documents, requests=tuple(plain["requests"]), places=plain["spans"])
-        whole = claimed == _digest(plain) and data == files.canonical_json({**plain, "hash": claimed})
-        whole = whole and plain == _plain(known) and all(_is_sound(spans) for spans in known.places.values())
+        known = Forgotten(
+            store=plain["store"], documents=documents, requests=tuple(plain["requests"]), places=plain["spans"], header=plain
+        )
+        sound = plain == {**plain, **_plain(known)} and all(_is_sound(spans) for spans in known.places.values())
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise CorruptFile(f"{path}: is no list of forgotten documents of format {FORMAT}; restore the one written") from error
-    if not whole:
-        raise CorruptFile(f"{path}: its bytes are not those that were written (hash {claimed!r}); restore the original")
+        raise CorruptFile(f"{path}: is not {formats.FORGOTTEN.name}; {formats.FORGOTTEN.remedy}") from error
+    if not sound:
+        raise CorruptFile(f"{path}: its ids or its spans are not in order; {formats.FORGOTTEN.remedy}")
     return known
 
 
@@ -159,11 +159,13 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     """Put the documents that `requests` name on the list, and report how many they are. Asking twice changes nothing.
 
     Call it under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the store and
-    was not made before; NotBuilt, CorruptFile, StaleInput.
+    was not made before; NotBuilt, CorruptFile, StaleInput, NewerFormat.
     """
     made = manifest.load(root, PACK)
     spans(root / FOLDER, made)
     known = load(root / FOLDER)
+    if known is not None:
+        formats.require_writer(known.header, formats.FORGOTTEN, root / LIST)
     before = set(known.documents) if known else set()
     asked_before = {(one["by"], one["value"]) for one in known.requests} if known else set()
     matched: list[dict[bytes, int]] = [{} for _ in requests]
@@ -182,8 +184,7 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
         return answers
     asked = (*(known.requests if known else ()), *({key: one[key] for key in ("by", "value", "documents")} for one in fresh))
     listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root / FOLDER, made, documents))
-    plain = _plain(listed)
-    files.write_json(root / LIST, {**plain, "hash": _digest(plain)})
+    files.write_json(root / LIST, formats.sealed({**formats.FORGOTTEN.header, **_plain(listed)}))
     # The mark comes second. After a crash between the two, the list is in force, but nobody would notice its loss.
     state.save(_mark(root), True, durable=True)
     return answers
@@ -292,13 +293,8 @@ def _mark(root: Path) -> Path:
 
 def _plain(known: Forgotten) -> dict[str, Any]:
     return {
-        "format": FORMAT,
         "store": known.store,
         "documents": [one.hex() for one in known.documents],
         "requests": list(known.requests),
         "spans": dict(known.places),
     }
-
-
-def _digest(plain: Mapping[str, Any]) -> str:
-    return hashlib.sha256(files.canonical_json(plain)).hexdigest()

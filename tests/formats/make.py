@@ -52,7 +52,7 @@ SETTINGS = {
     "train.device": "cpu",
 }
 """Those with which the kept corpora were built. A later format may need more of them; none is taken away."""
-WORDS = "light keeper ship harbour morning letter table window water stairs lamp wall boat sail line coast storm night".split()
+WORDS = "light keeper ship harbour morning letter table window water stairs lamp wall boat sail line coast storm night"
 MTIME = 1_700_000_000
 NOTICE = "All rights of this page are with the harbour office of the coast."
 
@@ -60,7 +60,7 @@ NOTICE = "All rights of this page are with the harbour office of the coast."
 def a_text(number: int) -> str:
     """Six lines of words that differ from text to text."""
     chosen = random.Random(number)
-    return "\n".join(f"The {' '.join(chosen.choices(WORDS, k=9))} of number {number}." for _ in range(6))
+    return "\n".join(f"The {' '.join(chosen.choices(WORDS.split(), k=9))} of number {number}." for _ in range(6))
 
 
 def write_texts(folder: Path) -> None:
