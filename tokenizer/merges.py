@@ -1,7 +1,7 @@
 """Learn byte-pair encoding from distinct words and their counts.
 
 Guarantee: tokens, ids and merges are those of `tokenizers`' BpeTrainer with all 256 bytes as its alphabet, for the same words,
-counts and settings. The order of the words does not matter.
+counts and settings, but for merges that `guard_special` rules out. The order of the words does not matter.
 Cost: 1 s for 32,000 merges over 800,000 words (9 MB). Memory: see `pipeline.kernels.bpe.merging`. One word of 50 MB takes no
 longer than many short ones.
 """
@@ -66,8 +66,9 @@ class Learner:
     """A vocabulary that can grow: the tokens of a smaller one are the first tokens of every larger one.
 
     It begins with `special` and the 256 bytes. `most` is the largest vocabulary that will be asked for. A merge whose token
-    would have `max_token_bytes` or more is not made, except a merge of two bytes. Raises ConfigError when `most` has no room
-    for the bytes, InputError when there are no words or 2 GiB of them.
+    would have `max_token_bytes` or more is not made, except a merge of two bytes. With `guard_special`, no merge makes a
+    special token: `tokenizers` makes one where a pattern leaves the token's text in one piece, and text then encodes to its id.
+    Raises ConfigError when `most` has no room for the bytes, InputError when there are no words or 2 GiB of them.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Learner:
         min_frequency: int = 0,
         special: Sequence[str] = (),
         max_token_bytes: int | None = None,
+        guard_special: bool = False,
     ) -> None:
         self._special = tuple(dict.fromkeys(special))
         self.first = len(self._special) + 256 - sum(token in byte_alphabet() for token in self._special)
@@ -94,6 +96,7 @@ class Learner:
                 f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB)"
             )
         self._min_frequency = min_frequency
+        self._reserved = len(self._special) if guard_special else 0
         self._most_bytes = UNLIMITED if max_token_bytes is None else max_token_bytes
         counts, firsts = np.unique(-words.counts, return_index=True)
         cells = np.empty(size + len(words.counts) + 1, dtype=np.int32)
@@ -131,7 +134,15 @@ class Learner:
             raise ConfigError(f"a vocabulary of {self.vocabulary} only grows: {vocabulary=}")
         most = min(vocabulary, len(self._known.ids))
         while not bpe.merge(
-            self._text, self._queue, self._known, self._left, self._right, most, self._min_frequency, self._most_bytes
+            self._text,
+            self._queue,
+            self._known,
+            self._left,
+            self._right,
+            most,
+            self._min_frequency,
+            self._most_bytes,
+            self._reserved,
         ):
             # One at a time, so that each old array is freed before the next one is made.
             self._queue = _more_pairs(self._queue)

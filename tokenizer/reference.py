@@ -14,7 +14,7 @@ of characters: A. Radford et al., "Language Models are Unsupervised Multitask Le
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -33,13 +33,13 @@ class Model:
     """Pairs of ids. An encoder applies earlier pairs first."""
 
 
-def train(words: Mapping[bytes, int], vocabulary: int, min_frequency: int = 0) -> Model:
+def train(words: Mapping[bytes, int], vocabulary: int, min_frequency: int = 0, never: Collection[bytes] = ()) -> Model:
     """Learn merges from words (pre-tokens) and how often each occurs.
 
     The first ids are the 256 bytes, in the order of the characters that spell them in files. Then each round merges the pair of
     neighbours that occurs most often; of equally frequent pairs, it merges the one with the lowest ids. The pair becomes a new
     token, or the existing token if one has the same bytes. Training ends with `vocabulary` tokens, or when no pair occurs
-    `min_frequency` times.
+    `min_frequency` times. No merge makes a token in `never`: these are the texts of special tokens.
     """
     alphabet = byte_alphabet()
     tokens = [bytes([alphabet[character]]) for character in sorted(alphabet)]
@@ -50,7 +50,8 @@ def train(words: Mapping[bytes, int], vocabulary: int, min_frequency: int = 0) -
         counts: Counter[Pair] = Counter()
         for word, ids in split.items():
             for pair in pairwise(ids):
-                counts[pair] += words[word]
+                if tokens[pair[0]] + tokens[pair[1]] not in never:
+                    counts[pair] += words[word]
         if not counts:
             break
         best = min(counts, key=lambda pair: (-counts[pair], pair))

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
+
+from tokenmill.pipeline.kernels.machine_code import njit
 
 PADDING_BYTES = 8
 """A buffer that is hashed must be this many bytes longer than its content, because 8 bytes are loaded at a time."""

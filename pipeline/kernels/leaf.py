@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from numba import njit
+from tokenmill.pipeline.kernels.machine_code import njit
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 
 def leaf(kernel: Kernel) -> Kernel:
     """Compile `kernel` without reference counts and without the interpreter's lock, and keep the machine code."""
-    return njit(nogil=True, cache=True, _nrt=False)(kernel)  # type: ignore[call-overload, no-any-return]
+    return njit(nogil=True, cache=True, _nrt=False)(kernel)
 
 
 def inlined(kernel: Kernel) -> Kernel:
     """Compile like `leaf`, and inline the kernel into every caller, whatever its size."""
-    return njit(nogil=True, cache=True, _nrt=False, forceinline=True)(kernel)  # type: ignore[call-overload, no-any-return]
+    return njit(nogil=True, cache=True, _nrt=False, forceinline=True)(kernel)

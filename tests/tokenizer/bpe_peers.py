@@ -60,9 +60,17 @@ def learn(
     min_frequency: int = 0,
     special: Sequence[str] = (),
     max_token_bytes: int | None = None,
+    guard_special: bool = False,
 ) -> Learned:
     """The vocabulary of one size."""
-    learner = Learner(words, most=vocabulary, min_frequency=min_frequency, special=special, max_token_bytes=max_token_bytes)
+    learner = Learner(
+        words,
+        most=vocabulary,
+        min_frequency=min_frequency,
+        special=special,
+        max_token_bytes=max_token_bytes,
+        guard_special=guard_special,
+    )
     learner.grow(vocabulary)
     return learner.learned()
 

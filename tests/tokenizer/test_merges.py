@@ -61,6 +61,18 @@ def test_the_reference_learns_the_same(words: list[str], vocabulary: int, few: i
         assert reference.decode(model, ids) == word.encode()
 
 
+@settings(max_examples=100, deadline=None)
+@given(corpora(), st.integers(262, 300), st.integers(0, 3), st.sampled_from(["ab", "abc", "aba", "aaaa", "bab"]))
+def test_no_merge_makes_a_guarded_token(words: list[str], vocabulary: int, few: int, special: str) -> None:
+    """The reference has no special tokens, so its ids are one lower."""
+    wanted = reference.train(Counter(word.encode() for word in words), vocabulary - 1, few, never={special.encode()})
+    learned = learn(words_of(words), vocabulary=vocabulary, min_frequency=few, special=[special], guard_special=True)
+    assert learned.tokens[1:] == wanted.tokens
+    assert [(one - 1, other - 1) for one, other in learned.merges] == wanted.merges
+    assert special.encode() not in learned.tokens[1:]
+    assert learned.text_tokens == sum(len(reference.encode(wanted, word.encode())) for word in words)
+
+
 SAMPLES = {
     "latin": "Der Fluß, the river, dòng sông: alle Menschen sind frei und gleich an Würde und Rechten geboren. " * 3,
     "cyrillic": "Все люди рождаются свободными и равными в своём достоинстве и правах. Усі люди народжуються вільними.",

@@ -255,6 +255,19 @@ def test_a_pattern_of_the_users_own(make_corpus: MakeCorpus) -> None:
         load(work.root / "tokenizer/tokenizer.json")
 
 
+@pytest.mark.parametrize("cut", [r"\S+|\s+", r"(?s).+", "cl100k"])
+def test_text_never_encodes_to_the_token_that_ends_documents(cut: str, make_corpus: MakeCorpus) -> None:
+    """However often the token's name stands in the text, and in one piece: no merge makes it."""
+    texts = [f"{word} <|endoftext|> {word}<|endoftext|><|endoftext|>" for word in ("canal", "bridge", "oats", "barge") * 20]
+    work = make_corpus({"a/0": texts})
+    encoder = of_corpus(work.root, train(work, vocabulary=600, pattern=cut).manifest)
+    ids, counts = encoder.encode(pa.array(texts, pa.large_string()))
+    assert encoder.end_of_text not in ids.tolist()
+    assert len(counts) == len(texts)
+    assert encoder.decode(ids) == "".join(texts)
+    assert encoder.description.tokens.count(b"<|endoftext|>") == 1
+
+
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_pattern_that_gives_up(make_corpus: MakeCorpus, workers: int) -> None:
     with executor.local(workers) as pool, pytest.raises(InputError, match="the pattern of the tokenizer gives up on a text"):

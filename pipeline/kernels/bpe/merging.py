@@ -135,11 +135,12 @@ def merge(
     most_ids: Integer,
     min_count: Integer,
     most_bytes: Integer,
+    reserved: Integer,
 ) -> bool:
     """Merge until there are `most_ids` ids or no pair occurs `min_count` times; then return True.
 
     Returns False if an array is full: grow it and call again. A pair of `most_bytes` bytes or more is not counted and so never
-    merged.
+    merged. A pair that spells an id below `reserved` stays two tokens.
     """
     entries, heap, state = queue.entries, queue.heap, queue.state
     while vocabulary.used[0] < most_ids:
@@ -172,6 +173,8 @@ def merge(
         pop(queue)
         entries[entry, COUNT] = DONE
         made = _token(vocabulary, first, second)
+        if made < reserved:
+            continue
         for column, token in enumerate((first, second, made)):
             vocabulary.merges[state[MERGES], column] = token
         state[MERGES] += 1

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64, siphash128
+from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, longest
 from tokenmill.pipeline.kernels.text.unicode import NormalisationTable

@@ -23,9 +23,9 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tokenmill.pipeline.kernels.language.langtext import PLAIN, CharacterTable, inspect
+from tokenmill.pipeline.kernels.machine_code import njit
 
 SCALE = 512
 """Weights are kept as integers: this many times their value."""

@@ -22,8 +22,8 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
+from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 from tokenmill.pipeline.kernels.text.utf8 import decode
 

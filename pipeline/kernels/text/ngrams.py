@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
+from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, normalise
 from tokenmill.pipeline.kernels.text.unicode import NormalisationTable
 

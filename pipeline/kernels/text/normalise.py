@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from numba import njit
 
 from tokenmill.pipeline.kernels.hashing import hash_word
+from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.unicode import (
     DIGIT,
     KIND_SHIFT,
