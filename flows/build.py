@@ -15,11 +15,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tokenmill.flows import housekeeping
+from tokenmill.flows import housekeeping, room
 from tokenmill.pipeline.base import executor, files, manifest
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.base.shortage import memory
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG, REPORT, CorpusFolder, being_published, open_corpus
@@ -42,9 +43,16 @@ def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | 
 
 @contextlib.contextmanager
 def building(config: Config, root: Path, *, workers: int, progress: Progress | None = None) -> Iterator[Building]:
-    """Lock `root`, start workers, and check the settings before any work. Raises Locked, ConfigError."""
-    with housekeeping.at_work(root), executor.local(workers) as pool:
+    """Lock `root`, start workers, and check the settings before any work. Raises Locked, ConfigError, DiskFull, OutOfMemory."""
+    with (
+        housekeeping.at_work(root),
+        executor.local(workers) as pool,
+        room.told(config, root, outline(config)) as shortage,
+        memory(f"the build in {root}"),
+    ):
         corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
+        if shortage is not None:
+            corpus.progress.say(shortage)
         corpus.begin()
         yield corpus
 

@@ -9,22 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tokenmill.flows import room
 from tokenmill.flows.build import outline
 from tokenmill.pipeline.base import executor, manifest
-from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG
-from tokenmill.pipeline.stages import settings, table
+from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.stages.step import Estimate, Work, current
-
-ESTIMATES: Mapping[str, Estimate] = {
-    COLLECT: Estimate(text_bytes_per_second=2_000_000, disk_per_text=0.4),
-    TOKENIZER: Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.3),
-    PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.0),
-}
-"""Estimates for the steps of every corpus. Each stage states its own."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,8 +31,12 @@ class Plan:
 
     def estimate(self, name: str) -> Estimate | None:
         """The estimate for a step; None for CORPUS, which publishes the report and the manifest."""
-        stages = {kind.name: kind.estimate for kind in table.STAGES}
-        return {**ESTIMATES, **stages}.get(name)
+        return room.estimate(name)
+
+    @property
+    def needed_bytes(self) -> int:
+        """The bytes on disk that the steps to compute take at most."""
+        return room.needed_bytes(self.input["text_bytes"], self.stale)
 
 
 def plan(config: Config, root: Path) -> Plan:

@@ -52,7 +52,8 @@ def embedded() -> Iterator[None]:
         server.start(timeout=WAIT_SECONDS)
     except RuntimeError as error:
         raise TokenmillError(f"Prefect's embedded server did not start ({error}); --no-prefect builds without it") from error
-    assert server.server_process is not None
+    if server.server_process is None:
+        raise TokenmillError("Prefect's embedded server started without a process; --no-prefect builds without it")
     with _ended_with_us(server.server_process.pid):
         try:
             # Heartbeats cost a second per flow, and nobody watches a server that ends with its only flow.
@@ -85,7 +86,8 @@ def _deployment(schedule: Schedule) -> RunnerDeployment:
         concurrency_limit=1,
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
-    assert isinstance(made, RunnerDeployment)
+    if not isinstance(made, RunnerDeployment):
+        raise TokenmillError(f"Prefect gave no deployment for {schedule.name}, but {type(made).__name__}")
     return made
 
 

@@ -3,20 +3,30 @@
 Purpose: runs the command that the user typed, and turns its outcome into an exit code and a message.
 Guarantee: exit code 0 after success; 1 if the data or the settings are wrong (the message says what and where, without a
 traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM). If the reader of the output leaves (`| head`), the
-rest of the output is lost and the work goes on.
+rest of the output is lost and the work goes on. An argument that is not UTF-8 is wrong usage. What a terminal cannot show is
+shown as its escape.
 Cost: `tokenmill --help` imports only the table of commands; each command imports what it needs.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import signal
 import sys
+from pathlib import Path
 
 from tokenmill.flows.cli.commands import help_text
 
 
 def main() -> None:
     """Run the command line. The installed script `tokenmill` calls this."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if wrong := _not_text(sys.argv[1:]):
+        _say(f"[bold red]error:[/] {wrong}")
+        sys.exit(2)
     if sys.argv[1:] in ([], ["--help"], ["-h"]):
         _print_help()
         return
@@ -46,17 +56,39 @@ def main() -> None:
         sys.exit(1)
 
 
+def _not_text(arguments: list[str]) -> str | None:
+    """What is wrong with the first argument that is not UTF-8, which Python gives as surrogates; None if all are text.
+
+    No command could use one: it is part of a URL, a text, a setting or a path, and all of these are kept as UTF-8.
+    """
+    for number, argument in enumerate(arguments, 1):
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            from rich.markup import escape
+
+            shown = repr(os.fsencode(argument))[2:-1]
+            return escape(
+                f"argument {number} ({shown}) is not UTF-8; type it in a UTF-8 terminal, or give a path that is UTF-8"
+            )
+    return None
+
+
 def _message(error: BaseException) -> str | None:
     """The message for an error that the user can fix; None for any other error."""
     from rich.markup import escape
 
     from tokenmill.pipeline.base.errors import TokenmillError
+    from tokenmill.pipeline.base.shortage import disk_full, is_memory, out_of_memory
 
     if isinstance(error, TokenmillError):
         return escape(str(error))
+    if is_memory(error):
+        return escape(str(out_of_memory(f"tokenmill {sys.argv[1]}")))
     if isinstance(error, OSError):
+        full = disk_full(error, Path(error.filename)) if isinstance(error.filename, str) else None
         where = f"{error.filename}: " if error.filename else ""
-        return escape(f"{where}{error.strerror or error}")
+        return escape(str(full or f"{where}{error.strerror or error}"))
     return None
 
 
@@ -71,8 +103,6 @@ def _print_help() -> None:
         print(help_text(), flush=True)  # noqa: T201 -- importing rich would take longer than everything else here
     except BrokenPipeError:
         # The reader has left. Without this redirection, Python would report the broken pipe again when it closes the stream.
-        import os
-
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())
         os.close(nowhere)

@@ -73,7 +73,7 @@ def build(
     if dry_run:
         from tokenmill.flows.cli.draw.plan import show
 
-        show(plans.plan(wanted, root), out, workers=count)
+        show(plans.plan(wanted, root), out, root=root, workers=count)
         return
     terminal = draw.Terminal(out)
     if plans.up_to_date(wanted, root):

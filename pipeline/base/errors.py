@@ -16,11 +16,15 @@ Cost: none.
     ├── NotBuilt               a stage or a corpus was requested that does not exist yet
     ├── StaleInput             an input changed after a result was made from it; the message shows both values
     ├── Locked                 another process is writing to the same corpus
+    ├── DiskFull               a file found no room; also an OSError
+    ├── OutOfMemory            an allocation failed; also a MemoryError
     ├── Diverged               loss or gradient of a training run stopped being finite
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
 
 from __future__ import annotations
+
+import errno
 
 
 class TokenmillError(Exception):
@@ -77,6 +81,16 @@ class Locked(TokenmillError):
 
 class WorkerDied(TokenmillError):
     """A worker process ended without an answer: it was killed, or ran out of memory."""
+
+
+class DiskFull(TokenmillError, OSError):
+    """A file found no room on its disk, or in the quota of the user."""
+
+    errno = errno.ENOSPC
+
+
+class OutOfMemory(TokenmillError, MemoryError):
+    """An allocation failed, in this process or in a worker."""
 
 
 class Diverged(TokenmillError):

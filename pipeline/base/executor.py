@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
+from tokenmill.pipeline.base.shortage import memory
 
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
@@ -54,6 +55,8 @@ class Executor(Protocol):
         ------
         WorkerDied
             A worker process ended without an answer.
+        OutOfMemory
+            A task found no memory.
         Exception
             The first exception of a task is raised again, and the remaining tasks are cancelled.
         """
@@ -61,6 +64,10 @@ class Executor(Protocol):
 
 
 def _nothing(_: int) -> None: ...
+
+
+def _doing(function: Callable[..., Any]) -> str:
+    return getattr(function, "__name__", type(function).__name__).strip("_")
 
 
 class InProcess:
@@ -72,10 +79,11 @@ class InProcess:
         self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
     ) -> list[Answer]:
         """See `Executor.map`; `function` and its tasks need not be picklable here."""
-        answers = []
-        for number, task in enumerate(tasks):
-            answers.append(function(task))
-            done(number)
+        answers: list[Answer] = []
+        with memory(_doing(function)):
+            for number, task in enumerate(tasks):
+                answers.append(function(task))
+                done(number)
         return answers
 
     def __enter__(self) -> Self:
@@ -115,7 +123,8 @@ class LocalProcesses:
                 finished, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in finished:
                     number = running.pop(future)
-                    answers[number] = future.result()
+                    with memory(_doing(function)):
+                        answers[number] = future.result()
                     done(number)
         except BrokenProcessPool as error:
             self._stop()
@@ -172,7 +181,8 @@ def local(workers: int) -> InProcess | LocalProcesses:
 def _end_with_parent() -> None:
     """Make this worker end at once when the process that started it ends, even by SIGKILL."""
     parent = multiprocessing.parent_process()
-    assert parent is not None
+    if parent is None:
+        return  # in the main process, which has none to end with
 
     def watch() -> None:
         parent.join()

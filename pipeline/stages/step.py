@@ -23,6 +23,7 @@ from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.shards import Named, View, views
+from tokenmill.pipeline.base.shortage import memory
 from tokenmill.pipeline.stages import stage
 from tokenmill.pipeline.stages.stage import Scorer, ShardResult, ShardTask, Stage
 
@@ -103,8 +104,9 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
     if found is not None and not any(manifest.problems(work.root, found)):
         return Done(manifest=found, seconds=time.monotonic() - begun, recomputed_shards=0, scored_rows=0)
     manifest.withdraw(work.root, [*reversed(downstream), step.name])
-    inputs = step.inputs(work)
-    outcome = step.run(work)
+    with memory(f"the step {step.name}"):
+        inputs = step.inputs(work)
+        outcome = step.run(work)
     made = Manifest(
         stage=step.name,
         version=step.version,

@@ -5,15 +5,19 @@ Guarantee: drawing only. The estimates come from the size of the input and from 
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from rich.console import Console
 from rich.table import Table
 
+from tokenmill.flows import room
 from tokenmill.flows.cli.draw.terminal import amount, left_out
 from tokenmill.flows.plan import Plan
+from tokenmill.pipeline.base.shortage import free_bytes
 
 
-def show(plan: Plan, console: Console, *, workers: int) -> None:
-    """Print the plan."""
+def show(plan: Plan, console: Console, *, root: Path, workers: int) -> None:
+    """Print the plan for the folder `root`, and whether its disk has room."""
     text_bytes = plan.input["text_bytes"]
     size, text = amount(plan.input["input_bytes"], "bytes"), amount(text_bytes, "bytes")
     console.print(f"{plan.input['files']:,} files, {size} to read, about {text} of text, {plan.input['splits']:,} shards")
@@ -34,3 +38,9 @@ def show(plan: Plan, console: Console, *, workers: int) -> None:
         seconds = text_bytes / estimate.text_bytes_per_second / workers
         table.add_row(name, "to compute", amount(text_bytes * estimate.disk_per_text, "bytes"), f"{seconds:.0f} s")
     console.print(table)
+    shortage = room.shortage(plan.needed_bytes, root)
+    free = free_bytes(root)
+    if shortage is not None:
+        console.print(shortage, style="yellow", markup=False)
+    elif plan.stale and free is not None:
+        console.print(f"disk: at most {amount(plan.needed_bytes, 'bytes')} more, {amount(free, 'bytes')} are free")

@@ -20,6 +20,7 @@ from typing import Any
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.files import faults
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
+from tokenmill.pipeline.base.shortage import disk_full
 
 TEMPORARY = ".tmp~"
 """The suffix of files that are being written. Nothing reads them; `sweep` removes those that a crash left."""
@@ -99,7 +100,7 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
     Raises
     ------
     OSError
-        A file operation failed.
+        A file operation failed; DiskFull, which is one, if there is no room.
     """
     temporary = _temporary(path)
     out = OutputFile(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
@@ -108,10 +109,13 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
         out.finish(durable=durable)
         faults.step("rename", path)
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
+        full = disk_full(error, path, written=out.tell())
         # Also on Ctrl-C: whatever ends the block, no incomplete file may stay.
         out.close()
         temporary.unlink(missing_ok=True)
+        if full is not None:
+            raise full from error
         raise
     if durable:
         _fsync_folder(path.parent)

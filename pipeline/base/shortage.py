@@ -1,0 +1,82 @@
+"""What a machine has too little of, disk or memory, as errors of ours that say what to do.
+
+Guarantee: every library's way to say it is recognised: MemoryError, also NumPy's and Arrow's; ENOMEM; ENOSPC and EDQUOT.
+Cost: none until it happens.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from tokenmill.pipeline.base.errors import DiskFull, OutOfMemory, TokenmillError
+
+SHORT = (
+    "can't start new thread",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "failed to map segment",
+    "std::bad_alloc",
+    "Cannot allocate memory",
+)
+"""What errors say that have no class of their own for it."""
+FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def free_bytes(path: Path) -> int | None:
+    """The free bytes of the disk that holds `path`, or will hold it; None if nobody can tell."""
+    for folder in (path, *path.absolute().parents):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                return shutil.disk_usage(folder).free
+            except PermissionError:
+                return None
+    return None
+
+
+def disk_full(error: BaseException, path: Path, *, written: int = 0) -> DiskFull | None:
+    """The error to raise in place of `error` while `path` was written; None if `error` says something else.
+
+    Call it before a part of the file is removed: that makes room, so that the free bytes would say nothing. `written`: the
+    bytes of the file that found room.
+    """
+    if not isinstance(error, OSError) or error.errno not in FULL or isinstance(error, DiskFull):
+        return None
+    free = free_bytes(path.parent)
+    what = "the quota of this user is used up" if error.errno == errno.EDQUOT else "the disk is full"
+    left = "" if free is None else f" and {free:,} are free"
+    return DiskFull(
+        f"{path}: {what}: {written:,} bytes of this file were written{left}; make room, or use another disk, and run the same "
+        "command again: finished work is kept"
+    )
+
+
+@contextlib.contextmanager
+def memory(doing: str) -> Iterator[None]:
+    """Turn a failed allocation into an error of ours. `doing`: what needed the memory, for the message. Raises OutOfMemory."""
+    try:
+        yield
+    except Exception as error:
+        if not is_memory(error):
+            raise
+        raise out_of_memory(doing) from error
+
+
+def is_memory(error: BaseException) -> bool:
+    """Whether `error` says that memory was short, in the words of Python, NumPy, Arrow, PyTorch or the dynamic linker."""
+    if isinstance(error, TokenmillError):
+        return False
+    if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
+        return True
+    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(said in str(error) for said in SHORT)
+
+
+def out_of_memory(doing: str) -> OutOfMemory:
+    """The error to raise when `doing` found no memory."""
+    return OutOfMemory(
+        f"{doing}: not enough memory; finished work is kept, so run the same command again with fewer --workers, a smaller "
+        "collect.shard_bytes, or a higher limit (`ulimit -v`, the memory of the container)"
+    )
