@@ -16,6 +16,7 @@ from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
@@ -33,6 +34,8 @@ def requests(
     asked = [request_ids("doc_id", doc_id, [doc_id]) for doc_id in doc_ids]
     asked += [Request(by="url_prefix", value=prefix) for prefix in url_prefixes]
     asked += [Request(by="source", value=source) for source in sources]
+    for request in asked:
+        as_utf8(request.value, where=f"forget by {request.by}")
     if ids_file is not None:
         try:
             lines = ids_file.read_text(encoding="utf-8").split()

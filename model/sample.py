@@ -23,6 +23,7 @@ from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.tokenizer.encode import of_corpus
 
 
@@ -82,6 +83,7 @@ def sample(
     """
     if tokens < 1 or not (math.isfinite(temperature) and temperature >= 0) or (top_k is not None and top_k < 1):
         raise ConfigError(f"sample: {tokens=} and {top_k=} must be at least 1, {temperature=} at least 0")
+    as_utf8(prompt, where="prompt")
     folder = root / MODEL / checkpoint.FOLDER
     found = checkpoint.newest(folder, progress or Silent())
     if found is None:

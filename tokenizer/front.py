@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from tokenmill.pipeline.base import executor, files
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.collect.memory import collected, texts_of
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Work, perform
@@ -62,6 +63,8 @@ class Tokenizer:
     def encode(self, texts: str | Sequence[str]) -> list[npt.NDArray[np.uint32]]:
         """The ids of one text, or of several: an array each. A special token inside a text is text."""
         wanted = [texts] if isinstance(texts, str) else list(texts)
+        for number, text in enumerate(wanted):
+            as_utf8(text, where=f"text {number}")
         ids, counts = self._models.encode(wanted)
         return np.split(ids, np.cumsum(counts)[:-1]) if wanted else []
 

@@ -71,7 +71,11 @@ def is_memory(error: BaseException) -> bool:
         return False
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    return isinstance(error, (RuntimeError, ImportError, OSError)) and any(said in str(error) for said in SHORT)
+    if not isinstance(error, (RuntimeError, ImportError, OSError)):
+        return False
+    # A library that cannot be loaded gives its reason in the error before.
+    before = error.__cause__ or error.__context__
+    return any(said in str(error) for said in SHORT) or (before is not None and is_memory(before))
 
 
 def out_of_memory(doing: str) -> OutOfMemory:
