@@ -24,7 +24,9 @@ from tokenmill.flows.cli.commands import help_text
 
 def main() -> None:
     """Run the command line. The installed script `tokenmill` calls this. Raises SystemExit with an exit code above 0."""
-    if getattr(sys.modules["__main__"], "main", None) is not main:
+    program = sys.modules["__main__"].__dict__
+    if program.get("main") is not main or "__file__" not in program:
+        # Called from Python, which goes on.
         if code := _run():
             sys.exit(code)
         return

@@ -64,10 +64,13 @@ def test_text_of_lone_surrogates_is_refused_in_python() -> None:
         requests([], ["http://e\udcff"], [], None)
 
 
-def test_nothing_that_a_library_does_at_the_end_changes_how_a_command_ends() -> None:
+def test_nothing_that_a_library_does_at_the_end_changes_how_a_command_ends(tmp_path: Path) -> None:
     """A thread of the command is waited for, and its output is whole; then nothing else runs."""
+    (tmp_path / "program.py").write_text(ABORTS)
     for arguments, code, said in ((["--version"], 0, ""), (["status", "/nowhere"], 1, "holds no corpus"), (["status"], 2, "")):
-        done = subprocess.run([sys.executable, "-c", ABORTS, *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            [sys.executable, tmp_path / "program.py", *arguments], capture_output=True, text=True, check=False
+        )
         assert done.returncode == code, done.stderr
         assert "joined\n" in done.stdout
         assert said in done.stderr

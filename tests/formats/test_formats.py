@@ -20,6 +20,7 @@ from tokenmill.pipeline.base import files, formats, manifest, state
 from tokenmill.pipeline.base.errors import CorruptFile, NewerFormat
 from tokenmill.pipeline.base.manifest import CORPUS, PACK, Manifest
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.tokens import TokenStore, forget
 from tokenmill.tokenizer.encode import of_corpus
 
@@ -184,6 +185,13 @@ def test_a_damaged_file_is_not_taken_for_a_newer_one(corpus: Path, tmp_path: Pat
     path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":9'))
     with pytest.raises(CorruptFile, match=r"or, if a newer tokenmill wrote it.*pip install -U 'tokenmill'"):
         manifest.read(path)
+
+
+def test_evidence_of_another_version_of_a_stage_is_not_recomputed(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Dedup, "version", 99)
+    done = tokenmill("verify", corpus)
+    assert done.returncode == 0
+    assert "dedup: another version of the stage made it" in done.stdout
 
 
 @pytest.mark.parametrize("header", [{"format": 0}, {"format": True}, {"reader": "1"}, {"release": "1'; rm -rf ~ #"}])
