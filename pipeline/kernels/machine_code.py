@@ -121,7 +121,7 @@ class _Files:
             return
 
     def _name(self, key: Any) -> str:
-        return f"{self._stem}.{hashlib.sha256(repr((self._identity, key)).encode()).hexdigest()[:32]}"
+        return f"{self._stem}.{hashlib.sha256(repr((self._identity, key)).encode()).hexdigest()[:32]}.nbc"
 
 
 def _sealed(path: Path) -> bytes | None:
