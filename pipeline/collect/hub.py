@@ -18,7 +18,7 @@ from tokenmill.pipeline.collect import card
 from tokenmill.pipeline.collect.jsonl import text_of
 from tokenmill.pipeline.collect.listing import InputFile
 from tokenmill.pipeline.collect.plan import InputSplit, Piece
-from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined
+from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row, quarantined
 from tokenmill.pipeline.config import DatasetSource
 
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".7z", ".rar")
@@ -81,9 +81,7 @@ def _record(row: dict[str, Any], place: Place, source: DatasetSource, limits: Li
         text = text_of(row, source.text_field)
     except RecordError as error:
         return quarantined(place, error)
-    url, own = name_of(row.get(source.url_field)), name_of(row.get(source.id_field))
-    about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
-    return document(text, place, limits, identity=own, url=url, about=about)
+    return of_row(text, row, place, source, limits)
 
 
 def _errors() -> tuple[type[Exception], ...]:

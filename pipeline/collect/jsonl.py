@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, NoReturn
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of
+from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row
 from tokenmill.pipeline.collect.text import utf8
 from tokenmill.pipeline.config import FilesSource
 
@@ -30,9 +30,7 @@ def read(
         if isinstance(row, dict) and source.text_field in row and row[source.text_field] is None:
             return dropped(place, "empty", "the text is null")
         text = text_of(row, source.text_field)
-        identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
-        about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
-        return document(text, place, limits, identity=identity, url=url, about=about)
+        return of_row(text, row, place, source, limits)
 
     return lines.records(handle, codec, path, begin, end, before, limits.record_bytes, make)
 

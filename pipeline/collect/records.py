@@ -2,7 +2,8 @@
 
 Purpose: every reader yields these two and nothing else, so nothing gets lost between them.
 Guarantee: a document's text is UTF-8, not empty, at most `document_bytes` long, with lines ending in "\\n". Its URL holds no
-user and no password. Its metadata is canonical JSON. A record that cannot meet this is rejected.
+user and no password. Its metadata is canonical JSON. A record that cannot meet this is rejected. A rejected record says how
+many records of the input it stands for and how many bytes were not read; a document says which columns its metadata lacks.
 Cost: one encoding of the text.
 """
 
@@ -17,10 +18,15 @@ from typing import Any
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.schema import PREVIEW_BYTES
+from tokenmill.pipeline.config import DatasetSource, FilesSource
 
 FIELD_CHARACTERS = 200
 """A further column of a record goes into the metadata if it is a number, a truth value, or a string of at most this many
-characters."""
+printable characters."""
+NESTED_CHARACTERS = 2_000
+"""A list or an object goes into the metadata if its JSON text has at most this many characters."""
+RECORD_BYTES = 1_000
+"""Assumed bytes per record where nothing of a file could be read, for estimates."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)([^/?#]+)(.*)", re.DOTALL)
 NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
@@ -48,11 +54,13 @@ class Document:
     url: str | None
     text: bytes
     metadata: str
+    left_out: tuple[str, ...] = ()
+    """Columns of the record that hold something but are not in the metadata."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rejected:
-    """A record that did not become a document: a rule dropped it, or it is broken and quarantined."""
+    """Records that did not become documents: a rule dropped one, or one or more are broken and quarantined."""
 
     position: str
     reason: str
@@ -61,6 +69,17 @@ class Rejected:
     quarantined: bool
     text_bytes: int = 0
     """Bytes of its text, if known; else 0."""
+    rows: int = 1
+    """Records of the input that it stands for, at least 1. If `estimate` is not 0, more of them may be lost."""
+    unread_bytes: int = 0
+    """Bytes of the file that were not read because of it. 0 where one record was read and found broken."""
+    estimate: int = 0
+    """0 if `rows` is exact. Otherwise about how many records are lost, at least `rows`: the ceiling weighs so many."""
+
+    @property
+    def at_least(self) -> bool:
+        """Whether `rows` is a lower bound."""
+        return self.estimate > 0
 
 
 Record = Document | Rejected
@@ -82,19 +101,39 @@ def dropped(place: Place, reason: str, message: str, preview: bytes = b"", text_
     return _rejected(place, reason, message, preview, quarantined=False, text_bytes=text_bytes)
 
 
-def quarantined(place: Place, error: RecordError, preview: bytes = b"", text_bytes: int = 0) -> Rejected:
-    """A record that is quarantined because it is broken."""
-    return _rejected(place, error.reason, str(error), preview, quarantined=True, text_bytes=text_bytes)
+def quarantined(
+    place: Place,
+    error: RecordError,
+    preview: bytes = b"",
+    text_bytes: int = 0,
+    *,
+    rows: int = 1,
+    unread_bytes: int = 0,
+    estimate: int = 0,
+) -> Rejected:
+    """A record, or the `rows` that a fault takes with it, quarantined as broken. See `Rejected` for the numbers."""
+    rows = max(1, rows)
+    return _rejected(
+        place,
+        error.reason,
+        str(error),
+        preview,
+        quarantined=True,
+        text_bytes=text_bytes,
+        rows=rows,
+        unread_bytes=max(0, unread_bytes),
+        estimate=max(rows, estimate) if estimate else 0,
+    )
 
 
-def _rejected(place: Place, reason: str, message: str, preview: bytes, *, quarantined: bool, text_bytes: int) -> Rejected:
+def _rejected(place: Place, reason: str, message: str, preview: bytes, *, quarantined: bool, **numbers: int) -> Rejected:
     return Rejected(
-        position=str(place),
+        position=str(place).encode(errors="backslashreplace").decode(),
         reason=reason,
         message=message.encode(errors="backslashreplace").decode(),
         preview=preview[:PREVIEW_BYTES],
         quarantined=quarantined,
-        text_bytes=text_bytes,
+        **numbers,
     )
 
 
@@ -106,10 +145,11 @@ def document(
     identity: str | None = None,
     url: str | None = None,
     about: Mapping[str, Any] | None = None,
+    left_out: tuple[str, ...] = (),
 ) -> Record:
     """The record at `place` with the text `text`. Its metadata hold its place and `about`, without values that are None."""
     if "\r" in text:
-        text = text.replace("\r\n", "\n")
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
     url = without_userinfo(url) if url else None
     try:
         data = text.encode()
@@ -130,7 +170,16 @@ def document(
         ensure_ascii=False,
         separators=(",", ":"),
     )
-    return Document(identity=identity or str(place), url=url, text=data, metadata=metadata)
+    return Document(identity=identity or str(place), url=url, text=data, metadata=metadata, left_out=left_out)
+
+
+def of_row(text: str, row: Mapping[str, Any], place: Place, source: FilesSource | DatasetSource, limits: Limits) -> Record:
+    """The record of a row with named columns: one names it, one is its URL, and the others go into the metadata if they fit."""
+    identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
+    if identity is not None and source.id_scope == "file":
+        identity = f"{place.path}#id:{identity}"
+    kept, left_out = fields(row, source.text_field, source.id_field, source.url_field)
+    return document(text, place, limits, identity=identity, url=url, about={"fields": kept}, left_out=left_out)
 
 
 def place_of(metadata: str) -> Place:
@@ -163,16 +212,39 @@ def without_userinfo(url: str) -> str | None:
     return None if NESTED.search(rest) else begin + authority.rpartition("@")[2] + rest
 
 
-def fields(row: Mapping[str, Any], *without: str) -> dict[str, Any] | None:
-    """The short columns of a record except those in `without`, for the metadata. None if there are none."""
-    kept = {key: value for key, value in row.items() if key not in without and _is_short(key) and _is_short(value)}
-    return kept or None
+def fields(row: Mapping[str, Any], *without: str) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """The columns of a record, except those in `without`, that fit into the metadata, and the names of those that do not.
+
+    None if no column fits. A null is nothing, so it is in neither.
+    """
+    kept: dict[str, Any] = {}
+    left_out: list[str] = []
+    for key, value in row.items():
+        if key in without or value is None:
+            continue
+        if _is_short(key) and (_is_short(value) or _is_short_nested(value)):
+            kept[key] = value
+        else:
+            left_out.append(key[:FIELD_CHARACTERS].encode(errors="backslashreplace").decode())
+    return kept or None, tuple(left_out)
 
 
 def _is_short(value: Any) -> bool:
     if isinstance(value, str):
         return len(value) <= FIELD_CHARACTERS and value.isprintable()
     return isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _is_short_nested(value: Any) -> bool:
+    if not isinstance(value, list | dict):
+        return False
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (ValueError, TypeError, RecursionError):
+        # Bytes, times and half surrogate pairs are not JSON in UTF-8.
+        return False
+    return len(text) <= NESTED_CHARACTERS
 
 
 def name_of(value: Any) -> str | None:

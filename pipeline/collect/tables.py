@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.framing import Codec, chunks, lines
 from tokenmill.pipeline.collect.jsonl import nearest
-from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, fields, name_of, quarantined, too_long
+from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row, quarantined, too_long
 from tokenmill.pipeline.collect.text import utf8
 from tokenmill.pipeline.config import FilesSource
 
@@ -109,13 +109,7 @@ def _row(values: Mapping[str, Any], place: Place, source: FilesSource, limits: L
         }
     except RecordError as error:
         return quarantined(place, error, data)
-    return _from_row(text, row, place, source, limits)
-
-
-def _from_row(text: str, row: Mapping[str, Any], place: Place, source: FilesSource, limits: Limits) -> Record:
-    about = {"fields": fields(row, source.text_field, source.id_field, source.url_field)}
-    identity, url = name_of(row.get(source.id_field)), name_of(row.get(source.url_field))
-    return document(text, place, limits, identity=identity, url=url, about=about)
+    return of_row(text, row, place, source, limits)
 
 
 def missing_column(field: str, present: list[str]) -> RecordError:
@@ -189,7 +183,7 @@ def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, lim
             yield quarantined(place, fault, feed.head)
         else:
             values = dict(zip(header, row, strict=False))
-            yield _from_row(values[source.text_field], values, place, source, limits)
+            yield of_row(values[source.text_field], values, place, source, limits)
         number += 1
 
 

@@ -28,6 +28,8 @@ class FilesSource(Section):
     """Record files (.jsonl .parquet .csv): the column with the text."""
     id_field: str = "id"
     """Record files: the column that identifies a record. In files without it, path and position identify the record."""
+    id_scope: Literal["source", "file"] = "source"
+    """Record files: ids differ over the whole source, or start anew in each file, as in many exports."""
     url_field: str = "url"
     """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
@@ -54,6 +56,8 @@ class DatasetSource(Section):
     """The column with the text."""
     id_field: str = "id"
     """The column that identifies a record. Without it, split, shard and row identify the record."""
+    id_scope: Literal["source", "file"] = "source"
+    """Ids differ over the whole source, or start anew in each shard."""
     url_field: str = "url"
     """The column with the URL, if there is one."""
     follow_links: bool = False
