@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, facts
-from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
+from tokenmill.pipeline.base.losses import Losses
+from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, facts
+from tokenmill.pipeline.corpus import QUARANTINE, TOKENS, CorpusFolder
 from tokenmill.pipeline.report import funnel as report
 from tokenmill.pipeline.report import retention
 from tokenmill.pipeline.tokens import forget
@@ -47,6 +48,8 @@ class Status:
     vocabulary: int | None
     forgotten: int
     """Documents on the list of what is to be forgotten: readers mask those that the token files still hold."""
+    losses: Losses
+    """What collection did not read of its input."""
 
 
 def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
@@ -77,12 +80,16 @@ def status(corpus: CorpusFolder) -> Status:
     """The state of a corpus, which may be unfinished. Raises StaleInput."""
     pack, tokenizer = corpus.step(PACK), corpus.step(TOKENIZER)
     known = forget.load(corpus.root / TOKENS)
+    collect = corpus.step(COLLECT)
+    losses = Losses.of(collect) if collect else Losses()
+    unread = [f"{losses}; {QUARANTINE}/ says where"] if losses else []
     return Status(
         stages=funnel(corpus),
-        alarms=tuple(retention.alarms(corpus)),
+        alarms=(*unread, *retention.alarms(corpus)),
         left_out=report.left_out(corpus),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,
         vocabulary=facts(tokenizer, TokenizerFacts).vocabulary if tokenizer else None,
         forgotten=len(known.documents) if known is not None else 0,
+        losses=losses,
     )

@@ -48,9 +48,16 @@ REJECTED = pa.schema(
         pa.field("reason", pa.string(), nullable=False),
         pa.field("message", pa.string(), nullable=False),
         pa.field("preview", pa.binary(), nullable=False),
+        pa.field("rows", pa.int64(), nullable=False),
+        pa.field("unread_bytes", pa.int64(), nullable=False),
+        pa.field("at_least", pa.bool_(), nullable=False),
     ]
 )
-"""One row per record that did not become a document: dropped by a rule, or quarantined because it is broken."""
+"""One row per record that did not become a document: dropped by a rule, or quarantined because it is broken.
+
+A fault that takes more records with it is one row. `rows`: how many records it stands for; `at_least`: whether there may be
+more. `unread_bytes`: the bytes of the file that were not read because of it.
+"""
 
 PREVIEW_BYTES = 200
 """The number of first bytes of a rejected record that are kept as its preview."""

@@ -1,20 +1,21 @@
-"""Bytes out of files: compressed frames checked to their ends, lines, and ranges of lines.
+"""Bytes out of files: compressed frames checked to their ends, and what a fault in them costs.
 
 Purpose: the layer below every format that is read as a stream. Chunks are bounded, whatever the input claims.
 Guarantee: a gzip member or zstd frame that does not end is an error, raised after the bytes before the cut; it never ends
-silently. A stream that grows more than `RATIO` times is stopped. A line over its cap is skipped and reported.
-Cost: memory of a few chunks and one line. gzip inflates at about 300 MB/s, zstd at about 1 GB/s.
+silently, and it says how much was not read. A stream that grows more than `RATIO` times is stopped.
+Cost: memory of a few chunks. gzip inflates at about 300 MB/s, zstd at about 1 GB/s.
 """
 
 from __future__ import annotations
 
+import math
+import os
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.base.schema import PREVIEW_BYTES
+from tokenmill.pipeline.collect.records import RECORD_BYTES, Place, Rejected, quarantined
 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -28,6 +29,30 @@ RATIO = 250
 """Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
 FREE_BYTES = 8 << 20
 """Bytes of output that the check of the ratio ignores: short runs may be very regular."""
+
+
+class StreamError(RecordError):
+    """A fault after which the rest of a stream cannot be read.
+
+    unread_bytes: bytes of the file that were not read. A file that is cut has none: what is missing is not there.
+    missing: about how many times as much is missing as was read.
+    """
+
+    def __init__(self, reason: str, message: str, *, unread_bytes: int, missing: float) -> None:
+        super().__init__(reason, message)
+        self.unread_bytes = unread_bytes
+        self.missing = missing
+
+    def estimate(self, read: int) -> int:
+        """About how many records are missing, at least 1, if `read` were read before the fault."""
+        return max(1, math.ceil(read * self.missing) if read else self.unread_bytes // RECORD_BYTES)
+
+
+def broken_off(place: Place, error: RecordError, read: int, preview: bytes = b"") -> Rejected:
+    """The records of a file from `place` on, lost to a fault after `read` records."""
+    if not isinstance(error, StreamError):
+        return quarantined(place, error, preview)
+    return quarantined(place, error, preview, unread_bytes=error.unread_bytes, estimate=error.estimate(read))
 
 
 class Feed:
@@ -45,6 +70,7 @@ class Feed:
         self._rest = b""
         self.offset = self._begin = offset
         self._produced = 0
+        self._waiting = 0
 
     def take(self, size: int) -> bytes:
         """The next bytes, at most `size`; empty at the end of the file."""
@@ -72,15 +98,51 @@ class Feed:
         Raises RecordError: cut_archive if the file ends within the frame, broken_archive, bomb.
         """
         begin = self.offset
+        before = self._produced
         try:
             for chunk in self._inflate() if self._codec == "gzip" else self._unzstd():
                 self._produced += len(chunk)
                 if self._produced > FREE_BYTES + RATIO * (self.offset - self._begin):
-                    raise RecordError("bomb", f"the {self._codec} data at byte {begin} grows more than {RATIO} times")
+                    raise self._stopped("bomb", f"the {self._codec} data at byte {begin} grows more than {RATIO} times")
                 yield chunk
         except EOFError as error:
-            message = f"the {self._codec} frame that begins at byte {begin} is cut at byte {self.offset}, where the file ends"
-            raise RecordError("cut_archive", message) from error
+            raise self._cut(begin, self._produced - before) from error
+
+    def _stopped(self, reason: str, message: str) -> StreamError:
+        """The error of data that are there but cannot be read: what is missing is estimated by compressed bytes."""
+        at = self.offset - self._waiting
+        left = max(0, self.size_bytes() - at)
+        message = f"{message}; of the file's {self.size_bytes()} bytes {left} are not read"
+        return StreamError(reason, message, unread_bytes=left, missing=left / max(1, at - self._begin))
+
+    def _cut(self, begin: int, produced_bytes: int) -> StreamError:
+        """The error of a file that ends within the frame at `begin`. Without a size in the frame's header, nobody knows how
+        much is missing; as much as was read is assumed.
+        """
+        message = f"the {self._codec} frame that begins at byte {begin} is cut at byte {self.offset}, where the file ends"
+        content_bytes = self._content_bytes(begin)
+        if content_bytes is None:
+            return StreamError("cut_archive", f"{message}; how much is missing is unknown", unread_bytes=0, missing=1.0)
+        left = max(0, content_bytes - produced_bytes)
+        message = f"{message}; of its {content_bytes} bytes of content {left} are missing"
+        return StreamError("cut_archive", message, unread_bytes=0, missing=left / max(1, self._produced))
+
+    def _content_bytes(self, begin: int) -> int | None:
+        """Bytes of content that the header of the zstd frame at `begin` names; None if it names none."""
+        if self._codec != "zstd":
+            return None
+        import zstandard
+
+        self._handle.seek(begin)
+        try:
+            found = zstandard.get_frame_parameters(self._handle.read(ZSTD_STEP_BYTES)).content_size
+        except zstandard.ZstdError:
+            return None
+        return None if found == zstandard.CONTENTSIZE_UNKNOWN else int(found)
+
+    def size_bytes(self) -> int:
+        """Bytes of the file. The position in it is lost, so call `restart` before reading on."""
+        return self._handle.seek(0, os.SEEK_END)
 
     def _inflate(self) -> Iterator[bytes]:
         stream = zlib.decompressobj(wbits=31)
@@ -90,7 +152,10 @@ class Feed:
             try:
                 chunk = stream.decompress(data, CHUNK_BYTES)
             except zlib.error as error:
-                raise RecordError("broken_archive", f"the gzip data before byte {self.offset} is broken ({error})") from error
+                self._waiting = len(data)
+                message = f"the gzip data before byte {self.offset} is broken ({error})"
+                raise self._stopped("broken_archive", message) from error
+            self._waiting = len(stream.unconsumed_tail)
             if chunk:
                 yield chunk
             elif not data and not stream.eof:
@@ -108,7 +173,9 @@ class Feed:
             try:
                 chunk = stream.decompress(data)
             except zstandard.ZstdError as error:
-                raise RecordError("broken_archive", f"the zstd data before byte {self.offset} is broken ({error})") from error
+                self._waiting = len(data)
+                message = f"the zstd data before byte {self.offset} is broken ({error})"
+                raise self._stopped("broken_archive", message) from error
             if chunk:
                 yield chunk
         self.give_back(stream.unused_data)
@@ -161,51 +228,3 @@ def between(handle: BinaryIO, begin: int, end: int | None) -> Iterator[bytes]:
             return
         begin += len(data)
         yield data
-
-
-def line_start(handle: BinaryIO, at: int) -> int:
-    """The position of the first line that starts at byte `at` or later; the file's size if there is none."""
-    if at == 0:
-        return 0
-    at -= 1
-    for data in between(handle, at, None):
-        newline = data.find(b"\n")
-        if newline >= 0:
-            return at + newline + 1
-        at += len(data)
-    return at
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
-    """One line without its newline. If the line is over the cap, `data` is None and `head` holds its beginning."""
-
-    number: int
-    data: bytes | None
-    head: bytes = b""
-    size: int = 0
-
-
-def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Line]:
-    """The lines of a stream, numbered from `first`. If the stream breaks off within a line, that line is not yielded."""
-    held: list[bytes] = []
-    size = 0
-    for part in parts:
-        *ended, rest = part.split(b"\n")
-        for piece in ended:
-            yield _line(first, held, piece, size + len(piece), cap_bytes)
-            first, held, size = first + 1, [], 0
-        size += len(rest)
-        if size <= cap_bytes:
-            held.append(rest)
-        elif len(held) != 1 or len(held[0]) != PREVIEW_BYTES:
-            held = [b"".join((*held, rest))[:PREVIEW_BYTES]]
-    if size:
-        yield _line(first, held, b"", size, cap_bytes)
-
-
-def _line(number: int, held: list[bytes], piece: bytes, size: int, cap_bytes: int) -> Line:
-    data = b"".join((*held, piece)) if held else piece
-    if size > cap_bytes:
-        return Line(number=number, data=None, head=data[:PREVIEW_BYTES], size=size)
-    return Line(number=number, data=data, size=size)

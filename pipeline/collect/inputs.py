@@ -21,6 +21,7 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect.entries import shown, spelled
 from tokenmill.pipeline.collect.framing import CHUNK_BYTES
+from tokenmill.pipeline.collect.lines import line_ends
 from tokenmill.pipeline.collect.listing import BY_LINE, InputFile
 
 DOUBTFUL_NS = 2_000_000_000
@@ -32,7 +33,7 @@ tick is read in a later one, so that every change after that has another time.""
 
 @dataclass(frozen=True, kw_only=True)
 class Identity:
-    """SHA-256 in hex. For large uncompressed files with one record per line, also the newlines before each `step_bytes` (see
+    """SHA-256 in hex. For large uncompressed files with one record per line, also the line ends before each `step_bytes` (see
     `plan.Marks`).
     """
 
@@ -84,7 +85,7 @@ class Known:
 def _read(file: InputFile, step: int) -> Identity:
     digest = hashlib.sha256()
     marks: list[int] = []
-    newlines = 0
+    ends = 0
     try:
         with file.open() as handle:
             if not step:
@@ -93,10 +94,10 @@ def _read(file: InputFile, step: int) -> Identity:
             marks.append(0)
             while data := handle.read(min(CHUNK_BYTES, left)):
                 digest.update(data)
-                newlines += data.count(b"\n")
+                ends += line_ends(data, handle.peek(1)[:1] if data.endswith(b"\r") else b"")
                 left -= len(data)
                 if not left:
-                    marks.append(newlines)
+                    marks.append(ends)
                     left = step
     except OSError as error:
         raise InputError(f"{shown(file.path)}: cannot be read ({error.strerror}); make it readable, or leave it out") from error

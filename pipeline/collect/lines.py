@@ -1,17 +1,24 @@
-"""Files with one record per line.
+"""Lines out of bytes, ranges of lines, and files with one record per line.
 
-Guarantee: one broken line is one quarantined record; its neighbours are untouched. Blank lines are not records.
+Guarantee: a line ends with "\\n", "\\r\\n" or "\\r". A line over its cap is skipped and reported. One broken line is one
+quarantined record; its neighbours are untouched. Blank lines are not records. Where a compressed file breaks off, one
+quarantined record says how much was not read.
 Cost: memory of one line.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.framing import Codec, between, chunks, line_start, lines
+from tokenmill.pipeline.base.schema import PREVIEW_BYTES
+from tokenmill.pipeline.collect.framing import Codec, between, broken_off, chunks
 from tokenmill.pipeline.collect.records import Place, Record, quarantined, too_long
+
+LINE_END = re.compile(rb"\r\n?|\n")
 
 
 def records(
@@ -26,26 +33,29 @@ def records(
 ) -> Iterator[Record]:
     """The records of a file, numbered by line. Of an uncompressed file: those whose lines start in the bytes [begin, end).
 
-    `before`: the number of newlines before `begin`. `make` gets a line of at most `cap_bytes`, without its newline; it may
-    raise RecordError.
+    `before`: the number of line ends before `begin`. `make` gets a line of at most `cap_bytes`, without its end; it may raise
+    RecordError.
     """
     if codec:
         found = lines(chunks(handle, codec), cap_bytes)
     else:
         start = line_start(handle, begin)
-        # If a line crosses `begin`, its newline lies between `begin` and `start`.
+        # If a line crosses `begin`, its end lies between `begin` and `start`.
         found = lines(between(handle, start, line_start(handle, end)), cap_bytes, before + (start > begin))
     number = before - 1
+    read = 0
     try:
         for line in found:
             number = line.number
             place = Place(path=path, record=number)
             if line.data is None:
+                read += 1
                 yield quarantined(place, too_long(line.size, cap_bytes), line.head)
             elif line.data.strip():
+                read += 1
                 yield _made(line.data, place, make)
     except RecordError as error:
-        yield quarantined(Place(path=path, record=number + 1), error)
+        yield broken_off(Place(path=path, record=number + 1), error, read)
 
 
 def _made(line: bytes, place: Place, make: Callable[[bytes, Place], Record]) -> Record:
@@ -53,3 +63,78 @@ def _made(line: bytes, place: Place, make: Callable[[bytes, Place], Record]) -> 
         return make(line, place)
     except RecordError as error:
         return quarantined(place, error, line)
+
+
+def line_start(handle: BinaryIO, at: int) -> int:
+    """The position of the first line that starts at byte `at` or later; the file's size if there is none."""
+    if at == 0:
+        return 0
+    at -= 1
+    held = b""
+    for part in between(handle, at, None):
+        data = held + part
+        found = LINE_END.search(data)
+        if found is not None and (found.end() < len(data) or found[0] != b"\r"):
+            return at + found.end()
+        # A "\r" at the end may be the first half of "\r\n".
+        held = b"" if found is None else b"\r"
+        at += len(data) - len(held)
+    return at + len(held)
+
+
+def line_ends(data: bytes, following: bytes) -> int:
+    """The number of line ends in `data`. "\r\n" is one, and is where its "\n" is; `following`: the byte after `data`."""
+    newlines = data.count(b"\n")
+    if b"\r" not in data:
+        return newlines
+    return newlines + data.count(b"\r") - data.count(b"\r\n") - (data.endswith(b"\r") and following == b"\n")
+
+
+def _with_newlines(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """The parts with each "\r\n" and each "\r" as "\n"."""
+    held = b""
+    for part in parts:
+        if held or b"\r" in part:
+            data = held + part
+            # A "\r" at the end may be the first half of "\r\n".
+            held = b"\r" if data.endswith(b"\r") else b""
+            yield data[: len(data) - len(held)].replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        else:
+            yield part
+    if held:
+        yield b"\n"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """One line without its end. If the line is over the cap, `data` is None and `head` holds its beginning."""
+
+    number: int
+    data: bytes | None
+    head: bytes = b""
+    size: int = 0
+
+
+def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Line]:
+    """The lines of a stream, numbered from `first`. If the stream breaks off within a line, that line is not yielded."""
+    held: list[bytes] = []
+    size = 0
+    for part in _with_newlines(parts):
+        *ended, rest = part.split(b"\n")
+        for piece in ended:
+            yield _line(first, held, piece, size + len(piece), cap_bytes)
+            first, held, size = first + 1, [], 0
+        size += len(rest)
+        if size <= cap_bytes:
+            held.append(rest)
+        elif len(held) != 1 or len(held[0]) != PREVIEW_BYTES:
+            held = [b"".join((*held, rest))[:PREVIEW_BYTES]]
+    if size:
+        yield _line(first, held, b"", size, cap_bytes)
+
+
+def _line(number: int, held: list[bytes], piece: bytes, size: int, cap_bytes: int) -> Line:
+    data = b"".join((*held, piece)) if held else piece
+    if size > cap_bytes:
+        return Line(number=number, data=None, head=data[:PREVIEW_BYTES], size=size)
+    return Line(number=number, data=data, size=size)

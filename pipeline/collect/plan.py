@@ -37,7 +37,7 @@ class Piece:
     begin: int
     end: int
     before: int = 0
-    """Newlines (kinds with one record per line) or rows (Parquet) before `begin`."""
+    """Line ends (kinds with one record per line) or rows (Parquet) before `begin`."""
     text_bytes: int = 0
     """Estimated bytes of text."""
     documents: int = 1
@@ -79,7 +79,7 @@ class InputSplit:
 
 
 Marks = Mapping[str, Sequence[int]]
-"""For each large uncompressed file with one record per line, by path: the newlines before byte k * shard_bytes."""
+"""For each large uncompressed file with one record per line, by path: the line ends before byte k * shard_bytes."""
 
 
 def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[InputSplit]:

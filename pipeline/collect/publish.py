@@ -7,6 +7,7 @@ Cost: memory of one shard's table.
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -16,7 +17,9 @@ import pyarrow.parquet as pq
 from tokenmill.pipeline.base import files, schema, shards
 from tokenmill.pipeline.base.errors import QuarantineCeiling
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.collect import unique
 from tokenmill.pipeline.collect.write import Made, Table
 
 DROPPED = "collect/dropped.parquet"
@@ -38,24 +41,34 @@ def rejected(root: Path, made: Sequence[Made]) -> dict[str, FileEntry]:
 
 
 def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
-    """Raises QuarantineCeiling if a larger share of the records than `ceiling` is quarantined."""
+    """Raises QuarantineCeiling if a larger share of the records than `ceiling` is quarantined.
+
+    Records that were not read are among them: as many as there are where that is known, else as many as estimated.
+    """
     read = sum(one.shard.counts.read for one in made)
     broken = sum(one.shard.counts.quarantined for one in made)
-    if broken <= ceiling * read:
+    losses = Losses.total(one.losses for one in made)
+    unknown = losses.estimate - losses.rows
+    if broken + unknown <= ceiling * (read + unknown):
         return
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     examples: list[str] = []
     for named in _tables(made, BROKEN):
-        table = shards.read(root, named, ["source", "position", "reason", "message"])
-        for row in table["reason"].value_counts().to_pylist():
-            reasons[row["values"]] = reasons.get(row["values"], 0) + row["counts"]
+        table = shards.read(root, named, ["source", "position", "reason", "message", "rows"])
+        for reason, rows in zip(table["reason"].to_pylist(), table["rows"].to_pylist(), strict=True):
+            reasons[reason] += rows
         for row in table.slice(0, EXAMPLES - len(examples)).to_pylist():
             examples.append(f"{row['source']}: {row['position']}: {row['reason']} ({row['message']})")
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
+    least = "at least " if losses.at_least else ""
+    guess = f", about {broken + unknown} of {read + unknown} by estimate" if unknown else ""
     raise QuarantineCeiling(
-        f"collect: {broken} of {read} records are quarantined ({broken / read:.2%}), the ceiling is {ceiling:.2%}: {counts}.\n"
+        f"collect: {least}{broken} of {read} records are quarantined{guess} ({(broken + unknown) / (read + unknown):.2%}), the "
+        f"ceiling is {ceiling:.2%}: {counts}.\n"
+        + (f"  {losses}.\n" if losses else "")
         + "".join(f"  {example}\n" for example in examples)
         + f"All of them are in {root / QUARANTINE}. Fix the input, or raise collect.quarantine_ceiling."
+        + (f" {unique.ADVICE}" if unique.REASON in reasons else "")
     )
 
 

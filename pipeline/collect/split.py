@@ -15,6 +15,7 @@ from typing import Any
 from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
 from tokenmill.pipeline.collect.entries import shown
@@ -128,7 +129,16 @@ def _done(task: SplitTask) -> tuple[Made, ...] | None:
         for row, removed in plain["removed"]:
             ids.insert(row, bytes.fromhex(removed))
         removed_rows = tuple(row for row, _ in plain["removed"])
-        made.append(Made(shard=shard, rejected=rejected, ids=b"".join(ids), removed=removed_rows))
+        made.append(
+            Made(
+                shard=shard,
+                rejected=rejected,
+                ids=b"".join(ids),
+                removed=removed_rows,
+                losses=Losses(**plain["losses"]),
+                left_out=plain["left_out"],
+            )
+        )
     return tuple(made)
 
 

@@ -9,6 +9,7 @@ Cost: one read of the input for its identity and one to collect it. Memory of on
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,6 +19,7 @@ from typing import Any
 
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing, plan, publish, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
@@ -26,6 +28,7 @@ from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
+from tokenmill.pipeline.collect.write import Made
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
@@ -126,8 +129,9 @@ class CollectStep:
         kept = sum(one.shard.counts.kept for one in made)
         ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
+        losses = Losses.total(one.losses for one in made)
         note = f"; {ignored:,} {'file' if ignored == 1 else 'files'} of no known kind {was} left out" if ignored else ""
-        work.progress.end(f"{kept:,} documents{note}")
+        work.progress.end(f"{kept:,} documents{note}{f'; {losses}' if losses else ''}")
         return Outcome(
             shards=tuple(one.shard for one in made),
             files=published,
@@ -135,6 +139,8 @@ class CollectStep:
                 "files": sum(len(found.files) for found in snapshot.listings),
                 "ignored_files": sum(left_out.values()),
                 "left_out": left_out,
+                FACT: dataclasses.asdict(losses),
+                "columns_left_out": _columns_left_out(made),
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
@@ -238,6 +244,15 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
         save(task, made)
         answer.append(SplitResult(made=made, recomputed=True))
     return answer
+
+
+def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:
+    """How many values did not fit into the metadata, by source and column."""
+    counts: dict[str, Counter[str]] = {}
+    for one in made:
+        if one.left_out:
+            counts.setdefault(one.shard.source, Counter()).update(one.left_out)
+    return {source: dict(sorted(columns.items())) for source, columns in counts.items()}
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:

@@ -16,8 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.framing import Codec, chunks, lines
+from tokenmill.pipeline.collect.framing import Codec, chunks
 from tokenmill.pipeline.collect.jsonl import nearest
+from tokenmill.pipeline.collect.lines import lines
 from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row, quarantined, too_long
 from tokenmill.pipeline.collect.text import utf8
 from tokenmill.pipeline.config import FilesSource

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import docstrings, html, lines
-from tokenmill.pipeline.collect.framing import Codec, chunks
+from tokenmill.pipeline.collect.framing import Codec, StreamError, chunks
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 
@@ -26,6 +26,9 @@ def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -
     try:
         data = _whole(handle, codec, limits.document_bytes if kind == "text" else limits.record_bytes)
         yield _document(data, kind, place, limits)
+    except StreamError as error:
+        # The file is one document, so the number of records is exact.
+        yield quarantined(place, error, unread_bytes=error.unread_bytes)
     except RecordError as error:
         yield quarantined(place, error, data)
 
@@ -36,7 +39,7 @@ def read_lines(
     """The lines of a plain text file, each a document; see `lines.records`."""
 
     def make(line: bytes, place: Place) -> Record:
-        return document(utf8(line.removesuffix(b"\r")), place, limits)
+        return document(utf8(line), place, limits)
 
     return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make)
 

@@ -22,6 +22,12 @@ from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.collect.records import place_of, quarantined
 from tokenmill.pipeline.collect.write import Made, write_rejected
 
+REASON = "duplicate_id"
+ADVICE = (
+    'If ids start anew in each file, set id_scope = "file" for the source (an entry of collect.sources); if the column holds '
+    'no ids, set id_field = "".'
+)
+
 
 def repeated(ids: Sequence[bytes]) -> list[tuple[int, ...]]:
     """For each shard, the rows whose id an earlier row of this shard or of an earlier shard has.
@@ -51,9 +57,10 @@ def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
     table = shards.read(root, named)
     taken = table.take(pa.array(rows))
     records = []
+    same = "an earlier document of this source has the same id and is kept"
     for doc_id, text, metadata in zip(taken["doc_id"], taken["text"], taken["metadata"], strict=True):
         data = text.as_py().encode()
-        error = RecordError("duplicate_id", f"an earlier document has the same doc_id {doc_id.as_py().hex()}; it is kept")
+        error = RecordError(REASON, f"{same} (doc_id {doc_id.as_py().hex()}). {ADVICE}")
         records.append(quarantined(place_of(metadata.as_py()), error, data, len(data)))
     stays = np.ones(table.num_rows, dtype=np.bool_)
     stays[list(rows)] = False

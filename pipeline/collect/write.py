@@ -2,7 +2,8 @@
 
 Purpose: a split is one shard. A split with much more than `shard_bytes` of text is written as several shards, so that memory
 is bounded whatever the input holds.
-Guarantee: each shard accounts for its records: read == kept + dropped + quarantined.
+Guarantee: each shard accounts for its records: read == kept + dropped + quarantined. A fault that takes more records with it
+counts as all of these.
 Cost: memory of one shard.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +20,7 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, schema, shards
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.collect.records import Document, Record, Rejected
@@ -26,6 +29,9 @@ ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
 MOST_ROWS = 200_000
 """A shard also ends at this many records, because short and rejected records take memory as well."""
+MOST_COLUMNS = 1_000
+"""Columns counted by name, because lines of JSON may name as many as they like. All others count under `OTHER_COLUMNS`."""
+OTHER_COLUMNS = "(further columns)"
 Table = Literal["dropped", "quarantined", "duplicates"]
 
 
@@ -40,6 +46,10 @@ class Made:
     ids: bytes
     removed: tuple[int, ...] = ()
     """Rows that were removed because their id repeats an earlier one, counted before any was removed."""
+    losses: Losses = field(default_factory=Losses)
+    """What was not read."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Values that did not fit into the metadata of documents, by column."""
 
     @property
     def removed_ids(self) -> list[str]:
@@ -54,6 +64,8 @@ class Made:
             "shard": manifest.shard_to_plain(self.shard),
             "rejected": tables,
             "removed": list(zip(self.removed, self.removed_ids, strict=True)),
+            "losses": dataclasses.asdict(self.losses),
+            "left_out": dict(self.left_out),
         }
 
 
@@ -75,6 +87,9 @@ def write_rejected(root: Path, shard: str, table: Table, source: str, rows: list
         "reason": [row.reason for row in rows],
         "message": [row.message for row in rows],
         "preview": [row.preview for row in rows],
+        "rows": [row.rows for row in rows],
+        "unread_bytes": [row.unread_bytes for row in rows],
+        "at_least": [row.at_least for row in rows],
     }
     name = rejected_name(shard, table)
     return name, shards.write(root, name, pa.table(columns, schema=schema.REJECTED), durable=False)
@@ -92,6 +107,7 @@ class Writer:
     _documents: list[Document] = field(default_factory=list)
     _rejected: list[Rejected] = field(default_factory=list)
     _text_bytes: int = 0
+    _left_out: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
         """Add one record. Writes a shard when enough records are held."""
@@ -100,6 +116,8 @@ class Writer:
                 self._roll()
             self._documents.append(record)
             self._text_bytes += len(record.text)
+            for column in record.left_out:
+                self._left_out[column if column in self._left_out or len(self._left_out) < MOST_COLUMNS else OTHER_COLUMNS] += 1
         else:
             self._rejected.append(record)
         if len(self._documents) + len(self._rejected) >= MOST_ROWS:
@@ -123,16 +141,24 @@ class Writer:
             tables["quarantined"] = write_rejected(self.root, shard, "quarantined", self.source, broken)
         name = documents_name(shard)
         counts = Counts(
-            read=len(self._documents) + len(self._rejected),
+            read=len(self._documents) + sum(row.rows for row in self._rejected),
             kept=len(self._documents),
-            dropped=dict(sorted(Counter(row.reason for row in dropped).items())),
-            quarantined=len(broken),
+            dropped=dict(sorted(_rows_by_reason(dropped).items())),
+            quarantined=sum(row.rows for row in broken),
             bytes_in=self._text_bytes + sum(row.text_bytes for row in self._rejected),
             bytes_kept=self._text_bytes,
         )
         written: dict[str, FileEntry] = {name: shards.write(self.root, name, self._table(ids))}
-        self.made.append(Made(shard=Shard(name=shard, files=written, counts=counts), rejected=tables, ids=b"".join(ids)))
-        self._documents, self._rejected, self._text_bytes = [], [], 0
+        self.made.append(
+            Made(
+                shard=Shard(name=shard, files=written, counts=counts),
+                rejected=tables,
+                ids=b"".join(ids),
+                losses=_losses(broken),
+                left_out=dict(sorted(self._left_out.items())),
+            )
+        )
+        self._documents, self._rejected, self._text_bytes, self._left_out = [], [], 0, Counter()
 
     def _table(self, ids: list[bytes]) -> pa.Table:
         rows = self._documents
@@ -146,3 +172,21 @@ class Writer:
             pa.array([row.metadata for row in rows], pa.string()),
         ]
         return pa.table(columns, schema=schema.DOCUMENTS)
+
+
+def _rows_by_reason(rejected: list[Rejected]) -> Counter[str]:
+    rows: Counter[str] = Counter()
+    for one in rejected:
+        rows[one.reason] += one.rows
+    return rows
+
+
+def _losses(broken: list[Rejected]) -> Losses:
+    """The losses among quarantined records. A record that was read and found broken is not one of them."""
+    unread = [row for row in broken if row.unread_bytes or row.at_least or row.rows > 1]
+    return Losses(
+        rows=sum(row.rows for row in unread),
+        estimate=sum(max(row.rows, row.estimate) for row in unread),
+        unread_bytes=sum(row.unread_bytes for row in unread),
+        at_least=any(row.at_least for row in unread),
+    )

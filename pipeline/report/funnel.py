@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT, Counts
 from tokenmill.pipeline.base.words import NARROW_SPACE, count, size
 from tokenmill.pipeline.corpus import CorpusFolder
@@ -42,7 +43,7 @@ def left_out(corpus: CorpusFolder) -> dict[str, int]:
 
 
 def markdown(corpus: CorpusFolder) -> str:
-    """The funnel as a Markdown table, and a sentence about what was left out before it."""
+    """The funnel as a Markdown table, and sentences about what was left out before it and what was not read."""
     head = ("stage", "read", "kept", "dropped", "quarantined", "text in", "text kept", "reasons")
     lines = [f"| {' | '.join(head)} |", "|---|--:|--:|--:|--:|--:|--:|---|"]
     for row in rows(corpus):
@@ -61,4 +62,7 @@ def markdown(corpus: CorpusFolder) -> str:
     entries = ", ".join(f"{reason} {count(number)}" for reason, number in left_out(corpus).items())
     if entries:
         lines += ["", f"Entries of the input's folders that were not read: {entries}."]
+    losses = Losses.of(corpus.collect)
+    if losses:
+        lines += ["", f"{losses}."]
     return "\n".join(lines).replace(NARROW_SPACE, " ") + "\n"

@@ -13,6 +13,7 @@ from typing import Any
 import jinja2
 
 from tokenmill.pipeline.base import words
+from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings
@@ -45,6 +46,7 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
         .get_template("page.html")
         .render(
             first=corpus.collect.counts,
+            losses=Losses.of(corpus.collect),
             last=rows[-1].counts,
             rows=rows,
             left_out=funnel.left_out(corpus),

@@ -1,7 +1,8 @@
 """Records that did not become documents: dropped by a rule of collection, or quarantined because they are broken.
 
-Guarantee: counts come from the published tables, per source and reason. For each of these, a few records are shown, evenly
-spaced in the order of the input. Memory: one table at a time. Cost: one read of each table.
+Guarantee: counts come from the published tables, per source and reason; a fault counts as the records that it took with it.
+For each source and reason a few records are shown, evenly spaced in the order of the input. Memory: one table at a time.
+Cost: one read of each table.
 """
 
 from __future__ import annotations
@@ -26,13 +27,16 @@ MESSAGE_CHARACTERS = 200
 
 @dataclass(frozen=True, kw_only=True)
 class ShownRecord:
-    """One record as it is shown. `preview`: its first bytes."""
+    """One row of a table as it is shown. `preview`: the first bytes of the record. For the numbers see `schema.REJECTED`."""
 
     source: str
     position: str
     reason: str
     message: str
     preview: bytes
+    rows: int
+    unread_bytes: int
+    at_least: bool
 
 
 @dataclass(kw_only=True)
@@ -59,10 +63,11 @@ def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
         table = shards.read(corpus.root, named)
         sources, source_names = coded(table["source"])
         reasons, reason_names = coded(table["reason"])
+        stands_for = np.asarray(table["rows"].to_numpy())
         groups = np.stack([sources, reasons], axis=1)
         for source, reason in np.unique(groups, axis=0):
             rows = np.flatnonzero((sources == source) & (reasons == reason))
-            found.counts[source_names[source], reason_names[reason]] += len(rows)
+            found.counts[source_names[source], reason_names[reason]] += int(stands_for[rows].sum())
             for at in np.unique(np.linspace(0, len(rows) - 1, RECORDS).astype(np.int64)):
                 record = table.slice(int(rows[at]), 1).to_pylist()[0]
                 found.records.append(ShownRecord(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))

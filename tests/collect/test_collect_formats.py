@@ -39,6 +39,8 @@ def test_plain_text_loses_its_mark_and_carriage_returns(tmp_path, collect):
     assert done.broken() == [("latin.txt", "not_utf8")]
     facts = done.done.manifest.facts
     assert (facts["files"], facts["ignored_files"], facts["left_out"]) == (7, 2, {"hidden": 1, "unknown_kind": 1})
+    assert facts["columns_left_out"] == {}
+    assert facts["losses"] == {"rows": 0, "estimate": 0, "unread_bytes": 0, "at_least": False}
     assert (done.counts.read, done.counts.kept, done.counts.quarantined) == (7, 4, 1)
 
 

@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.base.test_shards import flipped_pages
+from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import StaleInput
 from tokenmill.pipeline.base.executor import InProcess, local
 from tokenmill.pipeline.collect import inputs, plan, unique
@@ -127,7 +128,7 @@ def test_pages_of_dropped_and_quarantined_records_have_checksums(folder, collect
     assert len(names) == 2
     for name in names:
         changed = list(flipped_pages((done.root / name).read_bytes()))
-        assert len(changed) == 5
+        assert len(changed) == len(schema.REJECTED)
         for data in changed:
             with pytest.raises(OSError, match="CRC checksum verification failed"):
                 pq.read_table(pa.BufferReader(data), page_checksum_verification=True)

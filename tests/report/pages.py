@@ -129,7 +129,9 @@ def rewrite_collect(work: Work, *, urls: Mapping[str, Sequence[str | None]], rej
             bytes_kept=shard.counts.bytes_kept,
         )
         made.append(Shard(name=shard.name, files={name: shards.write(work.root, name, table)}, counts=counts))
-    rows = [dict(zip(schema.REJECTED.names, record, strict=True)) for record in rejected]
+    numbers = {"rows": 1, "unread_bytes": 0, "at_least": False}
+    names = [name for name in schema.REJECTED.names if name not in numbers]
+    rows = [{**dict(zip(names, record, strict=True)), **numbers} for record in rejected]
     records = pa.Table.from_pylist([{**row, "preview": row["preview"].encode()} for row in rows], schema=schema.REJECTED)
     published = {name: shards.write(work.root, name, records) for name in ("collect/dropped.parquet", "quarantine/a.parquet")}
     again = Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made), files=published)
