@@ -19,8 +19,6 @@ from tokenmill.pipeline.collect.records import RECORD_BYTES, Place, Rejected, qu
 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
-FRAME_FAULTS = frozenset({"cut_archive", "broken_archive", "bomb"})
-"""Reasons that concern compressed data as a whole, not one record in them."""
 CHUNK_BYTES = 1 << 18
 ZSTD_STEP_BYTES = 2_048
 """Bytes of input per call: zstandard does not bound the output of a call. This many give at most 64 MiB (blocks of 4 bytes for
@@ -84,6 +82,13 @@ class Feed:
         self._rest = data + self._rest
         self.offset -= len(data)
 
+    def begins_frame(self) -> bool:
+        """Whether a frame begins here."""
+        magic = MAGIC[self._codec]
+        data = self.take(len(magic))
+        self.give_back(data)
+        return data == magic
+
     def at_end(self) -> bool:
         """Whether the file ends here. Zero bytes at the end of a gzip file are padding, as for gzip itself."""
         data = self.take(CHUNK_BYTES)
@@ -120,7 +125,8 @@ class Feed:
         much is missing; as much as was read is assumed.
         """
         message = f"the {self._codec} frame that begins at byte {begin} is cut at byte {self.offset}, where the file ends"
-        content_bytes = self._content_bytes(begin)
+        # The header of a later frame says nothing of the frames that would follow it.
+        content_bytes = self._content_bytes(begin) if begin == 0 else None
         if content_bytes is None:
             return StreamError("cut_archive", f"{message}; how much is missing is unknown", unread_bytes=0, missing=1.0)
         left = max(0, content_bytes - produced_bytes)

@@ -67,8 +67,9 @@ def read(piece: Piece, source: DatasetSource, limits: Limits) -> Iterator[Record
         except StopIteration:
             return
         except _errors() as error:
-            message = f"the library cannot read on from here ({type(error).__name__})"
-            yield quarantined(place, RecordError("broken_dataset", message))
+            message = f"the library cannot read on from here ({type(error).__name__}); how much is missing is unknown"
+            # As in files that are cut, as much as was read is assumed.
+            yield quarantined(place, RecordError("broken_dataset", message), estimate=max(1, number, piece.documents))
             return
         yield _record(row, place, source, limits)
         number += 1

@@ -8,6 +8,7 @@ Cost: memory of one line.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -53,16 +54,20 @@ def records(
                 yield quarantined(place, too_long(line.size, cap_bytes), line.head)
             elif line.data.strip():
                 read += 1
-                yield _made(line.data, place, make)
+                yield _made(line.data, line.ended, place, make)
     except RecordError as error:
         yield broken_off(Place(path=path, record=number + 1), error, read)
 
 
-def _made(line: bytes, place: Place, make: Callable[[bytes, Place], Record]) -> Record:
+def _made(data: bytes, ended: bool, place: Place, make: Callable[[bytes, Place], Record]) -> Record:
     try:
-        return make(line, place)
+        return make(data, place)
     except RecordError as error:
-        return quarantined(place, error, line)
+        if ended:
+            return quarantined(place, error, data)
+        # The file may be cut here. As much as there is up to here may be missing.
+        found = RecordError(error.reason, f"{error}; the file ends within the line, so it may be cut")
+        return quarantined(place, found, data, estimate=max(1, int(place.record or 0)))
 
 
 def line_start(handle: BinaryIO, at: int) -> int:
@@ -113,6 +118,8 @@ class Line:
     data: bytes | None
     head: bytes = b""
     size: int = 0
+    ended: bool = True
+    """False for what follows the last line end of a file."""
 
 
 def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Line]:
@@ -130,7 +137,7 @@ def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Li
         elif len(held) != 1 or len(held[0]) != PREVIEW_BYTES:
             held = [b"".join((*held, rest))[:PREVIEW_BYTES]]
     if size:
-        yield _line(first, held, b"", size, cap_bytes)
+        yield dataclasses.replace(_line(first, held, b"", size, cap_bytes), ended=False)
 
 
 def _line(number: int, held: list[bytes], piece: bytes, size: int, cap_bytes: int) -> Line:

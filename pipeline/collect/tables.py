@@ -1,13 +1,16 @@
 """Tables: Parquet by row groups, CSV by rows, with the text in a named column.
 
 Guarantee: a damaged row group costs only its own rows, a damaged CSV row only itself. A CSV row is damaged if it is truncated,
-has text after a closing quote, or is longer than the header. A record whose text is null is dropped as empty.
+has text after a closing quote, or is longer than the header; a quote that does not end also takes lines after it, which are
+counted. Checksums of pages are verified. A record whose text is null is dropped as empty.
 Cost: memory of `BATCH_ROWS` rows of Parquet, or one row of CSV.
 """
 
 from __future__ import annotations
 
 import csv
+import math
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -16,15 +19,30 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.framing import Codec, chunks
-from tokenmill.pipeline.collect.jsonl import nearest
+from tokenmill.pipeline.collect import columns
+from tokenmill.pipeline.collect.columns import LEFT_OUT
+from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
 from tokenmill.pipeline.collect.lines import lines
-from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row, quarantined, too_long
+from tokenmill.pipeline.collect.records import (
+    RECORD_BYTES,
+    Limits,
+    Place,
+    Record,
+    Rejected,
+    dropped,
+    of_row,
+    quarantined,
+    too_long,
+)
 from tokenmill.pipeline.collect.text import utf8
-from tokenmill.pipeline.config import FilesSource
+from tokenmill.pipeline.config import DatasetSource, FilesSource
 
 BATCH_ROWS = 128
 """Rows per batch. Few, because a dictionary lets a small file hold large texts many times."""
+
+
+FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
+"""What the library raises on damaged files. Names of columns that are not UTF-8 are the last one."""
 
 
 def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
@@ -38,64 +56,93 @@ def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
                 group.column(at).path_in_schema: group.column(at).total_uncompressed_size for at in range(group.num_columns)
             }
             groups.append((group.num_rows, max(0, sizes.get(text_field, group.total_byte_size))))
-    except (pa.ArrowException, OSError):
+    except FAULTS:
         return None
     return groups
 
 
+@dataclass(frozen=True, kw_only=True)
+class _RowGroup:
+    """What the footer says of a row group: its number, rows, compressed bytes, and the columns beside the text to read."""
+
+    number: int
+    rows: int
+    compressed_bytes: int
+    wanted: tuple[str, ...]
+
+    def share(self, rows: int) -> int:
+        """The compressed bytes of `rows` of its rows."""
+        return self.compressed_bytes * rows // max(1, self.rows)
+
+
 def read_parquet(
-    handle: BinaryIO, path: str, begin: int, end: int, before: int, source: FilesSource, limits: Limits
+    handle: BinaryIO, path: str, begin: int, end: int, before: int, source: FilesSource | DatasetSource, limits: Limits
 ) -> Iterator[Record]:
     """The records of the row groups [begin, end). `before`: the number of rows before them."""
     try:
-        table = pq.ParquetFile(handle)
+        table = pq.ParquetFile(handle, page_checksum_verification=True)
         schema = table.schema_arrow
-        end = min(end, table.num_row_groups)
-        sizes = [table.metadata.row_group(number).num_rows for number in range(begin, end)]
-    except (pa.ArrowException, OSError) as error:
-        message = f"the file is not readable Parquet ({type(error).__name__})"
-        yield quarantined(Place(path=path), RecordError("broken_parquet", message))
+        groups = [_row_group(table, schema, number) for number in range(begin, min(end, table.num_row_groups))]
+    except FAULTS as error:
+        yield _unreadable(handle, path, error)
         return
-    if source.text_field not in schema.names or not _is_text(schema.field(source.text_field).type):
-        yield quarantined(Place(path=path), missing_column(source.text_field, schema.names))
+    rows = sum(group.rows for group in groups)
+    fault = columns.fault(schema, source.text_field)
+    if fault is not None:
+        size = sum(group.compressed_bytes for group in groups)
+        yield quarantined(Place(path=path), fault, rows=rows, unread_bytes=size)
         return
-    wanted = [field.name for field in schema if _is_text(field.type) or _is_scalar(field.type)]
-    for number, rows in zip(range(begin, end), sizes, strict=True):
+    for group in groups:
+        left = group.rows
+        read = [source.text_field, *(name for name in group.wanted if name != source.text_field)]
+        unread = dict.fromkeys((name for name in schema.names if name not in read), LEFT_OUT)
+        why = "holds fewer rows than the footer names"
         try:
-            for batch in table.iter_batches(BATCH_ROWS, row_groups=[number], columns=wanted):
+            for batch in table.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=read):
                 for row, values in enumerate(_rows(batch), before):
-                    yield _row(values, Place(path=path, record=row), source, limits)
+                    yield _row({**values, **unread}, Place(path=path, record=row), source, limits)
                 before += batch.num_rows
-                rows -= batch.num_rows
-        except (pa.ArrowException, OSError) as error:
-            message = f"row group {number} cannot be read from here on ({type(error).__name__})"
-            yield quarantined(Place(path=path, record=before), RecordError("broken_parquet", message))
-        before += rows
+                left -= batch.num_rows
+        except FAULTS as error:
+            why = f"cannot be read from here on ({type(error).__name__})"
+        if left > 0:
+            message = f"row group {group.number} {why}; {left} of its {group.rows} rows are not read"
+            error = RecordError("broken_parquet", message)
+            yield quarantined(Place(path=path, record=before), error, rows=left, unread_bytes=group.share(left))
+            before += left
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int) -> _RowGroup:
+    group = table.metadata.row_group(number)
+    return _RowGroup(
+        number=number,
+        rows=group.num_rows,
+        compressed_bytes=sum(max(0, group.column(at).total_compressed_size) for at in range(group.num_columns)),
+        wanted=tuple(
+            field.name
+            for field in schema
+            if schema.names.count(field.name) == 1
+            and columns.is_read(field.type)
+            and (not columns.is_nested(field.type) or columns.fits(group, field.name))
+        ),
+    )
 
 
-def _is_scalar(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind))
+def _unreadable(handle: BinaryIO, path: str, error: Exception) -> Rejected:
+    """A file whose footer cannot be read: nobody knows how many rows it has, so they are estimated."""
+    size = handle.seek(0, os.SEEK_END)
+    name = "a name in it is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
+    message = f"the file is not readable Parquet ({name}); its {size} bytes are not read"
+    found = RecordError("broken_parquet", message)
+    return quarantined(Place(path=path), found, unread_bytes=size, estimate=max(1, size // RECORD_BYTES))
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    """Rows with their text as bytes, because Arrow does not check that strings in a file are UTF-8."""
-    columns = [(_as_binary(column) if _is_text(column.type) else column).to_pylist() for column in batch.columns]
-    for values in zip(*columns, strict=True):
-        yield dict(zip(batch.schema.names, values, strict=True))
+    for row in zip(*map(columns.values, batch.columns), strict=True):
+        yield dict(zip(batch.schema.names, row, strict=True))
 
 
-def _as_binary(column: pa.Array) -> pa.Array:
-    plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-    return plain.cast(pa.large_binary())
-
-
-def _row(values: Mapping[str, Any], place: Place, source: FilesSource, limits: Limits) -> Record:
+def _row(values: Mapping[str, Any], place: Place, source: FilesSource | DatasetSource, limits: Limits) -> Record:
     data = values[source.text_field]
     if data is None:
         return dropped(place, "empty", "the text is null")
@@ -113,11 +160,6 @@ def _row(values: Mapping[str, Any], place: Place, source: FilesSource, limits: L
     return of_row(text, row, place, source, limits)
 
 
-def missing_column(field: str, present: list[str]) -> RecordError:
-    """The error of a table without the text column."""
-    return RecordError("missing_column", f"no column {field!r} with text{nearest(field, present)}")
-
-
 @dataclass(kw_only=True)
 class _CsvLines:
     """Feeds lines to the csv module and remembers what is wrong with the lines of the current row."""
@@ -127,72 +169,115 @@ class _CsvLines:
     fault: RecordError | None = None
     head: bytes = b""
     size: int = 0
+    count: int = 0
+    """Lines of the current row."""
+    at_end: bool = False
 
     def __iter__(self) -> Iterator[str]:
         for line in lines(self.parts, self.cap_bytes):
             self.head = self.head or line.head or (line.data or b"")[:200]
             self.size += line.size
+            self.count += 1
             if line.data is None:
                 self.fault = too_long(line.size, self.cap_bytes)
                 yield "\n"
                 continue
             if self.size > self.cap_bytes:
-                raise too_long(self.size, self.cap_bytes)
+                # A row of several lines is within quotes. A quote ends it, so that the next line begins a row again.
+                self.fault = too_long(self.size, self.cap_bytes)
+                yield '"\n'
+                continue
             try:
                 yield utf8(line.data) + "\n"
             except RecordError as error:
                 self.fault = self.fault or error
                 yield line.data.decode(errors="replace") + "\n"
+        self.at_end = True
 
     def next_row(self) -> None:
-        self.fault, self.head, self.size = None, b"", 0
+        self.fault, self.head, self.size, self.count = None, b"", 0, 0
 
 
-def read_csv(handle: BinaryIO, codec: Codec, path: str, source: FilesSource, limits: Limits) -> Iterator[Record]:
+def read_csv(
+    handle: BinaryIO, codec: Codec, path: str, source: FilesSource | DatasetSource, limits: Limits
+) -> Iterator[Record]:
     """The records of a file whose first row names the columns. Rows are numbered from 0 after it. Blank rows are skipped."""
     csv.field_size_limit(limits.record_bytes)
     feed = _CsvLines(parts=chunks(handle, codec), cap_bytes=limits.record_bytes)
     rows = csv.reader(iter(feed), strict=True)
     header: list[str] | None = None
     fault: RecordError | None
-    number = 0
+    number = lines_read = 0
     while True:
         place = Place(path=path, record=number)
         feed.next_row()
+        open_quote = False
         try:
             row = next(rows)
         except StopIteration:
             return
         except csv.Error as error:
-            fault, row = RecordError("broken_csv", f"the row is not CSV ({error})"), []
+            fault, row, open_quote = RecordError("broken_csv", f"the row is not CSV ({error})"), [], True
         except RecordError as error:
-            yield quarantined(place, error, feed.head)
+            yield broken_off(place, error, number, feed.head)
             return
         else:
             fault = feed.fault
+            open_quote = feed.size > limits.record_bytes
         if fault is None and not row:
             continue
         if header is None:
             fault = fault or _header_fault(row, source.text_field)
             if fault is not None:
-                yield quarantined(Place(path=path), fault, feed.head)
+                yield _without_header(handle, rows, Place(path=path), fault, feed.head)
                 return
             header = row
             continue
         fault = fault or _row_fault(row, header, source.text_field)
-        if fault is not None:
-            yield quarantined(place, fault, feed.head)
-        else:
+        if fault is None:
             values = dict(zip(header, row, strict=False))
             yield of_row(values[source.text_field], values, place, source, limits)
+        elif open_quote:
+            yield _swallowed(feed, place, fault, number / max(1, lines_read))
+        else:
+            yield quarantined(place, fault, feed.head)
         number += 1
+        lines_read += feed.count
+
+
+def _swallowed(feed: _CsvLines, place: Place, fault: RecordError, rows_per_line: float) -> Rejected:
+    """A row with a quote that does not end, which takes lines after it into its row; at the end of a file, it may be cut."""
+    if feed.count <= 1 and not feed.at_end:
+        return quarantined(place, fault, feed.head)
+    lost = max(1, math.ceil(feed.count * rows_per_line))
+    message = f"{fault}; the row takes {feed.count} lines, which may be rows of their own"
+    if feed.at_end:
+        lost = max(lost, int(place.record or 0))
+        message = f"{fault}; the file ends within the row, so it may be cut"
+    return quarantined(place, RecordError(fault.reason, message), feed.head, unread_bytes=feed.size, estimate=lost)
+
+
+def _without_header(handle: BinaryIO, rows: Iterator[list[str]], place: Place, fault: RecordError, head: bytes) -> Rejected:
+    """A file whose header cannot be used: its rows are counted, so that all of them are known to be lost."""
+    count = 0
+    while True:
+        try:
+            count += bool(next(rows))
+        except StopIteration:
+            return quarantined(place, fault, head, rows=count, unread_bytes=handle.seek(0, os.SEEK_END))
+        except csv.Error:
+            count += 1
+        except RecordError as error:
+            lost = broken_off(place, error, count)
+            size = handle.seek(0, os.SEEK_END)
+            return quarantined(place, fault, head, rows=count + 1, unread_bytes=size, estimate=count + lost.estimate)
 
 
 def _header_fault(header: list[str], text_field: str) -> RecordError | None:
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         return RecordError("broken_csv", f"the header names {repeated[0]!r} more than once")
-    return None if text_field in header else missing_column(text_field, header)
+    return None if text_field in header else columns.missing(text_field, header)
 
 
 def _row_fault(row: list[str], header: list[str], text_field: str) -> RecordError | None:

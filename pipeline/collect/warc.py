@@ -16,8 +16,8 @@ from io import BufferedReader
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import html, http
-from tokenmill.pipeline.collect.framing import FRAME_FAULTS, MAGIC, Codec, Feed, between
-from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined, too_long
+from tokenmill.pipeline.collect.framing import MAGIC, Codec, Feed, StreamError, between
+from tokenmill.pipeline.collect.records import Limits, Place, Record, Rejected, document, dropped, quarantined, too_long
 
 BEGIN = b"WARC/"
 MOST_HEADER_BYTES = 1 << 18
@@ -116,46 +116,78 @@ def read(handle: BufferedReader, codec: Codec, path: str, begin: int, end: int, 
         yield from _records(ByteStream(between(handle, 0, None)), path, None, limits)
         return
     feed = Feed(handle, codec)
+    size = feed.size_bytes()
+    feed.restart(begin)
     found = feed.find(begin, end, BEGIN) if begin else not feed.at_end()
+    first, read = feed.offset, 0
     while found:
-        frame = feed.offset
+        frame, before = feed.offset, read
         try:
-            yield from _records(ByteStream(feed.frame()), path, frame, limits)
-        except RecordError as error:
-            yield quarantined(Place(path=path, record=frame), error)
-            # The damage may hide where the frame ends, so search for the next one.
-            found = feed.find(frame + 1, end, BEGIN)
+            for record in _records(ByteStream(feed.frame()), path, frame, limits):
+                read += 1
+                yield record
+        except StreamError as error:
+            # The damage may hide where the frame ends, so search for the next one, which a later part of the file may read.
+            found = feed.find(frame + 1, size, BEGIN)
+            stop = feed.offset if found else size
+            # The position of the fault is known, but records of a frame are lost with it from its begin if none was read.
+            fault = frame if read == before else size - error.unread_bytes
+            if error.reason == "cut_archive" and not found:
+                # The file is cut. Other parts of it hold as many records per byte as this one.
+                estimate = error.estimate(_at_rate(read, fault - first, fault) or read)
+            else:
+                estimate = max(1, _at_rate(read, fault - first, stop - fault))
+            lost_bytes = max(0, stop - fault)
+            yield quarantined(Place(path=path, record=frame), error, unread_bytes=lost_bytes, estimate=estimate)
+            found = found and feed.offset < end
         else:
-            found = not feed.at_end() and feed.offset < end
+            # What is no frame belongs to the part of the file that reads the frame before it.
+            found = not feed.at_end() and (feed.offset < end or not feed.begins_frame())
+
+
+def _at_rate(read: int, read_bytes: int, lost_bytes: int) -> int:
+    """Records in `lost_bytes`, if there are as many in each byte as in those that were read."""
+    return round(read * lost_bytes / read_bytes) if read_bytes > 0 else 0
 
 
 def _records(stream: ByteStream, path: str, frame: int | None, limits: Limits) -> Iterator[Record]:
     """The records of one frame (`frame`: the byte where it begins) or of an uncompressed file.
 
-    Raises RecordError for a fault of the frame, not of one record. A record is yielded only once the bytes after it were read:
+    Raises StreamError for a fault of the frame, not of one record. A record is yielded only once the bytes after it were read:
     if a frame holds one record, as it should, the checksum at the frame's end has been compared by then.
     """
     held: Record | None = None
+    read = 0
     while stream.between_records():
         if held is not None:
+            read += 1
             yield held
             held = None
         # A record is named by the byte where it begins, as in CDX indexes. In a frame of several, "+" and its byte follow.
-        inner = f"+{stream.at}" if stream.at else ""
-        place = Place(path=path, record=stream.at if frame is None else f"{frame}{inner}" if inner else frame)
+        begin = stream.at
+        inner = f"+{begin}" if begin else ""
+        place = Place(path=path, record=begin if frame is None else f"{frame}{inner}" if inner else frame)
         try:
             held = _record(stream, place, limits)
         except EOFError:
-            reason = "cut_archive" if frame is None else "broken_warc"
-            held = quarantined(place, RecordError(reason, f"the record is cut: the data end at byte {stream.at}"))
+            # A file that is cut may lack as much as it has. A length that is too large takes the records after it.
+            reason, least = ("cut_archive", read) if frame is None else ("broken_warc", 0)
+            error = RecordError(reason, f"the record is cut: the data end at byte {stream.at}")
+            held = _lost(place, error, max(least, _at_rate(read, begin, stream.at - begin)), frame, stream.at - begin)
             break
         except RecordError as error:
-            if error.reason in FRAME_FAULTS:
+            if isinstance(error, StreamError):
                 raise
-            held = quarantined(place, error)
             stream.skip_to_record()
+            held = _lost(place, error, _at_rate(read, begin, stream.at - begin), frame, stream.at - begin)
     if held is not None:
         yield held
+
+
+def _lost(place: Place, error: RecordError, estimate: int, frame: int | None, lost_bytes: int) -> Rejected:
+    """A broken record with what was skipped to the next one. In a frame these are bytes of its content, not of the file."""
+    more = estimate if estimate > 1 else 0
+    return quarantined(place, error, unread_bytes=lost_bytes if frame is None else 0, estimate=more)
 
 
 def _record(stream: ByteStream, place: Place, limits: Limits) -> Record | None:

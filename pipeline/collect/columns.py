@@ -1,0 +1,105 @@
+"""Columns of Arrow tables as Python values: the text as bytes, and what fits into the metadata of documents.
+
+Purpose: a table may hold lists, objects, times and bytes beside its text. What JSON can hold is read; what it cannot is named
+by column, so that it is counted.
+Guarantee: a value that cannot be converted costs neither its row nor its neighbours. Lists and objects that are large on
+average are not read at all. Cost: memory of one batch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.jsonl import nearest
+
+NESTED_VALUES = 1_000
+"""Lists and objects with more values per row than this, on average over a row group, are not read."""
+NESTED_BYTES = 4_096
+"""The same for bytes per row."""
+LEFT_OUT = object()
+"""In place of a value that is not read or has no form in JSON."""
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """Whether the values are strings."""
+    kind = _plain(kind)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def may_be_text(kind: pa.DataType) -> bool:
+    """Whether the values are strings, or bytes, which may be UTF-8."""
+    kind = _plain(kind)
+    return is_text(kind) or bool(pa.types.is_binary(kind) or pa.types.is_large_binary(kind) or pa.types.is_binary_view(kind))
+
+
+def _plain(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def is_nested(kind: pa.DataType) -> bool:
+    """Whether the values are lists, objects or maps."""
+    return bool(pa.types.is_nested(kind))
+
+
+def is_read(kind: pa.DataType) -> bool:
+    """Whether a column beside the text is read; nested ones only if `fits` says so too."""
+    return is_text(kind) or is_nested(kind) or _is_scalar(kind) or _has_spelling(kind)
+
+
+def fits(group: pa.RowGroupMetaData, column: str) -> bool:
+    """Whether a nested column of a row group is small enough on average. Its leaves are called `<column>.<name>`."""
+    leaves = [leaf for at in range(group.num_columns) if (leaf := group.column(at)).path_in_schema.startswith(f"{column}.")]
+    rows = max(1, group.num_rows)
+    values = max((leaf.num_values for leaf in leaves), default=0)
+    return values <= NESTED_VALUES * rows and sum(leaf.total_uncompressed_size for leaf in leaves) <= NESTED_BYTES * rows
+
+
+def fault(schema: pa.Schema, text_field: str) -> RecordError | None:
+    """Why the text cannot be read from a table; None if it can."""
+    at = [number for number, name in enumerate(schema.names) if name == text_field]
+    if not at:
+        return missing(text_field, schema.names)
+    if len(at) > 1:
+        return RecordError("missing_column", f"{len(at)} columns are called {text_field!r}; give them different names")
+    kind = schema.field(at[0]).type
+    if may_be_text(kind):
+        return None
+    advice = "join its parts to one string" if is_nested(kind) else "convert it to strings"
+    message = f"the column {text_field!r} holds {kind}, not text; {advice}, or name another column as text_field"
+    return RecordError("missing_column", message)
+
+
+def missing(field: str, present: list[str]) -> RecordError:
+    """The error of a table without the text column."""
+    return RecordError("missing_column", f"no column {field!r}{nearest(field, present)}")
+
+
+def _is_scalar(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_null(kind))
+
+
+def _has_spelling(kind: pa.DataType) -> bool:
+    """Whether the values are no numbers but have a usual spelling: times, dates and decimals."""
+    return bool(pa.types.is_temporal(kind) or pa.types.is_decimal(kind))
+
+
+def values(column: pa.Array) -> list[Any]:
+    """The values of a column. Strings are bytes, because Arrow does not check that strings in a file are UTF-8."""
+    if may_be_text(column.type):
+        plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+        return list(plain.cast(pa.large_binary()).to_pylist())
+    try:
+        return list((column.cast(pa.string()) if _has_spelling(column.type) else column).to_pylist(maps_as_pydicts="strict"))
+    except (pa.ArrowException, ValueError, KeyError, OverflowError):
+        # A string in a list that is not UTF-8, a time beyond the calendar, a map that repeats a key.
+        return [_value(scalar) for scalar in column]
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return (scalar.cast(pa.string()) if _has_spelling(scalar.type) else scalar).as_py()
+    except (pa.ArrowException, ValueError, KeyError, OverflowError):
+        return LEFT_OUT
