@@ -8,9 +8,11 @@ average are not read at all. Cost: memory of one batch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.jsonl import nearest
@@ -46,15 +48,15 @@ def is_nested(kind: pa.DataType) -> bool:
 
 def is_read(kind: pa.DataType) -> bool:
     """Whether a column beside the text is read; nested ones only if `fits` says so too."""
-    return is_text(kind) or is_nested(kind) or _is_scalar(kind) or _has_spelling(kind)
+    return bool(is_text(kind) or is_nested(kind) or _is_scalar(kind) or _has_spelling(kind))
 
 
-def fits(group: pa.RowGroupMetaData, column: str) -> bool:
+def fits(leaves: Mapping[str, pq.ColumnChunkMetaData], rows: int, column: str) -> bool:
     """Whether a nested column of a row group is small enough on average. Its leaves are called `<column>.<name>`."""
-    leaves = [leaf for at in range(group.num_columns) if (leaf := group.column(at)).path_in_schema.startswith(f"{column}.")]
-    rows = max(1, group.num_rows)
-    values = max((leaf.num_values for leaf in leaves), default=0)
-    return values <= NESTED_VALUES * rows and sum(leaf.total_uncompressed_size for leaf in leaves) <= NESTED_BYTES * rows
+    found = [leaf for name, leaf in leaves.items() if name.startswith(f"{column}.")]
+    values = max((leaf.num_values for leaf in found), default=0)
+    size = sum(leaf.total_uncompressed_size for leaf in found)
+    return values <= NESTED_VALUES * max(1, rows) and size <= NESTED_BYTES * max(1, rows)
 
 
 def fault(schema: pa.Schema, text_field: str) -> RecordError | None:

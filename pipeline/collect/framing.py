@@ -25,6 +25,8 @@ ZSTD_STEP_BYTES = 2_048
 128 KiB)."""
 RATIO = 250
 """Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
+DEFLATED = 4.0
+"""Bytes of content per compressed byte (estimate)."""
 FREE_BYTES = 8 << 20
 """Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 
@@ -43,7 +45,7 @@ class StreamError(RecordError):
 
     def estimate(self, read: int) -> int:
         """About how many records are missing, at least 1, if `read` were read before the fault."""
-        return max(1, math.ceil(read * self.missing) if read else self.unread_bytes // RECORD_BYTES)
+        return max(1, math.ceil(read * self.missing if read else self.unread_bytes * DEFLATED / RECORD_BYTES))
 
 
 def broken_off(place: Place, error: RecordError, read: int, preview: bytes = b"") -> Rejected:
@@ -125,13 +127,15 @@ class Feed:
         much is missing; as much as was read is assumed.
         """
         message = f"the {self._codec} frame that begins at byte {begin} is cut at byte {self.offset}, where the file ends"
+        unread_bytes = 0 if produced_bytes else self.offset - begin
         # The header of a later frame says nothing of the frames that would follow it.
         content_bytes = self._content_bytes(begin) if begin == 0 else None
         if content_bytes is None:
-            return StreamError("cut_archive", f"{message}; how much is missing is unknown", unread_bytes=0, missing=1.0)
+            message = f"{message}; how much is missing is unknown"
+            return StreamError("cut_archive", message, unread_bytes=unread_bytes, missing=1.0)
         left = max(0, content_bytes - produced_bytes)
         message = f"{message}; of its {content_bytes} bytes of content {left} are missing"
-        return StreamError("cut_archive", message, unread_bytes=0, missing=left / max(1, self._produced))
+        return StreamError("cut_archive", message, unread_bytes=unread_bytes, missing=left / max(1, self._produced))
 
     def _content_bytes(self, begin: int) -> int | None:
         """Bytes of content that the header of the zstd frame at `begin` names; None if it names none."""

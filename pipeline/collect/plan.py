@@ -14,13 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenmill.pipeline.collect import tables
+from tokenmill.pipeline.collect.framing import DEFLATED
 from tokenmill.pipeline.collect.listing import BY_LINE, InputFile, Kind
 
 TEXT_SHARE: dict[Kind, float] = {"html": 0.3, "warc": 0.3, "python": 0.12, "description": 0.8}
 """Bytes of text per byte of file (other kinds: 1), measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules
 37 MB."""
-DEFLATED = 4.0
-"""Bytes of content per compressed byte (estimate)."""
 RECORD_TEXT_BYTES = 1_000
 """Assumed bytes per document if the number of records is unknown before reading. It is rather low, so that a cap on documents
 seldom excludes documents that would fit."""

@@ -107,23 +107,25 @@ def read_parquet(
             why = f"cannot be read from here on ({type(error).__name__})"
         if left > 0:
             message = f"row group {group.number} {why}; {left} of its {group.rows} rows are not read"
-            error = RecordError("broken_parquet", message)
-            yield quarantined(Place(path=path, record=before), error, rows=left, unread_bytes=group.share(left))
+            fault = RecordError("broken_parquet", message)
+            yield quarantined(Place(path=path, record=before), fault, rows=left, unread_bytes=group.share(left))
             before += left
 
 
 def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int) -> _RowGroup:
+    """Raises UnicodeDecodeError for a damaged name, of whatever column."""
     group = table.metadata.row_group(number)
+    leaves = {(leaf := group.column(at)).path_in_schema: leaf for at in range(group.num_columns)}
     return _RowGroup(
         number=number,
         rows=group.num_rows,
-        compressed_bytes=sum(max(0, group.column(at).total_compressed_size) for at in range(group.num_columns)),
+        compressed_bytes=sum(max(0, leaf.total_compressed_size) for leaf in leaves.values()),
         wanted=tuple(
             field.name
             for field in schema
             if schema.names.count(field.name) == 1
             and columns.is_read(field.type)
-            and (not columns.is_nested(field.type) or columns.fits(group, field.name))
+            and (not columns.is_nested(field.type) or columns.fits(leaves, group.num_rows, field.name))
         ),
     )
 
