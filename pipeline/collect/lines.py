@@ -9,7 +9,6 @@ Cost: memory of one line.
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO
@@ -18,8 +17,6 @@ from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 from tokenmill.pipeline.collect.framing import Codec, between, broken_off, chunks
 from tokenmill.pipeline.collect.records import Place, Record, quarantined, too_long
-
-LINE_END = re.compile(rb"\r\n?|\n")
 
 
 def records(
@@ -78,11 +75,15 @@ def line_start(handle: BinaryIO, at: int) -> int:
     held = b""
     for part in between(handle, at, None):
         data = held + part
-        found = LINE_END.search(data)
-        if found is not None and (found.end() < len(data) or found[0] != b"\r"):
-            return at + found.end()
-        # A "\r" at the end may be the first half of "\r\n".
-        held = b"" if found is None else b"\r"
+        newline = data.find(b"\n")
+        end = newline if newline >= 0 else len(data)
+        bare = data.find(b"\r", 0, end)
+        # The "\r" right before the newline is half of "\r\n", and so may be one at the end of the part.
+        if 0 <= bare < end - 1:
+            return at + bare + 1
+        if newline >= 0:
+            return at + newline + 1
+        held = b"\r" if bare >= 0 else b""
         at += len(data) - len(held)
     return at + len(held)
 
