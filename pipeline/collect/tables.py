@@ -79,12 +79,14 @@ def read_parquet(
     handle: BinaryIO, path: str, begin: int, end: int, before: int, source: FilesSource | DatasetSource, limits: Limits
 ) -> Iterator[Record]:
     """The records of the row groups [begin, end). `before`: the number of rows before them."""
+    rows = 0
     try:
         table = pq.ParquetFile(handle, page_checksum_verification=True)
+        rows = table.metadata.num_rows
         schema = table.schema_arrow
         groups = [_row_group(table, schema, number) for number in range(begin, min(end, table.num_row_groups))]
     except FAULTS as error:
-        yield _unreadable(handle, path, error)
+        yield _unreadable(handle, path, error, rows)
         return
     rows = sum(group.rows for group in groups)
     fault = columns.fault(schema, source.text_field)
@@ -130,13 +132,14 @@ def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int) -> _RowGro
     )
 
 
-def _unreadable(handle: BinaryIO, path: str, error: Exception) -> Rejected:
-    """A file whose footer cannot be read: nobody knows how many rows it has, so they are estimated."""
+def _unreadable(handle: BinaryIO, path: str, error: Exception, rows: int) -> Rejected:
+    """A file whose footer cannot be used. If it does not even say how many `rows` there are, they are estimated."""
     size = handle.seek(0, os.SEEK_END)
     name = "a name in it is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
-    message = f"the file is not readable Parquet ({name}); its {size} bytes are not read"
+    message = f"the file is not readable Parquet ({name}); its {rows or 'unknown'} rows ({size} bytes) are not read"
     found = RecordError("broken_parquet", message)
-    return quarantined(Place(path=path), found, unread_bytes=size, estimate=max(1, size // RECORD_BYTES))
+    estimate = 0 if rows > 0 else max(1, size // RECORD_BYTES)
+    return quarantined(Place(path=path), found, rows=rows, unread_bytes=size, estimate=estimate)
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:

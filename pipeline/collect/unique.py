@@ -60,7 +60,7 @@ def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
     same = "an earlier document of this source has the same id and is kept"
     for doc_id, text, metadata in zip(taken["doc_id"], taken["text"], taken["metadata"], strict=True):
         data = text.as_py().encode()
-        error = RecordError(REASON, f"{same} (doc_id {doc_id.as_py().hex()}). {ADVICE}")
+        error = RecordError(REASON, f"{same} (doc_id {doc_id.as_py().hex()}); see id_scope and id_field of the source")
         records.append(quarantined(place_of(metadata.as_py()), error, data, len(data)))
     stays = np.ones(table.num_rows, dtype=np.bool_)
     stays[list(rows)] = False

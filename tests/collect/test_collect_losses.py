@@ -194,7 +194,7 @@ def test_a_table_without_its_footer_or_its_text_counts_as_its_rows_and_bytes(tmp
 
 
 def test_a_column_name_that_is_not_utf8_costs_its_file(tmp_path, collect):
-    pq.write_table(pa.table({"text": ["a"], "caf\u00e9": ["b"]}), tmp_path / "a.parquet")
+    pq.write_table(pa.table({"text": ["a", "b"], "caf\u00e9": ["c", "d"]}), tmp_path / "a.parquet")
     whole, name = (tmp_path / "a.parquet").read_bytes(), "caf\u00e9".encode()
     # The name stands in the schema, and once more for its column of each row group.
     places = [at for at in range(len(whole)) if whole.startswith(name, at)]
@@ -207,6 +207,7 @@ def test_a_column_name_that_is_not_utf8_costs_its_file(tmp_path, collect):
         (folder / "b.txt").write_text("good")
         done = collect(folder, out=f"corpus-{number}")
         assert (done.texts(), done.broken()) == (["good"], [("a.parquet", "broken_parquet")])
+        assert losses(done).rows == done.counts.quarantined == 2
 
 
 def test_the_type_of_a_column_that_is_not_text_is_named(tmp_path, collect):
