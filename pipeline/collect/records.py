@@ -27,6 +27,8 @@ NESTED_CHARACTERS = 2_000
 """A list or an object goes into the metadata if its JSON text has at most this many characters."""
 RECORD_BYTES = 1_000
 """Assumed bytes per record where nothing of a file could be read, for estimates."""
+ENCODE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+"""Canonical JSON. Made once, because that takes as long as writing the metadata of one record."""
 CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)([^/?#]+)(.*)", re.DOTALL)
 NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
@@ -164,12 +166,7 @@ def document(
     if not text or text.isspace():
         return dropped(place, "empty", "holds no text", data, len(data))
     plain = {"path": place.path, "record": place.record, **(about or {})}
-    metadata = json.dumps(
-        {key: value for key, value in plain.items() if value is not None},
-        sort_keys=True,
-        ensure_ascii=False,
-        separators=(",", ":"),
-    )
+    metadata = ENCODE({key: value for key, value in plain.items() if value is not None})
     return Document(identity=identity or str(place), url=url, text=data, metadata=metadata, left_out=left_out)
 
 
@@ -239,7 +236,8 @@ def _is_short_nested(value: Any) -> bool:
     if not isinstance(value, list | dict):
         return False
     try:
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        # Where the metadata hold it, it is nested two levels deeper, and Python bounds the depth.
+        text = ENCODE([[[[value]]]])[4:-4]
         text.encode()
     except (ValueError, TypeError, RecursionError):
         # Bytes, times and half surrogate pairs are not JSON in UTF-8.
