@@ -25,6 +25,8 @@ FIELD_CHARACTERS = 200
 printable characters."""
 NESTED_CHARACTERS = 2_000
 """A list or an object goes into the metadata if its JSON text has at most this many characters."""
+MOST_ROWS = 1 << 53
+"""Rows and bytes beyond this are claims of a damaged footer."""
 RECORD_BYTES = 1_000
 """Assumed bytes per record where nothing of a file could be read, for estimates."""
 ENCODE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
@@ -114,7 +116,7 @@ def quarantined(
     estimate: int = 0,
 ) -> Rejected:
     """A record, or the `rows` that a fault takes with it, quarantined as broken. See `Rejected` for the numbers."""
-    rows = max(1, rows)
+    rows = min(max(1, rows), MOST_ROWS)
     return _rejected(
         place,
         error.reason,
@@ -123,7 +125,7 @@ def quarantined(
         quarantined=True,
         text_bytes=text_bytes,
         rows=rows,
-        unread_bytes=max(0, unread_bytes),
+        unread_bytes=min(max(0, unread_bytes), MOST_ROWS),
         estimate=max(rows, estimate) if estimate else 0,
     )
 

@@ -33,6 +33,8 @@ from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource,
 from tokenmill.pipeline.stages.step import Outcome, Work
 
 Source = FilesSource | DatasetSource | InstalledSource
+SHOWN_COLUMNS = 8
+"""Columns that a build names where their values do not fit into the metadata. The manifest names all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +128,8 @@ class CollectStep:
         states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
+        columns_left_out = _columns_left_out(made)
+        _say_left_out(columns_left_out, work)
         kept = sum(one.shard.counts.kept for one in made)
         ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
@@ -140,7 +144,7 @@ class CollectStep:
                 "ignored_files": sum(left_out.values()),
                 "left_out": left_out,
                 FACT: dataclasses.asdict(losses),
-                "columns_left_out": _columns_left_out(made),
+                "columns_left_out": columns_left_out,
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
@@ -253,6 +257,13 @@ def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:
         if one.left_out:
             counts.setdefault(one.shard.source, Counter()).update(one.left_out)
     return {source: dict(sorted(columns.items())) for source, columns in counts.items()}
+
+
+def _say_left_out(columns: Mapping[str, Mapping[str, int]], work: Work) -> None:
+    for source, counts in columns.items():
+        named = ", ".join(f"{column} {count:,}" for column, count in list(counts.items())[:SHOWN_COLUMNS])
+        more = f", and {len(counts) - SHOWN_COLUMNS} more columns" if len(counts) > SHOWN_COLUMNS else ""
+        work.progress.say(f"collect: values of {source} that do not fit into the metadata of documents: {named}{more}")
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:

@@ -67,7 +67,7 @@ def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
         groups = np.stack([sources, reasons], axis=1)
         for source, reason in np.unique(groups, axis=0):
             rows = np.flatnonzero((sources == source) & (reasons == reason))
-            found.counts[source_names[source], reason_names[reason]] += int(stands_for[rows].sum())
+            found.counts[source_names[source], reason_names[reason]] += sum(stands_for[rows].tolist())
             for at in np.unique(np.linspace(0, len(rows) - 1, RECORDS).astype(np.int64)):
                 record = table.slice(int(rows[at]), 1).to_pylist()[0]
                 found.records.append(ShownRecord(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
