@@ -129,7 +129,7 @@ class CollectStep:
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         columns_left_out = _columns_left_out(made)
-        _say_left_out(columns_left_out, work)
+        _say_columns(columns_left_out, work)
         kept = sum(one.shard.counts.kept for one in made)
         ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
@@ -259,7 +259,7 @@ def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:
     return {source: dict(sorted(columns.items())) for source, columns in counts.items()}
 
 
-def _say_left_out(columns: Mapping[str, Mapping[str, int]], work: Work) -> None:
+def _say_columns(columns: Mapping[str, Mapping[str, int]], work: Work) -> None:
     for source, counts in columns.items():
         named = ", ".join(f"{column} {count:,}" for column, count in list(counts.items())[:SHOWN_COLUMNS])
         more = f", and {len(counts) - SHOWN_COLUMNS} more columns" if len(counts) > SHOWN_COLUMNS else ""
