@@ -22,7 +22,14 @@ from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
 
 def duplicates(
-    table: Any, *, threshold: float = 0.8, text: str = "text", preset: str = "fineweb", workers: int = 1
+    table: Any,
+    *,
+    threshold: float = 0.8,
+    text: str = "text",
+    preset: str | None = None,
+    exact: str = "bytes",
+    normalise: str | None = None,
+    workers: int = 1,
 ) -> pa.Table:
     """Find exact and near duplicates. Of a group the longest text is kept, of equally long ones the first.
 
@@ -35,7 +42,13 @@ def duplicates(
     text
         The column of the texts.
     preset
-        What signatures are made of: `fineweb` (words, 14 bands of 8 rows), `dolma3` or `nemo`.
+        Normalisation, n-grams and bands of a published corpus: `fineweb`, `dolma3` or `nemo`. Default: `plain@1`, 5-grams of
+        words, 14 bands of 8 rows.
+    exact
+        When two texts are exact duplicates: `bytes`, `white_space` (equal but for white space) or `off`.
+    normalise
+        What is made equal before n-grams are compared, as in `dedup.normalise`: `plain@1` keeps digits, case, marks and
+        operators. Default: that of the preset, else `plain@1`.
     workers
         Processes.
 
@@ -43,7 +56,8 @@ def duplicates(
     -------
     pyarrow.Table
         Row by row: `reason` ("" is kept, else `exact_duplicate` or `near_duplicate`), `kept_row` (int64, the row of the
-        kept text that stands in for it, null for kept ones) and `jaccard`, their similarity.
+        kept text that stands in for it, null for kept ones) `jaccard`, their similarity, and `compared`,
+        what was compared, with the normalisation.
 
     Raises
     ------
@@ -64,8 +78,10 @@ def duplicates(
     from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
     texts = texts_of(table, text)
+    chosen = {"threshold": threshold, "preset": preset, "exact": exact, "normalise": normalise}
+    given = {**chosen, "survivor": ["length", "doc_id"]}
     try:
-        config = DedupConfig.model_validate({"threshold": threshold, "preset": preset, "survivor": ["length", "doc_id"]})
+        config = DedupConfig.model_validate(given)
     except ValidationError as error:
         faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
         raise ConfigError(f"dedup: {faults}") from error
@@ -77,7 +93,12 @@ def duplicates(
         parts = [shards.read(root, (name, shard.files[name])) for shard, name in names]
     if not parts:
         return pa.table(
-            {"reason": pa.array([], pa.string()), "kept_row": pa.array([], pa.int64()), "jaccard": pa.array([], pa.float64())}
+            {
+                "reason": pa.array([], pa.string()),
+                "kept_row": pa.array([], pa.int64()),
+                "jaccard": pa.array([], pa.float64()),
+                "compared": pa.array([], pa.string()),
+            }
         )
     found = pa.concat_tables(parts).unify_dictionaries().combine_chunks()
     kept = found["kept_doc_id"].combine_chunks()
@@ -89,5 +110,6 @@ def duplicates(
             "reason": found["reason"].cast(pa.string()),
             "kept_row": pa.array(rows, mask=kept.is_null().to_numpy(zero_copy_only=False)),
             "jaccard": found["jaccard"],
+            "compared": found["compared"].cast(pa.string()),
         }
     )

@@ -2,7 +2,8 @@
 
 Purpose: datasketch's MinHashLSH indexes the stored hashes of bands, one row per band, and gives candidates; their texts give
 the exact similarity.
-Guarantee: the index has exactly the buckets of the stage `dedup`; a document without bands is in the bucket of its text's hash.
+Guarantee: the index has exactly the buckets of the stage `dedup`; a document without bands is in the bucket of its text's hash
+(`dedup.exact`).
 So the candidates are the documents that the stage would have compared, and equal texts are found at any length. Documents that
 were dropped before the stage have no signatures and are not found. Signatures made with other settings are refused.
 Cost: an entry of the index takes about 40 us and 5 kB. In memory, the index holds only documents that share a bucket with one
@@ -56,7 +57,9 @@ class Similar:
     source: str
     url: str | None
     similarity: float
-    """The Jaccard similarity of the two n-gram sets (0 to 1); 1 if the normalised texts are equal."""
+    """The Jaccard similarity of the two n-gram sets (0 to 1); 1 if the texts are exact duplicates."""
+    exact: bool
+    """True if the texts are exact duplicates, as `dedup.exact` of the corpus has it ("bytes" where it is "off")."""
     kept: bool
     """True if all stages kept it. Otherwise `stage` dropped it."""
     stage: str | None
@@ -96,6 +99,8 @@ class Near:
     """The answer: `found` has, for each text in the given order, its similar documents."""
 
     threshold: float
+    compared: str
+    """What was compared: the n-grams, and how the texts were normalised."""
     expected_recall: float
     """The probability (0 to 1) that the bands find a document whose similarity is exactly `threshold`."""
     found: tuple[tuple[Similar, ...], ...]
@@ -144,7 +149,7 @@ def near(
             best[number].append(found)
         best = [heapq.nsmallest(limit, mine, key=lambda one: (-one.similarity, one.doc_id)) for mine in best]
     recall = round(config.scheme.probability(least), 6)
-    return Near(threshold=least, expected_recall=recall, found=tuple(map(tuple, best)))
+    return Near(threshold=least, compared=config.compared[1], expected_recall=recall, found=tuple(map(tuple, best)))
 
 
 def _index(
@@ -219,7 +224,7 @@ def _compared(
     same = texts.equal(queries, one, documents, other)
     similarity = np.where(same, 1.0, texts.similar(queries, one, documents, other))
     fates = _fates(view, made, ids)
-    for (number, doc_id), alike in zip(pairs, similarity.tolist(), strict=True):
+    for (number, doc_id), alike, exact in zip(pairs, similarity.tolist(), same.tolist(), strict=True):
         if alike >= threshold:
             row = row_of[doc_id]
             stage, reason, kept = fates.get(doc_id, (None, None, None))
@@ -230,6 +235,7 @@ def _compared(
                     source=table["source"][row].as_py(),
                     url=table["url"][row].as_py(),
                     similarity=alike,
+                    exact=exact,
                     kept=stage is None,
                     stage=stage,
                     reason=reason,

@@ -8,7 +8,10 @@ import unicodedata
 
 from hypothesis import strategies as st
 
+from tokenmill.pipeline.kernels.text.unicode import DATATROVE, KEPT, Folding
+
 MASK = 2**64 - 1
+OPERATORS = "+-*/%=<>&|^~!@"
 SEPARATORS = ".,\u060c\u066b\u2396\u2397\u2398"
 NUMBER = re.compile(rf"\d+(?:[{SEPARATORS}]\d+)?")
 UNSPACED_NAMES = (
@@ -48,7 +51,11 @@ def is_mark(character: str) -> bool:
     return unicodedata.category(character) == "Mn"
 
 
-def is_punctuation(character: str) -> bool:
+def is_punctuation(character: str, what: str = "unicode") -> bool:
+    if what == "datatrove":
+        return character in DATATROVE
+    if what == "ascii":
+        return character in string.punctuation
     return (
         unicodedata.category(character)[0] == "P"
         or unicodedata.category(character) == "Cc"
@@ -56,14 +63,121 @@ def is_punctuation(character: str) -> bool:
     )
 
 
-def normalised(text: str, *, whole: bool = False) -> str:
-    """The recipe, step by step. `whole`: lower-case and decompose the whole string, not character by character."""
-    text = text.lower() if whole else "".join(character.lower() for character in text)
-    text = NUMBER.sub("0", text.replace("\u03c2", "\u03c3"))
-    text = "".join(" " if is_punctuation(character) and not character.isspace() else character for character in text)
-    text = re.sub(r"\s+", " ", text)
-    parts = [unicodedata.normalize("NFD", text)] if whole else [unicodedata.normalize("NFD", character) for character in text]
-    return "".join(character for part in parts for character in part if not is_mark(character)).strip()
+def is_operator(text: str, at: int, end: int) -> bool:
+    """Whether the run of operator characters text[at:end] stands as an operator: the rule, on characters."""
+    left, right = text[:at], text[end:]
+    if not right or "0" <= right[0] <= "9":
+        return bool(right)
+    before, after = left.rstrip(" \t"), right.lstrip(" \t\r\n")
+    if not before or not after:
+        return False
+    spaced = (before != left, after != right)
+    begins = is_operand(after[0]) or after[0] in "([{$\\."
+    if begins and not spaced[1] and before[-1] in "(" + OPERATORS:
+        return True
+    if spaced[0] != spaced[1] or not (is_operand(before[-1]) or before[-1] in ")]}"):
+        return False
+    if spaced[0]:
+        return begins or after[0] in OPERATORS
+    if text[at:end] in ("-", "/", "|") and is_letter(before[-1]) and is_letter(after[0]):
+        return not is_operand(before[-2:-1]) and not is_operand(after[1:2])
+    return begins and after[0] not in "{." and text[end - 1] != "-"
+
+
+def is_letter(character: str) -> bool:
+    return character > "\x7f" or character.isalpha()
+
+
+def is_operand(character: str) -> bool:
+    return character > "\x7f" or (character.isalnum() or (character != "" and character in "_\"'"))
+
+
+def decomposed(text: str, folding: Folding) -> str:
+    return "".join(c for c in unicodedata.normalize("NFD", text) if not (folding.marks and is_mark(c)))
+
+
+def is_small(text: str, folding: Folding) -> bool:
+    """Whether a text begins, after marks, with what goes on a word like the `h` of `This`."""
+    for character in text:
+        if is_mark(character) and not is_unspaced(character) and len(decomposed(character, folding)) <= 1:
+            continue
+        if character <= "\x7f":
+            return character.isalpha() and character.islower()
+        if character.isspace() or is_punctuation(character, folding.what) or is_unspaced(character):
+            return False
+        if folding.digits and (character.isdecimal() or character in SEPARATORS):
+            return False
+        return character.lower() == character
+    return False
+
+
+def parts(text: str, folding: Folding = KEPT) -> list[tuple[str, str]]:
+    """What a text is read as: ("in", part of a word), ("own", a word of its own), ("gap", "")."""
+    if not folding.white_space:
+        return [("in", character) for character in text]
+    numbers = {found.start(): found.end() for found in NUMBER.finditer(text)} if folding.digits else {}
+    found: list[tuple[str, str]] = []
+    at, in_word = 0, False
+    while at < len(text):
+        character, next_at = text[at], at + 1
+        if at in numbers:
+            new, next_at = [("in", "0")], numbers[at]
+        elif character.isspace():
+            new = [("gap", "")]
+        elif is_punctuation(character, folding.what):
+            if folding.what == "ascii" and folding.punctuation:
+                at = next_at
+                continue
+            kept = not (folding.operators if character in OPERATORS else folding.punctuation)
+            new = [("own", character) if kept else ("gap", "")]
+            if kept and folding.punctuation:
+                while next_at < len(text) and text[next_at] in OPERATORS:
+                    next_at += 1
+                new = [("own", text[at:next_at]) if is_operator(text, at, next_at) else ("gap", "")]
+        elif folding.digits and character in SEPARATORS:
+            new = [("own", character)]
+        else:
+            if folding.case is True or (folding.case == "initial" and not in_word and is_small(text[next_at:], folding)):
+                character = character.lower()
+            if folding.case is True:
+                character = character.replace("\u03c2", "\u03c3")
+            spelled = decomposed(character, folding)
+            new = [("own", part) for part in spelled] if spelled and is_unspaced(text[at]) else [("in", spelled)]
+        found += new
+        in_word = new[-1][0] == "in" and (in_word or new[-1][1] != "")
+        at = next_at
+    return found
+
+
+def normalised(text: str, folding: Folding = KEPT) -> str:
+    """The normalised text, as it is read for n-grams of characters."""
+    out, spaced = "", False
+    for what, spelled in parts(text, folding):
+        if what == "gap":
+            out += "" if spaced or not out else " "
+        else:
+            out += spelled
+        spaced = what == "gap"
+    return out.rstrip(" ")
+
+
+def words(text: str, folding: Folding = KEPT) -> list[str]:
+    """The words of a text, as they are read for n-grams of words."""
+    found = [""]
+    for what, spelled in parts(text, folding):
+        if what == "in":
+            found[-1] += spelled
+        else:
+            found += [spelled, ""]
+    return [word for word in found if word]
+
+
+def whole(text: str) -> str:
+    """What datatrove's recipe gives for a whole string: lower-cased and decomposed at once. One sigma, as ours."""
+    text = NUMBER.sub("0", text.lower().replace("\u03c2", "\u03c3"))
+    text = "".join(" " if character in DATATROVE else character for character in text)
+    text = unicodedata.normalize("NFD", re.sub(r"\s+", " ", text.strip()))
+    return "".join(character for character in text if not is_mark(character)).strip()
 
 
 def is_unspaced(character: str) -> bool:
@@ -71,21 +185,6 @@ def is_unspaced(character: str) -> bool:
     if character in "\u3005\u3006\u3007\u3031\u3032\u3033\u3034\u3035\u303b\u303c":
         return True
     return unicodedata.category(character)[0] in "LMNS" and unicodedata.name(character, "").startswith(UNSPACED_NAMES)
-
-
-def words_of(text: str) -> list[str]:
-    """The words of a normalised text."""
-    words: list[str] = []
-    for run in text.split(" "):
-        word = ""
-        for character in run:
-            if is_unspaced(character):
-                words += [word, character]
-                word = ""
-            else:
-                word += character
-        words.append(word)
-    return [word for word in words if word]
 
 
 def mix64(value: int) -> int:
@@ -110,20 +209,20 @@ def hash_ngram(words: list[int]) -> int:
     return mix64(value)
 
 
-def units(text: str, shingle: str = "words") -> list[str]:
+def units(text: str, shingle: str = "words", folding: Folding = KEPT) -> list[str]:
     """What n-grams of a text are made of."""
-    return list(normalised(text)) if shingle == "characters" else words_of(normalised(text))
+    return list(normalised(text, folding)) if shingle == "characters" else words(text, folding)
 
 
-def ngrams(text: str, n: int, shingle: str = "words") -> list[int]:
+def ngrams(text: str, n: int, shingle: str = "words", folding: Folding = KEPT) -> list[int]:
     """Hashes of the n-grams of a text, in order."""
-    hashes = [hash_word(unit.encode()) for unit in units(text, shingle)]
+    hashes = [hash_word(unit.encode()) for unit in units(text, shingle, folding)]
     return [hash_ngram(hashes[at : at + n]) for at in range(len(hashes) - n + 1)]
 
 
-def jaccard(a: str, b: str, n: int, shingle: str = "words") -> float:
+def jaccard(a: str, b: str, n: int, shingle: str = "words", folding: Folding = KEPT) -> float:
     """True similarity of two texts by tuples of words or characters: no hash at all."""
-    one, other = ({*zip(*(found[at:] for at in range(n)), strict=False)} for found in (units(a, shingle), units(b, shingle)))
+    one, other = ({*zip(*(found[at:] for at in range(n)), strict=False)} for found in (units(a, shingle, folding), units(b, shingle, folding)))
     return len(one & other) / len(one | other) if one | other else 0.0
 
 

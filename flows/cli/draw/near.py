@@ -22,10 +22,12 @@ def show(names: Sequence[str], answer: Near, console: Console) -> None:
             if one.kept_doc_id:
                 became += f" of {one.kept_doc_id}"
             became += ", forgotten: readers mask it" if one.forgotten else ""
-            console.print(Text(f"  {one.similarity:.4f}  {one.doc_id}  {became}"))
+            alike = "exact " if one.exact else f"{one.similarity:.4f}"
+            console.print(Text(f"  {alike}  {one.doc_id}  {became}"))
             console.print(Text(f"          {one.source}  {one.url or ''}".rstrip(), style="dim"))
         if not found:
             console.print(
                 f"  no document of similarity {answer.threshold} or more was found; "
                 f"the bands find {100 * answer.expected_recall:.1f} % of the documents of similarity {answer.threshold}"
             )
+    console.print(Text(f"Similarity: Jaccard, {answer.compared}", style="dim"))

@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64, siphash128
+from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
 from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, longest
@@ -75,27 +75,24 @@ def sign(
     data: npt.NDArray[np.uint8],
     offsets: npt.NDArray[np.int64],
     tables: NormalisationTable,
-    key: npt.NDArray[np.uint64],
     multipliers: npt.NDArray[np.uint32],
     increments: npt.NDArray[np.uint32],
     characters: bool,
     n: int,
-    exact: npt.NDArray[np.uint64],
     units: npt.NDArray[np.int32],
     bands: npt.NDArray[np.uint64],
 ) -> None:
     """Sign every document of a text column.
 
-    Writes `exact`, uint64 [docs, 2]: the 128-bit hash of the normalised text under `key`; `units`, int32 [docs]: its number of
-    words, or of `characters`; `bands`, uint64 [docs, bands]: untouched for a document of fewer than `n` units.
+    Writes `units`, int32 [docs]: the number of words, or of `characters`, of the normalised text; `bands`, uint64 [docs, bands]:
+    untouched for a document of fewer than `n` units.
     """
     most = longest(offsets)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)
-    hashes = np.empty(most_units(most, characters), dtype=np.uint64)
+    hashes = np.empty(most, dtype=np.uint64)
     signature = np.empty(len(multipliers), dtype=np.uint32)
     for row in range(len(offsets) - 1):
-        size, count = unit_hashes(data, offsets[row], offsets[row + 1], tables, characters, text, hashes)
-        siphash128(text, size, key, exact[row])
+        _, count = unit_hashes(data, offsets[row], offsets[row + 1], tables, characters, text, hashes)
         units[row] = count
         if count >= n:
             count = ngram_hashes(hashes, count, n, hashes)

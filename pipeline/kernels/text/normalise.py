@@ -1,12 +1,13 @@
-"""Normalises text for the comparison of duplicates, as MinHash pipelines do, in one pass over UTF-8 bytes.
+"""Normalises text for the comparison of near duplicates, in one pass over UTF-8 bytes.
 
-The steps, in order: lower the case; replace numbers `\\p{Nd}+([sep]\\p{Nd}+)?` by `0`; replace punctuation by a space; replace
-runs of white space by one space; decompose canonically and remove nonspacing marks; remove spaces at both ends. Words are the
-maximal runs without spaces in the result; in scripts written without spaces each character is a word.
+The steps, each as the `Folding` of the table says, in order: lower the case, of all letters or of the first one of a word; replace numbers `\\p{Nd}+([sep]\\p{Nd}+)?` by `0`;
+replace punctuation, operators aside, by a space; replace runs of white space by one space; decompose canonically and remove
+nonspacing marks; remove spaces at both ends. Words are the maximal runs without spaces in the result; an operator that is kept,
+a punctuation character that is kept, and in scripts written without spaces each character, is a word of its own.
 
 Guarantee: the result equals that of a plain Python pipeline over single characters (the tests' oracle). It differs from
-normalising whole strings in two ways: all small sigmas become one, and the rare marks of category Mc or Me that have a
-combining class keep the order in which they were written.
+normalising whole strings in two ways: all small sigmas become one where case is folded, and marks keep the order in which they
+were written.
 Cost: about 4 ns per byte, ASCII or not. No allocation.
 """
 
@@ -18,12 +19,17 @@ import numpy.typing as npt
 from tokenmill.pipeline.kernels.hashing import hash_word
 from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.unicode import (
+    CAPITAL,
+    DELETED,
     DIGIT,
     KIND_SHIFT,
     LETTER,
     MARK,
+    OPERATOR,
     PAYLOAD,
     SEPARATOR,
+    SEVERAL,
+    SEVERAL_SOLO,
     SOLO,
     SPACE,
     NormalisationTable,
@@ -83,6 +89,76 @@ def _number_end(data: npt.NDArray[np.uint8], at: int, stop: int, tables: Normali
     return at
 
 
+@njit(nogil=True, cache=True, inline="always")
+def _is_blank(byte: Integer) -> bool:
+    return byte in (0x20, 0x09)
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _is_letter(byte: Integer) -> bool:
+    return byte >= 0x80 or 0x61 <= (byte | 0x20) <= 0x7A
+
+
+@njit(nogil=True, cache=True, inline="always")
+def _is_word(byte: Integer) -> bool:
+    """Letter, digit, underscore, quotation mark or anything beyond ASCII."""
+    return _is_letter(byte) or 0x30 <= byte <= 0x39 or byte in (0x5F, 0x22, 0x27)
+
+
+@njit(nogil=True, cache=True)
+def _goes_on_small(data: npt.NDArray[np.uint8], at: int, stop: int, tables: NormalisationTable) -> bool:
+    """Whether the next letter of a word, after the marks at `at`, is there and is no capital."""
+    if at < stop and data[at] < 0x80:
+        return 0x61 <= data[at] <= 0x7A
+    while at < stop:
+        code, at = decode(data, at, stop)
+        kind = _cell(code, tables) >> KIND_SHIFT
+        if kind != MARK:
+            return kind in (LETTER, SEVERAL) and _is_letter(code)
+    return False
+
+
+@njit(nogil=True, cache=True)
+def is_operator(
+    data: npt.NDArray[np.uint8], start: int, stop: int, at: int, end: int, first_bytes: npt.NDArray[np.uint32]
+) -> bool:
+    """Whether the run of operator characters `data[at:end]` stands as an operator in the document `data[start:stop]`.
+
+    It does before a digit; between two operands with blanks on both sides of it, or on neither; and before an operand, after `(`
+    or another operator. An operand ends with a letter, a digit, a quotation mark or a closing bracket, and begins with one of
+    the former, an opening bracket, or a sigil. A hyphen, slash or bar between words (`well-known`, `and/or`, `yes|no`) is none,
+    but `a-b`, `a/b` and `a|b` are. So rules, bullets and flags are punctuation: with all runs as words, 2 % of the short
+    revisions in the tests that are alike at 0.8 by their words were not found.
+    """
+    if end == stop:
+        return False
+    following = data[end]
+    if 0x30 <= following <= 0x39:
+        return True
+    back = at - 1
+    while back >= start and _is_blank(data[back]):
+        back -= 1
+    if back < start:
+        return False
+    before, spaced = data[back], back != at - 1
+    forward = end
+    while forward < stop and (_is_blank(data[forward]) or data[forward] in (0x0A, 0x0D)):
+        forward += 1
+    if forward == stop:
+        return False
+    after, is_spaced = data[forward], forward != end
+    begins = _is_word(after) or after in (0x28, 0x5B, 0x7B, 0x24, 0x5C, 0x2E)
+    if not is_spaced and begins and (before == 0x28 or first_bytes[before] >> KIND_SHIFT == OPERATOR):
+        return True
+    if spaced != is_spaced or not (_is_word(before) or before in (0x29, 0x5D, 0x7D)):
+        return False
+    if spaced:
+        return begins or first_bytes[after] >> KIND_SHIFT == OPERATOR
+    if end - at == 1 and data[at] in (0x2D, 0x2F, 0x7C) and _is_letter(before) and _is_letter(after):
+        return not (back > start and _is_word(data[back - 1])) and not (end + 1 < stop and _is_word(data[end + 1]))
+    return begins and after not in (0x7B, 0x2E) and data[end - 1] != 0x2D
+
+
 @njit(nogil=True, cache=True)
 def normalise(
     data: npt.NDArray[np.uint8],
@@ -94,11 +170,10 @@ def normalise(
 ) -> tuple[int, int]:
     """Normalise the document `data[start:stop]`; returns (bytes written to `text`, hashes written to `words`).
 
-    `text`, uint8 [GROWTH * bytes + PADDING_BYTES], receives the normalised text. `words`, uint64 [bytes // 2 + 1], receives a
-    hash of each word; a word takes two bytes with its space, or three in scripts without spaces.
+    `text`, uint8 [GROWTH * bytes + PADDING_BYTES], receives the normalised text. `words`, uint64 [bytes], receives a hash of
+    each word; no byte becomes more than one.
     """
-    pages, cells, expansions = tables
-    ascii_cells = cells[pages[0] : pages[0] + 0x80]
+    pages, cells, expansions, first_bytes = tables
     size, count = 0, 0
     begun = -1
     # White space collapses before marks are removed, so a mark between two spaces still keeps them apart.
@@ -107,35 +182,58 @@ def normalise(
     code: Integer
     while at < stop:
         byte = data[at]
+        cell = np.int64(first_bytes[byte])
+        # The common case: a run of ASCII letters that are written as they are.
+        if cell <= 0xFF:
+            if begun < 0:
+                begun = size
+            # Unsigned indices need no test for negative values.
+            read, written, end = np.uint64(at), np.uint64(size), np.uint64(stop)
+            while cell <= 0xFF:
+                text[written] = cell
+                written += np.uint64(1)
+                read += np.uint64(1)
+                if read == end:
+                    break
+                cell = np.int64(first_bytes[data[read]])
+            at, size = np.int64(read), np.int64(written)
+            spaced = False
+            continue
         if byte < 0x80:
-            cell = np.int64(ascii_cells[byte])
-            # The common case: a run of ASCII letters.
-            if cell <= 0xFF:
-                if begun < 0:
-                    begun = size
-                while cell <= 0xFF:
-                    text[size] = cell
-                    size += 1
-                    at += 1
-                    if at == stop:
-                        break
-                    byte = data[at]
-                    if byte >= 0x80:
-                        break
-                    cell = np.int64(ascii_cells[byte])
-                spaced = False
-                continue
             code, at = np.int64(byte), at + 1
         else:
             code, at = decode(data, at, stop)
             cell = np.int64(cells[pages[code >> 8] + (code & 0xFF)])
         kind, payload = cell >> KIND_SHIFT, cell & PAYLOAD
-        if kind in (SPACE, SEPARATOR, SOLO):
+        if kind == SPACE:
             if begun >= 0:
                 words[count] = hash_word(text, begun, size)
                 count += 1
                 begun = -1
-            if kind == SOLO:
+            if not spaced and size:
+                text[size] = BLANK
+                size += 1
+            spaced = True
+            continue
+        if kind in (SEPARATOR, SOLO, OPERATOR):
+            if begun >= 0:
+                words[count] = hash_word(text, begun, size)
+                count += 1
+                begun = -1
+            if kind == OPERATOR:
+                first = at - 1
+                while at < stop and first_bytes[data[at]] >> KIND_SHIFT == OPERATOR:
+                    at += 1
+                if is_operator(data, start, stop, first, at, first_bytes):
+                    begin = size
+                    for i in range(first, at):
+                        text[size] = data[i]
+                        size += 1
+                    words[count] = hash_word(text, begin, size)
+                    count += 1
+                    spaced = False
+                    continue
+            if kind == SOLO or (kind == SEPARATOR and payload != BLANK):
                 begin = size
                 size = _encode(payload if payload else code, text, size)
                 words[count] = hash_word(text, begin, size)
@@ -147,12 +245,37 @@ def normalise(
                     size += 1
                 spaced = True
             continue
+        if kind == DELETED:
+            continue
         spaced = False
-        if kind == MARK:
+        if kind == MARK and payload == 0:
+            continue
+        if kind == SEVERAL_SOLO:
+            if begun >= 0:
+                words[count] = hash_word(text, begun, size)
+                count += 1
+                begun = -1
+            for i in range(payload + 1, payload + 1 + np.int64(expansions[payload])):
+                begin = size
+                size = _encode(np.int64(expansions[i]), text, size)
+                words[count] = hash_word(text, begin, size)
+                count += 1
             continue
         if begun < 0:
             begun = size
-        if kind == LETTER:
+        if kind == CAPITAL and code < 0x80:
+            starts = begun == size and _goes_on_small(data, at, stop, tables)
+            text[size] = code | 0x20 if starts else code
+            size += 1
+        elif kind == CAPITAL:
+            starts = begun == size and _goes_on_small(data, at, stop, tables)
+            if not starts:
+                payload += 1 + np.int64(expansions[payload])
+            for i in range(payload + 1, payload + 1 + np.int64(expansions[payload])):
+                size = _encode(np.int64(expansions[i]), text, size)
+        elif kind == MARK:
+            size = _encode(payload, text, size)
+        elif kind == LETTER:
             size = _encode(payload if payload else code, text, size)
         elif kind == DIGIT:
             at = _number_end(data, at, stop, tables)

@@ -17,6 +17,7 @@ from tokenmill.pipeline.kernels.text import masks
 from tokenmill.pipeline.kernels.text.utf8 import before
 
 Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
 
 
 @leaf
@@ -121,6 +122,34 @@ def stripped_stop(data: Bytes, start: int, stop: int) -> int:
             break
         stop = last
     return stop
+
+
+@leaf
+def collapse(data: Bytes, offsets: Places, out: Bytes, bounds: Places) -> None:
+    """Write each text of a column as `" ".join(text.split())` does: runs of white space become one space, none at the ends.
+
+    `out`: uint8 [bytes of the column]; `bounds`: int64 [rows + 1], row i becomes out[bounds[i]:bounds[i + 1]].
+    """
+    size = 0
+    bounds[0] = 0
+    for row in range(len(offsets) - 1):
+        at, stop = offsets[row], offsets[row + 1]
+        begin = size
+        pending = False
+        while at < stop:
+            space = space_bytes(data, at)
+            if space:
+                pending = size > begin
+                at += space
+                continue
+            if pending:
+                out[size] = 0x20
+                size += 1
+                pending = False
+            out[size] = data[at]
+            size += 1
+            at += 1
+        bounds[row + 1] = size
 
 
 @leaf

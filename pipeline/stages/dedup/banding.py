@@ -19,6 +19,8 @@ from typing import Literal
 
 import numpy as np
 
+from tokenmill.pipeline.stages.dedup.normalisation import Normalisation
+
 Shingle = Literal["words", "characters"]
 Preset = Literal["fineweb", "dolma3", "nemo"]
 
@@ -44,6 +46,11 @@ class Scheme:
         return 1.0 - (1.0 - similarity**self.rows) ** self.bands
 
 
+NORMALISED: Mapping[Preset, Normalisation] = MappingProxyType(
+    {"fineweb": "fineweb@1", "dolma3": "dolma3@1", "nemo": "nemo@1"},
+)
+"""The normalisation of each preset."""
+
 PRESETS: Mapping[Preset, Scheme] = MappingProxyType(
     {
         "fineweb": Scheme(shingle="words", ngram=5, bands=14, rows=8),
@@ -65,7 +72,7 @@ def scheme(
     recall: float | None,
     permutations: int | None,
 ) -> Scheme:
-    """The scheme that the settings name by a preset, by bands and rows, or by a similarity. Default: "fineweb".
+    """The scheme that the settings name by a preset, by bands and rows, or by a similarity. Default: those of "fineweb".
 
     Raises ValueError if the settings contradict each other or cannot be met.
     """

@@ -2,8 +2,8 @@
 
 Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
 and cluster sizes are right. Then both texts are read. For near duplicates the similarity is computed anew and must equal the
-stored one; for exact duplicates the hashes of the normalised texts must be equal. This covers all removed documents, or a
-seeded sample of `most` of them.
+stored one; exact duplicates must have equal bytes, or equal text but for white space if `dedup.exact` says so, by SHA-256. This
+covers all removed documents, or a seeded sample of `most` of them. What a verdict says was compared must be what is compared.
 Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s per core. Memory
 holds the n-gram sets of kept documents, BLOCK n-grams of them and of one more shard. For each block, the shards whose
 documents name them are read once. A million removed documents of 5 kB make about 40 blocks.
@@ -84,7 +84,20 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
         if len(places):
             first = places[0]
             yield f"{root / verdicts.file(first)}: {len(places)} {what}, the first: doc_id {verdicts.hex(first)}"
-    config = _config(made.config["scoring"])
+    if "normalise" not in made.config["scoring"]:
+        yield (
+            f"{root / made.stage}: made by version {made.version} of the stage, whose exact duplicates were texts that were equal "
+            "once normalised; build again"
+        )
+        return
+    config = _config(made.config)
+    said = np.array([str(one) for one in verdicts.table["compared"].cast(pa.string()).take(pa.array(removed)).to_pylist()])
+    if len(other := removed[said != np.array(config.compared)[verdicts.near[removed].astype(int)]]):
+        first = other[0]
+        yield (
+            f"{root / verdicts.file(first)}: {len(other)} removed rows say that something else was compared, "
+            f"the first: doc_id {verdicts.hex(first)}"
+        )
     if (scored := settings(config)) != made.config["scoring"]:
         yield f"{root / made.stage}: made with Unicode {made.config['scoring']['unicode']}, this Python has {scored['unicode']}"
         return
@@ -93,7 +106,7 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
         named = np.sort(np.random.default_rng(seed).choice(named, most, replace=False))
     for place, found in _untrue(verdicts, views, named, config):
         both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
-        what = f"similarity is {found}" if verdicts.near[place] else "normalised texts differ"
+        what = f"similarity is {found}" if verdicts.near[place] else f"{config.compared[0]} {'agree' if found else 'differ'}"
         yield f"{root / verdicts.file(place)}: {both}: their {what}, the verdict says {jaccard[place]}"
 
 
@@ -127,9 +140,10 @@ def _verdicts(root: Path, made: Manifest) -> _Verdicts:
     )
 
 
-def _config(scoring: Mapping[str, Any]) -> DedupConfig:
-    """The settings that the signatures were made with."""
-    return DedupConfig(**{name: value for name, value in scoring.items() if name != "unicode"})
+def _config(made: Mapping[str, Any]) -> DedupConfig:
+    """The settings that the signatures and the exact duplicates were made with."""
+    scoring = {name: value for name, value in made["scoring"].items() if name != "unicode"}
+    return DedupConfig(**{**scoring, "exact": made["deciding"]["exact"]})
 
 
 def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config: DedupConfig) -> Iterator[tuple[int, float]]:

@@ -32,7 +32,7 @@ class Documents:
 
     doc_ids: pa.FixedSizeBinaryArray
     exact: npt.NDArray[np.uint64]
-    """[n, 2]: 128-bit hash of the normalised text."""
+    """[n, 2]: 128-bit hash of what exact duplicates have in common."""
     text_bytes: npt.NDArray[np.int64]
     """[n]"""
     banded: npt.NDArray[np.bool_]

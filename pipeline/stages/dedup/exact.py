@@ -1,4 +1,4 @@
-"""Equal texts: survivor order over all documents, and groups of documents with the same hash of the normalised text.
+"""Equal texts: survivor order over all documents, and groups of documents whose texts are equal.
 
 Guarantee: a group's leader is its first document in survivor order. The order is total: `doc_id` breaks the remaining ties.
 Cost: a few sorts over the documents, one column at a time, about 60 bytes per document while they run.
@@ -29,9 +29,24 @@ class Groups:
     """[documents]: the rank of the document's leader."""
 
 
-def groups(documents: Documents, policy: Sequence[str], keys: Keys) -> Groups:
-    """Group documents by `exact`. `policy`: criteria of survivor order, the most important first; `keys`: see `survivor`."""
+def groups(documents: Documents, policy: Sequence[str], keys: Keys, *, exact: bool = True) -> Groups:
+    """Group documents by `exact`, or each by itself if `exact` is False.
+
+    `policy`: criteria of survivor order, the most important first; `keys`: see `survivor`.
+    """
     position = _survivor_places(documents, policy, keys)
+    count = len(position)
+    order = np.empty(count, dtype=np.int64)
+    order[position] = np.arange(count)
+    leader = _leaders(documents, position) if exact else np.arange(count, dtype=np.int64)
+    rows = order[leader[order] == order]
+    rank = np.empty(count, dtype=np.int64)
+    rank[rows] = np.arange(len(rows))
+    return Groups(rows=rows, rank=rank[leader])
+
+
+def _leaders(documents: Documents, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    """The leader of each document: of those with its hash, the first in survivor order. int64 [documents]"""
     count = len(position)
     # Most hashes belong to one document only, so only the others are sorted by the whole hash.
     by_hash = np.argsort(documents.exact[:, 0])
@@ -45,12 +60,7 @@ def groups(documents: Documents, policy: Sequence[str], keys: Keys) -> Groups:
     begins[1:] = (documents.exact[twins[1:]] != documents.exact[twins[:-1]]).any(axis=1)
     leader = np.arange(count, dtype=np.int64)
     leader[twins] = twins[begins][np.cumsum(begins) - 1]
-    order = np.empty(count, dtype=np.int64)
-    order[position] = np.arange(count)
-    rows = order[leader[order] == order]
-    rank = np.empty(count, dtype=np.int64)
-    rank[rows] = np.arange(len(rows))
-    return Groups(rows=rows, rank=rank[leader])
+    return leader
 
 
 def _survivor_places(documents: Documents, policy: Sequence[str], others: Keys) -> npt.NDArray[np.int64]:

@@ -47,11 +47,18 @@ def _survivor_score(config: Config) -> str | None:
 
 
 def _words(made: Manifest) -> str:
-    scoring, threshold = made.config["scoring"], made.config["deciding"]["threshold"]
-    unit = scoring["shingle"].removesuffix("s")
+    scoring, deciding = made.config["scoring"], made.config["deciding"]
+    if "normalise" not in scoring:
+        # Version 1 of the stage.
+        what, near = "equal once normalised", f"{scoring['ngram']}-grams of {scoring['shingle']}"
+    else:
+        kept = {name: scoring[name] for name in DedupConfig.model_fields if name in scoring}
+        exact, near = DedupConfig(**{**kept, "exact": deciding["exact"]}).compared
+        what = "" if deciding["exact"] == "off" else f"equal ({exact})"
+    also = f"Of documents that are {what}, and of" if what else "Of"
     return (
-        f"Of equal documents, and of documents whose sets of {unit} {scoring['ngram']}-grams have a Jaccard similarity of at "
-        f"least {number(threshold)}, one was kept. The verdict of a removed document names the kept one."
+        f"{also} documents whose sets of {near} have a Jaccard similarity of at least {number(deciding['threshold'])}, one was "
+        "kept. The verdict of a removed document names the kept one and says what was compared."
     )
 
 

@@ -32,9 +32,11 @@ VERDICT = pa.schema(
         pa.field("kept_doc_id", schema.DOC_ID.type),
         pa.field("jaccard", pa.float64()),
         pa.field("cluster_size", pa.int32()),
+        pa.field("compared", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
-"""`kept_doc_id` and `jaccard` are null for a kept row. `cluster_size` counts a kept document and those that name it."""
+"""`kept_doc_id`, `jaccard` and `compared` are null for a kept row. `cluster_size` counts a kept document and those that name it.
+`compared` says in words what of the two texts was compared, and how it was normalised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +66,13 @@ def decide(by_range: Sequence[Sequence[Run]], ranks: int, threshold: float) -> D
     return Decision(keeper=keeper, similarity=similarity, edges=edges)
 
 
-def verdicts(documents: Documents, groups: Groups, decision: Decision) -> tuple[list[pa.RecordBatch], int]:
-    """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document."""
+def verdicts(
+    documents: Documents, groups: Groups, decision: Decision, compared: tuple[str, str]
+) -> tuple[list[pa.RecordBatch], int]:
+    """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document.
+
+    `compared`: what is compared of exact duplicates, and of near duplicates.
+    """
     kept_rank = decision.keeper[groups.rank]
     kept_row = groups.rows[kept_rank]
     sizes = np.bincount(kept_rank, minlength=len(groups.rows))
@@ -79,6 +86,7 @@ def verdicts(documents: Documents, groups: Groups, decision: Decision) -> tuple[
             documents.doc_ids.take(pa.array(kept_row[mine], mask=kept[mine])),
             pa.array(decision.similarity[groups.rank[mine]], mask=kept[mine]),
             pa.array(sizes[kept_rank[mine]].astype(np.int32)),
+            pa.DictionaryArray.from_arrays(pa.array(reason[mine] - 1, mask=kept[mine]), list(compared)),
         ]
         batches.append(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
     return batches, int((sizes > 1).sum())

@@ -10,15 +10,38 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from tokenmill.pipeline.config.section import Section
-from tokenmill.pipeline.stages.dedup.banding import Preset, Scheme, Shingle, scheme
+from tokenmill.pipeline.kernels.text.unicode import Folding
+from tokenmill.pipeline.stages.dedup.banding import NORMALISED, Preset, Scheme, Shingle, scheme
+from tokenmill.pipeline.stages.dedup.normalisation import FOLDS, NORMALISATIONS, Normalisation, said
+
+Exact = Literal["bytes", "white_space", "off"]
 
 
 class DedupConfig(Section):
     """When two documents are duplicates, and which of them is kept."""
 
+    exact: Exact = "bytes"
+    """When two texts are exact duplicates: "bytes" if their bytes are equal, "white_space" if they are equal once runs of white
+    space are one space, "off" never: then equal texts are near duplicates with a similarity of 1."""
     preset: Preset | None = None
-    """Take n-grams, bands and rows from a published corpus: "fineweb", "dolma3" or "nemo". It excludes `shingle` to
-    `permutations`. Default: those settings decide; where none of them is set, the result is "fineweb"."""
+    """Take normalisation, n-grams, bands and rows from a published corpus: "fineweb", "dolma3" or "nemo". It excludes `shingle`
+    to `permutations`. Default: those settings decide; where none of them is set, n-grams, bands and rows are those of
+    "fineweb"."""
+    normalise: Normalisation | None = None
+    """What is made equal before n-grams are compared, by name and version: "plain@1" keeps digits, marks, operators and the case
+    of all but first letters;
+    "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of `preset`, else "plain@1"."""
+    fold_digits: bool | None = None
+    """Whether all numbers are equal. Default: as `normalise` has it, as for the next four."""
+    fold_case: bool | Literal["initial"] | None = None
+    """Whether upper and lower case are equal. "initial": only in the first letter of words such as "This"; then "x" and "X",
+    "max" and "MAX" stay apart."""
+    fold_marks: bool | None = None
+    """Whether letters are equal with and without nonspacing marks, such as accents and vowel points."""
+    fold_operators: bool | None = None
+    """Whether operators, such as + and ==, are dropped. Otherwise they are words where operands stand around them."""
+    fold_punctuation: bool | None = None
+    """Whether other punctuation is dropped. Otherwise each punctuation character is a word."""
     shingle: Shingle | None = None
     """Unit of an n-gram: "words" or "characters". Default: "words"."""
     ngram: int | None = Field(default=None, ge=1, le=50)
@@ -65,9 +88,33 @@ class DedupConfig(Section):
             permutations=self.permutations,
         )
 
+    @property
+    def normalisation(self) -> Normalisation:
+        """The name of the normalisation that `normalise` and `preset` give."""
+        return self.normalise or (NORMALISED[self.preset] if self.preset else "plain@1")
+
+    @property
+    def folding(self) -> Folding:
+        """What the normalisation makes equal, with what `fold_digits` to `fold_punctuation` change."""
+        given = {name: getattr(self, f"fold_{name}") for name in FOLDS}
+        return NORMALISATIONS[self.normalisation]._replace(**{name: one for name, one in given.items() if one is not None})
+
+    @property
+    def compared(self) -> tuple[str, str]:
+        """What is compared, in words: for exact duplicates, and for near duplicates with the normalisation."""
+        scheme = self.scheme
+        exact = {"bytes": "bytes", "white_space": "text with white space collapsed", "off": "nothing"}[self.exact]
+        grams = f"{scheme.ngram}-grams of {scheme.shingle}"
+        return exact, f"{grams}, normalised by {said(self.normalisation, self.folding)}"
+
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _ = self.scheme
+        scheme = self.scheme
+        if not self.folding.white_space:
+            if scheme.shingle == "words":
+                raise ValueError(f'normalise = "{self.normalisation}" keeps white space, so it needs shingle = "characters"')
+            if given := [f"fold_{name}" for name in FOLDS if getattr(self, f"fold_{name}") is not None]:
+                raise ValueError(f'normalise = "{self.normalisation}" folds nothing: leave out {" and ".join(given)}')
         if self.survivor_model is not None and "quality" not in self.survivor:
             raise ValueError(f'survivor_model = "{self.survivor_model}" needs "quality" in survivor')
         return self

@@ -2,7 +2,8 @@
 
 Purpose: shared bands give candidate pairs. A pair counts only if its true Jaccard similarity of n-gram sets reaches the
 threshold. Documents are visited in survivor order, and a document is kept unless it duplicates a kept one.
-Guarantee: every removed document names a kept one and their similarity. A chain of duplicates never removes a document that is
+Guarantee: every removed document names a kept one, their similarity, and what was compared. An exact duplicate has the bytes of
+the document it names, or its text but for white space if `exact` says so. A chain of duplicates never removes a document that is
 unlike every kept one. The verdicts are the same for any number of workers and any order of rows within shards.
 Added documents and sources are signed, and pairs with them are compared. The result equals that of a build from nothing. If
 the added documents come last in survivor order, no earlier decision changes.
@@ -53,7 +54,7 @@ class Dedup:
 
     @property
     def version(self) -> int:
-        return 1
+        return 2
 
     @property
     def scores(self) -> pa.Schema:
@@ -67,6 +68,7 @@ class Dedup:
     def deciding(self) -> Mapping[str, Any]:
         """The settings that decisions depend on, in addition to the signatures."""
         return {
+            "exact": self.config.exact,
             "threshold": self.config.threshold,
             "survivor": list(self.config.survivor),
             "quality": self.quality,
@@ -100,7 +102,7 @@ class Dedup:
         views = [view for view, _ in scored]
         documents = collect(scored, self.config, self.sources, work.executor)
         keys = survivor.keys(self.config.survivor, self.quality, views, work)
-        distinct = groups(documents, self.config.survivor, keys)
+        distinct = groups(documents, self.config.survivor, keys, exact=self.config.exact != "off")
         identity = manifest.fingerprint(self.name, self.version, self.scoring, {})
         with runs.scratch(work.root / state.FOLDER / "dedup" / ".work") as folder:
             bands = band(scored, documents, distinct, self.config.scheme.bands, folder, work.executor)
@@ -115,6 +117,7 @@ class Dedup:
                 exact=folder / "exact",
                 known=known.load(work.root, identity),
                 scheme=self.config.scheme,
+                folding=self.config.folding,
                 folder=folder,
                 executor=work.executor,
             )
@@ -128,7 +131,7 @@ class Dedup:
                 executor=work.executor,
             )
             known.save(work.root, identity, settled.by_key, work.executor)
-        batches, clusters = verdicts(documents, distinct, settled.decision)
+        batches, clusters = verdicts(documents, distinct, settled.decision, self.config.compared)
         facts = {
             "documents": len(documents.text_bytes),
             "distinct_documents": len(distinct.rows),

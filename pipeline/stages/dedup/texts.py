@@ -1,4 +1,4 @@
-"""What comparing two texts needs: the hash of each normalised text, and its set of n-grams.
+"""What comparing two texts needs: the hash by which exact duplicates are found, and the set of n-grams.
 
 Guarantee: both are computed as the stage computes them, so equal texts and settings give equal hashes and similarities.
 Cost: 60 MB/s of text on one core; 8 bytes per distinct n-gram.
@@ -16,9 +16,8 @@ import pyarrow as pa
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages.dedup.collected import integers
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
-from tokenmill.pipeline.stages.dedup.signatures import sign
+from tokenmill.pipeline.stages.dedup.signatures import exact_digests
 
 Rows = npt.NDArray[np.int64]
 
@@ -28,7 +27,7 @@ class Texts:
     """Hashes and n-gram sets of n texts."""
 
     exact: npt.NDArray[np.uint64]
-    """[n, 2]: 128-bit hashes of the normalised texts."""
+    """[n, 4]: SHA-256 of what exact duplicates have in common."""
     grams: npt.NDArray[np.uint64]
     """The n-gram sets, end to end."""
     bounds: Rows
@@ -39,10 +38,9 @@ def read(column: pa.ChunkedArray, config: DedupConfig) -> Texts:
     """Hashes and n-gram sets for a column of texts (large_string)."""
     text, scheme = column.combine_chunks(), config.scheme
     characters = scheme.shingle == "characters"
-    grams, bounds = ngrams.ngram_sets(*utf8(text), np.arange(len(text)), characters, scheme.ngram, tables())
-    exact = integers(pa.chunked_array([sign(text, config)["exact"]]), 2)
+    grams, bounds = ngrams.ngram_sets(*utf8(text), np.arange(len(text)), characters, scheme.ngram, tables(config.folding))
     # The kernel's array has room for the largest possible sets; the copy frees the rest.
-    return Texts(exact=exact, grams=grams.copy(), bounds=bounds)
+    return Texts(exact=exact_digests(*utf8(text), config), grams=grams.copy(), bounds=bounds)
 
 
 def joined(parts: Sequence[Texts]) -> Texts:
@@ -57,7 +55,7 @@ def joined(parts: Sequence[Texts]) -> Texts:
 
 
 def equal(a: Texts, rows_a: Rows, b: Texts, rows_b: Rows) -> npt.NDArray[np.bool_]:
-    """For each pair of rows, whether the normalised texts are equal."""
+    """For each pair of rows, whether they are exact duplicates."""
     return np.asarray((a.exact[rows_a] == b.exact[rows_b]).all(axis=1), dtype=np.bool_)
 
 

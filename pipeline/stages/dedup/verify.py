@@ -23,7 +23,7 @@ from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
-from tokenmill.pipeline.kernels.text.unicode import tables
+from tokenmill.pipeline.kernels.text.unicode import Folding, tables
 from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup import known
 from tokenmill.pipeline.stages.dedup.banding import Scheme
@@ -54,6 +54,7 @@ class _Sets:
 
     rows: Sequence[tuple[View, npt.NDArray[np.int64]]]
     scheme: Scheme
+    folding: Folding
     path: Path
 
 
@@ -90,10 +91,11 @@ class Comparer:
     """[shards + 1]: the first document of each shard."""
     groups: Groups
     exact: Path
-    """A file of uint64 [ranks, 2]: 128-bit hashes of the normalised texts."""
+    """A file of uint64 [ranks, 2]: the column `exact`."""
     known: Sequence[Run]
     """Similarities from earlier builds."""
     scheme: Scheme
+    folding: Folding
     folder: Path
     """Holds files of sets, of pairs and of similarities. The caller removes them."""
     executor: Executor
@@ -150,6 +152,7 @@ class Comparer:
             _Sets(
                 rows=[(self.views[at], rows[cuts[at] : cuts[at + 1]] - self.starts[at]) for at in part],
                 scheme=self.scheme,
+                folding=self.folding,
                 path=self.folder / f"sets-{turn}-{number}",
             )
             for number, part in enumerate(parts)
@@ -182,7 +185,7 @@ def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
         for view, rows in task.rows:
             data, offsets = utf8(view.read().table["text"].combine_chunks())
             characters = task.scheme.shingle == "characters"
-            sets, bounds = ngrams.ngram_sets(data, offsets, rows, characters, task.scheme.ngram, tables())
+            sets, bounds = ngrams.ngram_sets(data, offsets, rows, characters, task.scheme.ngram, tables(task.folding))
             out.write(sets)
             sizes.append(np.diff(bounds))
     return np.concatenate(sizes)
