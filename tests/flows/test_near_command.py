@@ -25,7 +25,7 @@ KEPT, NEAR = " ".join(WORDS[:60]), " ".join(WORDS[:58])
 @pytest.fixture(scope="module")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = tmp_path_factory.mktemp("source")
-    for name, text in {"0": KEPT, "1": NEAR, "2": KEPT.upper(), "3": " ".join(WORDS[70:])}.items():
+    for name, text in {"0": KEPT, "1": NEAR, "2": KEPT, "3": " ".join(WORDS[70:])}.items():
         (source / f"{name}.txt").write_text(text)
     settings = {
         "stages": ["dedup"],

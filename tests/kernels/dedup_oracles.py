@@ -182,7 +182,7 @@ def whole(text: str) -> str:
 
 def is_unspaced(character: str) -> bool:
     """By the name of the character; the ideographic and vertical marks are named for no script."""
-    if character in "\u3005\u3006\u3007\u3031\u3032\u3033\u3034\u3035\u303b\u303c":
+    if character in "\u3099\u309a\u3005\u3006\u3007\u3031\u3032\u3033\u3034\u3035\u303b\u303c":
         return True
     return unicodedata.category(character)[0] in "LMNS" and unicodedata.name(character, "").startswith(UNSPACED_NAMES)
 

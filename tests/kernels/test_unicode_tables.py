@@ -64,7 +64,7 @@ def test_every_code_point_folds_as_the_recipe_says(entries: list[tuple[int, str]
             assert f"a{folded}b" == oracle.normalised(f"a{character}b", folding), hex(code)
             assert (kind == unicode.DIGIT) == (folding.digits and unicodedata.category(character) == "Nd"), hex(code)
             assert (kind == unicode.SEPARATOR) == (folding.digits and character in oracle.SEPARATORS), hex(code)
-            spaced = character.isspace() or oracle.is_punctuation(character, folding.what)
+            spaced = character.isspace() or (oracle.is_punctuation(character, folding.what) and kind != unicode.DIGIT)
             assert (folded == " ") == spaced, hex(code)
 
 
@@ -72,7 +72,7 @@ def test_unspaced_scripts_by_block_are_those_by_name(entries: list[tuple[int, st
     words = (unicode.LETTER, unicode.SOLO, unicode.SEVERAL, unicode.SEVERAL_SOLO, unicode.CAPITAL)
     for code, (kind, folded) in enumerate(entries):
         character = chr(code)
-        if unicodedata.category(character) in ("Cn", "Co", "Cs") or kind not in words:
+        if unicodedata.category(character)[0] in "CPZ" or kind not in words:
             continue
         alone = kind in (unicode.SOLO, unicode.SEVERAL_SOLO)
         assert alone == oracle.is_unspaced(character), hex(code)
@@ -93,11 +93,11 @@ def test_folding_twice_changes_nothing_more(entries: list[tuple[int, str]], fold
         for code, (kind, folded) in enumerate(entries)
         if kind in (unicode.LETTER, unicode.SOLO) and entries[ord(folded)] != (kind, folded)
     ]
-    # These decompose to punctuation (grave accent, = < > with a stroke, middle dot), and the recipe decomposes last.
+    # These decompose to punctuation (Greek question mark, grave accent, = < > with a stroke), and the recipe decomposes last.
     assert again == TWICE[folding]
 
 
-TWICE = {KEPT: [0x387, 0x1FEF], FINEWEB: [0x1FEF, 0x2260, 0x226E, 0x226F]}
+TWICE = {KEPT: [0x1FEF], FINEWEB: [0x37E, 0x1FEF, 0x2000]}
 
 
 def test_tables_are_small_and_made_once() -> None:

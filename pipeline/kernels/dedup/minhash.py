@@ -15,7 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
+from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
 from tokenmill.pipeline.kernels.machine_code import njit
+from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, longest
 from tokenmill.pipeline.kernels.text.unicode import NormalisationTable
@@ -89,7 +91,7 @@ def sign(
     """
     most = longest(offsets)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)
-    hashes = np.empty(most, dtype=np.uint64)
+    hashes = np.empty(most_units(most, characters), dtype=np.uint64)
     signature = np.empty(len(multipliers), dtype=np.uint32)
     for row in range(len(offsets) - 1):
         _, count = unit_hashes(data, offsets[row], offsets[row + 1], tables, characters, text, hashes)

@@ -65,6 +65,15 @@ def character_hashes(text: npt.NDArray[np.uint8], size: int, out: npt.NDArray[np
 
 
 @njit(nogil=True, cache=True)
+def most_units(size_bytes: int, characters: bool) -> int:
+    """The most words, or characters, that a document of `size_bytes` can have after normalisation: room for `unit_hashes`.
+
+    No byte becomes more than one word. Two bytes become at most three characters: a letter with two marks, decomposed.
+    """
+    return 2 * size_bytes if characters else size_bytes
+
+
+@njit(nogil=True, cache=True)
 def unit_hashes(
     data: npt.NDArray[np.uint8],
     start: int,
@@ -101,10 +110,10 @@ def ngram_sets(
     for row in rows:
         size = offsets[row + 1] - offsets[row]
         most = max(most, size)
-        # No byte becomes more than one word or character. Memory that is never written is never taken from the system.
-        total += size
+        # Memory that is never written is never taken from the system.
+        total += most_units(size, characters)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)
-    hashes = np.empty(most, dtype=np.uint64)
+    hashes = np.empty(most_units(most, characters), dtype=np.uint64)
     found = np.empty(total, dtype=np.uint64)
     bounds = np.zeros(len(rows) + 1, dtype=np.int64)
     filled = 0

@@ -31,7 +31,6 @@ from tokenmill.pipeline.stages.step import StageStep, Work, perform
 MakeCorpus = Callable[..., Work]
 CONFIG = DedupConfig(ngram=3, bands=20, rows=3, threshold=0.6)
 FOLDERS = itertools.count()
-# Numbers would be no good: they are all normalised to 0.
 VOCABULARY = ["".join(letters) for letters in itertools.product("abcdefgh", repeat=3)]
 
 
@@ -59,7 +58,7 @@ def planted(draw: st.DrawFn) -> dict[str, list[str]]:
             for _ in range(int(rng.integers(1, 4)) if change == "change" and words else 0):
                 other[int(rng.integers(len(words)))] = VOCABULARY[int(rng.integers(400, 512))]
             text = " ".join(other[2:] if change == "cut" else other)
-            texts.append(text.upper().replace(" ", ", ") if change == "case" else text)
+            texts.append(text.title().replace(" ", ", ") if change == "case" else text)
     places = draw(st.lists(st.sampled_from(["a/0", "a/1", "b/0"]), min_size=len(texts), max_size=len(texts)))
     return {name: [text for text, place in zip(texts, places, strict=True) if place == name] for name in ("a/0", "a/1", "b/0")}
 
@@ -79,7 +78,7 @@ def test_every_removal_holds(make_corpus: MakeCorpus, texts: dict[str, list[str]
         keeper = row["kept_doc_id"]
         assert verdicts[keeper]["reason"] == ""
         if row["reason"] == "exact_duplicate":
-            assert oracle.normalised(text_of[doc_id]) == oracle.normalised(text_of[keeper])
+            assert text_of[doc_id] == text_of[keeper]
             assert row["jaccard"] == 1.0
         else:
             assert row["jaccard"] == oracle.jaccard(text_of[doc_id], text_of[keeper], 3) >= 0.6
@@ -101,7 +100,7 @@ def spoilt(work: Work, made: Manifest, shard: int, column: str, values: list[obj
 
 
 WORDS = " ".join(VOCABULARY[:30])
-SPOILT = {"a/0": [WORDS, "of its own kind"], "b/0": [WORDS.upper(), WORDS + " more", "some other words entirely"]}
+SPOILT = {"a/0": [WORDS, "of its own kind"], "b/0": [WORDS, WORDS + " more", "some other words entirely"]}
 
 
 @pytest.mark.parametrize(
@@ -110,7 +109,7 @@ SPOILT = {"a/0": [WORDS, "of its own kind"], "b/0": [WORDS.upper(), WORDS + " mo
         ("jaccard", [1.0, 0.9, None], r"their similarity is 0.96\d*, the verdict says 0.9"),
         ("jaccard", [0.9, None, None], "1 removed rows below the threshold"),
         ("cluster_size", [3, 2, 1], "1 rows with another cluster_size than is counted, the first: doc_id"),
-        ("reason", ["exact_duplicate", "exact_duplicate", ""], "their normalised texts differ, the verdict says 0.9"),
+        ("reason", ["exact_duplicate", "exact_duplicate", ""], "their bytes differ, the verdict says 0.9"),
     ],
 )
 def test_what_is_not_true_is_found_whatever_the_blocks(

@@ -57,18 +57,17 @@ def expected(texts: Mapping[str, Sequence[str]], config: DedupConfig) -> dict[by
     kept: list[tuple[bytes, str]] = []
     named: dict[bytes, tuple[str, bytes, float]] = {}
     for _, doc_id, text in documents:
-        normal = oracle.normalised(text)
-        if normal in leader:
-            keeper, similarity = leader[normal]
+        if text in leader:
+            keeper, similarity = leader[text]
             named[doc_id] = ("exact_duplicate" if similarity == 2 else "near_duplicate", keeper, min(similarity, 1.0))
             continue
         likely = [(oracle.jaccard(text, other, config.scheme.ngram), keeper) for keeper, other in kept]
         best = max(likely, key=lambda pair: pair[0], default=(0.0, b""))
         if best[0] >= config.threshold:
-            leader[normal] = (best[1], best[0])
+            leader[text] = (best[1], best[0])
             named[doc_id] = ("near_duplicate", best[1], best[0])
         else:
-            leader[normal] = (doc_id, 2)
+            leader[text] = (doc_id, 2)
             kept.append((doc_id, text))
             named[doc_id] = ("", doc_id, 1.0)
     sizes: dict[bytes, int] = {}
@@ -124,7 +123,7 @@ def test_a_chain_never_removes_what_is_unlike_everything_kept(make_corpus: MakeC
 def test_a_copy_of_a_removed_text_names_what_that_text_names(make_corpus: MakeCorpus) -> None:
     letters = string.ascii_lowercase
     kept, near = " ".join(letters[:20]), " ".join(letters[1:20])
-    work = make_corpus({"a/0": [kept], "b/0": [near, near.upper(), kept.title()]})
+    work = make_corpus({"a/0": [kept], "b/0": [near, near, kept]})
     done = dedup(work, DedupConfig(ngram=1, bands=64, rows=1, threshold=0.9))
     found = verdicts(work, done)
     assert found[of("b/0", 0)] == found[of("b/0", 1)] == ("near_duplicate", of("a/0", 0), 0.95, 4)
@@ -149,7 +148,7 @@ def test_a_corpus_without_documents(make_corpus: MakeCorpus) -> None:
 
 
 def test_short_texts_are_compared_by_exact_hash_only(make_corpus: MakeCorpus) -> None:
-    work = make_corpus({"a/0": ["one two three four", "one two three four!", "one two three for", ""]})
+    work = make_corpus({"a/0": ["one two three four", "one two three four", "one two three four!", ""]})
     found = verdicts(work, dedup(work, DedupConfig()))
     assert sorted(verdict[0] for verdict in found.values()) == ["", "", "", "exact_duplicate"]
 
@@ -268,11 +267,11 @@ def test_a_document_that_comes_alive_is_signed_then(mixed: Work) -> None:
 
 
 def test_priority_length_and_id_decide_who_stays(make_corpus: MakeCorpus) -> None:
-    work = make_corpus({"a/0": ["x y z"], "b/0": ["X, Y, Z", "X,, Y,, Z"]})
+    work = make_corpus({"a/0": ["x y z"], "b/0": ["x  y  z", "x \t y \n\n z"]})
 
     def kept(**changes: Any) -> bytes:
         order = changes.pop("sources", ("a", "b"))
-        found = verdicts(work, dedup(work, DedupConfig(**changes), order))
+        found = verdicts(work, dedup(work, DedupConfig(exact="white_space", **changes), order))
         (only,) = [doc_id for doc_id, verdict in found.items() if verdict[0] == ""]
         return only
 

@@ -18,13 +18,13 @@ from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
-STAGE = Dedup(config=DedupConfig(), sources=("a",))
+STAGE = Dedup(config=DedupConfig(exact="white_space"), sources=("a",))
 TEXTS = [
     "a quick brown fox jumps over the lazy dog and runs far away from here today",
     "a quick brown fox jumps over the lazy dog and runs far away from here",
     "something else that is long enough for a band of its own",
     "short",
-    "Short!",
+    " short",
 ]
 SCORES = "dedup/scores/a/0.parquet"
 VERDICTS = "dedup/verdicts/a/0.parquet"
@@ -85,6 +85,8 @@ def test_what_is_written(work: Work) -> None:
     assert verdicts["jaccard"].to_pylist() == [None, 11 / 12, None, 1.0, None]
     assert verdicts["cluster_size"].to_pylist() == [2, 2, 1, 2, 2]
     assert verdicts["kept_doc_id"].to_pylist() == [None, scores["doc_id"][0].as_py(), None, scores["doc_id"][4].as_py(), None]
+    near = "5-grams of words, normalised by plain@1"
+    assert verdicts["compared"].to_pylist() == [None, near, None, "text with white space collapsed", None]
     assert made.facts["edges"] == made.facts["verified_pairs"] == 1
 
 
@@ -118,6 +120,6 @@ def test_verdicts_that_are_not_true_are_found(work: Work, change: Change, messag
 def test_signatures_stay_what_they_are() -> None:
     """Stored signatures are compared with new ones for years: whoever changes them bumps the stage's version."""
     batch = STAGE.score(pa.record_batch({"text": pa.array(TEXTS[:1], pa.large_string())}))
-    assert STAGE.version == 1
+    assert STAGE.version == 2
     assert batch["exact"][0].as_py().hex() == "8eb622240e03851a4eab38d0c45310f1"
     assert batch["bands"][0].as_py()[:16].hex() == "53f44ac02d57c2109475e29d7a5ee1e1"

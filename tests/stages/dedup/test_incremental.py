@@ -101,7 +101,7 @@ def test_a_removed_source_equals_a_build_without_it_and_is_forgotten(make_corpus
     fewer = within(whole, ["a/0", "c/0"])
     done = dedup(fewer)
     assert (done.scored_rows, done.now["verified_pairs"]) == (0, 0)
-    stored = known.load(whole.root, manifest.fingerprint("dedup", 1, Dedup(config=CONFIG, sources=SOURCES).scoring, {}))
+    stored = known.load(whole.root, manifest.fingerprint("dedup", 2, Dedup(config=CONFIG, sources=SOURCES).scoring, {}))
     assert sum(run.rows for run in stored) == done.manifest.facts["verified_pairs"]
     assert from_nothing(fewer).manifest == done.manifest
 

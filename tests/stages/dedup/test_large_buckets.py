@@ -32,7 +32,7 @@ def dedup(work: Work, config: DedupConfig = CONFIG) -> Done:
 
 
 def word(number: int) -> str:
-    """A word of letters: numbers are all one word once normalised."""
+    """A word of letters."""
     return "".join(chr(ord("a") + int(digit)) for digit in str(number))
 
 
@@ -51,7 +51,7 @@ def variants(count: int, changed: int, words: int = 60) -> list[str]:
 
 def alike(texts: list[str], config: DedupConfig) -> int:
     """How many pairs of the texts reach the threshold."""
-    sets = [set(itertools.pairwise(oracle.words_of(oracle.normalised(text)))) for text in texts]
+    sets = [set(itertools.pairwise(oracle.words(text))) for text in texts]
     pairs = itertools.combinations(sets, 2)
     return sum(len(one & other) / len(one | other) >= config.threshold for one, other in pairs)
 

@@ -49,7 +49,7 @@ def found_and_similar(documents: Path, pairs: Path, config: DedupConfig) -> tupl
     signed = sign(column, config)["bands"].to_pylist()
     bands = np.array([np.frombuffer(value or bytes(8 * scheme.bands), "<u8") for value in signed])
     kind = scheme.shingle == "characters"
-    sets, bounds = ngrams.ngram_sets(*utf8(column), np.arange(len(texts)), kind, scheme.ngram, tables())
+    sets, bounds = ngrams.ngram_sets(*utf8(column), np.arange(len(texts)), kind, scheme.ngram, tables(config.folding))
     spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
     truth = lines(pairs)
     a, b = (np.array([row_of[pair[side]] for pair in truth]) for side in "ab")

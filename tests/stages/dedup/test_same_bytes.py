@@ -44,7 +44,7 @@ def published(source: Path, root: Path, workers: int) -> str:
 
 @pytest.mark.parametrize("numbers", [(1, 2), pytest.param((1, 2, 4), marks=pytest.mark.soak)])
 def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path, numbers: tuple[int, ...]) -> None:
-    texts = [*variants(80, 2), *planted.texts(0, 60).to_pylist(), "", "short", "Short!"]
+    texts = [*variants(80, 2), *planted.texts(0, 60).to_pylist(), "", "short", "short"]
     found = []
     for workers in numbers:
         source = tmp_path / f"in{workers}"

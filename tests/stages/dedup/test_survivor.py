@@ -21,13 +21,13 @@ from tokenmill.pipeline.stages.dedup.survivor import moment
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
 MakeCorpus = Callable[..., Work]
-TEXTS = {"a/0": ["x y z", "X, Y, Z", "something else"], "b/0": ["x: y: z"]}
+TEXTS = {"a/0": ["x y z", "x  y  z", "something else"], "b/0": ["x \t y z"]}
 IDS = {shard: [schema.doc_id(shard[0], f"0:{row}") for row in range(len(rows))] for shard, rows in TEXTS.items()}
 COPIES = [*IDS["a/0"][:2], *IDS["b/0"]]
 
 
 def dedup(work: Work, *policy: str, quality: str | None = None) -> Done:
-    config = DedupConfig(survivor=policy)
+    config = DedupConfig(survivor=policy, exact="white_space")
     return perform(StageStep(Dedup(config=config, sources=("a", "b"), quality=quality)), work, downstream=())
 
 
