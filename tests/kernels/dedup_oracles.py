@@ -222,7 +222,10 @@ def ngrams(text: str, n: int, shingle: str = "words", folding: Folding = KEPT) -
 
 def jaccard(a: str, b: str, n: int, shingle: str = "words", folding: Folding = KEPT) -> float:
     """True similarity of two texts by tuples of words or characters: no hash at all."""
-    one, other = ({*zip(*(found[at:] for at in range(n)), strict=False)} for found in (units(a, shingle, folding), units(b, shingle, folding)))
+    one, other = (
+        {*zip(*(found[at:] for at in range(n)), strict=False)}
+        for found in (units(a, shingle, folding), units(b, shingle, folding))
+    )
     return len(one & other) / len(one | other) if one | other else 0.0
 
 

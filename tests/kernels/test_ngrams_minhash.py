@@ -46,12 +46,12 @@ def test_similarity_is_that_of_the_sets_of_tuples(a: str, b: str, n: int, shingl
 def test_buffers_have_room_for_all_words_and_characters() -> None:
     for code in (*range(0xD800), *range(0xE000, 0x110000)):
         character = chr(code)
-        assert len(fold(character, unicodedata.category(character), KEPT)[1]) <= ngrams.most_units(len(character.encode()), True)
+        assert len(fold(character, unicodedata.category(character), KEPT)[1]) <= ngrams.most_units(
+            len(character.encode()), True
+        )
 
 
-@given(
-    st.text(st.sampled_from("\u65e5\u672c\u304b\u30d5\u0e44\u0e17\u0e22\u1780\U00020000"), min_size=1), st.integers(1, 6)
-)
+@given(st.text(st.sampled_from("\u65e5\u672c\u304b\u30d5\u0e44\u0e17\u0e22\u1780\U00020000"), min_size=1), st.integers(1, 6))
 @settings(max_examples=50, deadline=None)
 def test_of_a_script_without_spaces_characters_are_the_words(text: str, n: int) -> None:
     column = utf8(pa.array([text], pa.large_string()))

@@ -38,7 +38,9 @@ FINEWEB = NORMALISATIONS["fineweb@1"]
 FOLDINGS = [*NORMALISATIONS.values(), Folding(case=False, punctuation=False), Folding(digits=True), Folding(marks=True)]
 FOLDINGS += [Folding(digits=True, punctuation=False), Folding(punctuation=False, operators=True), Folding(case=True)]
 CODE = st.lists(
-    st.sampled_from([*"+-*/%=<>&|^~!@", "==", "||", "a", "bc", "X", "This", "7", "10", "(", ")", "[", "]", "{", "'", ".", ",", "$"])
+    st.sampled_from(
+        [*"+-*/%=<>&|^~!@", "==", "||", "a", "bc", "X", "This", "7", "10", "(", ")", "[", "]", "{", "'", ".", ",", "$"]
+    )
     | st.sampled_from(["\u00e9", "\u0416a", " ", "\t", "\n", "  "]),
     max_size=14,
 ).map("".join)
@@ -64,7 +66,11 @@ def test_whole_strings_differ_only_by_the_order_of_rare_marks(text: str) -> None
 def test_fineweb_folds_as_datatrove_does() -> None:
     datatrove = pytest.importorskip("datatrove.utils.text")
     assert set(datatrove.PUNCTUATION) == unicode.DATATROVE
-    for text in ("Hello,  WORLD! 3,5 and 1.2.3", "\u201eStra\u00dfe\u201c \u2014 na\u00efve caf\u00e9", "x = a+b; \u00bfqu\u00e9?"):
+    for text in (
+        "Hello,  WORLD! 3,5 and 1.2.3",
+        "\u201eStra\u00dfe\u201c \u2014 na\u00efve caf\u00e9",
+        "x = a+b; \u00bfqu\u00e9?",
+    ):
         assert run(text, FINEWEB)[0] == datatrove.simplify_text(text)
 
 

@@ -14,7 +14,6 @@ from tokenmill.pipeline.kernels.text.normalise import GROWTH
 from tokenmill.pipeline.kernels.text.unicode import KEPT, Folding
 from tokenmill.pipeline.stages.dedup.normalisation import NORMALISATIONS
 
-
 FINEWEB = NORMALISATIONS["fineweb@1"]
 
 

@@ -86,8 +86,8 @@ def sign(
 ) -> None:
     """Sign every document of a text column.
 
-    Writes `units`, int32 [docs]: the number of words, or of `characters`, of the normalised text; `bands`, uint64 [docs, bands]:
-    untouched for a document of fewer than `n` units.
+    Writes `units`, int32 [docs]: the number of words, or of `characters`, of the normalised text; `bands`, uint64 [docs,
+    bands]: untouched for a document of fewer than `n` units.
     """
     most = longest(offsets)
     text = np.empty(GROWTH * most + PADDING_BYTES, dtype=np.uint8)

@@ -60,15 +60,19 @@ OPERATORS = "+-*/%=<>&|^~!@"
 """The characters that operators of mathematics and of programming languages are made of, as far as they are ASCII. The symbols
 beyond ASCII, such as \u2264, are letters for us: they are never folded."""
 
-DATATROVE = frozenset(
-    map(
-        chr,
-        b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+DATATROVE = (
+    frozenset(
+        map(
+            chr,
+            b"!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~",
+        )
     )
-) | frozenset(
-    "\u2014\u201d\u300a\uff1a\uff05\uff11\u3008\u3001\u2501\u3010\u300c\u300d\uff0c\u3011\uff1b\u201c\u201e\u2019\u2236\u00b4"
-    "\uff0e\uff08\u2013\uff1f\uff01\uff1a\uff5e\u00ab\u3009\u300b\uff09\u3002\u2026\u25ba\u00bb"
-) | frozenset(map(chr, (*range(9), 11, 12, *range(13, 32), *range(127, 160))))
+    | frozenset(
+        "\u2014\u201d\u300a\uff1a\uff05\uff11\u3008\u3001\u2501\u3010\u300c\u300d\uff0c\u3011\uff1b\u201c\u201e\u2019\u2236\u00b4"
+        "\uff0e\uff08\u2013\uff1f\uff01\uff1a\uff5e\u00ab\u3009\u300b\uff09\u3002\u2026\u25ba\u00bb"
+    )
+    | frozenset(map(chr, (*range(9), 11, 12, *range(13, 32), *range(127, 160))))
+)
 """What datatrove 0.10.1 replaces by spaces (`PUNCTUATION` of `utils/text.py`): not all punctuation there is."""
 
 UNSPACED = (
@@ -99,11 +103,11 @@ Punctuation = Literal["unicode", "datatrove", "ascii"]
 
 
 class Folding(NamedTuple):
-    """What the normaliser makes equal. The default folds white space and the punctuation that prose is set with, and no more."""
+    """What the normaliser makes equal. The default folds white space, the punctuation of prose and first capitals."""
 
     case: bool | Literal["initial"] = "initial"
-    """Upper case becomes lower case: everywhere, nowhere, or in the first letter of words such as `This`, which go on with a small
-    letter. So `x` and `X`, `max` and `MAX` stay apart, and words at the beginning of a sentence do not."""
+    """Upper case becomes lower case: everywhere, nowhere, or in the first letter of words such as `This`, which go on with a
+    small letter. So `x` and `X`, `max` and `MAX` stay apart, and words at the beginning of a sentence do not."""
     digits: bool = False
     """Numbers, with one decimal separator inside, become 0."""
     marks: bool = False

@@ -86,8 +86,8 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
             yield f"{root / verdicts.file(first)}: {len(places)} {what}, the first: doc_id {verdicts.hex(first)}"
     if "normalise" not in made.config["scoring"]:
         yield (
-            f"{root / made.stage}: made by version {made.version} of the stage, whose exact duplicates were texts that were equal "
-            "once normalised; build again"
+            f"{root / made.stage}: made by version {made.version} of the stage, whose exact duplicates were texts that were "
+            "equal once normalised; build again"
         )
         return
     config = _config(made.config)

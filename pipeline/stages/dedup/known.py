@@ -1,6 +1,8 @@
 """Similarities from earlier builds: a build with added documents computes only the similarities of new pairs.
 
-Purpose: a similarity depends on two texts and on nothing else, so it is stored under the sum of their 128-bit hashes (`exact`). It holds wherever the documents are and whatever they are called. A changed text has another hash and finds nothing.
+Purpose: a similarity depends on two texts and on nothing else, so it is stored under the sum of their 128-bit
+hashes (`exact`). It holds wherever the documents are and whatever they are called. A changed text has another hash and finds
+nothing.
 Guarantee: every stored similarity comes from a build with the same signature settings. The record carries a hash of itself,
 and each file's hash is compared first. A damaged store counts as empty. Similarities that the last build did not use are
 dropped.

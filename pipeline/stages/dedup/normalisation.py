@@ -42,9 +42,5 @@ def said(name: Normalisation, folding: Folding) -> str:
     """The normalisation in words: its name, and where it differs from what the name stands for."""
     named = NORMALISATIONS[name]
     words = {True: "folded", False: "kept", "initial": "folded in first letters"}
-    changed = [
-        f"{what} {words[getattr(folding, what)]}"
-        for what in FOLDS
-        if getattr(folding, what) != getattr(named, what)
-    ]
+    changed = [f"{what} {words[getattr(folding, what)]}" for what in FOLDS if getattr(folding, what) != getattr(named, what)]
     return ", ".join([name, *changed])

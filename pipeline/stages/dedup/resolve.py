@@ -35,8 +35,8 @@ VERDICT = pa.schema(
         pa.field("compared", pa.dictionary(pa.int32(), pa.string())),
     ]
 )
-"""`kept_doc_id`, `jaccard` and `compared` are null for a kept row. `cluster_size` counts a kept document and those that name it.
-`compared` says in words what of the two texts was compared, and how it was normalised."""
+"""`kept_doc_id`, `jaccard` and `compared` are null for a kept row. `cluster_size` counts a kept document and those that name
+it. `compared` says in words what of the two texts was compared, and how it was normalised."""
 
 
 @dataclass(frozen=True, kw_only=True)

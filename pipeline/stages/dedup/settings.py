@@ -28,9 +28,9 @@ class DedupConfig(Section):
     to `permutations`. Default: those settings decide; where none of them is set, n-grams, bands and rows are those of
     "fineweb"."""
     normalise: Normalisation | None = None
-    """What is made equal before n-grams are compared, by name and version: "plain@1" keeps digits, marks, operators and the case
-    of all but first letters;
-    "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of `preset`, else "plain@1"."""
+    """What is made equal before n-grams are compared, by name and version. "plain@1" keeps digits, marks, operators and the
+    case of all but first letters; "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of
+    `preset`, else "plain@1"."""
     fold_digits: bool | None = None
     """Whether all numbers are equal. Default: as `normalise` has it, as for the next four."""
     fold_case: bool | Literal["initial"] | None = None

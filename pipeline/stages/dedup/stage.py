@@ -3,8 +3,8 @@
 Purpose: shared bands give candidate pairs. A pair counts only if its true Jaccard similarity of n-gram sets reaches the
 threshold. Documents are visited in survivor order, and a document is kept unless it duplicates a kept one.
 Guarantee: every removed document names a kept one, their similarity, and what was compared. An exact duplicate has the bytes of
-the document it names, or its text but for white space if `exact` says so. A chain of duplicates never removes a document that is
-unlike every kept one. The verdicts are the same for any number of workers and any order of rows within shards.
+the document it names, or its text but for white space if `exact` says so. A chain of duplicates never removes a document that
+is unlike every kept one. The verdicts are the same for any number of workers and any order of rows within shards.
 Added documents and sources are signed, and pairs with them are compared. The result equals that of a build from nothing. If
 the added documents come last in survivor order, no earlier decision changes.
 Cost: one pass over the text for signatures (about 170 MB/s per core), and one over the shards that hold new candidates. The

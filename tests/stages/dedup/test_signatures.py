@@ -67,8 +67,8 @@ def test_white_space_alone_is_folded_where_the_setting_says_so(text: str) -> Non
 
 GOLDEN: dict[Preset, str] = {
     "fineweb": "1a30f5c2cb43f1314c09608cd3f82752",
-    "dolma3": "f7c9f47bccdb1d73aa82a43c4bd1371d",
-    "nemo": "9ee350a6f4d2613e93ea79779475ff59",
+    "dolma3": "dd900aa2ce1e9cb3867fb90380709f34",
+    "nemo": "69193a59b939f3406278ba70ea95f785",
 }
 
 
@@ -98,7 +98,11 @@ def schema_of(config: DedupConfig) -> pa.Schema:
 def test_characters_decide_who_is_alike(make_corpus: Callable[..., Work]) -> None:
     """Words glued together, or parted elsewhere, leave no word n-gram in common and most n-grams of characters."""
     long = "thequickbrownfoxjumpsoverthelazydogandrunsawaythroughthehighgrassofthemeadow na\u00efve \u65e5\u672c\u8a9e"
-    texts = [long, long.replace("meadow", "meadows").replace("na\u00efve", "nai\u0308ve"), "something quite different that is long enough as well"]
+    texts = [
+        long,
+        long.replace("meadow", "meadows").replace("na\u00efve", "nai\u0308ve"),
+        "something quite different that is long enough as well",
+    ]
     work = make_corpus({"a/0": texts})
     config = DedupConfig(shingle="characters", ngram=4, bands=32, rows=2, threshold=0.9)
     stage = Dedup(config=config, sources=("a",))
