@@ -157,7 +157,7 @@ def _duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str
     sources = by_source(made, least)
     return {
         "alarm_share": least,
-        "rule": DEDUP.words(made) if DEDUP.words else "",
+        "rule": DEDUP.words(made),
         "sources": sources,
         "retention": figures.retention_chart(sources),
         "clusters": sum(clusters.values()),

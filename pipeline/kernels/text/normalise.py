@@ -97,20 +97,20 @@ def _is_blank(byte: Integer) -> bool:
 
 @njit(nogil=True, cache=True, inline="always")
 def _is_letter(byte: Integer) -> bool:
-    return byte >= 0x80 or 0x61 <= (byte | 0x20) <= 0x7A
+    return bool(byte >= 0x80 or 0x61 <= (byte | 0x20) <= 0x7A)
 
 
 @njit(nogil=True, cache=True, inline="always")
 def _is_word(byte: Integer) -> bool:
     """Letter, digit, underscore, quotation mark or anything beyond ASCII."""
-    return _is_letter(byte) or 0x30 <= byte <= 0x39 or byte in (0x5F, 0x22, 0x27)
+    return bool(_is_letter(byte) or 0x30 <= byte <= 0x39 or byte in (0x5F, 0x22, 0x27))
 
 
 @njit(nogil=True, cache=True)
 def _goes_on_small(data: npt.NDArray[np.uint8], at: int, stop: int, tables: NormalisationTable) -> bool:
     """Whether the next letter of a word, after the marks at `at`, is there and is no capital."""
     if at < stop and data[at] < 0x80:
-        return 0x61 <= data[at] <= 0x7A
+        return bool(0x61 <= data[at] <= 0x7A)
     while at < stop:
         code, at = decode(data, at, stop)
         kind = _cell(code, tables) >> KIND_SHIFT
@@ -197,7 +197,7 @@ def normalise(
                 if read == end:
                     break
                 cell = np.int64(first_bytes[data[read]])
-            at, size = np.int64(read), np.int64(written)
+            at, size = int(np.int64(read)), int(np.int64(written))
             spaced = False
             continue
         if byte < 0x80:

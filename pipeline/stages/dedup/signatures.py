@@ -110,7 +110,7 @@ def exact_digests(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], c
         out, bounds = np.empty(int(offsets[-1] - offsets[0]), dtype=np.uint8), np.empty(len(offsets), dtype=np.int64)
         spaces.collapse(data, offsets, out, bounds)
         data, offsets = out, bounds
-    whole, places = memoryview(data), itertools.pairwise(offsets.tolist())
+    whole, places = data.data, itertools.pairwise(offsets.tolist())
     digests = b"".join(hashlib.sha256(whole[start:stop]).digest() for start, stop in places)
     return np.frombuffer(digests, dtype="<u8").reshape(-1, 4)
 
