@@ -92,7 +92,7 @@ def test_folding_twice_changes_nothing_more(entries: list[tuple[int, str]], fold
         for code, (kind, folded) in enumerate(entries)
         if kind in (unicode.LETTER, unicode.SOLO) and entries[ord(folded)] != (kind, folded)
     ]
-    # These decompose to punctuation (Greek question mark, accents, = < > with a stroke, angles), and the recipe decomposes last.
+    # These decompose to punctuation (accents, = < > with a stroke, angle brackets), and the recipe decomposes last.
     assert again == TWICE[folding]
 
 

@@ -104,7 +104,7 @@ def test_duplicates_are_side_by_side(make_corpus: MakeCorpus) -> None:
     assert doubtful.index("0.812 to the kept one") < doubtful.index("0.950 to the kept one")
     assert doubtful.count("nearly the kept one") == 1
     assert f"4 documents, kept: {kept.hex()}" in rest
-    assert "5-grams of words have a Jaccard similarity of at least 0.8" in page.words
+    assert "5-grams of words, normalised by plain@1, have a Jaccard similarity of at least 0.8" in page.words
 
 
 def test_same_input_same_bytes(make_corpus: MakeCorpus) -> None:

@@ -15,9 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
-from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, mix64
 from tokenmill.pipeline.kernels.machine_code import njit
-from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.ngrams import most_units, ngram_hashes, unit_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, longest
 from tokenmill.pipeline.kernels.text.unicode import NormalisationTable

@@ -56,9 +56,10 @@ def _words(made: Manifest) -> str:
         exact, near = DedupConfig(**{**kept, "exact": deciding["exact"]}).compared
         what = "" if deciding["exact"] == "off" else f"equal ({exact})"
     also = f"Of documents that are {what}, and of" if what else "Of"
+    least = number(deciding["threshold"])
     return (
-        f"{also} documents whose sets of {near} have a Jaccard similarity of at least {number(deciding['threshold'])}, one was "
-        "kept. The verdict of a removed document names the kept one and says what was compared."
+        f"{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept. "
+        "The verdict of a removed document names the kept one and says what was compared."
     )
 
 
