@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.flows import housekeeping, room
-from tokenmill.pipeline.base import executor, files, manifest
+from tokenmill.pipeline.base import executor, files, manifest, versions
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress, Silent
@@ -32,9 +32,24 @@ from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.step import TokenizerStep
 
 
-def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | None = None) -> CorpusFolder:
-    """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError."""
-    with building(config, root, workers=workers, progress=progress) as corpus:
+def build(
+    config: Config,
+    root: Path,
+    *,
+    workers: int = 1,
+    progress: Progress | None = None,
+    made_by: str | None = None,
+    replace: bool = False,
+    in_place: bool = False,
+) -> CorpusFolder:
+    """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError.
+
+    `made_by`: the name of the preset or of the config file; a corpus of another one is refused without `replace`. `in_place`:
+    keep no older version for readers while the build runs.
+    """
+    with building(
+        config, root, workers=workers, progress=progress, made_by=made_by, replace=replace, in_place=in_place
+    ) as corpus:
         for name in outline(config):
             corpus.perform(name)
         corpus.finish()
@@ -42,15 +57,27 @@ def build(config: Config, root: Path, *, workers: int = 1, progress: Progress | 
 
 
 @contextlib.contextmanager
-def building(config: Config, root: Path, *, workers: int, progress: Progress | None = None) -> Iterator[Building]:
-    """Lock `root`, start workers, and check the settings before any work. Raises Locked, ConfigError, DiskFull, OutOfMemory."""
+def building(
+    config: Config,
+    root: Path,
+    *,
+    workers: int,
+    progress: Progress | None = None,
+    made_by: str | None = None,
+    replace: bool = False,
+    in_place: bool = False,
+) -> Iterator[Building]:
+    """Lock `root`, start workers, and check the settings before any work. For the other parameters, see `build`.
+
+    Raises Locked, ConfigError, NotOurs, DiskFull, OutOfMemory.
+    """
     with (
-        housekeeping.at_work(root),
+        housekeeping.at_work(root, made_by, replace=replace),
         executor.local(workers) as pool,
         room.told(config, root, outline(config)) as shortage,
         memory(f"the build in {root}"),
     ):
-        corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent())
+        corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent(), in_place=in_place)
         if shortage is not None:
             corpus.progress.say(shortage)
         corpus.begin()
@@ -80,6 +107,7 @@ class Building:
     root: Path
     executor: Executor
     progress: Progress
+    in_place: bool = False
     done: list[Done] = field(default_factory=list)
 
     def begin(self) -> None:
@@ -91,6 +119,7 @@ class Building:
             step.config()
             if isinstance(step, StageStep):
                 step.stage.prepare()
+        housekeeping.prepare_versions(self.root, in_place=self.in_place, progress=self.progress)
         housekeeping.say_edited(self.root, self.config, self.progress)
         housekeeping.withdraw_unused(self.root, self.config)
 
@@ -105,10 +134,12 @@ class Building:
         return done
 
     def finish(self) -> Manifest:
-        """Publish the corpus, remove files that no manifest names any more, and record this run."""
+        """Publish the corpus, remove files of ours that no manifest names any more, and record this run."""
         steps = tuple(done.manifest for done in self.done)
         whole = publish(self.root, self.config, steps)
-        housekeeping.remove_orphans(self.root, [whole, *steps])
+        if not self.in_place:
+            housekeeping.say_held(versions.publish(self.root), self.progress)
+        housekeeping.remove_orphans(self.root, [whole, *steps], self.progress)
         housekeeping.record(self.root, self.done, workers=self.executor.workers)
         return whole
 

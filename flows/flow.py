@@ -15,7 +15,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 
 from tokenmill.flows.build import Building, building, outline
-from tokenmill.flows.presets import resolve
+from tokenmill.flows.presets import made_by, resolve
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import REPORT, open_corpus
 from tokenmill.pipeline.report import funnel_markdown
@@ -42,10 +42,25 @@ def report(corpus: Building) -> None:
 
 
 @flow(name="tokenmill-build", validate_parameters=False)
-def build(config: str, out: str, settings: dict[str, str] | None = None, workers: int = 1) -> str:
+def build(
+    config: str,
+    out: str,
+    settings: dict[str, str] | None = None,
+    workers: int = 1,
+    replace: bool = False,
+    in_place: bool = False,
+) -> str:
     """Build the corpus that `config` (a preset or a TOML file) and `settings` describe in the folder `out`. Returns `out`."""
     wanted = resolve(config, {**overrides.get(), **(settings or {})})
-    with building(wanted, Path(out), workers=workers, progress=progress.get()) as corpus:
+    with building(
+        wanted,
+        Path(out),
+        workers=workers,
+        progress=progress.get(),
+        made_by=made_by(config, Path(out)),
+        replace=replace,
+        in_place=in_place,
+    ) as corpus:
         for name in outline(wanted):
             step(corpus, name)
         report(corpus)

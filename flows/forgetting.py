@@ -11,12 +11,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from tokenmill.flows import housekeeping
 from tokenmill.flows.build import outline, publish
-from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.utf8 import as_utf8
+from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
@@ -52,10 +54,10 @@ def requests(
 def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> list[Found]:
     """Put documents on the list of the corpus. Raises InputError, NotBuilt, CorruptFile, StaleInput, Locked."""
     open_corpus(root)
-    with files.lock(root):
-        manifest.require_writer(root)
-        files.sweep(root)
-        return put_on_list(root, asked, dry_run=dry_run)
+    if dry_run:
+        return put_on_list(root, asked, dry_run=True)
+    with housekeeping.at_work(root):
+        return put_on_list(root, asked)
 
 
 def compact(root: Path, progress: Progress) -> Compacted:
@@ -65,16 +67,29 @@ def compact(root: Path, progress: Progress) -> Compacted:
     """
     if not (root / CONFIG).is_file():
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
-    with files.lock(root):
-        manifest.require_writer(root)
-        files.sweep(root)
+    with housekeeping.at_work(root):
         # An interrupted compaction has withdrawn the manifest that vouches for the settings, so they are read from the file.
-        config = open_corpus(root).settings if manifest.path_of(root, CORPUS).exists() else settings.load(root / CONFIG)
+        finished = manifest.path_of(root, CORPUS).exists()
+        config = open_corpus(root).settings if finished else settings.load(root / CONFIG)
+        if not finished:
+            _require_made_by(config, root)
+        found = files.marker(root)
+        in_place = found is None or found.published is None
         done = compact_store(root, downstream=(CORPUS, MODEL), progress=progress)
         whole = manifest.find(root, CORPUS)
         if whole is None or whole.inputs.get(PACK) != done.manifest.hash:
             publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))
+        if not in_place:
+            versions.publish(root, purge=True)
         shards = "1 token shard" if done.shards == 1 else f"{done.shards:,} token shards"
         documents = "1 document" if done.documents == 1 else f"{done.documents:,} documents"
         progress.end(f"{shards} changed; {documents} removed from the store")
         return done
+
+
+def _require_made_by(config: Config, root: Path) -> None:
+    """Raises NotBuilt if a finished step was made with other settings: then it is a build that stopped, not a compaction."""
+    for name, make in outline(config).items():
+        made = manifest.find(root, name)
+        if made is not None and files.canonical_json(made.config) != files.canonical_json(make(root).config()):
+            raise NotBuilt(f"{root}: a newer build is unfinished; run it to its end, which also leaves out forgotten documents")

@@ -1,8 +1,8 @@
 """The work of a build around its steps: lock, clean-up after a crash, removal of stale files, record of the run.
 
 Guarantee: a build works only in a folder that a build made or that is empty, and only one build at a time works there. It
-removes only files in its own folders that no manifest names. Values that differ between runs (seconds, hosts) go to `runs/`,
-which is not published.
+removes only files that it made itself (`pipeline.base.ownership`) and that no manifest names. Values that differ between runs
+(seconds, hosts) go to `runs/`, which is not published.
 Cost: one listing of the folder.
 """
 
@@ -17,41 +17,66 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline import kernels
-from tokenmill.pipeline.base import files, manifest, state
-from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, TOKENIZER, Manifest
+from tokenmill.pipeline.base import files, manifest, ownership, state, versions
+from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.corpus import CONFIG, DOCUMENTS, QUARANTINE, RUNS, TOKENS, is_ours
+from tokenmill.pipeline.corpus import CONFIG, DOCUMENTS, QUARANTINE, REPORT, RUNS, TOKENS
 from tokenmill.pipeline.stages import settings, table
 from tokenmill.pipeline.stages.step import Done
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.compact import BESIDE
 
+FEW = 3
+"""Names of files that a message gives."""
+STAGES = tuple(kind.name for kind in table.STAGES)
+FOLDERS = (DOCUMENTS, COLLECT, QUARANTINE, *STAGES, TOKENIZER, TOKENS)
+"""The folders that a build publishes in, and removes what no manifest names from."""
+PLACES = (*FOLDERS, RUNS, MODEL, state.FOLDER, versions.FOLDER, CONFIG, REPORT, manifest.NAME)
+"""What tokenmill makes in a corpus folder: none of it may be a link."""
+
 
 @contextlib.contextmanager
-def at_work(root: Path) -> Iterator[None]:
-    """Lock the folder `root`, mark it as a corpus folder, and remove leftovers of a crash.
+def at_work(root: Path, made_by: str | None = None, *, replace: bool = False) -> Iterator[None]:
+    """Lock the corpus folder `root`, make sure that it is ours, and remove leftovers of a crash.
 
-    Raises Locked, ConfigError, NewerFormat.
+    `made_by`, `replace`: see `ownership.require_same`. Raises Locked, ConfigError, NotOurs, NewerFormat.
     """
-    _require_ours(root)
+    ownership.require_room(root)
+    ownership.require_same(root, made_by, replace=replace)
     with files.lock(root):
         manifest.require_writer(root)
-        # This folder marks a corpus folder, so it must exist before anything else does.
-        (root / state.FOLDER).mkdir(exist_ok=True)
+        # Again: another run may have made it a corpus meanwhile.
+        ownership.require_room(root)
+        ownership.require_no_links(root, PLACES)
+        ownership.take(root, [*FOLDERS, MODEL])
+        ownership.name(root, made_by, replace=replace)
         files.sweep(root)
         yield
 
 
-def _require_ours(root: Path) -> None:
-    """Refuse a folder that no build made: a build removes files that no manifest names. Raises ConfigError."""
-    if not root.exists():
+def prepare_versions(root: Path, *, in_place: bool, progress: Progress) -> None:
+    """Before the first file changes: make sure that a version can be kept beside, or, in place, that none is."""
+    if in_place:
+        say_held(versions.withdraw(root), progress)
         return
-    if not root.is_dir():
-        raise ConfigError(f"--out {root}: is a file; give a folder")
-    if not is_ours(root) and {path.name for path in root.iterdir()} - {".lock"}:
-        raise ConfigError(f"--out {root}: is not empty and holds no corpus; choose a new or an empty folder")
+    found = files.marker(root)
+    if found is None or found.published is None:
+        files.require_links(root)
+
+
+def free_superseded(root: Path, progress: Progress) -> None:
+    """Remove the versions that readers had open when a newer one was published, where nobody reads them now."""
+    if versions.superseded(root):
+        with at_work(root):
+            say_held(versions.publish(root), progress)
+
+
+def say_held(number: int, progress: Progress) -> None:
+    """Say how many superseded versions stay for readers that hold them."""
+    if number:
+        which = "1 superseded version stays" if number == 1 else f"{number} superseded versions stay"
+        progress.say(f"{which} on disk, because readers have it open; the next build removes what is free then")
 
 
 def say_compiling(progress: Progress) -> None:
@@ -65,7 +90,7 @@ def say_edited(root: Path, config: Config, progress: Progress) -> None:
     whole, path = manifest.find(root, CORPUS), root / CONFIG
     if whole is None or not path.is_file() or files.holds(root, CONFIG, whole.files[CONFIG]):
         return
-    if path.read_bytes() != settings.to_toml(config).encode():
+    if files.read_bytes(path) != settings.to_toml(config).encode():
         progress.say(f"{path} was changed after the last build; this build replaces it with its own settings")
 
 
@@ -77,17 +102,25 @@ def withdraw_unused(root: Path, config: Config) -> None:
         manifest.withdraw(root, [CORPUS, *unused])
 
 
-def remove_orphans(root: Path, manifests: Sequence[Manifest]) -> None:
-    """Remove files that no manifest names: of removed inputs, of earlier settings, or of an interrupted compaction."""
+def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress) -> None:
+    """Remove our files that no manifest names: of removed inputs, of earlier settings, or of an interrupted compaction.
+
+    Files that are not ours stay, and are reported.
+    """
+    # Again: a worker of a build that was killed may have ended after this one began.
+    files.sweep(root)
     named = {name for made in manifests for name, _ in made.entries()}
     named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
     # The list of forgotten documents outlives every build.
     named.add(forget.LIST)
-    stages = [kind.name for kind in table.STAGES]
-    for folder in (DOCUMENTS, COLLECT, QUARANTINE, *stages, TOKENIZER, TOKENS, BESIDE):
-        for path in sorted((root / folder).rglob("*")):
-            if path.is_file() and path.relative_to(root).as_posix() not in named:
-                files.remove(path)
+    ours = ownership.known(root)
+    # A compaction writes shards under the names that they have in the store.
+    ours |= {f"{BESIDE}/{name}" for name in ours if name.startswith(f"{TOKENS}/")}
+    foreign = ownership.remove_others(root, (*FOLDERS, BESIDE), ours, named)
+    if foreign:
+        few = ", ".join(foreign[:FEW]) + (", ..." if len(foreign) > FEW else "")
+        progress.say(f"{len(foreign):,} files in {root} are not of tokenmill, and stay where they are: {few}")
+    files.settle(root)
 
 
 def record(root: Path, done: Sequence[Done], *, workers: int) -> None:

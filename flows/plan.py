@@ -5,13 +5,13 @@ Guarantee: nothing is written. Cost: one read of the files of steps that are up 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmill.flows import room
 from tokenmill.flows.build import outline
-from tokenmill.pipeline.base import executor, manifest
+from tokenmill.pipeline.base import executor, files, manifest, versions
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.collect.step import CollectStep
@@ -28,6 +28,8 @@ class Plan:
     current: tuple[str, ...]
     stale: tuple[str, ...]
     input: Mapping[str, int]
+    superseded_bytes: int
+    """At most so much of the published version is kept beside the new files until the new version stands."""
 
     def estimate(self, name: str) -> Estimate | None:
         """The estimate for a step; None for CORPUS, which publishes the report and the manifest."""
@@ -44,12 +46,30 @@ def plan(config: Config, root: Path) -> Plan:
     names = (*outline(config), CORPUS)
     stale = first_stale(config, root) if root.exists() else names[0]
     at = names.index(stale) if stale else len(names)
-    return Plan(current=names[:at], stale=names[at:], input=CollectStep(config.collect).plan(root))
+    return Plan(
+        current=names[:at],
+        stale=names[at:],
+        input=CollectStep(config.collect).plan(root),
+        superseded_bytes=_superseded(root, names[at:]),
+    )
 
 
-def up_to_date(config: Config, root: Path) -> bool:
-    """Whether `build` would compute nothing. Raises ConfigError, InputError."""
-    return manifest.path_of(root, CORPUS).exists() and first_stale(config, root) is None
+def _superseded(root: Path, stale: Sequence[str]) -> int:
+    """The bytes of the published files of these steps, which a build replaces and readers keep until it ends."""
+    now = versions.reading(root)
+    if now.published is None:
+        return 0
+    made = (manifest.find(now.folder, name) for name in stale)
+    return sum(entry.bytes for one in made if one is not None for _, entry in one.entries())
+
+
+def up_to_date(config: Config, root: Path, *, in_place: bool = False) -> bool:
+    """Whether `build` would compute and publish nothing. Raises ConfigError, InputError."""
+    whole = manifest.find(root, CORPUS)
+    if whole is None or first_stale(config, root) is not None:
+        return False
+    found = files.marker(root)
+    return found is not None and (found.published is None if in_place else versions.is_current(root, whole))
 
 
 def first_stale(config: Config, root: Path) -> str | None:
@@ -64,4 +84,4 @@ def first_stale(config: Config, root: Path) -> str | None:
     whole = manifest.find(root, CORPUS)
     inputs = {made.stage: made.hash for made in before}
     sound = whole is not None and not whole.is_older and whole.inputs == inputs and not any(manifest.problems(root, whole))
-    return None if sound and settings.to_toml(config).encode() == (root / CONFIG).read_bytes() else CORPUS
+    return None if sound and settings.to_toml(config).encode() == files.read_bytes(root / CONFIG) else CORPUS

@@ -74,6 +74,10 @@ class Inputs:
         return tuple(made)
 
 
+MADE_BY = "tokenizer encode"
+"""What a corpus of encoded texts says that it was made by. No preset or file has such a name by default."""
+
+
 @contextlib.contextmanager
 def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Work]:
     """The documents as a finished collection in a temporary folder. Raises InputError, QuarantineCeiling."""
@@ -177,7 +181,7 @@ def _encode_store(
             },
             where="the command line",
         )
-        build(config, out, workers=workers, progress=progress)
+        build(config, out, workers=workers, progress=progress, made_by=MADE_BY)
     store = TokenStore.open(out / FOLDER)
     return sum(split.documents for split in store.splits), sum(split.tokens for split in store.splits)
 

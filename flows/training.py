@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from tokenmill.pipeline.base import files, manifest
+from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
@@ -28,9 +28,7 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
     if foreign:
         raise ConfigError(f"--set {foreign[0]}: training takes only settings of the section `train`")
     wanted = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings).train
-    with files.lock(root):
-        manifest.require_writer(root)
-        files.sweep(root)
+    with housekeeping.at_work(root):
         try:
             train(root, wanted, progress)
         except StaleInput as error:

@@ -163,7 +163,7 @@ def _read(folder: Path, step: int) -> Checkpoint:
     """
     path = folder / f"{_stem(step)}.json"
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
         plain = formats.opened(data, formats.CHECKPOINT, path)
         entries = {name: FileEntry(**entry) for name, entry in plain.pop("files").items()}
         shape = Shape(**plain.pop("shape"))

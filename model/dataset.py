@@ -32,7 +32,8 @@ class TokenDataset(Dataset[dict[str, Tensor]]):
         if epoch < 0:
             raise ConfigError(f"{epoch=}: epochs are counted from 0")
         opened = TokenStore.open(store)
-        self._store, self._hash = store, opened.hash
+        # The folder that was opened: a worker must not open a version that was published since.
+        self._store, self._hash = opened.folder, opened.hash
         self._length, self._seed, self._epoch = length, seed, epoch
         self._rank, self._ranks = rank, ranks
         self.__dict__["_samples"] = samples(opened, length=length, seed=seed)

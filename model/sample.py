@@ -19,7 +19,7 @@ from torch import Tensor
 
 from tokenmill.model import checkpoint
 from tokenmill.model.gpt import GPT
-from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
@@ -89,7 +89,9 @@ def sample(
     if found is None:
         raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     if encoder is None:
-        encoder = of_corpus(root, manifest.load(root, TOKENIZER))
+        # Held until the end: a build that ends meanwhile would remove the version, and the encoder reads its file late.
+        now = versions.reading(root)
+        encoder = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text

@@ -19,10 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenmill.pipeline.base import files, manifest, shards, state
+from tokenmill.pipeline.base import files, manifest, ownership, shards, versions
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, PACK, TOKENIZER, Manifest, source_of
 from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.base.versions import Lease
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages import settings, table
 from tokenmill.pipeline.stages.kind import StageKind
@@ -63,10 +64,15 @@ class CorpusFolder:
     """A corpus folder as it is published. Made by `open_corpus`, `so_far` and `being_published`."""
 
     root: Path
+    """The folder of the corpus, as it was given."""
+    published: Path
+    """The folder that published files are read from: a version below `.versions`, or `root` where there is none."""
     steps: tuple[Manifest, ...]
     """The manifests of the finished steps, in the order of the steps."""
     known_settings: Config | None
     """None while the corpus is not finished."""
+    lease: Lease | None = None
+    """What keeps the version from being removed while this object lives."""
 
     def __repr__(self) -> str:
         return f"CorpusFolder({str(self.root)!r}): {', '.join(made.stage for made in self.steps)}"
@@ -110,7 +116,7 @@ class CorpusFolder:
 
     def views(self, *, before: str | None = None) -> list[View]:
         """The shards as the stage `before` sees them, in document order; None: what all stages leave. Raises NotBuilt."""
-        return shards.views(self.root, self.deciding if before is None else self.before(before))
+        return shards.views(self.published, self.deciding if before is None else self.before(before))
 
     @functools.cached_property
     def shards(self) -> tuple[CorpusShard, ...]:
@@ -121,8 +127,8 @@ class CorpusFolder:
             documents = [(name, entry) for name, entry in shard.files.items() if name.startswith(f"{DOCUMENTS}/")]
             if len(documents) != 1:
                 raise CorruptFile(
-                    f"{manifest.path_of(self.root, COLLECT)}: shard {shard.name!r} names {len(documents)} tables of documents, "
-                    "not one; run the build again"
+                    f"{manifest.path_of(self.published, COLLECT)}: shard {shard.name!r} names {len(documents)} tables of "
+                    "documents, not one; run the build again"
                 )
             tables = {
                 (stage, kind): (name, files_of[name])
@@ -142,7 +148,7 @@ class CorpusFolder:
         """By step, what the newest record of a run says: seconds, recomputed shards. Empty where none can be read."""
         for path in sorted((self.root / RUNS).glob("*.json"), reverse=True):
             try:
-                return dict(json.loads(path.read_bytes())["steps"])
+                return dict(json.loads(files.read_bytes(path))["steps"])
             except (OSError, ValueError, KeyError):
                 continue
         return {}
@@ -156,15 +162,21 @@ def open_corpus(root: Path) -> CorpusFolder:
     """
     if not root.is_dir():
         raise NotBuilt(f"{root} is no folder; give the folder of a corpus, as --out of `tokenmill build` named it")
-    whole = manifest.load(root, CORPUS)
-    steps = tuple(manifest.load(root, name) for name in step_names(whole))
+    now, root = versions.reading_of(root), versions.corpus_of(root)
+    whole = manifest.load(now.folder, CORPUS)
+    if now.published is not None and whole.hash != now.published.hash:
+        raise CorruptFile(
+            f"{now.folder}: is {whole.hash}, but the corpus was published as {now.published.hash}; build it again"
+        )
+    steps = tuple(manifest.load(now.folder, name) for name in step_names(whole))
     for made in steps:
         if made.hash != whole.inputs[made.stage]:
             raise StaleInput(
-                f"{manifest.path_of(root, made.stage)}: is {made.hash}, but the corpus was published with "
+                f"{manifest.path_of(now.folder, made.stage)}: is {made.hash}, but the corpus was published with "
                 f"{whole.inputs[made.stage]}; run the build again, or copy the whole corpus again"
             )
-    found = CorpusFolder(root=root, steps=steps, known_settings=_settings(root, whole))
+    known = _settings(root, now.folder, whole)
+    found = CorpusFolder(root=root, published=now.folder, steps=steps, known_settings=known, lease=now.lease)
     _check_lineage(found)
     return found
 
@@ -184,14 +196,14 @@ def so_far(root: Path) -> CorpusFolder:
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
     # A step names the steps before it as its inputs; those of collection are sources, not steps.
     made.sort(key=lambda one: 0 if one.stage == COLLECT else len(one.inputs))
-    found = CorpusFolder(root=root, steps=tuple(made), known_settings=None)
+    found = CorpusFolder(root=root, published=root, steps=tuple(made), known_settings=None)
     _check_lineage(found)
     return found
 
 
 def being_published(root: Path, steps: tuple[Manifest, ...], config: Config) -> CorpusFolder:
     """The corpus whose manifest is about to be written: for the report, which that manifest names."""
-    return CorpusFolder(root=root, steps=steps, known_settings=config)
+    return CorpusFolder(root=root, published=root, steps=steps, known_settings=config)
 
 
 def step_names(whole: Manifest) -> tuple[str, ...]:
@@ -210,27 +222,31 @@ def step_names(whole: Manifest) -> tuple[str, ...]:
 
 def around(folder: Path) -> Path | None:
     """The corpus folder around a token store, if it is the one that the store was packed in."""
-    above = folder.resolve().parent
+    above = versions.corpus_of(folder.resolve().parent)
+    if files.marker(above) is not None and versions.reading(above).folder != above:
+        return above if folder.resolve().name == TOKENS else None
     mine = manifest.path_of(above, PACK).parent.resolve() == folder.resolve()
     return above if mine and manifest.stage_in(above) == CORPUS else None
 
 
 def is_ours(root: Path) -> bool:
     """Whether a build of ours made this folder."""
-    return (root / state.FOLDER).is_dir()
+    return ownership.is_ours(root)
 
 
-def _settings(root: Path, whole: Manifest) -> Config:
+def _settings(root: Path, version: Path, whole: Manifest) -> Config:
     """The settings as built. Raises StaleInput when the file is not the one that the manifest names."""
     path, entry = root / CONFIG, whole.files[CONFIG]
-    if not files.holds(root, CONFIG, entry):
+    # What stands in the corpus folder itself counts only while no newer build is unfinished there.
+    edited = version == root or manifest.find(root, CORPUS) == whole
+    if (edited and not files.holds(root, CONFIG, entry)) or not files.holds(version, CONFIG, entry):
         what = "was changed after the corpus was built" if path.is_file() else "is missing"
         raise StaleInput(
             f"{path}: {what}, so it does not say how the corpus was made (the manifest names SHA-256 {entry.sha256}). To build "
             f"with changed settings, move the file out of the corpus and run `tokenmill build FILE --out {root}`; to bring the "
             "settings back, run the build that made the corpus again"
         )
-    return settings.load(path)
+    return settings.load(version / CONFIG)
 
 
 def _check_lineage(corpus: CorpusFolder) -> None:

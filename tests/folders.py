@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 
-from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CorpusFolder, being_published
@@ -24,6 +26,13 @@ def settings(**sections: Any) -> Config:
 def folder_of(work: Work, *later: Any, **sections: Any) -> CorpusFolder:
     """The corpus of `work` with the manifests `later`, as built with these settings."""
     return being_published(work.root, (*work.before, *later), settings(**sections))
+
+
+def twin(root: Path, copy: Path) -> Path:
+    """A copy of a corpus by links. Of our files, only the journal is written in place; tests must not write in place either."""
+    shutil.copytree(root, copy, copy_function=os.link, ignore=shutil.ignore_patterns(".lock", Path(files.JOURNAL).name))
+    shutil.copyfile(root / files.JOURNAL, copy / files.JOURNAL)
+    return copy
 
 
 def write_corpus(root: Path, texts: Mapping[str, Sequence[str]]) -> Work:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenmill.pipeline.base import files, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.tokenizer.formats import END_OF_TEXT, LARGEST_FILE_BYTES, byte_alphabet
 from tokenmill.tokenizer.pretokenize import Pattern
@@ -54,6 +55,9 @@ def read(path: Path, pattern: str | None = None) -> bytes:
     no such file, ConfigError when the file cannot be used.
     """
     if path.is_dir():
+        # Held until the file was read: a build that ends meanwhile would remove the version.
+        now = versions.reading(path)
+        path = now.folder
         found = next((path / name for name in FOLDER_NAMES if (path / name).is_file()), None)
         if found is None:
             raise NotBuilt(f"{path}: holds no tokenizer ({', '.join(FOLDER_NAMES)})")
@@ -183,6 +187,6 @@ def _bytes(path: Path) -> bytes:
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise ConfigError(f"{path}: has {path.stat().st_size:,} bytes; a tokenizer has at most {LARGEST_FILE_BYTES:,}")
-        return path.read_bytes()
+        return files.read_bytes(path)
     except OSError as error:
         raise NotBuilt(f"{path}: the tokenizer cannot be read ({error.strerror}); build it first") from error

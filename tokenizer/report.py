@@ -32,8 +32,8 @@ BATCH_TOKENS = 4_000_000
 
 def measure(corpus: CorpusFolder) -> VocabularyStatistics:
     """Measure the vocabulary of the corpus at `root` on the packed text, by source and (if identified) by language."""
-    encoder = of_corpus(corpus.root, corpus.require(TOKENIZER))
-    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
+    encoder = of_corpus(corpus.published, corpus.require(TOKENIZER))
+    store = TokenStore.of(corpus.published / TOKENS, tokenizer=encoder.fingerprint)
     usage = Usage.of(encoder.description)
     about = _reader(corpus)
     for split in SPLITS:
@@ -64,7 +64,7 @@ def _about(corpus: CorpusFolder, tables: CorpusShard, view: View) -> dict[str, p
     found = {"words": pa.array(words)}
     scored = tables.tables.get((LANGUAGE.name, "scores"))
     if scored is not None:
-        found["language"] = shards.read(corpus.root, scored, ["language"])["language"].combine_chunks().cast(pa.string())
+        found["language"] = shards.read(corpus.published, scored, ["language"])["language"].combine_chunks().cast(pa.string())
     return found
 
 

@@ -67,7 +67,7 @@ class Corpus(Questions):
         >>> corpus.tokens.vocabulary
         300
         """
-        return Tokens(TokenStore.open(self.root / TOKENS))
+        return Tokens(TokenStore.of(self._folder.published / TOKENS))
 
     def funnel(self) -> Funnel:
         """What each step read, kept, dropped by reason and quarantined.
@@ -230,7 +230,7 @@ class Corpus(Questions):
         name = table.kind_of(stage).name
         self._folder.require(name)
         named = [shard.tables[name, kind] for shard in self._folder.shards]
-        read = (shards.read(self.root, one) for one in named)
+        read = (shards.read(self._folder.published, one) for one in named)
         first = next(read, None)
         if first is None:
             return pa.RecordBatchReader.from_batches(pa.schema([]), iter(()))

@@ -25,6 +25,8 @@ def build(
     *,
     workers: int | None = None,
     progress: bool = True,
+    replace: bool = False,
+    in_place: bool = False,
 ) -> Corpus:
     """Build a corpus, or bring one up to date. What is up to date is not computed again.
 
@@ -40,6 +42,10 @@ def build(
         Processes. Default: as many as this machine has cores for this process.
     progress
         Show steps, rates and time left on standard error.
+    replace
+        Replace a corpus that another preset or TOML file made; without it, that is refused.
+    in_place
+        Keep no older version for readers while the build runs. It needs less disk.
 
     Raises
     ------
@@ -53,10 +59,12 @@ def build(
     >>> corpus.funnel()[0].kept
     40
     """
-    root = Path("corpora", Path(config).stem) if out is None else Path(out)
+    root = Path("corpora", presets.name_of(str(config))) if out is None else Path(out)
+    made_by = presets.made_by(str(config), root)
     wanted = presets.resolve(str(config), from_python(settings or {}))
     count = len(os.sched_getaffinity(0)) if workers is None else workers
-    return Corpus(run_build(wanted, root, workers=count, progress=shown(progress)))
+    made = run_build(wanted, root, workers=count, progress=shown(progress), made_by=made_by, replace=replace, in_place=in_place)
+    return Corpus(made)
 
 
 def open_(folder: str | Path) -> Corpus:

@@ -15,6 +15,7 @@ from tokenmill.flows import presets
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
+from tokenmill.pipeline.base import ownership
 
 settings_app = cyclopts.App(name="config", help="Print all settings of a preset or of a TOML file.")
 
@@ -29,6 +30,16 @@ def build(
     workers: AtLeastOne | None = None,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show the plan with estimates of disk and time; compute nothing.")
+    ] = False,
+    replace: Annotated[
+        bool, Parameter(negative="", help="Replace a corpus that another preset or TOML file made; without it that is refused.")
+    ] = False,
+    in_place: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Keep no older version while the build runs: less disk, but readers find no corpus until it ends.",
+        ),
     ] = False,
     no_prefect: Annotated[
         bool, Parameter(negative="", help="Run the same steps without Prefect, whose server takes 5 to 10 s to start.")
@@ -64,22 +75,26 @@ def build(
     changes = pairs(settings)
     if limit is not None:
         changes["collect.max_documents"] = str(limit)
-    root = out_dir or Path("corpora", Path(config).stem)
+    root = out_dir or Path("corpora", presets.name_of(config))
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
     from tokenmill.flows import build as builds
+    from tokenmill.flows import housekeeping
     from tokenmill.flows import plan as plans
 
+    made_by = presets.made_by(config, root)
+    ownership.require_same(root, made_by, replace=replace)
     if dry_run:
         from tokenmill.flows.cli.draw.plan import show
 
         show(plans.plan(wanted, root), out, root=root, workers=count)
         return
     terminal = draw.Terminal(out)
-    if plans.up_to_date(wanted, root):
+    if plans.up_to_date(wanted, root, in_place=in_place):
+        housekeeping.free_superseded(root, terminal)
         out.print("Everything is up to date; nothing was computed.")
     elif no_prefect:
-        builds.build(wanted, root, workers=count, progress=terminal)
+        builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
     else:
         prefect_environment()
         from tokenmill.flows.flow import build as flow
@@ -89,7 +104,7 @@ def build(
         progress.set(terminal)
         overrides.set(changes)
         with embedded():
-            flow(config, str(root), workers=count)
+            flow(config, str(root), workers=count, replace=replace, in_place=in_place)
     _summary(root)
 
 

@@ -47,6 +47,10 @@ def status(
         out.print(draw.alarms(state))
     if state.tokens is not None:
         out.print(f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}")
+    if state.version is not None and state.unfinished:
+        out.print(f"a newer build is unfinished; this is version {state.version}, which readers see until that one stands")
+    if state.superseded:
+        out.print(f"superseded versions on disk, because readers had them open at the last build: {state.superseded}")
     if state.forgotten:
         out.print(f"{state.forgotten:,} documents are forgotten: readers mask what the token files still hold of them")
 

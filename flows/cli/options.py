@@ -13,7 +13,7 @@ from typing import Annotated
 from cyclopts import Parameter, Token, validators
 from rich.console import Console
 
-from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 
 Settings = Annotated[
@@ -31,6 +31,9 @@ AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 def _corpus(_: type, tokens: Sequence[Token]) -> Path:
     """The given folder; for the token store of a corpus, the folder of the corpus. Raises NotBuilt for a store without one."""
     path = Path(tokens[0].value)
+    if path.resolve().name == "tokens" and files.marker(path.resolve().parent) is not None:
+        # While a build runs, the folder may hold no finished store; the published version does.
+        return path.resolve().parent
     if manifest.stage_in(path) != "pack":
         return path
     around = path.resolve().parent

@@ -9,6 +9,7 @@ from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.corpus import CONFIG
 from tokenmill.pipeline.stages.settings import load
 
 FOLDER = Path(__file__).parent
@@ -17,6 +18,16 @@ FOLDER = Path(__file__).parent
 def names() -> list[str]:
     """The names of all presets, sorted."""
     return sorted(path.stem for path in FOLDER.glob("*.toml"))
+
+
+def name_of(config: str) -> str:
+    """The name that a corpus is called by for its config: that of the preset, or of the TOML file without `.toml`."""
+    return Path(config).stem
+
+
+def made_by(config: str, root: Path) -> str | None:
+    """The name that a build of `config` in the folder `root` goes by; None for the settings in the corpus itself."""
+    return None if Path(config).resolve() == (root / CONFIG).resolve() else name_of(config)
 
 
 def resolve(name: str, settings: Mapping[str, Any]) -> Config:

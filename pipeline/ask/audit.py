@@ -98,8 +98,8 @@ class SplitAudit:
 
 def audit(corpus: CorpusFolder, encoder_of: EncoderOf, progress: Progress) -> list[SplitAudit]:
     """Measure the tokens of a corpus. Raises NotBuilt, StaleInput if another tokenizer made the store, CorruptFile."""
-    encoder = encoder_of(corpus.root, corpus.require(TOKENIZER))
-    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
+    encoder = encoder_of(corpus.published, corpus.require(TOKENIZER))
+    store = TokenStore.of(corpus.published / TOKENS, tokenizer=encoder.fingerprint)
     return audit_store(store, _single_bytes(encoder), progress)
 
 

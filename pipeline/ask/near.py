@@ -136,7 +136,7 @@ def near(
     known = forget.load(corpus.root / TOKENS)
     forgotten = frozenset(known.documents if known is not None else ())
     hashes = _hashes(pa.Table.from_batches([sign(column.combine_chunks(), config)]), config)
-    index = _index(corpus.root, dedup, config, hashes, storage)
+    index = _index(corpus.published, dedup, config, hashes, storage)
     candidates: dict[int, list[tuple[int, bytes]]] = {}
     for number, row in enumerate(hashes):
         for key in index.query(_entry(row)):

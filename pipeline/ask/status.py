@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from tokenmill.pipeline.base import versions
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, facts
 from tokenmill.pipeline.corpus import QUARANTINE, TOKENS, CorpusFolder
@@ -50,6 +51,12 @@ class Status:
     """Documents on the list of what is to be forgotten: readers mask those that the token files still hold."""
     losses: Losses
     """What collection did not read of its input."""
+    version: int | None
+    """The number of the published version; None for a corpus that is built in place, or was never finished."""
+    unfinished: bool
+    """Whether a newer build has begun and is not published yet."""
+    superseded: int
+    """Older versions that are still on disk, because readers had them open when the newest one was published."""
 
 
 def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
@@ -92,4 +99,7 @@ def status(corpus: CorpusFolder) -> Status:
         vocabulary=facts(tokenizer, TokenizerFacts).vocabulary if tokenizer else None,
         forgotten=len(known.documents) if known is not None else 0,
         losses=losses,
+        version=int(corpus.published.name) if corpus.published != corpus.root else None,
+        unfinished=corpus.known_settings is None or versions.is_unfinished(corpus.root),
+        superseded=len(versions.superseded(corpus.root)),
     )

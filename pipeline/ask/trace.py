@@ -93,8 +93,8 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
     given = (asked.place, asked.sample, asked.step, asked.doc_id)
     if sum(one is not None for one in given) != 1 or (asked.steps and asked.doc_id is None):
         raise ConfigError("trace one thing: a place such as train/00000:1000, a sample, a step, or a doc_id (with its steps)")
-    encoder = encoder_of(corpus.root, corpus.require(TOKENIZER))
-    store = TokenStore.open(corpus.root / TOKENS, tokenizer=encoder.fingerprint)
+    encoder = encoder_of(corpus.published, corpus.require(TOKENIZER))
+    store = TokenStore.of(corpus.published / TOKENS, tokenizer=encoder.fingerprint)
     if asked.place is not None:
         return _token(corpus, store, asked.place, encoder)
     if asked.doc_id is not None:
@@ -197,7 +197,7 @@ def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Pa
         said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
     edits = shard.tables.get((made.stage, "edits"))
     if edits is not None:
-        table = shards.read(corpus.root, edits)
+        table = shards.read(corpus.published, edits)
         mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
         said["edits"] = mine.drop_columns(["doc_id"]).to_pylist()
     return said
@@ -221,7 +221,7 @@ def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]
 
 def _row(corpus: CorpusFolder, named: Named, document: PackedDocument) -> dict[str, Any]:
     """The row of `document` in a table whose rows align with the documents. Raises CorruptFile, Misaligned."""
-    row = shards.read(corpus.root, named).slice(document.row, 1)
+    row = shards.read(corpus.published, named).slice(document.row, 1)
     wanted = pa.chunked_array([[bytes.fromhex(document.doc_id)]], schema.DOC_ID.type)
     shards.align(named, row["doc_id"], (f"the documents of {document.token_shard}", named[1]), wanted)
     found: dict[str, Any] = row.drop_columns(["doc_id"]).to_pylist()[0]

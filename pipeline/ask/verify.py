@@ -1,6 +1,7 @@
 """Checks everything that a corpus published.
 
-Guarantee: it finds every changed, cut or missing byte of a published file, every step that was made from another result of an
+Guarantee: it finds every changed, cut or missing byte of a published file, in the version that readers see and under the names
+in the corpus folder (but for those of a newer build that is unfinished), every step that was made from another result of an
 earlier step, evidence that is wrong, and a token store that contradicts itself. It names the file. Evidence is recomputed if
 the version of the stage that made it is the one that runs.
 Cost: one read of everything (about 1 GB/s), and the similarities of removed documents (`pipeline.stages.dedup.check`).
@@ -12,7 +13,7 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Misaligned, NotBuilt, StaleInput, TokenmillError
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
@@ -35,6 +36,34 @@ def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int
     if manifest.stage_in(root) == PACK:
         yield from tokens_check.problems(root)
         return
+    now = versions.reading(root)
+    if now.published is None:
+        yield from _problems(root, root, progress, encoder_of, most)
+        return
+    if versions.is_unfinished(root):
+        progress.say(f"a newer build of {root} is unfinished: what is checked is version {now.published.generation}")
+        yield from _problems(now.folder, root, progress, encoder_of, most)
+        return
+    yield from _problems(root, root, progress, encoder_of, most)
+    yield from _version_problems(root, now.folder)
+
+
+def _version_problems(root: Path, folder: Path) -> Iterator[str]:
+    """The files of a version that are not the very files of the corpus folder, and do not hold their bytes either."""
+    try:
+        whole = manifest.load(folder, CORPUS)
+        steps = [manifest.load(folder, name) for name in step_names(whole)]
+    except TokenmillError as error:
+        yield f"{folder}: {error}"
+        return
+    for made in (*steps, whole):
+        for name, entry in made.entries():
+            if not versions.is_same(root / name, folder / name) and not files.holds(folder, name, entry):
+                yield f"{folder / name}: other bytes than its manifest names"
+
+
+def _problems(root: Path, home: Path, progress: Progress, encoder_of: EncoderOf, most: int | None) -> Iterator[str]:
+    """`root`: the folder of the files, a version or the corpus `home` itself."""
     try:
         whole = manifest.load(root, CORPUS)
         steps = step_names(whole)
@@ -72,9 +101,9 @@ def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int
         before.append(made)
         progress.advance(1)
     yield from manifest.problems(root, whole)
-    if manifest.path_of(root, MODEL).exists():
+    if manifest.path_of(home, MODEL).exists():
         try:
-            yield from manifest.problems(root, manifest.load(root, MODEL))
+            yield from manifest.problems(home, manifest.load(home, MODEL))
         except CorruptFile as error:
             yield str(error)
     progress.end(f"{len(steps)} steps, their files, evidence and tokens")

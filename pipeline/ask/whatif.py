@@ -41,7 +41,7 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
     changes = _changes(corpus, old, new)
     documents = corpus.views(before=corpus.steps[1].stage)
     stages = [made for _, made in corpus.stages]
-    replayed = replay(corpus.root, [view.documents[1].rows or 0 for view in documents], stages, changes)
+    replayed = replay(corpus.published, [view.documents[1].rows or 0 for view in documents], stages, changes)
     unknown = sum(one.not_scored + one.undecided for one in replayed)
     first = corpus.collect.counts.kept
     return {
@@ -73,7 +73,7 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
     for kind in changed:
         made = corpus.step(kind.name)
         if kind.needs_build is not None:
-            asked = Rebuild(root=corpus.root, manifest=made, before=kind.settings(old), after=kind.settings(new))
+            asked = Rebuild(root=corpus.published, manifest=made, before=kind.settings(old), after=kind.settings(new))
             raise ConfigError(kind.needs_build(asked))
         if made is None:
             raise ConfigError(f"{kind.name}: this corpus was built without that stage, so it holds no scores of it")

@@ -18,6 +18,7 @@ Cost: none.
     ├── Locked                 another process is writing to the same corpus
     ├── DiskFull               a file found no room; also an OSError
     ├── OutOfMemory            an allocation failed; also a MemoryError
+    ├── NotOurs                something that tokenmill did not make stands in a corpus folder, or in its place
     ├── Diverged               loss or gradient of a training run stopped being finite
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
@@ -77,6 +78,10 @@ class StaleInput(TokenmillError):
 
 class Locked(TokenmillError):
     """Another process holds the lock of this corpus."""
+
+
+class NotOurs(TokenmillError, OSError):
+    """Something that tokenmill did not make is in the way: a link inside a corpus, a folder of somebody else."""
 
 
 class WorkerDied(TokenmillError):

@@ -19,6 +19,7 @@ from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
 from tokenmill.pipeline.base.shortage import memory
 
@@ -141,7 +142,7 @@ class LocalProcesses:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOAD)
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_end_with_parent)
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(files.held(),))
         return self._pool
 
     def _stop(self) -> None:
@@ -176,6 +177,12 @@ def local(workers: int) -> InProcess | LocalProcesses:
     if not isinstance(workers, int) or workers < 1:  # type: ignore[redundant-expr]  # callers from Python may give anything
         raise ConfigError(f"{workers=}: give a whole number of processes, at least 1")
     return InProcess() if workers == 1 else LocalProcesses(workers)
+
+
+def _begin(held: files.Held) -> None:
+    """In a new worker: end with the parent, and write only while the parent's run holds its lock."""
+    files.hold_all(held)
+    _end_with_parent()
 
 
 def _end_with_parent() -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tokenmill.pipeline.base import files, formats
-from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import CorruptFile, Miscounted, NotBuilt, NotOurs, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 
 Facts = TypeVar("Facts")
@@ -195,8 +195,12 @@ def load(root: Path, stage: str) -> Manifest:
         made = read(path)
     except FileNotFoundError as error:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is missing; run the build first") from error
+    except NotOurs as error:
+        raise CorruptFile(str(error)) from error
     except OSError as error:
-        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); remove it and run the build again") from error
+        raise CorruptFile(
+            f"{files.known_as(path)}: cannot be read ({error.strerror}); remove it and run the build again"
+        ) from error
     if made.stage != stage:
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} belongs to {made.stage!r}; choose another folder")
     return made
@@ -214,14 +218,15 @@ def read(path: Path) -> Manifest:
     NewerFormat
         A newer tokenmill wrote it.
     """
-    plain = formats.opened(path.read_bytes(), formats.MANIFEST, path)
+    shown = files.known_as(path)
+    plain = formats.opened(files.read_bytes(path), formats.MANIFEST, shown)
     try:
         known = {name: plain.pop(name) for name in ("stage", "version", "config", "inputs", "shards", "files", "facts")}
         shards = tuple(shard_from_plain(shard) for shard in known.pop("shards"))
         entries = {name: FileEntry(**entry) for name, entry in known.pop("files").items()}
         return Manifest(**known, shards=shards, files=entries, header=plain)
     except (ValueError, KeyError, TypeError, AttributeError, Miscounted) as error:
-        raise CorruptFile(f"{path}: is not a manifest of format {formats.MANIFEST.number}; run the build again") from error
+        raise CorruptFile(f"{shown}: is not a manifest of format {formats.MANIFEST.number}; run the build again") from error
 
 
 def require_writer(root: Path) -> None:
@@ -258,7 +263,7 @@ def problems(root: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{path}: missing"
         elif path.stat().st_size != entry.bytes:
             yield f"{path}: {path.stat().st_size} bytes, its manifest names {entry.bytes}"
-        elif files.sha256(path) != entry.sha256:
+        elif not files.holds(root, name, entry):
             yield f"{path}: other bytes than its manifest names"
 
 

@@ -34,7 +34,7 @@ def save(path: Path, value: Any, *, durable: bool = False) -> None:
 def load(path: Path, *, oldest: int = RECORD) -> Any:
     """The value that was saved at `path`, in a format from `oldest` on; None if there is none or it is not what was written."""
     try:
-        record = json.loads(path.read_bytes())
+        record = json.loads(files.read_bytes(path))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(record, dict) or {*record, "format"} != {"format", "value", "sha256"}:

@@ -270,10 +270,6 @@ def _remove_leftovers(root: Path, keep: set[str]) -> None:
     """Remove files that earlier inputs or settings left in this step's folders. Other kinds of files are not the step's and
     stay.
     """
+    kept = {root / name for name in keep}
     for folder in ("documents", publish.QUARANTINE, ".state/collect"):
-        for base, _, names in os.walk(root / folder):
-            for name in sorted(names):
-                path = Path(base, name)
-                below = path.relative_to(root).as_posix()
-                if below not in keep and path.suffix in (".parquet", ".json"):
-                    files.remove(path)
+        files.clear(root / folder, keep=kept, kinds=(".parquet", ".json"))

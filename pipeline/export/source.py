@@ -68,7 +68,7 @@ class ExportSource:
     @functools.cached_property
     def store(self) -> TokenStore:
         """The token store. Raises InputError when it holds forgotten documents; NotBuilt, CorruptFile, StaleInput."""
-        store = TokenStore.open(self.corpus.root / TOKENS)
+        store = TokenStore.of(self.corpus.published / TOKENS)
         if any(split.has_forgotten for split in store.splits):
             raise InputError(
                 f"{store.folder} still holds tokens of forgotten documents, which other readers would not mask; "

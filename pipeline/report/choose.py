@@ -57,7 +57,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
             best = [(int(keys[row]), ids[int(row)].as_py()) for row in first]
             lowest[fate] = heapq.nsmallest(SAMPLES, [*lowest.get(fate, []), *best])
         if found is not None:
-            found.add(shards.read(corpus.root, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS), keys)
+            found.add(shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS), keys)
     return Chosen(samples={fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}, duplicates=found)
 
 
@@ -68,7 +68,7 @@ def _ids(corpus: CorpusFolder, shard: CorpusShard) -> pa.ChunkedArray:
     """
     verdicts = (named for (_, kind), named in shard.tables.items() if kind == "verdicts")
     named = next(verdicts, shard.documents)
-    return shards.read(corpus.root, named, ["doc_id"])["doc_id"]
+    return shards.read(corpus.published, named, ["doc_id"])["doc_id"]
 
 
 def _keys(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

@@ -39,7 +39,7 @@ def packed(corpus: CorpusFolder) -> dict[tuple[str, str], PackedTotals]:
     for named in pack.entries() if pack is not None else ():
         if not named[0].endswith(DOCUMENTS):
             continue
-        table = shards.read(corpus.root, named, ["source", "tokens", "text_bytes"])
+        table = shards.read(corpus.published, named, ["source", "tokens", "text_bytes"])
         codes, names = coded(table["source"])
         tokens = np.asarray(table["tokens"].to_numpy(), dtype=np.int64)
         sizes = np.asarray(table["text_bytes"].to_numpy(), dtype=np.int64)

@@ -33,7 +33,7 @@ def fates(corpus: CorpusFolder, shard: CorpusShard, ids: pa.ChunkedArray) -> tup
     known = [SURVIVED]
     for _, made in corpus.stages:
         named = shard.tables[made.stage, "verdicts"]
-        table = shards.read(corpus.root, named, ["doc_id", "reason"])
+        table = shards.read(corpus.published, named, ["doc_id", "reason"])
         shards.align(shard.documents, ids, named, table["doc_id"])
         reasons, names = coded(table["reason"])
         for number, name in enumerate(names):

@@ -76,7 +76,7 @@ def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes]) -> Su
     found = Survey(profiles={score: Profile(bounds=each) for score, each in sorted(bounds.items())})
     value_set = pa.array(sorted(wanted), pa.binary(16))
     for shard in corpus.shards:
-        table = shards.read(corpus.root, shard.documents, ["doc_id", "source", "url", "text"])
+        table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "text"])
         lengths = np.asarray(pc.binary_length(table["text"]).to_numpy(), dtype=np.int64)
         codes, known = fates(corpus, shard, table["doc_id"])
         found.lengths.add(lengths, codes == 0)
@@ -97,7 +97,7 @@ def _scores(corpus: CorpusFolder, shard: CorpusShard, stage: str, ids: pa.Chunke
     named = shard.tables.get((stage, "scores"))
     if named is None:
         raise StaleInput(f"stage {stage!r} has no scores of shard {shard.name!r}; run the build again")
-    table = shards.read(corpus.root, named)
+    table = shards.read(corpus.published, named)
     shards.align(shard.documents, ids, named, table["doc_id"])
     return table
 

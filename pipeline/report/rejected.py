@@ -60,7 +60,7 @@ def quarantined(corpus: CorpusFolder) -> RejectedRecords:
 def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
     found = RejectedRecords()
     for named in tables:
-        table = shards.read(corpus.root, named)
+        table = shards.read(corpus.published, named)
         sources, source_names = coded(table["source"])
         reasons, reason_names = coded(table["reason"])
         stands_for = np.asarray(table["rows"].to_numpy())

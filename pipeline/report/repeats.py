@@ -39,7 +39,7 @@ def repeats(corpus: CorpusFolder) -> list[SourceRepeats] | None:
     if made is None:
         return None
     (named,) = made.files.items()
-    table = shards.read(corpus.root, named)
+    table = shards.read(corpus.published, named)
     sources = table["source"].cast(pa.string())
     found = []
     for source in sources.unique().to_pylist():

@@ -80,7 +80,8 @@ def save(path: Path, *arrays: Array) -> FileEntry:
 
 def load(path: Path, kind: npt.DTypeLike) -> Array:
     """The one-dimensional array in `path`, memory-mapped. Raises OSError."""
-    return np.asarray(np.memmap(path, dtype=kind, mode="r")) if path.stat().st_size else np.empty(0, dtype=kind)
+    with files.reading(path) as handle:
+        return np.asarray(np.memmap(handle, dtype=kind, mode="r")) if path.stat().st_size else np.empty(0, dtype=kind)
 
 
 def ranges(runs: Sequence[Run], rows: int) -> list[Range]:
@@ -127,5 +128,4 @@ def scratch(folder: Path) -> Iterator[Path]:
 
 
 def _clear(folder: Path) -> None:
-    for path in sorted(folder.glob("*")):
-        files.remove(path, durable=False)
+    files.clear(folder, durable=False)

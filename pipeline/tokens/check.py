@@ -48,8 +48,9 @@ def problems(
     the shards of documents as packing saw them, they are also compared with the text.
     """
     try:
-        store = TokenStore.open(path, tokenizer=tokenizer)
-        yield from forget.problems(store.folder, store.manifest)
+        # Exactly this one: a corpus is checked under the names in its folder too.
+        store = TokenStore.of(path / FOLDER if (path / FOLDER).is_dir() else path, tokenizer=tokenizer)
+        yield from forget.problems(store.folder, store.manifest, listed_in=store.home)
     except TokenmillError as error:
         yield str(error)
         return

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import files, manifest, shards, state
+from tokenmill.pipeline.base import files, manifest, ownership, shards, state
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, TokenmillError
 from tokenmill.pipeline.base.manifest import PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
@@ -72,7 +72,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
     if not manifest.path_of(root, PACK).exists():
         return _publish(root, beside, _cut_short(root, beside, known), downstream)
     _clear(beside)
-    store = TokenStore.open(root / FOLDER)
+    store = TokenStore.of(root / FOLDER)
     progress.begin("compact", sum(len(split.shards) for split in store.splits), "shards")
     if store.manifest.inputs.get(forget.INPUT) == known.hash:
         return Compacted(manifest=store.manifest, shards=0)
@@ -222,8 +222,10 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
             replaced.add(Path(name).name.partition(".")[0] + Path(name).parent.name)
             if not files.holds(root, name, entry):
                 files.link(beside, [(name, entry)], root / name)
-    for path in sorted((root / FOLDER).rglob("*")):
-        if OURS.fullmatch(path.name) and path.relative_to(root).as_posix() not in made.files:
+    ours = ownership.known(root) if files.marker(root) is not None else None
+    for path in list(files.listed(root / FOLDER)):
+        name = path.relative_to(root).as_posix()
+        if OURS.fullmatch(path.name) and name not in made.files and (ours is None or name in ours):
             replaced.add(path.name.partition(".")[0] + path.parent.name)
             files.remove(path)
     manifest.commit(root, made)
@@ -234,10 +236,5 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
 def _clear(beside: Path) -> None:
     """Empty the folder `beside`. Its manifest goes first, because nothing publishes the other files without it."""
     files.remove(manifest.path_of(beside, PACK))
-    for path in sorted(beside.rglob("*"), reverse=True):
-        if path.is_dir():
-            path.rmdir()
-        else:
-            files.remove(path)
-    if beside.exists():
-        beside.rmdir()
+    files.clear(beside)
+    files.prune(beside)

@@ -21,7 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import files, formats, manifest, schema, shards, state
+from tokenmill.pipeline.base import files, formats, manifest, schema, shards, state, versions
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
 from tokenmill.pipeline.base.manifest import PACK, Counts, Manifest
 from tokenmill.pipeline.base.shards import Named
@@ -89,7 +89,7 @@ def load(folder: Path) -> Forgotten | None:
     """Read the list of the store in `folder`. Returns None if nothing was forgotten. Raises CorruptFile."""
     path = folder / NAME
     try:
-        data = path.read_bytes()
+        data = files.read_bytes(path)
     except FileNotFoundError as error:
         mark = _mark(folder.parent)
         if folder.name == FOLDER and mark.exists():
@@ -112,17 +112,22 @@ def load(folder: Path) -> Forgotten | None:
     return known
 
 
-def spans(folder: Path, made: Manifest) -> Spans:
-    """The spans that readers of the store in `folder`, with the manifest `made`, must mask. Raises CorruptFile, StaleInput."""
-    known, packed_without = load(folder), made.inputs.get(INPUT)
+def spans(folder: Path, made: Manifest, *, listed_in: Path | None = None) -> Spans:
+    """The spans that readers of the store in `folder`, with the manifest `made`, must mask. Raises CorruptFile, StaleInput.
+
+    `listed_in`: the folder of the list, for a store of a version. If the list was made for another version, the spans are found
+    in the documents tables.
+    """
+    home = listed_in or folder
+    known, packed_without = load(home), made.inputs.get(INPUT)
     if known is None:
         if packed_without is not None:
-            raise CorruptFile(
-                f"{folder / NAME}: is missing, but the store was packed without the documents it names; restore it"
-            )
+            raise CorruptFile(f"{home / NAME}: is missing, but the store was packed without the documents it names; restore it")
         return {}
     if packed_without == known.hash:
         return {}
+    if known.store != made.hash and home != folder:
+        return {name: np.array(pairs, dtype=np.int64) for name, pairs in _places(folder, made, known.documents).items()}
     if known.store != made.hash:
         raise StaleInput(
             f"{folder / NAME}: names tokens of the store {known.store}, this one is {made.hash}; run the build again to pack "
@@ -161,15 +166,18 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     Call it under `files.lock(root)`. `dry_run`: write nothing. Raises InputError when a request names nothing in the store and
     was not made before; NotBuilt, CorruptFile, StaleInput, NewerFormat.
     """
-    made = manifest.load(root, PACK)
-    spans(root / FOLDER, made)
+    # What is published is masked at once; a newer build that is unfinished leaves these documents out when it goes on.
+    now = versions.reading(root)
+    store = now.folder / FOLDER
+    made = manifest.load(now.folder, PACK)
+    spans(store, made, listed_in=root / FOLDER)
     known = load(root / FOLDER)
     if known is not None:
         formats.require_writer(known.header, formats.FORGOTTEN, root / LIST)
     before = set(known.documents) if known else set()
     asked_before = {(one["by"], one["value"]) for one in known.requests} if known else set()
     matched: list[dict[bytes, int]] = [{} for _ in requests]
-    for _, table in _tables(root / FOLDER, made, ("doc_id", "source", "url", "tokens")):
+    for _, table in _tables(store, made, ("doc_id", "source", "url", "tokens")):
         for request, found in zip(requests, matched, strict=True):
             hit = table.filter(_matches(table, request))
             found.update(zip(hit["doc_id"].to_pylist(), hit["tokens"].to_pylist(), strict=True))
@@ -183,7 +191,7 @@ def forget(root: Path, requests: Sequence[Request], *, dry_run: bool = False) ->
     if dry_run or (known is not None and not fresh and len(documents) == len(before)):
         return answers
     asked = (*(known.requests if known else ()), *({key: one[key] for key in ("by", "value", "documents")} for one in fresh))
-    listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(root / FOLDER, made, documents))
+    listed = Forgotten(store=made.hash, documents=documents, requests=asked, places=_places(store, made, documents))
     files.write_json(root / LIST, formats.sealed({**formats.FORGOTTEN.header, **_plain(listed)}))
     # The mark comes second. After a crash between the two, the list is in force, but nobody would notice its loss.
     state.save(_mark(root), True, durable=True)
@@ -229,17 +237,17 @@ def request_ids(by: By, value: str, ids: Sequence[str]) -> Request:
     return Request(by=by, value=hashlib.sha256(b"".join(unique)).hexdigest() if by == "ids_file" else value, ids=unique)
 
 
-def problems(folder: Path, made: Manifest) -> Iterator[str]:
+def problems(folder: Path, made: Manifest, *, listed_in: Path) -> Iterator[str]:
     """Find shards whose spans on the list differ from what the documents tables say, one line each.
 
-    Raises what `spans` raises.
+    `listed_in`, and what it raises: see `spans`.
     """
-    found, known = spans(folder, made), load(folder)
+    found, known = spans(folder, made, listed_in=listed_in), load(listed_in)
     places = _places(folder, made, known.documents) if known else {}
     wanted = {name: np.array(pairs, dtype=np.int64) for name, pairs in places.items()}
     for name in sorted({*found, *wanted}):
         if name not in found or name not in wanted or not np.array_equal(found[name], wanted[name]):
-            yield f"{folder / NAME}: the spans of {name} are not those of the documents that it names"
+            yield f"{listed_in / NAME}: the spans of {name} are not those of the documents that it names"
 
 
 def _answer(request: Request, found: Mapping[bytes, int], before: set[bytes]) -> Found:

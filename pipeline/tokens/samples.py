@@ -27,6 +27,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -113,6 +114,10 @@ class Samples:
         quotas = "".join(f", {one.source} {one.quota}/{BLOCK}" for one in self.mixture.shares) if self.mixture else ""
         return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
 
+    @property
+    def _layout(self) -> _Layout:
+        return _Layout(self.ranges, self.mixture, self.length, self.seed, self.aligned)
+
     def starts(self, first: int, count: int) -> npt.NDArray[np.int64]:
         """The first token, in the split, of the samples `first` to `first + count`, both at least 0. int64 [count]"""
         if first < 0 or count < 0:
@@ -121,7 +126,7 @@ class Samples:
         if not blocks:
             return np.zeros(0, dtype=np.int64)
         at = first - blocks[0] * ORDERED_AT_ONCE
-        slots: npt.NDArray[np.int64] = np.concatenate([_slots(self, block) for block in blocks])[at : at + count]
+        slots: npt.NDArray[np.int64] = np.concatenate([_slots(self._layout, block) for block in blocks])[at : at + count]
         if not self.aligned:
             return slots[:, 0] + slots[:, 1]
         return np.array([origin + self._aligned(origin, slot) for origin, slot in slots.tolist()], dtype=np.int64)
@@ -140,27 +145,37 @@ class Samples:
         return first + -(-(slot - first) // self.length) * self.length
 
 
+class _Layout(NamedTuple):
+    """What decides where each sample begins, apart from the files: the cache below must not keep a store open."""
+
+    ranges: tuple[_TokenRange, ...]
+    mixture: Mixture | None
+    length: int
+    seed: int
+    aligned: bool
+
+
 @functools.lru_cache(maxsize=16)
-def _slots(samples: Samples, block: int) -> npt.NDArray[np.int64]:
+def _slots(layout: _Layout, block: int) -> npt.NDArray[np.int64]:
     """For each sample of a block of `ORDERED_AT_ONCE`: the first token of its range, and its slot counted from there.
 
     int64 [samples, 2]. A whole block is computed at once, because permuting few numbers takes as long as permuting many.
     """
     numbers = np.arange(block * ORDERED_AT_ONCE, (block + 1) * ORDERED_AT_ONCE, dtype=np.int64)
     ranges = np.zeros(len(numbers), dtype=np.int64)
-    if samples.mixture is not None:
-        ranges, numbers = samples.mixture.places(numbers)
+    if layout.mixture is not None:
+        ranges, numbers = layout.mixture.places(numbers)
     found = np.empty((len(numbers), 2), dtype=np.int64)
-    for place, tokens in enumerate(samples.ranges):
-        windows = tokens.windows(samples.length, aligned=samples.aligned)
+    for place, tokens in enumerate(layout.ranges):
+        windows = tokens.windows(layout.length, aligned=layout.aligned)
         mine = np.flatnonzero(ranges == place)
         epochs, windows_at = np.divmod(numbers[mine], windows)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            slots = permute(windows_at[here], windows, seed=samples.seed, epoch=epoch) * samples.length
-            if samples.aligned:
+            slots = permute(windows_at[here], windows, seed=layout.seed, epoch=epoch) * layout.length
+            if layout.aligned:
                 # A keyed number below `length`: the place where the permutation of `length` numbers puts 0.
-                slots -= permute(np.zeros(1, dtype=np.int64), samples.length, seed=samples.seed, epoch=epoch)
+                slots -= permute(np.zeros(1, dtype=np.int64), layout.length, seed=layout.seed, epoch=epoch)
             found[mine[here]] = np.stack([np.full(len(slots), tokens.first_token), slots], axis=1)
     return found
 

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.base.versions import Lease
 from tokenmill.pipeline.tokens.format import BLOCK_BYTES, DIGEST_BYTES, INDEX_HEADER_BYTES, Ids, IdType
 
 OPEN_FILES = 256
@@ -31,7 +32,7 @@ class _OpenFile:
     """A file that is open for reading until nobody refers to it. `identity` changes when another file takes its place."""
 
     def __init__(self, path: str) -> None:
-        self.descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        self.descriptor = files.descriptor(Path(path))
         found = os.fstat(self.descriptor)
         self.identity = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
 
@@ -68,6 +69,8 @@ class TokenShard:
     dtype: IdType
     forgotten: npt.NDArray[np.int64] = field(compare=False)
     """Spans of tokens to mask: int64 [spans, 2], from the first to the one after the last; sorted and disjoint."""
+    lease: Lease | None = field(default=None, repr=False, compare=False)
+    """What keeps the version of the corpus that the shard is in from being removed."""
     _checked: _Checked = field(default_factory=_Checked, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,7 +90,8 @@ class TokenShard:
     @property
     def ids(self) -> Ids:
         """All ids, memory-mapped and unchecked. [tokens]"""
-        return np.memmap(self.path, dtype=self.dtype, mode="r")
+        with files.reading(self.path) as handle:
+            return np.memmap(handle, dtype=self.dtype, mode="r")
 
     @functools.cached_property
     def hashes(self) -> bytes:
@@ -112,7 +116,7 @@ class TokenShard:
                 self._check(block, found)
                 checked.blocks[block] = 1
         if os.preadv(found.descriptor, [out.data], first_byte) != out.nbytes:
-            raise CorruptFile(f"{self.path}: was cut while it was read; run the build again to make it anew")
+            raise CorruptFile(f"{files.known_as(self.path)}: was cut while it was read; run the build again to make it anew")
 
     def document_at(self, token: int) -> tuple[int, int]:
         """The first token of the document that contains `token`, and the one after its last. Raises CorruptFile.
@@ -144,14 +148,17 @@ class TokenShard:
         try:
             return _opened(path, self._checked)
         except OSError as error:
-            raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to make it anew") from error
+            raise CorruptFile(
+                f"{files.known_as(Path(path))}: cannot be read ({error.strerror}); run the build again to make it anew"
+            ) from error
 
     def _check(self, block: int, opened: _OpenFile) -> None:
         data = os.pread(opened.descriptor, BLOCK_BYTES, block * BLOCK_BYTES)
         wanted = self.hashes[block * DIGEST_BYTES : (block + 1) * DIGEST_BYTES]
         found = hashlib.sha256(data).digest()
         if found != wanted:
+            begin, shown = block * BLOCK_BYTES, files.known_as(self.path)
             raise CorruptFile(
-                f"{self.path}: block {block} (bytes {block * BLOCK_BYTES} to {block * BLOCK_BYTES + len(data)}) has SHA-256 "
+                f"{shown}: block {block} (bytes {begin} to {begin + len(data)}) has SHA-256 "
                 f"{found.hex()}, {self.blocks[0]} names {wanted.hex()}; run the build again to make it anew"
             )

@@ -19,10 +19,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokenmill.pipeline.base import manifest, shards
+from tokenmill.pipeline.base import files, manifest, shards, versions
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import PACK, Manifest
+from tokenmill.pipeline.base.versions import Lease
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.facts import PackFacts
 from tokenmill.pipeline.tokens.format import DOCUMENTS, FOLDER, SPLITS, Ids, IdType, SplitName, dtype_for
@@ -136,6 +137,9 @@ class TokenStore:
     """A packed corpus. Use `open`."""
 
     folder: Path
+    """The folder that the files are read from. In a corpus with versions it is that of one version, which stays whole."""
+    home: Path
+    """The folder of the list of forgotten documents, which lies outside all versions."""
     manifest: Manifest
     facts: PackFacts
     splits: tuple[Split, ...]
@@ -147,6 +151,8 @@ class TokenStore:
     def open(cls, path: Path | str, *, tokenizer: str | None = None) -> Self:
         """Open the store at `path`: its own folder, under any name, or the folder of the corpus that holds it.
 
+        In a corpus, it is the store of the version that is published now; a later build does not touch it while it is open.
+
         `tokenizer`: the fingerprint that the store must have, if the caller depends on one. Raises NotBuilt without a manifest;
         CorruptFile when a file is missing or has another size than in the manifest, when totals disagree, or when the list of
         forgotten documents is missing or changed; StaleInput when the store has another tokenizer, or the list was made for
@@ -154,6 +160,20 @@ class TokenStore:
         """
         path = Path(path)
         folder = path / FOLDER if (path / FOLDER).is_dir() else path
+        corpus = folder.parent if folder.name == FOLDER else folder.resolve().parent
+        if FOLDER not in (folder.name, folder.resolve().name) or files.marker(versions.corpus_of(corpus)) is None:
+            return cls.of(folder, tokenizer=tokenizer)
+        # The lease in `now` holds the version until the store has its own.
+        now = versions.reading_of(corpus)
+        return cls.of(now.folder / FOLDER, tokenizer=tokenizer)
+
+    @classmethod
+    def of(cls, folder: Path, *, tokenizer: str | None = None) -> Self:
+        """Open the store in exactly this folder, as a build does that makes it. Like `open`."""
+        corpus = versions.corpus_of(folder.parent)
+        versioned = corpus != folder.parent
+        lease = versions.reading_of(folder.parent).lease if versioned else None
+        home = corpus / FOLDER if versioned else folder
         made = _manifest(folder)
         facts = PackFacts.of(made)
         if tokenizer is not None and facts.tokenizer != tokenizer:
@@ -164,9 +184,9 @@ class TokenStore:
         entries = {name.removeprefix(f"{FOLDER}/"): entry for name, entry in made.entries()}
         for name, entry in entries.items():
             _check_size(folder, name, entry)
-        spans = forget.spans(folder, made)
-        splits = tuple(_split(folder, facts, entries, name, spans) for name in SPLITS)
-        store = cls(folder=folder, manifest=made, facts=facts, splits=splits)
+        spans = forget.spans(folder, made, listed_in=home)
+        splits = tuple(_split(folder, facts, entries, name, spans, lease) for name in SPLITS)
+        store = cls(folder=folder, home=home, manifest=made, facts=facts, splits=splits)
         for split in store.splits:
             totals = facts.splits[split.name]
             named = sum(run.tokens for run in split.sources), sum(run.documents for run in split.sources)
@@ -221,7 +241,14 @@ def _manifest(folder: Path) -> Manifest:
     return made
 
 
-def _split(folder: Path, facts: PackFacts, entries: Mapping[str, FileEntry], split: SplitName, spans: forget.Spans) -> Split:
+def _split(
+    folder: Path,
+    facts: PackFacts,
+    entries: Mapping[str, FileEntry],
+    split: SplitName,
+    spans: forget.Spans,
+    lease: Lease | None,
+) -> Split:
     """`entries`: the files of the store, named from its folder on. The manifest names them from the corpus folder on."""
     dtype = dtype_for(facts.vocabulary)
     found: list[TokenShard] = []
@@ -242,6 +269,7 @@ def _split(folder: Path, facts: PackFacts, entries: Mapping[str, FileEntry], spl
             first_token=first_token,
             dtype=dtype,
             forgotten=spans.get(stem, NOTHING),
+            lease=lease,
         )
         found.append(shard)
         first_token += shard.tokens
@@ -256,4 +284,6 @@ def _check_size(folder: Path, name: str, entry: FileEntry) -> None:
     size = path.stat().st_size if path.is_file() else None
     if size != entry.bytes:
         there = "missing" if size is None else f"{size} bytes"
-        raise CorruptFile(f"{path}: {there}, its manifest names {entry.bytes} bytes; run the build again to make it anew")
+        raise CorruptFile(
+            f"{files.known_as(path)}: {there}, its manifest names {entry.bytes} bytes; run the build again to make it anew"
+        )

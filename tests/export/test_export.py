@@ -75,7 +75,7 @@ def test_a_split_without_tokens_has_no_file_for_nanogpt(packed_as: PackedAs) -> 
 def failing(code: int) -> Callable[..., None]:
     """What the operating system may answer to a link."""
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise OSError(code, os.strerror(code))
 
     return fail

@@ -44,3 +44,9 @@ def show(plan: Plan, console: Console, *, root: Path, workers: int) -> None:
         console.print(shortage, style="yellow", markup=False)
     elif plan.stale and free is not None:
         console.print(f"disk: at most {amount(plan.needed_bytes, 'bytes')} more, {amount(free, 'bytes')} are free")
+    if plan.superseded_bytes:
+        size = amount(plan.superseded_bytes, "bytes")
+        console.print(
+            f"beside it, until the new corpus stands: at most {size} of the published one, which readers keep "
+            "(--in-place keeps none)"
+        )

@@ -7,11 +7,16 @@ Cost: SHA-256 while writing (about 2 GB/s), two fsyncs per file (see `create`).
 """
 
 from tokenmill.pipeline.base.files.faults import EXIT_BY_FAULT, Fault, FaultKind, inject, operations
-from tokenmill.pipeline.base.files.folder import inside, lock, sweep
-from tokenmill.pipeline.base.files.read import FileEntry, holds, read_verified, sha256
+from tokenmill.pipeline.base.files.folder import clear, inside, lock, mark, settle, sweep
+from tokenmill.pipeline.base.files.folders import link_tree, prune, require_links, unlink_tree
+from tokenmill.pipeline.base.files.journal import JOURNAL, note, noted
+from tokenmill.pipeline.base.files.log import Log
+from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Published, marker
+from tokenmill.pipeline.base.files.owner import Held, held, hold_all
+from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, read_verified, sha256
+from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
 from tokenmill.pipeline.base.files.write import (
     TEMPORARY,
-    Log,
     OutputFile,
     canonical_json,
     create,
@@ -23,24 +28,49 @@ from tokenmill.pipeline.base.files.write import (
 
 __all__ = [
     "EXIT_BY_FAULT",
+    "JOURNAL",
+    "MARKER",
     "TEMPORARY",
+    "VERSIONS",
     "Fault",
     "FaultKind",
     "FileEntry",
+    "Held",
     "Log",
+    "Marker",
     "OutputFile",
+    "Published",
     "canonical_json",
+    "clear",
     "create",
+    "descriptor",
+    "held",
+    "hold_all",
     "holds",
     "inject",
     "inside",
+    "known_as",
     "link",
+    "link_tree",
+    "listed",
     "lock",
+    "mark",
+    "marker",
+    "not_ours",
+    "note",
+    "noted",
     "operations",
+    "prune",
+    "read_bytes",
     "read_verified",
+    "reading",
     "remove",
+    "require_links",
+    "root_of",
+    "settle",
     "sha256",
     "sweep",
+    "unlink_tree",
     "write_bytes",
     "write_json",
 ]

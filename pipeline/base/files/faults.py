@@ -16,7 +16,7 @@ from typing import Literal
 EXIT_BY_FAULT = 86
 """The exit status of a process that an injected fault ended."""
 
-Operation = Literal["create", "write", "fsync", "rename", "fsync_folder", "unlink"]
+Operation = Literal["mkdir", "create", "link", "write", "fsync", "rename", "fsync_folder", "unlink"]
 FaultKind = Literal["exit", "eio", "enospc", "short"]
 
 

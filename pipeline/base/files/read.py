@@ -7,11 +7,14 @@ Cost: SHA-256 of the bytes read, about 2 GB/s.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.errors import CorruptFile, NotOurs
+from tokenmill.pipeline.base.files import tree
+from tokenmill.pipeline.base.files.marker import VERSIONS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +30,20 @@ class FileEntry:
 
 
 def sha256(path: Path) -> str:
-    """The SHA-256 of a file in hex. Raises OSError."""
-    with open(path, "rb") as handle:
+    """The SHA-256 of a file in hex. Raises OSError, and NotOurs for a link below a corpus."""
+    with tree.reading(path) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def known_as(path: Path) -> Path:
+    """The path for messages: that in the corpus folder for a file of a version, if it is the same file; else `path`."""
+    *above, _ = path.parents
+    version = next((folder for folder in above if folder.parent.name == VERSIONS), None)
+    if version is not None:
+        shown = version.parent.parent / path.relative_to(version)
+        with contextlib.suppress(OSError):
+            return shown if shown.samefile(path) else path
+    return path
 
 
 def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
@@ -39,13 +53,15 @@ def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
     """
     path = root / name
     try:
-        data = path.read_bytes()
+        data = tree.read_bytes(path)
+    except NotOurs as error:
+        raise CorruptFile(str(error)) from error
     except OSError as error:
-        raise CorruptFile(f"{path}: cannot be read ({error.strerror}); run the build again to rebuild it") from error
+        raise CorruptFile(f"{known_as(path)}: cannot be read ({error.strerror}); run the build again to rebuild it") from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry.sha256:
         raise CorruptFile(
-            f"{path}: holds {len(data)} bytes with SHA-256 {digest}, its manifest names {entry.bytes} bytes with "
+            f"{known_as(path)}: holds {len(data)} bytes with SHA-256 {digest}, its manifest names {entry.bytes} bytes with "
             f"{entry.sha256}; run the build again to rebuild it"
         )
     return data

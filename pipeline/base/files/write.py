@@ -1,7 +1,9 @@
-"""Crash-safe writing: a file is complete under its own name, or it does not exist; a log grows by whole lines.
+"""Crash-safe writing: a file is complete under its own name, or it does not exist.
 
 Purpose: the protocol of the package: write under a temporary name in the same folder, fsync, rename, fsync the folder.
 Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part of one.
+Below a corpus, no link is followed (`tree`), the journal knows every name before it appears (`journal`), and a run that lost
+its lock changes nothing (`owner`).
 Cost: SHA-256 while writing (about 2 GB/s); two fsyncs per file, or none if the file need not survive a power loss (`create`).
 """
 
@@ -14,11 +16,13 @@ import io
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base.errors import CorruptFile
-from tokenmill.pipeline.base.files import faults
+from tokenmill.pipeline.base.files import faults, journal, owner, tree
+from tokenmill.pipeline.base.files.marker import MARKER
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
 from tokenmill.pipeline.base.shortage import disk_full
 
@@ -26,7 +30,7 @@ TEMPORARY = ".tmp~"
 """The suffix of files that are being written. Nothing reads them; `sweep` removes those that a crash left."""
 
 _READ_ONLY = 0o444
-_NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
+NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """Errors of a file system that cannot make this hard link: none at all, not for these files, or not across file systems."""
 _PIECE_BYTES = 2**20
 
@@ -71,6 +75,10 @@ class OutputFile(io.RawIOBase):
             os.fsync(self._raw.fileno())
         self.close()
 
+    def protect(self) -> None:
+        """Make the file read-only."""
+        os.fchmod(self._raw.fileno(), _READ_ONLY)
+
     def close(self) -> None:
         if not self.closed:
             self._raw.close()
@@ -102,40 +110,80 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
     OSError
         A file operation failed; DiskFull, which is one, if there is no room.
     """
-    temporary = _temporary(path)
-    out = OutputFile(temporary, open(temporary, "wb", buffering=0), hashed=hashed)  # noqa: SIM115 -- closed below
-    try:
-        yield out
-        out.finish(durable=durable)
-        faults.step("rename", path)
-        os.replace(temporary, path)
-    except BaseException as error:
-        full = disk_full(error, path, written=out.tell())
-        # Also on Ctrl-C: whatever ends the block, no incomplete file may stay.
-        out.close()
-        temporary.unlink(missing_ok=True)
-        if full is not None:
-            raise full from error
-        raise
-    if durable:
-        _fsync_folder(path.parent)
+    with place_of(path, durable=durable) as place:
+        out = OutputFile(place.path(place.temporary), place.made(), hashed=hashed)
+        try:
+            yield out
+            out.finish(durable=durable)
+            place.rename()
+        except BaseException as error:
+            full = disk_full(error, path, written=out.tell())
+            # Also on Ctrl-C: whatever ends the block, no incomplete file may stay.
+            out.close()
+            place.forget_temporary()
+            if full is not None:
+                raise full from error
+            raise
+        if durable:
+            place.fsync()
 
 
-def _temporary(path: Path) -> Path:
-    """The temporary name under which `path` is written. Makes its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
-    faults.step("create", temporary)
-    return temporary
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """A name and the open folder that holds it. `root`: the corpus around it."""
+
+    target: Path
+    root: Path | None
+    folder: int
+    temporary: str
+    """The name under which the file is written first, in the same folder."""
+
+    def path(self, name: str) -> Path:
+        """The path of a name in the folder, for messages."""
+        return self.target.with_name(name)
+
+    def made(self) -> io.FileIO:
+        """The temporary file, new and open for writing."""
+        faults.step("create", self.path(self.temporary))
+        # One may be left from a process that died and had our number.
+        self.forget_temporary()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return io.FileIO(os.open(self.temporary, flags, 0o666, dir_fd=self.folder), "wb")
+
+    def link(self, source: Path) -> None:
+        """Make the temporary name a hard link to the file `source`."""
+        faults.step("create", self.path(self.temporary))
+        self.forget_temporary()
+        with tree.folder_of(source) as there:
+            os.link(source.name, self.temporary, src_dir_fd=there, dst_dir_fd=self.folder, follow_symlinks=False)
+
+    def rename(self) -> None:
+        """Put the temporary file in place. Raises Locked: see `owner`."""
+        if self.root is not None:
+            owner.require(self.root)
+        faults.step("rename", self.target)
+        os.replace(self.temporary, self.target.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+
+    def forget_temporary(self) -> None:
+        """Remove the temporary name, if it is there."""
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(self.temporary, dir_fd=self.folder)
+
+    def fsync(self) -> None:
+        """Wait until the names in the folder are on the disk."""
+        faults.step("fsync_folder", self.target.parent)
+        os.fsync(self.folder)
 
 
-def _fsync_folder(folder: Path) -> None:
-    faults.step("fsync_folder", folder)
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+@contextlib.contextmanager
+def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
+    """The place of a file that is about to be written: its folder is made, and in a corpus its name is noted."""
+    root = tree.root_of(path)
+    if root is not None and path.name != MARKER:
+        owner.require(root)
+        journal.note(root, [tree.name_of(root, path)])
+    with tree.opened(path.parent, root, make=True, durable=durable) as folder:
+        yield Target(target=path, root=root, folder=folder, temporary=f".{path.name}.{os.getpid()}{TEMPORARY}")
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> FileEntry:
@@ -183,31 +231,29 @@ def link(root: Path, parts: Sequence[tuple[str, FileEntry]], path: Path) -> None
     with create(path) as out:
         for name, entry in parts:
             digest = hashlib.sha256()
-            with open(root / name, "rb") as handle:
+            with tree.reading(root / name) as handle:
                 while piece := handle.read(_PIECE_BYTES):
                     digest.update(piece)
                     out.write(piece)
             _require(root / name, digest.hexdigest(), entry)
-    path.chmod(_READ_ONLY)
+        out.protect()
 
 
 def _linked(source: Path, entry: FileEntry, path: Path) -> bool:
-    temporary = _temporary(path)
-    try:
-        temporary.unlink(missing_ok=True)
-        os.link(source, temporary)
-        # Compare after linking: if the source is replaced meanwhile, the link still names the file that was compared.
-        _require(source, sha256(temporary), entry)
-        faults.step("rename", path)
-        os.replace(temporary, path)
-    except OSError as error:
-        if error.errno in _NO_LINK:
-            return False
-        raise
-    finally:
-        # Also needed on success: if `path` was already a link to this file, the rename does nothing and the name stays.
-        temporary.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
+    with place_of(path, durable=True) as place:
+        try:
+            place.link(source)
+            # Compare after linking: if the source is replaced meanwhile, the link still names the file that was compared.
+            _require(source, sha256(place.path(place.temporary)), entry)
+            place.rename()
+        except OSError as error:
+            if error.errno in NO_LINK:
+                return False
+            raise
+        finally:
+            # Also needed on success: if `path` was already a link to this file, the rename does nothing and the name stays.
+            place.forget_temporary()
+        place.fsync()
     return True
 
 
@@ -219,33 +265,17 @@ def _require(path: Path, digest: str, entry: FileEntry) -> None:
 
 
 def remove(path: Path, *, durable: bool = True) -> None:
-    """Remove a file, if it exists. `durable`: it stays away after a power loss too. Raises OSError."""
-    if path.exists():
-        faults.step("unlink", path)
-        path.unlink(missing_ok=True)
-        if durable:
-            _fsync_folder(path.parent)
-
-
-class Log:
-    """An append-only text file of JSON lines. If a crash cut the last line, opening the log ends that line with a newline."""
-
-    def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        cut = path.exists() and path.stat().st_size > 0 and not path.read_bytes().endswith(b"\n")
-        faults.step("create", path)
-        self._path = path
-        self._raw = open(path, "ab", buffering=0)  # noqa: SIM115 -- closed by `close`
-        if cut:
-            self._raw.write(b"\n")
-
-    def append(self, value: Any) -> None:
-        """Append `value` as one line, in one write. Raises OSError, also if only a part was written."""
-        line = canonical_json(value)
-        part = len(line) // 2 if faults.step("write", self._path) == "short" else len(line)
-        if self._raw.write(line[:part]) < len(line):
-            raise OSError(errno.EIO, "short write", str(self._path))
-
-    def close(self) -> None:
-        """Close the log."""
-        self._raw.close()
+    """Remove a file, if it exists. `durable`: it stays away after a power loss too. Raises NotOurs, Locked, OSError."""
+    root = tree.root_of(path)
+    try:
+        with tree.opened(path.parent, root) as folder:
+            os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+            if root is not None:
+                owner.require(root)
+            faults.step("unlink", path)
+            os.unlink(path.name, dir_fd=folder)
+            if durable:
+                faults.step("fsync_folder", path.parent)
+                os.fsync(folder)
+    except FileNotFoundError:
+        return

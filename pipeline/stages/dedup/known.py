@@ -76,9 +76,8 @@ def save(root: Path, identity: str, found: Sequence[Run], executor: Executor) ->
     stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
     files_made: list[Any] = [(run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows]
     state.save(folder / "record.json", {"identity": identity, "files": files_made})
-    for path in folder.glob("*"):
-        if path.name != "record.json" and path.name not in {name for name, _, _ in files_made}:
-            files.remove(path, durable=False)
+    kept = ["record.json", *(name for name, _, _ in files_made)]
+    files.clear(folder, keep={folder / name for name in kept}, durable=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

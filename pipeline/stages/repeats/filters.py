@@ -44,7 +44,8 @@ class Filter:
 
     def passing(self, hashes: npt.NDArray[np.uint64], least: int) -> npt.NDArray[np.bool_]:
         """Which of `hashes` may have been added at least `least` times."""
-        counters = np.asarray(np.memmap(self.path, dtype=np.uint8, mode="r"))
+        with files.reading(self.path) as handle:
+            counters = np.asarray(np.memmap(handle, dtype=np.uint8, mode="r"))
         found = np.empty(len(hashes), dtype=np.uint8)
         bloom.lowest(counters, self.probes, hashes, found)
         return found >= min(least, bloom.MOST)

@@ -101,6 +101,4 @@ def _remove_others(root: Path, encoded: Sequence[Encoded], packed: Sequence[Pack
     current |= {state.path_of(root, PACK, one.shard.name) for one in encoded}
     current |= {state.path_of(root, STATE, one.shard.name) for one in packed}
     for folder in (PACK, STATE):
-        for path in sorted((root / ".state" / folder).rglob("*")):
-            if path.is_file() and path not in current:
-                files.remove(path, durable=False)
+        files.clear(root / ".state" / folder, keep=current, durable=False)

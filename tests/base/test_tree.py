@@ -1,0 +1,174 @@
+"""Below a corpus no link is followed, and nothing is removed that the journal does not name. Foreign bytes are looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import CorruptFile, Locked, NewerFormat, NotOurs
+from tokenmill.pipeline.base.files import Marker
+
+MINE = b"my own bytes"
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A folder with a marker, and nothing else."""
+    with files.lock(tmp_path / "corpus"):
+        files.mark(tmp_path / "corpus", Marker(id=secrets.token_hex(16)))
+    return tmp_path / "corpus"
+
+
+@pytest.fixture
+def foreign(tmp_path: Path) -> Path:
+    """A folder of somebody else, with the names that a corpus has."""
+    (tmp_path / "foreign" / "web").mkdir(parents=True)
+    for name in ("x.parquet", "web/x.parquet", ".x.parquet.1.tmp~"):
+        (tmp_path / "foreign" / name).write_bytes(MINE)
+    return tmp_path / "foreign"
+
+
+def bytes_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+WRITES: dict[str, Callable[[Path], object]] = {
+    "create": lambda path: files.write_bytes(path, b"new"),
+    "remove": files.remove,
+    "link": lambda path: files.link(path.parents[3], [("one", files.FileEntry(bytes=0, sha256=EMPTY))], path),
+    "log": files.Log,
+    "read": lambda path: files.read_bytes(path),
+    "clear": lambda path: files.clear(path.parent),
+}
+EMPTY = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+
+@pytest.mark.parametrize("way", WRITES)
+@pytest.mark.parametrize("linked", ["documents", "documents/web"])
+def test_a_link_in_the_place_of_a_folder_is_refused_by_name(root: Path, foreign: Path, way: str, linked: str) -> None:
+    files.write_bytes(root.parent / "one", b"")
+    before = bytes_in(foreign)
+    (root / linked).parent.mkdir(exist_ok=True)
+    (root / linked).symlink_to(foreign if linked == "documents" else foreign / "web")
+    with pytest.raises(NotOurs, match=rf"{linked}: is a symbolic link to .*; move it out of the corpus"):
+        WRITES[way](root / "documents" / "web" / "x.parquet")
+    assert bytes_in(foreign) == before
+    assert (root / linked).is_symlink()
+
+
+def test_a_link_in_the_place_of_a_file_is_not_read_and_what_it_names_stays(root: Path, foreign: Path) -> None:
+    entry = files.write_bytes(root / "documents" / "x", MINE)
+    (root / "documents" / "x").unlink()
+    (root / "documents" / "x").symlink_to(foreign / "x.parquet")
+    assert not files.holds(root, "documents/x", entry), "the bytes behind it are the right ones"
+    with pytest.raises(CorruptFile, match="x: is a symbolic link"):
+        files.read_verified(root, "documents/x", entry)
+    files.write_bytes(root / "documents" / "x", b"new")
+    assert (root / "documents" / "x").read_bytes() == b"new"
+    files.remove(root / "documents" / "x")
+    assert bytes_in(foreign)["x.parquet"] == MINE
+
+
+def test_a_pipe_in_the_place_of_a_file_stops_nobody(root: Path) -> None:
+    os.mkfifo(root / "manifest.json")
+    with pytest.raises(NotOurs, match="is not what tokenmill makes"):
+        files.read_bytes(root / "manifest.json")
+
+
+def test_the_folder_of_a_corpus_may_be_a_link_itself(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "other").symlink_to(root)
+    files.write_bytes(tmp_path / "other" / "documents" / "x", b"x")
+    assert (root / "documents" / "x").read_bytes() == b"x"
+    assert "documents/x" in files.noted(root)
+    (tmp_path / "plain").mkdir()
+    (tmp_path / "way").symlink_to(tmp_path / "plain")
+    files.write_bytes(tmp_path / "way" / "x", b"x")
+    assert (tmp_path / "plain" / "x").read_bytes() == b"x", "outside of corpora, paths are the caller's"
+
+
+@pytest.mark.parametrize("kind", ["symbolic", "hard", "foreign"])
+def test_a_lock_that_is_not_ours_is_refused_and_not_emptied(root: Path, foreign: Path, kind: str) -> None:
+    lock = root / ".lock"
+    lock.unlink()
+    if kind == "foreign":
+        lock.write_bytes(MINE)
+    else:
+        (lock.symlink_to if kind == "symbolic" else lock.hardlink_to)(foreign / "x.parquet")
+    with pytest.raises(NotOurs, match=r"\.lock: is "), files.lock(root):
+        pass
+    assert lock.read_bytes() == MINE
+    assert bytes_in(foreign)["x.parquet"] == MINE
+
+
+def test_only_what_the_journal_names_is_cleared(root: Path) -> None:
+    for name in ("documents/web/a", "documents/web/b", "documents/c"):
+        files.write_bytes(root / name, b"ours")
+    own = {"documents/web/notes.md", "documents/d", "documents/.e.1.tmp~", "documents/.a.b"}
+    for name in own:
+        (root / name).write_bytes(MINE)
+    (root / "documents" / "way").symlink_to(root.parent)
+    left = files.clear(root / "documents", keep={root / "documents/c"})
+    assert {path.relative_to(root).as_posix() for path in left} == {*own, "documents/way"}
+    assert bytes_in(root / "documents") == {"c": b"ours", **{name.removeprefix("documents/"): MINE for name in own}}
+
+
+def test_a_temporary_file_goes_only_if_a_dead_writer_of_ours_left_it(root: Path, tmp_path: Path) -> None:
+    files.write_bytes(root / "documents" / "a", b"ours")
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    os.waitpid(child, 0)
+    ours, theirs = root / "documents" / f".a.{child}.tmp~", root / "documents" / f".b.{child}.tmp~"
+    alive, other = root / "documents" / f".a.{os.getppid()}.tmp~", root / "documents" / "a.tmp~"
+    for path in (ours, theirs, alive, other):
+        path.write_bytes(MINE)
+    with files.lock(root):
+        files.sweep(root)
+    assert not ours.exists()
+    assert [path.read_bytes() for path in (theirs, alive, other)] == [MINE] * 3
+
+
+def test_a_journal_that_a_crash_cut_loses_no_other_line(root: Path) -> None:
+    files.write_bytes(root / "documents" / "a", b"")
+    with open(root / files.JOURNAL, "ab") as journal:
+        journal.write(b'\n"documents/b')
+    files.write_bytes(root / "documents" / "c\n\udce9", b"")
+    assert {"documents/a", "documents/c\n\udce9"} <= files.noted(root)
+    files.settle(root)
+    assert files.noted(root) == {"documents/a", "documents/c\n\udce9"}
+
+
+def test_a_late_writer_of_an_older_run_changes_nothing(root: Path) -> None:
+    files.write_bytes(root / "documents" / "a", b"old")
+    with pytest.raises(Locked, match="lost its lock to process"), files.lock(root):
+        found = files.marker(root)
+        assert found is not None
+        assert found.owner is not None
+        # Another run took over, as it can where somebody removed `.lock`.
+        other = dataclasses.replace(found.owner, token="another")
+        (root / files.MARKER).write_bytes(files.canonical_json(dataclasses.replace(found, owner=other).plain()))
+        for change in (WRITES["create"], files.remove, files.Log):
+            with pytest.raises(Locked):
+                change(root / "documents" / "a")
+        files.write_bytes(root / "documents" / "b", b"late")
+    assert bytes_in(root / "documents") == {"a": b"old"}
+    now = files.marker(root)
+    assert now is not None
+    assert now.owner == other
+
+
+def test_a_marker_of_a_newer_version_is_refused_and_a_foreign_one_is_none(root: Path) -> None:
+    path = root / files.MARKER
+    path.write_bytes(path.read_bytes().replace(b'"format":1', b'"format":2'))
+    for use in (files.marker, lambda folder: files.write_bytes(folder / "x", b"")):
+        with pytest.raises(NewerFormat, match="is of format 2, and this version of tokenmill reads format 1; install a newer"):
+            use(root)
+    for data in (b"", b"{}", b"[1]", b"\xff", path.read_bytes().replace(b"tokenmill corpus", b"another program")):
+        path.write_bytes(data)
+        assert files.marker(root) is None
