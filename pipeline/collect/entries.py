@@ -17,10 +17,11 @@ import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, NoReturn
 
-from tokenmill.pipeline.base import state
-from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base import files, ownership, state
+from tokenmill.pipeline.base.errors import InputError, NewerFormat
 
 Reason = Literal[
     "hidden", "unknown_kind", "corpus", "link_to_folder", "link_outside", "broken_link", "device", "vanished", "not_chosen"
@@ -28,7 +29,7 @@ Reason = Literal[
 REASONS: dict[Reason, str] = {
     "hidden": "hidden entries (their names begin with a dot) left out",
     "unknown_kind": "files of no known kind left out",
-    "corpus": "folders among the input left out, as they are corpora (they hold .state)",
+    "corpus": "folders among the input left out, as they are corpora",
     "link_to_folder": "links to folders not followed",
     "link_outside": "links to files outside their source left out (`follow_links = true` in the source reads them)",
     "broken_link": "links without a target left out",
@@ -40,6 +41,9 @@ REASONS: dict[Reason, str] = {
 KERNEL = ("/proc", "/sys")
 """File systems of the kernel. Their files look regular, but hold the state of processes, such as the secrets in their
 environments."""
+
+SIGNS = (files.MARKER, state.FOLDER)
+"""Names that a corpus has. A folder of another program may have one too, so `is_corpus` has the last word."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,7 +131,7 @@ class Seen:
                 entries = sorted(found, key=lambda entry: entry.name)
         except OSError as error:
             unreadable(error)
-        if any(entry.name == state.FOLDER and entry.is_dir() for entry in entries):
+        if any(entry.name in SIGNS for entry in entries) and is_corpus(folder):
             self.corpus(folder)
             return
         for entry in entries:
@@ -188,6 +192,14 @@ def unreadable(error: OSError) -> NoReturn:
     """Raise InputError for a folder that cannot be listed."""
     message = f"{shown(error.filename)}: the folder cannot be read ({error.strerror}); make it readable, or leave it out"
     raise InputError(message) from error
+
+
+def is_corpus(folder: str) -> bool:
+    """Whether a folder is a corpus, of this version of tokenmill or of a newer one."""
+    try:
+        return ownership.is_ours(Path(folder))
+    except NewerFormat:
+        return True
 
 
 def identity_of(path: str | os.PathLike[str] | None) -> tuple[int, int] | None:

@@ -14,8 +14,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from tokenmill.pipeline.base import state
-from tokenmill.pipeline.collect.entries import Reason, Seen, unreadable
+from tokenmill.pipeline.collect.entries import Reason, Seen, is_corpus, unreadable
 
 ANYWHERE = "**"
 NOT_ENTERED: tuple[Reason, ...] = ("corpus", "link_to_folder")
@@ -81,7 +80,7 @@ def _at_depth(pattern: str, folder: str, parts: Sequence[str], seen: Seen) -> bo
     for match in matches:
         between = [str(above) for above in reversed(Path(match).parents) if len(above.parts) > len(Path(folder).parts)]
         link = next((above for above in between if os.path.islink(above)), None)
-        corpus = next((above for above in between if os.path.isdir(os.path.join(above, state.FOLDER))), None)
+        corpus = next(filter(is_corpus, between), None)
         if link is not None and not seen.follow_links:
             seen.left_out[link] = "link_to_folder"
         elif corpus is not None:

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tokenmill.pipeline.base import state
+from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.files import Marker
 from tokenmill.pipeline.collect import listing
 from tokenmill.pipeline.collect.entries import REASONS, kernel_devices, spelled
 from tokenmill.pipeline.collect.step import CollectStep
@@ -32,8 +33,9 @@ def tree(tmp_path, monkeypatch):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/secret.txt").write_text(SECRET)
     folder = tmp_path / "in"
-    for name in ("sub", ".git", "old/.state", "sub/deep"):
+    for name in ("sub", ".git", "old", "sub/deep"):
         (folder / name).mkdir(parents=True)
+    files.mark(folder / "old", Marker(id="00"))
     for name in ("a.txt", "sub/b.txt", "sub/deep/c.md", "b.pdf", "sub/d.bin", ".hidden.txt", ".git/config.txt", "old/e.txt"):
         (folder / name).write_text(name)
     os.mkfifo(folder / "fifo.txt")
@@ -61,7 +63,7 @@ def counted(folder: Path) -> int:
     total = 0
     for entry in os.scandir(folder):
         entered = entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
-        entered = entered and not os.path.isdir(os.path.join(entry.path, ".state"))
+        entered = entered and not os.path.exists(os.path.join(entry.path, files.MARKER))
         total += counted(Path(entry.path)) if entered else 1
     return total
 
@@ -303,10 +305,14 @@ def test_a_file_that_is_gone_before_it_is_described_is_counted(tmp_path, monkeyp
 
 def test_work_of_a_dry_run_leaves_the_corpus_out(tmp_path):
     (tmp_path / "a.txt").write_text("a")
-    (tmp_path / "corpus/.state").mkdir(parents=True)
+    (tmp_path / "corpus").mkdir()
+    files.mark(tmp_path / "corpus", Marker(id="00"))
+    (tmp_path / "home/.state").mkdir(parents=True)
+    (tmp_path / "home/b.txt").write_text("of a user whose programs keep their state there")
     step = CollectStep(config=CollectConfig(paths=(str(tmp_path),)))
     assert "left_out_corpus" not in step.plan(tmp_path / "corpus")
     assert step.plan()["left_out_corpus"] == 1
+    assert step.plan()["files"] == 2
     assert step.inputs(Work(root=tmp_path / "corpus", before=(), executor=InProcess()))
 
 
@@ -317,11 +323,11 @@ def random_tree(folder: Path, draw: random.Random) -> None:
         folders.append(draw.choice(folders) / f"{draw.choice(['', '.'])}d{number}")
     for one in folders:
         one.mkdir(parents=True)
-    files = [draw.choice(folders) / f"{draw.choice(['', '.'])}f{number}{draw.choice(['.txt', '.bin'])}" for number in range(8)]
-    for one in files:
+    made = [draw.choice(folders) / f"{draw.choice(['', '.'])}f{number}{draw.choice(['.txt', '.bin'])}" for number in range(8)]
+    for one in made:
         one.write_text(one.name)
     for number in range(8):
-        target = draw.choice([*folders, *files, folder / "gone", Path("/dev/zero"), Path("..")])
+        target = draw.choice([*folders, *made, folder / "gone", Path("/dev/zero"), Path("..")])
         (draw.choice(folders) / f"{draw.choice(['', '.'])}l{number}.txt").symlink_to(target)
     (folders[0] / "here.txt").write_text("so that the source is not empty")
 

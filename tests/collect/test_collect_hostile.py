@@ -149,7 +149,7 @@ def test_a_corpus_below_its_input_is_no_input(tmp_path, pattern):
     assert (out / "collect/manifest.json").read_bytes() == before
     (out / "collect/manifest.json").unlink()
     lines = build(tmp_path / pattern, out, quarantine_ceiling=1.0)
-    assert lines[0] == "collect: 1 folders among the input left out, as they are corpora (they hold .state)"
+    assert lines[0] == "collect: 1 folders among the input left out, as they are corpora"
     assert (out / "collect/manifest.json").read_bytes() == before
     build(tmp_path / pattern, second, quarantine_ceiling=1.0)
     after = manifest.load(second, "collect")
