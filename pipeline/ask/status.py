@@ -1,19 +1,22 @@
 """The state of a corpus: its funnel, its totals and its alarms.
 
-Guarantee: counts come from manifests alone; seconds and recomputed shards come from `runs/`. Cost: one read of the manifests.
+Guarantee: counts come from manifests alone; seconds and recomputed shards come from `runs/`. Cost: one read of the manifests,
+and of the tables of quarantined records, if there are any.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base import versions
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, facts
+from tokenmill.pipeline.collect.parser import confine
+from tokenmill.pipeline.collect.records import FATAL
 from tokenmill.pipeline.corpus import QUARANTINE, TOKENS, CorpusFolder
 from tokenmill.pipeline.report import funnel as report
-from tokenmill.pipeline.report import retention
+from tokenmill.pipeline.report import rejected, retention
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
 
@@ -83,6 +86,20 @@ def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
     return tuple(rows)
 
 
+def _of_parsers(corpus: CorpusFolder) -> Iterator[str]:
+    """What depends on the machine: records whose parsers died, and what this kernel cannot take away from a parser."""
+    collect = corpus.step(COLLECT)
+    if collect is not None and collect.counts.quarantined:
+        counts = rejected.quarantined(corpus).counts
+        fatal = sum(count for (_, reason), count in counts.items() if reason in FATAL)
+        if fatal:
+            yield (
+                f"{fatal:,} quarantined {'record' if fatal == 1 else 'records'} ended a parser or took too long, which depends "
+                "on the machine: the same bytes are not promised elsewhere"
+            )
+    yield from (f"parsers of foreign files are less confined here: the kernel lacks {what}" for what in confine.lacking())
+
+
 def status(corpus: CorpusFolder) -> Status:
     """The state of a corpus, which may be unfinished. Raises StaleInput."""
     pack, tokenizer = corpus.step(PACK), corpus.step(TOKENIZER)
@@ -92,7 +109,7 @@ def status(corpus: CorpusFolder) -> Status:
     unread = [f"{losses}; {QUARANTINE}/ says where"] if losses else []
     return Status(
         stages=funnel(corpus),
-        alarms=(*unread, *retention.alarms(corpus)),
+        alarms=(*unread, *_of_parsers(corpus), *retention.alarms(corpus)),
         left_out=report.left_out(corpus),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,

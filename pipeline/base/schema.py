@@ -59,9 +59,6 @@ A fault that takes more records with it is one row. `rows`: how many records it 
 more. `unread_bytes`: the bytes of the file that were not read because of it.
 """
 
-PREVIEW_BYTES = 200
-"""The number of first bytes of a rejected record that are kept as its preview."""
-
 
 def doc_id(source: str, identity: str) -> bytes:
     """The 16-byte id of the document that `source` calls `identity`.

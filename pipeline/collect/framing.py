@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.records import RECORD_BYTES, Place, Rejected, quarantined
+from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, RECORD_BYTES, Place, Rejected, quarantined
 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
@@ -23,12 +23,8 @@ CHUNK_BYTES = 1 << 18
 ZSTD_STEP_BYTES = 2_048
 """Bytes of input per call: zstandard does not bound the output of a call. This many give at most 64 MiB (blocks of 4 bytes for
 128 KiB)."""
-RATIO = 250
-"""Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
 DEFLATED = 4.0
 """Bytes of content per compressed byte (estimate)."""
-FREE_BYTES = 8 << 20
-"""Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 
 
 class StreamError(RecordError):

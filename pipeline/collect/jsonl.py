@@ -10,14 +10,17 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterator
-from typing import Any, BinaryIO, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.framing import Codec
 from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row
 from tokenmill.pipeline.collect.text import utf8
-from tokenmill.pipeline.config import FilesSource
+
+if TYPE_CHECKING:
+    # Parsers do without the library that checks settings.
+    from tokenmill.pipeline.config import FilesSource
 
 
 def read(
@@ -26,6 +29,7 @@ def read(
     """The records of a file; see `lines.records`."""
 
     def make(line: bytes, place: Place) -> Record:
+        limits.begin(place)
         row = _parsed(utf8(line))
         if isinstance(row, dict) and source.text_field in row and row[source.text_field] is None:
             return dropped(place, "empty", "the text is null")

@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.base.schema import PREVIEW_BYTES
 from tokenmill.pipeline.collect.framing import Codec, between, broken_off, chunks
-from tokenmill.pipeline.collect.records import Place, Record, quarantined, too_long
+from tokenmill.pipeline.collect.records import PREVIEW_BYTES, Place, Record, quarantined, too_long
 
 
 def records(

@@ -13,9 +13,9 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tokenmill.pipeline.collect import tables
 from tokenmill.pipeline.collect.framing import DEFLATED
 from tokenmill.pipeline.collect.listing import BY_LINE, InputFile, Kind
+from tokenmill.pipeline.collect.parser.attempts import row_groups
 
 TEXT_SHARE: dict[Kind, float] = {"html": 0.3, "warc": 0.3, "python": 0.12, "description": 0.8}
 """Bytes of text per byte of file (other kinds: 1), measured: 88.7 MB of documentation pages gave 25.6 MB, 296 MB of modules
@@ -133,7 +133,7 @@ def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[
 
 def _row_groups(file: InputFile, shard_bytes: int, text_field: str) -> list[Piece]:
     """Row groups combined to about `shard_bytes`. An unreadable file is one piece; reading it reports the error."""
-    groups = tables.row_groups(file.path, text_field)
+    groups = row_groups(file, text_field)
     if not groups:
         return [Piece(file=file, begin=0, end=1 << 31)]
     pieces: list[Piece] = []

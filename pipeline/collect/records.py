@@ -12,14 +12,19 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.base.schema import PREVIEW_BYTES
-from tokenmill.pipeline.config import DatasetSource, FilesSource
 
+if TYPE_CHECKING:
+    # Parsers do without the library that checks settings.
+    from tokenmill.pipeline.config import DatasetSource, FilesSource
+
+
+PREVIEW_BYTES = 200
+"""Bytes of a rejected record that are kept, so that users can see what it is."""
 FIELD_CHARACTERS = 200
 """A further column of a record goes into the metadata if it is a number, a truth value, or a string of at most this many
 printable characters."""
@@ -37,17 +42,65 @@ NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
 """Matches what may be a user or a password of a URL within a URL."""
 
 
+RATIO = 250
+"""Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
+FREE_BYTES = 8 << 20
+"""Bytes of output that the check of the ratio ignores: short runs may be very regular."""
+FATAL = {
+    "parser_died": "the parser of this record ended without an answer, also when it was tried alone",
+    "deadline": "parsing took longer than the deadline, also when it was tried alone",
+}
+"""Reasons that depend on the machine, with their messages."""
+
+
+@dataclass(kw_only=True)
+class Growth:
+    """How much a piece grows while it is decoded, beside compression of the file itself: by dictionaries, by codings of a body.
+
+    A small record may become a large one, forty times over, so all records of a piece share `FREE_BYTES`.
+    """
+
+    _read: int = 0
+    _produced: int = 0
+
+    def read(self, size_bytes: int) -> None:
+        """Count bytes of the file."""
+        self._read += max(0, size_bytes)
+
+    def produced(self, size_bytes: int) -> None:
+        """Count bytes that were made of them. Raises RecordError (bomb), and does not count them, if they are too many."""
+        if self._produced + size_bytes > FREE_BYTES + RATIO * self._read:
+            message = (
+                f"the content grows more than {RATIO} times: {size_bytes} bytes more, after {self._read} bytes of the file"
+            )
+            raise RecordError("bomb", message)
+        self._produced += size_bytes
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """Limits for one record."""
 
     document_bytes: int
     """Texts with more bytes are quarantined."""
+    condemned: Mapping[str, str] = field(default_factory=dict)
+    """Places where a parser died or overran its deadline twice, with the reason. They are quarantined without parsing."""
+    announce: Callable[[str], None] | None = None
+    """Called with each place before it is parsed."""
+    growth: Growth = field(default_factory=Growth, compare=False)
+    """What the piece that is read has grown so far."""
 
     @property
     def record_bytes(self) -> int:
         """Most bytes held of a record before its text is known: markup and escapes need room."""
         return 2 * self.document_bytes + 65_536
+
+    def begin(self, place: Place) -> None:
+        """Say that what is at `place` is parsed now. Raises RecordError (parser_died, deadline) if it is condemned."""
+        if self.announce is not None:
+            self.announce(str(place))
+        if self.condemned and (reason := self.condemned.get(str(place))):
+            raise RecordError(reason, FATAL[reason])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, manifest, shards, state
-from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import hub, jsonl, tables, text, warc
-from tokenmill.pipeline.collect.entries import shown
+from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
 from tokenmill.pipeline.collect.write import Made, Writer
@@ -181,7 +180,7 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
         yield from hub.read(piece, task.source, task.limits)
         return
     offered = 0
-    for record in _from_file(piece, task):
+    for record in attempts.records(piece.file, (piece.begin, piece.end, piece.before), settings(task.source), task.limits):
         offered += 1
         yield record
     if not piece.file.is_as_listed():
@@ -189,27 +188,3 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
     whole = piece.begin == 0 and (piece.end >= piece.file.size_bytes or piece.file.kind == "parquet")
     if whole and not offered and (piece.file.kind != "warc" or not piece.file.size_bytes):
         yield dropped(Place(path=piece.file.name), "empty", "the file holds no record")
-
-
-def _from_file(piece: Piece, task: SplitTask) -> Iterator[Record]:
-    file, limits = piece.file, task.limits
-    source = task.source
-    if not isinstance(source, FilesSource):
-        shared = FilesSource.model_fields.keys() - {"kind", "paths"}
-        source = FilesSource(paths=(".",), **{name: value for name, value in settings(source).items() if name in shared})
-    try:
-        with file.open() as handle:
-            if file.kind == "jsonl":
-                yield from jsonl.read(handle, file.codec, file.name, piece.begin, piece.end, piece.before, source, limits)
-            elif file.kind == "lines":
-                yield from text.read_lines(handle, file.codec, file.name, piece.begin, piece.end, piece.before, limits)
-            elif file.kind == "warc":
-                yield from warc.read(handle, file.codec, file.name, piece.begin, piece.end, limits)
-            elif file.kind == "parquet":
-                yield from tables.read_parquet(handle, file.name, piece.begin, piece.end, piece.before, source, limits)
-            elif file.kind == "csv":
-                yield from tables.read_csv(handle, file.codec, file.name, source, limits)
-            else:
-                yield from text.read(handle, file.codec, file.kind, file.name, limits)
-    except OSError as error:
-        raise InputError(f"{shown(file.path)}: cannot be read ({error.strerror}); make it readable, or leave it out") from error

@@ -25,6 +25,7 @@ from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing,
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
+from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
@@ -112,6 +113,8 @@ class CollectStep:
         self._known[work.root].save()
         left_out = _left_out(snapshot.listings)
         _say_left_out(left_out, any(found.own_corpus for found in snapshot.listings), work)
+        for what in confine.lacking():
+            work.progress.say(f"collect: parsers of foreign files are less confined here: the kernel lacks {what}")
         tasks = self._tasks(work.root, snapshot)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))

@@ -3,7 +3,7 @@
 Guarantee: a damaged row group costs only its own rows, a damaged CSV row only itself. A CSV row is damaged if it is truncated,
 has text after a closing quote, or is longer than the header; a quote that does not end also takes lines after it, which are
 counted. Checksums of pages are verified. A record whose text is null is dropped as empty.
-Cost: memory of `BATCH_ROWS` rows of Parquet, or one row of CSV.
+Cost: memory of a batch of Parquet, at most 64 MB (`pages`), or one row of CSV.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ import math
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BufferedReader
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import columns
+from tokenmill.pipeline.collect import columns, pages
 from tokenmill.pipeline.collect.columns import LEFT_OUT
 from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
 from tokenmill.pipeline.collect.lines import lines
@@ -35,27 +36,30 @@ from tokenmill.pipeline.collect.records import (
     too_long,
 )
 from tokenmill.pipeline.collect.text import utf8
-from tokenmill.pipeline.config import DatasetSource, FilesSource
 
-BATCH_ROWS = 128
-"""Rows per batch. Few, because a dictionary lets a small file hold large texts many times."""
+if TYPE_CHECKING:
+    # Parsers do without the library that checks settings.
+    from tokenmill.pipeline.config import DatasetSource, FilesSource
+
+BUFFER_BYTES = 1 << 20
+"""A column is read in such parts. Otherwise the library holds all of a row group's compressed bytes."""
 
 
 FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
 """What the library raises on damaged files. Names of columns that are not UTF-8 are the last one."""
 
 
-def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
+def row_groups(handle: BinaryIO, text_field: str) -> list[tuple[int, int]] | None:
     """Rows and bytes of text of each row group, according to the file's footer. None if the footer cannot be read."""
     try:
-        metadata = pq.read_metadata(path)
+        metadata = pq.read_metadata(handle)
         groups = []
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
             sizes = {
                 group.column(at).path_in_schema: group.column(at).total_uncompressed_size for at in range(group.num_columns)
             }
-            groups.append((group.num_rows, max(0, sizes.get(text_field, group.total_byte_size))))
+            groups.append((max(0, group.num_rows), max(0, sizes.get(text_field, group.total_byte_size))))
     except FAULTS:
         return None
     return groups
@@ -63,11 +67,12 @@ def row_groups(path: str, text_field: str) -> list[tuple[int, int]] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _RowGroup:
-    """What the footer says of a row group: its number, rows, compressed bytes, and the columns beside the text to read."""
+    """What the footer says of a row group. `wanted`: the columns beside the text to read."""
 
     number: int
     rows: int
     compressed_bytes: int
+    text_bytes: int
     wanted: tuple[str, ...]
 
     def share(self, rows: int) -> int:
@@ -76,15 +81,19 @@ class _RowGroup:
 
 
 def read_parquet(
-    handle: BinaryIO, path: str, begin: int, end: int, before: int, source: FilesSource | DatasetSource, limits: Limits
+    handle: BufferedReader, path: str, begin: int, end: int, before: int, source: FilesSource | DatasetSource, limits: Limits
 ) -> Iterator[Record]:
     """The records of the row groups [begin, end). `before`: the number of rows before them."""
     rows = 0
     try:
-        table = pq.ParquetFile(handle, page_checksum_verification=True)
+        table = pq.ParquetFile(handle, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
         rows = table.metadata.num_rows
         schema = table.schema_arrow
-        groups = [_row_group(table, schema, number) for number in range(begin, min(end, table.num_row_groups))]
+        groups = [
+            _row_group(table, schema, number, source.text_field) for number in range(begin, min(end, table.num_row_groups))
+        ]
+    except pa.ArrowMemoryError:
+        raise
     except FAULTS as error:
         yield _unreadable(handle, path, error, rows)
         return
@@ -94,27 +103,42 @@ def read_parquet(
         size = sum(group.compressed_bytes for group in groups)
         yield quarantined(Place(path=path), fault, rows=rows, unread_bytes=size)
         return
+    needed = frozenset((source.text_field, source.id_field, source.url_field))
     for group in groups:
         left = group.rows
-        read = [source.text_field, *(name for name in group.wanted if name != source.text_field)]
-        unread = dict.fromkeys((name for name in schema.names if name not in read), LEFT_OUT)
-        why = "holds fewer rows than the footer names"
+        reason, why = "broken_parquet", "holds fewer rows than the footer names"
         try:
-            for batch in table.iter_batches(BATCH_ROWS, row_groups=[group.number], columns=read):
+            how = pages.plan(
+                handle, table.metadata.row_group(group.number), needed, frozenset((source.text_field, *group.wanted))
+            )
+            limits.growth.read(group.text_bytes)
+            read = [source.text_field, *(name for name in group.wanted if name not in (source.text_field, *how.too_large))]
+            unread = dict.fromkeys((name for name in schema.names if name not in read), LEFT_OUT)
+            batches = table.iter_batches(how.batch_rows, row_groups=[group.number], columns=read, use_threads=False)
+            while True:
+                limits.begin(Place(path=path, record=f"{before}-"))
+                if (batch := next(batches, None)) is None:
+                    break
                 for row, values in enumerate(_rows(batch), before):
+                    limits.growth.produced(len(values[source.text_field] or b""))
                     yield _row({**values, **unread}, Place(path=path, record=row), source, limits)
-                before += batch.num_rows
-                left -= batch.num_rows
+                    before += 1
+                    left -= 1
+        except RecordError as error:
+            reason, why = error.reason, f"is not read from here on: {error}"
+        except pa.ArrowMemoryError:
+            # The limit of memory, which is no fault of the row group that happened to reach it: it is tried again, alone.
+            raise
         except FAULTS as error:
             why = f"cannot be read from here on ({type(error).__name__})"
         if left > 0:
             message = f"row group {group.number} {why}; {left} of its {group.rows} rows are not read"
-            fault = RecordError("broken_parquet", message)
+            fault = RecordError(reason, message)
             yield quarantined(Place(path=path, record=before), fault, rows=left, unread_bytes=group.share(left))
             before += left
 
 
-def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int) -> _RowGroup:
+def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int, text_field: str) -> _RowGroup:
     """Raises UnicodeDecodeError for a damaged name, of whatever column."""
     group = table.metadata.row_group(number)
     leaves = {(leaf := group.column(at)).path_in_schema: leaf for at in range(group.num_columns)}
@@ -122,6 +146,7 @@ def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int) -> _RowGro
         number=number,
         rows=group.num_rows,
         compressed_bytes=sum(max(0, leaf.total_compressed_size) for leaf in leaves.values()),
+        text_bytes=leaves[text_field].total_compressed_size if text_field in leaves else 0,
         wanted=tuple(
             field.name
             for field in schema
@@ -152,6 +177,7 @@ def _row(values: Mapping[str, Any], place: Place, source: FilesSource | DatasetS
     if data is None:
         return dropped(place, "empty", "the text is null")
     try:
+        limits.begin(place)
         if len(data) > limits.record_bytes:
             raise too_long(len(data), limits.record_bytes)
         text = utf8(data)

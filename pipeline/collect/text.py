@@ -25,6 +25,7 @@ def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -
     data = b""
     try:
         data = _whole(handle, codec, limits.document_bytes if kind == "text" else limits.record_bytes)
+        limits.begin(place)
         yield _document(data, kind, place, limits)
     except StreamError as error:
         # The file is one document, so the number of records is exact.
@@ -39,6 +40,7 @@ def read_lines(
     """The lines of a plain text file, each a document; see `lines.records`."""
 
     def make(line: bytes, place: Place) -> Record:
+        limits.begin(place)
         return document(utf8(line), place, limits)
 
     return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make)

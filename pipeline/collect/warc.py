@@ -207,7 +207,11 @@ def _record(stream: ByteStream, place: Place, limits: Limits) -> Record | None:
     try:
         if not fits:
             raise too_long(size, limits.record_bytes)
-        return _document(http.parse(header + block, limits.record_bytes), place, limits)
+        limits.begin(place)
+        found = http.parse(header + block, limits.record_bytes)
+        limits.growth.read(size)
+        limits.growth.produced(len(found.body))
+        return _document(found, place, limits)
     except RecordError as error:
         return quarantined(place, error, block)
 

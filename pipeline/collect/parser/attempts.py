@@ -1,0 +1,176 @@
+"""Reads a piece of a file with parsers, and goes on after a record that kills them.
+
+Purpose: no input ends a build. A death or an overrun deadline is tried once more, alone, in a fresh parser; the second one
+quarantines what was announced last, by name, and the rest of the file is read on.
+Guarantee: records before and after the bad one are the same as without it. A piece is given up after `MOST_CONDEMNED` such
+records or `FILE_SECONDS` of lost CPU seconds; what is left is one quarantined record that says so. A parser that was
+killed from outside once leaves no trace.
+Cost: the file is read again for each attempt, up to the bad record.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import readers
+from tokenmill.pipeline.collect.listing import InputFile
+from tokenmill.pipeline.collect.parser import frames, host
+from tokenmill.pipeline.collect.parser.frames import BadFrame, ParserFailed
+from tokenmill.pipeline.collect.parser.host import Needed
+from tokenmill.pipeline.collect.parser.serve import BATCH_RECORDS
+from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, Document, Limits, Place, Record, quarantined
+from tokenmill.pipeline.collect.records import RECORD_BYTES as ASSUMED_BYTES
+
+MOST_CONDEMNED = 8
+"""Records of a piece that may kill two parsers each, before the rest is given up."""
+FILE_SECONDS = 60.0
+"""CPU seconds that a piece may take, over one second at a time, without showing progress."""
+PATIENCE_SECONDS = 1.0
+MOST_PLACES = 1_000
+RECORD_BYTES = 100
+"""Bytes that a record counts beside its content, in what a parser may send. A file in a frame may hold bodies with a coding."""
+REST = "rest"
+ONE_RECORD = ("text", "html", "python", "description")
+"""Kinds of files that are one record each."""
+Range = tuple[int, int, int]
+"""Begin, end and before of a `plan.Piece`."""
+
+
+@dataclass(kw_only=True)
+class _Course:
+    """How far the reading of a piece has come, over all attempts."""
+
+    delivered: int = 0
+    announced: str = ""
+    """The place that was announced last and has shown no record yet."""
+    read_bytes: int = 0
+    """Bytes of text that were delivered."""
+    alone: bool = False
+    suspect: int = 0
+    """Records that were delivered when a parser died for the first time."""
+    condemned: dict[str, str] = field(default_factory=dict)
+    lost_seconds: float = 0.0
+
+    def took(self, cpu_seconds: float) -> None:
+        self.lost_seconds += max(0.0, cpu_seconds - PATIENCE_SECONDS)
+
+
+def records(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits) -> Iterator[Record]:
+    """Every record of a piece of a file. `source`: the settings of its source. Raises InputError, StaleInput."""
+    course = _Course()
+    while True:
+        try:
+            yield from _attempt(file, piece, source, limits, course)
+            return
+        except ParserFailed as error:
+            course.took(error.cpu_seconds)
+            if not course.alone or course.delivered > course.suspect + BATCH_RECORDS:
+                # What killed the parser lies within one batch of what was delivered. Another death later is a first one.
+                course.alone, course.suspect = True, course.delivered
+                continue
+            given_up = not course.announced or course.announced in course.condemned or course.announced == file.name
+            if given_up or len(course.condemned) >= MOST_CONDEMNED or course.lost_seconds > FILE_SECONDS:
+                yield _rest(file, piece, course, error)
+                return
+            course.condemned[course.announced] = error.reason
+            course.alone = False
+
+
+def row_groups(file: InputFile, text_field: str) -> list[tuple[int, int]] | None:
+    """See `tables.row_groups`. None also if two parsers died of the footer; reading the file will say so."""
+    limits = Limits(document_bytes=0)
+    for alone in (False, True):
+        request = _request(file, (0, 0, 0), {"text_field": text_field}, limits, alone=alone) | {"ask": "row_groups"}
+        with (
+            contextlib.suppress(ParserFailed),
+            file.open() as handle,
+            contextlib.closing(host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=0)) as answers,
+        ):
+            values = [frames.value_of(answer.head) for answer in itertools.islice(answers, 2) if answer.kind == frames.VALUE]
+            return _checked(values)
+    return None
+
+
+def _checked(values: list[Any]) -> list[tuple[int, int]] | None:
+    if len(values) != 1:
+        raise frames.BadFrame("no row groups, or too many")
+    groups = values[0]
+    if groups is None:
+        return None
+    if not isinstance(groups, list) or not all(
+        isinstance(group, list) and len(group) == 2 and all(type(value) is int and value >= 0 for value in group)
+        for group in groups
+    ):
+        raise frames.BadFrame("no row groups")
+    return [(rows, size) for rows, size in groups]
+
+
+def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, course: _Course) -> Iterator[Record]:
+    """The records that no earlier attempt has delivered."""
+    request = _request(file, piece, source, limits, alone=course.alone)
+    request["condemned"] = course.condemned
+    seen = places = size_bytes = 0
+    course.announced = file.name
+    with (
+        file.open() as handle,
+        contextlib.closing(
+            host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
+        ) as answers,
+    ):
+        for answer in answers:
+            course.took(answer.cpu_seconds)
+            if answer.kind == frames.PLACE:
+                course.announced = str(frames.value_of(answer.head))
+                places += 1
+                if places > MOST_PLACES:
+                    raise BadFrame(f"{MOST_PLACES} places without a record")
+            elif answer.kind == frames.RECORDS:
+                batch = frames.decode(answer.head, answer.blob, path=file.name, most_text_bytes=limits.document_bytes)
+                course.announced, places = "", 0
+                size_bytes += len(batch) * RECORD_BYTES + len(answer.head) + len(answer.blob)
+                if size_bytes > FREE_BYTES + RATIO * RATIO * max(1, file.size_bytes):
+                    raise BadFrame("more than a file of this size can hold")
+                fresh = batch[max(0, course.delivered - seen) :]
+                seen += len(batch)
+                for record in fresh:
+                    course.delivered += 1
+                    course.read_bytes += len(record.text) if isinstance(record, Document) else record.text_bytes
+                    yield record
+
+
+def _rest(file: InputFile, piece: Range, course: _Course, error: ParserFailed) -> Record:
+    """The record that stands for all that is not read. Nobody knows how many records that is, so they are estimated."""
+    whole = not course.delivered
+    place = Place(path=file.name, record=None if whole else REST)
+    begin, end, _ = piece
+    size = file.size_bytes if file.kind == "parquet" else min(end, file.size_bytes) - begin
+    unread = max(0, size - course.read_bytes)
+    return quarantined(
+        place,
+        RecordError(error.reason, f"{'the file' if whole else 'the rest'} is not read: {error}"),
+        unread_bytes=unread,
+        estimate=0 if file.kind in ONE_RECORD else max(1, unread // ASSUMED_BYTES),
+    )
+
+
+def _needed(file: InputFile, limits: Limits) -> Needed:
+    return Needed(libraries=readers.needs(file.kind), memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
+
+
+def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:
+    return {
+        "ask": "records",
+        "kind": file.kind,
+        "codec": file.codec,
+        "name": file.name,
+        "piece": piece,
+        "source": dict(source),
+        "document_bytes": limits.document_bytes,
+        "condemned": {},
+        "alone": alone,
+    }
