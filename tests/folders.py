@@ -12,6 +12,8 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.collect.entries import Entry
+from tokenmill.pipeline.collect.listing import InputFile, Kind, describe
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CorpusFolder, being_published
 from tokenmill.pipeline.stages.settings import parse
@@ -55,3 +57,8 @@ def write_corpus(root: Path, texts: Mapping[str, Sequence[str]]) -> Work:
     collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
     manifest.commit(root, collected)
     return Work(root=root, before=(collected,), executor=InProcess())
+
+
+def described(path: Path, kind: Kind) -> InputFile:
+    """The file at `path` as a listing describes it."""
+    return describe(Entry(path=str(path), real=str(path), status=path.stat()), path.name, kind, "")

@@ -1,0 +1,91 @@
+"""Input that would take much more memory or time than its size: stopped by what is counted, before it is decoded."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import html, pages
+from tokenmill.pipeline.collect.records import FREE_BYTES, Growth
+
+NAMES = [f"a{number}" for number in range(200_000)]
+STALLING = {
+    "spaces": "<div " + " ".join(NAMES) + ">x",
+    "slashes": "<div/" + "/".join(NAMES) + ">x",
+    "less": "<div " + " ".join(f'{name}="<"' for name in NAMES) + ">x",
+    "greater": "<div " + " ".join(f'{name}=">"' for name in NAMES) + ">x",
+    "tags in values": "<div " + " ".join(f"{name}='\"<b>'" for name in NAMES) + ">x",
+    "no space": "<div " + "".join(f'{name}="x"' for name in NAMES) + ">x",
+    "open quote": "<div " + " ".join(NAMES) + ' b="x',
+    "end tag": "<div>x</div " + " ".join(NAMES) + ">",
+    "many roots": "".join(f"<hTml {name}>" for name in NAMES) + "x",
+}
+
+
+@pytest.mark.parametrize("how", STALLING)
+def test_tags_made_to_stall_the_parser_are_refused_in_linear_time(how):
+    begun = time.process_time()
+    with pytest.raises(RecordError, match="attributes"):
+        html.main_text(STALLING[how])
+    # Quadratic work takes more than 40 s.
+    assert time.process_time() - begun < 5
+
+
+@pytest.mark.parametrize(
+    "attribute",
+    [
+        "data-x='" + '{"a": [1, 2]} ' * 50_000 + "'",
+        'd="' + "M 1 2 L 3 4 " * 50_000 + '"',
+        'onclick="' + "if (a > b) {c()} " * 9_000 + '"',
+    ],
+)
+def test_one_long_attribute_is_not_hostile(attribute):
+    assert "words" in html.main_text(f"<body><p {attribute}>words here</p></body>")
+
+
+def test_words_in_scripts_and_comments_are_no_attributes():
+    words = "for (i = 0; i<n; i++) " + "word " * 9_000
+    assert "kept" in html.main_text(f"<body><script>{words}</script><!-- <div {words} --><p>kept</p></body>")
+
+
+def test_a_small_file_of_large_texts_costs_no_memory(tmp_path, collect):
+    long = "x" * 30_000_000
+    shared = pa.DictionaryArray.from_arrays(pa.array([0] * 4_096, pa.int32()), pa.array([long]))
+    pq.write_table(pa.table({"text": shared}), tmp_path / "dict.parquet", compression="zstd")
+    side = pa.table({"text": ["a", "b"], "huge": ["", "y" * 30_000_000]})
+    pq.write_table(side, tmp_path / "side.parquet", compression="zstd", use_dictionary=False)
+    done = collect(tmp_path)
+    assert sorted(done.texts()) == ["a", "b"]
+    assert done.broken() == [("dict.parquet#0", "bomb")]
+    assert done.counts.quarantined == 4_096
+
+
+def test_a_page_that_is_too_large_is_not_decoded(monkeypatch):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": ["x" * 10_000], "id": ["1"]}), out, use_dictionary=False, compression="zstd")
+    handle = io.BufferedReader(io.BytesIO(out.getvalue()))
+    group = pq.ParquetFile(io.BytesIO(out.getvalue())).metadata.row_group(0)
+    plan = pages.plan(handle, group, frozenset({"text"}), frozenset({"text", "id"}))
+    assert (plan.batch_rows, plan.too_large) == (pages.MOST_ROWS, frozenset())
+    monkeypatch.setattr(pages, "BATCH_BYTES", 30_000)
+    assert pages.plan(handle, group, frozenset({"text"}), frozenset({"text"})).batch_rows == 2
+    monkeypatch.setattr(pages, "FURTHER_PAGE_BYTES", 5_000)
+    assert pages.plan(handle, group, frozenset({"id"}), frozenset({"text", "id"})).too_large == {"text"}
+    monkeypatch.setattr(pages, "PAGE_BYTES", 5_000)
+    with pytest.raises(RecordError, match="page"):
+        pages.plan(handle, group, frozenset({"text"}), frozenset({"text"}))
+
+
+def test_records_share_one_allowance_of_growth():
+    growth = Growth()
+    growth.read(400)
+    growth.produced(FREE_BYTES)
+    with pytest.raises(RecordError, match="grows"):
+        growth.produced(31_000_000)
+    # What was refused does not count.
+    growth.produced(100_000)
