@@ -2,11 +2,11 @@
 
 Purpose: every byte that tokenmill puts on disk goes through this package, by one protocol, and is hashed on the way.
 Guarantee: a crash, a full disk or a failing device at any operation leaves the old file or the new one, never a part of one.
-Operations are counted, so that a test can make the k-th one fail or end the process (`inject`).
+Operations are counted, so that a test can make the k-th one fail or end the process (`inject`), or look on (`watch`).
 Cost: SHA-256 while writing (about 2 GB/s), two fsyncs per file (see `create`).
 """
 
-from tokenmill.pipeline.base.files.faults import EXIT_BY_FAULT, Fault, FaultKind, inject, operations
+from tokenmill.pipeline.base.files.faults import EXIT_BY_FAULT, Fault, FaultKind, inject, operations, watch
 from tokenmill.pipeline.base.files.folder import clear, inside, lock, mark, settle, sweep
 from tokenmill.pipeline.base.files.folders import link_tree, prune, require_links, unlink_tree
 from tokenmill.pipeline.base.files.journal import JOURNAL, note, noted
@@ -71,6 +71,7 @@ __all__ = [
     "sha256",
     "sweep",
     "unlink_tree",
+    "watch",
     "write_bytes",
     "write_json",
 ]

@@ -1,7 +1,8 @@
 """Injected faults at file operations, for tests of what a crash or a failing disk leaves behind.
 
-Purpose: code that writes files counts its operations here, so that a test can make the k-th one fail or end the process.
-Guarantee: without `inject` nothing fails here.
+Purpose: code that writes files counts its operations here, so that a test can make the k-th one fail or end the process
+(`inject`), or look at the disk before each of them (`watch`), as a test of power losses does.
+Guarantee: without `inject` and `watch` nothing happens here.
 Cost: one addition per operation.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,12 +19,13 @@ EXIT_BY_FAULT = 86
 """The exit status of a process that an injected fault ended."""
 
 Operation = Literal["mkdir", "create", "link", "write", "fsync", "rename", "fsync_folder", "unlink"]
-FaultKind = Literal["exit", "eio", "enospc", "short"]
+FaultKind = Literal["exit", "eio", "enospc", "short", "memory"]
+Watcher = Callable[[Operation, Path], None]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """At file operation number `at` (from 0), end the process or fail as the operating system would."""
+    """At file operation number `at` (from 0), end the process, or fail as the operating system or an allocation would."""
 
     at: int
     kind: FaultKind
@@ -32,6 +35,7 @@ class Fault:
 class _Process:
     done: int = 0
     fault: Fault | None = None
+    watcher: Watcher | None = None
 
 
 _process = _Process()
@@ -43,6 +47,11 @@ def inject(fault: Fault | None) -> None:
     _process.fault = fault
 
 
+def watch(watcher: Watcher | None) -> None:
+    """Call `watcher` before each file operation, with the path that it changes; with None, stop calling."""
+    _process.watcher = watcher
+
+
 def operations() -> int:
     """The number of file operations of this process since the last `inject`, or since it started."""
     return _process.done
@@ -51,8 +60,10 @@ def operations() -> int:
 def step(operation: Operation, path: Path) -> FaultKind | None:
     """Count an operation that is about to be done.
 
-    Returns "short" if the caller must end its write halfway, otherwise None. Raises OSError if the operation must fail.
+    Returns "short" if the caller must end its write halfway, otherwise None. Raises OSError or MemoryError if it must fail.
     """
+    if _process.watcher is not None:
+        _process.watcher(operation, path)
     number, _process.done = _process.done, _process.done + 1
     fault = _process.fault
     if fault is None or number != fault.at:
@@ -61,5 +72,7 @@ def step(operation: Operation, path: Path) -> FaultKind | None:
         os._exit(EXIT_BY_FAULT)
     if fault.kind == "short" and operation == "write":
         return "short"
+    if fault.kind == "memory":
+        raise MemoryError(f"no memory for {operation} of {path}")
     code = errno.ENOSPC if fault.kind == "enospc" else errno.EIO
     raise OSError(code, os.strerror(code), str(path))

@@ -1,0 +1,121 @@
+"""A small build, and a process that runs it in forked children, each with a fault of its own.
+
+A child costs the build alone: imports and kernels are loaded once, before the forks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import multiprocessing
+import random
+import sys
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+
+from tests.faults.power import PowerLoss
+from tokenmill.flows.build import Building, build, outline
+from tokenmill.pipeline import config
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.files import Fault
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.stages import settings as settings_of
+from tokenmill.pipeline.stages import table
+
+WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
+MENU = "Home | News | About this corpus\n"
+UNPUBLISHED = ("runs", "model", "export")
+
+
+def write_input(folder: Path) -> None:
+    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer."""
+    chosen = random.Random(0)
+    folder.mkdir(parents=True)
+    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(12)]
+    for number, text in enumerate(texts[:8]):
+        (folder / f"{number}.txt").write_text(text)
+    (folder / "same.txt").write_text(texts[0])
+    (folder / "near.txt").write_text(texts[1] + "one more line.\n")
+    lines = [json.dumps({"text": text}) for text in texts[8:]] + ['{"text": "cut']
+    (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
+
+
+def settings(source: Path) -> config.Config:
+    plain = {
+        "stages": [kind.name for kind in table.STAGES],
+        "collect": {"paths": [str(source)], "shard_bytes": 6000, "quarantine_ceiling": 0.2},
+        "language": {"threshold": 0.0},
+        "repeats": {"min_documents": 3, "counts": "bloom", "expected_units": 100},
+        "quality": {"recipe": "docs@1"},
+        "tokenizer": {"vocabulary": 300, "min_frequency": 1},
+        "pack": {"shard_tokens": 1000, "validation_fraction": 0.2},
+    }
+    return settings_of.parse(plain, where="test")
+
+
+def published(root: Path) -> dict[str, str]:
+    """What is published: SHA-256 by name; records of runs and hidden files are not."""
+    return {
+        path.relative_to(root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(root.rglob("*"))
+        if path.is_file() and not {part for part in path.relative_to(root).parts if part.startswith(".") or part in UNPUBLISHED}
+    }
+
+
+def names(root: Path) -> set[str]:
+    """The names of all files below a corpus but the records of runs: hidden and temporary ones too."""
+    every = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
+    return {path.as_posix() for path in every if path.parts[0] not in UNPUBLISHED}
+
+
+def quietly(source: Path, root: Path, fault: Fault | PowerLoss | None, answer: Connection) -> None:
+    """In a child: a build. An error of ours, of the operating system or of an allocation ends it with 1, and says nothing."""
+    lose = fault.arm(root.parent) if isinstance(fault, PowerLoss) else None
+    files.inject(fault if isinstance(fault, Fault) else None)
+    try:
+        build(settings(source), root)
+    except (TokenmillError, OSError, MemoryError):
+        sys.exit(1)
+    if lose is not None:
+        lose()
+    answer.send(files.operations())
+
+
+def serve(source: Path, warm: Path, asked: Connection) -> None:
+    """In a process of its own: load the kernels once, then fork for each (root, fault) asked for a child that builds.
+
+    Answers with the child's exit code and how many file operations it took. Ends with who asks.
+    """
+    first = Building(config=settings(source), root=warm, executor=InProcess(), progress=Silent())
+    # All but packing: threads of the encoder would not survive the fork.
+    for name in list(outline(first.config))[:-1]:
+        first.perform(name)
+    fork = multiprocessing.get_context("fork")
+    with contextlib.suppress(EOFError):
+        while True:
+            here, there = fork.Pipe(duplex=False)
+            child = fork.Process(target=quietly, args=(source, *asked.recv(), there))
+            child.start()
+            child.join()
+            asked.send((child.exitcode, here.recv() if here.poll() else None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undisturbed:
+    """The input, what a build of it leaves and publishes, how many file operations it took, and a server for more builds."""
+
+    source: Path
+    wanted: dict[str, str]
+    names: set[str]
+    operations: int
+    server: Connection
+
+    def build(self, root: Path, fault: Fault | PowerLoss | None) -> int:
+        """The exit code of a build in a child. A power loss leaves what it leaves of the folder that holds `root`."""
+        self.server.send((root, fault))
+        code, _ = self.server.recv()
+        return int(code)
