@@ -54,7 +54,7 @@ def byte_alphabet() -> dict[str, int]:
     Printable Latin-1 characters stand for themselves. The other bytes, in ascending order, are U+0100 and up.
     """
     printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = [byte for byte in range(256) if byte not in set(printable)]
+    others = sorted({*range(256)}.difference(printable))
     return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 

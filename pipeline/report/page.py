@@ -7,6 +7,7 @@ Cost: kilobytes, whatever the size of the corpus.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,7 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
     )
 
 
+@functools.cache
 def _environment() -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
