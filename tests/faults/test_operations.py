@@ -1,0 +1,289 @@
+"""Random sequences of operations on a corpus, each compared with a corpus in plain Python (`plain`).
+
+Operations change the input or a setting, build, are killed or fail at a random file operation, forget, compact, ask, verify,
+read and export. After each of them, what a reader of the corpus finds is what plain Python says: counts, documents, the text
+behind every token, and nothing of a document that was forgotten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.builds import published
+from tests.faults.plain import NAMES, Plain, Seen, Whole, id_of, settings, text
+from tokenmill.flows import forgetting
+from tokenmill.flows.build import build
+from tokenmill.pipeline.ask.status import funnel
+from tokenmill.pipeline.ask.verify import problems
+from tokenmill.pipeline.ask.whatif import what_if
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import NotBuilt, TokenmillError
+from tokenmill.pipeline.base.files import Fault, FaultKind
+from tokenmill.pipeline.base.files.faults import Operation
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.corpus import TOKENS, open_corpus
+from tokenmill.pipeline.export import export
+from tokenmill.pipeline.export.source import ExportSource
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.pipeline.tokens.format import Ids
+from tokenmill.pipeline.tokens.samples import samples
+from tokenmill.tokenizer.encode import FILE, of_corpus
+from tokenmill.tokenizer.formats import byte_alphabet
+
+SOAKED, SOAKED_AT_ONCE = 10_000, 250
+FAULTS: tuple[FaultKind, ...] = ("eio", "enospc", "short", "memory")
+LENGTH = 8
+"""Tokens of a sample."""
+
+
+class Killed(BaseException):
+    """Unwinds what is killed."""
+
+
+@contextlib.contextmanager
+def killed(root: Path, at: int) -> Iterator[None]:
+    """Kill what runs in the block at file operation `at`: the folder stays as it is there, whatever unwinding cleans up."""
+    aside = root.with_name("aside")
+
+    def watcher(operation: Operation, path: Path) -> None:
+        if files.operations() == at and not aside.exists():
+            shutil.copytree(root, aside)
+            raise Killed
+
+    files.inject(None)
+    files.watch(watcher)
+    try:
+        with contextlib.suppress(Killed):
+            yield
+    finally:
+        files.watch(None)
+        if aside.exists():
+            shutil.rmtree(root)
+            aside.rename(root)
+
+
+class Sequence:
+    """One corpus, and what plain Python says of it."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.source, self.root, self.out = folder / "input", folder / "corpus", folder / "out"
+        self.plain = Plain()
+        self.wholes: list[Whole] = []
+        """What may stand there: the corpus of the last build, and after it those of builds that did not come to their end."""
+        self.file_operations = 0
+        """Of the last build."""
+        self.source.mkdir()
+        for name in NAMES[:6]:
+            self.write(name, text(self.draw))
+        self.build()
+
+    # The input and the settings.
+
+    def write(self, name: str, content: str) -> None:
+        self.plain.files[name] = content
+        (self.source / name).write_text(content)
+
+    def changed(self) -> str:
+        """What an added or edited file holds: a new text, a copy of another, or nothing."""
+        kind = self.draw.choices(("new", "copy", "blank"), (6, 2, 1))[0]
+        return {"new": text(self.draw), "copy": self.plain.files[self.any_file()], "blank": " \n"}[kind]
+
+    def any_file(self) -> str:
+        return self.draw.choice(sorted(self.plain.files))
+
+    def add(self) -> None:
+        if absent := [name for name in NAMES if name not in self.plain.files]:
+            self.write(self.draw.choice(absent), self.changed())
+
+    def edit(self) -> None:
+        self.write(self.any_file(), self.changed())
+
+    def remove(self) -> None:
+        if len(self.plain.files) > 3:
+            name = self.any_file()
+            del self.plain.files[name]
+            (self.source / name).unlink()
+
+    def threshold(self) -> None:
+        self.plain.min_words = self.draw.randint(3, 25)
+
+    # The corpus.
+
+    def make(self) -> None:
+        build(settings(self.source, self.plain.min_words), self.root)
+
+    def build(self) -> None:
+        while not self.plain.suffices():
+            self.write(
+                self.draw.choice(sorted({*NAMES} - self.plain.forgotten)), text(self.draw) + " so that it is long enough"
+            )
+            self.plain.min_words = 3
+        files.inject(None)
+        self.make()
+        self.file_operations = files.operations()
+        self.wholes = [self.plain.build()]
+
+    def killed_build(self) -> None:
+        if self.plain.suffices():
+            with killed(self.root, self.draw.randrange(self.file_operations)):
+                self.make()
+            self.wholes.append(self.plain.build())
+
+    def failing_build(self) -> None:
+        if self.plain.suffices():
+            files.inject(Fault(at=self.draw.randrange(self.file_operations), kind=self.draw.choice(FAULTS)))
+            with contextlib.suppress(TokenmillError, OSError, MemoryError):
+                self.make()
+            files.inject(None)
+            self.wholes.append(self.plain.build())
+
+    def forget(self) -> None:
+        left = sorted({*self.whole.packed} - self.plain.forgotten)
+        if len(left) < 3 or len(self.plain.forgotten) >= len(NAMES) // 2:
+            return
+        name = self.draw.choice(left)
+        asked = forgetting.requests([id_of(name).hex()], [], [], None)
+        with self.perhaps_killed(within=12):
+            forgetting.forget(self.root, asked)
+        (found,) = forgetting.forget(self.root, asked)
+        assert found.documents == 1
+        self.plain.forgotten.add(name)
+
+    def compact(self) -> None:
+        if not self.plain.forgotten:
+            return
+        with self.perhaps_killed(within=60):
+            forgetting.compact(self.root, Silent())
+        done = forgetting.compact(self.root, Silent())
+        assert done.documents == len(self.plain.forgotten & {*self.whole.kept()})
+        self.wholes = [dataclasses.replace(self.whole, left_out=frozenset(self.plain.forgotten))]
+
+    def perhaps_killed(self, *, within: int) -> contextlib.AbstractContextManager[None]:
+        return killed(self.root, self.draw.randrange(within)) if self.draw.random() < 0.5 else contextlib.nullcontext()
+
+    # Questions to a corpus that stands.
+
+    @property
+    def whole(self) -> Whole:
+        (whole,) = self.wholes
+        return whole
+
+    def whatif(self) -> None:
+        least = self.draw.randint(3, 25)
+        said = what_if(open_corpus(self.root), {"quality.min_words": least})["documents"]
+        assert said == {"before": len(self.whole.kept()), "after": len(self.whole.kept(least)), "unknown": 0}
+
+    def verify(self) -> None:
+        assert list(problems(self.root, Silent(), of_corpus)) == []
+
+    def export(self) -> None:
+        wanted = self.whole.seen(self.plain.forgotten).texts
+        assert export(open_corpus(self.root), self.out, "jsonl", Silent()) == len(wanted)
+        lines = [json.loads(line) for path in self.out.rglob("*.jsonl") for line in path.read_text().splitlines()]
+        assert {bytes.fromhex(line["doc_id"]): line["text"] for line in lines} == wanted
+
+    def read(self) -> None:
+        """The text behind every token, and which tokens are masked; then all samples of an epoch."""
+        store, spelled = TokenStore.open(self.root / TOKENS), self.speller()
+        masked = {id_of(name) for name in self.plain.forgotten}
+        found = {}
+        for split in store.splits:
+            at = 0
+            for row in split.documents_table().to_pylist():
+                ids, kept = split.read(at, at + row["tokens"]), split.kept(at, at + row["tokens"])
+                at += row["tokens"]
+                assert kept.any() == kept.all() == (row["doc_id"] not in masked)
+                assert ids[-1] == store.end_of_text
+                found[row["doc_id"]] = spelled(ids[:-1])
+            assert at == split.tokens
+        assert found == {id_of(name): text for name, text in self.whole.packed.items()}
+        if store.split("train").windows(LENGTH):
+            order = samples(store, length=LENGTH, seed=self.draw.randrange(100), weights=None, aligned=False)
+            batch = order.read(0, order.windows)
+            assert (batch.ids[~batch.kept] == store.end_of_text).all()
+
+    def speller(self) -> Callable[[Ids], str]:
+        """Decodes by the file of the tokenizer alone."""
+        byte_of = byte_alphabet()
+        vocabulary = json.loads((self.root / FILE).read_bytes())["model"]["vocab"]
+        bytes_of = {id_: bytes(byte_of[one] for one in token) for token, id_ in vocabulary.items() if {*token} <= {*byte_of}}
+        return lambda ids: b"".join(bytes_of[id_] for id_ in ids.tolist()).decode()
+
+    # All of it.
+
+    def seen(self) -> Seen:
+        """What a reader finds now."""
+        corpus = open_corpus(self.root)
+        rows = {row.stage: row for row in funnel(corpus)}
+        source = ExportSource(corpus=corpus, licence=None)
+        texts = [row for view in source.views for row in source.texts(view)[0].to_pylist()]
+        return Seen(
+            collected=(rows["collect"].read, rows["collect"].kept),
+            duplicates=rows["dedup"].dropped.get("exact_duplicate", 0),
+            too_short=rows["quality"].dropped.get("too_few_words", 0),
+            packed=rows["pack"].kept,
+            texts={bytes.fromhex(row["doc_id"]): row["text"] for row in texts},
+        )
+
+    def look(self) -> None:
+        if len(self.wholes) == 1:
+            assert self.seen() == self.whole.seen(self.plain.forgotten)
+            return
+        with contextlib.suppress(NotBuilt):
+            assert self.seen() in [whole.seen(self.plain.forgotten) for whole in self.wholes]
+
+    def step(self) -> None:
+        """One operation. While no corpus stands for certain, only those come that lead to one."""
+        always = {"build": 14, "killed_build": 6, "failing_build": 5, "add": 12, "edit": 12, "remove": 8, "threshold": 9}
+        standing = {"forget": 4, "compact": 5, "whatif": 8, "verify": 5, "read": 8, "export": 4}
+        weights = always | (standing if len(self.wholes) == 1 else {})
+        name = self.draw.choices([*weights], [*weights.values()])[0]
+        getattr(self, name)()
+        self.look()
+
+    def end(self) -> None:
+        """Bring the corpus up to date: the same bytes as a new one, but for tokens if documents were forgotten."""
+        self.build()
+        fresh = self.root.with_name("fresh")
+        build(settings(self.source, self.plain.min_words), fresh)
+        found, wanted = published(self.root), published(fresh)
+        if self.plain.forgotten:
+            texts = ("documents/", "collect/", "dedup/", "quality/", "tokenizer/")
+            found, wanted = ({n: h for n, h in one.items() if n.startswith(texts)} for one in (found, wanted))
+        assert found == wanted
+        shutil.rmtree(fresh)
+        self.read()
+
+
+def run(folder: Path, seed: int, operations: int) -> None:
+    sequence = Sequence(folder, seed)
+    for _ in range(operations):
+        sequence.step()
+    sequence.end()
+
+
+@pytest.fixture(autouse=True)
+def _disk_that_never_loses_power(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waits for the disk change nothing that these tests look at, and are most of their time."""
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+def test_a_sequence_of_operations(tmp_path: Path) -> None:
+    run(tmp_path, 0, 30)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+@pytest.mark.parametrize("part", range(SOAKED // SOAKED_AT_ONCE))
+def test_many_operations(tmp_path: Path, part: int) -> None:
+    run(tmp_path, 1000 + part, SOAKED_AT_ONCE)
