@@ -72,23 +72,23 @@ def names(root: Path) -> set[str]:
     return {path.as_posix() for path in every if path.parts[0] not in UNPUBLISHED}
 
 
-def quietly(source: Path, root: Path, fault: Fault | PowerLoss | None, answer: Connection) -> None:
-    """In a child: a build. An error of ours, of the operating system or of an allocation ends it with 1, and says nothing."""
+def quietly(source: Path, root: Path, fault: Fault | PowerLoss | None, workers: int, answer: Connection) -> None:
+    """In a child: a build. An error of ours, of the operating system or of an allocation is printed, and ends it with 1."""
     lose = fault.arm(root.parent) if isinstance(fault, PowerLoss) else None
     files.inject(fault if isinstance(fault, Fault) else None)
     try:
-        build(settings(source), root)
-    except (TokenmillError, OSError, MemoryError):
-        sys.exit(1)
+        build(settings(source), root, workers=workers)
+    except (TokenmillError, OSError, MemoryError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     if lose is not None:
         lose()
     answer.send(files.operations())
 
 
 def serve(source: Path, warm: Path, asked: Connection) -> None:
-    """In a process of its own: load the kernels once, then fork for each (root, fault) asked for a child that builds.
+    """In a process of its own: load the kernels once, then fork for each (root, fault, workers) asked for a child that builds.
 
-    Answers with the child's exit code and how many file operations it took. Ends with who asks.
+    Answers with the child's number, then with its exit code and how many file operations it took. Ends with who asks.
     """
     first = Building(config=settings(source), root=warm, executor=InProcess(), progress=Silent())
     # All but packing: threads of the encoder would not survive the fork.
@@ -100,6 +100,7 @@ def serve(source: Path, warm: Path, asked: Connection) -> None:
             here, there = fork.Pipe(duplex=False)
             child = fork.Process(target=quietly, args=(source, *asked.recv(), there))
             child.start()
+            asked.send(child.pid)
             child.join()
             asked.send((child.exitcode, here.recv() if here.poll() else None))
 
@@ -114,8 +115,16 @@ class Undisturbed:
     operations: int
     server: Connection
 
-    def build(self, root: Path, fault: Fault | PowerLoss | None) -> int:
-        """The exit code of a build in a child. A power loss leaves what it leaves of the folder that holds `root`."""
-        self.server.send((root, fault))
-        code, _ = self.server.recv()
-        return int(code)
+    def start(self, root: Path, fault: Fault | PowerLoss | None = None, *, workers: int = 1) -> int:
+        """Start a build in a child, and return its process number. A power loss leaves what it leaves of `root.parent`."""
+        self.server.send((root, fault, workers))
+        return int(self.server.recv())
+
+    def ended(self) -> int:
+        """Wait for the child, and return its exit code."""
+        return int(self.server.recv()[0])
+
+    def build(self, root: Path, fault: Fault | PowerLoss | None = None) -> int:
+        """The exit code of a build in a child."""
+        self.start(root, fault)
+        return self.ended()

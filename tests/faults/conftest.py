@@ -19,7 +19,8 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Undisturbe
     server = multiprocessing.get_context("spawn").Process(target=serve, args=(source, folder / "warm", there))
     server.start()
     there.close()
-    here.send((root, None))
+    here.send((root, None, 1))
+    here.recv()
     code, operations = here.recv()
     assert code == 0
     yield Undisturbed(source=source, wanted=published(root), names=names(root), operations=operations, server=here)
