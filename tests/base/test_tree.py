@@ -92,18 +92,24 @@ def test_the_folder_of_a_corpus_may_be_a_link_itself(root: Path, tmp_path: Path)
     assert (tmp_path / "plain" / "x").read_bytes() == b"x", "outside of corpora, paths are the caller's"
 
 
-@pytest.mark.parametrize("kind", ["symbolic", "hard", "foreign"])
+@pytest.mark.parametrize("kind", ["symbolic", "hard"])
 def test_a_lock_that_is_not_ours_is_refused_and_not_emptied(root: Path, foreign: Path, kind: str) -> None:
     lock = root / ".lock"
     lock.unlink()
-    if kind == "foreign":
-        lock.write_bytes(MINE)
-    else:
-        (lock.symlink_to if kind == "symbolic" else lock.hardlink_to)(foreign / "x.parquet")
+    (lock.symlink_to if kind == "symbolic" else lock.hardlink_to)(foreign / "x.parquet")
     with pytest.raises(NotOurs, match=r"\.lock: is "), files.lock(root):
         pass
     assert lock.read_bytes() == MINE
     assert bytes_in(foreign)["x.parquet"] == MINE
+
+
+@pytest.mark.parametrize("found", [MINE, bytes(60)])
+def test_a_lock_with_unknown_bytes_is_held_and_keeps_them(root: Path, found: bytes) -> None:
+    """They are somebody else's, or what a power loss left of ours."""
+    (root / ".lock").write_bytes(found)
+    with files.lock(root), pytest.raises(Locked, match="another process"), files.lock(root):
+        pass
+    assert (root / ".lock").read_bytes() == found
 
 
 def test_only_what_the_journal_names_is_cleared(root: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import multiprocessing
 import random
+import re
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -67,9 +68,14 @@ def published(root: Path) -> dict[str, str]:
 
 
 def names(root: Path) -> set[str]:
-    """The names of all files below a corpus but the records of runs: hidden and temporary ones too."""
-    every = (path.relative_to(root) for path in root.rglob("*") if path.is_file())
-    return {path.as_posix() for path in every if path.parts[0] not in UNPUBLISHED}
+    """The names of all files below a corpus but the records of runs: hidden and temporary ones too.
+
+    A build that is resumed may publish another number of version; then it is the only one.
+    """
+    every = [path.relative_to(root) for path in root.rglob("*") if path.is_file() and path.parent != root / "runs"]
+    numbers = {path.parts[1] for path in every if path.parts[0] == ".versions"}
+    number = numbers.pop() if len(numbers) == 1 else None
+    return {re.sub(rf"^[.]versions/{number}/", ".versions/1/", path.as_posix()) for path in every}
 
 
 def quietly(source: Path, root: Path, fault: Fault | PowerLoss | None, workers: int, answer: Connection) -> None:

@@ -34,18 +34,20 @@ _LEFT = re.compile(rf"\.(.+)\.(\d{{1,10}}){re.escape(TEMPORARY)}", re.DOTALL)
 def lock(root: Path) -> Iterator[None]:
     """Hold the one lock of the corpus folder `root`, which is made if it does not exist. A marker names this run meanwhile.
 
-    Raises Locked, naming the holder, if another process holds it; NotOurs if `.lock` is not a file of ours.
+    Raises Locked, naming the holder, if another process holds it; NotOurs if `.lock` is no regular file, or a hard link.
     """
-    root.mkdir(parents=True, exist_ok=True)
-    with _lock_file(root) as descriptor:
+    tree.make(root)
+    with _lock_file(root) as (descriptor, ours):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.pread(descriptor, 1000, 0).decode(errors="replace").strip() or "a process that has just started"
+            said = os.pread(descriptor, 1000, 0)
+            holder = said.decode(errors="replace") if said.startswith(_HOLDER) else "another process"
             raise Locked(f"{root} is locked: {holder} is writing to it; wait until it ends, or choose another --out") from error
         me = _me()
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, _HOLDER + f"{me.process} on {me.host} since {me.since} UTC".encode(), 0)
+        if ours:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, _HOLDER + f"{me.process} on {me.host} since {me.since} UTC".encode(), 0)
         found = marker(root)
         if found is not None:
             mark(root, found, me)
@@ -60,7 +62,8 @@ def lock(root: Path) -> Iterator[None]:
             _leave(root)
         finally:
             owner.release(root)
-            os.ftruncate(descriptor, 0)
+            if ours:
+                os.ftruncate(descriptor, 0)
 
 
 def mark(root: Path, as_: Marker, me: Owner | None = None) -> None:
@@ -83,8 +86,11 @@ def _me() -> Owner:
 
 
 @contextlib.contextmanager
-def _lock_file(root: Path) -> Iterator[int]:
-    """The lock file, open. It is refused if writing to it would change a file of somebody else. Raises NotOurs."""
+def _lock_file(root: Path) -> Iterator[tuple[int, bool]]:
+    """The lock file, open, and whether its bytes are ours to change. Raises NotOurs.
+
+    Unknown bytes are those of somebody else, or what a power loss made of ours: such a file is locked, and stays as it is.
+    """
     path = root / LOCK
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
@@ -93,16 +99,12 @@ def _lock_file(root: Path) -> Iterator[int]:
             raise tree.not_ours(path) from error
         raise
     try:
-        found, held = os.fstat(descriptor), os.pread(descriptor, len(_HOLDER), 0) if _is_file(descriptor) else b"?"
-        if found.st_nlink != 1 or held not in (b"", _HOLDER):
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
             raise tree.not_ours(path)
-        yield descriptor
+        yield descriptor, os.pread(descriptor, len(_HOLDER), 0) in (b"", _HOLDER)
     finally:
         os.close(descriptor)
-
-
-def _is_file(descriptor: int) -> bool:
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
 def sweep(root: Path) -> None:

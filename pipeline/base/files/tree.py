@@ -40,6 +40,21 @@ def name_of(root: Path, path: Path) -> str:
     return (Path.cwd() / path).relative_to(Path.cwd() / root).as_posix()
 
 
+def make(folder: Path) -> None:
+    """Make a folder and those above it, unless they are there, so that they outlive a power loss. Raises OSError."""
+    if folder.is_dir():
+        return
+    make(folder.parent)
+    faults.step("mkdir", folder)
+    folder.mkdir(exist_ok=True)
+    faults.step("fsync_folder", folder.parent)
+    around = os.open(folder.parent, _FOLDER)
+    try:
+        os.fsync(around)
+    finally:
+        os.close(around)
+
+
 @contextlib.contextmanager
 def folder_of(path: Path, *, make: bool = False, durable: bool = False) -> Iterator[int]:
     """An open descriptor of the folder that holds the name `path`.
