@@ -210,8 +210,9 @@ def _remove(root: Path, number: int, *, purge: bool = True) -> bool:
     with _alone(folder) as alone:
         if alone or purge:
             manifests = [name for name in _names(folder) if Path(name).name == manifest.NAME]
-            # The manifests go last, as they say what else is there; the journal also knows, if one of them is damaged.
-            files.unlink_tree(folder, {*_names(folder), *files.noted(root)}, [*reversed(manifests), _LEASE])
+            # The manifests go last, as they say what else is there. The journal and what the corpus holds now also know, if one
+            # of them is missing or damaged.
+            files.unlink_tree(folder, {*_names(folder), *_names(root), *files.noted(root)}, [*reversed(manifests), _LEASE])
         return alone or purge
 
 

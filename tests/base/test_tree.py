@@ -132,11 +132,17 @@ def test_a_temporary_file_goes_only_if_a_dead_writer_of_ours_left_it(root: Path,
     os.waitpid(child, 0)
     ours, theirs = root / "documents" / f".a.{child}.tmp~", root / "documents" / f".b.{child}.tmp~"
     alive, other = root / "documents" / f".a.{os.getppid()}.tmp~", root / "documents" / "a.tmp~"
-    for path in (ours, theirs, alive, other):
+    id_ = files.marker(root).id[:8]
+    unknown, foreign = root / "documents" / f".c.{child}-{id_}.tmp~", root / "documents" / f".c.{child}-{id_[::-1]}.tmp~"
+    pointer = root / f"..tokenmill.{child}.tmp~"
+    for path in (ours, theirs, alive, other, unknown, foreign, pointer):
         path.write_bytes(MINE)
     with files.lock(root):
         files.sweep(root)
     assert not ours.exists()
+    assert not unknown.exists(), "its name has the id of the corpus, so the journal need not know it"
+    assert not pointer.exists()
+    assert foreign.read_bytes() == MINE
     assert [path.read_bytes() for path in (theirs, alive, other)] == [MINE] * 3
 
 

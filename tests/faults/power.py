@@ -170,6 +170,8 @@ class PowerLoss:
     def arm(self, disk: Path) -> Callable[[], None]:
         """Watch this process. Returns what loses power when the build has ended."""
         power = Power(disk)
+        # The model knows what is synced, and the process ends here: nothing has to wait for the real disk.
+        os.fsync = lambda descriptor: None
 
         def lose() -> None:
             power.fail(self.seed)

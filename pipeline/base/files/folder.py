@@ -23,11 +23,11 @@ from pathlib import Path, PurePosixPath
 from tokenmill.pipeline.base.errors import InputError, Locked
 from tokenmill.pipeline.base.files import journal, owner, tree
 from tokenmill.pipeline.base.files.marker import MARKER, Marker, Owner, marker
-from tokenmill.pipeline.base.files.write import TEMPORARY, remove, write_bytes, write_json
+from tokenmill.pipeline.base.files.write import ID_DIGITS, TEMPORARY, remove, write_bytes, write_json
 
 LOCK = ".lock"
 _HOLDER = b"process "
-_LEFT = re.compile(rf"\.(.+)\.(\d{{1,10}}){re.escape(TEMPORARY)}", re.DOTALL)
+_LEFT = re.compile(rf"\.(.+)\.(\d{{1,10}})(?:-([0-9a-f]{{{ID_DIGITS}}}))?{re.escape(TEMPORARY)}", re.DOTALL)
 
 
 @contextlib.contextmanager
@@ -110,14 +110,16 @@ def _lock_file(root: Path) -> Iterator[tuple[int, bool]]:
 def sweep(root: Path) -> None:
     """Remove the temporary files of writers that died. Call this only under the lock of the corpus. Raises OSError.
 
-    A temporary file is ours if it has the name that `create` gives, and the journal has the name that it was to become.
+    A temporary file is ours if its name has the id of the corpus, or if the journal has the name that it was to become.
     """
-    known = journal.noted(root) if marker(root) is not None else None
+    found = marker(root)
+    known = {MARKER, *journal.noted(root)} if found is not None else set()
     for path in list(tree.listed(root)):
         match = _LEFT.fullmatch(path.name)
         if match is None or _is_alive(int(match[2])):
             continue
-        if known is None or path.with_name(match[1]).relative_to(root).as_posix() in known:
+        ours = found is None or found.id[:ID_DIGITS] == match[3]
+        if ours or path.with_name(match[1]).relative_to(root).as_posix() in known:
             remove(path)
 
 

@@ -22,12 +22,14 @@ from typing import Any
 
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.files import faults, journal, owner, tree
-from tokenmill.pipeline.base.files.marker import MARKER
+from tokenmill.pipeline.base.files.marker import MARKER, marker
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
 from tokenmill.pipeline.base.shortage import disk_full
 
 TEMPORARY = ".tmp~"
 """The suffix of files that are being written. Nothing reads them; `sweep` removes those that a crash left."""
+ID_DIGITS = 8
+"""Of the id of the corpus, in the name of such a file: it is known as ours even if a power loss took lines of the journal."""
 
 _READ_ONLY = 0o444
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
@@ -183,7 +185,9 @@ def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
         owner.require(root)
         journal.note(root, [tree.name_of(root, path)])
     with tree.opened(path.parent, root, make=True, durable=durable) as folder:
-        yield Target(target=path, root=root, folder=folder, temporary=f".{path.name}.{os.getpid()}{TEMPORARY}")
+        around = marker(root) if root is not None else None
+        whose = f"{os.getpid()}-{around.id[:ID_DIGITS]}" if around is not None else f"{os.getpid()}"
+        yield Target(target=path, root=root, folder=folder, temporary=f".{path.name}.{whose}{TEMPORARY}")
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> FileEntry:
