@@ -34,8 +34,8 @@ def test_an_exit_somewhere(undisturbed: Undisturbed, tmp_path: Path, part: int) 
     resumed(undisturbed, tmp_path / "corpus", "exit", random.Random(part).randrange(undisturbed.operations))
 
 
-@pytest.mark.parametrize("kind", ["eio", "enospc", "short"])
-def test_a_failing_disk_somewhere(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+@pytest.mark.parametrize("kind", ["eio", "enospc", "short", "memory"])
+def test_a_disk_or_an_allocation_fails_somewhere(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
     resumed(undisturbed, tmp_path / "corpus", kind, random.Random(kind).randrange(undisturbed.operations))
 
 
@@ -50,8 +50,8 @@ def test_an_exit_at_every_operation(undisturbed: Undisturbed, tmp_path: Path, pa
 
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
-@pytest.mark.parametrize("kind", ["eio", "enospc", "short"])
-def test_a_failing_disk_at_every_tenth_operation(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+@pytest.mark.parametrize("kind", ["eio", "enospc", "short", "memory"])
+def test_a_disk_or_an_allocation_fails_at_every_tenth_operation(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
     for at in range(3, undisturbed.operations, 10):
         resumed(undisturbed, tmp_path / str(at), kind, at)
         shutil.rmtree(tmp_path / str(at))
