@@ -1,7 +1,7 @@
 """A model of power loss: what a file system may leave of a folder when its machine stops at a file operation.
 
 Purpose: `Power` watches the file operations of this process, and knows of each file and each name what has reached the disk. At
-operation k it puts in place of the folder one state that a file system may leave, drawn by a seed, and ends the process.
+operation k it makes one state that a file system may leave, drawn by a seed. `PowerLoss` puts it in place and ends the process.
 What it takes for granted: a file keeps the bytes that its last fsync saw, and a folder the names that its last fsync saw. All
 else is open, each by itself, so in any order: a name may stand for each file that it has stood for since, or for none; a file
 may be cut, or hold zeros or other bytes, from the end of its synced bytes on. A folder whose own name was not synced may be
@@ -42,8 +42,6 @@ class Power:
     """Watches the operations of this process below the folder `disk`. What is there at the start counts as synced."""
 
     def __init__(self, disk: Path) -> None:
-        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         self._disk = disk
         self._nodes: dict[int, _Node] = {}
         self._syncing: Callable[[], None] | None = None
@@ -61,14 +59,16 @@ class Power:
         if operation in ("fsync", "fsync_folder") and path.is_relative_to(self._disk):
             self._syncing = _fsync(self._nodes[path.stat().st_ino])
 
-    def fail(self, seed: int) -> None:
-        """Lose power: put one of the states that may be left in place of the folder."""
+    def fail(self, after: Path, seed: int) -> None:
+        """Lose power: make the folder `after` one of the states in which the disk may be left."""
         self._settle()
         self._look_everywhere(self._disk)
-        after = self._disk.with_name(f"{self._disk.name}.after")
         self._leave(self._top, after, _Draw(random.Random(seed)), {})
-        shutil.rmtree(self._disk)
-        after.rename(self._disk)
+
+    def close(self) -> None:
+        """Let go of all files and folders."""
+        for node in self._nodes.values():
+            os.close(node.descriptor)
 
     def _settle(self) -> None:
         if self._syncing is not None:
@@ -169,12 +169,16 @@ class PowerLoss:
 
     def arm(self, disk: Path) -> Callable[[], None]:
         """Watch this process. Returns what loses power when the build has ended."""
-        power = Power(disk)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        power, after = Power(disk), disk.with_name(f"{disk.name}.after")
         # The model knows what is synced, and the process ends here: nothing has to wait for the real disk.
         os.fsync = lambda descriptor: None
 
         def lose() -> None:
-            power.fail(self.seed)
+            power.fail(after, self.seed)
+            shutil.rmtree(disk)
+            after.rename(disk)
             os._exit(files.EXIT_BY_FAULT)
 
         def watcher(operation: Operation, path: Path) -> None:

@@ -1,8 +1,8 @@
 """Random sequences of operations on a corpus, each compared with a corpus in plain Python (`plain`).
 
-Operations change the input or a setting, build, are killed or fail at a random file operation, forget, compact, ask, verify,
-read and export. After each of them, what a reader of the corpus finds is what plain Python says: counts, documents, the text
-behind every token, and nothing of a document that was forgotten.
+Operations change the input or a setting, build, forget, compact, ask, verify, read and export. Some are killed at a random file
+operation, fail there, or lose power. After each of them, what a reader of the corpus finds is what plain Python says: counts,
+documents, the text behind every token, and nothing of a document that was forgotten.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import os
 import random
 import shutil
 from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from tests.faults.builds import published
 from tests.faults.plain import NAMES, Plain, Seen, Whole, id_of, settings, text
+from tests.faults.power import Power
 from tokenmill.flows import forgetting
 from tokenmill.flows.build import build
 from tokenmill.pipeline.ask.status import funnel
@@ -57,26 +59,50 @@ class Killed(BaseException):
     """Unwinds what is killed."""
 
 
+@dataclass
+class Cut:
+    """Whether what ran was cut short. A power loss may also come right after its end."""
+
+    short: bool = False
+
+
 @contextlib.contextmanager
-def killed(root: Path, at: int) -> Iterator[None]:
-    """Kill what runs in the block at file operation `at`: the folder stays as it is there, whatever unwinding cleans up."""
-    aside = root.with_name("aside")
+def cut_off(root: Path, at: int, power_seed: int | None) -> Iterator[Cut]:
+    """Kill what runs in the block at file operation `at`: the folder stays as it is there, whatever unwinding cleans up.
+
+    With `power_seed` it is the machine that stops, there or when the block ends: what was not synced may be lost.
+    """
+    disk, aside = root.parent, root.parent.with_name("aside")
+    cut, power = Cut(), None if power_seed is None else Power(disk)
+
+    def stop() -> None:
+        if power is None:
+            shutil.copytree(disk, aside, copy_function=same)
+        else:
+            power.fail(aside, power_seed)
 
     def watcher(operation: Operation, path: Path) -> None:
-        if files.operations() == at and not aside.exists():
-            shutil.copytree(root, aside, copy_function=same)
+        if power is not None:
+            power.watch(operation, path)
+        if files.operations() == at and not cut.short:
+            cut.short = True
+            stop()
             raise Killed
 
     files.inject(None)
     files.watch(watcher)
     try:
         with contextlib.suppress(Killed):
-            yield
+            yield cut
     finally:
         files.watch(None)
-        if aside.exists():
-            shutil.rmtree(root)
-            aside.rename(root)
+    if power is not None:
+        if not cut.short:
+            stop()
+        power.close()
+    if aside.exists():
+        shutil.rmtree(disk)
+        aside.rename(disk)
 
 
 class Reader:
@@ -116,7 +142,7 @@ class Sequence:
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.draw = random.Random(seed)
-        self.source, self.root, self.out = folder / "input", folder / "corpus", folder / "out"
+        self.source, self.root, self.out = folder / "input", folder / "disk" / "corpus", folder / "out"
         self.plain = Plain()
         self.wholes: list[Whole] = []
         """What may stand there: the corpus of the last build, and after it those of builds that did not come to their end."""
@@ -125,6 +151,7 @@ class Sequence:
         self.file_operations = 0
         """Of the last build."""
         self.source.mkdir()
+        self.root.parent.mkdir()
         for name in NAMES[:6]:
             self.write(name, text(self.draw))
         self.build()
@@ -175,11 +202,11 @@ class Sequence:
         self.file_operations = files.operations()
         self.wholes = [self.plain.build()]
 
-    def killed_build(self) -> None:
+    def cut_build(self) -> None:
         if self.plain.suffices():
-            with killed(self.root, self.draw.randrange(self.file_operations)):
+            with self.cut_off(within=self.file_operations) as cut:
                 self.make()
-            self.wholes.append(self.plain.build())
+            self.wholes = [*(self.wholes if cut.short else ()), self.plain.build()]
 
     def failing_build(self) -> None:
         if self.plain.suffices():
@@ -195,10 +222,11 @@ class Sequence:
             return
         name = self.draw.choice(left)
         asked = forgetting.requests([id_of(name).hex()], [], [], None)
-        with self.perhaps_killed(within=12):
+        with self.cut_off(within=20) as cut:
             forgetting.forget(self.root, asked)
         (found,) = forgetting.forget(self.root, asked)
         assert found.documents == 1
+        assert found.known == 1 or cut.short
         self.plain.forgotten.add(name)
 
     def compact(self) -> None:
@@ -206,14 +234,19 @@ class Sequence:
             return
         # Forgotten tokens are removed from older versions too, so a reader of one finds nothing more.
         self.reader = None
-        with self.perhaps_killed(within=60):
+        with self.cut_off(within=200):
             forgetting.compact(self.root, Silent())
         done = forgetting.compact(self.root, Silent())
         assert done.documents == len(self.plain.forgotten & {*self.whole.kept()})
         self.wholes = [dataclasses.replace(self.whole, left_out=frozenset(self.plain.forgotten))]
 
-    def perhaps_killed(self, *, within: int) -> contextlib.AbstractContextManager[None]:
-        return killed(self.root, self.draw.randrange(within)) if self.draw.random() < 0.5 else contextlib.nullcontext()
+    @contextlib.contextmanager
+    def cut_off(self, *, within: int) -> Iterator[Cut]:
+        power_seed = self.draw.choice((None, self.draw.randrange(10**6)))
+        if power_seed is not None:
+            self.reader = None
+        with cut_off(self.root, self.draw.randrange(within), power_seed) as cut:
+            yield cut
 
     # Questions to a corpus that stands.
 
@@ -272,7 +305,7 @@ class Sequence:
 
     def step(self) -> None:
         """One operation. While no corpus stands for certain, only those come that lead to one."""
-        always = {"build": 14, "killed_build": 6, "failing_build": 5, "add": 12, "edit": 12, "remove": 8, "threshold": 9}
+        always = {"build": 14, "cut_build": 8, "failing_build": 5, "add": 12, "edit": 12, "remove": 8, "threshold": 9}
         standing = {"forget": 4, "compact": 5, "whatif": 8, "verify": 5, "read": 6, "hold": 6, "export": 4}
         weights = always | (standing if len(self.wholes) == 1 else {})
         name = self.draw.choices([*weights], [*weights.values()])[0]
@@ -307,7 +340,7 @@ def _disk_that_never_loses_power(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_sequence_of_operations(tmp_path: Path) -> None:
-    run(tmp_path, 0, 25)
+    run(tmp_path, 0, 20)
 
 
 @pytest.mark.soak

@@ -34,7 +34,7 @@ def survives(undisturbed: Undisturbed, disk: Path, seed: int) -> None:
     assert [name for name in others if name.endswith(files.TEMPORARY) or not name.startswith(".state/")] == [], f"{seed=}"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_power_loss_somewhere(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
     survives(undisturbed, tmp_path / "disk", seed)
 
@@ -48,9 +48,8 @@ def test_many_power_losses(undisturbed: Undisturbed, tmp_path: Path, part: int) 
         shutil.rmtree(tmp_path / str(seed))
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_power_loss_after_a_build_takes_nothing_of_it(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
+def test_a_power_loss_after_a_build_takes_nothing_of_it(undisturbed: Undisturbed, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.mkdir()
-    assert undisturbed.build(disk / "corpus", PowerLoss(at=10**9, seed=seed)) == files.EXIT_BY_FAULT
+    assert undisturbed.build(disk / "corpus", PowerLoss(at=10**9, seed=1)) == files.EXIT_BY_FAULT
     assert published(disk / "corpus") == undisturbed.wanted

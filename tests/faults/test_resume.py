@@ -35,7 +35,7 @@ def test_an_exit_somewhere(undisturbed: Undisturbed, tmp_path: Path, part: int) 
 
 
 @pytest.mark.parametrize("kind", ["eio", "enospc", "short", "memory"])
-def test_a_disk_or_an_allocation_fails_somewhere(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+def test_a_fault_somewhere(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
     resumed(undisturbed, tmp_path / "corpus", kind, random.Random(kind).randrange(undisturbed.operations))
 
 
@@ -51,7 +51,7 @@ def test_an_exit_at_every_operation(undisturbed: Undisturbed, tmp_path: Path, pa
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("kind", ["eio", "enospc", "short", "memory"])
-def test_a_disk_or_an_allocation_fails_at_every_tenth_operation(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
+def test_a_disk_or_an_allocation_fails_at_many_operations(undisturbed: Undisturbed, tmp_path: Path, kind: FaultKind) -> None:
     for at in range(3, undisturbed.operations, 10):
         resumed(undisturbed, tmp_path / str(at), kind, at)
         shutil.rmtree(tmp_path / str(at))
