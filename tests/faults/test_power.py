@@ -12,11 +12,40 @@ from pathlib import Path
 import pytest
 
 from tests.faults.builds import Undisturbed, names, published
-from tests.faults.power import PowerLoss
+from tests.faults.power import Power, PowerLoss
 from tokenmill.pipeline.base import files
 
 SOAKED, SOAKED_AT_ONCE = 500, 20
 """Power losses, two in each sequence of builds."""
+
+
+OLD, NEW = b"old" * 10, b"new" * 1000
+
+
+def left_of(disk: Path, after: Path, *, durable: bool) -> set[bytes | None]:
+    """All that 200 power losses leave of a file which is replaced by `NEW`; None is no file."""
+    files.write_bytes(disk / "file", OLD)
+    power = Power(disk)
+    files.watch(power.watch)
+    files.write_bytes(disk / "file", NEW, durable=durable)
+    files.watch(None)
+    found: set[bytes | None] = set()
+    for seed in range(200):
+        power.fail(after, seed)
+        found.add((after / "file").read_bytes() if (after / "file").exists() else None)
+        shutil.rmtree(after)
+    power.close()
+    return found
+
+
+def test_the_model_spares_what_is_synced_and_nothing_else(tmp_path: Path) -> None:
+    disk, after = tmp_path / "disk", tmp_path / "after"
+    assert left_of(disk, after, durable=True) == {NEW}
+    found = left_of(disk, after, durable=False)
+    assert {OLD, NEW, b"", bytes(len(NEW))} <= found
+    assert None not in found, "the old name was synced, and replaced in one step"
+    assert any(0 < len(one) < len(NEW) and one != OLD for one in found if one is not None)
+    assert any(len(one) == len(NEW) and one not in (NEW, bytes(len(NEW))) for one in found if one is not None)
 
 
 def survives(undisturbed: Undisturbed, disk: Path, seed: int) -> None:
