@@ -11,6 +11,7 @@ import json
 import multiprocessing
 import random
 import re
+import resource
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -67,6 +68,18 @@ def published(root: Path) -> dict[str, str]:
     }
 
 
+@dataclass(frozen=True, kw_only=True)
+class LittleMemory:
+    """Let the build take no more than this beyond what its process has at the start: some allocation in it fails."""
+
+    more_bytes: int
+
+    def arm(self) -> None:
+        """Limit this process."""
+        has = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (has + self.more_bytes, has + self.more_bytes))
+
+
 def names(root: Path) -> set[str]:
     """The names of all files below a corpus but the records of runs: hidden and temporary ones too.
 
@@ -78,10 +91,15 @@ def names(root: Path) -> set[str]:
     return {re.sub(rf"^[.]versions/{number}/", ".versions/1/", path.as_posix()) for path in every}
 
 
-def quietly(source: Path, root: Path, fault: Fault | PowerLoss | None, workers: int, answer: Connection) -> None:
+AnyFault = Fault | PowerLoss | LittleMemory
+
+
+def quietly(source: Path, root: Path, fault: AnyFault | None, workers: int, answer: Connection) -> None:
     """In a child: a build. An error of ours, of the operating system or of an allocation is printed, and ends it with 1."""
     lose = fault.arm(root.parent) if isinstance(fault, PowerLoss) else None
     files.inject(fault if isinstance(fault, Fault) else None)
+    if isinstance(fault, LittleMemory):
+        fault.arm()
     try:
         build(settings(source), root, workers=workers)
     except (TokenmillError, OSError, MemoryError) as error:
@@ -121,7 +139,7 @@ class Undisturbed:
     operations: int
     server: Connection
 
-    def start(self, root: Path, fault: Fault | PowerLoss | None = None, *, workers: int = 1) -> int:
+    def start(self, root: Path, fault: AnyFault | None = None, *, workers: int = 1) -> int:
         """Start a build in a child, and return its process number. A power loss leaves what it leaves of `root.parent`."""
         self.server.send((root, fault, workers))
         return int(self.server.recv())
@@ -130,7 +148,7 @@ class Undisturbed:
         """Wait for the child, and return its exit code."""
         return int(self.server.recv()[0])
 
-    def build(self, root: Path, fault: Fault | PowerLoss | None = None) -> int:
+    def build(self, root: Path, fault: AnyFault | None = None) -> int:
         """The exit code of a build in a child."""
         self.start(root, fault)
         return self.ended()

@@ -305,12 +305,14 @@ class Sequence:
 
     def step(self) -> None:
         """One operation. While no corpus stands for certain, only those come that lead to one."""
-        always = {"build": 14, "cut_build": 8, "failing_build": 5, "add": 12, "edit": 12, "remove": 8, "threshold": 9}
-        standing = {"forget": 4, "compact": 5, "whatif": 8, "verify": 5, "read": 6, "hold": 6, "export": 4}
-        weights = always | (standing if len(self.wholes) == 1 else {})
+        outside = {"add": 12, "edit": 12, "remove": 8, "threshold": 8}
+        builds = {"build": 9, "cut_build": 7, "failing_build": 4}
+        standing = {"forget": 4, "compact": 4, "whatif": 10, "verify": 5, "read": 7, "hold": 7, "export": 4}
+        weights = outside | builds | (standing if len(self.wholes) == 1 else {})
         name = self.draw.choices([*weights], [*weights.values()])[0]
         getattr(self, name)()
-        self.look()
+        if name not in outside:
+            self.look()
 
     def end(self) -> None:
         """Bring the corpus up to date: the same bytes as a new one, but for tokens if documents were forgotten."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.builds import Undisturbed, published, settings
+from tests.faults.builds import LittleMemory, Undisturbed, published, settings
 from tokenmill.flows.build import build
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.files import Fault, FaultKind
@@ -55,6 +55,22 @@ def test_a_disk_or_an_allocation_fails_at_many_operations(undisturbed: Undisturb
     for at in range(3, undisturbed.operations, 10):
         resumed(undisturbed, tmp_path / str(at), kind, at)
         shutil.rmtree(tmp_path / str(at))
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(7200)
+def test_little_memory_at_any_allocation(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    """Whatever the failed allocation ends, and however, the next build is the same; and with enough memory none fails."""
+    codes = []
+    for step in range(12):
+        root = tmp_path / str(step)
+        codes.append(undisturbed.build(root, LittleMemory(more_bytes=4 * step * step << 20)))
+        assert undisturbed.build(root) == 0
+        assert published(root) == undisturbed.wanted, f"another result after a build with {4 * step * step} MiB"
+        shutil.rmtree(root)
+    assert codes[0] != 0
+    assert codes[-1] == 0
+    assert {*codes} <= {0, 1}, f"a build crashed instead of saying that memory is short: {codes}"
 
 
 def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
