@@ -67,7 +67,7 @@ def take(root: Path, folders: Iterable[str]) -> Marker:
     found = files.marker(root)
     if found is None:
         found = Marker(id=secrets.token_hex(16))
-        files.note(root, _names_of_old(root, folders))
+        files.note(root, _names_of_old(root, folders), durable=True)
         files.mark(root, found)
     return found
 

@@ -87,7 +87,7 @@ def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
     monkeypatch.setattr(os, "fsync", record)
     build(settings(undisturbed.source), root)
     assert published(root) == undisturbed.wanted
-    assert synced == set()
+    assert {path for path in synced if "names" not in path.name} == set(), "of .state, only the journal of names is synced"
     monkeypatch.undo()
     for records in (False, True):
         for path in root.rglob("manifest.json"):

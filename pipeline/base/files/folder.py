@@ -168,7 +168,7 @@ def clear(
 def settle(root: Path) -> None:
     """Leave in the journal only names of files that are still there, each once. Call this under the lock of the corpus."""
     there = sorted(name for name in journal.noted(root) if os.path.lexists(root / name))
-    write_bytes(root / journal.JOURNAL, journal.lines_of(there), durable=False)
+    write_bytes(root / journal.JOURNAL, journal.lines_of(there))
 
 
 def inside(root: Path, name: str) -> Path:

@@ -2,9 +2,10 @@
 
 Purpose: only what stands in the journal, or in a manifest, is ever removed. A name is noted before the file appears, so a crash
 can leave a name without a file, never a file of ours without a name.
-Guarantee: a line that a crash cut is left out, so what it named counts as foreign and stays. A power loss may take the last
-lines: nothing waits for the disk here, and an unknown file is reported, not removed.
-Cost: one short append for each file written (15 us); `settle` rewrites the journal once in a build.
+Guarantee: a line that a crash cut is left out, so what it named counts as foreign and stays. The name of a file that outlives a
+power loss does so too; of other names, a power loss may take the last lines.
+Cost: one short append for each file written (15 us), and an fsync where a durable file gets a new name; `settle` rewrites the
+journal once in a build.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from tokenmill.pipeline.base.files import tree
+from tokenmill.pipeline.base.files import faults, tree
 
 JOURNAL = ".state/names"
 """The journal of a corpus, below its folder."""
@@ -26,15 +27,25 @@ def lines_of(names: Iterable[str]) -> bytes:
     return "".join(f"\n{json.dumps(name)}\n" for name in names).encode()
 
 
-def note(root: Path, names: Iterable[str]) -> None:
-    """Note that files with these names, POSIX paths below the corpus folder `root`, are about to be made. Raises OSError."""
+def note(root: Path, names: Iterable[str], *, durable: bool = False) -> None:
+    """Note that files with these names, POSIX paths below the corpus folder `root`, are about to be made. Raises OSError.
+
+    `durable`: the names are known after a power loss too.
+    """
     lines = lines_of(names)
     path = root / JOURNAL
     with tree.opened(path.parent, root, make=True) as folder:
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(path.name, flags, 0o666, dir_fd=folder)
         try:
+            new = os.fstat(descriptor).st_size == 0
             os.write(descriptor, lines)
+            if durable:
+                faults.step("fsync", path)
+                os.fsync(descriptor)
+            if durable and new:
+                faults.step("fsync_folder", path.parent)
+                os.fsync(folder)
         finally:
             os.close(descriptor)
 

@@ -183,7 +183,8 @@ def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
     root = tree.root_of(path)
     if root is not None and path.name != MARKER:
         owner.require(root)
-        journal.note(root, [tree.name_of(root, path)])
+        # A name that is there was noted when it appeared.
+        journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
     with tree.opened(path.parent, root, make=True, durable=durable) as folder:
         around = marker(root) if root is not None else None
         whose = f"{os.getpid()}-{around.id[:ID_DIGITS]}" if around is not None else f"{os.getpid()}"
