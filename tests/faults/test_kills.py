@@ -79,6 +79,10 @@ def killed_and_resumed(undisturbed: Undisturbed, root: Path, seed: int) -> None:
     assert names(root) <= undisturbed.names, f"other files after the kill of {seed=}"
 
 
+def test_a_kill_somewhere(undisturbed: Undisturbed, tmp_path: Path) -> None:
+    killed_and_resumed(undisturbed, tmp_path / "corpus", 6)
+
+
 @pytest.mark.soak
 @pytest.mark.timeout(7200)
 @pytest.mark.parametrize("part", range(SOAKED // SOAKED_AT_ONCE))

@@ -5,10 +5,6 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -100,31 +96,3 @@ def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
         assert published(root) == undisturbed.wanted, (
             f"another result after zeros in {'records' if records else 'what they name'}"
         )
-
-
-KILLED = """
-import sys
-from pathlib import Path
-from tokenmill.flows.build import build
-from tests_settings import settings
-
-if __name__ == "__main__":
-    build(settings(Path(sys.argv[1])), Path(sys.argv[2]), workers=2)
-"""
-
-
-def test_a_build_with_two_workers_killed_and_run_again(undisturbed: Undisturbed, tmp_path: Path) -> None:
-    (tmp_path / "killed.py").write_text(KILLED)
-    (tmp_path / "tests_settings.py").write_text(Path(__file__).read_text())
-    root = tmp_path / "corpus"
-    parent = subprocess.Popen([sys.executable, tmp_path / "killed.py", undisturbed.source, root])
-    deadline = time.monotonic() + 120
-    while not (root / "language" / "manifest.json").exists():
-        assert parent.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    assert not (root / "manifest.json").exists()
-    build(settings(undisturbed.source), root, workers=2)
-    assert published(root) == undisturbed.wanted
