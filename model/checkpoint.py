@@ -19,6 +19,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -34,6 +35,8 @@ FOLDER = "checkpoints"
 KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
+FLOAT32_BYTES = 4
+"""Of one parameter in a file. The optimizer's file has two such numbers for each."""
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
@@ -58,6 +61,10 @@ class State:
     """The training settings as JSON values, without the device."""
     evaluations: tuple[Evaluation, ...] = ()
     """The evaluations so far, in the order of their steps."""
+
+
+_STATE, _ENTRIES = TypeAdapter(State), TypeAdapter(dict[str, FileEntry])
+"""They check the types of what a JSON holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,13 +172,15 @@ def _read(folder: Path, step: int) -> Checkpoint:
     try:
         data = files.read_bytes(path)
         plain = formats.opened(data, formats.CHECKPOINT, path)
-        entries = {name: FileEntry(**entry) for name, entry in plain.pop("files").items()}
-        shape = Shape(**plain.pop("shape"))
-        evaluations = tuple(Evaluation(**evaluation) for evaluation in plain.pop("evaluations"))
-        known = {field.name: plain[field.name] for field in dataclasses.fields(State) if field.name in plain}
-        state = State(**known, shape=shape, evaluations=evaluations)
+        entries = _ENTRIES.validate_python(plain.pop("files"))
+        state = _STATE.validate_python(plain)
         if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
             raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
+        # Before a model of this shape takes memory.
+        if any(entry.bytes < FLOAT32_BYTES * state.shape.parameters for entry in entries.values()):
+            raise CorruptFile(
+                f"{path}: names a model of {state.shape.parameters:,} parameters, its files are too small for one"
+            )
     except OSError as error:
         raise CorruptFile(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

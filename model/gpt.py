@@ -29,7 +29,10 @@ IGNORED = -100
 
 @dataclass(frozen=True, kw_only=True)
 class Shape:
-    """The sizes that decide which tensors a model has. Raises ConfigError if `width` is not a multiple of `heads`."""
+    """The sizes that decide which tensors a model has.
+
+    Raises ConfigError if a size is below 1, or `width` is not a multiple of `heads`.
+    """
 
     layers: int
     heads: int
@@ -41,6 +44,8 @@ class Shape:
     """The number of ids that exist, without padding."""
 
     def __post_init__(self) -> None:
+        if min(vars(self).values()) < 1:
+            raise ConfigError(f"every size of a model is at least 1: {self}")
         if self.width % self.heads:
             raise ConfigError(f"a model's width must be a multiple of its heads, but {self.width=} and {self.heads=}")
 

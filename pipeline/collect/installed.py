@@ -91,7 +91,11 @@ def _distribution(site: Path, info: Path) -> Iterator[tuple[str, str, How | Reas
     except OSError:
         # The installation is incomplete: nothing says which files belong to the distribution.
         return
-    name = email.parser.BytesHeaderParser().parsebytes(metadata).get("Name") or info.name.partition("-")[0]
+    except csv.Error:
+        yield str(info / "RECORD"), f"{info.name}/RECORD", "unknown_kind"
+        return
+    # A name with bytes that are not ASCII is a `Header`.
+    name = str(email.parser.BytesHeaderParser().parsebytes(metadata).get("Name") or info.name.partition("-")[0])
     name = re.sub(r"[-_.]+", "-", name).lower()
     if name == OURSELVES or not name:
         return

@@ -30,8 +30,9 @@ def load(path: Path, overrides: Mapping[str, Any], model: type[Config]) -> Confi
             plain = tomllib.load(handle)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits is a plain ValueError, and nesting is bounded by Python's stack.
+        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
     return parse(plain, where=str(path), overrides=overrides, model=model)
 
 
@@ -39,7 +40,10 @@ def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any],
     """A `model` from the plain values of `where`, with `overrides` applied. Raises ConfigError that names every faulty
     setting.
     """
-    values = copy.deepcopy(dict(plain))
+    try:
+        values = copy.deepcopy(dict(plain))
+    except RecursionError as error:
+        raise ConfigError(f"{where}: its settings are nested too deeply") from error
     for key, text in overrides.items():
         _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
     try:
@@ -79,7 +83,7 @@ def _value(key: str, text: str) -> Any:
         return tomllib.loads(f"value = {text}")["value"]
     except UnicodeEncodeError as error:
         raise ConfigError(f"--set {key}: {text!r} is not UTF-8") from error
-    except (tomllib.TOMLDecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return text
 
 

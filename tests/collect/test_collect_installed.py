@@ -95,6 +95,18 @@ def test_the_real_places_exist_and_names_hold_no_path_of_the_machine():
     assert names == sorted(set(names), key=str.encode)
 
 
+def test_a_distribution_of_no_ascii_and_one_whose_list_is_no_csv(places, collect):
+    info = places.site[0] / "Big_Thing-1.2.dist-info"
+    (info / "METADATA").write_bytes("Name: Größe\n\nWords.\n".encode())
+    other = places.site[0] / "other-1.dist-info"
+    other.mkdir()
+    (other / "METADATA").write_text("Name: other\n\nWords.\n")
+    (other / "RECORD").write_text("a" * 200_000 + ",,\n")
+    done = collect(sources=({"kind": "installed"},))
+    assert "Words.\n" in done.texts()
+    assert done.done.manifest.facts["left_out"]["unknown_kind"] == 2
+
+
 @pytest.mark.parametrize("source", [b'"""doc"""\ndef f(:', b'"""doc\0"""', b'"""' + b"(" * 5_000 + b'"""\n' + b"(" * 5_000])
 def test_modules_that_do_not_parse_are_broken(source):
     with pytest.raises(RecordError) as caught:

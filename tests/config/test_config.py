@@ -88,10 +88,20 @@ def test_overrides_leave_the_plain_values_alone() -> None:
     assert plain == {"collect": {"paths": ["a"]}}
 
 
-def test_broken_toml_names_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("text", ["[collect\n", "a = " + "[" * 5_000, "a = " + "9" * 5_000, "a = '\xff'"])
+def test_broken_toml_names_the_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "my.toml"
-    path.write_text("[collect\n")
+    path.write_bytes(text.encode("latin-1"))
     with pytest.raises(ConfigError, match="my.toml: is not TOML"):
+        settings_of.load(path)
+    overrides = {"tokenizer.pattern": text}
+    assert settings_of.parse({"collect": {"paths": ["x"]}}, where="x", overrides=overrides).tokenizer.pattern == text
+
+
+def test_settings_that_are_nested_too_deeply(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text(f"[a{'.a' * 800}]\n")
+    with pytest.raises(ConfigError, match="my.toml: its settings are nested too deeply"):
         settings_of.load(path)
     with pytest.raises(ConfigError, match="cannot be read"):
         settings_of.load(tmp_path / "none.toml")

@@ -162,7 +162,11 @@ def rewrite(folder: Path, **changes: object) -> None:
         {"shape": {"layers": 1, "heads": 3, "width": 8, "context_tokens": 8, "vocabulary": 20}},
         {"step": 7},
         {"evaluations": [1]},
-        {"extra": 1},
+        {"samples": "many"},
+        {"shape": {"layers": 0, "heads": 2, "width": 8, "context_tokens": 8, "vocabulary": 20}},
+        {"shape": {"layers": 1, "heads": 0, "width": 8, "context_tokens": 8, "vocabulary": 20}},
+        {"shape": {"layers": 2**40, "heads": 2, "width": 8, "context_tokens": 8, "vocabulary": 20}},
+        {"shape": {"layers": 1, "heads": 2, "width": 8, "context_tokens": 8, "vocabulary": 2**40}},
     ],
 )
 def test_a_made_up_json_is_refused(folder: Path, changes: dict[str, object]) -> None:
@@ -177,7 +181,7 @@ def test_a_made_up_json_is_refused(folder: Path, changes: dict[str, object]) -> 
 def test_weights_of_another_shape_or_a_pickle_are_refused(folder: Path) -> None:
     path = folder / "step-00000002.weights.safetensors"
     entries = json.loads((folder / "step-00000002.json").read_bytes())["files"]
-    torch.save({"wte.weight": torch.zeros(2)}, path)
+    torch.save({"wte.weight": torch.zeros(5_000)}, path)
     data = path.read_bytes()
     entries[path.name] = {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest(), "rows": None}
     rewrite(folder, files=entries)
