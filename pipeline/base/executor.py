@@ -2,7 +2,8 @@
 
 Purpose: one small protocol, so that a cluster can replace local processes without a change to any stage.
 Guarantee: answers have the order of the tasks, whichever finished first; a worker that dies is an error within seconds, never
-a hang; workers end with their parent.
+a hang; a worker that is stopped (SIGSTOP, a debugger that went away) is replaced within seconds, and its tasks are done by
+others; workers end with their parent.
 Cost: workers are forked from a server that has done the heavy imports (about 0.02 s each), and are kept from stage to stage.
 """
 
@@ -28,6 +29,12 @@ Answer = TypeVar("Answer")
 
 PRELOAD = ["tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
 """Modules that the fork server imports before it forks workers."""
+WATCH_SECONDS = 1.0
+MOST_LOOKS = 5
+"""A worker that is found stopped at this many looks in turn, `WATCH_SECONDS` apart, is replaced. Ctrl-Z stops this process as
+well, so that it does not look."""
+MOST_REPLACED = 3
+"""Workers that one `map` replaces. More mean that somebody stops them on purpose."""
 IN_FLIGHT_PER_WORKER = 3
 """Tasks submitted per worker at a time, so that no worker waits for its next task."""
 
@@ -99,6 +106,7 @@ class LocalProcesses:
     def __init__(self, workers: int) -> None:
         self.workers = workers
         self._pool: ProcessPoolExecutor | None = None
+        self._looks: dict[int, int] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -111,37 +119,69 @@ class LocalProcesses:
     ) -> list[Answer]:
         """See `Executor.map`. After an exception, all workers are killed; the next `map` starts new ones."""
         answers: dict[int, Answer] = {}
-        waiting = iter(enumerate(tasks))
+        replaced = 0
+        while True:
+            try:
+                self._run(function, tasks, answers, done)
+                return [answers[number] for number in range(len(tasks))]
+            except BrokenProcessPool as error:
+                stopped = self._stopped()
+                self._stop()
+                replaced += stopped
+                if not stopped or replaced > MOST_REPLACED:
+                    how = "was stopped again and again" if stopped else "was killed or ran out of memory"
+                    raise WorkerDied(
+                        f"{function.__name__}: a worker process {how} with {len(answers)} of {len(tasks)} tasks done; finished "
+                        "work is kept, so run the same command again (with fewer --workers if memory was short)"
+                    ) from error
+            except BaseException:
+                # Also on Ctrl-C: workers must not continue after their caller has gone.
+                self._stop()
+                raise
+
+    def _run(
+        self,
+        function: Callable[[Task], Answer],
+        tasks: Sequence[Task],
+        answers: dict[int, Answer],
+        done: Callable[[int], None],
+    ) -> None:
+        """Do the tasks that have no answer yet. Raises BrokenProcessPool if a worker ended."""
+        waiting = iter([(number, task) for number, task in enumerate(tasks) if number not in answers])
         running: dict[Future[Answer], int] = {}
-        try:
-            pool = self._start()
-            while True:
-                while len(running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
-                    with _main_untouched(function):
-                        running[pool.submit(function, following[1])] = following[0]
-                if not running:
-                    return [answers[number] for number in range(len(tasks))]
-                finished, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in finished:
-                    number = running.pop(future)
-                    with memory(_doing(function)):
-                        answers[number] = future.result()
-                    done(number)
-        except BrokenProcessPool as error:
-            self._stop()
-            raise WorkerDied(
-                f"{function.__name__}: a worker process was killed or ran out of memory with {len(answers)} of {len(tasks)} "
-                "tasks done; finished work is kept, so run the same command again (with fewer --workers if memory was short)"
-            ) from error
-        except BaseException:
-            # Also on Ctrl-C: workers must not continue after their caller has gone.
-            self._stop()
-            raise
+        pool = self._start()
+        while True:
+            while len(running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
+                with _main_untouched(function):
+                    running[pool.submit(function, following[1])] = following[0]
+            if not running:
+                return
+            finished, _ = wait(running, timeout=WATCH_SECONDS, return_when=FIRST_COMPLETED)
+            if not finished:
+                self._look(pool)
+            for future in finished:
+                number = running.pop(future)
+                with memory(_doing(function)):
+                    answers[number] = future.result()
+                done(number)
+
+    def _look(self, pool: ProcessPoolExecutor) -> None:
+        """Kill the workers that have been stopped for a while, which breaks the pool."""
+        for process in list((pool._processes or {}).values()):
+            pid = process.pid or 0
+            self._looks[pid] = self._looks.get(pid, 0) + 1 if _is_stopped(pid) else 0
+            if self._looks[pid] >= MOST_LOOKS:
+                process.kill()
+
+    def _stopped(self) -> int:
+        """How many workers `_look` has killed since the pool began."""
+        return sum(looks >= MOST_LOOKS for looks in self._looks.values())
 
     def _start(self) -> ProcessPoolExecutor:
         if self._pool is None:
             context = multiprocessing.get_context("forkserver")
             context.set_forkserver_preload(PRELOAD)
+            self._looks.clear()
             self._pool = ProcessPoolExecutor(self.workers, mp_context=context, initializer=_begin, initargs=(files.held(),))
         return self._pool
 
@@ -183,6 +223,15 @@ def _begin(held: files.Held) -> None:
     """In a new worker: end with the parent, and write only while the parent's run holds its lock."""
     files.hold_all(held)
     _end_with_parent()
+
+
+def _is_stopped(pid: int) -> bool:
+    """Whether a process is stopped by a signal, as Linux says; False elsewhere."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as handle:
+            return handle.read().rpartition(b")")[2].split()[0] == b"T"
+    except OSError:
+        return False
 
 
 def _end_with_parent() -> None:

@@ -55,6 +55,31 @@ def test_a_killed_worker_is_an_error_and_the_pool_can_go_on() -> None:
         assert pool.map(square, [5]) == [25]
 
 
+def stopped_once(task: tuple[int, str]) -> int:
+    number, mark = task
+    try:
+        os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+    except FileExistsError:
+        return number
+    os.kill(os.getpid(), signal.SIGSTOP)
+    return number
+
+
+def test_a_stopped_worker_is_replaced_and_its_task_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "WATCH_SECONDS", 0.05)
+    done: list[int] = []
+    with executor.local(2) as pool:
+        tasks = [(number, str(tmp_path / "mark")) for number in range(9)]
+        assert pool.map(stopped_once, tasks, done=done.append) == list(range(9))
+    assert sorted(done) == list(range(9))
+
+
+def test_workers_that_are_stopped_again_and_again_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor, "WATCH_SECONDS", 0.05)
+    with executor.local(1 + 1) as pool, pytest.raises(WorkerDied, match="stopped again and again"):
+        pool.map(stopped_once, [(number, str(tmp_path / f"mark {number}")) for number in range(99)])
+
+
 PARENT = """
 import os, sys, time
 from tokenmill.pipeline.base import executor
