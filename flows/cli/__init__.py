@@ -64,7 +64,7 @@ def _run() -> int:
         application.app()
     except BaseException as error:
         # A library may turn the interrupt into another exception. The process still ends because of the interrupt.
-        if asked:
+        if asked or _began_with_interrupt(error):
             _say("interrupted; finished work is kept, run the same command again to continue")
             return 130
         if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
@@ -81,6 +81,17 @@ def _run() -> int:
         _say(f"[bold red]error:[/] {message}")
         return 1
     return 0
+
+
+def _began_with_interrupt(error: BaseException | None) -> bool:
+    """Whether an error came out of an interrupt. While a flow runs, Prefect handles SIGTERM itself, by an exception of its own,
+    and between two tasks its engine fails over that one with another (seen after SIGTERM to the whole process group).
+    """
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or type(error).__name__ == "TerminationSignal":
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _leave(code: int) -> NoReturn:

@@ -248,11 +248,19 @@ INTERRUPTED = """
 import os, signal
 import tokenmill.flows.cli.application
 
+class TerminationSignal(BaseException):
+    pass
+
+def of_its_own(number, frame):
+    raise TerminationSignal
+
 def app():
+    if {own_handler}:
+        signal.signal(signal.SIGTERM, of_its_own)
     try:
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()
-    except KeyboardInterrupt as error:
+    except BaseException as error:
         raise RuntimeError("the run crashed") from error
 
 tokenmill.flows.cli.application.app = app
@@ -260,8 +268,10 @@ tokenmill.flows.cli.main()
 """
 
 
-def test_an_interrupt_is_one_whatever_a_library_makes_of_it() -> None:
-    done = subprocess.run([sys.executable, "-c", INTERRUPTED, "status"], capture_output=True, text=True, timeout=60)
+@pytest.mark.parametrize("own_handler", [False, True])
+def test_an_interrupt_is_one_whatever_a_library_makes_of_it(own_handler: bool) -> None:
+    program = INTERRUPTED.format(own_handler=own_handler)
+    done = subprocess.run([sys.executable, "-c", program, "status"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 130
     assert done.stderr.startswith("interrupted; finished work is kept")
 
