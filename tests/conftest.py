@@ -25,6 +25,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("tokenmill")
     group.addoption("--soak-part", metavar="K/N", help="of the soak tests, those whose hash falls in part K of N (1/1: all)")
     group.addoption("--soak-seed", metavar="SEED", default="0", help="other parts with another seed (default: 0)")
+    group.addoption(
+        "--fuzz-seconds", type=float, default=120.0, metavar="S", help="of the soak tests, how long mutants run in all"
+    )
 
 
 def pytest_configure(config: pytest.Config) -> None:
