@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from tests.faults.environments import Environment
 from tests.faults.power import PowerLoss
 from tokenmill.flows.build import Building, build, outline
 from tokenmill.pipeline import config
@@ -91,7 +92,7 @@ def names(root: Path) -> set[str]:
     return {re.sub(rf"^[.]versions/{number}/", ".versions/1/", path.as_posix()) for path in every}
 
 
-AnyFault = Fault | PowerLoss | LittleMemory
+AnyFault = Fault | PowerLoss | LittleMemory | Environment
 
 
 def quietly(source: Path, root: Path, fault: AnyFault | None, workers: int, answer: Connection) -> None:
@@ -101,7 +102,10 @@ def quietly(source: Path, root: Path, fault: AnyFault | None, workers: int, answ
     if isinstance(fault, LittleMemory):
         fault.arm()
     try:
-        build(settings(source), root, workers=workers)
+        if isinstance(fault, Environment):
+            fault.run(root, lambda: build(settings(source), root, workers=workers))
+        else:
+            build(settings(source), root, workers=workers)
     except (TokenmillError, OSError, MemoryError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     if lose is not None:
