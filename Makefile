@@ -36,12 +36,13 @@ corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, 
 test: $(STAMP)  ## run the tests (at most 5 minutes on 2 cores)
 	$(PYTEST) -m 'not soak' $(ARGS)
 
-check: $(STAMP)  ## lint, format, types
+check: $(STAMP)  ## lint, format, types, and that every row of faults has its tests
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
 	rm -rf build/links && mkdir -p build/links/tokenmill
 	cd build/links/tokenmill && ln -s ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows .
 	$(ENV)/bin/mypy
+	$(ENV)/bin/python -m tests.faults.rows
 
 # setuptools puts what an earlier build left in build/lib into the next wheel, so it goes first.
 wheel: $(STAMP)  ## build a wheel in dist/

@@ -110,6 +110,18 @@ def test_heavy_libraries_stay_where_they_belong() -> None:
     assert not wrong, "\n".join(wrong)
 
 
+def test_nothing_fetches_pages() -> None:
+    """Data sets on a hub come through `datasets`; Prefect's server is asked whether it lives. Nothing else is fetched."""
+    fetching = {"httpx", "requests", "aiohttp", "urllib3", "urllib.request", "http.client", "ftplib", "pycurl"}
+    found = {
+        module
+        for module, path in MODULES.items()
+        for name in imports(path)
+        if {name, name.partition(".")[0], name.rpartition(".")[0]} & fetching
+    }
+    assert found == {"flows.server"}
+
+
 def test_one_package_writes_and_one_module_reads_the_environment() -> None:
     wrong = []
     for module, path in MODULES.items():
