@@ -47,7 +47,7 @@ class FullDisk:
     def run(self, root: Path, build: Callable[[], object]) -> None:
         root.parent.mkdir(parents=True, exist_ok=True)
         _mount(root.parent, f"size={self.size}")
-        _refused(build, "No space left on device")
+        _refused(build, "the disk is full")
         _mount(root.parent, "size=256m", MS_REMOUNT)
         build()
         shutil.copytree(root, self.kept)
