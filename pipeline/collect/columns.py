@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
@@ -94,14 +95,23 @@ def values(column: pa.Array) -> list[Any]:
         plain = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
         return list(plain.cast(pa.large_binary()).to_pylist())
     try:
-        return list((column.cast(pa.string()) if _has_spelling(column.type) else column).to_pylist(maps_as_pydicts="strict"))
+        return list((_spelled(column) if _has_spelling(column.type) else column).to_pylist(maps_as_pydicts="strict"))
     except (pa.ArrowException, ValueError, KeyError, OverflowError):
         # A string in a list that is not UTF-8, a time beyond the calendar, a map that repeats a key.
         return [_value(scalar) for scalar in column]
 
 
+def _spelled(column: pa.Array) -> pa.Array:
+    """Times, dates and decimals as strings. An instant is spelled in UTC: other zones stand in files of the machine, which
+    a parser cannot open and which change.
+    """
+    if pa.types.is_timestamp(column.type) and column.type.tz is not None:
+        return pc.binary_join_element_wise(column.cast(pa.timestamp(column.type.unit)).cast(pa.string()), "Z", "")
+    return column.cast(pa.string())
+
+
 def _value(scalar: pa.Scalar) -> Any:
     try:
-        return (scalar.cast(pa.string()) if _has_spelling(scalar.type) else scalar).as_py()
+        return _spelled(pa.array([scalar], scalar.type))[0].as_py() if _has_spelling(scalar.type) else scalar.as_py()
     except (pa.ArrowException, ValueError, KeyError, OverflowError):
         return LEFT_OUT

@@ -30,7 +30,7 @@ STOP, TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT =
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class PagePlan:
     """How a row group is read: rows per batch, and the columns that are too large for it."""
 
     batch_rows: int
@@ -50,7 +50,7 @@ class _Malformed(Exception):
     """The header of a page cannot be read."""
 
 
-def plan(handle: BufferedReader, group: Any, needed: frozenset[str], wanted: frozenset[str]) -> Plan:
+def plan(handle: BufferedReader, group: Any, needed: frozenset[str], wanted: frozenset[str]) -> PagePlan:
     """How to read the columns `wanted` of a row group (`pyarrow.parquet.RowGroupMetaData`), of which `needed` must be read.
 
     Raises RecordError (too_long) if a page of a needed column is too large.
@@ -72,7 +72,7 @@ def plan(handle: BufferedReader, group: Any, needed: frozenset[str], wanted: fro
                 too_large.add(name)
         in_batch += 0 if name in too_large else largest
     rows = max(1, min(MOST_ROWS, BATCH_BYTES // max(1, in_batch)))
-    return Plan(batch_rows=rows, too_large=frozenset(too_large))
+    return PagePlan(batch_rows=rows, too_large=frozenset(too_large))
 
 
 def _pages(handle: BufferedReader, chunk: Any) -> Iterator[Page]:

@@ -12,8 +12,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+import pyarrow as pa
 
-from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder
 from tokenmill.pipeline.report.fates import coded
@@ -60,7 +61,7 @@ def quarantined(corpus: CorpusFolder) -> RejectedRecords:
 def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
     found = RejectedRecords()
     for named in tables:
-        table = shards.read(corpus.published, named)
+        table = _with_numbers(shards.read(corpus.published, named))
         sources, source_names = coded(table["source"])
         reasons, reason_names = coded(table["reason"])
         stands_for = np.asarray(table["rows"].to_numpy())
@@ -74,3 +75,12 @@ def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
     found.records.sort(key=lambda record: (record.source, record.reason))
     found.records = found.records[:: max(1, -(-len(found.records) // SHOWN))]
     return found
+
+
+def _with_numbers(table: pa.Table) -> pa.Table:
+    """The table with the columns of numbers, which those of format 1 lack: each of their rows is one record, wholly read."""
+    for name, value in (("rows", 1), ("unread_bytes", 0), ("at_least", False)):
+        if name not in table.column_names:
+            kind = schema.REJECTED.field(name).type
+            table = table.append_column(name, pa.array([value] * len(table), kind))
+    return table

@@ -308,6 +308,7 @@ def test_nested_columns_stay_in_the_metadata(tmp_path, collect):
             "tags": pa.array([about["tags"]]),
             "map": pa.array([[("k", 1)]], pa.map_(pa.string(), pa.int64())),
             "day": pa.array([datetime.date(2024, 5, 6)]),
+            "noted": pa.array([1_700_000_000], pa.timestamp("s", "Europe/Berlin")),
             "image": pa.array([b"\x89PNG"]),
             "vector": pa.array([[0.25] * 2_000]),
             "nothing": pa.nulls(1),
@@ -318,7 +319,7 @@ def test_nested_columns_stay_in_the_metadata(tmp_path, collect):
     (tmp_path / "b.jsonl").write_text(json.dumps({"text": "two", **about, **long}))
     done = collect(tmp_path)
     first, second = (json.loads(row["metadata"])["fields"] for row in done.documents())
-    assert first == {**about, "map": {"k": 1}, "day": "2024-05-06"}
+    assert first == {**about, "map": {"k": 1}, "day": "2024-05-06", "noted": "2023-11-14 22:13:20.000Z"}
     assert second == about
     left_out = done.done.manifest.facts["columns_left_out"]
     assert left_out == {"files": {"deep": 1, "half": 1, "image": 1, "long": 1, "vector": 1}}

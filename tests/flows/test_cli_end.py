@@ -132,7 +132,7 @@ def test_a_build_on_a_full_disk_says_how_much_it_still_needs(tmp_path: Path) -> 
     (tmp_path / "text.txt").write_text("to be or not to be " * 200)
     settings = [f"collect.paths={tmp_path / 'text.txt'}", "stages=[]", "tokenizer.vocabulary=260"]
     build = ["build", "text", "--out", tmp_path / "corpus", "--no-prefect", "--workers", "1"]
-    files.inject(Fault(at=12, kind="enospc"))
+    files.inject(Fault(at=60, kind="enospc"))
     try:
         done = tokenmill(*build, *(f"--set={one}" for one in settings))
     finally:

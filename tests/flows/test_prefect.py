@@ -84,7 +84,7 @@ def test_nothing_runs_on_when_a_build_is_ended(
     build = subprocess.Popen(command, env=environment(tmp_path / "home"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     signal.signal(signal.SIGINT, before)
     deadline = time.monotonic() + 120
-    while not (tmp_path / "out" / ".state").exists():
+    while not (tmp_path / "out" / ".state" / "inputs.json").exists():
         assert build.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)

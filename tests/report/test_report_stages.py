@@ -86,5 +86,5 @@ def test_what_was_done_is_said_in_words(built: Work) -> None:
     said = dict(settings.in_words(so_far(built.root)))
     assert said["collect"] == "Text was collected from a, b."
     assert said["language"].startswith("Documents in en were kept if the score of their language is at least 0.5")
-    assert "word 5-grams have a Jaccard similarity of at least 0.8" in said["dedup"]
+    assert "5-grams of words, normalised by plain@1, have a Jaccard similarity of at least 0.8" in said["dedup"]
     assert "docs@1 is a demonstration recipe, made for software documentation." in said["quality"]

@@ -71,7 +71,7 @@ class _Template:
 
 
 @dataclass
-class _Process:
+class _Held:
     """What this process holds."""
 
     template: _Template | None = None
@@ -82,7 +82,7 @@ class _Thread(threading.local):
     parser: Parser | None = None
 
 
-_process = _Process()
+_process = _Held()
 _thread = _Thread()
 
 
@@ -310,7 +310,7 @@ def close() -> None:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Answer:
+class Received:
     """A frame of a parser's answer, and the CPU seconds that the parser took since the one before."""
 
     kind: bytes
@@ -319,7 +319,7 @@ class Answer:
     cpu_seconds: float
 
 
-def answers(needed: Needed, request: dict[str, Any], descriptor: int, *, most_bytes: int) -> Generator[Answer, None, None]:
+def answers(needed: Needed, request: dict[str, Any], descriptor: int, *, most_bytes: int) -> Generator[Received, None, None]:
     """Ask the parser of this thread; the frames of its answer. A caller that stops early ends the parser.
 
     A beat counts as progress if the file was read further than before. Raises ParserFailed, and InputError from a reader.
@@ -343,7 +343,7 @@ def answers(needed: Needed, request: dict[str, Any], descriptor: int, *, most_by
                     raise BadFrame("a beat without progress")
             if kind in (frames.BEAT, frames.RECORDS):
                 took = held.made_progress()
-            yield Answer(kind=kind, head=head, blob=blob, cpu_seconds=took)
+            yield Received(kind=kind, head=head, blob=blob, cpu_seconds=took)
     finally:
         if not done:
             release()

@@ -156,7 +156,13 @@ def is_operator(
     if spaced:
         return begins or first_bytes[after] >> KIND_SHIFT == OPERATOR
     if end - at == 1 and data[at] in (0x2D, 0x2F, 0x7C) and _is_letter(before) and _is_letter(after):
-        return not (back > start and _is_word(data[back - 1])) and not (end + 1 < stop and _is_word(data[end + 1]))
+        # The whole character on each side, of which only one byte was seen.
+        while back > start and 0x80 <= data[back] < 0xC0:
+            back -= 1
+        end += 1
+        while end < stop and 0x80 <= data[end] < 0xC0:
+            end += 1
+        return not (back > start and _is_word(data[back - 1])) and not (end < stop and _is_word(data[end]))
     return begins and after not in (0x7B, 0x2E) and data[end - 1] != 0x2D
 
 

@@ -28,7 +28,7 @@ def settings(trained: Trained, source: Path, **dedup: Any) -> Config:
             **NO_RULE,
             "models": {"good": {**model, "label": "positive"}, **dedup.pop("models", {})},
         },
-        "dedup": {"survivor": ["quality", "doc_id"], **dedup},
+        "dedup": {"survivor": ["quality", "doc_id"], "fold_case": True, **dedup},
     }
     return parse(plain, where="test")
 
