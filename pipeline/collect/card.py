@@ -58,7 +58,7 @@ def configurations(text: str, where: str) -> list[Configuration]:
 
 def of_yaml(text: str, where: str) -> list[Configuration]:
     """The configurations in a card's YAML. Raises InputError: it is not YAML, or it names files outside the data set."""
-    import yaml  # type: ignore[import-untyped]  # It comes with datasets.
+    import yaml  # type: ignore[import-untyped]
 
     if len(text) > MOST_HEADER_BYTES:
         raise InputError(f"{where}: its header has {len(text):,} characters, at most {MOST_HEADER_BYTES:,} are read")
