@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import secrets
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -173,6 +175,40 @@ def test_a_late_writer_of_an_older_run_changes_nothing(root: Path) -> None:
     now = files.marker(root)
     assert now is not None
     assert now.owner == other
+
+
+@pytest.mark.parametrize("there", ["plain", "corpus"])
+def test_a_run_whose_folder_was_moved_away_changes_nothing_under_its_name(root: Path, tmp_path: Path, there: str) -> None:
+    files.write_bytes(root / "documents" / "a", b"ours")
+    with files.lock(root):
+        root.rename(tmp_path / "moved")
+        (root / "documents").mkdir(parents=True)
+        (root / "documents" / "a").write_bytes(MINE)
+        if there == "corpus":
+            shutil.copy(tmp_path / "moved" / files.MARKER, root / files.MARKER)
+            found = files.marker(root)
+            assert found is not None
+            (root / files.MARKER).write_bytes(files.canonical_json(dataclasses.replace(found, owner=None).plain()))
+        before = bytes_in(root)
+        for change in (WRITES["create"], files.remove, files.Log, lambda path: files.clear(path.parent)):
+            with contextlib.suppress(Locked):
+                change(root / "documents" / "a")
+        with pytest.raises(Locked, match="changes nothing more"):
+            files.write_bytes(root / "documents" / "new" / "b", b"late")
+        assert bytes_in(root) == before
+        shutil.rmtree(root)
+        (tmp_path / "moved").rename(root)
+    assert bytes_in(root / "documents") == {"a": b"ours"}
+
+
+def test_a_copy_by_hard_links_keeps_its_journal(root: Path, tmp_path: Path) -> None:
+    files.write_bytes(root / "documents" / "a", b"a")
+    (tmp_path / "names").hardlink_to(root / ".state" / "names")
+    before = (tmp_path / "names").read_bytes()
+    with files.lock(root):
+        files.write_bytes(root / "documents" / "b", b"b")
+    assert (tmp_path / "names").read_bytes() == before
+    assert {"documents/a", "documents/b"} <= files.noted(root)
 
 
 def test_a_marker_of_a_newer_version_is_refused_and_a_foreign_one_is_none(root: Path) -> None:

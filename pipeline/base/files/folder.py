@@ -51,6 +51,7 @@ def lock(root: Path) -> Iterator[None]:
         found = marker(root)
         if found is not None:
             mark(root, found, me)
+            journal.separate(root)
         try:
             yield
         except BaseException:

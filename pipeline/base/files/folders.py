@@ -73,9 +73,7 @@ def unlink_tree(folder: Path, names: Container[str], last: Sequence[str]) -> Non
 
     `last`: those of the names that go last, in this order. Raises NotOurs, Locked, OSError.
     """
-    root = tree.root_of(folder)
-    if root is not None:
-        owner.require(root)
+    owner.changing(folder)
     there = [path.relative_to(folder) for path in tree.listed(folder)]
     found = [name for name in there if name.as_posix() in names and name.as_posix() not in last]
     for parent, group in itertools.groupby(found, key=lambda name: name.parent):

@@ -10,8 +10,10 @@ journal once in a build.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import stat
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -48,6 +50,28 @@ def note(root: Path, names: Iterable[str], *, durable: bool = False) -> None:
                 os.fsync(folder)
         finally:
             os.close(descriptor)
+
+
+def separate(root: Path) -> None:
+    """Give the journal a file of its own if its file has other names too, so that lines are added to ours alone.
+
+    A copy by hard links (`cp -al`) shares it. Call this under the lock of the corpus, before workers begin. Raises OSError.
+    """
+    path = root / JOURNAL
+    with contextlib.suppress(FileNotFoundError), tree.opened(path.parent, root) as folder:
+        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
+        if found.st_nlink == 1 or not stat.S_ISREG(found.st_mode):
+            return
+        data, own = tree.read_bytes(path), f".{path.name}.own"
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(own, dir_fd=folder)
+        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+        with open(descriptor, "wb") as handle:
+            handle.write(data)
+            handle.flush()
+            os.fsync(descriptor)
+        os.replace(own, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)
 
 
 def noted(root: Path) -> set[str]:

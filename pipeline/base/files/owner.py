@@ -1,34 +1,36 @@
 """Who writes to a corpus: the run that holds its lock says so in the marker, and every write compares.
 
 Guarantee: a run whose lock was lost (its `.lock` was removed, and another run began) changes nothing more: the next file that
-it wants to put in place, or to remove, ends it with Locked.
+it wants to put in place, or to remove, ends it with Locked. The same holds for a run whose folder was moved away, whatever
+stands under its name now.
 Cost: one `stat` and one read of the marker for each file written under a lock.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from tokenmill.pipeline.base.errors import Locked
+from tokenmill.pipeline.base.files import tree
 from tokenmill.pipeline.base.files.marker import marker
 
-Held = Mapping[tuple[int, int], str]
-"""By corpus folder (device, inode), the token of the run that holds its lock."""
-_held: dict[tuple[int, int], str] = {}
+Held = Mapping[tuple[int, int] | str, str]
+"""By corpus folder (device and inode, and also absolute path), the token of the run that holds its lock."""
+_held: dict[tuple[int, int] | str, str] = {}
 
 
 def hold(root: Path, token: str) -> None:
     """From now on this process writes to the corpus folder `root` only while its marker names the run `token`."""
-    _held[_identity(root)] = token
+    _held[_identity(root)] = _held[os.path.abspath(root)] = token
 
 
 def release(root: Path) -> None:
     """This process no longer writes to `root` for a run."""
-    with contextlib.suppress(FileNotFoundError):
-        _held.pop(_identity(root), None)
+    token = _held.get(os.path.abspath(root))
+    for key in [key for key, held in _held.items() if held == token]:
+        del _held[key]
 
 
 def held() -> Held:
@@ -43,7 +45,7 @@ def hold_all(tokens: Held) -> None:
 
 def require(root: Path) -> None:
     """Raises Locked if this process wrote to `root` for a run that another one has replaced since."""
-    token = _held.get(_identity(root)) if _held else None
+    token = (_held.get(os.path.abspath(root)) or _held.get(_identity(root))) if _held else None
     if token is None:
         return
     found = marker(root)
@@ -51,6 +53,20 @@ def require(root: Path) -> None:
     if owner is None or owner.token != token:
         who = f"process {owner.process} on {owner.host} since {owner.since} UTC" if owner else "another run, which has ended"
         raise Locked(f"{root}: this run lost its lock to {who}, so it changes nothing more; run the command again")
+
+
+def changing(path: Path) -> Path | None:
+    """The corpus folder around a path that is about to change; None outside of all corpora. Raises Locked: see `require`."""
+    root = tree.root_of(path)
+    if root is not None:
+        require(root)
+        return root
+    above = {str(folder) for folder in Path(os.path.abspath(path)).parents} if _held else set()
+    if lost := next((folder for folder in _held if folder in above), None):
+        raise Locked(
+            f"{lost}: this run lost its folder, which is no corpus now, so it changes nothing more; run the command again"
+        )
+    return None
 
 
 def _identity(root: Path) -> tuple[int, int]:

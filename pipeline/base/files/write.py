@@ -180,9 +180,8 @@ class Target:
 @contextlib.contextmanager
 def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
     """The place of a file that is about to be written: its folder is made, and in a corpus its name is noted."""
-    root = tree.root_of(path)
+    root = tree.root_of(path) if path.name == MARKER else owner.changing(path)
     if root is not None and path.name != MARKER:
-        owner.require(root)
         # A name that is there was noted when it appeared.
         journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
     with tree.opened(path.parent, root, make=True, durable=durable) as folder:
@@ -275,8 +274,7 @@ def remove(path: Path, *, durable: bool = True) -> None:
     try:
         with tree.opened(path.parent, root) as folder:
             os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-            if root is not None:
-                owner.require(root)
+            owner.changing(path)
             faults.step("unlink", path)
             os.unlink(path.name, dir_fd=folder)
             if durable:
