@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import fcntl
 import os
 from collections.abc import Callable, Iterator
@@ -195,8 +196,9 @@ def is_same(one: Path, other: Path) -> bool:
 
 
 def _numbers(root: Path) -> list[int]:
-    with contextlib.suppress(OSError):
-        return sorted(int(name) for name in os.listdir(root / FOLDER) if name.isascii() and name.isdecimal())
+    with contextlib.suppress(OSError), os.scandir(root / FOLDER) as entries:
+        # A file of this name is not ours. A link is, or hides, one of our folders: removing it is refused by name.
+        return sorted(int(one.name) for one in entries if one.name.isascii() and one.name.isdecimal() and one.is_dir())
     return []
 
 
@@ -224,6 +226,10 @@ def _alone(folder: Path) -> Iterator[bool]:
     except FileNotFoundError:
         yield True
         return
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.EISDIR):
+            raise files.not_ours(folder / _LEASE) from error
+        raise
     try:
         alone = True
         try:

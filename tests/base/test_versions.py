@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tokenmill.pipeline.base import files, manifest, versions
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, NotOurs
 from tokenmill.pipeline.base.files import Fault, Marker
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 
@@ -184,13 +184,25 @@ def test_purging_takes_a_version_from_its_readers(root: Path) -> None:
 def test_a_foreign_file_in_a_version_stays(root: Path) -> None:
     (root / ".versions" / "1" / "documents" / "mine").write_bytes(b"mine")
     (root / ".versions" / "notes").write_bytes(b"mine")
+    (root / ".versions" / "9").write_bytes(b"mine")
     with files.lock(root):
         make(root, "new")
         versions.publish(root)
     assert [path.name for path in files.listed(root / ".versions" / "1")] == ["mine"]
     assert (root / ".versions" / "1" / "documents" / "mine").read_bytes() == b"mine"
-    assert (root / ".versions" / "notes").read_bytes() == b"mine"
+    assert (root / ".versions" / "notes").read_bytes() == (root / ".versions" / "9").read_bytes() == b"mine"
     assert versions.superseded(root) == []
+
+
+def test_a_lease_that_is_a_link_is_refused_by_name(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").write_bytes(b"mine")
+    (root / ".versions" / "1" / ".lease").unlink()
+    (root / ".versions" / "1" / ".lease").symlink_to(tmp_path / "mine")
+    with files.lock(root), pytest.raises(NotOurs, match=r"\.lease: is a symbolic link"):
+        make(root, "new")
+        versions.publish(root)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert seen(root) == "new"
 
 
 def test_a_file_that_was_healed_is_published_again(root: Path) -> None:
