@@ -159,7 +159,8 @@ class TokenStore:
         another store.
         """
         path = Path(path)
-        folder = path / FOLDER if (path / FOLDER).is_dir() else path
+        # In a corpus, the folder of the version counts, whether or not the one that a build works on is there.
+        folder = path / FOLDER if (path / FOLDER).is_dir() or files.marker(path) is not None else path
         corpus = folder.parent if folder.name == FOLDER else folder.resolve().parent
         if FOLDER not in (folder.name, folder.resolve().name) or files.marker(versions.corpus_of(corpus)) is None:
             return cls.of(folder, tokenizer=tokenizer)

@@ -175,6 +175,12 @@ def test_a_build_that_fails_leaves_the_corpus_as_it_was(tmp_path: Path, config: 
     assert plan.plan(config, root).superseded_bytes > 1000
 
 
+def test_the_store_of_the_version_is_opened_where_the_folder_of_tokens_is_gone(root: Path) -> None:
+    wanted = digest(TokenStore.open(root))
+    shutil.rmtree(root / "tokens")
+    assert digest(TokenStore.open(root)) == digest(TokenStore.open(root / "tokens")) == wanted
+
+
 FORGET = "Text 2 of a small corpus"
 
 
