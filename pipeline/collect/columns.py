@@ -8,7 +8,7 @@ average are not read at all. Cost: memory of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -52,11 +52,10 @@ def is_read(kind: pa.DataType) -> bool:
     return bool(is_text(kind) or is_nested(kind) or _is_scalar(kind) or _has_spelling(kind))
 
 
-def fits(leaves: Mapping[str, pq.ColumnChunkMetaData], rows: int, column: str) -> bool:
-    """Whether a nested column of a row group is small enough on average. Its leaves are called `<column>.<name>`."""
-    found = [leaf for name, leaf in leaves.items() if name.startswith(f"{column}.")]
-    values = max((leaf.num_values for leaf in found), default=0)
-    size = sum(leaf.total_uncompressed_size for leaf in found)
+def fits(leaves: Sequence[pq.ColumnChunkMetaData], rows: int) -> bool:
+    """Whether a nested column of a row group, which has these leaves, is small enough on average."""
+    values = max((leaf.num_values for leaf in leaves), default=0)
+    size = sum(leaf.total_uncompressed_size for leaf in leaves)
     return values <= NESTED_VALUES * max(1, rows) and size <= NESTED_BYTES * max(1, rows)
 
 

@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import html, pages
-from tokenmill.pipeline.collect.records import FREE_BYTES, Growth
+from tokenmill.pipeline.collect import html, pages, tables
+from tokenmill.pipeline.collect.jsonl import nearest
+from tokenmill.pipeline.collect.records import FREE_BYTES, Growth, Limits
+from tokenmill.pipeline.config import FilesSource
 
 NAMES = [f"a{number}" for number in range(200_000)]
 STALLING = {
@@ -89,3 +91,33 @@ def test_records_share_one_allowance_of_growth():
         growth.produced(31_000_000)
     # What was refused does not count.
     growth.produced(100_000)
+
+
+def test_rows_without_text_are_not_free(monkeypatch):
+    out = io.BytesIO()
+    pq.write_table(pa.table({"text": pa.nulls(20_000, pa.string())}), out)
+    monkeypatch.setattr(tables, "ROW_BYTES", 1_000)
+    source = FilesSource(name="files", paths=("nulls.parquet",))
+    handle = io.BufferedReader(io.BytesIO(out.getvalue()))
+    *dropped, last = tables.read_parquet(handle, "nulls.parquet", 0, 1, 0, source, Limits(document_bytes=1_000))
+    assert {record.reason for record in dropped} == {"empty"}
+    assert (last.reason, len(dropped) + last.rows) == ("bomb", 20_000)
+    assert 8_000 < len(dropped) < 10_000
+
+
+def test_tables_of_many_columns_are_read_in_linear_time(tmp_path, collect):
+    numbers = {f"c{at}": [at] for at in range(10_000)}
+    lists = {f"l{at}": [[at]] for at in range(2_000)}
+    pq.write_table(pa.table({"text": ["wide"], **numbers, **lists}), tmp_path / "wide.parquet")
+    names = [f"c{at}" for at in range(100_000)]
+    (tmp_path / "wide.csv").write_text(f"text,{','.join(names)}\nalso wide,{','.join('1' for _ in names)}\n")
+    begun = time.process_time()
+    # Quadratic work takes the deadline of both files.
+    assert sorted(collect(tmp_path).texts()) == ["also wide", "wide"]
+    assert time.process_time() - begun < 10
+
+
+def test_a_missing_field_is_not_compared_with_all_that_there_are():
+    begun = time.process_time()
+    assert "did you mean 'texts'?" in nearest("text", ["texts", *(f"tex{at:06}" for at in range(300_000))])
+    assert time.process_time() - begun < 2
