@@ -120,6 +120,8 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
         faults.append(f"its pre-tokenizer is not made of known patterns ({', '.join([*NAMES, *STEPS.values()])}) and ByteLevel")
         if own_regex is not None:
             faults.append(f"or it does not cut by the pattern that you named, {_shown(own_regex)}")
+        else:
+            faults.append("if you know and trust the regular expression that it cuts by, name it as the pattern (--pattern)")
     if nfc is None:
         faults.append("it has a normalizer other than NFC")
     if faults or cuts is None or nfc is None or end is None:

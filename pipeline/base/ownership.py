@@ -21,6 +21,8 @@ from tokenmill.pipeline.base.manifest import COLLECT, CORPUS
 
 _HARMLESS = {".lock", ".DS_Store", ".directory", ".gitignore", ".gitkeep", "lost+found"}
 """What may stand in a folder that counts as empty: a lock, and what file systems and file managers put there."""
+_BEGUN = re.compile(rf"\.{re.escape(files.MARKER)}\.\d{{1,10}}{re.escape(files.TEMPORARY)}")
+"""What a build leaves that was killed while it wrote its first marker."""
 _RECORDS = ("inputs.json", "forgotten.json")
 
 
@@ -53,7 +55,7 @@ def require_room(root: Path) -> None:
         )
     if marked or _proves_itself(root):
         return
-    there = sorted(name for name in os.listdir(root) if name not in _HARMLESS and not _is_empty_state(root / name))
+    there = sorted(name for name in os.listdir(root) if not _is_harmless(root / name))
     if there:
         few = ", ".join(there[:3]) + (", ..." if len(there) > 3 else "")
         raise ConfigError(f"--out {root}: is not empty ({few}) and holds no corpus; choose a new or an empty folder")
@@ -135,8 +137,10 @@ def _proves_itself(root: Path) -> bool:
     return whole or any(state.load(root / state.FOLDER / each) is not None for each in _RECORDS)
 
 
-def _is_empty_state(path: Path) -> bool:
-    """What a build leaves that was killed at its very beginning."""
+def _is_harmless(path: Path) -> bool:
+    """Whether a folder with this in it still counts as empty: file managers made it, or a build killed at its beginning."""
+    if path.name in _HARMLESS or _BEGUN.fullmatch(path.name):
+        return True
     return path.name == state.FOLDER and path.is_dir() and {each.name for each in path.iterdir()} <= {"names"}
 
 

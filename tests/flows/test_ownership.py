@@ -274,3 +274,13 @@ def test_a_folder_that_is_named_from_here_on_is_the_same_corpus(
     named = [name for name, _ in open_corpus(tmp_path / "fresh").collect.entries()]
     assert named == [name for name, _ in open_corpus(Path()).collect.entries()]
     assert len(list((tmp_path / "corpus" / ".versions").iterdir())) == 1
+
+
+def test_a_build_killed_while_it_wrote_the_first_marker_can_begin_again(tmp_path: Path, config: Config) -> None:
+    root = tmp_path / "corpus"
+    root.mkdir()
+    # A number that no process has.
+    (root / f".{files.MARKER}.4194305000{files.TEMPORARY}").write_bytes(b"{")
+    build(config, root)
+    assert not list(root.glob(f"*{files.TEMPORARY}"))
+    assert open_corpus(root).root == root
