@@ -23,6 +23,8 @@ SHORT = (
     "Cannot allocate memory",
 )
 """What errors say that have no class of their own for it."""
+SAYING = (MemoryError, OSError, RuntimeError, ImportError)
+"""The classes of errors that may say that memory was short."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -59,7 +61,7 @@ def memory(doing: str) -> Iterator[None]:
     """Turn a failed allocation into an error of ours. `doing`: what needed the memory, for the message. Raises OutOfMemory."""
     try:
         yield
-    except Exception as error:
+    except SAYING as error:
         if not is_memory(error):
             raise
         raise out_of_memory(doing) from error
@@ -67,12 +69,10 @@ def memory(doing: str) -> Iterator[None]:
 
 def is_memory(error: BaseException) -> bool:
     """Whether `error` says that memory was short, in the words of Python, NumPy, Arrow, PyTorch or the dynamic linker."""
-    if isinstance(error, TokenmillError):
+    if isinstance(error, TokenmillError) or not isinstance(error, SAYING):
         return False
     if isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM):
         return True
-    if not isinstance(error, (RuntimeError, ImportError, OSError)):
-        return False
     # A library that cannot be loaded gives its reason in the error before.
     before = error.__cause__ or error.__context__
     return any(said in str(error) for said in SHORT) or (before is not None and is_memory(before))

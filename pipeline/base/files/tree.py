@@ -90,6 +90,7 @@ def _descend(root: Path, parts: list[str], *, make: bool, durable: bool) -> int:
             os.close(here)
             here = below
     except BaseException:
+        # Also on Ctrl-C: whatever ends the way, its last descriptor is closed.
         os.close(here)
         raise
     return here
