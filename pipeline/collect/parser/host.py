@@ -15,16 +15,14 @@ import json
 import os
 import select
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Generator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
-from tokenmill.pipeline.collect.parser import frames
+from tokenmill.pipeline.collect.parser import frames, start
 from tokenmill.pipeline.collect.parser.frames import BadFrame, ParserFailed
 from tokenmill.pipeline.collect.readers import Needs
 
@@ -38,20 +36,11 @@ RECORD_SECONDS = 10.0
 """CPU seconds that a parser may take without showing a record or having read on."""
 SILENT_SECONDS = 10.0
 """Seconds that a parser may sleep while its worker waits for it."""
-START_SECONDS, STOP_SECONDS = 60.0, 1.0
+START_SECONDS = 60.0
 WATCH_SECONDS = 0.25
 BUFFER_BYTES = 1 << 20
 MOST_WAITS = 8
 """Looks at a parser that is stopped, before it is replaced: a terminal stops a worker and its parser together."""
-BOOT = "import sys; sys.path[:] = {path!r}; from tokenmill.pipeline.collect.parser import template; template.main({descriptor})"
-SETTINGS = {
-    # With one thread in the template, a fork copies all there is. The system's allocator reserves no address space in advance.
-    "ARROW_DEFAULT_MEMORY_POOL": "system",
-    "JE_ARROW_MALLOC_CONF": "background_thread:false",
-    "OPENBLAS_NUM_THREADS": "1",
-    "OMP_NUM_THREADS": "1",
-    "MALLOC_ARENA_MAX": "1",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,82 +52,11 @@ class Needed:
     entry: str
 
 
-@dataclass(kw_only=True)
-class _Template:
-    process: subprocess.Popen[bytes]
-    control: socket.socket
-    owner: int
-
-
-@dataclass
-class _Held:
-    """What this process holds."""
-
-    template: _Template | None = None
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
 class _Thread(threading.local):
     parser: Parser | None = None
 
 
-_process = _Held()
 _thread = _Thread()
-
-
-def _start_template() -> _Template:
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        boot = BOOT.format(path=sys.path, descriptor=theirs.fileno())
-        process = subprocess.Popen(
-            [sys.executable, "-c", boot],
-            env=SETTINGS,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(theirs.fileno(),),
-        )
-    atexit.register(close)
-    return _Template(process=process, control=ours, owner=os.getpid())
-
-
-def _ask_template(message: bytes, sockets: list[int]) -> None:
-    """Have a parser forked. A template that is gone is started again."""
-    with _process.lock:
-        for _ in range(2):
-            if _process.template is None:
-                _process.template = _start_template()
-            try:
-                socket.send_fds(_process.template.control, [message], sockets)
-                return
-            except OSError:
-                _stop_template()
-    raise ParserFailed("parser_died", "the process that starts parsers does not answer")
-
-
-def _stop_template() -> None:
-    template, _process.template = _process.template, None
-    if template is None:
-        return
-    template.control.close()
-    if template.owner == os.getpid():
-        try:
-            template.process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            template.process.kill()
-            template.process.wait()
-    else:
-        # Inherited by a fork: it is the parent's child, and a `Popen` that is dropped warns of a process that still runs.
-        template.process.returncode = 0
-
-
-def _after_fork() -> None:
-    """In a process that was forked from a worker: the lock may have been held, and the parser is the parent's."""
-    _process.lock = threading.Lock()
-    release()
-
-
-os.register_at_fork(after_in_child=_after_fork)
 
 
 class Parser:
@@ -150,7 +68,7 @@ class Parser:
         self._life, template = socket.socketpair()
         with theirs, template:
             message = {"entry": needed.entry, "needs": needed.libraries, "memory_bytes": needed.memory_bytes}
-            _ask_template(json.dumps(message).encode(), [theirs.fileno(), template.fileno()])
+            start.fork(json.dumps(message).encode(), [theirs.fileno(), template.fileno()])
         self._connection.setblocking(False)
         self._poll = select.poll()
         self._poll.register(self._connection, select.POLLIN)
@@ -162,8 +80,7 @@ class Parser:
 
     def _hello(self) -> int:
         if not self._poll.poll(START_SECONDS * 1_000):
-            with _process.lock:
-                _stop_template()
+            start.stop()
             raise self.failed("parser_died", "does not start")
         kind, head, _ = self.receive(0)
         if kind != frames.HELLO:
@@ -305,8 +222,12 @@ def release() -> None:
 def close() -> None:
     """End the parser of this thread and the template of this process."""
     release()
-    with _process.lock:
-        _stop_template()
+    start.stop()
+
+
+atexit.register(close)
+# In a process that was forked from a worker: the parser is the parent's.
+os.register_at_fork(after_in_child=release)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
