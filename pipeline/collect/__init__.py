@@ -4,7 +4,7 @@ Input: the section `collect` of the settings, which names files, folders and glo
 data sets, or the documentation installed on this machine.
 Work: `step` runs the parts in order. `listing`, `hub` and `installed` list the files of a source, `inputs` identifies them by
 their content, and `plan` divides them into splits. Workers run `split`, which reads records (`text`, `html`, `docstrings`,
-`lines`, `jsonl`, `tables`, `warc` and `http`, over the streams of `framing`), checks them (`records`) and writes shards
-(`write`). `unique` then makes ids unique, and `publish` merges the tables of rejected records.
+`lines`, `jsonl`, `tables`, `csv_rows`, `warc` and `http`, over the streams of `framing`), checks them (`records`) and
+writes shards (`write`). `unique` then makes ids unique, and `publish` merges the tables of rejected records.
 Output: shards below `documents/`, `collect/dropped.parquet`, and `quarantine/<source>.parquet`. Every record is in one of them.
 """

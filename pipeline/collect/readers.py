@@ -29,7 +29,7 @@ MODULES: dict[Needs, tuple[str, ...]] = {
         *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc")),
     ),
     # Casts import the compute functions when they are first used.
-    "tables": ("zstandard", "pyarrow.compute", "tokenmill.pipeline.collect.tables"),
+    "tables": ("zstandard", "pyarrow.compute", *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "csv_rows"))),
 }
 WEB_ENCODINGS = (
     *("utf-8", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "ascii", "latin-1", "koi8-r", "koi8-u", "ibm866", "cp874"),
@@ -71,12 +71,14 @@ def read(
     limits: Limits,
 ) -> Iterator[Record]:
     """The records of a piece of a file; see `plan.Piece`. Raises InputError, OSError."""
-    if kind in ("parquet", "csv"):
+    if kind == "parquet":
         from tokenmill.pipeline.collect import tables
 
-        if kind == "parquet":
-            return tables.read_parquet(handle, name, begin, end, before, source, limits)
-        return tables.read_csv(handle, codec, name, source, limits)
+        return tables.read_parquet(handle, name, begin, end, before, source, limits)
+    if kind == "csv":
+        from tokenmill.pipeline.collect import csv_rows
+
+        return csv_rows.read_csv(handle, codec, name, source, limits)
     from tokenmill.pipeline.collect import jsonl, text, warc
 
     if kind == "jsonl":

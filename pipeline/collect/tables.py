@@ -1,15 +1,12 @@
-"""Tables: Parquet by row groups, CSV by rows, with the text in a named column.
+"""Parquet by row groups, with the text in a named column.
 
-Guarantee: a damaged row group costs only its own rows, a damaged CSV row only itself. A CSV row is damaged if it is truncated,
-has text after a closing quote, or is longer than the header; a quote that does not end also takes lines after it, which are
-counted. Checksums of pages are verified. A record whose text is null is dropped as empty.
-Cost: memory of a batch of Parquet, at most 64 MB (`pages`), or one row of CSV.
+Guarantee: a damaged row group costs only its own rows. Checksums of pages are verified. A record whose text is null is dropped
+as empty.
+Cost: memory of a batch, at most 64 MB (`pages`).
 """
 
 from __future__ import annotations
 
-import csv
-import math
 import os
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -23,8 +20,6 @@ import pyarrow.parquet as pq
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import columns, pages
 from tokenmill.pipeline.collect.columns import LEFT_OUT
-from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
-from tokenmill.pipeline.collect.lines import lines
 from tokenmill.pipeline.collect.records import (
     RECORD_BYTES,
     Limits,
@@ -197,131 +192,3 @@ def _row(values: Mapping[str, Any], place: Place, source: FilesSource | DatasetS
     except RecordError as error:
         return quarantined(place, error, data)
     return of_row(text, row, place, source, limits)
-
-
-@dataclass(kw_only=True)
-class _CsvLines:
-    """Feeds lines to the csv module and remembers what is wrong with the lines of the current row."""
-
-    parts: Iterator[bytes]
-    cap_bytes: int
-    fault: RecordError | None = None
-    head: bytes = b""
-    size: int = 0
-    count: int = 0
-    """Lines of the current row."""
-    at_end: bool = False
-
-    def __iter__(self) -> Iterator[str]:
-        for line in lines(self.parts, self.cap_bytes):
-            self.head = self.head or line.head or (line.data or b"")[:200]
-            self.size += line.size
-            self.count += 1
-            if line.data is None:
-                self.fault = too_long(line.size, self.cap_bytes)
-                yield "\n"
-                continue
-            if self.size > self.cap_bytes:
-                # A row of several lines is within quotes. A quote ends it, so that the next line begins a row again.
-                self.fault = too_long(self.size, self.cap_bytes)
-                yield '"\n'
-                continue
-            try:
-                yield utf8(line.data) + "\n"
-            except RecordError as error:
-                self.fault = self.fault or error
-                yield line.data.decode(errors="replace") + "\n"
-        self.at_end = True
-
-    def next_row(self) -> None:
-        self.fault, self.head, self.size, self.count = None, b"", 0, 0
-
-
-def read_csv(
-    handle: BinaryIO, codec: Codec, path: str, source: FilesSource | DatasetSource, limits: Limits
-) -> Iterator[Record]:
-    """The records of a file whose first row names the columns. Rows are numbered from 0 after it. Blank rows are skipped."""
-    csv.field_size_limit(limits.record_bytes)
-    feed = _CsvLines(parts=chunks(handle, codec), cap_bytes=limits.record_bytes)
-    rows = csv.reader(iter(feed), strict=True)
-    header: list[str] | None = None
-    fault: RecordError | None
-    number = lines_read = 0
-    while True:
-        place = Place(path=path, record=number)
-        feed.next_row()
-        open_quote = False
-        try:
-            row = next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            fault, row, open_quote = RecordError("broken_csv", f"the row is not CSV ({error})"), [], True
-        except RecordError as error:
-            yield broken_off(place, error, number, feed.head)
-            return
-        else:
-            fault = feed.fault
-            open_quote = feed.size > limits.record_bytes
-        if fault is None and not row:
-            continue
-        if header is None:
-            fault = fault or _header_fault(row, source.text_field)
-            if fault is not None:
-                yield _without_header(handle, rows, Place(path=path), fault, feed.head)
-                return
-            header = row
-            continue
-        fault = fault or _row_fault(row, header, source.text_field)
-        if fault is None:
-            values = dict(zip(header, row, strict=False))
-            yield of_row(values[source.text_field], values, place, source, limits)
-        elif open_quote:
-            yield _swallowed(feed, place, fault, number / max(1, lines_read))
-        else:
-            yield quarantined(place, fault, feed.head)
-        number += 1
-        lines_read += feed.count
-
-
-def _swallowed(feed: _CsvLines, place: Place, fault: RecordError, rows_per_line: float) -> Rejected:
-    """A row with a quote that does not end, which takes lines after it into its row; at the end of a file, it may be cut."""
-    if feed.count <= 1 and not feed.at_end:
-        return quarantined(place, fault, feed.head)
-    lost = max(1, math.ceil(feed.count * rows_per_line))
-    message = f"{fault}; the row takes {feed.count} lines, which may be rows of their own"
-    if feed.at_end:
-        lost = max(lost, int(place.record or 0))
-        message = f"{fault}; the file ends within the row, so it may be cut"
-    return quarantined(place, RecordError(fault.reason, message), feed.head, unread_bytes=feed.size, estimate=lost)
-
-
-def _without_header(handle: BinaryIO, rows: Iterator[list[str]], place: Place, fault: RecordError, head: bytes) -> Rejected:
-    """A file whose header cannot be used: its rows are counted, so that all of them are known to be lost."""
-    count = 0
-    while True:
-        try:
-            count += bool(next(rows))
-        except StopIteration:
-            return quarantined(place, fault, head, rows=count, unread_bytes=handle.seek(0, os.SEEK_END))
-        except csv.Error:
-            count += 1
-        except RecordError as error:
-            lost = broken_off(place, error, count)
-            size = handle.seek(0, os.SEEK_END)
-            return quarantined(place, fault, head, rows=count + 1, unread_bytes=size, estimate=count + lost.estimate)
-
-
-def _header_fault(header: list[str], text_field: str) -> RecordError | None:
-    repeated = sorted(name for name, count in Counter(header).items() if name and count > 1)
-    if repeated:
-        return RecordError("broken_csv", f"the header names {repeated[0]!r} more than once")
-    return None if text_field in header else columns.missing(text_field, header)
-
-
-def _row_fault(row: list[str], header: list[str], text_field: str) -> RecordError | None:
-    if len(row) > len(header):
-        return RecordError("broken_csv", f"the row has {len(row)} fields, the header {len(header)} columns")
-    if len(row) <= header.index(text_field):
-        return RecordError("no_text", f"the row ends before the column {text_field!r}")
-    return None
