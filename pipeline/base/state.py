@@ -34,10 +34,12 @@ def save(path: Path, value: Any, *, durable: bool = False) -> None:
 def load(path: Path, *, oldest: int = RECORD) -> Any:
     """The value that was saved at `path`, in a format from `oldest` on; None if there is none or it is not what was written."""
     try:
-        record = json.loads(files.read_bytes(path))
+        data = files.read_bytes(path)
+        record = json.loads(data)
+        whole = data == files.canonical_json(record)
     except (OSError, ValueError, RecursionError):
         return None
-    if not isinstance(record, dict) or {*record, "format"} != {"format", "value", "sha256"}:
+    if not whole or not isinstance(record, dict) or {*record, "format"} != {"format", "value", "sha256"}:
         return None
     known = record.get("format", 1) in range(oldest, RECORD + 1)
     return record["value"] if known and record["sha256"] == _digest(record["value"]) else None
