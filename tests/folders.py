@@ -30,6 +30,18 @@ def folder_of(work: Work, *later: Any, **sections: Any) -> CorpusFolder:
     return being_published(work.root, (*work.before, *later), settings(**sections))
 
 
+def smallest(folder: Path, **sections: object) -> Config:
+    """The settings of the smallest corpus of the texts in `folder / "in"`."""
+    plain = {
+        "stages": [],
+        "collect": {"paths": [str(folder / "in")]},
+        "tokenizer": {"vocabulary": 260, "min_frequency": 1},
+        "pack": {"validation_fraction": 0},
+        **sections,
+    }
+    return parse(plain, where="a test")
+
+
 def twin(root: Path, copy: Path) -> Path:
     """A copy of a corpus by links. Of our files, only the journal is written in place; tests must not write in place either."""
     shutil.copytree(root, copy, copy_function=os.link, ignore=shutil.ignore_patterns(".lock", Path(files.JOURNAL).name))

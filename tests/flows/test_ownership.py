@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import tokenmill as run
-from tests.folders import twin
+from tests.folders import smallest, twin
 from tokenmill.flows.build import build
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotOurs
@@ -18,7 +18,6 @@ from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import open_corpus
-from tokenmill.pipeline.stages.settings import parse
 
 OWN = {
     "documents/private/thesis.docx": b"years of work",
@@ -54,7 +53,7 @@ def _no_fault_left() -> Iterator[None]:
 @pytest.fixture
 def config(tmp_path: Path) -> Config:
     write_input(tmp_path)
-    return configured(tmp_path)
+    return smallest(tmp_path)
 
 
 def write_input(folder: Path) -> None:
@@ -63,23 +62,12 @@ def write_input(folder: Path) -> None:
         (folder / "in" / f"{number}.txt").write_text(f"Text {number} of a small corpus. " * 9)
 
 
-def configured(tmp_path: Path, **sections: object) -> Config:
-    plain = {
-        "stages": [],
-        "collect": {"paths": [str(tmp_path / "in")]},
-        "tokenizer": {"vocabulary": 260, "min_frequency": 1},
-        "pack": {"validation_fraction": 0},
-        **sections,
-    }
-    return parse(plain, where="a test")
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a build of `config` publishes."""
     folder = tmp_path_factory.mktemp("built")
     write_input(folder)
-    build(configured(folder), folder / "corpus")
+    build(smallest(folder), folder / "corpus")
     return folder / "corpus"
 
 
@@ -139,9 +127,7 @@ def test_what_somebody_puts_into_a_corpus_outlives_every_build(tmp_path: Path, c
         build(config, root, made_by="one")
     files.inject(None)
     assert still_there(root)
-    build(
-        configured(tmp_path, collect={"paths": [str(tmp_path / "in")], "shard_bytes": 1000}), root, made_by="two", replace=True
-    )
+    build(smallest(tmp_path, collect={"paths": [str(tmp_path / "in")], "shard_bytes": 1000}), root, made_by="two", replace=True)
     assert still_there(root)
 
 
@@ -173,7 +159,7 @@ def test_a_corpus_of_another_preset_is_refused_and_other_settings_are_an_update(
     with pytest.raises(ConfigError, match="holds the corpus of 'mine', and 'web' would replace it.*--replace"):
         build(config, root, made_by="web")
     assert tree(root) == before
-    changed = configured(tmp_path, tokenizer={"vocabulary": 270, "min_frequency": 1})
+    changed = smallest(tmp_path, tokenizer={"vocabulary": 270, "min_frequency": 1})
     build(changed, root, made_by="mine")
     build(config, root)
     marker = files.marker(root)

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import tokenmill as tm
-from tests.folders import twin
+from tests.folders import smallest, twin
 from tokenmill.flows import build as builds
 from tokenmill.flows import forgetting, plan
 from tokenmill.pipeline.ask.status import status
@@ -26,7 +26,6 @@ from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import open_corpus, so_far
-from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.pipeline.tokens.forget import request_ids
 from tokenmill.pipeline.tokens.samples import samples
@@ -50,13 +49,7 @@ def configured(folder: Path) -> Config:
     (folder / "in").mkdir()
     for number in range(4):
         more(folder, number)
-    plain = {
-        "stages": [],
-        "collect": {"paths": [str(folder / "in")]},
-        "tokenizer": {"vocabulary": 260, "min_frequency": 1},
-        "pack": {"validation_fraction": 0},
-    }
-    return parse(plain, where="a test")
+    return smallest(folder)
 
 
 @pytest.fixture(scope="module")
