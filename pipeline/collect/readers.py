@@ -7,8 +7,9 @@ Cost: none of its own. Libraries are imported by kind, so that a parser of web a
 
 from __future__ import annotations
 
-import codecs
+import encodings
 import importlib
+import pkgutil
 from collections.abc import Iterator
 from io import BufferedReader
 from types import SimpleNamespace
@@ -25,20 +26,16 @@ Needs = Literal["streams", "tables"]
 MODULES: dict[Needs, tuple[str, ...]] = {
     "streams": (
         "email.message",
+        # Python's parser looks up names of characters there, and normal forms of identifiers.
+        "unicodedata",
         "zstandard",
         *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc")),
     ),
     # Casts import the compute functions when they are first used.
     "tables": ("zstandard", "pyarrow.compute", *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "csv_rows"))),
 }
-WEB_ENCODINGS = (
-    *("utf-8", "utf-16-le", "utf-16-be", "utf-32", "utf-7", "ascii", "latin-1", "koi8-r", "koi8-u", "ibm866", "cp874"),
-    *(f"iso8859-{number}" for number in (2, 3, 4, 5, 6, 7, 8, 10, 13, 14, 15, 16)),
-    *(f"cp{number}" for number in range(1250, 1259)),
-    *("mac-roman", "mac-cyrillic", "gb2312", "gbk", "gb18030", "big5", "big5hkscs", "cp950"),
-    *("euc-jp", "iso2022-jp", "shift-jis", "cp932", "euc-kr", "cp949", "johab"),
-)
-"""Encodings that web pages may be in. Python imports a module for each when it is first used."""
+ONLY_ON_WINDOWS = ("mbcs", "oem")
+"""Encodings whose modules cannot be imported elsewhere."""
 
 
 def needs(kind: str) -> Needs:
@@ -48,10 +45,12 @@ def needs(kind: str) -> Needs:
 
 def prepare(what: Needs) -> None:
     """Import what the readers need."""
-    for module in MODULES[what]:
-        importlib.import_module(module)
-    for name in WEB_ENCODINGS:
-        codecs.lookup(name)
+    for name in MODULES[what]:
+        importlib.import_module(name)
+    # A page or a module may name any encoding of Python's, under any of its names.
+    for module in pkgutil.iter_modules(encodings.__path__):
+        if module.name not in ONLY_ON_WINDOWS:
+            importlib.import_module(f"encodings.{module.name}")
 
 
 def source_of(settings: dict[str, Any]) -> FilesSource:

@@ -210,3 +210,16 @@ def split(data):
     _, head_bytes, _ = frames.HEADER.unpack(data[: frames.HEADER.size])
     rest = memoryview(data)[frames.HEADER.size :]
     return bytes(rest[:head_bytes]), rest[head_bytes:]
+
+
+def test_a_module_is_parsed_as_it_is_outside_of_a_parser(tmp_path):
+    """Python's parser imports what it needs for names of characters and for identifiers, and a parser can import nothing."""
+    (tmp_path / "in.py").write_text('"""It costs 5 \\N{EURO SIGN} a day, and that is all there is to say."""\n\u00b5 = 1\n')
+    assert read(described(tmp_path / "in.py", "python")) == ["It costs 5 \u20ac a day, and that is all there is to say."]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "cp037", "euc_jis_2004", "koi8_t", "mac_greek"])
+def test_a_page_may_be_in_any_encoding(tmp_path, encoding):
+    page = f'<html><meta charset="{encoding}"><body><p>A page with enough words to be the main text of it.</p></body></html>'
+    (tmp_path / "in.html").write_bytes(page.encode() if encoding == "cp037" else page.encode(encoding))
+    assert read(described(tmp_path / "in.html", "html")) == ["A page with enough words to be the main text of it."]
