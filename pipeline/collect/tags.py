@@ -39,7 +39,8 @@ ATTRIBUTE = re.compile(
 TAG = re.compile(rf"<(?:!--(?s:.*?)(?:-->|\Z)|(/?[A-Za-z][^\t\n\f\r />]*+)((?:{ATTRIBUTE.pattern})*+))")
 """A comment or a tag, as the tokenizer of the HTML standard reads them: quotes count only after "=", and an attribute needs no
 space before it. Nothing is read twice, so a scan is linear whatever the page holds."""
-IMPLIED = frozenset("p li dt dd tr td th thead tbody tfoot colgroup caption option optgroup rp rt".split())
+IN_TABLES = frozenset({"tr", "td", "th", "thead", "tbody", "tfoot", "colgroup", "caption"})
+IMPLIED = IN_TABLES | {"p", "li", "dt", "dd", "option", "optgroup", "rp", "rt"}
 """Elements whose end tags may be left out."""
 VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "track", "wbr"})
 MOST_WORK = 2_000_000_000

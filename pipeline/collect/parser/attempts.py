@@ -3,8 +3,8 @@
 Purpose: no input ends a build. A death or an overrun deadline is tried once more, alone, in a fresh parser; the second one
 quarantines what was announced last, by name, and the rest of the file is read on.
 Guarantee: records before and after the bad one are the same as without it. A piece is given up after `MOST_CONDEMNED` such
-records or `FILE_SECONDS` of lost CPU seconds; what is left is one quarantined record that says so. A parser that was
-killed from outside once leaves no trace.
+records, or when it took `FILE_SECONDS` of CPU more than a piece of its size may, all attempts together; what is left is one
+quarantined record that says so. A parser that was killed from outside once leaves no trace.
 Cost: the file is read again for each attempt, up to the bad record.
 """
 
@@ -28,9 +28,10 @@ from tokenmill.pipeline.collect.records import RECORD_BYTES as ASSUMED_BYTES
 
 MOST_CONDEMNED = 8
 """Records of a piece that may kill two parsers each, before the rest is given up."""
-FILE_SECONDS = 60.0
-"""CPU seconds that a piece may take, over one second at a time, without showing progress."""
-PATIENCE_SECONDS = 1.0
+FILE_SECONDS = 40.0
+"""CPU seconds that a piece may take beyond `SECONDS_PER_BYTE`. With the last record's deadline, a small file takes a minute."""
+SECONDS_PER_BYTE = 1e-6
+"""Of the input, and of what parsers send: three times what compressed pages of the web take, ten times JSON Lines."""
 MOST_PLACES = 1_000
 RECORD_BYTES = 100
 """Bytes that a record counts beside its content, in what a parser may send. A file in a frame may hold bodies with a coding."""
@@ -45,6 +46,7 @@ Range = tuple[int, int, int]
 class _Course:
     """How far the reading of a piece has come, over all attempts."""
 
+    size_bytes: int
     delivered: int = 0
     announced: str = ""
     """The place that was announced last and has shown no record yet."""
@@ -55,26 +57,40 @@ class _Course:
     """Records that were delivered when a parser died for the first time."""
     condemned: dict[str, str] = field(default_factory=dict)
     lost_seconds: float = 0.0
+    """The overtime of the attempts before this one."""
+    cpu_seconds: float = 0.0
+    sent_bytes: int = 0
+    """What this attempt's parser took and sent."""
 
-    def took(self, cpu_seconds: float) -> None:
-        self.lost_seconds += max(0.0, cpu_seconds - PATIENCE_SECONDS)
+    def begin(self, name: str) -> None:
+        """Begin an attempt at the file `name`."""
+        self.lost_seconds, self.cpu_seconds, self.sent_bytes = self.overtime, 0.0, 0
+        self.announced = name
+
+    @property
+    def overtime(self) -> float:
+        """CPU seconds of all attempts beyond what their bytes explain."""
+        return self.lost_seconds + max(0.0, self.cpu_seconds - SECONDS_PER_BYTE * (self.size_bytes + self.sent_bytes))
 
 
 def records(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits) -> Iterator[Record]:
     """Every record of a piece of a file. `source`: the settings of its source. Raises InputError, StaleInput."""
-    course = _Course()
+    course = _Course(size_bytes=_size(file, piece))
     while True:
         try:
             yield from _attempt(file, piece, source, limits, course)
             return
         except ParserFailed as error:
-            course.took(error.cpu_seconds)
+            course.cpu_seconds += error.cpu_seconds
+            if course.overtime > FILE_SECONDS:
+                yield _rest(file, piece, course, error)
+                return
             if not course.alone or course.delivered > course.suspect + BATCH_RECORDS:
                 # What killed the parser lies within one batch of what was delivered. Another death later is a first one.
                 course.alone, course.suspect = True, course.delivered
                 continue
             given_up = not course.announced or course.announced in course.condemned or course.announced == file.name
-            if given_up or len(course.condemned) >= MOST_CONDEMNED or course.lost_seconds > FILE_SECONDS:
+            if given_up or len(course.condemned) >= MOST_CONDEMNED:
                 yield _rest(file, piece, course, error)
                 return
             course.condemned[course.announced] = error.reason
@@ -114,8 +130,8 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
     """The records that no earlier attempt has delivered."""
     request = _request(file, piece, source, limits, alone=course.alone)
     request["condemned"] = course.condemned
-    seen = places = size_bytes = 0
-    course.announced = file.name
+    seen = places = 0
+    course.begin(file.name)
     with (
         file.open() as handle,
         contextlib.closing(
@@ -123,7 +139,11 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
         ) as answers,
     ):
         for answer in answers:
-            course.took(answer.cpu_seconds)
+            course.cpu_seconds += answer.cpu_seconds
+            if course.overtime > FILE_SECONDS:
+                raise ParserFailed(
+                    "deadline", f"the parser took {course.cpu_seconds:.0f} s of CPU, too much for the file's size"
+                )
             if answer.kind == frames.PLACE:
                 course.announced = str(frames.value_of(answer.head))
                 places += 1
@@ -132,8 +152,8 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
             elif answer.kind == frames.RECORDS:
                 batch = frames.decode(answer.head, answer.blob, path=file.name, most_text_bytes=limits.document_bytes)
                 course.announced, places = "", 0
-                size_bytes += len(batch) * RECORD_BYTES + len(answer.head) + len(answer.blob)
-                if size_bytes > FREE_BYTES + RATIO * RATIO * max(1, file.size_bytes):
+                course.sent_bytes += len(batch) * RECORD_BYTES + len(answer.head) + len(answer.blob)
+                if course.sent_bytes > FREE_BYTES + RATIO * RATIO * max(1, file.size_bytes):
                     raise BadFrame("more than a file of this size can hold")
                 fresh = batch[max(0, course.delivered - seen) :]
                 seen += len(batch)
@@ -147,15 +167,19 @@ def _rest(file: InputFile, piece: Range, course: _Course, error: ParserFailed) -
     """The record that stands for all that is not read. Nobody knows how many records that is, so they are estimated."""
     whole = not course.delivered
     place = Place(path=file.name, record=None if whole else REST)
-    begin, end, _ = piece
-    size = file.size_bytes if file.kind == "parquet" else min(end, file.size_bytes) - begin
-    unread = max(0, size - course.read_bytes)
+    unread = max(0, course.size_bytes - course.read_bytes)
     return quarantined(
         place,
         RecordError(error.reason, f"{'the file' if whole else 'the rest'} is not read: {error}"),
         unread_bytes=unread,
         estimate=0 if file.kind in ONE_RECORD else max(1, unread // ASSUMED_BYTES),
     )
+
+
+def _size(file: InputFile, piece: Range) -> int:
+    """Bytes of a piece, at most. Those of a Parquet file are ranges of row groups."""
+    begin, end, _ = piece
+    return file.size_bytes if file.kind == "parquet" else min(end, file.size_bytes) - begin
 
 
 def _needed(file: InputFile, limits: Limits) -> Needed:

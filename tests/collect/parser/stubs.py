@@ -140,9 +140,17 @@ def _floods(connection: socket.socket, request: dict) -> Iterator[Rejected]:
         yield dropped(Place(path="in.txt"), "one more", "x" * 100_000)
 
 
+def _dawdles(_: socket.socket, request: dict) -> Iterator[Rejected]:
+    for number in range(1_000_000):
+        begun = time.process_time()
+        while time.process_time() - begun < 0.05:
+            pass
+        yield dropped(Place(path="in.txt", record=number), "one more", "")
+
+
 escapes, memory, spins, stops, sleeps, aborts = map(_answering, (_escapes, _memory, _spins, _stops, _sleeps, _aborts))
 garbage, too_long, pickled, other_file = map(_answering, (_garbage, _too_long, _pickle, _other_file))
-beats, announces, floods = map(_answering, (_beats, _announces, _floods))
+beats, announces, floods, dawdles = map(_answering, (_beats, _announces, _floods, _dawdles))
 
 
 def poisoned(connection: socket.socket) -> None:

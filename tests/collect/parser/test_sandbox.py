@@ -100,6 +100,7 @@ def test_memory_of_a_parser_is_limited(stub, file):
         ("beats", "parser_died", "without progress"),
         ("announces", "parser_died", "places"),
         ("floods", "parser_died", "more than"),
+        ("dawdles", "deadline", "too much for the file's size"),
     ],
 )
 def test_a_parser_that_gives_no_records_costs_the_file_and_no_more(stub, file, monkeypatch, name, reason, message):
@@ -107,9 +108,10 @@ def test_a_parser_that_gives_no_records_costs_the_file_and_no_more(stub, file, m
     monkeypatch.setattr(host, "SILENT_SECONDS", 0.5)
     monkeypatch.setattr(host, "WATCH_SECONDS", 0.05)
     monkeypatch.setattr(host, "MOST_WAITS", 2)
+    monkeypatch.setattr(attempts, "FILE_SECONDS", 1.0)
     stub(name)
     row = read(file)[-1]
-    place = "in.txt#rest" if name == "floods" else "in.txt"
+    place = "in.txt#rest" if name in ("floods", "dawdles") else "in.txt"
     assert (row.position, row.reason, row.quarantined) == (place, reason, True)
     assert message in row.message
 
