@@ -48,6 +48,7 @@ FAULTS = (pa.ArrowException, OSError, UnicodeDecodeError)
 def row_groups(handle: BinaryIO, text_field: str) -> list[tuple[int, int]] | None:
     """Rows and bytes of text of each row group, according to the file's footer. None if the footer cannot be read."""
     try:
+        pages.check_footer(handle)
         metadata = pq.read_metadata(handle)
         groups = []
         for number in range(metadata.num_row_groups):
@@ -56,7 +57,7 @@ def row_groups(handle: BinaryIO, text_field: str) -> list[tuple[int, int]] | Non
                 group.column(at).path_in_schema: group.column(at).total_uncompressed_size for at in range(group.num_columns)
             }
             groups.append((max(0, group.num_rows), max(0, sizes.get(text_field, group.total_byte_size))))
-    except FAULTS:
+    except (RecordError, *FAULTS):
         return None
     return groups
 
@@ -82,6 +83,7 @@ def read_parquet(
     """The records of the row groups [begin, end). `before`: the number of rows before them."""
     rows = 0
     try:
+        pages.check_footer(handle)
         table = pq.ParquetFile(handle, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
         rows = table.metadata.num_rows
         schema = table.schema_arrow
@@ -90,7 +92,7 @@ def read_parquet(
         ]
     except pa.ArrowMemoryError:
         raise
-    except FAULTS as error:
+    except (RecordError, *FAULTS) as error:
         yield _unreadable(handle, path, error, rows)
         return
     rows = sum(group.rows for group in groups)
@@ -162,9 +164,12 @@ def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int, text_field
 def _unreadable(handle: BinaryIO, path: str, error: Exception, rows: int) -> Rejected:
     """A file whose footer cannot be used. If it does not even say how many `rows` there are, they are estimated."""
     size = handle.seek(0, os.SEEK_END)
-    name = "a name in it is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
-    message = f"the file is not readable Parquet ({name}); its {rows or 'unknown'} rows ({size} bytes) are not read"
-    found = RecordError("broken_parquet", message)
+    unread = f"its {rows or 'unknown'} rows ({size} bytes) are not read"
+    if isinstance(error, RecordError):
+        found = RecordError(error.reason, f"{error}; {unread}")
+    else:
+        name = "a name in it is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
+        found = RecordError("broken_parquet", f"the file is not readable Parquet ({name}); {unread}")
     estimate = 0 if rows > 0 else max(1, size // RECORD_BYTES)
     return quarantined(Place(path=path), found, rows=rows, unread_bytes=size, estimate=estimate)
 

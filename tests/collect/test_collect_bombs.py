@@ -126,6 +126,12 @@ def test_rows_without_text_are_not_free(monkeypatch):
     assert 8_000 < len(dropped) < 10_000
 
 
+def test_a_footer_larger_than_any_is_not_decoded(tmp_path, collect):
+    large = pa.table({"text": ["x"]}).replace_schema_metadata({"note": "n" * (pages.FOOTER_BYTES // 2)})
+    pq.write_table(large, tmp_path / "a.parquet")
+    assert collect(tmp_path).broken() == [("a.parquet", "too_long")]
+
+
 def test_tables_of_many_columns_are_read_in_linear_time(tmp_path, collect):
     numbers = {f"c{at}": [at] for at in range(10_000)}
     lists = {f"l{at}": [[at]] for at in range(2_000)}
