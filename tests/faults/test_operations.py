@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import os
 import random
 import shutil
 from collections.abc import Iterator, Set
@@ -272,12 +271,6 @@ def run(folder: Path, seed: int, operations: int) -> None:
     for _ in range(operations):
         sequence.step()
     sequence.end()
-
-
-@pytest.fixture(autouse=True)
-def _disk_that_never_loses_power(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Waits for the disk change nothing that these tests look at, and are most of their time."""
-    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
 
 
 def test_a_sequence_of_operations(tmp_path: Path) -> None:
