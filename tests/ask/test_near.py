@@ -131,7 +131,8 @@ def test_an_index_in_redis_is_made_once_and_answers_alike(made: Made, redis: str
         assert made.near(wanted[7], storage=storage) == made.near(*wanted[6:9], storage=storage)[1:2] != [()]
 
 
-def test_a_redis_that_is_not_there_is_an_error_without_its_password(made: Made) -> None:
+def test_a_redis_that_is_not_there_is_an_error_without_its_password(made: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("redis.retry.sleep", lambda seconds: None)
     with pytest.raises(InputError, match="Redis: ") as caught, lookup.redis_storage("redis://u:s3cret@127.0.0.1:1") as storage:
         made.near("x", storage=storage)
     assert "s3cret" not in str(caught.value)

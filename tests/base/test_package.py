@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
 import subprocess
 import sys
 import tomllib
@@ -10,38 +12,23 @@ from pathlib import Path
 import pytest
 
 import tokenmill as tm
-from tokenmill.pipeline.base.executor import PRELOAD
+from tokenmill.pipeline.base.executor import PRELOAD, LocalProcesses
 
 ROOT = Path(__file__).parents[2]
 NAMES = ["Answer", "Corpus", "Funnel", "TokenmillError", "Tokens", "build", "dedup", "language", "open", "quality", "tokenizer"]
+FOLDERS = ("pipeline", "tokenizer", "model", "flows")
 HEAVY = ("torch", "prefect", "numba", "pyarrow", "numpy", "pydantic", "rich", "cyclopts")
 
-TWICE = """
-import importlib, pkgutil, sys
+MISSING = """
+import sys
 from tokenmill.pipeline.base.executor import LocalProcesses
-
-def twice(_):
-    found = {}
-    for name, module in list(sys.modules.items()):
-        if getattr(module, "__file__", None) and (name == "tokenmill" or name.startswith("tokenmill.")):
-            found.setdefault(module.__file__, set()).add(module.__name__)
-    bare = [name for name in ("pipeline", "flows", "model", "tokenizer") if name in sys.modules]
-    return sorted(str(names) for names in found.values() if len(names) > 1) + bare
 
 def loaded(_):
     return [name for name in sys.argv[1:] if name not in sys.modules]
 
 if __name__ == "__main__":
-    import tokenmill
-    for one in pkgutil.walk_packages(tokenmill.__path__, "tokenmill."):
-        importlib.import_module(one.name)
-    for part in ("pipeline", "tokenizer", "model", "flows"):
-        package = importlib.import_module(f"tokenmill.{part}")
-        for one in pkgutil.walk_packages(package.__path__, f"tokenmill.{part}."):
-            if not one.name.startswith("tokenmill.flows.api"):
-                importlib.import_module(one.name)
     with LocalProcesses(1) as pool:
-        print([*twice(None), *pool.map(twice, [None])[0]], pool.map(loaded, [None])[0])
+        print(pool.map(loaded, [None])[0])
 """
 
 
@@ -64,12 +51,32 @@ def test_importing_it_imports_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.endswith("[]\n"), done.stderr
 
 
-def test_no_file_is_loaded_under_two_names_and_workers_have_what_is_preloaded(tmp_path: Path) -> None:
+def loaded_twice(_: object = None) -> list[str]:
+    """Files of the package that are loaded under two names, and its folders that are loaded as packages of their own."""
+    found: dict[str, set[str]] = {}
+    for name, module in list(sys.modules.items()):
+        if getattr(module, "__file__", None) and name.split(".")[0] == "tokenmill":
+            found.setdefault(str(module.__file__), set()).add(module.__name__)
+    return [str(names) for names in found.values() if len(names) > 1] + [name for name in FOLDERS if name in sys.modules]
+
+
+def test_no_file_is_loaded_under_two_names() -> None:
+    """All modules are imported here, where other tests need most of them, and the front door first of all."""
+    for package in (tm, *(importlib.import_module(f"tokenmill.{name}") for name in FOLDERS)):
+        for one in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
+            if not one.name.startswith("tokenmill.flows.api"):
+                importlib.import_module(one.name)
+    assert loaded_twice() == []
+    with LocalProcesses(1) as pool:
+        assert pool.map(loaded_twice, [None]) == [[]]
+
+
+def test_workers_have_what_is_preloaded(tmp_path: Path) -> None:
     """The server that workers are forked from passes over a name that it cannot import, without a word."""
-    script = tmp_path / "twice.py"
-    script.write_text(TWICE)
+    script = tmp_path / "missing.py"
+    script.write_text(MISSING)
     done = python(script, *PRELOAD, cwd=tmp_path)
-    assert (done.stdout, done.returncode) == ("[] []\n", 0), done.stderr
+    assert (done.stdout, done.returncode) == ("[]\n", 0), done.stderr
 
 
 def test_the_front_door_has_one_name(tmp_path: Path) -> None:
@@ -86,7 +93,7 @@ def test_a_module_does_not_shadow_a_function() -> None:
 
 def test_the_list_of_packages_is_that_of_the_folders() -> None:
     plain = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    folders = {path.parent for top in ("pipeline", "tokenizer", "model", "flows") for path in (ROOT / top).rglob("*.py")}
+    folders = {path.parent for top in FOLDERS for path in (ROOT / top).rglob("*.py")}
     names = {
         "tokenmill." + ".".join(folder.relative_to(ROOT).parts) for folder in folders if folder.parts[-2:] != ("flows", "api")
     }

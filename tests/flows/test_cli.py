@@ -213,7 +213,7 @@ def test_a_schedule_at_fault_names_its_build(tmp_path: Path) -> None:
     path = tmp_path / "schedules.toml"
     build = '[[build]]\nname = "nightly"\nconfig = "docs"\nout = "x"\ncron = "0 3 * * *"\n'
     path.write_text(build + 'settings = { "dedup.threshold" = 2 }\n')
-    done = started("serve", path)
+    done = tokenmill("serve", path)
     assert (done.returncode, "Traceback" in done.stderr) == (1, False)
     assert f"{path}: build 'nightly': --set dedup.threshold=2" in done.stderr
 
@@ -227,9 +227,10 @@ def unread(*arguments: str | Path) -> tuple[int, str]:
     return process.returncode, errors
 
 
-def test_the_work_goes_on_when_nobody_reads_its_output(corpus: Path, source: Path, tmp_path: Path) -> None:
-    assert unread(*build_arguments(source, tmp_path / "corpus")) == (0, "")
-    assert (tmp_path / "corpus" / "report.html").read_bytes() == (corpus / "report.html").read_bytes()
+def test_the_work_goes_on_when_nobody_reads_its_output(source: Path, tmp_path: Path) -> None:
+    assert unread(*build_arguments(source, tmp_path / "corpus", "--set=stages=[]")) == (0, "")
+    assert (tmp_path / "corpus" / "report.html").is_file()
+    assert list(problems(tmp_path / "corpus", Silent(), of_corpus)) == []
     assert unread("--help") == (0, "")
     assert unread("status", "nowhere")[0] == 1
 

@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
+SMALL = ['--set=stages=["dedup"]', "--set=tokenizer.vocabulary=300"]
+"""A build of one stage: what Prefect and signals do is the same, and fewer kernels are loaded."""
 SETTINGS = {"language.threshold": 0.0, "language.keep": [], "quality.recipe": "docs@1", "tokenizer.vocabulary": 300}
 
 
@@ -47,8 +49,7 @@ class Built:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
     folder = tmp_path_factory.mktemp("built")
     source = write_input(folder / "input")
-    settings = [f"--set={key}={json.dumps(value)}" for key, value in SETTINGS.items()]
-    command = [TOKENMILL, "build", "text", "--out", folder / "out", f"--set=collect.paths={source}", *settings]
+    command = [TOKENMILL, "build", "text", "--out", folder / "out", f"--set=collect.paths={source}", *SMALL]
     done = subprocess.run(command, env=environment(folder / "home"), capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr
     return Built(out=folder / "out", home=folder / "home", stderr=done.stderr)
@@ -77,7 +78,8 @@ def test_nothing_runs_on_when_a_build_is_ended(
         # A database that is there already spares the server its migrations, 4 s.
         shutil.copytree(request.getfixturevalue("built").home, tmp_path / "home")
     source = write_input(tmp_path / "input")
-    command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", "--workers", "2"]
+    command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={source}", *SMALL]
+    command += ["--workers", "2"]
     command += [] if prefect else ["--no-prefect"]
     # A shell's background jobs ignore SIGINT, and so would the build: it takes from us what is ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
