@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+from fastwarc.warc import ArchiveIterator
 
 from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.executor import InProcess
@@ -69,6 +70,19 @@ def write_corpus(root: Path, texts: Mapping[str, Sequence[str]]) -> Work:
     collected = manifest.Manifest(stage="collect", version=1, config={}, inputs={}, shards=tuple(made))
     manifest.commit(root, collected)
     return Work(root=root, before=(collected,), executor=InProcess())
+
+
+def some_records(archive: Path, to: Path, wanted: Callable[[int, str | None], bool]) -> Path:
+    """A web archive of those records of another, each gzipped by itself, whose number and target address are wanted."""
+    with open(archive, "rb") as file:
+        found = [
+            (record.stream_pos, record.headers.get("WARC-Target-URI")) for record in ArchiveIterator(file, parse_http=False)
+        ]
+    data = archive.read_bytes()
+    ends = [*(start for start, _ in found[1:]), len(data)]
+    spans = zip(found, ends, strict=True)
+    to.write_bytes(b"".join(data[start:end] for number, ((start, uri), end) in enumerate(spans) if wanted(number, uri)))
+    return to
 
 
 def described(path: Path, kind: Kind) -> InputFile:
