@@ -266,8 +266,7 @@ def test_a_share_is_chosen_again(source: Path, tmp_path: Path) -> None:
     built(source, root, settings)
     for changes in (
         {"quality.models": settings["quality.models"].replace("0.5", "0.25")},
-        {"quality.min_words": "80"},
-        {"language.threshold": "0.999"},
+        {"quality.min_words": "80", "language.threshold": "0.999"},
     ):
         answer = whatif.what_if(open_corpus(root), changes, samples=2, seed=0)
         shutil.copytree(root, tmp_path / "again")

@@ -11,7 +11,7 @@ from tests.kernels import dedup_oracles as oracle
 
 
 def test_copies_have_their_similarities() -> None:
-    documents = planted.texts(0, 600).to_pylist()
+    documents = planted.texts(0, 400).to_pylist()
     levels = np.array(planted.LEVELS)
     seen: Counter[float] = Counter()
     for number, text in enumerate(documents):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import string
 import unicodedata
@@ -47,10 +48,12 @@ HOSTILE = st.text(
 """Text full of what goes wrong: separators, marks alone, digits of many scripts, neighbours of surrogates, emoji."""
 
 
+@functools.lru_cache(maxsize=4096)
 def is_mark(character: str) -> bool:
     return unicodedata.category(character) == "Mn"
 
 
+@functools.lru_cache(maxsize=4096)
 def is_punctuation(character: str, what: str = "unicode") -> bool:
     if what == "datatrove":
         return character in DATATROVE
@@ -180,6 +183,7 @@ def whole(text: str) -> str:
     return "".join(character for character in text if not is_mark(character)).strip()
 
 
+@functools.lru_cache(maxsize=4096)
 def is_unspaced(character: str) -> bool:
     """By the name of the character; the ideographic and vertical marks are named for no script."""
     if character in "\u3099\u309a\u3005\u3006\u3007\u3031\u3032\u3033\u3034\u3035\u303b\u303c":

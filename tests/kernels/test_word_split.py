@@ -58,15 +58,8 @@ def flags_of(word: str) -> int:
     return found | stop_word << words.STOP_WORD_SHIFT
 
 
-@settings(max_examples=1500, deadline=None)
-@given(HOSTILE)
-@example("." * 300)
-@example("'s" * 200)
-@example("don't" * 3)
-@example("havent thats Shouldve haven't and")
-@example("a——b a———b a--b a----b 5--3 5-a 1+-2 x^y 2^8")
-@example("a@b@c.org @b.org a@b.org:80/x a@b.org:8 ab://x.org:80 a://x.org /x.org http://a.b/c?d 1.2.3.4:80 01.2.3.4")
-def test_words_are_those_of_the_oracle(text: str) -> None:
+def agree(text: str) -> None:
+    """Require the words, flags, hashes and sentences of the oracle."""
     split = Split(text.encode())
     expected = oracle.words(text)
     assert [word.decode() for word in split.words] == expected
@@ -79,6 +72,25 @@ def test_words_are_those_of_the_oracle(text: str) -> None:
     assert words.sentences(split.flags, 0, split.count) == oracle.sentences(expected)
     assert words.of(text) == expected
     assert "".join(expected) == "".join(text.split())
+
+
+@settings(max_examples=300, deadline=None)
+@given(HOSTILE)
+@example("." * 300)
+@example("'s" * 200)
+@example("don't" * 3)
+@example("havent thats Shouldve haven't and")
+@example("a——b a———b a--b a----b 5--3 5-a 1+-2 x^y 2^8")
+@example("a@b@c.org @b.org a@b.org:80/x a@b.org:8 ab://x.org:80 a://x.org /x.org http://a.b/c?d 1.2.3.4:80 01.2.3.4")
+def test_words_are_those_of_the_oracle(text: str) -> None:
+    agree(text)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@given(HOSTILE)
+def test_words_of_much_text_are_those_of_the_oracle(text: str) -> None:
+    agree(text)
 
 
 @settings(max_examples=300, deadline=None)
@@ -124,7 +136,7 @@ def test_splitting_takes_linear_time() -> None:
         assert "".join(words.of(text)) == text
 
 
-@pytest.mark.parametrize(("step", "distinct"), [(40, 25_000), pytest.param(7, 100_000, marks=pytest.mark.soak)])
+@pytest.mark.parametrize(("step", "distinct"), [(80, 15_000), pytest.param(7, 100_000, marks=pytest.mark.soak)])
 def test_every_chunk_of_real_documents(shared_data: Path, step: int, distinct: int) -> None:
     table = pq.read_table(shared_data / "text" / "bench_text.parquet", columns=["text"])
     texts = table["text"].take(list(range(3, table.num_rows, step))).to_pylist()
@@ -143,7 +155,7 @@ def test_words_are_spacys(shared_data: Path) -> None:
     for source in ("openjdk", "boost", "postgresql"):
         texts = table.filter(pc.equal(table["source"], source))["text"].to_pylist()
         wrong = total = 0
-        for text in texts[7::150]:
+        for text in texts[7::300]:
             ours = boundaries(words.of(text[:40_000]))
             theirs = boundaries([token.text for token in tokenizer(text[:40_000]) if not token.is_space])
             wrong, total = wrong + len(ours ^ theirs), total + len(theirs)
@@ -169,15 +181,27 @@ def counted(content: bytes) -> int:
     return word_counts.count_words(data, 2, 2 + len(content), classes.tables(), places[0], places[1], CHUNKS)
 
 
-@settings(max_examples=1500, deadline=None)
+def counted_alike(text: str) -> None:
+    """Require the count of the splitter, of chunks that are new and of chunks that are remembered."""
+    content = text.encode()
+    for _ in range(2):
+        assert counted(content) == Split(content).count
+
+
+@settings(max_examples=300, deadline=None)
 @given(HOSTILE)
 @example("")
 @example("a\0 a a\0\0 a" * 20)
 @example("can't. can't.\u3000can't.\u3000 x" * 20)
 def test_words_are_counted_as_they_are_split(text: str) -> None:
-    content = text.encode()
-    for _ in range(2):
-        assert counted(content) == Split(content).count
+    counted_alike(text)
+
+
+@pytest.mark.soak
+@settings(max_examples=10_000, deadline=None)
+@given(HOSTILE)
+def test_words_of_much_text_are_counted_as_they_are_split(text: str) -> None:
+    counted_alike(text)
 
 
 def test_chunks_that_share_a_slot_are_told_apart() -> None:

@@ -155,9 +155,9 @@ def peers_of(name: str, request: Any) -> Peers:
 @pytest.mark.parametrize("name", ["GPT-2", "cl100k"])
 def test_a_part(every_text: list[str], name: str, request: pytest.FixtureRequest) -> None:
     peers = peers_of(name, request)
-    for texts in batches(iter(every_text), 0.03):
+    for texts in batches(iter(every_text), 0.015):
         peers.agree(texts)
-    peers.agree(list(generated_texts(5_000)))
+    peers.agree(list(generated_texts(3_000)))
 
 
 @pytest.mark.soak

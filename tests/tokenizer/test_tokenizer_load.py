@@ -177,7 +177,7 @@ def llama_cpp(folder: Path, name: str) -> tuple[list[str], list[list[int]]]:
     return texts, [*wanted, []]
 
 
-@pytest.mark.parametrize("made", ["pair", "ranks"])
+@pytest.mark.parametrize("made", ["pair", pytest.param("ranks", marks=pytest.mark.soak)])
 def test_gpt2_gives_the_published_ids(
     shared_data: Path, tmp_path: Path, made: str, gpt2_encoder: FastEncoder, split_ids: Callable[..., list[list[int]]]
 ) -> None:

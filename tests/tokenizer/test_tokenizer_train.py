@@ -142,7 +142,7 @@ TokenizerStep(config=TokenizerConfig(vocabulary=300)).run(work)
 """
 
 
-@pytest.mark.parametrize(("threads", "hash_seed"), [("1", "1"), ("3", "2")])
+@pytest.mark.parametrize(("threads", "hash_seed"), [("3", "2"), pytest.param("1", "1", marks=pytest.mark.soak)])
 def test_threads_and_hash_seed_make_no_difference(make_corpus: MakeCorpus, threads: str, hash_seed: str) -> None:
     here, there = make_corpus({"a/0": TEXTS}, folder="here"), make_corpus({"a/0": TEXTS}, folder="there")
     train(here)

@@ -16,7 +16,7 @@ from tokenmill.pipeline.stages.step import Done, Work
 from tokenmill.pipeline.tokens import TokenStore, problems
 from tokenmill.pipeline.tokens.samples import samples
 
-FLIPS, CUTS, SWAPS = 200, 50, 10
+CUTS, SWAPS = 50, 10
 
 
 @pytest.fixture
@@ -39,9 +39,10 @@ def refused(folder: Path, *names: str) -> None:
     assert found[0].startswith(tuple(str(folder.parent / name) for name in names)), found
 
 
-def test_flips(store: Path) -> None:
+@pytest.mark.parametrize("flips", [90, pytest.param(400, marks=pytest.mark.soak)])
+def test_flips(store: Path, flips: int) -> None:
     draw, every = random.Random(0), itertools.cycle(names(store))
-    for name in itertools.islice(every, FLIPS):
+    for name in itertools.islice(every, flips):
         path = store.parent / name
         whole = path.read_bytes()
         changed = bytearray(whole)

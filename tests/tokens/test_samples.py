@@ -28,7 +28,7 @@ from tokenmill.pipeline.tokens.samples import Samples, read, samples, slice_of
 
 StoreOf = Callable[..., tuple[Path, object]]
 LENGTH = 16
-SHARED = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+SHARED = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture

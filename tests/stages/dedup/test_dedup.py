@@ -94,7 +94,7 @@ def fresh_folder() -> str:
 
 
 @given(CORPUS)
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_verdicts_are_those_of_brute_force(make_corpus: MakeCorpus, texts: dict[str, list[str]]) -> None:
     work = make_corpus(texts, folder=fresh_folder())
     done = dedup(work)

@@ -130,7 +130,7 @@ def test_added_documents_change_no_old_decision(make_corpus: MakeCorpus) -> None
     """Also where a bucket grows over the limit by them."""
     texts = variants(150, 2)
     was: dict[bytes, tuple[str, bytes | None, float | None]] = {}
-    for count in (5, 9, 30, 80):
+    for count in (5, 9, 40):
         # One document a shard and a source, so that the survivor order is theirs.
         sources = {f"s{number:03d}/0": [text] for number, text in enumerate(texts[:count])}
         work = make_corpus(sources, folder=str(count))

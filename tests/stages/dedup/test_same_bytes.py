@@ -26,9 +26,12 @@ from tokenmill.pipeline.stages.step import StageStep, Work, perform
 ROOT = Path(__file__).resolve().parents[3]
 
 
+RANGE = 300
+"""So small that there are many ranges."""
+
+
 def published(source: Path, root: Path, workers: int) -> str:
-    """Collect and deduplicate with ranges so small that there are many; all that `dedup` publishes, as JSON."""
-    rounds.RANGE = 300
+    """Collect and deduplicate; all that `dedup` publishes, as JSON."""
     # Files one by one, in the order of their folder: what the system lists, not their names.
     paths = tuple(entry.path for entry in os.scandir(source))
     collected = CollectConfig(sources=(FilesSource(name="a", paths=paths),), shard_bytes=20_000)
@@ -43,7 +46,11 @@ def published(source: Path, root: Path, workers: int) -> str:
 
 
 @pytest.mark.parametrize("numbers", [(1, 2), pytest.param((1, 2, 4), marks=pytest.mark.soak)])
-def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path, numbers: tuple[int, ...]) -> None:
+def test_workers_order_of_files_and_hash_seed_make_no_difference(
+    tmp_path: Path, numbers: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One worker in this process, whose hash seed is its own; others in processes that get theirs."""
+    monkeypatch.setattr(rounds, "RANGE", RANGE)
     texts = [*variants(80, 2), *planted.texts(0, 60).to_pylist(), "", "short", "short"]
     found = []
     for workers in numbers:
@@ -51,6 +58,9 @@ def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path,
         source.mkdir()
         for number in np.random.default_rng(workers).permutation(len(texts)):
             (source / f"{number}.txt").write_text(texts[number])
+        if workers == 1:
+            found.append(published(source, tmp_path / "out1", workers))
+            continue
         command = [
             sys.executable,
             "-m",
@@ -62,7 +72,7 @@ def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path,
         environment = {**os.environ, "PYTHONHASHSEED": str(workers)}
         done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=300)
         assert done.returncode == 0, done.stderr
-        found.append(done.stdout)
+        found.append(done.stdout.strip())
     digests, facts, dropped = json.loads(found[0])
     assert len(digests) > 8
     assert facts["capped_bucket_rounds"] > 0
@@ -71,4 +81,5 @@ def test_workers_order_of_files_and_hash_seed_make_no_difference(tmp_path: Path,
 
 
 if __name__ == "__main__":
+    rounds.RANGE = RANGE
     print(published(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3])))

@@ -6,7 +6,7 @@ import gzip
 import json
 import pickle
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError
-from tokenmill.pipeline.base.executor import local
+from tokenmill.pipeline.base.executor import Executor, local
 from tokenmill.pipeline.stages.language import models
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
@@ -266,13 +266,20 @@ def test_fasttext_gives_in_batches_what_it_gives_one_by_one(model: Path, monkeyp
     assert pa.Table.from_batches([scored(stage, text) for text in texts]).equals(pa.Table.from_batches([whole]))
 
 
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Executor]:
+    with local(2) as executor:
+        yield executor
+
+
 @pytest.mark.parametrize("settings", [{}, {"sample_characters": 0, "judged_bytes": 600}])
-def test_two_workers_write_the_same_bytes(make_corpus: Callable[..., Work], settings: dict[str, Any]) -> None:
+def test_two_workers_write_the_same_bytes(
+    make_corpus: Callable[..., Work], settings: dict[str, Any], two_workers: Executor
+) -> None:
     texts = {f"a/{shard}": [ENGLISH * 9, GERMAN, "", ENGLISH.upper(), f"{ENGLISH}\n{GERMAN}\n" * 9] for shard in range(3)}
     one, two = make_corpus(texts, "one"), make_corpus(texts, "two")
     perform(StageStep(language(**settings)), one, downstream=())
-    with local(2) as executor:
-        perform(StageStep(language(**settings)), replace(two, executor=executor), downstream=())
+    perform(StageStep(language(**settings)), replace(two, executor=two_workers), downstream=())
     names = [sorted(path.relative_to(work.root) for path in (work.root / "language").rglob("*.*")) for work in (one, two)]
     assert names[0] == names[1]
     assert len(names[0]) >= 6

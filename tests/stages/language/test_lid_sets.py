@@ -87,12 +87,12 @@ def compare(identifier: Any, name: str, texts: list[str]) -> int:
     return ties
 
 
-@pytest.mark.parametrize("step", [5, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [10, pytest.param(1, marks=pytest.mark.soak)])
 def test_lines_of_the_language_sets_have_the_label_of_py3langid(identifier: Any, shared_data: Path, step: int) -> None:
     assert [compare(identifier, name, [text for _, text in rows[::step]]) for name, rows in lid(shared_data)] == [0, 0]
 
 
-@pytest.mark.parametrize("step", [4, pytest.param(1, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("step", [8, pytest.param(1, marks=pytest.mark.soak)])
 def test_documents_have_the_label_of_py3langid(identifier: Any, shared_data: Path, step: int) -> None:
     for name, texts in documents(shared_data):
         sampled = texts[:: 40 * step] if name == "bench_text" else [text[:50_000] for text in texts[::step]]

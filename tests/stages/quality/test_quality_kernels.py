@@ -58,7 +58,7 @@ def check(texts: list[str], rules: LineRules | None) -> None:
         assert spans[row] == (leave(text, rules).edits if rules else [])
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(st.lists(HOSTILE, max_size=3), st.sampled_from(ALL_RULES))
 @example([""], C4)
 @example(["\n", " \n ", "\n\n"], LOOSE)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from tests.stages.quality_models.conftest import NO_RULE, Trained, config, entry
 from tokenmill.pipeline.base import executor, manifest, schema, shards
+from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.stages.quality import models
 from tokenmill.pipeline.stages.quality.ranking import quality
@@ -46,18 +47,23 @@ def published(work: Work, step: str) -> dict[str, bytes]:
     return {name: (work.root / name).read_bytes() for name, _ in made.entries()} | {step: made.hash.encode()}
 
 
+@pytest.fixture(scope="module")
+def two_workers() -> Iterator[Executor]:
+    with executor.local(2) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize(
     "wanted", [{"good": {"min": 0.5}}, {"good": {"keep_fraction": 0.3}, "clean": {"label": "negative", "keep_fraction": 0.9}}]
 )
 def test_one_and_two_workers_give_the_same_bytes(
-    trained: Trained, make_corpus: Callable[..., Work], wanted: dict[str, Any]
+    trained: Trained, make_corpus: Callable[..., Work], wanted: dict[str, Any], two_workers: Executor
 ) -> None:
     stage: Scorer = quality(config(thresholds=NO_RULE, **{name: entry(trained, **how) for name, how in wanted.items()}))
     texts = mixed(trained)
     one, two = make_corpus(texts, "one"), make_corpus(texts, "two")
     perform(StageStep(stage), one, downstream=())  # type: ignore[arg-type]
-    with executor.local(2) as pool:
-        perform(StageStep(stage), Work(root=two.root, before=two.before, executor=pool), downstream=())  # type: ignore[arg-type]
+    perform(StageStep(stage), Work(root=two.root, before=two.before, executor=two_workers), downstream=())  # type: ignore[arg-type]
     assert published(one, "quality") == published(two, "quality")
     counts = manifest.find(one.root, "quality").counts  # type: ignore[union-attr]
     assert set(counts.dropped) >= {"model_good"}

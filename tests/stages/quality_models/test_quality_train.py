@@ -50,7 +50,7 @@ def test_figures_by_hand() -> None:
 def test_the_same_bytes_every_time(trained: Trained, tmp_path: Path) -> None:
     """Freed memory full of NaN before every run, other orders of the documents: always the same model."""
     wanted = fasttext.sha256(str(trained.path))
-    for run in range(4):
+    for run in range(2):
         waste = [np.full(50_000 + 977 * number, np.nan, np.float32) for number in range(40)]
         del waste
         shuffled = {side: random.Random(run).sample(texts, len(texts)) for side, texts in trained.examples.items()}
@@ -60,7 +60,7 @@ def test_the_same_bytes_every_time(trained: Trained, tmp_path: Path) -> None:
     other = tmp_path / "seed.bin"
     train(trained.examples["positive"], trained.examples["negative"], other, dataclasses.replace(SMALL, seed=1))
     assert fasttext.sha256(str(other)) != wanted
-    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.bin", "1.bin", "2.bin", "3.bin", "seed.bin"]
+    assert [path.name for path in sorted(tmp_path.iterdir())] == ["0.bin", "1.bin", "seed.bin"]
 
 
 def test_the_smallest_matrix_comes_from_fresh_pages() -> None:

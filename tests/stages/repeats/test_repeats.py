@@ -77,7 +77,7 @@ CONFIGS = st.builds(
 
 
 @given(CORPUS, CONFIGS)
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_what_goes_is_what_plain_python_takes_out(
     make_corpus: MakeCorpus, texts: dict[str, list[str]], config: RepeatsConfig
 ) -> None:
