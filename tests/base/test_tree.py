@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
+import multiprocessing
 import os
 import secrets
 import shutil
 from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -94,22 +98,131 @@ def test_the_folder_of_a_corpus_may_be_a_link_itself(root: Path, tmp_path: Path)
     assert (tmp_path / "plain" / "x").read_bytes() == b"x", "outside of corpora, paths are the caller's"
 
 
-@pytest.mark.parametrize("kind", ["symbolic", "hard"])
-def test_a_lock_that_is_not_ours_is_refused_and_not_emptied(root: Path, foreign: Path, kind: str) -> None:
-    lock = root / ".lock"
-    lock.unlink()
-    (lock.symlink_to if kind == "symbolic" else lock.hardlink_to)(foreign / "x.parquet")
+def test_a_lock_that_is_a_link_is_refused_and_not_emptied(root: Path, foreign: Path) -> None:
+    (root / ".lock").unlink()
+    (root / ".lock").symlink_to(foreign / "x.parquet")
     with pytest.raises(NotOurs, match=r"\.lock: is "), files.lock(root):
         pass
-    assert lock.read_bytes() == MINE
+    assert (root / ".lock").is_symlink()
     assert bytes_in(foreign)["x.parquet"] == MINE
+
+
+@pytest.mark.parametrize("data", [MINE, b"", b"process 1 of my company", b"process 1 on vm since 2026-11-26 09:00:00 UTC"])
+def test_a_lock_that_is_a_hard_link_is_held_and_what_it_is_linked_to_stays(root: Path, foreign: Path, data: bytes) -> None:
+    (root / ".lock").unlink()
+    (foreign / "x.parquet").write_bytes(data)
+    (root / ".lock").hardlink_to(foreign / "x.parquet")
+    with files.lock(root):
+        with pytest.raises(Locked, match="is locked: process"), files.lock(root):
+            pass
+        files.write_bytes(root / "documents" / "a", b"ours")
+        assert (foreign / "x.parquet").read_bytes() == data
+    assert (foreign / "x.parquet").read_bytes() == data
+
+
+def hold(folder: Path, path: Connection) -> None:
+    """Hold a lock, or say that somebody else does, until told to end."""
+    try:
+        with files.lock(folder):
+            path.send("held")
+            path.recv()
+    except Locked as error:
+        path.send(str(error))
+
+
+def holding(folder: Path) -> tuple[BaseProcess, Connection, str]:
+    here, there = multiprocessing.Pipe()
+    child = multiprocessing.get_context("fork").Process(target=hold, args=(folder, there), daemon=True)
+    child.start()
+    return child, here, here.recv()
+
+
+def test_a_copy_by_hard_links_and_its_original_are_written_at_once_and_each_by_one_run(root: Path, tmp_path: Path) -> None:
+    with files.lock(root):
+        files.write_bytes(root / "documents" / "a", b"a")
+    copy = tmp_path / "copy"
+    shutil.copytree(root, copy, copy_function=os.link)
+    children = [holding(folder) for folder in (copy, root, copy, root)]
+    said = [answer for _, _, answer in children]
+    assert said[:2] == ["held", "held"]
+    assert [f"process {child.pid} on" in answer for (child, _, _), answer in zip(children[:2], said[2:], strict=True)] == [
+        True
+    ] * 2
+    for child, connection, answer in children:
+        if answer == "held":
+            connection.send(None)
+        child.join()
+        assert child.exitcode == 0
+    assert bytes_in(root).keys() == bytes_in(copy).keys() == {".lock", ".state/names", files.MARKER, "documents/a"}
+    assert not (root / ".lock").samefile(copy / ".lock")
+
+
+def test_a_lock_whose_name_was_taken_meanwhile_is_no_lock(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between open and lock, another run put a fresh file there, and holds it."""
+    (root / ".lock").touch()
+    lock = fcntl.flock
+
+    def late(descriptor: int, how: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", lock)
+        (root / ".lock").rename(root / "old")
+        other.append(holding(root))
+        lock(descriptor, how)
+
+    other: list[tuple[BaseProcess, Connection, str]] = []
+    monkeypatch.setattr(fcntl, "flock", late)
+    with pytest.raises(Locked, match="is locked: process"), files.lock(root):
+        pass
+    ((child, connection, answer),) = other
+    assert answer == "held"
+    connection.send(None)
+    child.join()
+
+
+def test_who_lost_the_lock_of_a_folder_in_a_corpus_changes_nothing_more_there(root: Path, tmp_path: Path) -> None:
+    model = root / "model"
+    with files.lock(model):
+        files.write_bytes(model / "a", b"a")
+        (model / ".lock").rename(tmp_path / "lock")
+        for change in (WRITES["create"], files.remove, lambda path: files.clear(path.parent)):
+            with pytest.raises(Locked, match="changes nothing more"):
+                change(model / "a")
+        files.write_bytes(root / "documents" / "a", b"elsewhere it goes on")
+        (tmp_path / "lock").rename(model / ".lock")
+        root.rename(tmp_path / "moved")
+        with pytest.raises(Locked, match="changes nothing more"):
+            files.write_bytes(model / "b", b"")
+        assert not root.exists()
+        (tmp_path / "moved").rename(root)
+    files.write_bytes(model / "a", b"b")
+
+
+def test_a_name_noted_while_the_journal_is_replaced_is_not_lost(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files.write_bytes(root / "documents" / "a", b"")
+    replace, append = os.replace, os.write
+
+    def replaced(*args: object, **kwargs: object) -> None:
+        files.note(root, ["before"])
+        replace(*args, **kwargs)  # type: ignore[arg-type]
+
+    def appended(descriptor: int, data: bytes) -> int:
+        monkeypatch.setattr(os, "write", append)
+        files.settle(root)
+        return append(descriptor, data)
+
+    monkeypatch.setattr(os, "replace", replaced)
+    files.settle(root)
+    assert files.noted(root) == {"documents/a", "before"}
+    monkeypatch.setattr(os, "replace", replace)
+    monkeypatch.setattr(os, "write", appended)
+    files.note(root, ["after"])
+    assert "after" in files.noted(root)
 
 
 @pytest.mark.parametrize("found", [MINE, bytes(60)])
 def test_a_lock_with_unknown_bytes_is_held_and_keeps_them(root: Path, found: bytes) -> None:
     """They are somebody else's, or what a power loss left of ours."""
     (root / ".lock").write_bytes(found)
-    with files.lock(root), pytest.raises(Locked, match="another process"), files.lock(root):
+    with files.lock(root), pytest.raises(Locked, match=f"process {os.getpid()} "), files.lock(root):
         pass
     assert (root / ".lock").read_bytes() == found
 

@@ -1,7 +1,6 @@
 """Protects a corpus folder: one writer at a time, no leftovers of writers that died, nothing removed that is not ours.
 
-Guarantee: the lock is the operating system's, so it ends with the process, however the process ends. Only files that the
-journal or the caller names are removed.
+Guarantee: only files that the journal or the caller names are removed. For the lock, see `lockfile`.
 Cost: `sweep` and `clear` list the folder, and read the journal once.
 """
 
@@ -9,49 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
-import fcntl
 import os
 import re
 import secrets
 import socket
-import stat
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from tokenmill.pipeline.base.errors import InputError, Locked
 from tokenmill.pipeline.base.files import journal, owner, tree
+from tokenmill.pipeline.base.files.lockfile import LOCK, lock_file
 from tokenmill.pipeline.base.files.marker import MARKER, Marker, Owner, marker
 from tokenmill.pipeline.base.files.write import ID_DIGITS, TEMPORARY, remove, write_bytes, write_json
 
-LOCK = ".lock"
-_HOLDER = b"process "
 _LEFT = re.compile(rf"\.(.+)\.(\d{{1,10}})(?:-([0-9a-f]{{{ID_DIGITS}}}))?{re.escape(TEMPORARY)}", re.DOTALL)
 
 
 @contextlib.contextmanager
 def lock(root: Path) -> Iterator[None]:
-    """Hold the one lock of the corpus folder `root`, which is made if it does not exist. A marker names this run meanwhile.
+    """Hold the one lock of the folder `root`, which is made if it does not exist.
 
-    Raises Locked, naming the holder, if another process holds it; NotOurs if `.lock` is no regular file, or a hard link.
+    If it is a corpus folder, its marker names this run meanwhile. It may also be a folder in a corpus (that of the model).
+    Raises Locked, naming the holder, if another process holds it; NotOurs if `.lock` is no regular file.
     """
     tree.make(root)
-    with _lock_file(root) as (descriptor, ours):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            said = os.pread(descriptor, 1000, 0)
-            holder = said.decode(errors="replace") if said.startswith(_HOLDER) else "another process"
-            raise Locked(f"{root} is locked: {holder} is writing to it; wait until it ends, or choose another --out") from error
-        me = _me()
-        if ours:
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, _HOLDER + f"{me.process} on {me.host} since {me.since} UTC".encode(), 0)
+    me = _me()
+    with lock_file(root, me):
         found = marker(root)
         if found is not None:
             mark(root, found, me)
             journal.separate(root)
+        elif tree.root_of(root) is not None:
+            owner.hold_lock(root, root / LOCK)
         try:
             yield
         except BaseException:
@@ -63,8 +52,6 @@ def lock(root: Path) -> Iterator[None]:
             _leave(root)
         finally:
             owner.release(root)
-            if ours:
-                os.ftruncate(descriptor, 0)
 
 
 def mark(root: Path, as_: Marker, me: Owner | None = None) -> None:
@@ -86,40 +73,20 @@ def _me() -> Owner:
     return Owner(token=secrets.token_hex(16), process=os.getpid(), host=socket.gethostname(), since=since)
 
 
-@contextlib.contextmanager
-def _lock_file(root: Path) -> Iterator[tuple[int, bool]]:
-    """The lock file, open, and whether its bytes are ours to change. Raises NotOurs.
+def sweep(root: Path, folder: Path | None = None, *, without: Path | None = None) -> None:
+    """Remove the temporary files of writers that died: all in the corpus folder `root`, or those below `folder`.
 
-    Unknown bytes are those of somebody else, or what a power loss made of ours: such a file is locked, and stays as it is.
-    """
-    path = root / LOCK
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
-            raise tree.not_ours(path) from error
-        raise
-    try:
-        found = os.fstat(descriptor)
-        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
-            raise tree.not_ours(path)
-        yield descriptor, os.pread(descriptor, len(_HOLDER), 0) in (b"", _HOLDER)
-    finally:
-        os.close(descriptor)
-
-
-def sweep(root: Path) -> None:
-    """Remove the temporary files of writers that died. Call this only under the lock of the corpus. Raises OSError.
+    `without`: a folder that is left alone. Call this only under the lock of what is swept. Raises OSError.
 
     A temporary file is ours if its name has the id of the corpus, or if the journal has the name that it was to become.
     """
     found = marker(root)
     known = {MARKER, *journal.noted(root)} if found is not None else set()
-    for path in list(tree.listed(root)):
+    for path in list(tree.listed(folder or root)):
         match = _LEFT.fullmatch(path.name)
-        if match is None or _is_alive(int(match[2])):
+        if match is None or _is_alive(int(match[2])) or (without is not None and without in path.parents):
             continue
-        ours = found is None or found.id[:ID_DIGITS] == match[3]
+        ours = found is None or found.id[:ID_DIGITS] == match[3] or match[1] == LOCK
         if ours or path.with_name(match[1]).relative_to(root).as_posix() in known:
             remove(path)
 
@@ -168,8 +135,9 @@ def clear(
 
 def settle(root: Path) -> None:
     """Leave in the journal only names of files that are still there, each once. Call this under the lock of the corpus."""
-    there = sorted(name for name in journal.noted(root) if os.path.lexists(root / name))
-    write_bytes(root / journal.JOURNAL, journal.lines_of(there))
+    with journal.replacing(root) as names:
+        there = sorted(name for name in names if os.path.lexists(root / name))
+        write_bytes(root / journal.JOURNAL, journal.lines_of(there))
 
 
 def inside(root: Path, name: str) -> Path:

@@ -13,8 +13,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tokenmill.pipeline.base.files import faults, tree
@@ -37,49 +36,77 @@ def note(root: Path, names: Iterable[str], *, durable: bool = False) -> None:
     lines = lines_of(names)
     path = root / JOURNAL
     with tree.opened(path.parent, root, make=True) as folder:
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(path.name, flags, 0o666, dir_fd=folder)
-        try:
-            new = os.fstat(descriptor).st_size == 0
-            os.write(descriptor, lines)
-            if durable:
-                faults.step("fsync", path)
-                os.fsync(descriptor)
-            if durable and new:
-                faults.step("fsync_folder", path.parent)
-                os.fsync(folder)
-        finally:
-            os.close(descriptor)
+        # Once, but for a journal that is replaced meanwhile: see `replacing`.
+        while not _append(path, folder, lines, durable=durable):
+            continue
+
+
+def _append(path: Path, folder: int, lines: bytes, *, durable: bool) -> bool:
+    """Returns whether the file that has the lines now still is the journal."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path.name, flags, 0o666, dir_fd=folder)
+    try:
+        new = os.fstat(descriptor).st_size == 0
+        os.write(descriptor, lines)
+        if durable:
+            faults.step("fsync", path)
+            os.fsync(descriptor)
+        if durable and new:
+            faults.step("fsync_folder", path.parent)
+            os.fsync(folder)
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(descriptor), os.stat(path.name, dir_fd=folder, follow_symlinks=False))
+        return False
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def replacing(root: Path) -> Iterator[set[str]]:
+    """The names in the journal, for a block that puts another file in its place. Call this under the lock of the corpus.
+
+    A training in the same corpus may note names meanwhile. It looks after each whether the journal is still the same file, and
+    here the rest of the old one is read after the new one is in place; so one of the two sees each name that came late.
+    """
+    note(root, ())
+    with tree.reading(root / JOURNAL) as old:
+        yield _names_in(old.readall())
+        late = _names_in(old.readall()) - {JOURNAL}
+    if late:
+        note(root, sorted(late), durable=True)
 
 
 def separate(root: Path) -> None:
     """Give the journal a file of its own if its file has other names too, so that lines are added to ours alone.
 
-    A copy by hard links (`cp -al`) shares it. Call this under the lock of the corpus, before workers begin. Raises OSError.
+    A copy by hard links (`cp -al`) shares it. Call this under the lock of the corpus. Raises OSError.
     """
     path = root / JOURNAL
     with contextlib.suppress(FileNotFoundError), tree.opened(path.parent, root) as folder:
-        found = os.stat(path.name, dir_fd=folder, follow_symlinks=False)
-        if found.st_nlink == 1 or not stat.S_ISREG(found.st_mode):
+        if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_nlink == 1:
             return
-        data, own = tree.read_bytes(path), f".{path.name}.own"
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(own, dir_fd=folder)
-        descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
-        with open(descriptor, "wb") as handle:
-            handle.write(data)
-            handle.flush()
-            os.fsync(descriptor)
-        os.replace(own, path.name, src_dir_fd=folder, dst_dir_fd=folder)
-        os.fsync(folder)
+        with replacing(root) as names:
+            own = f".{path.name}.own"
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(own, dir_fd=folder)
+            descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
+            with open(descriptor, "wb") as handle:
+                handle.write(lines_of(sorted(names)))
+                handle.flush()
+                os.fsync(descriptor)
+            os.replace(own, path.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.fsync(folder)
 
 
 def noted(root: Path) -> set[str]:
     """All names in the journal of the corpus folder `root`. Raises NotOurs, OSError."""
     try:
-        data = tree.read_bytes(root / JOURNAL)
+        return _names_in(tree.read_bytes(root / JOURNAL))
     except FileNotFoundError:
         return set()
+
+
+def _names_in(data: bytes) -> set[str]:
     found = set()
     for line in data.splitlines():
         try:

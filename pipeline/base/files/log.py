@@ -6,14 +6,16 @@ Cost: one system call for each line; nothing waits for the disk.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base.files import faults, tree
-from tokenmill.pipeline.base.files.write import canonical_json, place_of
+from tokenmill.pipeline.base.files.write import canonical_json, place_of, write_bytes
 
 
 class Log:
@@ -21,6 +23,11 @@ class Log:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        with contextlib.suppress(FileNotFoundError):
+            found = os.lstat(path)
+            if stat.S_ISREG(found.st_mode) and found.st_nlink > 1:
+                # A copy by hard links (`cp -al`) has the same file, and must not grow.
+                write_bytes(path, tree.read_bytes(path), durable=False)
         with place_of(path, durable=False) as place:
             cut = path.is_file() and path.stat().st_size > 0 and not tree.read_bytes(path).endswith(b"\n")
             faults.step("create", path)

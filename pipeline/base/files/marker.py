@@ -43,6 +43,9 @@ class Owner:
     host: str
     since: str
 
+    def __str__(self) -> str:
+        return f"process {self.process} on {self.host} since {self.since} UTC"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Marker:

@@ -2,7 +2,7 @@
 
 Guarantee: a run whose lock was lost (its `.lock` was removed, and another run began) changes nothing more: the next file that
 it wants to put in place, or to remove, ends it with Locked. The same holds for a run whose folder was moved away, whatever
-stands under its name now.
+stands under its name now, and for one that holds the lock of a folder in a corpus.
 Cost: one `stat` and one read of the marker for each file written under a lock.
 """
 
@@ -19,6 +19,8 @@ from tokenmill.pipeline.base.files.marker import marker
 Held = Mapping[tuple[int, int] | str, str]
 """By corpus folder (device and inode, and also absolute path), the token of the run that holds its lock."""
 _held: dict[tuple[int, int] | str, str] = {}
+_locks: dict[Path, tuple[Path, tuple[int, int]]] = {}
+"""By folder in a corpus, the lock file that this process holds there, and its device and inode."""
 
 
 def hold(root: Path, token: str) -> None:
@@ -26,8 +28,14 @@ def hold(root: Path, token: str) -> None:
     _held[_identity(root)] = _held[os.path.abspath(root)] = token
 
 
+def hold_lock(folder: Path, lock: Path) -> None:
+    """From now on this process writes below `folder`, which is in a corpus, only while the file `lock` is the one of now."""
+    _locks[Path(os.path.abspath(folder))] = Path(os.path.abspath(lock)), _identity(lock)
+
+
 def release(root: Path) -> None:
     """This process no longer writes to `root` for a run."""
+    _locks.pop(Path(os.path.abspath(root)), None)
     token = _held.get(os.path.abspath(root))
     for key in [key for key, held in _held.items() if held == token]:
         del _held[key]
@@ -51,12 +59,30 @@ def require(root: Path) -> None:
     found = marker(root)
     owner = found.owner if found is not None else None
     if owner is None or owner.token != token:
-        who = f"process {owner.process} on {owner.host} since {owner.since} UTC" if owner else "another run, which has ended"
+        who = str(owner) if owner else "another run, which has ended"
         raise Locked(f"{root}: this run lost its lock to {who}, so it changes nothing more; run the command again")
+
+
+def require_lock(path: Path) -> None:
+    """Raises Locked if the path is below a folder whose lock this process held, and the lock file is gone or another one."""
+    above = Path(os.path.abspath(path)).parents if _locks else ()
+    for folder in above:
+        lock, held = _locks.get(folder, (None, None))
+        if lock is None:
+            continue
+        try:
+            same = _identity(lock) == held
+        except OSError:
+            same = False
+        if not same:
+            raise Locked(
+                f"{lock}: was removed or replaced, so this run changes nothing more in {folder}; run the command again"
+            )
 
 
 def changing(path: Path) -> Path | None:
     """The corpus folder around a path that is about to change; None outside of all corpora. Raises Locked: see `require`."""
+    require_lock(path)
     root = tree.root_of(path)
     if root is not None:
         require(root)

@@ -162,6 +162,7 @@ class Target:
     def rename(self) -> None:
         """Put the temporary file in place. Raises Locked: see `owner`."""
         if self.root is not None:
+            owner.require_lock(self.target)
             owner.require(self.root)
         faults.step("rename", self.target)
         os.replace(self.temporary, self.target.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
