@@ -64,7 +64,7 @@ class CorpusFolder:
     """A corpus folder as it is published. Made by `open_corpus`, `so_far` and `being_published`."""
 
     root: Path
-    """The folder of the corpus, as it was given."""
+    """The folder of the corpus, absolute."""
     published: Path
     """The folder that published files are read from: a version below `.versions`, or `root` where there is none."""
     steps: tuple[Manifest, ...]
@@ -162,6 +162,7 @@ def open_corpus(root: Path) -> CorpusFolder:
     """
     if not root.is_dir():
         raise NotBuilt(f"{root} is no folder; give the folder of a corpus, as --out of `tokenmill build` named it")
+    root = root.absolute()
     now, root = versions.reading_of(root), versions.corpus_of(root)
     whole = manifest.load(now.folder, CORPUS)
     if now.published is not None and whole.hash != now.published.hash:
@@ -235,17 +236,19 @@ def is_ours(root: Path) -> bool:
 
 
 def _settings(root: Path, version: Path, whole: Manifest) -> Config:
-    """The settings as built. Raises StaleInput when the file is not the one that the manifest names."""
+    """The settings as built. Raises StaleInput where the file was edited, CorruptFile where that of the version is damaged."""
     path, entry = root / CONFIG, whole.files[CONFIG]
     # What stands in the corpus folder itself counts only while no newer build is unfinished there.
-    edited = version == root or manifest.find(root, CORPUS) == whole
-    if (edited and not files.holds(root, CONFIG, entry)) or not files.holds(version, CONFIG, entry):
+    counts = version == root or manifest.find(root, CORPUS) == whole
+    if counts and not files.holds(root, CONFIG, entry):
         what = "was changed after the corpus was built" if path.is_file() else "is missing"
         raise StaleInput(
             f"{path}: {what}, so it does not say how the corpus was made (the manifest names SHA-256 {entry.sha256}). To build "
             f"with changed settings, move the file out of the corpus and run `tokenmill build FILE --out {root}`; to bring the "
             "settings back, run the build that made the corpus again"
         )
+    # The version's own file, of which every byte is compared.
+    files.read_verified(version, CONFIG, entry)
     return settings.load(version / CONFIG)
 
 

@@ -16,7 +16,8 @@ import pyarrow as pa
 from tokenmill.answers import Funnel
 from tokenmill.flows import forgetting
 from tokenmill.pipeline.ask.status import Status, funnel, status
-from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base import files, shards
+from tokenmill.pipeline.base.errors import NotBuilt
 from tokenmill.pipeline.base.manifest import MODEL, path_of
 from tokenmill.pipeline.corpus import REPORT, TOKENS, open_corpus
 from tokenmill.pipeline.stages import settings as all_settings
@@ -60,14 +61,17 @@ class Corpus(Questions):
 
     @property
     def tokens(self) -> Tokens:
-        """The packed tokens. Raises CorruptFile, StaleInput.
+        """The packed tokens. Raises CorruptFile, StaleInput; NotBuilt if the corpus was moved, or its version removed.
 
         Examples
         --------
         >>> corpus.tokens.vocabulary
         300
         """
-        return Tokens(TokenStore.of(self._folder.published / TOKENS))
+        folder = self._folder.published / TOKENS
+        if not folder.is_dir() and (said := files.lost(folder.parent)):
+            raise NotBuilt(said)
+        return Tokens(TokenStore.of(folder))
 
     def funnel(self) -> Funnel:
         """What each step read, kept, dropped by reason and quarantined.

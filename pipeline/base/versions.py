@@ -17,17 +17,20 @@ import dataclasses
 import errno
 import fcntl
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt
-from tokenmill.pipeline.base.files import Published
+from tokenmill.pipeline.base.files import Marker, Published
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 
 FOLDER = files.VERSIONS
 _LEASE = ".lease"
+_NOTED = re.compile(rf"{re.escape(FOLDER)}/([1-9][0-9]{{0,17}})/{re.escape(_LEASE)}")
+"""Names of the journal that say that a version is ours: the lease is the first file in it."""
 
 
 class Lease:
@@ -59,8 +62,10 @@ class InView:
 def reading(root: Path) -> InView:
     """The version of the corpus in `root` that readers see now. Raises NewerFormat.
 
-    A corpus without a marker, or whose version is missing as in a copy without hidden files, is read where it stands.
+    A corpus without a marker, or whose version is missing as in a copy without hidden files, is read where it stands. The
+    folder is absolute, so that readers stay with it if the process changes its working folder.
     """
+    root = root.absolute()
     while True:
         found = files.marker(root)
         if found is None or found.published is None:
@@ -76,6 +81,7 @@ def reading(root: Path) -> InView:
 
 def reading_of(folder: Path) -> InView:
     """Like `reading`, for a folder that may itself be a version."""
+    folder = folder.absolute()
     if corpus_of(folder) != folder:
         return InView(folder=folder, lease=_again(folder), published=None)
     return reading(folder)
@@ -95,7 +101,7 @@ def _again(folder: Path) -> Lease | None:
     """A lease on a version that somebody else holds too. Raises NotBuilt if the version is gone."""
     lease = _lease(folder)
     if not folder.is_dir():
-        raise NotBuilt(f"{folder}: this version of the corpus was removed; open the corpus again")
+        raise NotBuilt(files.lost(folder) or f"{folder}: is missing; run the build again to make it anew")
     return lease
 
 
@@ -147,14 +153,33 @@ def publish(root: Path, *, purge: bool = False) -> int:
     if found is None:
         raise CorruptFile(f"{root / files.MARKER}: is missing or was changed; remove it, and run the build again")
     if found.published is None or not is_current(root, whole):
-        number = found.generation + 1
-        # A crash may have left a part of it. No marker has named it, so nobody reads it.
-        _remove(root, number)
+        number = _next(root, found)
         files.link_tree(root, _names(root), path_of(root, number), _LEASE)
         files.mark(root, dataclasses.replace(found, generation=number, published=Published(generation=number, hash=whole.hash)))
     else:
         number = found.published.generation
-    return _collect(root, keep=number, purge=purge)
+    return _collect(root, found, keep=number, purge=purge)
+
+
+def restore(root: Path) -> None:
+    """Put the version that readers see back in place of a newer build that is unfinished.
+
+    What that build made under other names stays, for the next one. After a crash, restoring again goes on. Call it under the
+    lock of the corpus. Raises NotBuilt, CorruptFile, OSError.
+    """
+    now = reading(root)
+    if now.published is None:
+        raise NotBuilt(f"{root} has no finished version; run the build to its end")
+    folder = now.folder
+    whole = manifest.load(folder, CORPUS)
+    steps = [manifest.load(folder, name) for name in whole.inputs]
+    manifest.withdraw(root, [CORPUS, *whole.inputs])
+    for made in (*steps, whole):
+        for named in made.entries():
+            if not (is_same(root / named[0], folder / named[0]) and files.holds(folder, *named)):
+                files.link(folder, [named], root / named[0])
+    for made in (*steps, whole):
+        manifest.commit(root, made)
 
 
 def withdraw(root: Path) -> int:
@@ -162,7 +187,7 @@ def withdraw(root: Path) -> int:
     found = files.marker(root)
     if found is not None and found.published is not None:
         files.mark(root, dataclasses.replace(found, published=None))
-    return _collect(root, keep=None, purge=False)
+    return _collect(root, found, keep=None, purge=False)
 
 
 def superseded(root: Path) -> list[int]:
@@ -170,7 +195,15 @@ def superseded(root: Path) -> list[int]:
     found = files.marker(root)
     published = found.published if found is not None else None
     seen = published.generation if published is not None else None
-    return [number for number in _numbers(root) if number != seen and (path_of(root, number) / _LEASE).exists()]
+    return [number for number in _numbers(root, found) if number != seen and (path_of(root, number) / _LEASE).exists()]
+
+
+def foreign(root: Path) -> list[str]:
+    """What stands among the versions and is none of ours: names below the folder of the corpus."""
+    ours = {str(number) for number in _numbers(root, files.marker(root))}
+    with contextlib.suppress(OSError):
+        return sorted(f"{FOLDER}/{name}" for name in os.listdir(root / FOLDER) if name not in ours)
+    return []
 
 
 def names_in(folder: Path) -> set[str]:
@@ -195,15 +228,31 @@ def is_same(one: Path, other: Path) -> bool:
         return False
 
 
-def _numbers(root: Path) -> list[int]:
-    with contextlib.suppress(OSError), os.scandir(root / FOLDER) as entries:
-        # A file of this name is not ours. A link is, or hides, one of our folders: removing it is refused by name.
-        return sorted(int(one.name) for one in entries if one.name.isascii() and one.name.isdecimal() and one.is_dir())
-    return []
+def _numbers(root: Path, found: Marker | None) -> list[int]:
+    """The versions that are there and ours: the journal knows their lease, or the marker names them.
+
+    Any other folder is somebody's own, also one that is called `7` and holds a copy of one of ours.
+    """
+    noted = {int(match[1]) for name in files.noted(root) if (match := _NOTED.fullmatch(name))}
+    if found is not None and found.published is not None:
+        noted.add(found.published.generation)
+    # A file of this name is not ours. A link is, or hides, one of our folders: removing it is refused by name.
+    return sorted(number for number in noted if path_of(root, number).is_dir())
 
 
-def _collect(root: Path, *, keep: int | None, purge: bool) -> int:
-    return sum(not _remove(root, number, purge=purge) for number in _numbers(root) if number != keep)
+def _next(root: Path, found: Marker) -> int:
+    """The number of the next version, whose name is free."""
+    number = found.generation + 1
+    if number in _numbers(root, None):
+        # A crash left a part of it. No marker has named it, so nobody reads it.
+        _remove(root, number)
+    while os.path.lexists(path_of(root, number)):
+        number += 1
+    return number
+
+
+def _collect(root: Path, found: Marker | None, *, keep: int | None, purge: bool) -> int:
+    return sum(not _remove(root, number, purge=purge) for number in _numbers(root, found) if number != keep)
 
 
 def _remove(root: Path, number: int, *, purge: bool = True) -> bool:

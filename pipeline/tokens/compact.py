@@ -75,7 +75,7 @@ def compact(root: Path, *, downstream: Sequence[str], progress: Progress) -> Com
     store = TokenStore.of(root / FOLDER)
     progress.begin("compact", sum(len(split.shards) for split in store.splits), "shards")
     if store.manifest.inputs.get(forget.INPUT) == known.hash:
-        return Compacted(manifest=store.manifest, shards=0)
+        return Compacted(manifest=store.manifest, shards=len(_remove_others(root, store.manifest)))
     try:
         made = _write(store, known, beside, progress)
     except TokenmillError:
@@ -222,15 +222,22 @@ def _publish(root: Path, beside: Path, made: Manifest, downstream: Sequence[str]
             replaced.add(Path(name).name.partition(".")[0] + Path(name).parent.name)
             if not files.holds(root, name, entry):
                 files.link(beside, [(name, entry)], root / name)
+    replaced |= _remove_others(root, made)
+    manifest.commit(root, made)
+    _clear(beside)
+    return Compacted(manifest=made, shards=len(replaced))
+
+
+def _remove_others(root: Path, made: Manifest) -> set[str]:
+    """Remove the files of token shards that the manifest does not name, as an unfinished build leaves them too."""
+    removed = set()
     ours = ownership.known(root) if files.marker(root) is not None else None
     for path in list(files.listed(root / FOLDER)):
         name = path.relative_to(root).as_posix()
         if OURS.fullmatch(path.name) and name not in made.files and (ours is None or name in ours):
-            replaced.add(path.name.partition(".")[0] + path.parent.name)
+            removed.add(path.name.partition(".")[0] + path.parent.name)
             files.remove(path)
-    manifest.commit(root, made)
-    _clear(beside)
-    return Compacted(manifest=made, shards=len(replaced))
+    return removed
 
 
 def _clear(beside: Path) -> None:

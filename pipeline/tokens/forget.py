@@ -91,6 +91,8 @@ def load(folder: Path) -> Forgotten | None:
     try:
         data = files.read_bytes(path)
     except FileNotFoundError as error:
+        if folder.name == FOLDER and not folder.parent.is_dir() and (said := files.lost(folder.parent)):
+            raise CorruptFile(said) from error
         mark = _mark(folder.parent)
         if folder.name == FOLDER and mark.exists():
             raise CorruptFile(

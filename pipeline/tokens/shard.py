@@ -89,9 +89,12 @@ class TokenShard:
 
     @property
     def ids(self) -> Ids:
-        """All ids, memory-mapped and unchecked. [tokens]"""
-        with files.reading(self.path) as handle:
-            return np.memmap(handle, dtype=self.dtype, mode="r")
+        """All ids, memory-mapped and unchecked. [tokens] Raises CorruptFile."""
+        try:
+            with files.reading(self.path) as handle:
+                return np.memmap(handle, dtype=self.dtype, mode="r")
+        except OSError as error:
+            raise files.unreadable(self.root, self.path, error) from error
 
     @functools.cached_property
     def hashes(self) -> bytes:
@@ -148,9 +151,7 @@ class TokenShard:
         try:
             return _opened(path, self._checked)
         except OSError as error:
-            raise CorruptFile(
-                f"{files.known_as(Path(path))}: cannot be read ({error.strerror}); run the build again to make it anew"
-            ) from error
+            raise files.unreadable(self.root, Path(path), error) from error
 
     def _check(self, block: int, opened: _OpenFile) -> None:
         data = os.pread(opened.descriptor, BLOCK_BYTES, block * BLOCK_BYTES)

@@ -158,7 +158,7 @@ class TokenStore:
         forgotten documents is missing or changed; StaleInput when the store has another tokenizer, or the list was made for
         another store.
         """
-        path = Path(path)
+        path = Path(path).absolute()
         # In a corpus, the folder of the version counts, whether or not the one that a build works on is there.
         folder = path / FOLDER if (path / FOLDER).is_dir() or files.marker(path) is not None else path
         corpus = folder.parent if folder.name == FOLDER else folder.resolve().parent
@@ -171,6 +171,7 @@ class TokenStore:
     @classmethod
     def of(cls, folder: Path, *, tokenizer: str | None = None) -> Self:
         """Open the store in exactly this folder, as a build does that makes it. Like `open`."""
+        folder = folder.absolute()
         corpus = versions.corpus_of(folder.parent)
         versioned = corpus != folder.parent
         lease = versions.reading_of(folder.parent).lease if versioned else None

@@ -99,6 +99,7 @@ def walk(root: Path, folder: Path, points: Iterable[int]) -> list[str]:
         code = in_a_child(copy, Fault(at=at, kind="exit"))
         found.append(seen(copy))
         with files.lock(copy):
+            files.sweep(copy)
             make(copy, "new")
             versions.publish(copy)
         assert seen(copy) == "new"
@@ -192,6 +193,64 @@ def test_a_foreign_file_in_a_version_stays(root: Path) -> None:
     assert (root / ".versions" / "1" / "documents" / "mine").read_bytes() == b"mine"
     assert (root / ".versions" / "notes").read_bytes() == (root / ".versions" / "9").read_bytes() == b"mine"
     assert versions.superseded(root) == []
+
+
+def test_a_folder_of_somebody_else_among_the_versions_stays_whatever_its_name(root: Path, tmp_path: Path) -> None:
+    """A copy of a version, under the number of the next one, of a later one, and spelled as no number of ours is."""
+    for name in ("2", "7", "001"):
+        shutil.copytree(root / ".versions" / "1", root / ".versions" / name)
+    before = {name: inside(root / ".versions" / name) for name in ("2", "7", "001")}
+    held = versions.reading(root)
+    for number, text in enumerate(("new", "newer"), 3):
+        with files.lock(root):
+            files.sweep(root)
+            make(root, text)
+            versions.publish(root, purge=text == "newer")
+            files.settle(root)
+        assert seen(root) == text
+        assert files.marker(root).published.generation == number  # type: ignore[union-attr]
+        assert {name: inside(root / ".versions" / name) for name in before} == before
+        assert versions.foreign(root) == [".versions/001", ".versions/2", ".versions/7"]
+    assert numbers(root) == ["001", "2", "4", "7"]
+    assert not held.folder.exists()
+    with files.lock(root):
+        versions.withdraw(root)
+    assert numbers(root) == ["001", "2", "7"]
+
+
+def test_the_version_of_a_copy_without_its_journal_is_ours(root: Path, tmp_path: Path) -> None:
+    shutil.copytree(root, tmp_path / "copy", ignore=shutil.ignore_patterns(".state"))
+    with files.lock(tmp_path / "copy"):
+        make(tmp_path / "copy", "new")
+        versions.publish(tmp_path / "copy")
+    assert numbers(tmp_path / "copy") == ["2"]
+
+
+def inside(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files.listed(folder)}
+
+
+@pytest.mark.parametrize("at", [None, 3, 6, 9, 14])
+def test_the_finished_version_is_put_back_in_place_of_an_unfinished_build(root: Path, at: int | None) -> None:
+    wanted = {name: data for name, data in inside(root / ".versions" / "1").items() if name != ".lease"}
+    with files.lock(root):
+        make(root, "new")
+        manifest.withdraw(root, [CORPUS])
+        (root / "config.toml").unlink()
+        assert versions.is_unfinished(root)
+        if at is not None:
+            files.inject(Fault(at=at, kind="eio"))
+            with pytest.raises(OSError):
+                versions.restore(root)
+            files.inject(None)
+            assert versions.is_unfinished(root)
+            assert seen(root) == "old"
+        versions.restore(root)
+        assert not versions.is_unfinished(root)
+        assert {name: (root / name).read_bytes() for name in wanted} == wanted
+        assert (root / "documents" / "a" / "new.parquet").exists(), "the next build may go on with it"
+        versions.publish(root)
+    assert seen(root) == "old"
 
 
 def test_a_lease_that_is_a_link_is_refused_by_name(root: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tokenmill.pipeline.base.files.journal import JOURNAL, note, noted
 from tokenmill.pipeline.base.files.log import Log
 from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Published, marker
 from tokenmill.pipeline.base.files.owner import Held, held, hold_all
-from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, read_verified, sha256
+from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, lost, read_verified, sha256, unreadable
 from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
 from tokenmill.pipeline.base.files.write import (
     TEMPORARY,
@@ -54,6 +54,7 @@ __all__ = [
     "link_tree",
     "listed",
     "lock",
+    "lost",
     "mark",
     "marker",
     "not_ours",
@@ -71,6 +72,7 @@ __all__ = [
     "sha256",
     "sweep",
     "unlink_tree",
+    "unreadable",
     "watch",
     "write_bytes",
     "write_json",

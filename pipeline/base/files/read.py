@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tokenmill.pipeline.base.errors import CorruptFile, NotOurs
 from tokenmill.pipeline.base.files import tree
-from tokenmill.pipeline.base.files.marker import VERSIONS
+from tokenmill.pipeline.base.files.marker import VERSIONS, marker
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +46,29 @@ def known_as(path: Path) -> Path:
     return path
 
 
+def lost(folder: Path) -> str | None:
+    """What to say where a file of a corpus that a reader has open is missing; None if the file alone is.
+
+    `folder`: the folder that it was read from: that of the corpus, of a version, or below a version.
+    """
+    version = next((one for one in (folder, *folder.parents) if one.parent.name == VERSIONS), None)
+    home = folder if version is None else version.parent.parent
+    found = marker(home)
+    if not home.is_dir() or (version is not None and found is None):
+        return f"{home}: the corpus has been moved or removed; open it again from where it is"
+    seen = found.published if found is not None else None
+    if version is not None and (seen is None or str(seen.generation) != version.name):
+        return f"{version}: this version of the corpus was removed after a newer one was published; open the corpus again"
+    return None
+
+
+def unreadable(folder: Path, path: Path, error: OSError) -> CorruptFile:
+    """The error for a published file that cannot be opened. `folder`: see `lost`."""
+    missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+    said = lost(folder) if missing else None
+    return CorruptFile(said or f"{known_as(path)}: cannot be read ({error.strerror}); run the build again to make it anew")
+
+
 def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
     """Return the bytes of the published file `root / name`, after comparing them with its manifest's `entry`.
 
@@ -57,7 +80,7 @@ def read_verified(root: Path, name: str, entry: FileEntry) -> bytes:
     except NotOurs as error:
         raise CorruptFile(str(error)) from error
     except OSError as error:
-        raise CorruptFile(f"{known_as(path)}: cannot be read ({error.strerror}); run the build again to rebuild it") from error
+        raise unreadable(root, path, error) from error
     digest = hashlib.sha256(data).hexdigest()
     if digest != entry.sha256:
         raise CorruptFile(
