@@ -14,16 +14,16 @@ from pathlib import Path
 from tokenmill.flows import housekeeping
 from tokenmill.flows.build import outline, publish
 from tokenmill.pipeline.base import files, manifest, versions
-from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.corpus import CONFIG, open_corpus
+from tokenmill.pipeline.corpus import CONFIG, TOKENS, open_corpus
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
 from tokenmill.pipeline.tokens.compact import compact as compact_store
-from tokenmill.pipeline.tokens.forget import Found, Request, request_ids
+from tokenmill.pipeline.tokens.forget import Found, Request, load, request_ids
 from tokenmill.pipeline.tokens.forget import forget as put_on_list
 
 
@@ -63,28 +63,51 @@ def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> li
 def compact(root: Path, progress: Progress) -> Compacted:
     """Remove forgotten documents from the store, and publish the corpus again. Also finishes an interrupted compaction.
 
+    Where a newer build is unfinished, the version that readers see is compacted; the next build begins from there.
+
     Raises InputError if nothing was forgotten, NotBuilt if the corpus is not complete, CorruptFile, StaleInput, Locked.
     """
-    if not (root / CONFIG).is_file():
+    if not (root / CONFIG).is_file() and versions.reading(root).published is None:
         raise NotBuilt(f"{root} holds no corpus; run `tokenmill build` with --out {root} first")
-    with housekeeping.at_work(root):
+    with housekeeping.at_work(root), housekeeping.without_training(root):
+        found = files.marker(root)
+        in_place = found is None or found.published is None
+        _put_back(root, progress)
         # An interrupted compaction has withdrawn the manifest that vouches for the settings, so they are read from the file.
         finished = manifest.path_of(root, CORPUS).exists()
         config = open_corpus(root).settings if finished else settings.load(root / CONFIG)
         if not finished:
             _require_made_by(config, root)
-        found = files.marker(root)
-        in_place = found is None or found.published is None
         done = compact_store(root, downstream=(CORPUS, MODEL), progress=progress)
         whole = manifest.find(root, CORPUS)
         if whole is None or whole.inputs.get(PACK) != done.manifest.hash:
             publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))
         if not in_place:
             versions.publish(root, purge=True)
+            for name in versions.foreign(root):
+                progress.say(f"{root / name} is not of tokenmill and stays; what was forgotten may be in it")
         shards = "1 token shard" if done.shards == 1 else f"{done.shards:,} token shards"
         documents = "1 document" if done.documents == 1 else f"{done.documents:,} documents"
         progress.end(f"{shards} changed; {documents} removed from the store")
         return done
+
+
+def _put_back(root: Path, progress: Progress) -> None:
+    """Put the last finished version in the place of an unfinished build, if there are both, and documents to take out.
+
+    Raises StaleInput if `config.toml`, which would be replaced, was edited.
+    """
+    now = versions.reading(root)
+    if now.published is None or not versions.is_unfinished(root) or load(root / TOKENS) is None:
+        return
+    progress.say(f"a newer build of {root} is unfinished: the last finished version is compacted, and put in its place")
+    whole = manifest.load(now.folder, CORPUS)
+    if (root / CONFIG).exists() and not files.holds(root, CONFIG, whole.files[CONFIG]):
+        raise StaleInput(
+            f"{root / CONFIG}: is not the one of the last finished version, which would be put in its place; move it out of "
+            "the corpus and compact again, or run the build to its end"
+        )
+    versions.restore(root)
 
 
 def _require_made_by(config: Config, root: Path) -> None:

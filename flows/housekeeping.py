@@ -18,6 +18,7 @@ from typing import Any
 
 from tokenmill.pipeline import kernels
 from tokenmill.pipeline.base import files, manifest, ownership, state, versions
+from tokenmill.pipeline.base.errors import Locked
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import Config
@@ -51,8 +52,40 @@ def at_work(root: Path, made_by: str | None = None, *, replace: bool = False) ->
         ownership.require_no_links(root, PLACES)
         ownership.take(root, [*FOLDERS, MODEL])
         ownership.name(root, made_by, replace=replace)
-        files.sweep(root)
+        _sweep(root)
         yield
+
+
+@contextlib.contextmanager
+def at_training(root: Path) -> Iterator[None]:
+    """Lock the folder of the model. A build may run beside, since the version that is trained on stays as it is.
+
+    Without versions, a build changes the very files that the training reads, so it is kept away too. Raises Locked, NotOurs,
+    ConfigError, NewerFormat.
+    """
+    now = versions.reading(root)
+    with contextlib.ExitStack() as held:
+        if now.lease is None:
+            held.enter_context(at_work(root))
+        manifest.require_writer(root)
+        ownership.require_no_links(root, PLACES)
+        held.enter_context(files.lock(root / MODEL))
+        files.sweep(root, root / MODEL)
+        yield
+
+
+@contextlib.contextmanager
+def without_training(root: Path) -> Iterator[None]:
+    """Keep trainings away from the corpus, which is locked. Raises Locked if there is one now."""
+    with files.lock(root / MODEL) if (root / MODEL).is_dir() else contextlib.nullcontext():
+        yield
+
+
+def _sweep(root: Path) -> None:
+    """Remove what dead writers left. A training may write now, perhaps on another machine, so its folder is left alone then."""
+    files.sweep(root, without=root / MODEL)
+    with contextlib.suppress(Locked), without_training(root):
+        files.sweep(root, root / MODEL)
 
 
 def prepare_versions(root: Path, *, in_place: bool, progress: Progress) -> None:
@@ -108,7 +141,7 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress
     Files that are not ours stay, and are reported.
     """
     # Again: a worker of a build that was killed may have ended after this one began.
-    files.sweep(root)
+    _sweep(root)
     named = {name for made in manifests for name, _ in made.entries()}
     named |= {manifest.path_of(Path(), made.stage).as_posix() for made in manifests}
     # The list of forgotten documents outlives every build.
@@ -116,7 +149,7 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress
     ours = ownership.known(root)
     # A compaction writes shards under the names that they have in the store.
     ours |= {f"{BESIDE}/{name}" for name in ours if name.startswith(f"{TOKENS}/")}
-    foreign = ownership.remove_others(root, (*FOLDERS, BESIDE), ours, named)
+    foreign = [*ownership.remove_others(root, (*FOLDERS, BESIDE), ours, named), *versions.foreign(root)]
     if foreign:
         few = ", ".join(foreign[:FEW]) + (", ..." if len(foreign) > FEW else "")
         progress.say(f"{len(foreign):,} files in {root} are not of tokenmill, and stay where they are: {few}")

@@ -10,25 +10,30 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tokenmill.flows import housekeeping
+from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
+from tokenmill.pipeline.base.manifest import MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
 
 
 def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
-    """Train, or continue training, under the lock of the corpus. Raises NotBuilt, StaleInput, ConfigError, Locked.
+    """Train, or continue training, on the version of the corpus that is published now; builds may publish newer ones meanwhile.
+
+    Raises NotBuilt, StaleInput, ConfigError, and Locked if another training of the same corpus runs.
 
     `restart_if_stale`: if the tokens or the shape of the model have changed, start again instead of raising StaleInput.
     """
     from tokenmill.model.train import train
 
     corpus = open_corpus(root)
+    root = corpus.root
     foreign = [key for key in settings if not key.startswith("train.")]
     if foreign:
         raise ConfigError(f"--set {foreign[0]}: training takes only settings of the section `train`")
     wanted = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings).train
-    with housekeeping.at_work(root):
+    with housekeeping.at_training(root):
         try:
             train(root, wanted, progress)
         except StaleInput as error:
@@ -36,6 +41,10 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
                 raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
+        trained, now = manifest.find(root, MODEL), versions.reading(root)
+        packed = manifest.find(now.folder, PACK)
+        if trained is not None and packed is not None and trained.inputs[PACK] != packed.hash:
+            progress.say("the corpus was built anew meanwhile: this model was trained on the tokens before")
 
 
 def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: int, seed: int) -> str:

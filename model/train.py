@@ -60,7 +60,7 @@ class TrainResult:
 def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True) -> TrainResult:
     """Train on the token store of the corpus in `root`, from its last checkpoint or, with `resume=False`, from the start.
 
-    Call this under `files.lock(root)`.
+    Call this under the lock of `root / MODEL`. A build may publish a newer version meanwhile; this one is held.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import multiprocessing
 import os
+import pickle
 import shutil
 import time
 from collections.abc import Iterator
@@ -20,7 +21,7 @@ from tokenmill.flows import build as builds
 from tokenmill.flows import forgetting, plan
 from tokenmill.pipeline.ask.status import status
 from tokenmill.pipeline.base import files, manifest, versions
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Silent
@@ -235,6 +236,109 @@ def test_compaction_leaves_no_purged_token_below_any_version(tmp_path: Path, con
     with pytest.raises((CorruptFile, NotBuilt)):
         digest(TokenStore.of(store.folder))
     assert held.root == root
+
+
+def test_a_store_held_open_says_to_open_the_corpus_again_after_compaction(root: Path) -> None:
+    store, corpus = TokenStore.open(root), tm.open(root)
+    sent = pickle.dumps(store)
+    forgetting.forget(root, [request_ids("doc_id", "x", [doc_id(root, 2)])])
+    forgetting.compact(root, Silent())
+    said = r"/\.versions/1: this version of the corpus was removed after a newer one was published; open the corpus again"
+    for read in (
+        lambda: digest(store),
+        lambda: store.split("train").documents_table(),
+        lambda: store.split("train").shards[0].ids,
+        lambda: corpus.texts().read_all(),
+        lambda: corpus.tokens,
+        lambda: pickle.loads(sent),  # noqa: S301 -- our own bytes of a moment ago
+    ):
+        with pytest.raises((CorruptFile, NotBuilt), match=said):
+            read()
+
+
+def test_readers_stay_with_a_corpus_that_was_named_from_another_working_folder(
+    tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = digest(TokenStore.open(root))
+    monkeypatch.chdir(tmp_path)
+    store, corpus, bare = TokenStore.open("corpus"), tm.open("corpus"), TokenStore.of(Path("corpus/tokens"))
+    encoder = tm.tokenizer.load("corpus")
+    monkeypatch.chdir("/")
+    assert digest(store) == digest(bare) == digest(pickle.loads(pickle.dumps(store))) == wanted  # noqa: S301
+    assert corpus.texts().read_all().num_rows == 4
+    assert corpus.status().documents == 4
+    assert corpus.verify() == ()
+    assert len(encoder.encode("Text")) > 0
+
+
+@pytest.mark.parametrize("versioned", [True, False])
+def test_readers_of_a_corpus_that_was_moved_say_so(tmp_path: Path, config: Config, root: Path, versioned: bool) -> None:
+    if not versioned:
+        builds.build(config, root, in_place=True)
+    store, corpus = TokenStore.open(root), tm.open(root)
+    root.rename(tmp_path / "moved")
+    for read in (
+        lambda: digest(store),
+        lambda: store.split("train").documents_table(),
+        lambda: corpus.texts().read_all(),
+        lambda: corpus.status(),
+        lambda: corpus.tokens.samples(length=LENGTH, seed=1),
+    ):
+        with pytest.raises(
+            (CorruptFile, NotBuilt), match="corpus.*: the corpus has been moved or removed; open it again from where it is"
+        ):
+            read()
+    assert digest(TokenStore.open(tmp_path / "moved")) == digest(TokenStore.open(tmp_path / "moved" / "tokens"))
+
+
+def test_the_damaged_settings_of_a_version_are_named(root: Path, config: Config) -> None:
+    (root / ".versions" / "1" / "config.toml").unlink()
+    (root / ".versions" / "1" / "config.toml").write_bytes((root / "config.toml").read_bytes() + b"# mine")
+    with pytest.raises(CorruptFile, match=r"\.versions/1/config\.toml: holds .*run the build again"):
+        tm.open(root)
+    builds.build(config, root)
+    assert tm.open(root).root == root
+
+
+@pytest.mark.parametrize("at", [70, 130])
+def test_the_last_finished_version_is_compacted_where_a_newer_build_failed(
+    tmp_path: Path, config: Config, root: Path, at: int
+) -> None:
+    encoder = tm.tokenizer.load(root / "tokenizer" / "tokenizer.json")
+    victim = next(text for text in ids_of(root) if text.startswith("Text 2 "))
+    needle = np.asarray(encoder.encode(victim), dtype="<u2").tobytes()
+    gone = doc_id(root, 2)
+    other = twin(root, tmp_path / "other")
+    more(tmp_path, 10)
+    files.inject(Fault(at=at, kind="enospc"))
+    with pytest.raises(OSError):
+        builds.build(config, root)
+    files.inject(None)
+    with pytest.raises(InputError, match="nothing was forgotten"):
+        forgetting.compact(root, Silent())
+    assert versions.is_unfinished(root), "nothing to compact, so the unfinished build stays"
+    for one in (root, other):
+        forgetting.forget(one, [request_ids("doc_id", "x", [gone])])
+    settings = (root / "config.toml").read_bytes()
+    (root / "config.toml").unlink()
+    (root / "config.toml").write_bytes(settings + b"# mine")
+    with pytest.raises(StaleInput, match=r"config\.toml: is not the one of the last finished version.*move it out"):
+        forgetting.compact(root, Silent())
+    assert (root / "config.toml").read_bytes() == settings + b"# mine"
+    (root / "config.toml").unlink()
+    for one in (root, other):
+        assert forgetting.compact(one, Silent()).documents == 1
+    assert not versions.is_unfinished(root)
+    assert tm.open(root).verify() == ()
+    assert digest(TokenStore.open(root)) == digest(TokenStore.open(other))
+    payloads = [path for path in root.rglob("*.bin") if ".state" not in path.parts]
+    assert len(payloads) == 2
+    assert not any(needle in path.read_bytes() for path in payloads)
+    builds.build(config, root)
+    builds.build(config, other)
+    assert open_corpus(root).collect.hash == open_corpus(other).collect.hash
+    assert digest(TokenStore.open(root)) == digest(TokenStore.open(other))
+    assert tm.open(root).verify() == ()
 
 
 def test_in_place_keeps_no_version_and_withdraws_first(tmp_path: Path, config: Config, root: Path) -> None:
