@@ -39,7 +39,7 @@ class TokenizerStep:
     """Publishes tokenizer/tokenizer.json."""
 
     name = TOKENIZER
-    version = 2
+    version = 3
 
     def __init__(self, *, config: TokenizerConfig) -> None:
         self._config = config

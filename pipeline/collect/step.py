@@ -29,7 +29,7 @@ from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
-from tokenmill.pipeline.collect.write import Made
+from tokenmill.pipeline.collect.write import MOST_COLUMNS, OTHER_COLUMNS, Made
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
@@ -254,12 +254,19 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
 
 
 def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:
-    """How many values did not fit into the metadata, by source and column."""
+    """How many values did not fit into the metadata, by source and column. At most `MOST_COLUMNS` of a source have names."""
     counts: dict[str, Counter[str]] = {}
     for one in made:
         if one.left_out:
             counts.setdefault(one.shard.source, Counter()).update(one.left_out)
-    return {source: dict(sorted(columns.items())) for source, columns in counts.items()}
+    return {source: dict(sorted(_most(columns).items())) for source, columns in counts.items()}
+
+
+def _most(columns: Counter[str]) -> Counter[str]:
+    named = sorted(columns.keys() - {OTHER_COLUMNS}, key=lambda column: (-columns[column], column))[:MOST_COLUMNS]
+    most = Counter({column: columns[column] for column in named})
+    most[OTHER_COLUMNS] = columns.total() - most.total()
+    return +most
 
 
 def _say_columns(columns: Mapping[str, Mapping[str, int]], work: Work) -> None:

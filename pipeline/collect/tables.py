@@ -129,7 +129,7 @@ def read_parquet(
             # The limit of memory, which is no fault of the row group that happened to reach it: it is tried again, alone.
             raise
         except FAULTS as error:
-            why = f"cannot be read from here on ({type(error).__name__})"
+            why = f"cannot be read from here on ({_fault(error)})"
         if left > 0:
             message = f"row group {group.number} {why}; {left} of its {group.rows} rows are not read"
             fault = RecordError(reason, message)
@@ -168,10 +168,18 @@ def _unreadable(handle: BinaryIO, path: str, error: Exception, rows: int) -> Rej
     if isinstance(error, RecordError):
         found = RecordError(error.reason, f"{error}; {unread}")
     else:
-        name = "a name in it is not UTF-8" if isinstance(error, UnicodeDecodeError) else type(error).__name__
-        found = RecordError("broken_parquet", f"the file is not readable Parquet ({name}); {unread}")
+        found = RecordError("broken_parquet", f"the file is not readable Parquet ({_fault(error)}); {unread}")
     estimate = 0 if rows > 0 else max(1, size // RECORD_BYTES)
     return quarantined(Place(path=path), found, rows=rows, unread_bytes=size, estimate=estimate)
+
+
+def _fault(error: Exception) -> str:
+    """What is wrong, without words of the library's message that may come from the file."""
+    if isinstance(error, UnicodeDecodeError):
+        return "a name in it is not UTF-8"
+    if "CRC checksum verification failed" in str(error):
+        return "the bytes of a page do not match its checksum"
+    return type(error).__name__
 
 
 def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:

@@ -29,8 +29,9 @@ ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
 MOST_ROWS = 200_000
 """A shard also ends at this many records, because short and rejected records take memory as well."""
-MOST_COLUMNS = 1_000
-"""Columns counted by name, because lines of JSON may name as many as they like. All others count under `OTHER_COLUMNS`."""
+MOST_COLUMNS = 100
+"""Columns counted by name, because lines of JSON may name as many as they like: the first ones of a shard, and of those of all
+shards of a source the ones with the most values. All others count under `OTHER_COLUMNS`."""
 OTHER_COLUMNS = "(further columns)"
 Table = Literal["dropped", "quarantined", "duplicates"]
 

@@ -17,6 +17,7 @@ from tests.base.test_shards import flipped_pages
 from tests.collect.test_collect_streams import page, record
 from tokenmill.pipeline.ask.status import status
 from tokenmill.pipeline.base.errors import QuarantineCeiling, RecordError
+from tokenmill.pipeline.base.executor import local
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.collect import jsonl as jsonl_of
 from tokenmill.pipeline.collect import tables as tables_of
@@ -178,6 +179,8 @@ def test_checksums_of_parquet_pages_are_compared(tmp_path, collect):
         done = collect(tmp_path / "a.parquet", out=f"flipped-{number}")
         assert done.counts.quarantined > 0
         assert done.counts.read == 300
+        (message,) = pq.read_table(done.root / "quarantine" / "files.parquet")["message"].to_pylist()
+        assert message.startswith("row group 0 cannot be read from here on (the bytes of a page do not match its checksum)")
 
 
 def test_a_table_without_its_footer_or_its_text_counts_as_its_rows_and_bytes(tmp_path, collect):
@@ -323,6 +326,24 @@ def test_nested_columns_stay_in_the_metadata(tmp_path, collect):
     assert second == about
     left_out = done.done.manifest.facts["columns_left_out"]
     assert left_out == {"files": {"deep": 1, "half": 1, "image": 1, "long": 1, "vector": 1}}
+
+
+def test_columns_that_are_left_out_are_counted_by_few_names_for_any_number_of_workers(tmp_path, collect):
+    """One that some rows have, and ten thousand that one row has each."""
+    (tmp_path / "in").mkdir()
+    for file in range(4):
+        rows = [{"text": f"{file} {row}", **{f"k{file} {row} {at}": "x" * 201 for at in range(50)}} for row in range(50)]
+        rows[:0] = [{"text": f"{file} a", "often": "x" * 201}, {"text": f"{file} b", "often": "x" * 201}]
+        (tmp_path / "in" / f"{file}.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    done = collect(tmp_path / "in", shard_bytes=500_000)
+    found = done.done.manifest.facts["columns_left_out"]["files"]
+    assert len(done.done.manifest.shards) > 1
+    assert len(found) == 101
+    assert found["often"] == 8
+    assert found["(further columns)"] == 4 * 50 * 50 - 99
+    assert sum(found.values()) == 4 * 50 * 50 + 8
+    with local(2) as pool:
+        assert collect(tmp_path / "in", out="two", executor=pool, shard_bytes=500_000).published() == done.published()
 
 
 def test_ids_that_start_anew_in_each_file(tmp_path, collect):
