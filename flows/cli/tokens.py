@@ -80,9 +80,10 @@ def forget(
     """Mask documents for every reader, and keep them out of later builds.
 
     Choose documents with at least one of --doc-id, --url-prefix, --source and --ids-file. From now on every reader of the
-    token store masks their tokens. The choice covers the documents that the store holds now, and ids given with them that it
-    does not hold. It does not cover new documents that a later build collects from the same URL prefix or source. A request
-    that matches nothing in the store is refused.
+    token store masks their tokens; those that have it open now, such as a training, do so when they are started again. The
+    choice covers the documents that the store holds now, and ids given with them that it does not hold. It does not cover new
+    documents that a later build collects from the same URL prefix or source. A request that matches nothing in the store is
+    refused.
 
     Forgetting does not remove anything from disk. To remove the tokens, run `tokenmill compact` or build again. To remove
     the text from the tables in `documents`, take it out of the sources and build again. Earlier exports and copies of the
@@ -109,6 +110,8 @@ def compact(folder: Corpus, /) -> None:
     Token shards without forgotten documents keep their bytes. The other shards keep their remaining documents in the same
     order, as if the forgotten ones had been left out when the store was packed. A model that is being trained on the old
     store has to start again: `tokenmill train --restart-if-stale`.
+
+    If a build has failed, the last finished version is compacted and put in its place. The next build begins from there.
 
     The text stays in the tables in `documents`, and the encoded text in `.state`. Earlier exports do not change: make them
     again.
