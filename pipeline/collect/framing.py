@@ -20,6 +20,8 @@ from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, RECORD_BYTES, 
 Codec = Literal["", "gzip", "zstd"]
 MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
 CHUNK_BYTES = 1 << 18
+MOST_PADDING = 1 << 16
+"""Tapes end in at most so many zero bytes. More are what a disk left of data that it lost."""
 ZSTD_STEP_BYTES = 2_048
 """Bytes of input per call: zstandard does not bound the output of a call. This many give at most 64 MiB (blocks of 4 bytes for
 128 KiB)."""
@@ -88,12 +90,13 @@ class Feed:
         return data == magic
 
     def at_end(self) -> bool:
-        """Whether the file ends here. Zero bytes at the end of a gzip file are padding, as for gzip itself."""
-        data = self.take(CHUNK_BYTES)
-        while data and self._codec == "gzip" and not data.strip(b"\0"):
-            data = self.take(CHUNK_BYTES)
+        """Whether the file ends here. After a frame of gzip, up to `MOST_PADDING` zeros are padding, as for gzip itself."""
+        padded = self._codec == "gzip" and self.offset > 0
+        data = part = self.take(CHUNK_BYTES)
+        while padded and part and not part.strip(b"\0") and len(data) <= MOST_PADDING:
+            data += (part := self.take(CHUNK_BYTES))
         self.give_back(data)
-        return not data
+        return not data or (padded and len(data) <= MOST_PADDING and not data.strip(b"\0"))
 
     def frame(self) -> Iterator[bytes]:
         """The content of the frame that begins here, in bounded chunks.

@@ -124,6 +124,27 @@ def test_damage_is_weighed_by_the_bytes_behind_it(tmp_path, collect, suffix):
         collect(tmp_path, quarantine_ceiling=0.2, out="other")
 
 
+@pytest.mark.parametrize(
+    ("at", "zeros", "lost"),
+    [
+        (3, 1 << 16, 0),
+        (3, (1 << 16) + 1, (1 << 16) + 1),
+        (3, 1_000_000, 1_000_000),
+        (2, 1_000_000, 1_000_000),
+        (2, 512, 512),
+        (0, 3_000, 3_000),
+    ],
+)
+def test_zeros_are_padding_only_at_the_end_and_only_a_few(tmp_path, collect, at, zeros, lost):
+    members = [gzip.compress(record(n, page(n))) for n in range(3)]
+    (tmp_path / "in.warc.gz").write_bytes(b"".join([*members[:at], bytes(zeros), *members[at:]]))
+    (tmp_path / "zeros.jsonl.gz").write_bytes(bytes(9_999))
+    done = collect(tmp_path)
+    assert done.counts.kept == 3
+    losses = {row["position"].partition("#")[0]: row["unread_bytes"] for row in rows_of(done)}
+    assert losses == {"zeros.jsonl.gz": 9_999, **({"in.warc.gz": lost} if lost else {})}
+
+
 @pytest.mark.parametrize("shard_bytes", [16_000_000, 5_000])
 def test_a_web_archive_with_a_hole(tmp_path, collect, shard_bytes):
     """The hole costs what is in it, in whatever parts the file is read."""
