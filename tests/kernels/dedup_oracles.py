@@ -14,6 +14,9 @@ from tokenmill.pipeline.kernels.text.unicode import DATATROVE, KEPT, Folding
 MASK = 2**64 - 1
 OPERATORS = "+-*/%=<>&|^~!@"
 SEPARATORS = ".,\u060c\u066b\u2396\u2397\u2398"
+ADDRESS = re.compile(r"(?<=:)//[^\x00-\x20<>\"`\x7f-\U0010ffff]*")
+USAGE_BAR, USAGE_HYPHEN = re.compile(r"\|-"), re.compile(r"[\w\"'\x80-\U0010ffff]*\|-")
+WORD_BEFORE, WORD_AFTER = re.compile(r"[\w\x80-\U0010ffff]*$"), re.compile(r"[\w\x80-\U0010ffff]*")
 NUMBER = re.compile(rf"\d+(?:[{SEPARATORS}]\d+)?")
 UNSPACED_NAMES = (
     "CJK UNIFIED IDEOGRAPH",
@@ -68,7 +71,10 @@ def is_punctuation(character: str, what: str = "unicode") -> bool:
 
 def is_operator(text: str, at: int, end: int) -> bool:
     """Whether the run of operator characters text[at:end] stands as an operator: the rule, on characters."""
-    left, right = text[:at], text[end:]
+    left, right, run = text[:at], text[end:], text[at:end]
+    follows = is_operand(left[-1:])
+    if USAGE_BAR.match(run) if follows else run == "-" and USAGE_HYPHEN.match(right):
+        return False
     if not right or "0" <= right[0] <= "9":
         return bool(right)
     before, after = left.rstrip(" \t"), right.lstrip(" \t\r\n")
@@ -82,8 +88,10 @@ def is_operator(text: str, at: int, end: int) -> bool:
         return False
     if spaced[0]:
         return begins or after[0] in OPERATORS
-    if text[at:end] in ("-", "/", "|") and is_letter(before[-1]) and is_letter(after[0]):
-        return not is_operand(before[-2:-1]) and not is_operand(after[1:2])
+    if run in ("-", "/", "|"):
+        counts = [sum(map(is_letter, word)) for word in (WORD_BEFORE.search(left)[0], WORD_AFTER.match(right)[0])]
+        several = max(counts) > 1 and (run != "/" or min(counts) > 0)
+        return begins and after[0] not in "{." and not several
     return begins and after[0] not in "{." and text[end - 1] != "-"
 
 
@@ -119,6 +127,7 @@ def parts(text: str, folding: Folding = KEPT) -> list[tuple[str, str]]:
     if not folding.white_space:
         return [("in", character) for character in text]
     numbers = {found.start(): found.end() for found in NUMBER.finditer(text)} if folding.digits else {}
+    addresses = [range(*one.span()) for one in ADDRESS.finditer(text)]
     found: list[tuple[str, str]] = []
     at, in_word = 0, False
     while at < len(text):
@@ -136,7 +145,8 @@ def parts(text: str, folding: Folding = KEPT) -> list[tuple[str, str]]:
             if kept and folding.punctuation:
                 while next_at < len(text) and text[next_at] in OPERATORS:
                     next_at += 1
-                new = [("own", text[at:next_at]) if is_operator(text, at, next_at) else ("gap", "")]
+                stands = not any(at in one for one in addresses) and is_operator(text, at, next_at)
+                new = [("own", text[at:next_at]) if stands else ("gap", "")]
         elif folding.digits and character in SEPARATORS:
             new = [("own", character)]
         else:

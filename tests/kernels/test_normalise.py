@@ -38,9 +38,7 @@ FINEWEB = NORMALISATIONS["fineweb@1"]
 FOLDINGS = [*NORMALISATIONS.values(), Folding(case=False, punctuation=False), Folding(digits=True), Folding(marks=True)]
 FOLDINGS += [Folding(digits=True, punctuation=False), Folding(punctuation=False, operators=True), Folding(case=True)]
 CODE = st.lists(
-    st.sampled_from(
-        [*"+-*/%=<>&|^~!@", "==", "||", "a", "bc", "X", "This", "7", "10", "(", ")", "[", "]", "{", "'", ".", ",", "$"]
-    )
+    st.sampled_from([*"+-*/%=<>&|^~!@()[]{'.,$\"`_", "==", "||", "://", "|-", "a", "a1", "bc", "X", "This", "7", "10"])
     | st.sampled_from(["\u00e9", "\u0416a", " ", "\t", "\n", "  "]),
     max_size=14,
 ).map("".join)
@@ -117,6 +115,11 @@ def test_examples_of_fineweb(text: str, expected: str) -> None:
         ("| -3.5 | 2,7 |", "- 3 5 | 2 7"),
         ("1.10.2-rc1", "1 10 2 rc1"),
         ("- a well-known and/or `--flag`\n----\n* yes|no", "a well known and or flag yes no"),
+        ("x1-y2 x1/y2 10-n 2/count 10-day k6/mode", "x1 - y2 x1 / y2 10 - n 2 / count 10 day k6 mode"),
+        ("kill [-1|-HUP] {9|KILL} -[8|--8bits] x|y 1|2", "kill 1 HUP 9 KILL 8 8bits x | y 1 | 2"),
+        ("x[-1]-1 |-1| [-1,-2]", "x - 1 - 1 |- 1 - 1 - 2"),
+        ("see https://a.b/x-1/y=2&z=3, a=2 <http://c/1>=3 c://", "see https a b x 1 y 2 z 3 a = 2 http c 1 >= 3 c"),
+        ("a://b//c+1\u3002d+1 //x+1", "a b c 1 d + 1 x + 1"),
         ("\u00c9cole \u00e9cole", "e\u0301cole e\u0301cole"),
         ("E\u0301cole caf\u00e9 cafe\u0301", "e\u0301cole cafe\u0301 cafe\u0301"),
         ("\u304c \u304b\u3099", "\u304b \u3099 \u304b \u3099"),
