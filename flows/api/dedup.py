@@ -43,7 +43,7 @@ def duplicates(
         The column of the texts.
     preset
         Normalisation, n-grams and bands of a published corpus: `fineweb`, `dolma3` or `nemo`. Default: `plain@1`, 5-grams of
-        words, 14 bands of 8 rows.
+        words, 16 bands of 7 rows.
     exact
         When two texts are exact duplicates: `bytes`, `white_space` (equal but for white space) or `off`.
     normalise

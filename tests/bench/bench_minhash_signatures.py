@@ -1,4 +1,4 @@
-"""MinHash signatures (14 bands of 8 rows, word 5-grams) beside what others compute them with.
+"""MinHash signatures (16 bands of 7 rows, word 5-grams) beside what others compute them with.
 
 Each peer hashes word 5-grams of lower-cased text as its users write it; datatrove and Daft bring their own normalisation.
 """

@@ -68,12 +68,12 @@ def test_probability_is_the_share_of_simulated_pairs() -> None:
 @pytest.mark.parametrize(
     ("given", "scheme"),
     [
-        ({}, ("words", 5, 14, 8)),
+        ({}, ("words", 5, 16, 7)),
         ({"preset": "fineweb"}, ("words", 5, 14, 8)),
         ({"preset": "dolma3"}, ("words", 5, 26, 11)),
         ({"preset": "nemo"}, ("characters", 24, 20, 13)),
-        ({"shingle": "characters"}, ("characters", 24, 14, 8)),
-        ({"ngram": 3}, ("words", 3, 14, 8)),
+        ({"shingle": "characters"}, ("characters", 24, 16, 7)),
+        ({"ngram": 3}, ("words", 3, 16, 7)),
         ({"shingle": "characters", "ngram": 7, "bands": 9, "rows": 4}, ("characters", 7, 9, 4)),
         ({"similarity": 0.8}, ("words", 5, 9, 13)),
         ({"similarity": 0.8, "recall": 0.92, "permutations": 112, "ngram": 13}, ("words", 13, 14, 8)),

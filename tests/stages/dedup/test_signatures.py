@@ -137,9 +137,9 @@ def test_settings_survive_writing_and_reuse(make_corpus: Callable[..., Work]) ->
         ({"seed": 2}, r"seed = 1 \(now 2\)"),
         (
             {"preset": "nemo"},
-            r"shingle = 'words' \(now 'characters'\), ngram = 5 \(now 24\), bands = 14 \(now 20\), rows = 8 \(now 13\)",
+            r"shingle = 'words' \(now 'characters'\), ngram = 5 \(now 24\), bands = 16 \(now 20\), rows = 7 \(now 13\)",
         ),
-        ({"bands": 8, "rows": 14}, r"bands = 14 \(now 8\), rows = 8 \(now 14\)"),
+        ({"bands": 8, "rows": 14}, r"bands = 16 \(now 8\), rows = 7 \(now 14\)"),
     ],
 )
 def test_signatures_of_other_settings_are_refused_with_both_values(changes: dict[str, Any], message: str) -> None:
@@ -167,7 +167,7 @@ def test_what_says_nothing_of_its_making_is_no_signature() -> None:
     ):
         with pytest.raises(CorruptFile, match="holds no signatures that say how they were made"):
             check_settings(bad, DedupConfig(), "here")
-    with pytest.raises(CorruptFile, match="holds no signatures of 14 bands"):
+    with pytest.raises(CorruptFile, match="holds no signatures of 16 bands"):
         check_settings(stored.set(at, field.with_type(pa.binary(8))), DedupConfig(), "here")
 
 
