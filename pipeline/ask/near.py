@@ -36,6 +36,7 @@ from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.stages.dedup import texts
 from tokenmill.pipeline.stages.dedup.collected import integers
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
 from tokenmill.pipeline.stages.dedup.texts import Texts
@@ -141,7 +142,7 @@ def near(
     for number, row in enumerate(hashes):
         for key in index.query(_entry(row)):
             candidates.setdefault(int.from_bytes(key[:SHARD_BYTES], "big"), []).append((number, key[SHARD_BYTES:]))
-    queries = texts.read(column, config)
+    queries = [texts.read(column, one) for one in _foldings(config)]
     seen = corpus.views(before=DEDUP.name)
     best: list[list[Similar]] = [[] for _ in wanted]
     for shard, pairs in sorted(candidates.items()):
@@ -149,7 +150,16 @@ def near(
             best[number].append(found)
         best = [heapq.nsmallest(limit, mine, key=lambda one: (-one.similarity, one.doc_id)) for mine in best]
     recall = round(config.scheme.probability(least), 6)
-    return Near(threshold=least, compared=config.compared[1], expected_recall=recall, found=tuple(map(tuple, best)))
+    return Near(threshold=least, compared=_said(config), expected_recall=recall, found=tuple(map(tuple, best)))
+
+
+def _foldings(config: DedupConfig) -> list[DedupConfig]:
+    """The settings, and where revisions are sought those with the looser folding."""
+    return [config, config.model_copy(update=dict(config.looser))] if config.looser else [config]
+
+
+def _said(config: DedupConfig) -> str:
+    return config.compared[1] if not config.looser else f"{config.compared[1]}; of revisions {config.compared[2]}"
 
 
 def _index(
@@ -206,7 +216,7 @@ def _compared(
     view: View,
     pairs: Sequence[tuple[int, bytes]],
     made: Sequence[Manifest],
-    queries: Texts,
+    queries: Sequence[Texts],
     config: DedupConfig,
     threshold: float,
     forgotten: frozenset[bytes],
@@ -215,14 +225,15 @@ def _compared(
     ids = pa.array(sorted({doc_id for _, doc_id in pairs}), schema.DOC_ID.type)
     table = view.read(["doc_id", "source", "url", "text"]).table
     table = table.filter(pc.is_in(table["doc_id"], value_set=ids))
-    documents = texts.read(table["text"], config)
+    documents = [texts.read(table["text"], one) for one in _foldings(config)]
     row_of = {doc_id: row for row, doc_id in enumerate(table["doc_id"].to_pylist())}
     # A document may have a signature from an earlier build, although a stage before `dedup` drops it now.
     pairs = [pair for pair in pairs if pair[1] in row_of]
     one = np.array([number for number, _ in pairs], dtype=np.int64)
     other = np.array([row_of[doc_id] for _, doc_id in pairs], dtype=np.int64)
-    same = texts.equal(queries, one, documents, other)
-    similarity = np.where(same, 1.0, texts.similar(queries, one, documents, other))
+    same = texts.equal(queries[0], one, documents[0], other)
+    strict, loose = (texts.similar(queries[at], one, documents[at], other) for at in (0, -1))
+    similarity = np.where(same, 1.0, np.where(are_revisions(strict, loose, threshold), loose, strict))
     fates = _fates(view, made, ids)
     for (number, doc_id), alike, exact in zip(pairs, similarity.tolist(), same.tolist(), strict=True):
         if alike >= threshold:

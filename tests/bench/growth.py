@@ -170,7 +170,7 @@ def measure(documents: int, workers: int, root: Path) -> dict[str, float]:
                 folder=folder,
                 executor=pool,
             )
-            verdicts(gathered, distinct, settled.decision)
+            verdicts(gathered, distinct, settled.decision, CONFIG.compared)
             times.append(time.perf_counter())
     seconds = dict(zip(("collect", "band", "resolve"), np.diff(times), strict=True))
     seconds["resolve"] -= comparing.seconds
@@ -194,6 +194,7 @@ def _comparing(scored: Sequence[Scored], gathered: Documents, distinct: Groups, 
         exact=folder / "exact",
         known=[],
         scheme=SCHEME,
+        folding=CONFIG.folding,
         folder=folder,
         executor=pool,
     )

@@ -1,18 +1,21 @@
 """Deduplication: exact and near duplicates by verified similarity, with evidence for every removal.
 
 `signatures` signs each shard. `collected` holds a few columns of every document, `exact` groups equal texts. `candidates` turns
-bands into pairs; `verify` and `known` turn pairs into similarities; `rounds` and `resolve` decide which documents are kept.
-`stages.runs` sorts rows that do not fit in memory.
+bands into pairs; `verify` and `known` turn pairs into similarities, `revisions` once more for pairs that miss the threshold by
+little; `rounds` and `resolve` decide which documents are kept. `stages.runs` sorts rows that do not fit in memory.
 
-How cost grows. For a document of 500 words (3.3 kB of text) with 14 bands, by the formats and by tests/bench/LOG.md:
+How cost grows. For a document of 500 words (3.3 kB of text) with 16 bands, by the formats and by tests/bench/LOG.md:
 
-    scores                172 bytes (16 id, 16 hash, 4 + 8, 14 * 8 bands, pages), written once, read twice
-    runs of bands         14 * 12 = 168 bytes, written once, read once
-    pairs                 0.24 per document in planted texts; 8 bytes each per range of keys, then 16, then 24 when stored
-    sets of n-grams       8 bytes per word, for documents with a pair (46 % of planted ones): 1.9 kB on average, written, read
+    scores                188 bytes (16 id, 16 hash, 4 + 8, 16 * 8 bands, pages), written once, read twice
+    runs of bands         16 * 12 = 192 bytes, written once, read once
+    pairs                 0.26 per document in planted texts; 8 bytes each per range of keys, then 16, then 24 when stored
+    sets of n-grams       8 bytes per word, for documents with a pair (36 % of planted ones, and 15 % once more): written, read
     text                  read twice, as zstd of half its size; verdicts take 45 bytes
     memory                about 210 bytes in the process that holds all documents, and 500 MB per worker
     CPU                   20 us to sign, 17 us to verify, 7 us for everything else
+
+What follows was reckoned for 14 bands and one comparison. With 16, and with `revisions`, runs of bands are larger by a seventh,
+and sets and the time to verify by up to two thirds where near duplicates are as many as in planted texts.
 
 100 million documents (330 GB): 350 runs and ranges of bands, 17 GB; 190 GB of sets on disk for a while; 21 GiB of memory;
 1.2 hours of CPU time, and about 0.8 TB read and written.

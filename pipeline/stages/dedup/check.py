@@ -3,7 +3,8 @@
 Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
 and cluster sizes are right. Then both texts are read. For near duplicates the similarity is computed anew and must equal the
 stored one; exact duplicates must have equal bytes, or equal text but for white space if `dedup.exact` says so, by SHA-256. This
-covers all removed documents, or a seeded sample of `most` of them. What a verdict says was compared must be what is compared.
+covers all removed documents, or a seeded sample of `most` of them. What a verdict says was compared must be what is compared;
+that of a revision must be one under both foldings.
 Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s per core. Memory
 holds the n-gram sets of kept documents, BLOCK n-grams of them and of one more shard. For each block, the shards whose
 documents name them are read once. A million removed documents of 5 kB make about 40 blocks.
@@ -11,6 +12,7 @@ documents name them are read once. A million removed documents of 5 kB make abou
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +28,7 @@ from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
+from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import settings
 from tokenmill.pipeline.stages.dedup.texts import Texts, equal, joined, read, similar
@@ -92,7 +95,10 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
         return
     config = _config(made.config)
     said = np.array([str(one) for one in verdicts.table["compared"].cast(pa.string()).take(pa.array(removed)).to_pylist()])
-    if len(other := removed[said != np.array(config.compared)[verdicts.near[removed].astype(int)]]):
+    looser = config.model_copy(update=made.config["deciding"].get("looser", {}))
+    near = verdicts.near[removed]
+    revised = near & (said == looser.compared[1])
+    if len(other := removed[(said != np.where(near, config.compared[1], config.compared[0])) & ~revised]):
         first = other[0]
         yield (
             f"{root / verdicts.file(first)}: {len(other)} removed rows say that something else was compared, "
@@ -104,10 +110,17 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     named = removed[~lost]
     if most is not None and len(named) > most:
         named = np.sort(np.random.default_rng(seed).choice(named, most, replace=False))
-    for place, found in _untrue(verdicts, views, named, config):
+    loose = np.isin(named, removed[revised])
+    strictly, loosely = _untrue(verdicts, views, named[~loose], config), _untrue(verdicts, views, named[loose], looser)
+    for place, found in itertools.chain(strictly, loosely):
         both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
         what = f"similarity is {found}" if verdicts.near[place] else f"{config.compared[0]} {'agree' if found else 'differ'}"
         yield f"{root / verdicts.file(place)}: {both}: their {what}, the verdict says {jaccard[place]}"
+    threshold = made.config["deciding"]["threshold"]
+    for place, found in _untrue(verdicts, views, named[loose], config):
+        if not are_revisions(np.array(found), jaccard[place], threshold):
+            both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
+            yield f"{root / verdicts.file(place)}: {both}: no revision, with a similarity of {found} by {config.compared[1]}"
 
 
 def removed_below(root: Path, made: Manifest, threshold: float) -> tuple[int, int]:

@@ -53,7 +53,7 @@ def _words(made: Manifest) -> str:
         what, near = "equal once normalised", f"{scoring['ngram']}-grams of {scoring['shingle']}"
     else:
         kept = {name: scoring[name] for name in DedupConfig.model_fields if name in scoring}
-        exact, near = DedupConfig(**{**kept, "exact": deciding["exact"]}).compared
+        exact, near, _ = DedupConfig(**{**kept, "exact": deciding["exact"]}).compared
         what = "" if deciding["exact"] == "off" else f"equal ({exact})"
     also = f"Of documents that are {what}, and of" if what else "Of"
     least = number(deciding["threshold"])

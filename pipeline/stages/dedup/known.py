@@ -27,6 +27,9 @@ from tokenmill.pipeline.stages.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
 """A run of similarities: both halves of a pair's key, sorted by the first half, and the similarity."""
+SIMILARITIES = ".similarities"
+REVISIONS = ".revisions"
+"""The names of the two stores: under the folding of the settings, and under the looser one of `revisions`."""
 ROWS = 2_000_000
 """Pairs per file (approximate)."""
 
@@ -53,31 +56,31 @@ def look_up(known: Sequence[Run], key: tuple[npt.NDArray[np.uint64], npt.NDArray
     return answer
 
 
-def load(root: Path, identity: str) -> list[Run]:
-    """The similarities stored by a build with settings of this identity; empty if there are none, or if the store is
-    damaged.
+def load(root: Path, identity: str, name: str = SIMILARITIES) -> list[Run]:
+    """The similarities that a build with settings of this identity stored under `name`; empty if there are none, or if the
+    store is damaged.
     """
-    record = state.load(_folder(root) / "record.json")
+    folder = _folder(root, name)
+    record = state.load(folder / "record.json")
     if record is None or record["identity"] != identity:
         return []
     stored = [
-        Run(path=_folder(root) / name, rows=rows, kinds=KNOWN, entry=FileEntry(**entry))
-        for name, rows, entry in record["files"]
+        Run(path=folder / file, rows=rows, kinds=KNOWN, entry=FileEntry(**entry)) for file, rows, entry in record["files"]
     ]
     whole = all(files.holds(run.path.parent, run.path.name, run.entry) for run in stored)
     return stored if whole else []
 
 
-def save(root: Path, identity: str, found: Sequence[Run], executor: Executor) -> None:
-    """Store the similarities of `found`, runs of KNOWN, and remove the earlier ones. Raises OSError."""
-    folder = _folder(root)
+def save(root: Path, identity: str, found: Sequence[Run], executor: Executor, name: str = SIMILARITIES) -> None:
+    """Store the similarities of `found`, runs of KNOWN, under `name`, and remove the earlier ones. Raises OSError."""
+    folder = _folder(root, name)
     within = runs.ranges(found, ROWS)
     files.remove(folder / "record.json", durable=False)
     stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
     files_made: list[Any] = [(run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows]
     state.save(folder / "record.json", {"identity": identity, "files": files_made})
-    kept = ["record.json", *(name for name, _, _ in files_made)]
-    files.clear(folder, keep={folder / name for name in kept}, durable=False)
+    kept = ["record.json", *(file for file, _, _ in files_made)]
+    files.clear(folder, keep={folder / file for file in kept}, durable=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -93,6 +96,6 @@ def _merge(task: _Merge) -> Run:
     return runs.write(task.path, one[order], other[order], similarity[order])
 
 
-def _folder(root: Path) -> Path:
+def _folder(root: Path, name: str) -> Path:
     # No source name begins with a dot, so this path cannot collide with the record of a shard.
-    return root / state.FOLDER / "dedup" / ".similarities"
+    return root / state.FOLDER / "dedup" / name

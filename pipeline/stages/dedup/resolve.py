@@ -20,7 +20,7 @@ from tokenmill.pipeline.kernels.dedup.candidates import survivors
 from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.collected import Documents
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.dedup.verify import SIMILAR
+from tokenmill.pipeline.stages.dedup.verify import SIMILAR, ranks_of
 from tokenmill.pipeline.stages.runs import ALL, Run
 
 EXACT_DUPLICATE = "exact_duplicate"
@@ -47,37 +47,48 @@ class Decision:
     """[ranks]: the kept rank that this rank duplicates; the rank itself if it is kept."""
     similarity: npt.NDArray[np.float64]
     """[ranks]: similarity to `keeper`."""
+    revised: npt.NDArray[np.bool_]
+    """[ranks]: whether that is the similarity under the looser folding, of a revision (`revisions`)."""
     edges: int
     """Number of pairs that reach the threshold."""
 
 
-def decide(by_range: Sequence[Sequence[Run]], ranks: int, threshold: float) -> Decision:
-    """Visit all ranks in order. by_range: for each range of pairs, in ascending order, runs of `verify.SIMILAR`."""
+def decide(by_range: Sequence[Sequence[Run]], revisions: Sequence[Sequence[Run]], ranks: int, threshold: float) -> Decision:
+    """Visit all ranks in order. `by_range`, `revisions`: for each range of pairs, in ascending order, runs of `verify.SIMILAR`.
+
+    Of `by_range`, the pairs that reach the threshold are edges; of `revisions`, which are other pairs, all.
+    """
     keeper = np.arange(ranks, dtype=np.int64)
     similarity = np.ones(ranks, dtype=np.float64)
     edges = 0
-    for parts in by_range:
+    for parts, revised_parts in zip(by_range, revisions, strict=True):
         pairs, found = runs.read(parts, ALL, SIMILAR)
+        more, loosely = runs.read(revised_parts, ALL, SIMILAR)
         alike = found >= threshold
-        pairs, found = pairs[alike], found[alike]
+        pairs, found = np.concatenate([pairs[alike], more]), np.concatenate([found[alike], loosely])
         order = np.argsort(pairs)
         survivors(pairs[order], found[order], keeper, similarity)
         edges += len(pairs)
-    return Decision(keeper=keeper, similarity=similarity, edges=edges)
+    revised = np.zeros(ranks, dtype=np.bool_)
+    for parts in revisions:
+        lower, higher = ranks_of(runs.read(parts, ALL, SIMILAR)[0])
+        revised[higher[keeper[higher] == lower]] = True
+    return Decision(keeper=keeper, similarity=similarity, revised=revised, edges=edges)
 
 
 def verdicts(
-    documents: Documents, groups: Groups, decision: Decision, compared: tuple[str, str]
+    documents: Documents, groups: Groups, decision: Decision, compared: tuple[str, str, str]
 ) -> tuple[list[pa.RecordBatch], int]:
     """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document.
 
-    `compared`: what is compared of exact duplicates, and of near duplicates.
+    `compared`: what is compared of exact duplicates, of near duplicates, and of revisions.
     """
     kept_rank = decision.keeper[groups.rank]
     kept_row = groups.rows[kept_rank]
     sizes = np.bincount(kept_rank, minlength=len(groups.rows))
     kept = kept_row == np.arange(len(kept_row))
     reason = np.where(kept, 0, np.where(kept_rank == groups.rank, 1, 2)).astype(np.int32)
+    how = np.where(reason == 2, 1 + decision.revised[groups.rank], 0).astype(np.int32)
     batches = []
     for start, stop in zip(documents.starts[:-1], documents.starts[1:], strict=True):
         mine = slice(start, stop)
@@ -86,7 +97,7 @@ def verdicts(
             documents.doc_ids.take(pa.array(kept_row[mine], mask=kept[mine])),
             pa.array(decision.similarity[groups.rank[mine]], mask=kept[mine]),
             pa.array(sizes[kept_rank[mine]].astype(np.int32)),
-            pa.DictionaryArray.from_arrays(pa.array(reason[mine] - 1, mask=kept[mine]), list(compared)),
+            pa.DictionaryArray.from_arrays(pa.array(how[mine], mask=kept[mine]), list(compared)),
         ]
         batches.append(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
     return batches, int((sizes > 1).sum())

@@ -22,7 +22,8 @@ from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.candidates import Pairs, pair_again
 from tokenmill.pipeline.stages.dedup.resolve import Decision, decide
-from tokenmill.pipeline.stages.dedup.verify import Compared
+from tokenmill.pipeline.stages.dedup.revisions import look_again
+from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer
 from tokenmill.pipeline.stages.runs import Range, Run
 
 ROUNDS = 8
@@ -50,6 +51,8 @@ class Settled:
     decision: Decision
     by_key: list[Run]
     """All similarities: runs of `known.KNOWN`."""
+    loose_by_key: list[Run]
+    """Those under the looser folding."""
     pairs: int
     """Number of similarities."""
     now: int
@@ -63,20 +66,39 @@ class Settled:
 
 
 def settle(
-    pairs: Pairs, comparer: Comparing, *, ranks: int, threshold: float, limit: int, folder: Path, executor: Executor
+    pairs: Pairs,
+    comparer: Comparing,
+    *,
+    loose: Comparer | None = None,
+    ranks: int,
+    threshold: float,
+    limit: int,
+    folder: Path,
+    executor: Executor,
 ) -> Settled:
-    """Compare candidates and decide, in rounds. Leaves its files in `folder`. Raises what comparing raises."""
+    """Compare candidates and decide, in rounds. Leaves its files in `folder`. Raises what comparing raises.
+
+    `loose`: compares pairs that miss the threshold by little once more (`revisions`).
+    """
     ranges = runs.ranges(pairs.runs, RANGE)
     similar: list[list[Run]] = [[] for _ in ranges]
+    revised: list[list[Run]] = [[] for _ in ranges]
     by_key: list[Run] = []
+    loose_by_key: list[Run] = []
     now = turn = 0
     new, left = comparer.new(pairs.runs, ranges, similar, 0), pairs
     while True:
-        for parts, compared in zip(similar, comparer.compare(new, turn), strict=True):
+        done = comparer.compare(new, turn)
+        for parts, compared in zip(similar, done, strict=True):
             parts.append(compared.by_pair)
             by_key.append(compared.by_key)
             now += compared.now
-        decision = decide(similar, ranks, threshold)
+        if loose is not None:
+            found, again = look_again(done, ranges, loose, threshold, turn, folder)
+            for parts, run in zip(revised, found, strict=False):
+                parts.append(run)
+            loose_by_key += [compared.by_key for compared in again]
+        decision = decide(similar, revised, ranks, threshold)
         unfinished = 0
         if pairs.capped:
             kept = folder / "kept"
@@ -88,6 +110,7 @@ def settle(
             return Settled(
                 decision=decision,
                 by_key=by_key,
+                loose_by_key=loose_by_key,
                 pairs=sum(run.rows for run in by_key),
                 now=now,
                 rounds=turn,

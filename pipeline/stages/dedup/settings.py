@@ -5,6 +5,7 @@ Guarantee: contradicting settings are refused when the value is made. Cost: none
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
@@ -25,8 +26,7 @@ class DedupConfig(Section):
     space are one space, "off" never: then equal texts are near duplicates with a similarity of 1."""
     preset: Preset | None = None
     """Take normalisation, n-grams, bands and rows from a published corpus: "fineweb", "dolma3" or "nemo". It excludes `shingle`
-    to `permutations`. Default: those settings decide; where none of them is set, n-grams, bands and rows are those of
-    "fineweb"."""
+    to `permutations`. Default: those settings decide."""
     normalise: Normalisation | None = None
     """What is made equal before n-grams are compared, by name and version. "plain@1" keeps digits, marks, operators and the
     case of all but first letters; "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of
@@ -49,7 +49,7 @@ class DedupConfig(Section):
     bands: int | None = Field(default=None, ge=1, le=256)
     """Bands per signature. Documents that share a band are compared."""
     rows: int | None = Field(default=None, ge=1, le=256)
-    """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: 14 x 8, or chosen for `similarity`."""
+    """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: 16 x 7, or chosen for `similarity`."""
     similarity: float | None = Field(default=None, gt=0, lt=1)
     """Choose bands and rows that best separate pairs below this Jaccard similarity from pairs above it. Default: not chosen."""
     recall: float | None = Field(default=None, gt=0, lt=1)
@@ -58,6 +58,10 @@ class DedupConfig(Section):
     """Upper bound of bands x rows, for the choice by `similarity`. Default: 128."""
     threshold: float = Field(default=0.8, gt=0, le=1)
     """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this."""
+    revisions: bool = True
+    """Compare a pair that misses the threshold by little once more, with case and operators folded, as far as `fold_case` and
+    `fold_operators` are not set. It is a near duplicate if it then reaches the threshold and this folding hides at most a
+    third of its difference: a text that was revised, not the same words with other operators."""
     survivor: tuple[Literal["source", "quality", "length", "date", "doc_id"], ...] = ("source", "length", "doc_id")
     """Which document of a pair is kept, the most important criterion first: "source" the earlier source, "quality" the higher
     score, "length" the longer text, "date" the newer date (undated documents come last), "doc_id" the lower id. Remaining ties
@@ -100,12 +104,22 @@ class DedupConfig(Section):
         return NORMALISATIONS[self.normalisation]._replace(**{name: one for name, one in given.items() if one is not None})
 
     @property
-    def compared(self) -> tuple[str, str]:
-        """What is compared, in words: for exact duplicates, and for near duplicates with the normalisation."""
+    def looser(self) -> Mapping[str, bool | str]:
+        """What is folded in addition where revisions are sought, as settings by name; nothing if they are not."""
+        if not self.revisions or not self.folding.white_space:
+            return {}
+        free = {f"fold_{name}": True for name in ("case", "operators") if getattr(self.folding, name) is not True}
+        return {name: fold for name, fold in free.items() if getattr(self, name) is None}
+
+    @property
+    def compared(self) -> tuple[str, str, str]:
+        """What is compared, in words: of exact duplicates, of near duplicates with the normalisation, and of revisions."""
         scheme = self.scheme
         exact = {"bytes": "bytes", "white_space": "text with white space collapsed", "off": "nothing"}[self.exact]
         grams = f"{scheme.ngram}-grams of {scheme.shingle}"
-        return exact, f"{grams}, normalised by {said(self.normalisation, self.folding)}"
+        looser = self.model_copy(update=dict(self.looser)).folding
+        near, revised = (f"{grams}, normalised by {said(self.normalisation, folding)}" for folding in (self.folding, looser))
+        return exact, near, revised
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -1,7 +1,8 @@
 """The stage `dedup`: finds documents that duplicate each other, and decides which of them is kept.
 
 Purpose: shared bands give candidate pairs. A pair counts only if its true Jaccard similarity of n-gram sets reaches the
-threshold. Documents are visited in survivor order, and a document is kept unless it duplicates a kept one.
+threshold, or as a revision (`revisions`). Documents are visited in survivor order, and a document is kept unless it duplicates
+a kept one.
 Guarantee: every removed document names a kept one, their similarity, and what was compared. An exact duplicate has the bytes of
 the document it names, or its text but for white space if `exact` says so. A chain of duplicates never removes a document that
 is unlike every kept one. The verdicts are the same for any number of workers and any order of rows within shards.
@@ -13,6 +14,7 @@ package's docstring states how time, memory and disk grow.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -70,6 +72,7 @@ class Dedup:
         return {
             "exact": self.config.exact,
             "threshold": self.config.threshold,
+            "looser": dict(self.config.looser),
             "survivor": list(self.config.survivor),
             "quality": self.quality,
             "bucket_limit": self.config.bucket_limit,
@@ -121,9 +124,15 @@ class Dedup:
                 folder=folder,
                 executor=work.executor,
             )
+            loose, looser = None, self.config.model_copy(update=dict(self.config.looser))
+            identity_of_loose = manifest.fingerprint(self.name, self.version, settings(looser), {})
+            if self.config.looser:
+                stored = known.load(work.root, identity_of_loose, known.REVISIONS)
+                loose = dataclasses.replace(comparer, folding=looser.folding, known=stored, label="loose-")
             settled = settle(
                 pairs,
                 comparer,
+                loose=loose,
                 ranks=len(distinct.rows),
                 threshold=self.config.threshold,
                 limit=self.config.bucket_limit,
@@ -131,6 +140,8 @@ class Dedup:
                 executor=work.executor,
             )
             known.save(work.root, identity, settled.by_key, work.executor)
+            if loose is not None:
+                known.save(work.root, identity_of_loose, settled.loose_by_key, work.executor, known.REVISIONS)
         batches, clusters = verdicts(documents, distinct, settled.decision, self.config.compared)
         facts = {
             "documents": len(documents.text_bytes),

@@ -99,6 +99,8 @@ class Comparer:
     folder: Path
     """Holds files of sets, of pairs and of similarities. The caller removes them."""
     executor: Executor
+    label: str = ""
+    """Begins the names of these files: another one for each comparer of a folder."""
 
     def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
         """For each range, the pairs that are not in its runs of `before`, as a run of SIMILAR. Raises OSError."""
@@ -109,7 +111,7 @@ class Comparer:
                 within=within,
                 exact=self.exact,
                 known=self.known,
-                path=self.folder / f"new-{turn}-{number}",
+                path=self.folder / f"{self.label}new-{turn}-{number}",
             )
             for number, (within, compared) in enumerate(zip(ranges, before, strict=True))
         ]
@@ -122,11 +124,11 @@ class Comparer:
             _Comparison(
                 run=run,
                 exact=self.exact,
-                places=self.folder / "places",
+                places=self.folder / f"{self.label}places",
                 sets=sets,
                 ends=ends,
-                by_pair=self.folder / f"similar-{turn}-{number}",
-                by_key=self.folder / f"known-{turn}-{number}",
+                by_pair=self.folder / f"{self.label}similar-{turn}-{number}",
+                by_key=self.folder / f"{self.label}known-{turn}-{number}",
             )
             for number, run in enumerate(new)
         ]
@@ -153,7 +155,7 @@ class Comparer:
                 rows=[(self.views[at], rows[cuts[at] : cuts[at + 1]] - self.starts[at]) for at in part],
                 scheme=self.scheme,
                 folding=self.folding,
-                path=self.folder / f"sets-{turn}-{number}",
+                path=self.folder / f"{self.label}sets-{turn}-{number}",
             )
             for number, part in enumerate(parts)
         ]
@@ -161,7 +163,7 @@ class Comparer:
         bounds = np.cumsum(np.concatenate([[0], *sizes]), dtype=np.int64)
         places = np.zeros((len(self.groups.rows), 2), dtype=np.int64)
         places[self.groups.rank[rows]] = np.stack([bounds[:-1], bounds[1:]], axis=1)
-        runs.save(self.folder / "places", places)
+        runs.save(self.folder / f"{self.label}places", places)
         return [task.path for task in tasks], np.cumsum([size.sum() for size in sizes], dtype=np.int64)
 
 

@@ -92,9 +92,11 @@ def test_the_stage_removes_nothing_below_the_threshold_and_nearly_all_above_it(
     for name, rows in texts.items():
         ids = {row["id"]: of(f"{name}/0", at) for at, row in enumerate(rows)}
         pairs = f"rev_{name}_pairs.jsonl"
-        _, ours, _ = found_and_similar(shared_data / "dup" / sources[name], shared_data / "dup" / pairs, CONFIG)
+        _, ours, theirs = found_and_similar(shared_data / "dup" / sources[name], shared_data / "dup" / pairs, CONFIG)
         both_kept = np.array(
             [found[ids[pair["a"]]][0] == found[ids[pair["b"]]][0] == "" for pair in lines(shared_data / "dup" / pairs)]
         )
         assert both_kept[ours >= 0.9].mean() <= 0.01
         assert both_kept[ours >= 0.8].mean() <= 0.02
+        # By their words 980 are alike. The one that stays is of Tamil, which their rule parts at its vowels.
+        assert both_kept[theirs >= 0.8].sum() <= {"peps": 0, "tldr": 1}[name]
