@@ -2,8 +2,8 @@
 
 `make bench` measures DOCUMENTS on one thread, and the steps one by one; `python -m tests.bench.bench_dedup --documents
 1000000 --workers 2` a corpus of any size, with the memory of all processes. datatrove signs, sorts buckets, clusters and
-filters through files as its users run it; datasketch signs and asks its index of earlier documents, in memory. Neither looks
-at a pair before it drops one, so they do less.
+filters through files as its users run it, with our bands and rows; datasketch signs and asks its index of earlier documents, in
+memory. Neither looks at a pair before it drops one, so they do less.
 """
 
 from __future__ import annotations
@@ -141,15 +141,20 @@ def _datatrove(*, regex: bool) -> Callable[[pa.ChunkedArray, Path], object]:
     import xxhash
     from datatrove.data import Document
     from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+
+    bands = MinhashConfig(num_buckets=SCHEME.bands, hashes_per_bucket=SCHEME.rows)
 
     def run(texts: pa.ChunkedArray, folder: Path) -> int:
-        sign = MinhashDedupSignature(output_folder=str(folder / "signatures"))
+        sign = MinhashDedupSignature(output_folder=str(folder / "signatures"), config=bands)
         # datatrove 0.10.1 gives xxhash a string, which xxhash refuses since its version 4.
         sign._hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())
         if regex:
             sign.word_tokenizer = regex_splitter()
-        buckets = MinhashDedupBuckets(input_folder=str(folder / "signatures"), output_folder=str(folder / "buckets"))
-        cluster = MinhashDedupCluster(input_folder=str(folder / "buckets"), output_folder=str(folder / "removed"))
+        buckets = MinhashDedupBuckets(
+            input_folder=str(folder / "signatures"), output_folder=str(folder / "buckets"), config=bands
+        )
+        cluster = MinhashDedupCluster(input_folder=str(folder / "buckets"), output_folder=str(folder / "removed"), config=bands)
         keep = MinhashDedupFilter(input_folder=str(folder / "removed"))
 
         def documents() -> Iterator[Any]:

@@ -50,9 +50,11 @@ def word_ngrams(texts: list[str]) -> Iterator[list[str]]:
 def _datatrove(*, regex: bool) -> Run:
     import xxhash
     from datatrove.pipeline.dedup import MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
 
     # The folder is where its `run` would write; nothing is written here.
-    step = MinhashDedupSignature(output_folder="/nonexistent")
+    bands = MinhashConfig(num_buckets=SCHEME.bands, hashes_per_bucket=SCHEME.rows)
+    step = MinhashDedupSignature(output_folder="/nonexistent", config=bands)
     # datatrove 0.10.1 gives xxhash a string, which xxhash refuses since its version 4.
     step._hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())
     if regex:
