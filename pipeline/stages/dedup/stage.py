@@ -124,15 +124,14 @@ class Dedup:
                 folder=folder,
                 executor=work.executor,
             )
-            loose, looser = None, self.config.model_copy(update=dict(self.config.looser))
+            looser = self.config.model_copy(update=dict(self.config.looser))
             identity_of_loose = manifest.fingerprint(self.name, self.version, settings(looser), {})
-            if self.config.looser:
-                stored = known.load(work.root, identity_of_loose, known.REVISIONS)
-                loose = dataclasses.replace(comparer, folding=looser.folding, known=stored, label="loose-")
+            stored = known.load(work.root, identity_of_loose, known.REVISIONS)
+            loose = dataclasses.replace(comparer, folding=looser.folding, known=stored, label="loose-")
             settled = settle(
                 pairs,
                 comparer,
-                loose=loose,
+                loose=loose if self.config.looser else None,
                 ranks=len(distinct.rows),
                 threshold=self.config.threshold,
                 limit=self.config.bucket_limit,
@@ -140,7 +139,7 @@ class Dedup:
                 executor=work.executor,
             )
             known.save(work.root, identity, settled.by_key, work.executor)
-            if loose is not None:
+            if settled.loose_by_key or stored:
                 known.save(work.root, identity_of_loose, settled.loose_by_key, work.executor, known.REVISIONS)
         batches, clusters = verdicts(documents, distinct, settled.decision, self.config.compared)
         facts = {
