@@ -169,6 +169,9 @@ class LocalProcesses:
         """Kill the workers that have been stopped for a while, which breaks the pool."""
         for process in list((pool._processes or {}).values()):
             pid = process.pid or 0
+            if self._looks.get(pid, 0) >= MOST_LOOKS:
+                # Killed before, and no longer stopped, but the pool has not seen it yet.
+                continue
             self._looks[pid] = self._looks.get(pid, 0) + 1 if _is_stopped(pid) else 0
             if self._looks[pid] >= MOST_LOOKS:
                 process.kill()
