@@ -71,7 +71,8 @@ def require_links(root: Path) -> None:
 def unlink_tree(folder: Path, names: Container[str], last: Sequence[str]) -> None:
     """Remove the files below `folder` whose name, the path below it, is in `names`, and the folders that are then empty.
 
-    `last`: those of the names that go last, in this order. Raises NotOurs, Locked, OSError.
+    They stay away after a power loss too: the journal may forget them. `last`: those of the names that go last, in this order.
+    Raises NotOurs, Locked, OSError.
     """
     owner.changing(folder)
     there = [path.relative_to(folder) for path in tree.listed(folder)]
@@ -81,6 +82,9 @@ def unlink_tree(folder: Path, names: Container[str], last: Sequence[str]) -> Non
     for name in map(Path, last):
         _unlink(folder / name.parent, [name.name])
     prune(folder)
+    left = [*tree.folders(folder), folder] if folder.is_dir() else []
+    for one in (*left, folder.parent):
+        _fsync(one)
 
 
 def prune(folder: Path) -> None:
