@@ -15,6 +15,7 @@ from typing import Any, Generic, TypeVar
 from tokenmill.pipeline.base.manifest import Manifest, facts
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config, Section
+from tokenmill.pipeline.stages.criteria import Criterion, none
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
@@ -70,6 +71,8 @@ class StageKind(Generic[Settings]):
     estimate: Estimate
     words: Callable[[Manifest], str] = _no_words
     """What was done, in one or two sentences for people."""
+    criteria: Callable[[Manifest], tuple[Criterion, ...]] = none
+    """Its rules in the order of its decisions, as the report shows them."""
     facts: Any = dict[str, Any]
     """The type of its own results in the manifest."""
     problems: Callable[[Finished], Iterator[str]] | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import number
 from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.stage import Stage
@@ -15,6 +16,12 @@ def _make(config: Config) -> Stage:
     from tokenmill.pipeline.stages.language.stage import Language
 
     return Language(config=LANGUAGE.settings(config))
+
+
+def _criteria(made: Manifest) -> tuple[Criterion, ...]:
+    from tokenmill.pipeline.stages.language.criteria import criteria
+
+    return criteria(made)
 
 
 def _words(made: Manifest) -> str:
@@ -33,4 +40,5 @@ LANGUAGE = StageKind(
     make=_make,
     estimate=Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.01),
     words=_words,
+    criteria=_criteria,
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.quality.recipes import resolve
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
@@ -37,6 +38,12 @@ def _make(config: Config) -> Stage | Resolver:
     return quality(QUALITY.settings(config))
 
 
+def _criteria(made: Manifest) -> tuple[Criterion, ...]:
+    from tokenmill.pipeline.stages.quality.criteria import criteria
+
+    return criteria(made)
+
+
 def _words(made: Manifest) -> str:
     recipe = made.config["deciding"]["recipe"]
     said = f"Documents had to pass the recipe {recipe}; its thresholds are listed below."
@@ -54,6 +61,7 @@ QUALITY = StageKind(
     make=_make,
     estimate=Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.03),
     words=_words,
+    criteria=_criteria,
     facts=Mapping[str, ShareFacts],
     effective=_effective,
 )
