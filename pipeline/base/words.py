@@ -46,6 +46,16 @@ def trimmed(number_bytes: float) -> str:
     return f"{value.rstrip('0').rstrip('.') if '.' in value else value}{NARROW_SPACE}{unit}"
 
 
+def rough(number: float) -> str:
+    """1234567 -> 1,230,000: an estimate, with three digits."""
+    return f"{float(f'{number:.3g}'):,.0f}"
+
+
+def signed(number: int) -> str:
+    """1234 -> +1,234; 0 -> 0; a loss has the sign for minus."""
+    return f"+{number:,}" if number > 0 else f"\u2212{-number:,}" if number else "0"
+
+
 def share(part: float, whole: float) -> str:
     """The part in percent; a dash if the whole is 0. A part that is not 0 or 100 % is never rounded to it."""
     if not whole:

@@ -1,9 +1,10 @@
-"""Choose which documents the report shows: samples of every reason, pairs of duplicates, the largest clusters.
+"""Choose which documents the report shows, before any text is read: samples of every reason and of every place, documents near
+thresholds, pairs of duplicates, the largest clusters.
 
-Purpose: choose from small tables alone, so that the single pass over the text knows which rows to preview.
+Purpose: choose from small columns alone, so that the single pass over the text knows which rows to show.
 Guarantee: samples are the rows with the lowest keyed hash of their `doc_id`. They are the same on every machine, and adding or
-removing a document changes at most one of them. Memory: one shard's verdicts and the rows chosen.
-Cost: one read of every verdict table.
+removing a document changes at most one of them. Memory: one shard's small columns and the rows chosen.
+Cost: one read of every verdict table, of the scores of stages with thresholds, and of the documents without their text.
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
+from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import duplicates
+from tokenmill.pipeline.report.borders import Borders
 from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, id_words
+from tokenmill.pipeline.report.judging import judge
+from tokenmill.pipeline.report.origins import Origins
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
 SAMPLES = 5
@@ -31,11 +35,17 @@ class Chosen:
     """What is shown. `samples`: ids by fate. `duplicates`: None if that stage was left out."""
 
     samples: dict[Fate, list[bytes]] = field(default_factory=dict)
+    borders: Borders = field(default_factory=Borders)
+    origins: Origins = field(default_factory=Origins)
     duplicates: Duplicates | None = None
 
+    def listed(self) -> set[bytes]:
+        """Every document of the list of samples."""
+        return {doc_id for chosen in self.samples.values() for doc_id in chosen} | self.origins.ids()
+
     def wanted(self) -> set[bytes]:
-        """Every document that needs a preview."""
-        ids = {doc_id for chosen in self.samples.values() for doc_id in chosen}
+        """Every document of which text is shown."""
+        ids = self.listed() | self.borders.ids()
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
     def compared(self) -> set[bytes]:
@@ -44,11 +54,13 @@ class Chosen:
 
 
 def choose(corpus: CorpusFolder) -> Chosen:
-    """Read every verdict table once. Raises CorruptFile, Misaligned."""
+    """Read the small columns once. Raises CorruptFile, Misaligned, StaleInput."""
     lowest: dict[Fate, list[tuple[int, bytes]]] = {}
-    found = Duplicates() if corpus.step(DEDUP.name) is not None else None
+    found = Chosen(duplicates=Duplicates() if corpus.step(DEDUP.name) is not None else None)
+    rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
-        ids = _ids(corpus, shard)
+        table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
+        ids = table["doc_id"]
         keys = _keys(ids)
         codes, known = fates(corpus, shard, ids)
         for code, fate in enumerate(known):
@@ -56,19 +68,15 @@ def choose(corpus: CorpusFolder) -> Chosen:
             first = rows[np.argsort(keys[rows], kind="stable")[:SAMPLES]]
             best = [(int(keys[row]), ids[int(row)].as_py()) for row in first]
             lowest[fate] = heapq.nsmallest(SAMPLES, [*lowest.get(fate, []), *best])
-        if found is not None:
-            found.add(shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS), keys)
-    return Chosen(samples={fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}, duplicates=found)
-
-
-def _ids(corpus: CorpusFolder, shard: CorpusShard) -> pa.ChunkedArray:
-    """The ids of a shard, from a verdict table if there is one, because these are small.
-
-    The pass over the text compares them with the ids of the documents.
-    """
-    verdicts = (named for (_, kind), named in shard.tables.items() if kind == "verdicts")
-    named = next(verdicts, shard.documents)
-    return shards.read(corpus.published, named, ["doc_id"])["doc_id"]
+        found.origins.add(table, codes, known, keys)
+        for stage, criteria in rules.items():
+            if criteria:
+                found.borders.add(judge(corpus, shard, stage, criteria, ids), ids, keys)
+        if found.duplicates is not None:
+            verdicts = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS)
+            found.duplicates.add(verdicts, keys)
+    found.samples = {fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}
+    return found
 
 
 def _keys(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:

@@ -60,4 +60,7 @@ def difference(left: str, right: str) -> Difference:
 def _piece(words: list[str], tag: str) -> TextPiece:
     text = "".join(words)
     differs = tag != "equal"
-    return TextPiece(text=f"{text[:CHARACTERS]}…" if differs and len(text) > CHARACTERS else text, differs=differs)
+    if len(text) > CHARACTERS:
+        # What is common stands between two differences: both ends are shown.
+        text = f"{text[:CHARACTERS]}…" if differs else f"{text[: CHARACTERS // 2]}…{text[-CHARACTERS // 2 :]}"
+    return TextPiece(text=text, differs=differs)

@@ -10,11 +10,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import count, number, share, size, trimmed
 from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.funnel import Row
-from tokenmill.pipeline.report.histograms import Bound, Histogram, Profile
+from tokenmill.pipeline.report.histograms import Histogram
 from tokenmill.pipeline.report.measure import KeptTotals, Survey
 from tokenmill.pipeline.report.retention import Retained
 from tokenmill.pipeline.report.svg import Bar, Tick
@@ -107,17 +106,6 @@ def length_chart(survey: Survey) -> Figure | None:
     return _histogram("Length of documents", survey.lengths, said=["bytes of text on a logarithmic scale"], label=trimmed)
 
 
-def score_charts(survey: Survey, language: Manifest | None) -> list[Figure]:
-    """The language score, and every quality score that has a threshold."""
-    charts: list[Figure | None] = []
-    if language is not None:
-        bound = language.config["deciding"]["threshold"]
-        bounds = (Bound(value=float(bound), least=True),) if bound else ()
-        charts.append(_histogram("language_score", survey.language_scores, bounds))
-    charts += [_score_chart(score, profile) for score, profile in survey.profiles.items()]
-    return [chart for chart in charts if chart is not None]
-
-
 def retention_chart(sources: Sequence[Retained]) -> Figure:
     """Documents by source, kept and removed as duplicates."""
     drawn = [
@@ -149,36 +137,14 @@ def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:
     return Figure(title="Sizes", chart=svg.bars("Clusters of duplicates by size", drawn), caption=caption) if drawn else None
 
 
-def _score_chart(score: str, profile: Profile) -> Figure | None:
-    shown = profile.fitting()
-    failing = [f"{count(rows)} fail {_sign(bound)}" for bound, rows in zip(profile.bounds, profile.failing, strict=True)]
-    missing = [f"{count(profile.missing)} have no value"] if profile.missing else []
-    return _histogram(score, shown, profile.bounds, said=[*failing, *missing], integers=shown is profile.integers)
-
-
-def _sign(bound: Bound) -> str:
-    return f"{'≥' if bound.least else '≤'} {number(bound.value)}"
-
-
-def _histogram(
-    title: str,
-    whole: Histogram,
-    bounds: Sequence[Bound] = (),
-    *,
-    said: Sequence[str] = (),
-    integers: bool = False,
-    label: Callable[[float], str] = number,
-) -> Figure | None:
+def _histogram(title: str, whole: Histogram, *, said: Sequence[str] = (), label: Callable[[float], str] = number) -> Figure | None:
     if not whole.total:
         return None
-    shown = whole.trimmed(*(bound.value for bound in bounds))
+    shown = whole.trimmed()
     bins = len(shown.kept)
-    # A bin of one integer has its label below its middle, and an upper threshold is drawn at its right edge.
-    wide = 1 if integers else 0
-    marks = [Tick(at=shown.position(bound.value + (0 if bound.least else wide)), label=_sign(bound)) for bound in bounds]
-    places = sorted({round(step * (bins - wide) / (TICKS - 1)) for step in range(TICKS)})
-    ticks = [Tick(at=(place + wide / 2) / bins, label=label(float(shown.edges[place]))) for place in places]
+    places = sorted({round(step * bins / (TICKS - 1)) for step in range(TICKS)})
+    ticks = [Tick(at=place / bins, label=label(float(shown.edges[place]))) for place in places]
     highest = int((shown.kept + shown.dropped).max())
     caption = "; ".join([f"{count(whole.total)} documents", *said, f"the highest bar is {count(highest)}"])
-    chart = svg.histogram(f"Histogram: {title}", shown.kept, shown.dropped, ticks, marks)
+    chart = svg.histogram(f"Histogram: {title}", shown.kept, shown.dropped, ticks)
     return Figure(title=title, chart=chart, caption=f"{caption}.")

@@ -22,13 +22,19 @@ R20 = (1.0, 1.12, 1.25, 1.4, 1.6, 1.8, 2.0, 2.24, 2.5, 2.8, 3.15, 3.55, 4.0, 4.5
 def logarithmic(low: int, high: int, *, per_decade: int) -> Values:
     """Edges from 0 through 10**low to 10**high; float64. `per_decade` is 20, 10, 5 or 4."""
     steps = R20[:: 20 // per_decade]
-    return np.array([0.0, *(step * 10.0**power for power in range(low, high) for step in steps), 10.0**high])
+    edges = [0.0, *(step * 10.0**power for power in range(low, high) for step in steps), 10.0**high]
+    # Six digits, so that an edge is the number that its label says.
+    return np.array([float(f"{edge:.6g}") for edge in edges])
 
 
 UNIT: Values = np.arange(101) / 100
 SMALL_INTEGERS: Values = np.arange(42, dtype=np.float64)
+FRACTIONS: Values = logarithmic(-4, 0, per_decade=10)
 LENGTHS: Values = logarithmic(0, 8, per_decade=10)
 MAGNITUDES: Values = logarithmic(-2, 8, per_decade=20)
+COUNTS: Values = np.unique(np.round(logarithmic(0, 8, per_decade=20)))
+SKEWED_BELOW, SKEWED_SHARE = 0.1, 0.9
+"""Shares of which so many lie below this are shown on a logarithmic axis."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,30 +76,18 @@ class Histogram:
         return float(np.interp(value, self.edges, np.linspace(0, 1, len(self.edges))))
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bound:
-    """A threshold: the least value that a kept row may have (`least`), or else the greatest."""
-
-    value: float
-    least: bool
-
-
 @dataclass(kw_only=True)
 class Profile:
-    """A score whose range is not known beforehand. It is counted on three grids and shown on the one that fits."""
+    """A score whose range is not known beforehand. It is counted on several grids and shown on the one that fits."""
 
-    bounds: tuple[Bound, ...] = ()
-    failing: list[int] = field(default_factory=list)
-    """The number of values on the wrong side of each bound, whether or not their rows fail other bounds too."""
     unit: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
+    fractions: Histogram = field(default_factory=lambda: Histogram.empty(FRACTIONS))
     integers: Histogram = field(default_factory=lambda: Histogram.empty(SMALL_INTEGERS))
+    counts: Histogram = field(default_factory=lambda: Histogram.empty(COUNTS))
     magnitudes: Histogram = field(default_factory=lambda: Histogram.empty(MAGNITUDES))
     integral: bool = True
     highest: float = 0.0
     missing: int = 0
-
-    def __post_init__(self) -> None:
-        self.failing = [0] * len(self.bounds)
 
     def add(self, values: npt.NDArray[np.generic], kept: npt.NDArray[np.bool_]) -> None:
         """Count values [rows]. A value that is not a finite number counts as missing."""
@@ -102,14 +96,19 @@ class Profile:
         self.integral &= np.issubdtype(values.dtype, np.integer)
         numbers = values[finite].astype(np.float64)
         self.highest = max(self.highest, float(numbers.max(initial=0)))
-        for place, bound in enumerate(self.bounds):
-            wrong = numbers < bound.value if bound.least else numbers > bound.value
-            self.failing[place] += int(wrong.sum())
-        for histogram in (self.unit, self.integers, self.magnitudes):
+        for histogram in self.grids(np.issubdtype(values.dtype, np.integer)):
             histogram.add(numbers, kept[finite])
 
+    def grids(self, integral: bool) -> tuple[Histogram, ...]:
+        """Those that fit whole numbers, or any numbers."""
+        return (self.integers, self.counts) if integral else (self.unit, self.fractions, self.magnitudes)
+
     def fitting(self) -> Histogram:
-        """The grid from 0 to 1 for shares, the grid with one bin per value for small integers, else the logarithmic grid."""
-        if self.integral and self.highest < len(SMALL_INTEGERS) - 1:
-            return self.integers
-        return self.unit if self.highest <= 1 else self.magnitudes
+        """One bin per value for small whole numbers; for shares a grid from 0 to 1, logarithmic if most are close to 0; else a
+        logarithmic grid."""
+        if self.integral:
+            return self.integers if self.highest < len(SMALL_INTEGERS) - 1 else self.counts
+        if self.highest > 1:
+            return self.magnitudes
+        low = int((self.unit.kept + self.unit.dropped)[: round(100 * SKEWED_BELOW)].sum())
+        return self.fractions if low >= SKEWED_SHARE * max(1, self.unit.total) and self.unit.total > 20 else self.unit

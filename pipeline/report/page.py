@@ -1,38 +1,45 @@
 """Render the page: a template lays out what was read and measured.
 
-Guarantee: one file that loads nothing, runs nothing and links to nothing. All data is escaped (autoescape), hidden characters
-are shown, and a name that is misspelled in the template is an error (StrictUndefined).
-Cost: kilobytes, whatever the size of the corpus.
+Guarantee: one file that loads nothing and links to nothing. All data is escaped (autoescape), hidden characters are shown, and a
+name that is misspelled in the template is an error (StrictUndefined). The one script is `page.js`, and a policy lets no other
+run: see `policy`. The page has at most MOST_BYTES: lists have an end, and of each document less is shown where there is too
+much.
+Cost: at most MOST_BYTES, whatever the size of the corpus.
 """
 
 from __future__ import annotations
 
+import base64
 import functools
-from collections.abc import Mapping
+import hashlib
+from importlib import resources
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 
-from tokenmill.pipeline.base import words
+from tokenmill.pipeline.base import formats, words
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.report import compression, figures, funnel, rejected, settings
-from tokenmill.pipeline.report.choose import Chosen, choose
-from tokenmill.pipeline.report.compression import PackedTotals
-from tokenmill.pipeline.report.differences import difference
-from tokenmill.pipeline.report.duplicates import Pair
-from tokenmill.pipeline.report.fates import SURVIVED, Fate
-from tokenmill.pipeline.report.measure import KeptTotals, Survey, survey
+from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings
+from tokenmill.pipeline.report.choose import choose
+from tokenmill.pipeline.report.excerpts import CHARACTERS
+from tokenmill.pipeline.report.measure import survey
 from tokenmill.pipeline.report.repeats import repeats
-from tokenmill.pipeline.report.retention import alarm_share, by_source
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
-from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
+MOST_BYTES = 4_000_000
+SHORTER = (CHARACTERS, 1_000, 400, 150, 50, 0)
+"""Characters of each document, less and less until the page is small enough."""
+ROWS = 200
+"""Most rows of a table that has one for each source, rule or setting."""
+CARDS = 60
 
-def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None) -> str:
-    """The HTML of the report. Raises CorruptFile, Misaligned.
+
+def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None, *, most_bytes: int = MOST_BYTES) -> str:
+    """The HTML of the report. Raises CorruptFile, Misaligned, StaleInput.
 
     `vocabulary`: the measurements of the tokenizer on the corpus' text; without them, their part is left out.
     """
@@ -40,40 +47,68 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
     found = survey(corpus, chosen.wanted(), chosen.compared())
     packed = compression.packed(corpus)
     rows = funnel.rows(corpus)
-    sources = _sources(corpus)
+    sources = parts.sources(corpus)
+    tokens = compression.total(packed) if corpus.step(PACK) is not None else None
     language, tokenizer = corpus.step(LANGUAGE.name), corpus.step(TOKENIZER)
+    kept = {row.stage: (row.counts.kept, row.counts.bytes_kept) for row in rows}
+    fixed: dict[str, Any] = {
+        "name": parts.name(corpus),
+        "newest": chosen.origins.newest,
+        "version": formats.running(),
+        "capped": parts.capped(corpus),
+        "first": corpus.collect.counts,
+        "losses": Losses.of(corpus.collect),
+        "last": rows[-1].counts,
+        "rows": rows,
+        "left_out": funnel.left_out(corpus),
+        "tokens": tokens,
+        "splits": parts.summed(packed, 0),
+        "compression": parts.summed(packed, 1),
+        "vocabulary": vocabulary,
+        "sweep": tokenizer.facts.get("sweep") if tokenizer is not None else None,
+        "said": settings.in_words(corpus),
+        "funnel_charts": figures.funnel_charts(rows),
+        "reason_chart": figures.reason_chart(rows),
+        "languages": parts.ranked(found.languages) if language is not None else None,
+        "language_charts": figures.language_charts(found.languages) if language is not None else [],
+        "sources": sources,
+        "source_chart": figures.source_chart(sources),
+        "origins": chosen.origins,
+        "length_chart": figures.length_chart(found),
+        "duplicates": parts.duplicates(corpus, chosen, found),
+        "repeats": repeats(corpus),
+        "dropped": rejected.dropped(corpus),
+        "quarantined": rejected.quarantined(corpus),
+        "published": [(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],
+        "most_rows": ROWS,
+        "most_cards": CARDS,
+        # Tokens of text that was dropped are not known; they are estimated by those of the text that was kept.
+        "tokens_per_byte": tokens.tokens / tokens.bytes if tokens is not None and tokens.bytes else None,
+        "style": _part("style.css"),
+        "script": _part("page.js"),
+        "policy": policy(),
+    }
+    template = _environment().get_template("page.html")
+    page = ""
+    for characters in SHORTER:
+        rules = cards.cards(found, chosen.borders, kept, characters)
+        page = template.render(**fixed, rules=rules, samples=parts.samples(corpus, chosen, found, characters))
+        if len(page.encode()) <= most_bytes:
+            break
+    return page
+
+
+def policy() -> str:
+    """The content security policy of the page: its own style and its own script, by their hashes, and nothing else."""
+    script, style = (base64.b64encode(hashlib.sha256(_part(name).encode()).digest()).decode() for name in ("page.js", "style.css"))
     return (
-        _environment()
-        .get_template("page.html")
-        .render(
-            first=corpus.collect.counts,
-            losses=Losses.of(corpus.collect),
-            last=rows[-1].counts,
-            rows=rows,
-            left_out=funnel.left_out(corpus),
-            tokens=compression.total(packed) if corpus.step(PACK) is not None else None,
-            splits=_by(packed, 0),
-            compression=_by(packed, 1),
-            vocabulary=vocabulary,
-            sweep=tokenizer.facts.get("sweep") if tokenizer is not None else None,
-            said=settings.in_words(corpus),
-            funnel_charts=figures.funnel_charts(rows),
-            reason_chart=figures.reason_chart(rows),
-            languages=_ranked(found.languages) if language is not None else None,
-            language_charts=figures.language_charts(found.languages) if language is not None else [],
-            sources=sources,
-            source_chart=figures.source_chart(sources),
-            length_chart=figures.length_chart(found),
-            score_charts=figures.score_charts(found, language),
-            duplicates=_duplicates(corpus, chosen, found),
-            repeats=repeats(corpus),
-            samples=_samples(corpus, chosen, found),
-            survivors=[found.previews[doc_id] for doc_id in chosen.samples.get(SURVIVED, ())],
-            dropped=rejected.dropped(corpus),
-            quarantined=rejected.quarantined(corpus),
-            published=[(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],
-        )
+        f"default-src 'none'; script-src 'sha256-{script}'; style-src 'sha256-{style}'; base-uri 'none'; form-action 'none'"
     )
+
+
+@functools.cache
+def _part(name: str) -> Markup:
+    return Markup((resources.files("tokenmill.pipeline.report") / name).read_text(encoding="utf-8"))
 
 
 @functools.cache
@@ -89,83 +124,11 @@ def _environment() -> jinja2.Environment:
         count=words.count,
         size=words.size,
         visible=words.visible,
+        plain=words.plain,
         clip=words.clip,
         raw=words.raw,
-        address=words.address,
+        rough=words.rough,
+        signed=words.signed,
     )
     environment.globals.update(share=words.share, ratio=words.ratio)
     return environment
-
-
-def _sources(corpus: CorpusFolder) -> dict[str, KeptTotals]:
-    """Documents and bytes by source: as collected, and after the last stage."""
-    found: dict[str, KeptTotals] = {}
-    for shard in corpus.collect.shards:
-        tally = found.setdefault(shard.source, KeptTotals())
-        tally.documents += shard.counts.kept
-        tally.bytes += shard.counts.bytes_kept
-    for shard in corpus.deciding[-1].shards:
-        tally = found.setdefault(shard.source, KeptTotals())
-        tally.kept += shard.counts.kept
-        tally.bytes_kept += shard.counts.bytes_kept
-    return found
-
-
-def _by(packed: Mapping[tuple[str, str], PackedTotals], part: int) -> dict[str, PackedTotals]:
-    """Sums by one part of the key: 0 sums by split, 1 by source."""
-    found: dict[str, PackedTotals] = {}
-    for key, one in packed.items():
-        found.setdefault(key[part], PackedTotals()).add(one)
-    return found
-
-
-def _ranked(languages: Mapping[str, KeptTotals]) -> list[tuple[str, KeptTotals]]:
-    """Every label that is among the first by bytes or by documents, sorted by bytes."""
-    by_bytes = sorted(languages, key=lambda name: (-languages[name].bytes, name))
-    by_documents = sorted(languages, key=lambda name: (-languages[name].documents, name))
-    first = {*by_bytes[: figures.SHOWN], *by_documents[: figures.SHOWN]}
-    return [(name, languages[name]) for name in by_bytes if name in first]
-
-
-def _samples(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> list[dict[str, Any]]:
-    """One group for every reason, in the order of the stages and then of the number of documents dropped."""
-    groups: list[dict[str, Any]] = []
-    for row in funnel.rows(corpus)[1:]:
-        for reason, dropped in row.reasons:
-            ids = chosen.samples.get(Fate(row.stage, reason), [])
-            previews = [found.previews[doc_id] for doc_id in ids]
-            groups.append({"stage": row.stage, "reason": reason, "dropped": dropped, "previews": previews})
-    return groups
-
-
-def _duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str, Any] | None:
-    made = corpus.step(DEDUP.name)
-    if made is None or chosen.duplicates is None:
-        return None
-
-    def side_by_side(pairs: list[Pair]) -> list[dict[str, Any]]:
-        return [
-            {
-                "jaccard": pair.jaccard,
-                "removed": found.previews[pair.removed],
-                "kept": found.previews[pair.kept],
-                "differs": difference(found.texts[pair.removed], found.texts[pair.kept]),
-            }
-            for pair in pairs
-        ]
-
-    clusters = chosen.duplicates.clusters()
-    least = alarm_share(corpus)
-    sources = by_source(made, least)
-    return {
-        "alarm_share": least,
-        "rule": DEDUP.words(made),
-        "sources": sources,
-        "retention": figures.retention_chart(sources),
-        "clusters": sum(clusters.values()),
-        "removed": sum(chosen.duplicates.removed_by_size.values()),
-        "chart": figures.cluster_chart(clusters),
-        "largest": [(size, found.previews[doc_id]) for size, doc_id in chosen.duplicates.largest],
-        "doubtful": side_by_side(chosen.duplicates.doubtful),
-        "pairs": side_by_side(chosen.duplicates.others()),
-    }

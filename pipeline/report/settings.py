@@ -1,4 +1,4 @@
-"""Shows the settings that stages ran with: as tables, as thresholds on scores, and in plain sentences.
+"""Shows the settings that stages ran with: as tables, and in plain sentences.
 
 Guarantee: it reads only the config slices of manifests, which hold no path of a machine.
 Cost: negligible.
@@ -13,7 +13,6 @@ from typing import Any
 from tokenmill.pipeline.base.manifest import COLLECT, TOKENIZER, Manifest
 from tokenmill.pipeline.base.words import count
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.report.histograms import Bound
 from tokenmill.pipeline.stages import table
 
 
@@ -25,17 +24,6 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from flat(value, f"{prefix}{key}.")
         elif value is not None:
             yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False, sort_keys=True)
-
-
-def thresholds(made: Manifest) -> dict[str, tuple[Bound, ...]]:
-    """For each score, the bounds that a kept row respects. They come from settings named min_<score> and max_<score>."""
-    found: dict[str, list[Bound]] = {}
-    for name, text in flat(made.config):
-        bound, _, score = name.rpartition(".")[2].partition("_")
-        value = json.loads(text)
-        if bound in ("min", "max") and score and isinstance(value, int | float) and not isinstance(value, bool):
-            found.setdefault(score, []).append(Bound(value=float(value), least=bound == "min"))
-    return {score: tuple(sorted(bounds, key=lambda bound: bound.value)) for score, bounds in found.items()}
 
 
 def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:

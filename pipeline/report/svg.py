@@ -15,12 +15,13 @@ import numpy as np
 import numpy.typing as npt
 from markupsafe import Markup
 
-from tokenmill.pipeline.base.words import clip, plain
+from tokenmill.pipeline.base.words import clip, plain, share
 
 ROW_PIXELS = 38
 PLOT_PIXELS = 150
 TOP_PIXELS = 22
 BOTTOM_PIXELS = 22
+CURVE_PIXELS, GAP_PIXELS, BARS_PIXELS = 110, 8, 46
 LABEL_CHARACTERS = 40
 
 
@@ -39,6 +40,14 @@ class Tick:
 
     at: float
     label: str
+
+
+@dataclass(frozen=True)
+class Line:
+    """A line of a chart: a class of the style, and points (x, y), x from 0 to 1."""
+
+    name: str
+    points: list[tuple[float, float]]
 
 
 def bars(title: str, rows: Sequence[Bar]) -> Markup:
@@ -70,14 +79,58 @@ def histogram(
     title: str, kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], ticks: Sequence[Tick], marks: Sequence[Tick] = ()
 ) -> Markup:
     """Two counts per bin, stacked (kept below): int64 [bins] each. `marks`: thresholds, drawn over the bars."""
-    highest = int((kept + dropped).max(initial=0))
     floor = TOP_PIXELS + PLOT_PIXELS
-    drawn = [Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor)]
+    drawn = [
+        Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor),
+        *_stacked(kept, dropped, floor, PLOT_PIXELS),
+        *_labels(ticks, floor),
+        *_marks(marks, floor),
+    ]
+    return _svg(title, floor + BOTTOM_PIXELS, drawn)
+
+
+def curve(
+    title: str,
+    lines: Sequence[Line],
+    kept: npt.NDArray[np.int64],
+    dropped: npt.NDArray[np.int64],
+    ticks: Sequence[Tick],
+    mark: Tick,
+) -> Markup:
+    """Lines over their shares, from 0 to the highest, above a histogram on the same axis. `mark`: drawn through both."""
+    highest = max((y for line in lines for _, y in line.points), default=0.0) or 1.0
+    bottom = TOP_PIXELS + CURVE_PIXELS
+    floor = bottom + GAP_PIXELS + BARS_PIXELS
+    drawn: list[Markup] = []
+    for part in (1.0, 0.5):
+        y = TOP_PIXELS + CURVE_PIXELS * (1 - part)
+        drawn.append(
+            Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/><text class="note" x="100%" y="{1}" text-anchor="end">{2}</text>').format(
+                _short(y), _short(y + 13), share(part * highest, 1)
+            )
+        )
+    drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
+    # A line is drawn in a box of its own, because only there its points can be shares of the width.
+    drawn.append(Markup('<svg x="0" y="{}" width="100%" height="{}" viewBox="0 0 1000 1000" preserveAspectRatio="none">').format(TOP_PIXELS, CURVE_PIXELS))
+    for line in lines:
+        points = " ".join(f"{_short(1000 * x)},{_short(1000 * (1 - y / highest))}" for x, y in line.points)
+        drawn.append(Markup('<polyline class="line {}" points="{}"/>').format(line.name, points))
+    drawn.append(Markup("</svg>"))
+    drawn += _stacked(kept, dropped, floor, BARS_PIXELS)
+    drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor))
+    drawn += [*_labels(ticks, floor), *_marks([mark], floor)]
+    return _svg(title, floor + BOTTOM_PIXELS, drawn)
+
+
+def _stacked(kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], floor: int, pixels: int) -> list[Markup]:
+    """Two counts per bin, kept below, up to `pixels` above `floor`."""
+    highest = int((kept + dropped).max(initial=0))
     step = 100 / max(1, len(kept))
+    drawn = []
     for place in range(len(kept)):
         base = float(floor)
         for name, value in (("kept", int(kept[place])), ("dropped", int(dropped[place]))):
-            height = PLOT_PIXELS * value / max(1, highest)
+            height = pixels * value / max(1, highest)
             if value:
                 height = max(height, 0.75)
                 drawn.append(
@@ -86,20 +139,26 @@ def histogram(
                     )
                 )
             base -= height
-    for tick in ticks:
-        drawn.append(
-            Markup('<text class="note" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
-                _short(100 * tick.at), floor + 16, _anchor(tick.at), tick.label
-            )
+    return drawn
+
+
+def _labels(ticks: Sequence[Tick], floor: int) -> list[Markup]:
+    return [
+        Markup('<text class="note" x="{}%" y="{}" text-anchor="{}">{}</text>').format(
+            _short(100 * tick.at), floor + 16, _anchor(tick.at), tick.label
         )
-    for mark in marks:
-        drawn.append(
-            Markup(
-                '<line class="mark" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
-                '<text class="marked" x="{0}%" y="12" text-anchor="{3}">{4}</text>'
-            ).format(_short(100 * mark.at), TOP_PIXELS - 6, floor, _anchor(mark.at), mark.label)
-        )
-    return _svg(title, floor + BOTTOM_PIXELS, drawn)
+        for tick in ticks
+    ]
+
+
+def _marks(marks: Sequence[Tick], floor: int) -> list[Markup]:
+    return [
+        Markup(
+            '<line class="mark" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
+            '<text class="marked" x="{0}%" y="12" text-anchor="{3}">{4}</text>'
+        ).format(_short(100 * mark.at), TOP_PIXELS - 6, floor, _anchor(mark.at), mark.label)
+        for mark in marks
+    ]
 
 
 def _anchor(at: float) -> str:

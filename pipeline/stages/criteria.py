@@ -40,7 +40,7 @@ class Criterion:
     reason: str
     setting: str
     """Name of the setting in the stage's section."""
-    value: Any
+    value: Any = field(hash=False)
     """The value of the setting, as JSON."""
     measure: Measure = field(hash=False)
     limit: Limit | None = None

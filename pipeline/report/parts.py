@@ -1,0 +1,150 @@
+"""The parts of the page that are put together from several measurements.
+
+Guarantee: nothing here is counted; it is chosen and sorted. Cost: O(what is shown).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.words import count, size
+from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.report import figures, funnel
+from tokenmill.pipeline.report.choose import Chosen
+from tokenmill.pipeline.report.compression import PackedTotals
+from tokenmill.pipeline.report.differences import difference
+from tokenmill.pipeline.report.duplicates import Pair
+from tokenmill.pipeline.report.excerpts import Excerpt, excerpt
+from tokenmill.pipeline.report.fates import SURVIVED, Fate
+from tokenmill.pipeline.report.measure import KeptTotals, Preview, Survey
+from tokenmill.pipeline.report.retention import alarm_share, by_source
+from tokenmill.pipeline.stages.dedup.kind import DEDUP
+
+OVER_CAP = "over_cap"
+"""The reason of records that collection leaves out because the corpus is as large as it was asked to be."""
+GROUPS = 100
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capped:
+    """Records beyond the size that was asked for. They say nothing of the text. `limit`: that size, in words."""
+
+    records: int
+    limit: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleGroup:
+    """Documents with one fate. `documents`: how many have it."""
+
+    fate: Fate
+    documents: int
+    shown: list[tuple[Preview, Excerpt]]
+
+
+def name(corpus: CorpusFolder) -> str | None:
+    """The name of the preset or of the config file that makes the corpus; None where it is not known."""
+    marker = files.marker(corpus.root)
+    return None if marker is None else marker.made_by
+
+
+def capped(corpus: CorpusFolder) -> Capped | None:
+    """What the size of the corpus left out; None if it has no limit, or did not reach it."""
+    records = corpus.collect.counts.dropped.get(OVER_CAP, 0)
+    if not records:
+        return None
+    config = corpus.collect.config
+    limits = [
+        f"{said} (collect.{setting})"
+        for setting, said in (
+            ("max_text_bytes", f"{size(config.get('max_text_bytes') or 0)} of text"),
+            ("max_documents", f"{count(config.get('max_documents') or 0)} documents"),
+        )
+        if config.get(setting)
+    ]
+    return Capped(records=records, limit=" and ".join(limits) or "a size of its own")
+
+
+def sources(corpus: CorpusFolder) -> dict[str, KeptTotals]:
+    """Documents and bytes by source: as collected, and after the last stage; the sources with most text first."""
+    found: dict[str, KeptTotals] = {}
+    for shard in corpus.collect.shards:
+        tally = found.setdefault(shard.source, KeptTotals())
+        tally.documents += shard.counts.kept
+        tally.bytes += shard.counts.bytes_kept
+    for shard in corpus.deciding[-1].shards:
+        tally = found.setdefault(shard.source, KeptTotals())
+        tally.kept += shard.counts.kept
+        tally.bytes_kept += shard.counts.bytes_kept
+    return dict(sorted(found.items(), key=lambda item: (-item[1].bytes, item[0])))
+
+
+def summed(packed: Mapping[tuple[str, str], PackedTotals], part: int) -> dict[str, PackedTotals]:
+    """Sums by one part of the key: 0 sums by split, 1 by source."""
+    found: dict[str, PackedTotals] = {}
+    for key, one in packed.items():
+        found.setdefault(key[part], PackedTotals()).add(one)
+    return found
+
+
+def ranked(languages: Mapping[str, KeptTotals]) -> list[tuple[str, KeptTotals]]:
+    """Every label that is among the first by bytes or by documents, sorted by bytes."""
+    by_bytes = sorted(languages, key=lambda name: (-languages[name].bytes, name))
+    by_documents = sorted(languages, key=lambda name: (-languages[name].documents, name))
+    first = {*by_bytes[: figures.SHOWN], *by_documents[: figures.SHOWN]}
+    return [(name, languages[name]) for name in by_bytes if name in first]
+
+
+def samples(corpus: CorpusFolder, chosen: Chosen, found: Survey, characters: int) -> list[SampleGroup]:
+    """One group for every reason, in the order of the stages and of the numbers of documents, then the kept documents.
+
+    The samples of a reason come first, then those of sources and places; each document stands here once.
+    """
+    listed = {doc_id: found.previews[doc_id] for ids in chosen.samples.values() for doc_id in ids}
+    listed |= {doc_id: found.previews[doc_id] for doc_id in sorted(chosen.listed()) if doc_id not in listed}
+    rows = funnel.rows(corpus)
+    fates = [(Fate(row.stage, reason), dropped) for row in rows[1:] for reason, dropped in row.reasons]
+    by_fate: dict[Fate, list[tuple[Preview, Excerpt]]] = {}
+    for one in listed.values():
+        by_fate.setdefault(one.fate, []).append((one, excerpt(one.text, cut=one.cut, characters=characters)))
+    return [
+        SampleGroup(fate=fate, documents=documents, shown=by_fate.get(fate, []))
+        for fate, documents in (*fates[:GROUPS], (SURVIVED, rows[-1].counts.kept))
+    ]
+
+
+def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str, Any] | None:
+    """The section on duplicates; None if the stage was left out."""
+    made = corpus.step(DEDUP.name)
+    if made is None or chosen.duplicates is None:
+        return None
+
+    def side_by_side(pairs: list[Pair]) -> list[dict[str, Any]]:
+        return [
+            {
+                "jaccard": pair.jaccard,
+                "removed": found.previews[pair.removed],
+                "kept": found.previews[pair.kept],
+                "differs": difference(found.texts[pair.removed], found.texts[pair.kept]),
+            }
+            for pair in pairs
+        ]
+
+    clusters = chosen.duplicates.clusters()
+    least = alarm_share(corpus)
+    by = by_source(made, least)
+    return {
+        "alarm_share": least,
+        "rule": DEDUP.words(made),
+        "sources": by,
+        "retention": figures.retention_chart(by),
+        "clusters": sum(clusters.values()),
+        "removed": sum(chosen.duplicates.removed_by_size.values()),
+        "chart": figures.cluster_chart(clusters),
+        "largest": [(members, found.previews[doc_id]) for members, doc_id in chosen.duplicates.largest],
+        "doubtful": side_by_side(chosen.duplicates.doubtful),
+        "pairs": side_by_side(chosen.duplicates.others()),
+    }
