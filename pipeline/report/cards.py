@@ -59,6 +59,8 @@ class Card:
     marked: str
     tally: Tally
     logarithmic: bool
+    cut: int
+    """Documents in the bar that the chart cuts; 0: it cuts none."""
     chart: Markup | None
     options: tuple[Option, ...]
     command: Markup
@@ -89,6 +91,7 @@ def cards(found: Survey, borders: Borders, kept: dict[str, tuple[int, int]], cha
                     marked=criterion.measure.marked,
                     tally=tally,
                     logarithmic=drawn_rules.is_logarithmic(tally),
+                    cut=drawn_rules.cut(tally),
                     chart=drawn_rules.chart(tally),
                     options=_options(tally, proposals, kept[stage]),
                     command=_try(tally, proposals, kept[stage][0], found.languages),

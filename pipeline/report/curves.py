@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.report.histograms import COUNTS, FRACTIONS, MAGNITUDES, SMALL_INTEGERS, UNIT, Values
+from tokenmill.pipeline.report.histograms import GRIDS, grids_for
 
 Sums = npt.NDArray[np.int64]
 STEPS = (0.01, 0.05, 0.2)
@@ -36,44 +36,42 @@ class Sole:
     """The rows that fail no other rule, by value. `least`: the threshold is a minimum; a value equal to it passes."""
 
     least: bool
-    parts: dict[int, tuple[Values, Sums, Sums]] = field(default_factory=dict)
-    """By number of edges: the edges [n], and documents and bytes [n + 1] below, between and above them."""
+    parts: dict[str, tuple[Sums, Sums]] = field(default_factory=dict)
+    """By grid: documents and bytes below, between and above its n edges, int64 [n + 1] each."""
 
     def __post_init__(self) -> None:
-        for edges in (UNIT, FRACTIONS, SMALL_INTEGERS, COUNTS, MAGNITUDES):
-            zeros = np.zeros(len(edges) + 1, dtype=np.int64)
-            self.parts[len(edges)] = (edges, zeros, zeros.copy())
+        for name, grid in GRIDS.items():
+            zeros = np.zeros(len(grid.edges) + 1, dtype=np.int64)
+            self.parts[name] = (zeros, zeros.copy())
 
     def add(self, values: npt.NDArray[np.generic], sizes: npt.NDArray[np.int64]) -> None:
         """Count finite values [rows] and the bytes of their texts."""
-        integral = np.issubdtype(values.dtype, np.integer)
         numbers = values.astype(np.float64)
-        for edges in (SMALL_INTEGERS, COUNTS) if integral else (UNIT, FRACTIONS, MAGNITUDES):
+        for name in grids_for(values):
             # With a minimum, an edge belongs to the values above it, with a maximum to those below.
-            places = np.searchsorted(edges, numbers, side="right" if self.least else "left")
-            _, documents, bytes_ = self.parts[len(edges)]
+            places = np.searchsorted(GRIDS[name].edges, numbers, side="right" if self.least else "left")
+            documents, bytes_ = self.parts[name]
             np.add(documents, np.bincount(places, minlength=len(documents)), out=documents)
             # Sums of floats are exact below 2**53.
             np.add(bytes_, np.bincount(places, sizes, minlength=len(bytes_)).astype(np.int64), out=bytes_)
 
-    def kept(self, edges: Values) -> tuple[Sums, Sums]:
-        """Documents and bytes kept with each edge as the threshold: int64 [edges] each. `edges`: one of the grids, whole."""
-        _, documents, bytes_ = self.parts[len(edges)]
+    def kept(self, grid: str) -> tuple[Sums, Sums]:
+        """Documents and bytes kept with each edge of a grid as the threshold: int64 [edges] each."""
+        documents, bytes_ = self.parts[grid]
         return self._kept(documents), self._kept(bytes_)
 
     def _kept(self, parts: Sums) -> Sums:
         below = np.cumsum(parts)[:-1]
         return np.asarray(below[-1] + parts[-1] - below if self.least else below, dtype=np.int64)
 
-    def proposals(self, edges: Values, threshold: float, now: int, *, low: float, high: float, whole: bool) -> list[Proposal]:
+    def proposals(self, grid: str, threshold: float, now: int, *, low: float, high: float) -> list[Proposal]:
         """For each step up and down, the edge nearest to the threshold that makes so much difference, in ascending order.
 
-        `now`: documents kept with `threshold`. Only edges from `low` to `high` count, and, if `whole`, only whole numbers.
+        `now`: documents kept with `threshold`. Only edges from `low` to `high` count.
         """
-        documents, bytes_ = self.kept(edges)
+        edges = GRIDS[grid].edges
+        documents, bytes_ = self.kept(grid)
         usable = (edges >= low) & (edges <= high) & (edges != threshold)
-        if whole:
-            usable &= edges == np.round(edges)
         found: dict[int, None] = {}
         for upward in (False, True):
             side = np.flatnonzero(usable & ((edges > threshold) if upward else (edges < threshold)))

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from tokenmill.pipeline.base.words import NARROW_SPACE, number
 from tokenmill.pipeline.report import curves, svg
 from tokenmill.pipeline.report.curves import Proposal
-from tokenmill.pipeline.report.histograms import COUNTS, FRACTIONS, MAGNITUDES, SMALL_INTEGERS, Histogram
+from tokenmill.pipeline.report.histograms import GRIDS, Histogram
 from tokenmill.pipeline.report.svg import Line, Tick
 from tokenmill.pipeline.report.tallies import Tally
 
@@ -21,16 +21,16 @@ TICKS = 5
 
 def chart(tally: Tally) -> Markup | None:
     """None for a rule without a threshold or without values."""
-    limit, whole = tally.criterion.limit, tally.profile.fitting()
+    limit, whole, grid = tally.criterion.limit, tally.profile.shown, tally.profile.fitting
     if limit is None or not np.isfinite(limit.threshold) or not whole.total:
         return None
     shown = whole.trimmed(limit.threshold)
     first = int(np.flatnonzero(whole.edges == shown.edges[0])[0])
     # A bin of one whole number has its label below its middle, and a maximum is drawn at its right edge.
-    wide = 1 if len(whole.edges) == len(SMALL_INTEGERS) else 0
+    wide = int(GRIDS[grid].single)
     shift = 0 if limit.is_minimum else wide
     bins = len(shown.kept)
-    documents, bytes_ = tally.sole.kept(whole.edges)
+    documents, bytes_ = tally.sole.kept(grid)
     places = [at for at in range(first, first + bins + 1) if at - first + shift <= bins]
     xs = [(at - first + shift) / bins for at in places]
     totals = (tally.concerned + tally.missing, tally.bytes)
@@ -54,7 +54,15 @@ def chart(tally: Tally) -> Markup | None:
 
 def is_logarithmic(tally: Tally) -> bool:
     """Whether the axis of the chart is logarithmic."""
-    return len(tally.profile.fitting().edges) in (len(FRACTIONS), len(COUNTS), len(MAGNITUDES))
+    return GRIDS[tally.profile.fitting].logarithmic
+
+
+def cut(tally: Tally) -> int:
+    """The number of documents in a bar that the chart cuts; 0 if it cuts none."""
+    whole = tally.profile.shown
+    counts = whole.kept + whole.dropped
+    highest = int(counts.max(initial=0))
+    return highest if highest > svg.cut_at(counts) else 0
 
 
 def ticks(shown: Histogram, wide: int) -> list[Tick]:
@@ -67,8 +75,6 @@ def ticks(shown: Histogram, wide: int) -> list[Tick]:
 def proposals(tally: Tally, kept: int, low: float, high: float) -> list[Proposal]:
     """Other thresholds from `low` to `high`, in ascending order; see `curves`. `kept`: documents that the stage keeps."""
     limit, profile = tally.criterion.limit, tally.profile
-    if limit is None or not profile.fitting().total:
+    if limit is None or not profile.shown.total:
         return []
-    return tally.sole.proposals(
-        profile.fitting().edges, limit.threshold, kept - tally.others[0], low=low, high=high, whole=profile.integral
-    )
+    return tally.sole.proposals(profile.fitting, limit.threshold, kept - tally.others[0], low=low, high=high)

@@ -21,6 +21,8 @@ from tokenmill.pipeline.report.svg import Bar, Tick
 SHOWN = 20
 TICKS = 5
 BIG_CLUSTER = 10
+OVER_CAP = "over_cap"
+"""The reason of records that collection leaves out because the corpus is as large as it was asked to be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,14 +60,15 @@ def funnel_charts(rows: Sequence[Row]) -> list[Figure]:
 
 
 def reason_chart(rows: Sequence[Row]) -> Figure | None:
-    """Why documents left, the most frequent reason first."""
-    read = rows[0].counts.read
-    reasons = sorted(((-dropped, row.stage, reason) for row in rows for reason, dropped in row.counts.dropped.items()))
+    """Why documents left, the most frequent reason first, but for records beyond the size that the corpus was asked to have."""
+    read = rows[0].counts.read - rows[0].counts.dropped.get(OVER_CAP, 0)
+    every = ((-dropped, row.stage, reason) for row in rows for reason, dropped in row.counts.dropped.items())
+    reasons = sorted(one for one in every if one[2] != OVER_CAP)
     drawn = [
         Bar(label=f"{stage}: {reason}", parts=(("dropped", -minus),), note=f"{count(-minus)} · {share(-minus, read)}")
         for minus, stage, reason in reasons[: 2 * SHOWN]
     ]
-    caption = "Documents dropped, and their share of all records read."
+    caption = "Documents dropped, and their share of the records read."
     return Figure(title="", chart=svg.bars("Documents dropped by reason", drawn), caption=caption) if drawn else None
 
 

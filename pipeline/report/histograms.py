@@ -7,7 +7,9 @@ beyond the grid counts in its last bin. Cost: O(values log bins) time, a few kil
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +35,31 @@ FRACTIONS: Values = logarithmic(-4, 0, per_decade=10)
 LENGTHS: Values = logarithmic(0, 8, per_decade=10)
 MAGNITUDES: Values = logarithmic(-2, 8, per_decade=20)
 COUNTS: Values = np.unique(np.round(logarithmic(0, 8, per_decade=20)))
-SKEWED_BELOW, SKEWED_SHARE = 0.1, 0.9
+SKEWED_BELOW, SKEWED_SHARE = 0.1, 0.95
 """Shares of which so many lie below this are shown on a logarithmic axis."""
+
+
+class Grid(NamedTuple):
+    """Edges of bins: float64 [bins + 1]. `whole`: they are whole numbers. `single`: each bin stands for one of them."""
+
+    edges: Values
+    logarithmic: bool = False
+    whole: bool = False
+    single: bool = False
+
+
+GRIDS: Mapping[str, Grid] = {
+    "unit": Grid(UNIT),
+    "fractions": Grid(FRACTIONS, logarithmic=True),
+    "integers": Grid(SMALL_INTEGERS, whole=True, single=True),
+    "counts": Grid(COUNTS, logarithmic=True, whole=True),
+    "magnitudes": Grid(MAGNITUDES, logarithmic=True),
+}
+
+
+def grids_for(values: npt.NDArray[np.generic]) -> list[str]:
+    """The names of the grids for values of this type: whole numbers, or any numbers."""
+    return [name for name, grid in GRIDS.items() if grid.whole == np.issubdtype(values.dtype, np.integer)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +105,9 @@ class Histogram:
 class Profile:
     """A score whose range is not known beforehand. It is counted on several grids and shown on the one that fits."""
 
-    unit: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
-    fractions: Histogram = field(default_factory=lambda: Histogram.empty(FRACTIONS))
-    integers: Histogram = field(default_factory=lambda: Histogram.empty(SMALL_INTEGERS))
-    counts: Histogram = field(default_factory=lambda: Histogram.empty(COUNTS))
-    magnitudes: Histogram = field(default_factory=lambda: Histogram.empty(MAGNITUDES))
+    histograms: dict[str, Histogram] = field(
+        default_factory=lambda: {name: Histogram.empty(grid.edges) for name, grid in GRIDS.items()}
+    )
     integral: bool = True
     highest: float = 0.0
     missing: int = 0
@@ -96,19 +119,22 @@ class Profile:
         self.integral &= np.issubdtype(values.dtype, np.integer)
         numbers = values[finite].astype(np.float64)
         self.highest = max(self.highest, float(numbers.max(initial=0)))
-        for histogram in self.grids(np.issubdtype(values.dtype, np.integer)):
-            histogram.add(numbers, kept[finite])
+        for name in grids_for(values):
+            self.histograms[name].add(numbers, kept[finite])
 
-    def grids(self, integral: bool) -> tuple[Histogram, ...]:
-        """Those that fit whole numbers, or any numbers."""
-        return (self.integers, self.counts) if integral else (self.unit, self.fractions, self.magnitudes)
-
-    def fitting(self) -> Histogram:
-        """One bin per value for small whole numbers; for shares a grid from 0 to 1, logarithmic if most are close to 0; else a
-        logarithmic grid."""
+    @property
+    def fitting(self) -> str:
+        """The name of a grid: one bin per value for small whole numbers; for shares a grid from 0 to 1, logarithmic if most are
+        close to 0; else a logarithmic grid."""
         if self.integral:
-            return self.integers if self.highest < len(SMALL_INTEGERS) - 1 else self.counts
+            return "integers" if self.highest < len(SMALL_INTEGERS) - 1 else "counts"
         if self.highest > 1:
-            return self.magnitudes
-        low = int((self.unit.kept + self.unit.dropped)[: round(100 * SKEWED_BELOW)].sum())
-        return self.fractions if low >= SKEWED_SHARE * max(1, self.unit.total) and self.unit.total > 20 else self.unit
+            return "magnitudes"
+        unit = self.histograms["unit"]
+        low = int((unit.kept + unit.dropped)[: round(100 * SKEWED_BELOW)].sum())
+        return "fractions" if low >= SKEWED_SHARE * max(1, unit.total) and unit.total > 20 else "unit"
+
+    @property
+    def shown(self) -> Histogram:
+        """The values on the grid that fits."""
+        return self.histograms[self.fitting]

@@ -14,7 +14,7 @@
   const wanted = () => new URLSearchParams(location.hash.startsWith("#?") ? location.hash.slice(2) : "");
   const address = (filters) => "#?" + new URLSearchParams(filters).toString();
 
-  function show() {
+  function show(typing) {
     const filters = wanted();
     const words = (filters.get("q") || "").toLowerCase().split(/\s+/).filter(Boolean);
     const kinds = KINDS.filter((kind) => filters.get(kind));
@@ -32,6 +32,7 @@
       rules += own;
       const inside = all(".sample", element).some((sample) => !sample.hidden);
       element.hidden = active && !own && !inside;
+      element.classList.toggle("own", own);
       if (own) for (const sample of all(".sample", element)) sample.hidden = false;
       opened(element.querySelector(".border"), active && inside && !own);
     }
@@ -48,6 +49,7 @@
     id("clear").hidden = !active;
     if (id("search").value !== (filters.get("q") || "")) id("search").value = filters.get("q") || "";
     if (!active) reveal();
+    else if (typing !== true) document.querySelector("main").scrollIntoView();
   }
 
   // Opens a fold for a search, and closes it again afterwards if it was closed before.
@@ -153,7 +155,7 @@
       else filters.delete("q");
       // Letter by letter there is one entry in the history, not many.
       history.replaceState(null, "", filters.size ? address(filters) : "#samples");
-      show();
+      show(true);
     }, 150);
   });
   id("clear").addEventListener("click", () => {

@@ -23,8 +23,6 @@ from tokenmill.pipeline.report.measure import KeptTotals, Preview, Survey
 from tokenmill.pipeline.report.retention import alarm_share, by_source
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
-OVER_CAP = "over_cap"
-"""The reason of records that collection leaves out because the corpus is as large as it was asked to be."""
 GROUPS = 100
 
 
@@ -53,7 +51,7 @@ def name(corpus: CorpusFolder) -> str | None:
 
 def capped(corpus: CorpusFolder) -> Capped | None:
     """What the size of the corpus left out; None if it has no limit, or did not reach it."""
-    records = corpus.collect.counts.dropped.get(OVER_CAP, 0)
+    records = corpus.collect.counts.dropped.get(figures.OVER_CAP, 0)
     if not records:
         return None
     config = corpus.collect.config

@@ -82,7 +82,7 @@ def histogram(
     floor = TOP_PIXELS + PLOT_PIXELS
     drawn = [
         Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor),
-        *_stacked(kept, dropped, floor, PLOT_PIXELS),
+        *_stacked(kept, dropped, floor, PLOT_PIXELS, int((kept + dropped).max(initial=0))),
         *_labels(ticks, floor),
         *_marks(marks, floor),
     ]
@@ -97,7 +97,10 @@ def curve(
     ticks: Sequence[Tick],
     mark: Tick,
 ) -> Markup:
-    """Lines over their shares, from 0 to the highest, above a histogram on the same axis. `mark`: drawn through both."""
+    """Lines over their shares, from 0 to the highest, above a histogram on the same axis. `mark`: drawn through both.
+
+    The highest bar is cut where it would leave no height to the others: see `cut_at`.
+    """
     highest = max((y for line in lines for _, y in line.points), default=0.0) or 1.0
     bottom = TOP_PIXELS + CURVE_PIXELS
     floor = bottom + GAP_PIXELS + BARS_PIXELS
@@ -116,21 +119,31 @@ def curve(
         points = " ".join(f"{_short(1000 * x)},{_short(1000 * (1 - y / highest))}" for x, y in line.points)
         drawn.append(Markup('<polyline class="line {}" points="{}"/>').format(line.name, points))
     drawn.append(Markup("</svg>"))
-    drawn += _stacked(kept, dropped, floor, BARS_PIXELS)
+    drawn += _stacked(kept, dropped, floor, BARS_PIXELS, cut_at(kept + dropped))
     drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor))
     drawn += [*_labels(ticks, floor), *_marks([mark], floor)]
     return _svg(title, floor + BOTTOM_PIXELS, drawn)
 
 
-def _stacked(kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], floor: int, pixels: int) -> list[Markup]:
-    """Two counts per bin, kept below, up to `pixels` above `floor`."""
-    highest = int((kept + dropped).max(initial=0))
+def cut_at(counts: npt.NDArray[np.int64]) -> int:
+    """The count that fills the height: the highest, or three times the second where the highest is more than that."""
+    if len(counts) < 2:
+        return int(counts.max(initial=0))
+    second, highest = np.sort(counts)[-2:].tolist()
+    return min(highest, 3 * second) if second else int(highest)
+
+
+def _stacked(
+    kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], floor: int, pixels: int, highest: int
+) -> list[Markup]:
+    """Two counts per bin, kept below. `highest` of them fill `pixels` above `floor`; of more, both parts are cut alike."""
     step = 100 / max(1, len(kept))
     drawn = []
     for place in range(len(kept)):
         base = float(floor)
+        scale = pixels / max(1, highest, int(kept[place] + dropped[place]))
         for name, value in (("kept", int(kept[place])), ("dropped", int(dropped[place]))):
-            height = pixels * value / max(1, highest)
+            height = scale * value
             if value:
                 height = max(height, 0.75)
                 drawn.append(
