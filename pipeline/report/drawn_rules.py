@@ -41,7 +41,8 @@ def chart(tally: Tally) -> Markup | None:
             ("tokens", bytes_, tally.others[1], totals[1]),
         )
     ]
-    mark = Tick(at=shown.position(limit.threshold + shift), label=f"{'≥' if limit.is_minimum else '≤'}{NARROW_SPACE}{number(limit.threshold)}")
+    sign = "≥" if limit.is_minimum else "≤"
+    mark = Tick(at=shown.position(limit.threshold + shift), label=f"{sign}{NARROW_SPACE}{number(limit.threshold)}")
     return svg.curve(
         f"Kept by the stage if {tally.criterion.name} were another, and the values of documents",
         lines,

@@ -140,7 +140,9 @@ def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:
     return Figure(title="Sizes", chart=svg.bars("Clusters of duplicates by size", drawn), caption=caption) if drawn else None
 
 
-def _histogram(title: str, whole: Histogram, *, said: Sequence[str] = (), label: Callable[[float], str] = number) -> Figure | None:
+def _histogram(
+    title: str, whole: Histogram, *, said: Sequence[str] = (), label: Callable[[float], str] = number
+) -> Figure | None:
     if not whole.total:
         return None
     shown = whole.trimmed()

@@ -1,7 +1,8 @@
 """Which rows of a shard fail which rules of a stage.
 
 Guarantee: a row that reached the stage fails a rule here exactly if the stage's decision compares it so; tables are compared
-by `doc_id` before they are read together. Memory: one byte per row and rule of one shard. Cost: one comparison per row and rule.
+by `doc_id` before they are read together. Memory: one byte per row and rule of one shard.
+Cost: one comparison per row and rule.
 """
 
 from __future__ import annotations

@@ -93,9 +93,7 @@ def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes]) -> Su
     return found
 
 
-def _add_languages(
-    found: dict[str, KeptTotals], labels: pa.ChunkedArray, lengths: npt.NDArray[np.int64], alive: Mask
-) -> None:
+def _add_languages(found: dict[str, KeptTotals], labels: pa.ChunkedArray, lengths: npt.NDArray[np.int64], alive: Mask) -> None:
     codes, names = coded(labels)
     for code, name in enumerate(names):
         rows = codes == code
@@ -110,9 +108,7 @@ def _add_previews(table: pa.Table, wanted: pa.Array, codes: npt.NDArray[np.int64
     rows = np.flatnonzero(pc.is_in(table["doc_id"], value_set=wanted).to_numpy(zero_copy_only=False))
     few = table.take(pa.array(rows))
     few = few.append_column("place", places(few)).append_column("bytes", pc.binary_length(few["text"]))
-    few = few.set_column(
-        few.column_names.index("text"), "text", pc.utf8_slice_codeunits(few["text"], 0, PREVIEW_CHARACTERS)
-    )
+    few = few.set_column(few.column_names.index("text"), "text", pc.utf8_slice_codeunits(few["text"], 0, PREVIEW_CHARACTERS))
     for row, one in zip(rows.tolist(), few.to_pylist(), strict=True):
         found.previews[one["doc_id"]] = Preview(
             doc_id=one["doc_id"].hex(),

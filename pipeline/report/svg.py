@@ -8,6 +8,7 @@ Cost: O(bars).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -108,17 +109,21 @@ def curve(
     for part in (1.0, 0.5):
         y = TOP_PIXELS + CURVE_PIXELS * (1 - part)
         drawn.append(
-            Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/><text class="note" x="100%" y="{1}" text-anchor="end">{2}</text>').format(
-                _short(y), _short(y + 13), share(part * highest, 1)
-            )
+            Markup(
+                '<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
+                '<text class="note" x="100%" y="{1}" text-anchor="end">{2}</text>'
+            ).format(_short(y), _short(y + 13), share(part * highest, 1))
         )
     drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
-    # A line is drawn in a box of its own, because only there its points can be shares of the width.
-    drawn.append(Markup('<svg x="0" y="{}" width="100%" height="{}" viewBox="0 0 1000 1000" preserveAspectRatio="none">').format(TOP_PIXELS, CURVE_PIXELS))
     for line in lines:
-        points = " ".join(f"{_short(1000 * x)},{_short(1000 * (1 - y / highest))}" for x, y in line.points)
-        drawn.append(Markup('<polyline class="line {}" points="{}"/>').format(line.name, points))
-    drawn.append(Markup("</svg>"))
+        # Parts of a line can be shares of the width, the points of a polyline cannot.
+        for (left, high), (right, low) in itertools.pairwise(line.points):
+            ys = [_short(TOP_PIXELS + CURVE_PIXELS * (1 - y / highest)) for y in (high, low)]
+            drawn.append(
+                Markup('<line class="line {}" x1="{}%" y1="{}" x2="{}%" y2="{}"/>').format(
+                    line.name, _short(100 * left), ys[0], _short(100 * right), ys[1]
+                )
+            )
     drawn += _stacked(kept, dropped, floor, BARS_PIXELS, cut_at(kept + dropped))
     drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor))
     drawn += [*_labels(ticks, floor), *_marks([mark], floor)]

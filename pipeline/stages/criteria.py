@@ -82,4 +82,3 @@ class Criterion:
 def none(made: Any) -> tuple[Criterion, ...]:
     """A stage that compares no scores with thresholds, such as one that compares documents with one another."""
     return ()
-

@@ -53,7 +53,7 @@ class Page(HTMLParser):
         self.text += "" if tag in ("span", "code") else " "
 
     def handle_data(self, data: str) -> None:
-        if "style" not in self.open:
+        if not {"style", "script"} & set(self.open):
             self.text += data
 
     @property

@@ -127,7 +127,7 @@ def test_the_page_shows_differences_and_alarms(make_corpus: Callable[..., Work],
     work = decide(work, "dedup", lambda _, row: reasons[row], evidence=evidence, config=config)
     source, page = render(work, dedup={"alarm_share": share})
     assert ("a lost 66.7" in page.words) == alarms
-    assert "<script>" not in source
+    assert SCRIPT not in source
     assert "<ins>&lt;" in source or "&lt;script" in source
     assert source.count("<del>") >= 1
     assert "U+202E" in page.text

@@ -1,7 +1,11 @@
-"""The report as a page: hostile text stays text, nothing is loaded or run, and the totals are the manifests'."""
+"""The report as a page: hostile text stays text, nothing is loaded, no script but its own runs, and the totals are the
+manifests'.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
 import itertools
 import re
@@ -22,7 +26,8 @@ def test_hostile_text_is_shown_and_nothing_runs(make_corpus: MakeCorpus) -> None
     source, page = render(hostile_corpus(make_corpus))
     assert not page.open
     names = {name for name, _ in page.tags}
-    assert not names & {"script", "img", "iframe", "object", "embed", "link", "base", "form", "image", "use", "foreignobject"}
+    assert [attributes for name, attributes in page.tags if name == "script"] == [{}]
+    assert not names & {"img", "iframe", "object", "embed", "link", "base", "form", "image", "use", "foreignobject"}
     for name, attributes in page.tags:
         assert not [key for key in attributes if key.startswith("on") or key in ("src", "srcset", "style", "xlink:href")], name
         assert attributes.get("href", "#").startswith("#"), f"{name} refers to {attributes['href']}"
@@ -39,9 +44,19 @@ def test_secrets_in_urls_are_left_out(make_corpus: MakeCorpus) -> None:
 
 
 def test_the_policy_lets_nothing_in(make_corpus: MakeCorpus) -> None:
-    _, page = render(hostile_corpus(make_corpus))
+    source, page = render(hostile_corpus(make_corpus))
     policies = [tag["content"] for name, tag in page.tags if tag.get("http-equiv") == "Content-Security-Policy"]
-    assert policies == ["default-src 'none'; style-src 'unsafe-inline'; img-src data:"]
+    part = {
+        "script": source.split("<script>")[1].split("</script>")[0],
+        "style": source.split("<style>")[1].split("</style>")[0],
+    }
+    hashes = {name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in part.items()}
+    assert policies == [
+        f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'; "
+        "base-uri 'none'; form-action 'none'"
+    ]
+    # What a document says is written nowhere but between tags and into attributes, and the script reads it as text.
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(", part["script"])
 
 
 def test_the_page_can_be_read_without_eyes(make_corpus: MakeCorpus) -> None:
@@ -160,12 +175,12 @@ def test_samples_are_bounded_and_stable(make_corpus: MakeCorpus) -> None:
 
 
 def test_long_text_is_cut_and_said_so(make_corpus: MakeCorpus) -> None:
-    work = decide(make_corpus({"a/0": ["é" * 301, "ü" * 300]}), "quality", lambda shard, row: "too_long")
+    work = decide(make_corpus({"a/0": ["é" * 2001, "ü" * 2000]}), "quality", lambda shard, row: "too_long")
     _, page = render(work)
-    assert "é" * 300 + "…" in page.text
-    assert "é" * 301 not in page.text
-    assert "ü" * 300 in page.text
-    assert "ü" * 300 + "…" not in page.text
+    assert "é" * 2000 + "…" in page.text
+    assert "é" * 2001 not in page.text
+    assert "ü" * 2000 in page.text
+    assert "ü" * 2000 + "…" not in page.text
 
 
 def test_thresholds_stand_in_the_histograms(make_corpus: MakeCorpus) -> None:
@@ -177,7 +192,12 @@ def test_thresholds_stand_in_the_histograms(make_corpus: MakeCorpus) -> None:
     columns = {"words": pa.array(values, pa.int64()), "unused": pa.array([0.5] * 5)}
     work = decide(work, "quality", lambda shard, row: reasons[row], scores=lambda shard: columns, config=config)
     source, page = render(work)
-    assert "4 documents; 2 fail ≥ 50; 1 fail ≤ 100" in page.words
+    assert (
+        "quality.min_words = 50 # Number of words, without those that are all symbols. 2 of 4 documents fail it," in page.words
+    )
+    assert (
+        "quality.max_words = 100 # Number of words, without those that are all symbols. 1 of 4 documents fail it," in page.words
+    )
     assert source.count('class="mark"') == 3, "two of words, one of the language"
     assert "unused" not in page.text
     assert "demonstration recipe, made for software documentation" in page.words

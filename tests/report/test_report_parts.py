@@ -14,7 +14,7 @@ from jinja2 import UndefinedError
 
 from tokenmill.pipeline.base import words
 from tokenmill.pipeline.report import page, svg
-from tokenmill.pipeline.report.histograms import LENGTHS, MAGNITUDES, UNIT, Bound, Histogram, Profile, logarithmic
+from tokenmill.pipeline.report.histograms import COUNTS, LENGTHS, MAGNITUDES, UNIT, Histogram, Profile, logarithmic
 
 BIDI_CONTROLS = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
 ANY_TEXT = st.text(
@@ -128,20 +128,21 @@ def test_trimming_keeps_the_thresholds() -> None:
     assert len(Histogram.empty(UNIT).trimmed().kept) == 100
 
 
-def test_profile_picks_the_grid_that_fits_and_counts_exactly() -> None:
+def test_profile_picks_the_grid_that_fits() -> None:
     everything = np.ones(3, dtype=np.bool_)
-    small, fraction, large = (
-        Profile(bounds=(Bound(value=limit, least=True), Bound(value=limit, least=False))) for limit in (2, 0.5, 100)
-    )
+    small, many, fraction, large = (Profile() for _ in range(4))
     small.add(np.array([0, 2, 8]), everything)
+    many.add(np.array([0, 2, 80]), everything)
     fraction.add(np.array([0.5, 0.25, math.nan]), everything)
     large.add(np.array([99.5, 100.0, 1e12]), everything)
-    assert small.fitting() is small.integers
-    assert fraction.fitting() is fraction.unit
-    assert large.fitting() is large.magnitudes
-    assert [profile.failing for profile in (small, fraction, large)] == [[1, 1], [1, 0], [1, 1]]
+    assert [one.fitting for one in (small, many, fraction, large)] == ["integers", "counts", "unit", "magnitudes"]
     assert fraction.missing == 1
-    assert [profile.fitting().total for profile in (small, fraction, large)] == [3, 2, 3]
+    assert [one.shown.total for one in (small, many, fraction, large)] == [3, 3, 2, 3]
+    skewed = Profile()
+    skewed.add(np.array([0.001] * 97 + [0.9] * 3), np.ones(100, dtype=np.bool_))
+    assert skewed.fitting == "fractions"
+    assert COUNTS[:12].tolist() == list(range(12))
+    assert (COUNTS == np.round(COUNTS)).all()
 
 
 def test_bars_are_shares_of_the_longest() -> None:

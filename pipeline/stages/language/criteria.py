@@ -45,13 +45,13 @@ def criteria(made: Manifest) -> tuple[Criterion, ...]:
             labels=labels if others else (setting.removeprefix("thresholds."),),
             others=others,
         )
-        found.append(
-            Criterion(stage=made.stage, reason=limit.column, setting=setting, value=value, measure=SCORE, limit=limit)
-        )
+        found.append(Criterion(stage=made.stage, reason=limit.column, setting=setting, value=value, measure=SCORE, limit=limit))
     share = deciding.get("max_other_share", 1)
     if share < 1:
         limit = Limit(column="other_share", setting="max_other_share", threshold=float(share))
         found.append(
-            Criterion(stage=made.stage, reason="other_share", setting="max_other_share", value=share, measure=OTHER, limit=limit)
+            Criterion(
+                stage=made.stage, reason="other_share", setting="max_other_share", value=share, measure=OTHER, limit=limit
+            )
         )
     return tuple(found)

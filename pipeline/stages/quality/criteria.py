@@ -33,7 +33,9 @@ def criteria(made: Manifest) -> tuple[Criterion, ...]:
         for rule in RULES
         if rule.setting in thresholds
     ]
-    models = sorted(deciding.get("models", {}).items(), key=lambda item: (item[0].startswith(SHARE), item[0].partition("model_")[2]))
+    models = sorted(
+        deciding.get("models", {}).items(), key=lambda item: (item[0].startswith(SHARE), item[0].partition("model_")[2])
+    )
     return (*found, *(_model(made, key, value) for key, value in models))
 
 

@@ -111,9 +111,7 @@ MEASURES: Mapping[str, Measure] = MappingProxyType(
             marked=_PARAGRAPHS,
             find=_repeated(PARAGRAPH),
         ),
-        "duplicate_lines": Measure(
-            sentence="Share of lines that repeat an earlier one.", marked=_LINES, find=_repeated(LINE)
-        ),
+        "duplicate_lines": Measure(sentence="Share of lines that repeat an earlier one.", marked=_LINES, find=_repeated(LINE)),
         "duplicate_line_characters": Measure(
             sentence="Share of characters in lines that repeat an earlier one.", marked=_LINES, find=_repeated(LINE)
         ),
