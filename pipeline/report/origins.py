@@ -79,7 +79,7 @@ class Origins:
         known: list[Fate],
         keys: npt.NDArray[np.uint64],
     ) -> None:
-        """Add one shard: `doc_id`, `source`, `url`, `metadata`. `codes`, `known`: the fates of its rows; `keys`: their hashes."""
+        """Add a shard: `doc_id`, `source`, `url`, `metadata`. `codes`, `known`: the fates of its rows; `keys`: their hashes."""
         self._add_dates(table["metadata"])
         columns = {"source": table["source"], "place": places(table)}
         for kind, column in columns.items():

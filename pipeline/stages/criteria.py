@@ -71,7 +71,7 @@ class Criterion:
             return np.asarray(concerned & ~np.isin(labels.astype(object), self.labels), dtype=np.bool_)
         values = self.values(scores)
         wrong = values < self.limit.threshold if self.limit.is_minimum else values > self.limit.threshold
-        return concerned & (wrong | (self.ranked & (reasons == self.reason)))
+        return np.asarray(concerned & (wrong | (self.ranked & (reasons == self.reason))), dtype=np.bool_)
 
     def values(self, scores: pa.Table) -> npt.NDArray[np.float64]:
         """The values that are compared; NaN where there is none. float64 [rows]"""

@@ -142,7 +142,7 @@ def test_profile_picks_the_grid_that_fits() -> None:
     skewed.add(np.array([0.001] * 97 + [0.9] * 3), np.ones(100, dtype=np.bool_))
     assert skewed.fitting == "fractions"
     assert COUNTS[:12].tolist() == list(range(12))
-    assert (COUNTS == np.round(COUNTS)).all()
+    assert (np.round(COUNTS) == COUNTS).all()
 
 
 def test_bars_are_shares_of_the_longest() -> None:

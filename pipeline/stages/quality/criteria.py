@@ -33,10 +33,13 @@ def criteria(made: Manifest) -> tuple[Criterion, ...]:
         for rule in RULES
         if rule.setting in thresholds
     ]
-    models = sorted(
-        deciding.get("models", {}).items(), key=lambda item: (item[0].startswith(SHARE), item[0].partition("model_")[2])
-    )
+    models = sorted(deciding.get("models", {}).items(), key=_order)
     return (*found, *(_model(made, key, value) for key, value in models))
+
+
+def _order(model: tuple[str, Any]) -> tuple[bool, str]:
+    way, _, name = model[0].partition("_model_")
+    return way == SHARE, name
 
 
 def _model(made: Manifest, key: str, value: Any) -> Criterion:
