@@ -216,20 +216,35 @@ def verify(
     out.print("Every published byte matches its manifest.")
 
 
-def report(folder: Corpus, /) -> None:
+def report(
+    folder: Corpus,
+    /,
+    *,
+    browse: Annotated[bool, Parameter(name="--open", negative="", help="Open the report in a browser.")] = False,
+) -> None:
     """Print the funnel of a corpus as Markdown, and the path of its HTML report.
 
-    The funnel is a table of how many documents each step read, kept and dropped.
+    The funnel is a table of how many documents each step read, kept and dropped. The report shows for each rule what other
+    thresholds would keep, the documents closest to its threshold, and the command that computes another one; and samples by
+    reason, source and domain. It is one file that loads nothing, so it can be sent and kept.
 
     For example:
 
         tokenmill report corpora/docs
+
+        tokenmill report corpora/docs --open
     """
+    import webbrowser
+
     from tokenmill.pipeline.corpus import REPORT, open_corpus
     from tokenmill.pipeline.report import funnel_markdown
 
-    out.print(funnel_markdown(open_corpus(folder)), markup=False)
-    out.print(f"report: {escape(str(folder / REPORT))}")
+    corpus = open_corpus(folder)
+    out.print(funnel_markdown(corpus), markup=False)
+    path = folder / REPORT
+    out.print(f"report: {escape(str(path))}")
+    if browse and not webbrowser.open(path.resolve().as_uri()):
+        raise InputError(f"{path}: there is no browser to open it with; name one in the variable BROWSER, or open the file")
 
 
 def export(

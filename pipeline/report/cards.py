@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from markupsafe import Markup
@@ -17,10 +17,12 @@ from markupsafe import Markup
 from tokenmill.pipeline.base.words import number, visible
 from tokenmill.pipeline.report import drawn_rules
 from tokenmill.pipeline.report.borders import Border, Borders
-from tokenmill.pipeline.report.curves import Proposal, nearest
+from tokenmill.pipeline.report.curves import Proposal, looser, nearest
 from tokenmill.pipeline.report.excerpts import Excerpt, excerpt
+from tokenmill.pipeline.report.histograms import GRIDS
 from tokenmill.pipeline.report.measure import KeptTotals, Preview, Survey
 from tokenmill.pipeline.report.tallies import Tally
+from tokenmill.pipeline.stages.criteria import Criterion
 
 FOLDER = "."
 """Commands of the page are for the folder that holds it. The page's script writes the folder's path, where it knows it."""
@@ -75,13 +77,9 @@ def cards(found: Survey, borders: Borders, kept: dict[str, tuple[int, int]], cha
     """
     made = []
     for stage, rules in found.rules.items():
-        bounds = {(one.limit.column, one.limit.is_minimum): one.limit.threshold for one in rules if one.limit is not None}
         for criterion, tally in rules.items():
-            limit = criterion.limit
-            # A minimum above its maximum is no setting, so none is proposed.
-            low = bounds.get((limit.column, True), 0.0) if limit is not None and not limit.is_minimum else 0.0
-            high = bounds.get((limit.column, False), math.inf) if limit is not None and limit.is_minimum else math.inf
-            proposals = drawn_rules.proposals(tally, kept[stage][0], low, high)
+            bounds = _bounds(criterion, rules)
+            proposals = drawn_rules.proposals(tally, kept[stage][0], *bounds)
             made.append(
                 Card(
                     stage=stage,
@@ -94,12 +92,25 @@ def cards(found: Survey, borders: Borders, kept: dict[str, tuple[int, int]], cha
                     cut=drawn_rules.cut(tally),
                     chart=drawn_rules.chart(tally),
                     options=_options(tally, proposals, kept[stage]),
-                    command=_try(tally, proposals, kept[stage][0], found.languages),
+                    command=_try(tally, proposals, kept[stage][0], bounds, found.languages),
                     kept=_border(borders.nearest.get((criterion, True), []), tally, found, characters),
                     dropped=_border(borders.nearest.get((criterion, False), []), tally, found, characters),
                 )
             )
     return made
+
+
+def _bounds(criterion: Criterion, rules: Iterable[Criterion]) -> tuple[float, float]:
+    """The lowest and the highest threshold that may be proposed: a minimum above its maximum is no setting."""
+    limit = criterion.limit
+    if limit is None:
+        return 0.0, math.inf
+    opposite = [
+        one.limit.threshold
+        for one in rules
+        if one.limit is not None and one.limit.column == limit.column and one.limit.is_minimum != limit.is_minimum
+    ]
+    return (0.0, min(opposite, default=math.inf)) if limit.is_minimum else (max(opposite, default=0.0), math.inf)
 
 
 def _border(side: list[Border], tally: Tally, found: Survey, characters: int) -> tuple[Shown, ...]:
@@ -143,7 +154,13 @@ def _options(tally: Tally, proposals: list[Proposal], kept: tuple[int, int]) -> 
     return tuple(rows[value] for value in sorted(rows))
 
 
-def _try(tally: Tally, proposals: list[Proposal], kept: int, languages: Mapping[str, KeptTotals]) -> Markup:
+def _try(
+    tally: Tally,
+    proposals: list[Proposal],
+    kept: int,
+    bounds: tuple[float, float],
+    languages: Mapping[str, KeptTotals],
+) -> Markup:
     """The command to try first: the smallest gain; a tenth more of a share; one more language."""
     criterion = tally.criterion
     if criterion.ranked:
@@ -154,4 +171,8 @@ def _try(tally: Tally, proposals: list[Proposal], kept: int, languages: Mapping[
         more = [name for name in others if name not in criterion.labels][:1]
         return command(criterion.name, json.dumps([*criterion.labels, *more], ensure_ascii=False))
     proposal = nearest(criterion.limit.threshold, proposals, kept - tally.others[0])
-    return command(criterion.name, _plain(criterion.limit.threshold if proposal is None else proposal.value))
+    if proposal is not None:
+        return command(criterion.name, _plain(proposal.value))
+    # No other threshold makes a difference; one that is a little looser shows that.
+    edges, least = GRIDS[tally.profile.fitting].edges, criterion.limit.is_minimum
+    return command(criterion.name, _plain(looser(edges, criterion.limit.threshold, *bounds, least=least)))

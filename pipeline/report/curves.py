@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.report.histograms import GRIDS, grids_for
+from tokenmill.pipeline.report.histograms import GRIDS, Values, grids_for
 
 Sums = npt.NDArray[np.int64]
 STEPS = (0.01, 0.05, 0.2)
@@ -84,6 +84,14 @@ class Sole:
                 elif len(ordered) and changes.max() > 0:
                     found[int(ordered[int(changes.argmax())])] = None
         return [Proposal(value=float(edges[at]), documents=int(documents[at]), bytes=int(bytes_[at])) for at in sorted(found)]
+
+
+def looser(edges: Values, threshold: float, low: float, high: float, *, least: bool) -> float:
+    """The edge nearest to a threshold that lets more pass, else the nearest one; the threshold where there is no other."""
+    usable = edges[(edges >= low) & (edges <= high) & (edges != threshold)]
+    side = usable[usable < threshold] if least else usable[usable > threshold]
+    candidates = side if len(side) else usable
+    return float(candidates[np.abs(candidates - threshold).argmin()]) if len(candidates) else threshold
 
 
 def nearest(threshold: float, proposals: list[Proposal], now: int) -> Proposal | None:

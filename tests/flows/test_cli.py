@@ -209,6 +209,17 @@ def test_train_and_sample(corpus: Path) -> None:
     assert done.stdout.startswith("the corpus")
 
 
+def test_the_report_opens_in_a_browser(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", lambda address: opened.append(address) is None)
+    done = tokenmill("report", corpus, "--open")
+    assert (done.returncode, opened) == (0, [(corpus / "report.html").as_uri()])
+    monkeypatch.setattr("webbrowser.open", lambda address: False)
+    done = tokenmill("report", corpus, "--open")
+    assert done.returncode == 1
+    assert "there is no browser" in done.stderr
+
+
 def test_a_schedule_at_fault_names_its_build(tmp_path: Path) -> None:
     path = tmp_path / "schedules.toml"
     build = '[[build]]\nname = "nightly"\nconfig = "docs"\nout = "x"\ncron = "0 3 * * *"\n'

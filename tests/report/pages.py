@@ -98,7 +98,8 @@ def decide(work: Work, stage: str, fate: Callable[[str, int], str | None], **mor
         )
         made.append(Shard(name=shard.name, files=entries, counts=counts))
     inputs = {one.stage: one.hash for one in work.before}
-    done = Manifest(stage=stage, version=1, config=config, inputs=inputs, shards=tuple(made), facts=facts)  # type: ignore[arg-type]
+    version = more.get("version", 1)
+    done = Manifest(stage=stage, version=version, config=config, inputs=inputs, shards=tuple(made), facts=facts)  # type: ignore[arg-type]
     manifest.commit(work.root, done)
     return Work(root=work.root, before=(*work.before, done), executor=work.executor)
 
