@@ -85,12 +85,8 @@ def clip(text: str, characters: int) -> str:
 
 def visible(text: str) -> Markup:
     """Escaped text in which hidden characters are shown as their code points."""
-    parts: list[Markup] = []
-    position = 0
-    for found in HIDDEN.finditer(text):
-        parts += [escape(text[position : found.start()]), Markup('<span class="ctl">U+{:04X}</span>').format(ord(found[0]))]
-        position = found.end()
-    return Markup("").join([*parts, escape(text[position:])])
+    # HIDDEN holds nothing that needs escaping, and no escape holds anything of HIDDEN.
+    return Markup(HIDDEN.sub(lambda found: f'<span class="ctl">U+{ord(found[0]):04X}</span>', str(escape(text))))
 
 
 def plain(text: str) -> str:
