@@ -45,7 +45,8 @@
       section.hidden = active && !all(".card, .group", section).some((part) => !part.hidden);
     document.body.classList.toggle("filtered", active);
     const named = kinds.map((kind) => `${kind} ${filters.get(kind)}`).concat(words.length ? [`“${filters.get("q")}”`] : []);
-    id("found").textContent = active ? `${named.join(", ")}: ${seen.size} documents${rules ? `, ${rules} rules` : ""}` : "";
+    const many = (number, noun) => `${number} ${noun}${number === 1 ? "" : "s"}`;
+    id("found").textContent = active ? `${named.join(", ")}: ${many(seen.size, "document")}, ${many(rules, "rule")}` : "";
     id("clear").hidden = !active;
     if (id("search").value !== (filters.get("q") || "")) id("search").value = filters.get("q") || "";
     if (!active) reveal();

@@ -60,7 +60,7 @@ def test_search_finds_samples_and_rules_and_its_address_finds_them_again(folder:
     browser.wait("document.body.classList.contains('filtered')")
     # It stands in the list of samples or at the border of a rule, or in both.
     assert set(browser.run(f"{SHOWN}.map((one) => one.textContent.includes('document 9 needle'))")) == {True}
-    assert "“Needle”: 1 documents" in browser.run("document.getElementById('found').textContent")
+    assert "“Needle”: 1 document, 0 rules" in browser.run("document.getElementById('found').textContent")
     assert browser.run("document.getElementById('funnel').hidden") is True
     browser.open("about:blank")
     browser.open(address(folder, "#?q=Needle"))
@@ -144,7 +144,7 @@ def test_no_part_is_wider_than_the_window(folder: Path, browser: Tab, width: int
     browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true })")
     assert browser.run("document.documentElement.scrollWidth") <= width
     wide = "[...document.querySelectorAll('main *')].filter((one) => one.getBoundingClientRect().right > innerWidth + 1)"
-    assert browser.run(f"{wide}.filter((one) => !one.closest('.box, pre')).length") == 0
+    assert browser.run(f"{wide}.filter((one) => !one.closest('.box, pre, .begins')).length") == 0
 
 
 def test_it_prints_without_its_samples(folder: Path, browser: Tab, tmp_path: Path) -> None:
