@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.report.fates import coded, id_words
+from tokenmill.pipeline.report.histograms import UNIT, Histogram
 
 PAIRS = 6
 DOUBTFUL_PAIRS = 6
@@ -41,13 +42,14 @@ class Duplicates:
 
     `removed_by_size[n]`: the number of documents removed from clusters of n documents. `largest`: (size, kept doc_id), largest
     first. `doubtful`: the near-duplicates of the lowest similarity, lowest first, one per cluster. `sample`: the
-    near-duplicates with the lowest keys.
+    near-duplicates with the lowest keys. `similarities`: of all near-duplicates.
     """
 
     removed_by_size: Counter[int] = field(default_factory=Counter)
     largest: list[tuple[int, bytes]] = field(default_factory=list)
     doubtful: list[Pair] = field(default_factory=list)
     sample: list[Pair] = field(default_factory=list)
+    similarities: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
 
     def add(self, table: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
         """Add the verdicts of one shard (COLUMNS). `keys`: the keyed hashes of its ids, uint64 [rows]."""
@@ -84,6 +86,7 @@ class Duplicates:
 
     def _add_pairs(self, near: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
         jaccard = np.asarray(near["jaccard"].to_numpy(), dtype=np.float64)
+        self.similarities.add(jaccard, np.zeros(len(jaccard), dtype=np.bool_))
 
         def pairs(order: npt.NDArray[np.int64]) -> list[Pair]:
             return [

@@ -123,6 +123,29 @@ def retention_chart(sources: Sequence[Retained]) -> Figure:
     return Figure(title="By source", chart=svg.bars("Duplicates by source", drawn), caption=caption)
 
 
+def similarity_chart(similarities: Histogram, threshold: float) -> Figure | None:
+    """Near-duplicates by their similarity to the kept document, and how many would stay with higher thresholds."""
+    if not similarities.total:
+        return None
+    shown = similarities.trimmed(threshold, 1)
+    bins = len(shown.kept)
+    places = sorted({round(step * (bins - 1) / (TICKS - 1)) for step in range(TICKS)})
+    ticks = [Tick(at=place / bins, label=number(float(shown.edges[place]))) for place in places]
+    stay = [
+        f"{count(int(similarities.dropped[: round(100 * higher)].sum()))} with {number(higher)}"
+        for higher in (0.85, 0.9, 0.95)
+        if higher > threshold
+    ]
+    caption = (
+        f"{count(similarities.total)} near-duplicates by their similarity to the document that was kept, from the threshold, "
+        f"{number(threshold)}, on."
+    )
+    if stay:
+        caption += f" With a higher dedup.threshold at least these would stay: {', '.join(stay)}. Only a build can decide it."
+    chart = svg.histogram("Near-duplicates by similarity", shown.kept, shown.dropped, ticks)
+    return Figure(title="dedup.threshold", chart=chart, caption=caption)
+
+
 def cluster_chart(clusters: Mapping[int, int]) -> Figure | None:
     """How many clusters there are of each size."""
     groups: dict[str, int] = {}

@@ -4,7 +4,10 @@
   const all = (selector, root = document) => [...root.querySelectorAll(selector)];
   const id = (name) => document.getElementById(name);
   const KINDS = ["source", "place", "reason"];
-  const samples = all(".sample").map((element) => ({ element, text: element.textContent.toLowerCase() }));
+  const samples = all(".sample").map((element) => ({
+    element,
+    text: [element.textContent, ...KINDS.map((kind) => element.dataset[kind])].join(" ").toLowerCase(),
+  }));
   const cards = all(".card").map((element) => ({
     element,
     text: all("h3, p", element).filter((part) => !part.closest(".sample")).map((part) => part.textContent).join(" ").toLowerCase(),

@@ -142,6 +142,9 @@ def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str,
         "clusters": sum(clusters.values()),
         "removed": sum(chosen.duplicates.removed_by_size.values()),
         "chart": figures.cluster_chart(clusters),
+        "similarities": figures.similarity_chart(
+            chosen.duplicates.similarities, float(made.config["deciding"].get("threshold", 1))
+        ),
         "largest": [(members, found.previews[doc_id]) for members, doc_id in chosen.duplicates.largest],
         "doubtful": side_by_side(chosen.duplicates.doubtful),
         "pairs": side_by_side(chosen.duplicates.others()),
