@@ -118,19 +118,23 @@
   for (const link of all("main a"))
     if (KINDS.some((kind) => link.dataset[kind])) link.href = address(KINDS.flatMap((kind) => (link.dataset[kind] ? [[kind, link.dataset[kind]]] : [])));
 
-  // Opened from a disk, the page knows its folder; a version's own folder lies below that of the corpus.
-  const path = location.protocol === "file:" && /^(.*)\/report\.html$/.exec(location.pathname);
-  if (path) {
+  // Opened from a disk, the page knows its folder, and so its name; a version's own folder lies below that of the corpus.
+  function name() {
+    const path = location.protocol === "file:" && /^(.*)\/report\.html$/.exec(location.pathname);
+    if (!path) return;
     let folder = path[1].replace(/\/\.versions\/\d+$/, "");
     try {
       folder = decodeURIComponent(folder);
     } catch {
-      folder = "";
+      return;
     }
-    if (folder) {
-      const quoted = /^[\w@%+=:,./-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
-      for (const place of all(".folder")) place.textContent = quoted;
-    }
+    if (!folder) return;
+    const quoted = /^[\w@%+=:,./-]+$/.test(folder) ? folder : `'${folder.replaceAll("'", "'\\''")}'`;
+    for (const place of all(".folder")) place.textContent = quoted;
+    const head = document.querySelector("h1");
+    id("kind").textContent = head.textContent;
+    head.textContent = folder.split("/").at(-1);
+    document.title = `${head.textContent} · report`;
   }
 
   for (const line of all(".command")) {
@@ -158,7 +162,7 @@
       if (id("search").value) filters.set("q", id("search").value);
       else filters.delete("q");
       // Letter by letter there is one entry in the history, not many.
-      history.replaceState(null, "", filters.size ? address(filters) : "#samples");
+      history.replaceState(null, "", filters.size ? address(filters) : "#");
       show(true);
     }, 150);
   });
@@ -166,6 +170,7 @@
     location.hash = "#samples";
   });
   addEventListener("hashchange", show);
+  name();
   id("finder").hidden = false;
   show();
 })();

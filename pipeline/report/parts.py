@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.words import count, size
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import figures, funnel
@@ -24,6 +23,8 @@ from tokenmill.pipeline.report.retention import alarm_share, by_source
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
 GROUPS = 100
+NAMED = 3
+"""Sources in the name of a corpus."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +44,11 @@ class SampleGroup:
     shown: list[tuple[Preview, Excerpt]]
 
 
-def name(corpus: CorpusFolder) -> str | None:
-    """The name of the preset or of the config file that makes the corpus; None where it is not known."""
-    marker = files.marker(corpus.root)
-    return None if marker is None else marker.made_by
+def name(corpus: CorpusFolder) -> str:
+    """What the corpus is called by its contents: the same text has the same bytes, whoever builds it in whatever folder."""
+    names = list(dict.fromkeys(shard.source for shard in corpus.collect.shards))
+    more = f" and {count(len(names) - NAMED)} more" if len(names) > NAMED else ""
+    return f"Corpus of {', '.join(names[:NAMED])}{more}" if names else "Empty corpus"
 
 
 def capped(corpus: CorpusFolder) -> Capped | None:

@@ -119,6 +119,10 @@ def test_commands_name_the_folder_of_the_page(folder: Path, browser: Tab) -> Non
     quoted = "'" + str(folder).replace("'", "'\\''") + "'"
     commands = browser.run("[...document.querySelectorAll('.command code')].map((one) => one.textContent)")
     assert commands
+    assert browser.run("[document.querySelector('h1').textContent, document.getElementById('kind').textContent]") == [
+        "it's mine",
+        "Corpus of a",
+    ]
     assert all(command.startswith(f"tokenmill whatif {quoted} --set quality.") for command in commands)
 
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.folders import folder_of
-from tests.report.pages import HOSTILE, SCRIPT, MakeCorpus, decide, render, rewrite_collect
+from tests.report.pages import HOSTILE, MakeCorpus, decide, render, rewrite_collect
 from tokenmill.pipeline.base import files, formats, manifest, schema, shards
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
 from tokenmill.pipeline.report import origins, page
@@ -104,14 +104,15 @@ def test_the_newest_date_stands_in_the_head(make_corpus: MakeCorpus) -> None:
     assert "newest date" not in render(make_corpus({"a/0": ["x"]}, folder="undated"))[1].words
 
 
-def test_the_head_names_the_corpus(make_corpus: MakeCorpus) -> None:
-    work = make_corpus({"a/0": ["text"]})
-    assert render(work)[1].words.startswith("Corpus report tokenmill")
-    plain = files.Marker(id="0", made_by=SCRIPT).plain()
-    files.write_json(work.root / files.MARKER, plain)
-    source, seen = render(work)
-    assert seen.words.startswith(f"{SCRIPT} · Corpus report Corpus report · tokenmill")
-    assert SCRIPT not in source
+def test_the_head_names_the_corpus_by_its_sources(make_corpus: MakeCorpus) -> None:
+    work = make_corpus({"a/0": ["text"], "a/1": ["text"], "b/0": ["text"]})
+    assert render(work)[1].words.startswith("Corpus of a, b · report Report · tokenmill")
+    many = make_corpus({f"s{number}/0": ["text"] for number in range(6)}, folder="many")
+    assert "Corpus of s0, s1, s2 and 3 more" in render(many)[1].words
+    # Whoever makes it, the bytes are the same.
+    before, _ = render(work)
+    files.write_json(work.root / files.MARKER, files.Marker(id="0", made_by="somebody").plain())
+    assert render(work)[0] == before
 
 
 def test_the_headline_leaves_out_what_the_size_of_the_corpus_left_out(make_corpus: MakeCorpus) -> None:
