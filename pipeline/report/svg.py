@@ -106,13 +106,16 @@ def curve(
     bottom = TOP_PIXELS + CURVE_PIXELS
     floor = bottom + GAP_PIXELS + BARS_PIXELS
     drawn: list[Markup] = []
+    # Labels stand where the lines are low.
+    rises = bool(lines and lines[0].points) and lines[0].points[0][1] < lines[0].points[-1][1]
+    x, anchor = ("0", "start") if rises else ("100%", "end")
     for part in (1.0, 0.5):
         y = TOP_PIXELS + CURVE_PIXELS * (1 - part)
         drawn.append(
             Markup(
                 '<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>'
-                '<text class="note" x="100%" y="{1}" text-anchor="end">{2}</text>'
-            ).format(_short(y), _short(y + 13), share(part * highest, 1))
+                '<text class="note" x="{1}" y="{2}" text-anchor="{3}">{4}</text>'
+            ).format(_short(y), x, _short(y + 13), anchor, share(part * highest, 1))
         )
     drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(bottom))
     for line in lines:
