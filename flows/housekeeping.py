@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline import kernels
+from tokenmill.pipeline.ask import expectations
+from tokenmill.pipeline.ask.expectations import Expectation
 from tokenmill.pipeline.base import files, manifest, ownership, state, versions
 from tokenmill.pipeline.base.errors import Locked
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, TOKENIZER, Manifest
@@ -156,8 +158,8 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress
     files.settle(root)
 
 
-def record(root: Path, done: Sequence[Done], *, workers: int) -> None:
-    """Write `runs/<id>.json`: the seconds of each step, and how much it computed."""
+def record(root: Path, done: Sequence[Done], *, workers: int, expected: tuple[Expectation, ...] = ()) -> None:
+    """Write `runs/<id>.json`: the seconds of each step, how much it computed, and what was `expected` of the corpus."""
     steps: dict[str, Any] = {
         one.manifest.stage: {
             "seconds": round(one.seconds, 3),
@@ -169,4 +171,5 @@ def record(root: Path, done: Sequence[Done], *, workers: int) -> None:
     }
     run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
     about = {"host": platform.node(), "workers": workers, "python": platform.python_version()}
-    files.write_json(root / RUNS / f"{run}.json", {"id": run, **about, "steps": steps})
+    plain = {"id": run, **about, "steps": steps, expectations.RECORDED: expectations.recorded(expected)}
+    files.write_json(root / RUNS / f"{run}.json", plain)

@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 from rich.markup import escape
 
 import tokenmill as tm
+from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
@@ -23,7 +24,8 @@ def status(
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
     of the kept text, and the seconds of the last run. Entries of the input's folders that were not read are counted by
-    reason. Alarms name sources that lost unusually many documents as duplicates. An unfinished corpus is shown too.
+    reason. Alarms name sources that lost unusually many documents as duplicates. What the section `expect` of the settings
+    asked is shown with the values of the last runs. An unfinished corpus is shown too.
 
     For example:
 
@@ -45,6 +47,8 @@ def status(
         out.print(draw.left_out(state.left_out))
     if state.alarms:
         out.print(draw.alarms(state))
+    if state.expected:
+        expectations.show(state.expected, out)
     if state.tokens is not None:
         out.print(f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}")
     if state.version is not None and state.unfinished:

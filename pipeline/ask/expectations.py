@@ -1,0 +1,199 @@
+"""Compares a finished corpus with the section `expect` of its settings, and gives the history of earlier runs.
+
+Purpose: a build ends with an error, or a warning, when the corpus is not as expected.
+Guarantee: every value comes from manifests, or from tables whose hashes they name. What is found belongs to a run: it goes to
+`runs/`, which is not published, so that expectations change no byte of a corpus.
+Cost: none but for `language`, which reads two columns of scores and verdicts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from tokenmill.pipeline.ask.fates import fates, forgotten_in
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import ExpectationMissed, StaleInput
+from tokenmill.pipeline.base.losses import Losses
+from tokenmill.pipeline.base.manifest import PACK
+from tokenmill.pipeline.base.words import plain
+from tokenmill.pipeline.config import ExpectConfig
+from tokenmill.pipeline.config.expect import is_met
+from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
+from tokenmill.pipeline.report.fates import coded
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.tokens.facts import PackFacts
+
+RECORDED = "expectations"
+"""The name in the record of a run."""
+MOST_RUNS = 10
+"""Runs that a history has at most."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expectation:
+    """One expectation and what the corpus has."""
+
+    metric: str
+    """Its dotted name in the section, such as `source.web.kept_share`."""
+    wanted: str
+    """The comparison as it was written, such as `>= 0.2`."""
+    value: float | None
+    """None where the corpus has no such value: a share of no documents."""
+    met: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpectedRun:
+    """What one run found. `run`: the id of the run, which begins with its time (UTC)."""
+
+    run: str
+    expectations: tuple[Expectation, ...]
+
+    @property
+    def missed(self) -> int:
+        return sum(not one.met for one in self.expectations)
+
+
+@dataclass(kw_only=True)
+class _Totals:
+    read: int = 0
+    quarantined: int = 0
+    documents: int = 0
+    tokens: int = 0
+    text_bytes: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+
+
+def compare(corpus: CorpusFolder, expected: ExpectConfig) -> tuple[Expectation, ...]:
+    """Each expectation with the value that the corpus has. Raises NotBuilt, CorruptFile, Misaligned."""
+    wanted = dict(expected.flat())
+    if not wanted:
+        return ()
+    of_sources = _totals(corpus, labels=any("language." in metric for metric in wanted))
+    values = dict(_values(of_sources, Losses.of(corpus.collect)))
+    found = []
+    for metric, wish in wanted.items():
+        # A label that no document has is no value of its own: its share is 0 where there are documents.
+        value = values.get(metric, values.get(f"{metric.rpartition('language.')[0]}language"))
+        found.append(Expectation(metric=metric, wanted=wish, value=value, met=is_met(wish, value)))
+    return tuple(found)
+
+
+def require(found: tuple[Expectation, ...], expected: ExpectConfig, where: str) -> str | None:
+    """What is missed, in one sentence and a line for each, for people; None if nothing is. Raises ExpectationMissed if
+    `expected` says so.
+    """
+    missed = [one for one in found if not one.met]
+    if not missed:
+        return None
+    said = "\n".join(
+        (
+            f"{where} is built and published, but misses {len(missed)} of {len(found)} expectations:",
+            *(f"  {plain(one.metric)} {plain(one.wanted)}: it is {spelled(one)}" for one in missed),
+            f"`tokenmill status {where}` shows earlier runs; `tokenmill whatif` tries other thresholds.",
+        )
+    )
+    if expected.on_miss == "fail":
+        raise ExpectationMissed(said)
+    return said
+
+
+def spelled(one: Expectation) -> str:
+    """The value for people: a share with four digits, never rounded to the bound that it misses."""
+    if one.value is None:
+        return "not there (no documents)"
+    if one.value == int(one.value) and abs(one.value) < 1e15:
+        return f"{int(one.value):,}"
+    short = f"{one.value:.4g}"
+    return short if is_met(one.wanted, float(short)) == one.met else repr(one.value)
+
+
+def markdown(found: Sequence[Expectation]) -> str:
+    """The expectations as a Markdown table."""
+    lines = ["| expectation | wanted | value | |", "|---|---|--:|---|"]
+    for one in found:
+        cells = (plain(one.metric), plain(one.wanted), spelled(one), "met" if one.met else "**missed**")
+        lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def recorded(found: tuple[Expectation, ...]) -> list[dict[str, Any]]:
+    """For the record of a run, as JSON values."""
+    return [dict(vars(one)) for one in found]
+
+
+def history(corpus: CorpusFolder, most: int = MOST_RUNS) -> tuple[ExpectedRun, ...]:
+    """What the newest runs found, the newest first, without runs that expected nothing."""
+    found: list[ExpectedRun] = []
+    for run, record in corpus.records():
+        try:
+            expectations = tuple(Expectation(**one) for one in record[RECORDED])
+        except (KeyError, TypeError):
+            continue
+        found += [ExpectedRun(run=run, expectations=expectations)] if expectations else []
+        if len(found) == most:
+            break
+    return tuple(found)
+
+
+def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _Totals]:
+    """By source. `labels`: also count documents by label of their language."""
+    found: dict[str, _Totals] = {}
+    for shard in corpus.collect.shards:
+        one = found.setdefault(shard.source, _Totals())
+        one.read += shard.counts.read
+        one.quarantined += shard.counts.quarantined
+    for split in PackFacts.of(corpus.require(PACK)).splits.values():
+        for packed in split.sources:
+            one = found.setdefault(packed.source, _Totals())
+            one.documents += packed.documents
+            one.tokens += packed.tokens
+            one.text_bytes += packed.text_bytes
+    if labels:
+        forgotten = forgotten_in(corpus)
+        for documents in corpus.shards:
+            found.setdefault(documents.source, _Totals()).labels.update(_labels(corpus, documents, forgotten))
+    return found
+
+
+def _labels(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ...]) -> dict[str, int]:
+    """Documents in the token store by label of their language."""
+    named = shard.tables.get((LANGUAGE.name, "scores"))
+    if named is None:
+        raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
+    table = shards.read(corpus.published, named, ["doc_id", "language"])
+    codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
+    of_rows, names = coded(table["language"])
+    numbers = np.bincount(of_rows[(codes == 0) & (of_rows >= 0)], minlength=len(names))
+    return {name: int(number) for name, number in zip(names, numbers, strict=True)}
+
+
+def _values(of_sources: Mapping[str, _Totals], losses: Losses) -> Iterator[tuple[str, float | None]]:
+    """Every value by the name of its metric. `language` without a label is the share of a label that no document has."""
+    whole = _Totals()
+    for name, one in of_sources.items():
+        for metric, value in _values_of(one, 0):
+            yield f"source.{name}.{metric}", value
+        for number in ("read", "quarantined", "documents", "tokens", "text_bytes"):
+            setattr(whole, number, getattr(whole, number) + getattr(one, number))
+        whole.labels.update(one.labels)
+    yield from _values_of(whole, losses.estimate - losses.rows)
+
+
+def _values_of(one: _Totals, unknown: int) -> Iterator[tuple[str, float | None]]:
+    """`unknown`: records that were not read, as estimated, beside those that are counted."""
+    yield "kept_share", one.documents / one.read if one.read else None
+    everything = one.read + unknown
+    yield "quarantined", (one.quarantined + unknown) / everything if everything else None
+    yield "documents", one.documents
+    yield "text_bytes", one.text_bytes
+    yield "tokens", one.tokens
+    yield "bytes_per_token", one.text_bytes / one.tokens if one.tokens else None
+    yield "language", 0.0 if one.documents else None
+    for label, documents in one.labels.items():
+        yield f"language.{label}", documents / one.documents if one.documents else None
