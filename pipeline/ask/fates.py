@@ -16,6 +16,8 @@ from tokenmill.pipeline.report import fates as of_stages
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
 from tokenmill.pipeline.tokens import forget
 
+__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in"]
+
 FORGOTTEN = Fate(PACK, forget.INPUT)
 
 

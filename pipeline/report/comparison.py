@@ -1,0 +1,98 @@
+"""Render two corpora side by side as one page, in the style of the report.
+
+Guarantee: one file that loads nothing, runs nothing and links to nothing. All data is escaped (autoescape), hidden characters
+are shown, and a name that is misspelled in the template is an error (StrictUndefined).
+Cost: kilobytes, and 300 characters for each document shown.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from tokenmill.pipeline.base import words
+from tokenmill.pipeline.report import svg
+from tokenmill.pipeline.report.svg import Bar
+
+MOST_BARS = 12
+"""Languages and sources that a chart has; the tables have all."""
+
+
+def render(answer: Mapping[str, Any]) -> str:
+    """The HTML of an answer of `ask.diff`."""
+    return (
+        _environment()
+        .get_template("comparison.html")
+        .render(
+            **answer,
+            names=_names(answer["corpora"]),
+            sides=("a", "b"),
+            funnel_chart=_funnel(answer["funnel"]),
+            source_chart=_shares("Share of kept text by source", answer["sources"], "source", "share_of_text"),
+            language_chart=_shares("Share of kept documents by language", answer["languages"] or (), "language", "share"),
+        )
+    )
+
+
+@functools.cache
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        count=words.count,
+        size=words.size,
+        visible=words.visible,
+        clip=words.clip,
+        plain=words.plain,
+        address=words.address,
+        number=words.number,
+    )
+    environment.globals.update(share=words.share, ratio=words.ratio)
+    return environment
+
+
+def _names(corpora: Mapping[str, Any]) -> dict[str, str]:
+    """What the page calls each corpus: the name of its folder; all of the path where both have one name."""
+    folders = {side: corpora[side]["folder"] for side in ("a", "b")}
+    names = {side: PurePath(folder).name or folder for side, folder in folders.items()}
+    if names["a"] == names["b"]:
+        names = folders
+    for side, name in names.items():
+        version = corpora[side]["version"]
+        if folders["a"] == folders["b"] and version is not None:
+            names = {**names, side: f"{name}, version {version}"}
+    return names
+
+
+def _funnel(rows: Sequence[Mapping[str, Any]]) -> Markup:
+    """Documents kept and dropped by each step, A above B."""
+    drawn = []
+    for row in rows:
+        for side in ("a", "b"):
+            counts = row[side]
+            if counts is not None:
+                parts = (("kept", counts["kept"]), ("dropped", counts["dropped"]), ("broken", counts["quarantined"]))
+                note = f"{words.count(counts['kept'])} of {words.count(counts['read'])}"
+                drawn.append(Bar(label=f"{row['stage']}, {side.upper()}", parts=parts, note=note))
+    return svg.bars("Documents kept and dropped by step, in A and in B", drawn)
+
+
+def _shares(title: str, rows: Sequence[Mapping[str, Any]], name: str, value: str) -> Markup | None:
+    """Shares of A and B, one above the other."""
+    drawn = [
+        Bar(label=f"{row[name]}, {side.upper()}", parts=(("kept", row[side][value]),), note=words.share(row[side][value], 1))
+        for row in rows[:MOST_BARS]
+        for side in ("a", "b")
+        if row[side] is not None and row[side][value] is not None
+    ]
+    return svg.bars(title, drawn) if drawn else None
