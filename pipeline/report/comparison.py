@@ -7,16 +7,15 @@ Cost: kilobytes, and 300 characters for each document shown.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from tokenmill.pipeline.base import words
 from tokenmill.pipeline.report import svg
+from tokenmill.pipeline.report.page import environment
 from tokenmill.pipeline.report.svg import Bar
 
 MOST_BARS = 12
@@ -26,7 +25,7 @@ MOST_BARS = 12
 def render(answer: Mapping[str, Any]) -> str:
     """The HTML of an answer of `ask.diff`."""
     return (
-        _environment()
+        environment()
         .get_template("comparison.html")
         .render(
             **answer,
@@ -37,28 +36,6 @@ def render(answer: Mapping[str, Any]) -> str:
             language_chart=_shares("Share of kept documents by language", answer["languages"] or (), "language", "share"),
         )
     )
-
-
-@functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count=words.count,
-        size=words.size,
-        visible=words.visible,
-        clip=words.clip,
-        plain=words.plain,
-        address=words.address,
-        number=words.number,
-    )
-    environment.globals.update(share=words.share, ratio=words.ratio)
-    return environment
 
 
 def _names(corpora: Mapping[str, Any]) -> dict[str, str]:

@@ -43,7 +43,7 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
     sources = _sources(corpus)
     language, tokenizer = corpus.step(LANGUAGE.name), corpus.step(TOKENIZER)
     return (
-        _environment()
+        environment()
         .get_template("page.html")
         .render(
             first=corpus.collect.counts,
@@ -77,15 +77,18 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None)
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """What the templates of this folder are rendered with: everything is escaped, and a misspelled name is an error."""
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
+        plain=words.plain,
+        number=words.number,
         count=words.count,
         size=words.size,
         visible=words.visible,
@@ -93,8 +96,8 @@ def _environment() -> jinja2.Environment:
         raw=words.raw,
         address=words.address,
     )
-    environment.globals.update(share=words.share, ratio=words.ratio)
-    return environment
+    found.globals.update(share=words.share, ratio=words.ratio)
+    return found
 
 
 def _sources(corpus: CorpusFolder) -> dict[str, KeptTotals]:
