@@ -67,7 +67,11 @@ def _funnel(rows: Sequence[Mapping[str, Any]]) -> Markup:
 def _shares(title: str, rows: Sequence[Mapping[str, Any]], name: str, value: str) -> Markup | None:
     """Shares of A and B, one above the other."""
     drawn = [
-        Bar(label=f"{row[name]}, {side.upper()}", parts=(("kept", row[side][value]),), note=words.share(row[side][value], 1))
+        Bar(
+            label=f"{row[name]}, {side.upper()}",
+            parts=(("kept", row[side][value]), ("rail", 1 - row[side][value])),
+            note=words.share(row[side][value], 1),
+        )
         for row in rows[:MOST_BARS]
         for side in ("a", "b")
         if row[side] is not None and row[side][value] is not None

@@ -114,6 +114,7 @@ def _changes(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
             where = " ".join(preview(part, None) for part in (sample["source"], sample["url"]) if part)
             text = "the text is forgotten" if sample["text"] is None else preview(sample["text"])
             console.print(Text(f"\n{ids} {_fate(one['a'])} -> {_fate(one['b'])}"))
+            text += f"\n    in B: {preview(sample['text_in_b'])}" if sample["text_in_b"] is not None else ""
             console.print(Text(f"    {where}\n    {text}", style="dim"))
             for side in "ab":
                 for said in sample[side] or ():

@@ -163,10 +163,7 @@ def compare(a: CorpusFolder, b: CorpusFolder, *, samples: int, seed: int, progre
     rows_a = _all(_read(a, at, forgotten[0], found, text=True) for at in _advancing(others_a, progress))
     rows_b = _all(_read(b, at, forgotten[1], found, text=True) for at in _advancing(others_b, progress))
     _count(found, rows_a, rows_b)
-    rows_a, rows_b = _paired_by_id(rows_a, rows_b, found)
-    rows_a, rows_b = _paired_by_text(rows_a, rows_b, found)
-    found.add_single(rows_a, of_a=True)
-    found.add_single(rows_b, of_a=False)
+    _join(found, rows_a, rows_b)
     progress.end(f"{found.overlap.collected_a:,} and {found.overlap.collected_b:,} documents")
     return found
 
@@ -227,6 +224,14 @@ def _all(parts: Iterator[_Rows]) -> _Rows:
 def _count(found: Compared, a: _Rows, b: _Rows) -> None:
     found.overlap.kept_a += int((a.fates == 0).sum())
     found.overlap.kept_b += int((b.fates == 0).sum())
+
+
+def _join(found: Compared, a: _Rows, b: _Rows) -> None:
+    """Pair documents by id, then the others by text, and add pairs and single ones to `found`."""
+    a, b = _paired_by_id(a, b, found)
+    a, b = _paired_by_text(a, b, found)
+    found.add_single(a, of_a=True)
+    found.add_single(b, of_a=False)
 
 
 def _paired_by_id(a: _Rows, b: _Rows, found: Compared) -> tuple[_Rows, _Rows]:

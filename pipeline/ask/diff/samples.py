@@ -16,6 +16,7 @@ from tokenmill.pipeline.ask.diff.documents import ABSENT, Compared, Pair, Place
 from tokenmill.pipeline.ask.fates import FORGOTTEN, Fate, forgotten_in
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.base.words import clip
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.stage import Chooser, Limited
 from tokenmill.pipeline.stages.table import kind_of
@@ -44,13 +45,15 @@ def _sample(a: Place | None, b: Place | None, told: tuple[Told, Told], hidden: s
     of_a, of_b = (told[0][a] if a else None), (told[1][b] if b else None)
     first = of_a or of_b
     assert first is not None
-    forgotten = any(place is not None and place.doc_id in hidden for place in (a, b))
+    hide = any(place is not None and place.doc_id in hidden for place in (a, b))
+    changed = of_a is not None and of_b is not None and of_a["text"] != of_b["text"]
     return {
         "doc_id": first["doc_id"],
         "doc_id_in_b": of_b["doc_id"] if of_a and of_b and of_a["doc_id"] != of_b["doc_id"] else None,
         "source": first["source"],
-        "url": None if forgotten else first["url"],
-        "text": None if forgotten else first["text"],
+        "url": None if hide else first["url"],
+        "text": None if hide else first["text"],
+        "text_in_b": of_b["text"] if changed and not hide and of_b is not None else None,
         "a": of_a and of_a["measured"],
         "b": of_b and of_b["measured"],
     }
@@ -71,7 +74,7 @@ def _told(corpus: CorpusFolder, wanted: Mapping[Place, Pair]) -> Told:
                 "doc_id": row["doc_id"].hex(),
                 "source": row["source"],
                 "url": row["url"],
-                "text": row["text"][:PREVIEW_CHARACTERS],
+                "text": clip(row["text"], PREVIEW_CHARACTERS),
                 "measured": [],
             }
         # The table of text is not needed any more; those of a stage are small.
