@@ -169,7 +169,9 @@ def record(root: Path, done: Sequence[Done], *, workers: int, expected: tuple[Ex
         }
         for one in done
     }
-    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+    now = time.time()
+    # Sorted by name, records stand in the order of their runs, also of those that end within one second.
+    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now * 1000) % 1000:03}-{os.getpid()}"
     about = {"host": platform.node(), "workers": workers, "python": platform.python_version()}
     plain = {"id": run, **about, "steps": steps, expectations.RECORDED: expectations.recorded(expected)}
     files.write_json(root / RUNS / f"{run}.json", plain)
