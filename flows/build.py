@@ -148,7 +148,7 @@ class Building:
         housekeeping.remove_orphans(self.root, [whole, *steps], self.progress)
         if any(self.config.expect.flat()):
             self.expected = expectations.compare(open_corpus(self.root), self.config.expect)
-        housekeeping.record(self.root, self.done, workers=self.executor.workers, expected=self.expected)
+        housekeeping.record(self.root, self.done, workers=self.executor.workers, whole=whole, expected=self.expected)
         return whole
 
     def require_expected(self) -> None:
@@ -167,7 +167,8 @@ def expect_again(config: Config, root: Path, progress: Progress) -> None:
     found = expectations.compare(corpus, config.expect)
     if [run.expectations for run in expectations.history(corpus, 1)] != [found]:
         with housekeeping.at_work(root):
-            housekeeping.record(root, (), workers=1, expected=found)
+            whole = manifest.load(root, CORPUS)
+            housekeeping.record(root, (), workers=1, whole=whole, expected=found)
     _require(found, config, root, progress)
 
 

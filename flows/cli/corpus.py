@@ -223,17 +223,22 @@ def verify(
 def report(folder: Corpus, /) -> None:
     """Print the funnel of a corpus as Markdown, and the path of its HTML report.
 
-    The funnel is a table of how many documents each step read, kept and dropped.
+    The funnel is a table of how many documents each step read, kept and dropped. If the settings expected something of the
+    corpus, what is met and missed is printed too, and stands in the report of the run, `runs/report.html`.
 
     For example:
 
         tokenmill report corpora/docs
     """
-    from tokenmill.pipeline.corpus import REPORT, open_corpus
+    from tokenmill.pipeline.ask.expectations import history, markdown
+    from tokenmill.pipeline.corpus import open_corpus
     from tokenmill.pipeline.report import funnel_markdown
 
-    out.print(funnel_markdown(open_corpus(folder)), markup=False)
-    out.print(f"report: {escape(str(folder / REPORT))}")
+    corpus = open_corpus(folder)
+    out.print(funnel_markdown(corpus), markup=False)
+    for run in history(corpus, 1):
+        out.print(markdown(run.expectations), markup=False)
+    out.print(f"report: {escape(str(tm.open(folder).report))}")
 
 
 def export(

@@ -11,25 +11,29 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from tokenmill.pipeline.ask.fates import fates, forgotten_in
-from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base import files, manifest, shards
 from tokenmill.pipeline.base.errors import ExpectationMissed, StaleInput
 from tokenmill.pipeline.base.losses import Losses
-from tokenmill.pipeline.base.manifest import PACK
+from tokenmill.pipeline.base.manifest import CORPUS, PACK
 from tokenmill.pipeline.base.words import plain
 from tokenmill.pipeline.config import ExpectConfig
 from tokenmill.pipeline.config.expect import is_met
-from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
+from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.report.expectations import insert
 from tokenmill.pipeline.report.fates import coded
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens.facts import PackFacts
 
-RECORDED = "expectations"
-"""The name in the record of a run."""
+RECORDED, OF_CORPUS = "expectations", "corpus"
+"""Names in the record of a run: what was found, and the hash of the corpus in which it was found."""
+PAGE = f"{RUNS}/report.html"
+"""The report of the newest run that expected something: the published one, and what is met and missed. It is not published."""
 MOST_RUNS = 10
 """Runs that a history has at most."""
 
@@ -120,6 +124,30 @@ def markdown(found: Sequence[Expectation]) -> str:
         cells = (plain(one.metric), plain(one.wanted), spelled(one), "met" if one.met else "**missed**")
         lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def earlier(runs: Sequence[ExpectedRun], metric: str) -> str:
+    """The values of a metric in these runs, for people."""
+    found = (one for run in runs for one in run.expectations if one.metric == metric)
+    return ", ".join(spelled(one) + ("" if one.met else " (missed)") for one in found)
+
+
+def page(corpus: CorpusFolder) -> Path:
+    """The report to look at: that of the run which published this corpus, if it expected something, else the published one."""
+    found = corpus.root / PAGE
+    newest = next((record for _, record in corpus.records() if record.get(RECORDED)), {})
+    is_current = newest.get(OF_CORPUS) == manifest.load(corpus.published, CORPUS).hash
+    return found if is_current and found.is_file() else corpus.root / REPORT
+
+
+def rendered(corpus: CorpusFolder) -> bytes | None:
+    """The report of the newest run with what it expected; None if no run expected anything, or for an older page."""
+    runs = history(corpus)
+    if not runs:
+        return None
+    rows = [{**vars(one), "value": spelled(one), "earlier": earlier(runs[1:], one.metric)} for one in runs[0].expectations]
+    found = insert(files.read_bytes(corpus.published / REPORT).decode(), runs[0].run, rows)
+    return found.encode() if found is not None else None
 
 
 def recorded(found: tuple[Expectation, ...]) -> list[dict[str, Any]]:

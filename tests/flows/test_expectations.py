@@ -12,6 +12,7 @@ import pytest
 import tokenmill as tm
 from tests.command import tokenmill
 from tests.folders import twin
+from tests.report.pages import Page
 from tokenmill.flows.plan import up_to_date
 from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.expectations import Expectation, spelled
@@ -135,7 +136,7 @@ def test_a_build_that_misses_one_is_published_and_ends_with_1(home: Path, tmp_pa
 
     again = tokenmill("build", home / "mine.toml", *asked)
     assert (again.returncode, "Everything is up to date" in again.stdout) == (1, True)
-    assert len(list((root / "runs").iterdir())) == 1, "the same answer is not recorded twice"
+    assert len(list((root / "runs").glob("*.json"))) == 1, "the same answer is not recorded twice"
 
     warned = tokenmill("build", home / "mine.toml", *asked, "--set", "expect.on_miss=warn")
     assert (warned.returncode, warned.stderr) == (0, "")
@@ -144,11 +145,35 @@ def test_a_build_that_misses_one_is_published_and_ends_with_1(home: Path, tmp_pa
     assert met.returncode == 0
     assert "2 met, 0 missed" in met.stdout
 
+    page = root / "runs" / "report.html"
+    assert f"report: {page}" in met.stdout
+    assert "All 2 expectations are met" in Page(page.read_text()).words
+    assert "0.8 (missed)" in Page(page.read_text()).words
+    section = page.read_text().index('<section id="expectations">')
+    assert "expectations</h2>" not in (root / "report.html").read_text().lower()
+    assert page.read_text()[:section] == (root / "report.html").read_text()[:section]
+
     status = tokenmill("status", root)
     assert "0.8 (missed)" in status.stdout, "what an earlier run found"
     answer = json.loads(tokenmill("status", root, "--json").stdout)
     assert [[one["met"] for one in run["expectations"]] for run in answer["expected"]] == [[True, True], [False, True]]
     assert answer["stages"][0]["seconds"] is not None, "a record without steps hides no seconds"
+
+
+def test_the_report_of_a_run_shows_hostile_names_as_text_and_goes_with_its_corpus(home: Path, corpus: Path) -> None:
+    label = "<script>alert(1)</script>\x1b[31m\u202e"
+    tm.build(home / "mine.toml", corpus, {f"expect.language.{label}": "<= 1"}, workers=1, progress=False)
+    page = corpus / "runs" / "report.html"
+    assert tm.open(corpus).report == page
+    assert label not in page.read_text()
+    assert "<script>alert" in Page(page.read_text()).words
+    status = tokenmill("status", corpus)
+    assert not {"\x1b", "\u202e"} & set(status.stdout)
+    tm.open(corpus).forget(sources=["books"])
+    tm.open(corpus).compact()
+    assert tm.open(corpus).report == corpus / "report.html", "the corpus is another one now"
+    tm.build(home / "mine.toml", corpus, workers=1, progress=False)
+    assert not page.exists()
 
 
 def test_in_python_a_miss_is_raised_after_publishing(home: Path, tmp_path: Path) -> None:
