@@ -64,7 +64,7 @@ class ExpectedRun:
 
 
 @dataclass(kw_only=True)
-class _Totals:
+class _SourceTotals:
     read: int = 0
     quarantined: int = 0
     documents: int = 0
@@ -169,23 +169,23 @@ def history(corpus: CorpusFolder, most: int = MOST_RUNS) -> tuple[ExpectedRun, .
     return tuple(found)
 
 
-def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _Totals]:
+def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _SourceTotals]:
     """By source. `labels`: also count documents by label of their language."""
-    found: dict[str, _Totals] = {}
+    found: dict[str, _SourceTotals] = {}
     for shard in corpus.collect.shards:
-        one = found.setdefault(shard.source, _Totals())
+        one = found.setdefault(shard.source, _SourceTotals())
         one.read += shard.counts.read
         one.quarantined += shard.counts.quarantined
     for split in PackFacts.of(corpus.require(PACK)).splits.values():
         for packed in split.sources:
-            one = found.setdefault(packed.source, _Totals())
+            one = found.setdefault(packed.source, _SourceTotals())
             one.documents += packed.documents
             one.tokens += packed.tokens
             one.text_bytes += packed.text_bytes
     if labels:
         forgotten = forgotten_in(corpus)
         for documents in corpus.shards:
-            found.setdefault(documents.source, _Totals()).labels.update(_labels(corpus, documents, forgotten))
+            found.setdefault(documents.source, _SourceTotals()).labels.update(_labels(corpus, documents, forgotten))
     return found
 
 
@@ -201,9 +201,9 @@ def _labels(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ..
     return {name: int(number) for name, number in zip(names, numbers, strict=True)}
 
 
-def _values(of_sources: Mapping[str, _Totals], losses: Losses) -> Iterator[tuple[str, float | None]]:
+def _values(of_sources: Mapping[str, _SourceTotals], losses: Losses) -> Iterator[tuple[str, float | None]]:
     """Every value by the name of its metric. `language` without a label is the share of a label that no document has."""
-    whole = _Totals()
+    whole = _SourceTotals()
     for name, one in of_sources.items():
         for metric, value in _values_of(one, 0):
             yield f"source.{name}.{metric}", value
@@ -213,7 +213,7 @@ def _values(of_sources: Mapping[str, _Totals], losses: Losses) -> Iterator[tuple
     yield from _values_of(whole, losses.estimate - losses.rows)
 
 
-def _values_of(one: _Totals, unknown: int) -> Iterator[tuple[str, float | None]]:
+def _values_of(one: _SourceTotals, unknown: int) -> Iterator[tuple[str, float | None]]:
     """`unknown`: records that were not read, as estimated, beside those that are counted."""
     yield "kept_share", one.documents / one.read if one.read else None
     everything = one.read + unknown

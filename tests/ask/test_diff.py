@@ -25,7 +25,8 @@ from tests.report.pages import CONTROLS, HOSTILE, Page
 from tokenmill.flows.build import build, building, outline
 from tokenmill.flows.cli.draw.diff import show
 from tokenmill.pipeline.ask.diff import diff, opened
-from tokenmill.pipeline.ask.diff.documents import ABSENT, Compared, _digests, _join, _Rows
+from tokenmill.pipeline.ask.diff.documents import ABSENT, PairedDocuments, _join
+from tokenmill.pipeline.ask.diff.rows import DocumentRows, digests
 from tokenmill.pipeline.ask.fates import SURVIVED, Fate
 from tokenmill.pipeline.base.errors import NotBuilt
 from tokenmill.pipeline.base.schema import DOC_ID
@@ -133,15 +134,15 @@ def test_a_corpus_and_itself(corpus: Path) -> None:
 FATES = (SURVIVED, ABSENT, Fate("language", "x"), Fate("quality", "y"))
 
 
-def columns(documents: Sequence[tuple[bytes, str, int]]) -> _Rows:
+def columns(documents: Sequence[tuple[bytes, str, int]]) -> DocumentRows:
     """Documents as (id, text, number of a fate)."""
     count = len(documents)
-    return _Rows(
+    return DocumentRows(
         ids=pa.array([one[0] for one in documents], DOC_ID.type),
         fates=np.array([one[2] for one in documents], dtype=np.int64),
         shards=np.zeros(count, dtype=np.int64),
         rows=np.arange(count, dtype=np.int64),
-        texts=_digests(pa.array([one[1] for one in documents], pa.large_string())),
+        texts=digests(pa.array([one[1] for one in documents], pa.large_string())),
     )
 
 
@@ -173,7 +174,7 @@ def test_documents_are_paired_as_plain_python_pairs_them(seed: int) -> None:
         [(one, draw.choice("uvwxyz\u0130"), draw.choice((0, 0, 2, 3))) for one in draw.sample(pool, draw.randrange(40))]
         for _ in "ab"
     )
-    found = Compared(samples=ALL, seed=0)
+    found = PairedDocuments(samples=ALL, seed=0)
     found.numbers = {fate: number for number, fate in enumerate(FATES)}
     _join(found, columns(a), columns(b))
     assert Counter({pair: group.documents for pair, group in found.groups.items()}) == plainly(a, b)

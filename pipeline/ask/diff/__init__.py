@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.ask.diff import shares
-from tokenmill.pipeline.ask.diff.documents import Compared, compare
+from tokenmill.pipeline.ask.diff.documents import PairedDocuments, compare
 from tokenmill.pipeline.ask.diff.samples import shown
 from tokenmill.pipeline.ask.fates import Fate
 from tokenmill.pipeline.ask.whatif import differences
@@ -70,7 +70,7 @@ def _settings(a: CorpusFolder, b: CorpusFolder) -> dict[str, dict[str, Any]]:
     return shares.step_settings(a, b)
 
 
-def _changes(a: CorpusFolder, b: CorpusFolder, found: Compared) -> list[dict[str, Any]]:
+def _changes(a: CorpusFolder, b: CorpusFolder, found: PairedDocuments) -> list[dict[str, Any]]:
     """Groups of documents of which A and B made something else. Those that changed sides come first, the largest first."""
     of_group = shown(a, b, found)
     order = sorted(found.groups, key=lambda key: (_side(*key), -found.groups[key].documents, key))

@@ -11,47 +11,32 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.ask.fates import SURVIVED, Fate, fates, forgotten_in
-from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.ask.diff.rows import DocumentPlace, DocumentRows, Integers, Words, joined, read
+from tokenmill.pipeline.ask.fates import SURVIVED, Fate, forgotten_in
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.base.schema import DOC_ID
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
 from tokenmill.pipeline.report.fates import id_words
-from tokenmill.pipeline.stages.stage import one_batch
 
 ABSENT = Fate(COLLECT, "not_collected")
 """What became of a document that the other corpus does not hold."""
-Integers = npt.NDArray[np.int64]
-Words = npt.NDArray[np.uint64]
 Pair = tuple[Fate, Fate]
 """What became of a document in A and in B."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
-    """Where a document stands: the number of its shard, in document order, its row there, and its id."""
-
-    shard: int
-    row: int
-    doc_id: bytes
-
-
 @dataclass(kw_only=True)
-class Group:
+class ChangeGroup:
     """Documents with one fate in A and another one in B."""
 
     documents: int = 0
-    picks: list[tuple[int, Place | None, Place | None]] = field(default_factory=list)
+    picks: list[tuple[int, DocumentPlace | None, DocumentPlace | None]] = field(default_factory=list)
     """The samples: a keyed hash, and the place in A and in B."""
 
 
@@ -81,51 +66,28 @@ class Overlap:
         return {"collected": collected, "kept": kept}
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Rows:
-    """Documents of one corpus, as columns."""
-
-    ids: pa.Array
-    fates: Integers
-    """Numbers of fates; 0 is kept."""
-    shards: Integers
-    rows: Integers
-    texts: Words
-    """The first 16 bytes of the SHA-256 of each text: uint64 [rows, 2]. Without rows where no text was read."""
-
-    def take(self, wanted: Integers) -> _Rows:
-        texts = self.texts[wanted] if len(self.texts) else self.texts
-        return _Rows(
-            ids=self.ids.take(pa.array(wanted)),
-            fates=self.fates[wanted],
-            shards=self.shards[wanted],
-            rows=self.rows[wanted],
-            texts=texts,
-        )
-
-
-class Compared:
+class PairedDocuments:
     """What is known of all pairs so far."""
 
     def __init__(self, samples: int, seed: int) -> None:
         self.overlap = Overlap()
-        self.groups: dict[Pair, Group] = {}
+        self.groups: dict[Pair, ChangeGroup] = {}
         self.numbers: dict[Fate, int] = {SURVIVED: 0, ABSENT: 1}
         self._samples = samples
         self._seed = np.uint64(int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "little"))
 
-    def add_pairs(self, a: _Rows, b: _Rows) -> None:
+    def add_pairs(self, a: DocumentRows, b: DocumentRows) -> None:
         """Documents that both hold, row by row."""
         self.overlap.kept_in_both += int(((a.fates == 0) & (b.fates == 0)).sum())
         differ = np.flatnonzero(a.fates != b.fates)
         self._add(a.take(differ), b.take(differ))
 
-    def add_single(self, rows: _Rows, *, of_a: bool) -> None:
+    def add_single(self, rows: DocumentRows, *, of_a: bool) -> None:
         """Documents that only one of both holds. Those that it dropped itself moved nowhere."""
         kept = rows.take(np.flatnonzero(rows.fates == 0))
         self._add(kept if of_a else None, None if of_a else kept)
 
-    def _add(self, a: _Rows | None, b: _Rows | None) -> None:
+    def _add(self, a: DocumentRows | None, b: DocumentRows | None) -> None:
         named = a or b
         assert named is not None
         absent = np.full(len(named.fates), self.numbers[ABSENT])
@@ -135,16 +97,16 @@ class Compared:
         keys = _mixed(words[:, 0] ^ words[:, 1] ^ self._seed)
         for fate_a, fate_b in np.unique(pairs, axis=0).tolist():
             rows = np.flatnonzero((pairs == (fate_a, fate_b)).all(axis=1))
-            group = self.groups.setdefault((known[fate_a], known[fate_b]), Group())
+            group = self.groups.setdefault((known[fate_a], known[fate_b]), ChangeGroup())
             group.documents += len(rows)
             few = rows[np.argsort(keys[rows], kind="stable")[: self._samples]]
-            picked = [(int(keys[row]), _place(a, row), _place(b, row)) for row in few.tolist()]
+            picked = [(int(keys[row]), a.place(row) if a else None, b.place(row) if b else None) for row in few.tolist()]
             group.picks = heapq.nsmallest(self._samples, [*group.picks, *picked], key=lambda pick: pick[0])
 
 
-def compare(a: CorpusFolder, b: CorpusFolder, *, samples: int, seed: int, progress: Progress) -> Compared:
+def compare(a: CorpusFolder, b: CorpusFolder, *, samples: int, seed: int, progress: Progress) -> PairedDocuments:
     """Compare all documents. `samples`: per group. Raises CorruptFile, StaleInput, Misaligned."""
-    found = Compared(samples, seed)
+    found = PairedDocuments(samples, seed)
     forgotten = forgotten_in(a), forgotten_in(b)
     found.overlap.collected_a, found.overlap.collected_b = (
         sum(one.documents[1].rows or 0 for one in corpus.shards) for corpus in (a, b)
@@ -153,15 +115,15 @@ def compare(a: CorpusFolder, b: CorpusFolder, *, samples: int, seed: int, progre
     progress.begin("diff", len(same) + len(others_a) + len(others_b), "shards")
     for at, other in same:
         pair = (
-            _read(a, at, forgotten[0], found, text=False),
-            _read(b, other, forgotten[1], found, text=False),
+            read(a, at, forgotten[0], found.numbers, text=False),
+            read(b, other, forgotten[1], found.numbers, text=False),
         )
         _count(found, *pair)
         found.overlap.by_id += len(pair[0].fates)
         found.add_pairs(*pair)
         progress.advance(1)
-    rows_a = _all(_read(a, at, forgotten[0], found, text=True) for at in _advancing(others_a, progress))
-    rows_b = _all(_read(b, at, forgotten[1], found, text=True) for at in _advancing(others_b, progress))
+    rows_a = joined(read(a, at, forgotten[0], found.numbers, text=True) for at in _advancing(others_a, progress))
+    rows_b = joined(read(b, at, forgotten[1], found.numbers, text=True) for at in _advancing(others_b, progress))
     _count(found, rows_a, rows_b)
     _join(found, rows_a, rows_b)
     progress.end(f"{found.overlap.collected_a:,} and {found.overlap.collected_b:,} documents")
@@ -184,49 +146,12 @@ def _advancing(numbers: Sequence[int], progress: Progress) -> Iterator[int]:
         progress.advance(1)
 
 
-def _read(corpus: CorpusFolder, number: int, forgotten: tuple[bytes, ...], found: Compared, *, text: bool) -> _Rows:
-    shard = corpus.shards[number]
-    table = shards.read(corpus.published, shard.documents, ["doc_id", *(["text"] if text else [])])
-    codes, known = fates(corpus, shard, table["doc_id"], forgotten)
-    renumbered = np.array([found.numbers.setdefault(fate, len(found.numbers)) for fate in known], dtype=np.int64)
-    batch = one_batch(table)
-    return _Rows(
-        ids=batch["doc_id"],
-        fates=renumbered[codes],
-        shards=np.full(len(codes), number, dtype=np.int64),
-        rows=np.arange(len(codes), dtype=np.int64),
-        texts=_digests(batch["text"]) if text else np.empty((0, 2), dtype=np.uint64),
-    )
-
-
-def _digests(texts: pa.LargeStringArray) -> Words:
-    # Imports Numba, which two corpora with the same documents do not need.
-    from tokenmill.pipeline.kernels.text.buffers import utf8
-
-    data, offsets = utf8(texts)
-    places = itertools.pairwise(offsets.tolist())
-    digests = b"".join(hashlib.sha256(data.data[start:stop]).digest()[:16] for start, stop in places)
-    return np.frombuffer(digests, dtype="<u8").reshape(-1, 2)
-
-
-def _all(parts: Iterator[_Rows]) -> _Rows:
-    many = list(parts)
-    empty = np.empty(0, dtype=np.int64)
-    return _Rows(
-        ids=pa.concat_arrays([pa.array([], DOC_ID.type), *(one.ids for one in many)]),
-        fates=np.concatenate([empty, *(one.fates for one in many)]),
-        shards=np.concatenate([empty, *(one.shards for one in many)]),
-        rows=np.concatenate([empty, *(one.rows for one in many)]),
-        texts=np.concatenate([np.empty((0, 2), dtype=np.uint64), *(one.texts for one in many)]),
-    )
-
-
-def _count(found: Compared, a: _Rows, b: _Rows) -> None:
+def _count(found: PairedDocuments, a: DocumentRows, b: DocumentRows) -> None:
     found.overlap.kept_a += int((a.fates == 0).sum())
     found.overlap.kept_b += int((b.fates == 0).sum())
 
 
-def _join(found: Compared, a: _Rows, b: _Rows) -> None:
+def _join(found: PairedDocuments, a: DocumentRows, b: DocumentRows) -> None:
     """Pair documents by id, then the others by text, and add pairs and single ones to `found`."""
     a, b = _paired_by_id(a, b, found)
     a, b = _paired_by_text(a, b, found)
@@ -234,7 +159,7 @@ def _join(found: Compared, a: _Rows, b: _Rows) -> None:
     found.add_single(b, of_a=False)
 
 
-def _paired_by_id(a: _Rows, b: _Rows, found: Compared) -> tuple[_Rows, _Rows]:
+def _paired_by_id(a: DocumentRows, b: DocumentRows, found: PairedDocuments) -> tuple[DocumentRows, DocumentRows]:
     """Add the pairs of one id to `found`. Returns the others."""
     places = _places(a.ids, b.ids)
     mine, theirs = a.take(np.flatnonzero(places >= 0)), b.take(places[places >= 0])
@@ -244,7 +169,7 @@ def _paired_by_id(a: _Rows, b: _Rows, found: Compared) -> tuple[_Rows, _Rows]:
     return _others(a, b, places)
 
 
-def _paired_by_text(a: _Rows, b: _Rows, found: Compared) -> tuple[_Rows, _Rows]:
+def _paired_by_text(a: DocumentRows, b: DocumentRows, found: PairedDocuments) -> tuple[DocumentRows, DocumentRows]:
     """Add the pairs of one text to `found`. Returns the others."""
     places = _places(_numbered(a), _numbered(b))
     mine, theirs = a.take(np.flatnonzero(places >= 0)), b.take(places[places >= 0])
@@ -258,13 +183,13 @@ def _places(values: pa.Array, among: pa.Array) -> Integers:
     return np.asarray(pc.index_in(values, value_set=among).cast(pa.int64()).fill_null(-1), dtype=np.int64)
 
 
-def _others(a: _Rows, b: _Rows, places: Integers) -> tuple[_Rows, _Rows]:
+def _others(a: DocumentRows, b: DocumentRows, places: Integers) -> tuple[DocumentRows, DocumentRows]:
     alone = np.ones(len(b.fates), dtype=np.bool_)
     alone[places[places >= 0]] = False
     return a.take(np.flatnonzero(places < 0)), b.take(np.flatnonzero(alone))
 
 
-def _numbered(rows: _Rows) -> pa.Array:
+def _numbered(rows: DocumentRows) -> pa.Array:
     """The digest of each text with a number that tells apart documents of one text: kept ones first, then by id."""
     ids = id_words(pa.chunked_array([rows.ids]))
     order = np.lexsort((ids[:, 1], ids[:, 0], rows.fates != 0, rows.texts[:, 1], rows.texts[:, 0]))
@@ -283,9 +208,3 @@ def _mixed(keys: Words) -> Words:
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
     return np.asarray(keys ^ (keys >> np.uint64(31)), dtype=np.uint64)
-
-
-def _place(rows: _Rows | None, row: int) -> Place | None:
-    if rows is None:
-        return None
-    return Place(shard=int(rows.shards[row]), row=int(rows.rows[row]), doc_id=rows.ids[row].as_py())

@@ -12,7 +12,8 @@ from typing import Any
 
 import pyarrow as pa
 
-from tokenmill.pipeline.ask.diff.documents import ABSENT, Compared, Pair, Place
+from tokenmill.pipeline.ask.diff.documents import ABSENT, Pair, PairedDocuments
+from tokenmill.pipeline.ask.diff.rows import DocumentPlace
 from tokenmill.pipeline.ask.fates import FORGOTTEN, Fate, forgotten_in
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
@@ -23,12 +24,12 @@ from tokenmill.pipeline.stages.table import kind_of
 
 PREVIEW_CHARACTERS = 300
 """Characters of the text that an answer holds."""
-Told = dict[Place, dict[str, Any]]
+Told = dict[DocumentPlace, dict[str, Any]]
 
 
-def shown(a: CorpusFolder, b: CorpusFolder, found: Compared) -> dict[Pair, list[dict[str, Any]]]:
+def shown(a: CorpusFolder, b: CorpusFolder, found: PairedDocuments) -> dict[Pair, list[dict[str, Any]]]:
     """The samples of each group as JSON values. Raises CorruptFile, Misaligned."""
-    wanted: tuple[dict[Place, Pair], dict[Place, Pair]] = ({}, {})
+    wanted: tuple[dict[DocumentPlace, Pair], dict[DocumentPlace, Pair]] = ({}, {})
     for pair, group in found.groups.items():
         for _, *places in group.picks:
             for side, place in zip(wanted, places, strict=True):
@@ -41,7 +42,7 @@ def shown(a: CorpusFolder, b: CorpusFolder, found: Compared) -> dict[Pair, list[
     }
 
 
-def _sample(a: Place | None, b: Place | None, told: tuple[Told, Told], hidden: set[bytes]) -> dict[str, Any]:
+def _sample(a: DocumentPlace | None, b: DocumentPlace | None, told: tuple[Told, Told], hidden: set[bytes]) -> dict[str, Any]:
     of_a, of_b = (told[0][a] if a else None), (told[1][b] if b else None)
     first = of_a or of_b
     assert first is not None
@@ -59,9 +60,9 @@ def _sample(a: Place | None, b: Place | None, told: tuple[Told, Told], hidden: s
     }
 
 
-def _told(corpus: CorpusFolder, wanted: Mapping[Place, Pair]) -> Told:
+def _told(corpus: CorpusFolder, wanted: Mapping[DocumentPlace, Pair]) -> Told:
     """What to say of each place, one shard at a time."""
-    by_shard: dict[int, list[Place]] = defaultdict(list)
+    by_shard: dict[int, list[DocumentPlace]] = defaultdict(list)
     for place in wanted:
         by_shard[place.shard].append(place)
     found: Told = {}
@@ -86,7 +87,9 @@ def _told(corpus: CorpusFolder, wanted: Mapping[Place, Pair]) -> Told:
     return found
 
 
-def _measured(corpus: CorpusFolder, shard: CorpusShard, fate: Fate, places: list[Place]) -> Iterator[list[dict[str, Any]]]:
+def _measured(
+    corpus: CorpusFolder, shard: CorpusShard, fate: Fate, places: list[DocumentPlace]
+) -> Iterator[list[dict[str, Any]]]:
     """For each place, what this corpus measured and compared at the stage of `fate`, for its reason."""
     made = corpus.step(fate.stage)
     named = shard.tables.get((fate.stage, "verdicts"))
