@@ -1,6 +1,6 @@
 """Documents of a corpus as columns: their ids, what became of them, where they stand, and what identifies their text.
 
-Guarantee: a column has a row for each document of the shards that were read, in their order. Memory: 56 bytes for each document.
+Guarantee: a column has a row for each document of the shards that were read, in their order. Memory: 56 bytes a document.
 Cost: one read of the verdicts, and of the text if that is asked for.
 """
 
