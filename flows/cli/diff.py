@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from tokenmill.flows.cli.options import AtLeastZero, Corpus, out
 from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, DiskFull
 
 
 def diff(
@@ -65,7 +65,7 @@ def diff(
     if html is not None:
         from tokenmill.pipeline.report.comparison import render
 
-        files.write_bytes(html, render(answer).encode())
+        _write(html, render(answer))
     if as_json:
         out.out(json.dumps(answer))
         return
@@ -81,3 +81,15 @@ def _check(html: Path) -> None:
         raise ConfigError(f"--html {html}: lies in the corpus {inside}, which holds only what builds make; name another folder")
     if html.is_dir():
         raise ConfigError(f"--html {html}: is a folder; name the file to write, such as {html / 'diff.html'}")
+    if html.is_symlink() or (html.exists() and not html.is_file()):
+        raise ConfigError(f"--html {html}: is a link or a device, which the page would replace; name a plain file")
+
+
+def _write(html: Path, page: str) -> None:
+    """Raises DiskFull, ConfigError."""
+    try:
+        files.write_bytes(html, page.encode())
+    except DiskFull:
+        raise
+    except OSError as error:
+        raise ConfigError(f"--html {html}: cannot be written ({error.strerror}); name another file") from error

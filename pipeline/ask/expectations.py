@@ -14,20 +14,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tokenmill.pipeline.ask.fates import fates, forgotten_in
-from tokenmill.pipeline.base import files, manifest, shards
-from tokenmill.pipeline.base.errors import ExpectationMissed, StaleInput
+from tokenmill.pipeline.ask.fates import forgotten_in, kept_by_language
+from tokenmill.pipeline.base import files, manifest
+from tokenmill.pipeline.base.errors import ExpectationMissed
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import CORPUS, PACK
 from tokenmill.pipeline.base.words import plain
 from tokenmill.pipeline.config import ExpectConfig
 from tokenmill.pipeline.config.expect import is_met
-from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder
 from tokenmill.pipeline.report.expectations import insert
-from tokenmill.pipeline.report.fates import coded
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens.facts import PackFacts
 
 RECORDED, OF_CORPUS = "expectations", "corpus"
@@ -185,20 +181,8 @@ def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _SourceTotals]:
     if labels:
         forgotten = forgotten_in(corpus)
         for documents in corpus.shards:
-            found.setdefault(documents.source, _SourceTotals()).labels.update(_labels(corpus, documents, forgotten))
+            found.setdefault(documents.source, _SourceTotals()).labels.update(kept_by_language(corpus, documents, forgotten))
     return found
-
-
-def _labels(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ...]) -> dict[str, int]:
-    """Documents in the token store by label of their language."""
-    named = shard.tables.get((LANGUAGE.name, "scores"))
-    if named is None:
-        raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
-    table = shards.read(corpus.published, named, ["doc_id", "language"])
-    codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
-    of_rows, names = coded(table["language"])
-    numbers = np.bincount(of_rows[(codes == 0) & (of_rows >= 0)], minlength=len(names))
-    return {name: int(number) for name, number in zip(names, numbers, strict=True)}
 
 
 def _values(of_sources: Mapping[str, _SourceTotals], losses: Losses) -> Iterator[tuple[str, float | None]]:

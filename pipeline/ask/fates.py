@@ -10,13 +10,16 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import StaleInput
 from tokenmill.pipeline.base.manifest import PACK
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.report import fates as of_stages
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens import forget
 
-__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in"]
+__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in", "kept_by_language"]
 
 FORGOTTEN = Fate(PACK, forget.INPUT)
 
@@ -38,3 +41,15 @@ def fates(
         codes[gone] = len(known)
         known.append(FORGOTTEN)
     return codes, known
+
+
+def kept_by_language(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ...]) -> dict[str, int]:
+    """Documents of a shard that readers see, by label of their language. Raises StaleInput, CorruptFile, Misaligned."""
+    named = shard.tables.get((LANGUAGE.name, "scores"))
+    if named is None:
+        raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
+    table = shards.read(corpus.published, named, ["doc_id", "language"])
+    codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
+    labels, names = of_stages.coded(table["language"])
+    numbers = np.bincount(labels[(codes == 0) & (labels >= 0)], minlength=len(names))
+    return {name: int(number) for name, number in zip(names, numbers, strict=True) if number}

@@ -120,6 +120,10 @@ def test_numbers_are_those_of_both_corpora(corpus: Path, stricter: Path) -> None
             if reason == ""
         )
         assert {row["language"]: row[side]["documents"] for row in answer["languages"] if row[side]["documents"]} == labels
+    both = answer["tokens"]["in_both"]
+    assert both["documents"] == len(kept(corpus) & kept(stricter)) == len(kept(stricter))
+    # All that the stricter one packed is in both, so that B's tokens are those of its whole store.
+    assert both["b"]["tokens"] == answer["tokens"]["b"]["tokens"] != both["a"]["tokens"] < answer["tokens"]["a"]["tokens"]
     assert [row["step"] for row in answer["steps"] if not row["same"]] == ["quality", "tokenizer", "pack"]
 
 
@@ -210,7 +214,7 @@ def test_corpora_that_are_not_finished_and_lack_what_the_other_has(corpus: Path,
     write_corpus(tmp_path / "b", {"web/0": ["one", "two", "changed!"], "gone/0": []})
     answer = diff(opened(tmp_path / "a"), opened(tmp_path / "b"))
     assert answer["documents"]["collected"]["changed_text"] == 1
-    assert (answer["languages"], answer["tokens"]) == (None, {"a": None, "b": None})
+    assert (answer["languages"], answer["tokens"]) == (None, {"a": None, "b": None, "in_both": None})
     assert not answer["corpora"]["a"]["finished"]
     answer = diff(opened(tmp_path / "a"), open_corpus(corpus))
     assert [(group["now"], group["a"]["reason"], group["b"]["reason"]) for group in answer["changes"]] == [
@@ -319,12 +323,16 @@ def test_the_command(corpus: Path, stricter: Path, tmp_path: Path) -> None:
     assert "quality: too_few_words" in Page(page.read_text()).words
     assert json.loads(tokenmill("diff", corpus, stricter, "--json", "--samples", "0").stdout)["changes"][0]["samples"] == []
     assert {path: path.stat().st_mtime_ns for root in (corpus, stricter) for path in root.rglob("*")} == before
+    (tmp_path / "link").symlink_to(page)
     for arguments, code, message in (
         ([corpus, "nowhere"], 1, "nowhere"),
         ([corpus], 2, "B"),
         ([corpus, stricter, "--samples", "-1"], 2, "--samples"),
         ([corpus, stricter, "--html", corpus / "diff.html"], 1, "lies in the corpus"),
         ([corpus, stricter, "--html", tmp_path], 1, "is a folder"),
+        ([corpus, stricter, "--html", tmp_path / "link"], 1, "is a link or a device"),
+        ([corpus, stricter, "--html", "/dev/null"], 1, "is a link or a device"),
+        ([corpus, page], 1, "is no folder"),
     ):
         done = tokenmill("diff", *arguments)
         assert (done.returncode, "Traceback" in done.stderr) == (code, False), done.stderr

@@ -175,6 +175,10 @@ def _tokens(tokens: Mapping[str, Any], console: Console) -> None:
     ):
         table.add_row(name, Text(_both(a.get(key), b.get(key), form)))
     console.print(table)
+    both = tokens["in_both"]
+    if both is not None and both["documents"]:
+        on_both = _both(both["a"]["bytes_per_token"], both["b"]["bytes_per_token"], lambda value: ratio(value, 1, 3))
+        console.print(f"bytes per token of the {both['documents']:,} documents that both packed: {on_both}")
     if a and b:
         console.print("the tokenizer is the same" if a["fingerprint"] == b["fingerprint"] else "the tokenizers differ")
 

@@ -18,9 +18,10 @@ from tokenmill.pipeline.ask.diff.samples import shown
 from tokenmill.pipeline.ask.fates import Fate
 from tokenmill.pipeline.ask.whatif import differences
 from tokenmill.pipeline.base import versions
+from tokenmill.pipeline.base.errors import NotBuilt
 from tokenmill.pipeline.base.formats import MANIFEST
 from tokenmill.pipeline.base.progress import Progress, Silent
-from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.corpus import CorpusFolder, so_far
 
 SAMPLES = 3
 """Documents shown of each group that changed sides."""
@@ -99,6 +100,6 @@ def _fate(fate: Fate) -> dict[str, Any]:
 
 def opened(folder: Path) -> CorpusFolder:
     """The corpus in a folder, as readers see it; where none was ever finished, its finished steps. Raises NotBuilt."""
-    from tokenmill.pipeline.corpus import so_far
-
+    if folder.exists() and not folder.is_dir():
+        raise NotBuilt(f"{folder} is no folder; give the folder of a corpus, as --out of `tokenmill build` named it")
     return so_far(folder)

@@ -1,6 +1,7 @@
 """What two corpora are like in numbers: steps, funnel, reasons, sources, languages and tokens.
 
-Guarantee: a number that a corpus does not have is None, never 0. Cost: manifests, and two columns for languages.
+Guarantee: a number that a corpus does not have is None, never 0. Cost: manifests, two columns for languages, and three of the
+token store, of which 100 bytes for each document are in memory.
 """
 
 from __future__ import annotations
@@ -9,14 +10,16 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from tokenmill.pipeline.ask.fates import fates, forgotten_in
+from tokenmill.pipeline.ask.fates import forgotten_in, kept_by_language
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, Counts, Manifest, facts
+from tokenmill.pipeline.base.schema import DOC_ID
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import settings
-from tokenmill.pipeline.report.fates import coded
+from tokenmill.pipeline.report.compression import DOCUMENTS
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
 
@@ -162,20 +165,41 @@ def _of_languages(corpus: CorpusFolder) -> dict[str, int] | None:
     found: Counter[str] = Counter()
     forgotten = forgotten_in(corpus)
     for shard in corpus.shards:
-        named = shard.tables.get((LANGUAGE.name, "scores"))
-        if named is None:
-            continue
-        table = shards.read(corpus.published, named, ["doc_id", "language"])
-        codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
-        labels, names = coded(table["language"])
-        numbers = np.bincount(labels[(codes == 0) & (labels >= 0)], minlength=len(names))
-        found.update({name: int(number) for name, number in zip(names, numbers, strict=True) if number})
+        found.update(kept_by_language(corpus, shard, forgotten))
     return found
 
 
 def tokens(a: CorpusFolder, b: CorpusFolder) -> Row:
-    """The tokenizers and what they make of the text that each corpus holds itself."""
-    return {"a": _of_tokens(a), "b": _of_tokens(b)}
+    """The tokenizers, what they make of the text that each corpus holds itself, and what of the documents that both hold."""
+    return {"a": _of_tokens(a), "b": _of_tokens(b), "in_both": _in_both(a, b)}
+
+
+def _in_both(a: CorpusFolder, b: CorpusFolder) -> Row | None:
+    """The tokens that A and B make of the documents that both packed: of one id, and of as many bytes."""
+    if a.step(PACK) is None or b.step(PACK) is None:
+        return None
+    mine, theirs = _packed(a), _packed(b)
+    places = pc.index_in(mine["doc_id"].combine_chunks(), value_set=theirs["doc_id"].combine_chunks())
+    mine = mine.filter(places.is_valid())
+    theirs = theirs.take(places.drop_null())
+    same = pc.equal(mine["text_bytes"], theirs["text_bytes"])
+    mine, theirs = mine.filter(same), theirs.filter(same)
+    size = pc.sum(mine["text_bytes"]).as_py() or 0
+    found: Row = {"documents": mine.num_rows, "text_bytes": size}
+    for side, table in (("a", mine), ("b", theirs)):
+        number = pc.sum(table["tokens"]).as_py() or 0
+        found[side] = {"tokens": number, "bytes_per_token": size / number if number else None}
+    return found
+
+
+def _packed(corpus: CorpusFolder) -> pa.Table:
+    """`doc_id`, `tokens` and `text_bytes` of every packed document: about 40 bytes of memory each."""
+    columns = ["doc_id", "tokens", "text_bytes"]
+    named = [one for one in corpus.require(PACK).entries() if one[0].endswith(DOCUMENTS)]
+    tables = [shards.read(corpus.published, one, columns) for one in named]
+    return (
+        pa.concat_tables(tables) if tables else pa.table({"doc_id": pa.array([], DOC_ID.type), "tokens": [], "text_bytes": []})
+    )
 
 
 def _of_tokens(corpus: CorpusFolder) -> Row | None:
