@@ -30,6 +30,8 @@ RECORDED, OF_CORPUS = "expectations", "corpus"
 """Names in the record of a run: what was found, and the hash of the corpus in which it was found."""
 PAGE = f"{RUNS}/report.html"
 """The report of the newest run that expected something: the published one, and what is met and missed. It is not published."""
+OVER_CAP = "over_cap"
+"""The reason for which collection drops what does not fit into `collect.max_documents` or `collect.max_text_bytes`."""
 MOST_RUNS = 10
 """Runs that a history has at most."""
 
@@ -62,6 +64,8 @@ class ExpectedRun:
 @dataclass(kw_only=True)
 class _SourceTotals:
     read: int = 0
+    over_cap: int = 0
+    """Of the records read, those that a limit on the size of the corpus left out."""
     quarantined: int = 0
     documents: int = 0
     tokens: int = 0
@@ -171,6 +175,7 @@ def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _SourceTotals]:
     for shard in corpus.collect.shards:
         one = found.setdefault(shard.source, _SourceTotals())
         one.read += shard.counts.read
+        one.over_cap += shard.counts.dropped.get(OVER_CAP, 0)
         one.quarantined += shard.counts.quarantined
     for split in PackFacts.of(corpus.require(PACK)).splits.values():
         for packed in split.sources:
@@ -191,7 +196,7 @@ def _values(of_sources: Mapping[str, _SourceTotals], losses: Losses) -> Iterator
     for name, one in of_sources.items():
         for metric, value in _values_of(one, 0):
             yield f"source.{name}.{metric}", value
-        for number in ("read", "quarantined", "documents", "tokens", "text_bytes"):
+        for number in ("read", "over_cap", "quarantined", "documents", "tokens", "text_bytes"):
             setattr(whole, number, getattr(whole, number) + getattr(one, number))
         whole.labels.update(one.labels)
     yield from _values_of(whole, losses.estimate - losses.rows)
@@ -199,7 +204,8 @@ def _values(of_sources: Mapping[str, _SourceTotals], losses: Losses) -> Iterator
 
 def _values_of(one: _SourceTotals, unknown: int) -> Iterator[tuple[str, float | None]]:
     """`unknown`: records that were not read, as estimated, beside those that are counted."""
-    yield "kept_share", one.documents / one.read if one.read else None
+    wanted = one.read - one.over_cap
+    yield "kept_share", one.documents / wanted if wanted else None
     everything = one.read + unknown
     yield "quarantined", (one.quarantined + unknown) / everything if everything else None
     yield "documents", one.documents

@@ -75,7 +75,7 @@ class SourceExpectations(Section):
     """What can be expected of a corpus, and of each of its sources. Each is a comparison in quotes, such as ">= 0.2"."""
 
     kept_share: Share | None = None
-    """Documents in the token store, per record read (0 to 1)."""
+    """Documents in the token store, per record read (0 to 1), without records that a limit of `collect` left out."""
     quarantined: Share | None = None
     """Share of the records (0 to 1) that are quarantined; for the whole corpus with an estimate of records that were not
     read, as `collect.quarantine_ceiling` weighs them."""

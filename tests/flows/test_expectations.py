@@ -85,6 +85,15 @@ def test_the_values_are_those_of_the_corpus(home: Path) -> None:
     assert all(one.met for one in found)
 
 
+def test_what_a_limit_left_out_does_not_count_as_lost(home: Path, tmp_path: Path) -> None:
+    settings = {"collect.max_documents": 5, "expect.kept_share": "== 1", "expect.documents": "== 5"}
+    sources = [{"kind": "files", "name": "my.web", "paths": [str(home / "my.web")]}]
+    plain = {**config(home).model_dump(), "collect": {"sources": sources}, "expect": {}}
+    built = tm.build(_written(home / "five.toml", plain), tmp_path / "five", settings, workers=1, progress=False)
+    assert built.funnel()[0].dropped == {"over_cap": 1}
+    assert built.status().expected[0].missed == 0
+
+
 def test_a_share_of_no_documents_meets_nothing(home: Path) -> None:
     shutil.copytree(home / "books", home / "nothing")
     for number in range(2):

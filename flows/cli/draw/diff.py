@@ -108,7 +108,8 @@ def _changes(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
         cells = (TOLD[one["now"]], Text(_fate(one["a"])), Text(_fate(one["b"])))
         table.add_row(*cells, _count(one["documents"]))
     console.print(table)
-    for one in changes:
+    # Those that changed no side fill a screen; JSON and the page have them.
+    for one in (one for one in changes if one["now"] != "neither"):
         for sample in one["samples"]:
             ids = sample["doc_id"] + (f" ({sample['doc_id_in_b']} in B)" if sample["doc_id_in_b"] else "")
             where = " ".join(preview(part, None) for part in (sample["source"], sample["url"]) if part)
