@@ -8,11 +8,15 @@ Cost: none but for `language`, which reads two columns of scores and verdicts.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from tokenmill.pipeline.ask.fates import forgotten_in, kept_by_language
 from tokenmill.pipeline.base import files, manifest
@@ -21,7 +25,7 @@ from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import CORPUS, PACK
 from tokenmill.pipeline.base.words import plain
 from tokenmill.pipeline.config import ExpectConfig
-from tokenmill.pipeline.config.expect import is_met
+from tokenmill.pipeline.config.expect import comparisons, is_met
 from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder
 from tokenmill.pipeline.report.expectations import insert
 from tokenmill.pipeline.tokens.facts import PackFacts
@@ -34,6 +38,8 @@ OVER_CAP = "over_cap"
 """The reason for which collection drops what does not fit into `collect.max_documents` or `collect.max_text_bytes`."""
 MOST_RUNS = 10
 """Runs that a history has at most."""
+SEEN_RECORDS = 100
+"""The newest records, among which a history looks for runs that expected something."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +141,7 @@ def earlier(runs: Sequence[ExpectedRun], metric: str) -> str:
 def page(corpus: CorpusFolder) -> Path:
     """The report to look at: that of the run which published this corpus, if it expected something, else the published one."""
     found = corpus.root / PAGE
-    newest = next((record for _, record in corpus.records() if record.get(RECORDED)), {})
+    newest = next((record for _, record in corpus.records()), {})
     is_current = newest.get(OF_CORPUS) == manifest.load(corpus.published, CORPUS).hash
     return found if is_current and found.is_file() else corpus.root / REPORT
 
@@ -157,16 +163,19 @@ def recorded(found: tuple[Expectation, ...]) -> list[dict[str, Any]]:
 
 def history(corpus: CorpusFolder, most: int = MOST_RUNS) -> tuple[ExpectedRun, ...]:
     """What the newest runs found, the newest first, without runs that expected nothing."""
-    found: list[ExpectedRun] = []
-    for run, record in corpus.records():
-        try:
-            expectations = tuple(Expectation(**one) for one in record[RECORDED])
-        except (KeyError, TypeError):
-            continue
-        found += [ExpectedRun(run=run, expectations=expectations)] if expectations else []
-        if len(found) == most:
-            break
-    return tuple(found)
+    records = itertools.islice(corpus.records(), SEEN_RECORDS)
+    found = (ExpectedRun(run=run, expectations=_read(record.get(RECORDED))) for run, record in records)
+    return tuple(itertools.islice((run for run in found if run.expectations), most))
+
+
+def _read(plain: Any) -> tuple[Expectation, ...]:
+    """What a record holds; nothing if it is not what a build writes."""
+    try:
+        found = TypeAdapter(tuple[Expectation, ...]).validate_python(plain or (), strict=False)
+        readable = all(comparisons(one.wanted) and math.isfinite(one.value or 0) for one in found)
+    except ValueError:
+        return ()
+    return found if readable else ()
 
 
 def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _SourceTotals]:

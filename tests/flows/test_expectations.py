@@ -242,7 +242,18 @@ def test_a_value_is_never_rounded_to_the_bound_that_it_misses(wanted: str, value
 
 
 def test_records_that_are_broken_or_of_others_are_no_history(corpus: Path) -> None:
-    for name, text in {"9-bad": "{", "9-list": "[]", "9-other": '{"expectations": [{"metric": 1}]}', "9-none": "{}"}.items():
+    one = '{"metric": "tokens", "wanted": %s, "value": %s, "met": true}'
+    texts = {
+        "9-bad": "{",
+        "9-list": "[]",
+        "9-none": "{}",
+        "9-number": '{"expectations": 7}',
+        "9-other": '{"expectations": [{"metric": 1}]}',
+        "9-nan": f'{{"expectations": [{one % (chr(34) + ">= 1" + chr(34), "NaN")}]}}',
+        "9-wanted": f'{{"expectations": [{one % (chr(34) + "much" + chr(34), "1")}]}}',
+        "9-\x1b[31m": f'{{"expectations": [{one % ("[]", "1")}]}}',
+    }
+    for name, text in texts.items():
         (corpus / "runs" / f"{name}.json").write_text(text)
     assert tm.open(corpus).status().expected == ()
     assert tm.open(corpus).funnel()[0].seconds is not None

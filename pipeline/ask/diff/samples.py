@@ -6,6 +6,7 @@ Cost: one read of each shard that holds a document shown, and of its scores and 
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -112,7 +113,8 @@ def _measured(
                 "passed": limit.passes(row[limit.column]),
             }
             for limit in limits
-            if limit.concerns(row)
+            # A model that kept no document has no cut.
+            if limit.concerns(row) and not math.isnan(limit.threshold)
         ]
         if not limits:
             # What a stage without thresholds says, such as the kept document that stands in for a duplicate.
