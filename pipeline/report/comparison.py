@@ -28,7 +28,10 @@ def render(answer: Mapping[str, Any]) -> str:
         environment()
         .get_template("comparison.html")
         .render(
-            **answer,
+            **{
+                **answer,
+                "changes": [{**group, "samples": list(map(_sample, group["samples"]))} for group in answer["changes"]],
+            },
             names=_names(answer["corpora"]),
             sides=("a", "b"),
             funnel_chart=_funnel(answer["funnel"]),
@@ -49,6 +52,23 @@ def _names(corpora: Mapping[str, Any]) -> dict[str, str]:
         if folders["a"] == folders["b"] and version is not None:
             names = {**names, side: f"{name}, version {version}"}
     return names
+
+
+def _sample(sample: Mapping[str, Any]) -> dict[str, Any]:
+    """A document as the page shows it: its address without what may be secret, and what was measured, in words."""
+    url = words.clip(words.address(sample["url"]), 200) if sample["url"] else ""
+    return {
+        **sample,
+        "url": url,
+        "measured": [f"{side.upper()}: {_measure(one)}" for side in "ab" for one in sample[side] or ()],
+    }
+
+
+def _measure(said: Mapping[str, Any]) -> str:
+    if "threshold" not in said:
+        return f"{said['name']} {said['value']}"
+    passed = "passed" if said["passed"] else "failed"
+    return f"{said['name']} {said['value']:.6g} against {said['setting']} = {said['threshold']:.6g}, {passed}"
 
 
 def _funnel(rows: Sequence[Mapping[str, Any]]) -> Markup:

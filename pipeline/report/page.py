@@ -88,7 +88,6 @@ def environment() -> jinja2.Environment:
     )
     found.filters.update(
         plain=words.plain,
-        number=words.number,
         count=words.count,
         size=words.size,
         visible=words.visible,

@@ -86,7 +86,7 @@ def _funnel(answer: Mapping[str, Any], console: Console) -> None:
 def _documents(documents: Mapping[str, Any], console: Console) -> None:
     collected, kept = documents["collected"], documents["kept"]
     _heading("Documents", console)
-    table = _table(("",), ("in both", "only in A", "only in B", "share of A", "share of B"))
+    table = _table(("documents",), ("in both", "only in A", "only in B", "share of A", "share of B"))
     for name, one in (("collected", collected), ("kept", kept)):
         shares = (_percent(one["in_both"], one[side]) for side in "ab")
         table.add_row(name, *(_count(one[key]) for key in ("in_both", "only_a", "only_b")), *shares)
@@ -103,7 +103,7 @@ def _changes(changes: Sequence[Mapping[str, Any]], console: Console) -> None:
         console.print("none")
     if not changes:
         return
-    table = _table(("", "in A", "in B"), ("documents",))
+    table = _table(("now", "in A", "in B"), ("documents",))
     for one in changes:
         cells = (TOLD[one["now"]], Text(_fate(one["a"])), Text(_fate(one["b"])))
         table.add_row(*cells, _count(one["documents"]))
@@ -193,7 +193,7 @@ def _table(words: Sequence[str], numbers: Sequence[str]) -> Table:
     for heading in words:
         table.add_column(heading, overflow="fold")
     for heading in numbers:
-        table.add_column(heading, justify="right", no_wrap=True)
+        table.add_column(heading, justify="right", overflow="fold")
     return table
 
 
