@@ -27,7 +27,6 @@ from tokenmill.pipeline.base.words import plain
 from tokenmill.pipeline.config import ExpectConfig
 from tokenmill.pipeline.config.expect import comparisons, is_met
 from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder
-from tokenmill.pipeline.report.expectations import insert
 from tokenmill.pipeline.tokens.facts import PackFacts
 
 RECORDED, OF_CORPUS = "expectations", "corpus"
@@ -148,6 +147,9 @@ def page(corpus: CorpusFolder) -> Path:
 
 def rendered(corpus: CorpusFolder) -> bytes | None:
     """The report of the newest run with what it expected; None if no run expected anything, or for an older page."""
+    # Imports jinja2, which `status` does not need.
+    from tokenmill.pipeline.report.expectations import insert
+
     runs = history(corpus)
     if not runs:
         return None

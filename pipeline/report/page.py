@@ -87,10 +87,10 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     found.filters.update(
-        plain=words.plain,
         count=words.count,
         size=words.size,
         visible=words.visible,
+        plain=words.plain,
         clip=words.clip,
         raw=words.raw,
         address=words.address,
