@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.flows import housekeeping, room
+from tokenmill.pipeline.ask import expectations
+from tokenmill.pipeline.ask.expectations import Expectation
 from tokenmill.pipeline.base import executor, files, manifest, versions
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
@@ -42,7 +44,8 @@ def build(
     replace: bool = False,
     in_place: bool = False,
 ) -> CorpusFolder:
-    """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError.
+    """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError;
+    ExpectationMissed after the corpus is published.
 
     `made_by`: the name of the preset or of the config file; a corpus of another one is refused without `replace`. `in_place`:
     keep no older version for readers while the build runs.
@@ -53,6 +56,7 @@ def build(
         for name in outline(config):
             corpus.perform(name)
         corpus.finish()
+        corpus.require_expected()
     return open_corpus(root)
 
 
@@ -109,6 +113,8 @@ class Building:
     progress: Progress
     in_place: bool = False
     done: list[Done] = field(default_factory=list)
+    expected: tuple[Expectation, ...] = ()
+    """What the section `expect` asks and what the corpus has, once it is finished."""
 
     def begin(self) -> None:
         """Check every setting before any work, and withdraw the steps that the config no longer has. Raises ConfigError."""
@@ -140,8 +146,36 @@ class Building:
         if not self.in_place:
             housekeeping.say_held(versions.publish(self.root), self.progress)
         housekeeping.remove_orphans(self.root, [whole, *steps], self.progress)
-        housekeeping.record(self.root, self.done, workers=self.executor.workers)
+        if any(self.config.expect.flat()):
+            self.expected = expectations.compare(open_corpus(self.root), self.config.expect)
+        housekeeping.record(self.root, self.done, workers=self.executor.workers, whole=whole, expected=self.expected)
         return whole
+
+    def require_expected(self) -> None:
+        """Say what the finished corpus misses of what is expected. Raises ExpectationMissed, if that is an error."""
+        _require(self.expected, self.config, self.root, self.progress)
+
+
+def expect_again(config: Config, root: Path, progress: Progress) -> None:
+    """Compare a corpus that is up to date with what is expected, and record an answer that the last run did not have.
+
+    Raises ExpectationMissed, if that is an error; Locked, CorruptFile.
+    """
+    if not any(config.expect.flat()):
+        return
+    corpus = open_corpus(root)
+    found = expectations.compare(corpus, config.expect)
+    if [run.expectations for run in expectations.history(corpus, 1)] != [found]:
+        with housekeeping.at_work(root):
+            whole = manifest.load(root, CORPUS)
+            housekeeping.record(root, (), workers=1, whole=whole, expected=found)
+    _require(found, config, root, progress)
+
+
+def _require(found: tuple[Expectation, ...], config: Config, root: Path, progress: Progress) -> None:
+    said = expectations.require(found, config.expect, str(root))
+    if said is not None:
+        progress.say(f"warning: {said}")
 
 
 def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest:

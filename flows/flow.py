@@ -16,6 +16,7 @@ from prefect.cache_policies import NO_CACHE
 
 from tokenmill.flows.build import Building, building, outline
 from tokenmill.flows.presets import made_by, resolve
+from tokenmill.pipeline.ask.expectations import markdown
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import REPORT, open_corpus
 from tokenmill.pipeline.report import funnel_markdown
@@ -39,6 +40,8 @@ def report(corpus: Building) -> None:
     corpus.finish()
     create_markdown_artifact(funnel_markdown(open_corpus(corpus.root)), key="funnel", description="Documents through the steps")
     create_markdown_artifact(f"`{corpus.root / REPORT}`", key="report", description="Where the report is")
+    if corpus.expected:
+        create_markdown_artifact(markdown(corpus.expected), key="expectations", description="What the corpus is expected to be")
 
 
 @flow(name="tokenmill-build", validate_parameters=False)
@@ -64,4 +67,5 @@ def build(
         for name in outline(wanted):
             step(corpus, name)
         report(corpus)
+        corpus.require_expected()
     return out

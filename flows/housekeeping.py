@@ -17,12 +17,14 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline import kernels
+from tokenmill.pipeline.ask import expectations
+from tokenmill.pipeline.ask.expectations import Expectation
 from tokenmill.pipeline.base import files, manifest, ownership, state, versions
 from tokenmill.pipeline.base.errors import Locked
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.corpus import CONFIG, DOCUMENTS, QUARANTINE, REPORT, RUNS, TOKENS
+from tokenmill.pipeline.corpus import CONFIG, DOCUMENTS, QUARANTINE, REPORT, RUNS, TOKENS, open_corpus
 from tokenmill.pipeline.stages import settings, table
 from tokenmill.pipeline.stages.step import Done
 from tokenmill.pipeline.tokens import forget
@@ -156,8 +158,8 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress
     files.settle(root)
 
 
-def record(root: Path, done: Sequence[Done], *, workers: int) -> None:
-    """Write `runs/<id>.json`: the seconds of each step, and how much it computed."""
+def record(root: Path, done: Sequence[Done], *, workers: int, whole: Manifest, expected: tuple[Expectation, ...]) -> None:
+    """Write `runs/<id>.json`: the seconds of each step, how much it computed, and what was `expected` of the corpus `whole`."""
     steps: dict[str, Any] = {
         one.manifest.stage: {
             "seconds": round(one.seconds, 3),
@@ -167,6 +169,19 @@ def record(root: Path, done: Sequence[Done], *, workers: int) -> None:
         }
         for one in done
     }
-    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}-{os.getpid()}"
+    now = time.time()
+    # Sorted by name, records stand in the order of their runs, also of those that end within one second.
+    run = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(now))}.{int(now * 1000) % 1000:03}-{os.getpid()}"
     about = {"host": platform.node(), "workers": workers, "python": platform.python_version()}
-    files.write_json(root / RUNS / f"{run}.json", {"id": run, **about, "steps": steps})
+    found = {expectations.OF_CORPUS: whole.hash, expectations.RECORDED: expectations.recorded(expected)}
+    files.write_json(root / RUNS / f"{run}.json", {"id": run, **about, "steps": steps, **found})
+    _write_page(root, wanted=bool(expected))
+
+
+def _write_page(root: Path, *, wanted: bool) -> None:
+    """Write the report of this run, which also says what is met and missed; remove that of an earlier run if none is wanted."""
+    page = expectations.rendered(open_corpus(root)) if wanted else None
+    if page is None:
+        files.remove(root / expectations.PAGE)
+    else:
+        files.write_bytes(root / expectations.PAGE, page)

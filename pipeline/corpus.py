@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,14 +144,20 @@ class CorpusFolder:
             found.append(CorpusShard(name=shard.name, documents=documents[0], tables=tables))
         return tuple(found)
 
-    def last_run(self) -> dict[str, Any]:
-        """By step, what the newest record of a run says: seconds, recomputed shards. Empty where none can be read."""
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """The records of runs that can be read, by the id of the run, the newest first."""
         for path in sorted((self.root / RUNS).glob("*.json"), reverse=True):
             try:
-                return dict(json.loads(files.read_bytes(path))["steps"])
-            except (OSError, ValueError, KeyError):
+                record = json.loads(files.read_bytes(path))
+            except (OSError, ValueError):
                 continue
-        return {}
+            if isinstance(record, dict):
+                yield path.stem, record
+
+    def last_run(self) -> dict[str, Any]:
+        """By step, what the newest record of a run says: seconds, recomputed shards. Empty where none can be read."""
+        steps = (record.get("steps") for _, record in self.records())
+        return next((one for one in steps if one and isinstance(one, dict)), {})
 
 
 def open_corpus(root: Path) -> CorpusFolder:

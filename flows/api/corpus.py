@@ -15,11 +15,12 @@ import pyarrow as pa
 
 from tokenmill.answers import Funnel
 from tokenmill.flows import forgetting
+from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.status import Status, funnel, status
 from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.errors import NotBuilt
 from tokenmill.pipeline.base.manifest import MODEL, path_of
-from tokenmill.pipeline.corpus import REPORT, TOKENS, open_corpus
+from tokenmill.pipeline.corpus import TOKENS, open_corpus
 from tokenmill.pipeline.stages import settings as all_settings
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.tokens import TokenStore
@@ -56,8 +57,8 @@ class Corpus(Questions):
 
     @property
     def report(self) -> Path:
-        """The HTML page that shows the corpus."""
-        return self.root / REPORT
+        """The HTML page that shows the corpus; with what is met and missed, if the build expected something of it."""
+        return expectations.page(self._folder)
 
     @property
     def tokens(self) -> Tokens:

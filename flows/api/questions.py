@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tokenmill.answers import Answer
@@ -137,6 +138,41 @@ class Questions:
         from tokenmill.pipeline.ask.whatif import what_if
 
         return Answer("whatif", what_if(self._folder, from_python(settings), samples=samples, seed=seed))
+
+    def diff(self, other: Questions | str | Path, *, samples: int = 3, seed: int = 0, progress: bool = False) -> Answer:
+        """This corpus beside another one: settings, funnel, documents that changed sides and why, sources, languages, tokens.
+
+        Parameters
+        ----------
+        other
+            The corpus to compare with, or its folder.
+        samples
+            Documents shown of each group that changed sides.
+        seed
+            Draws those documents.
+        progress
+            Show how far the comparison is, on standard error.
+
+        Returns
+        -------
+        Answer
+            `settings`, `steps`, `funnel`, `reasons`, `documents`, `changes`, `sources`, `languages` and `tokens`, each with
+            the values of this corpus as `a` and of the other one as `b`.
+
+        Raises
+        ------
+        NotBuilt
+            There is no corpus in the folder.
+
+        Examples
+        --------
+        >>> corpus.diff(folder / "corpus")["documents"]["kept"]
+        {'a': 40, 'b': 40, 'in_both': 40, 'only_a': 0, 'only_b': 0}
+        """
+        from tokenmill.pipeline.ask.diff import diff, opened
+
+        folder = other._folder if isinstance(other, Questions) else opened(Path(other))
+        return Answer("diff", diff(self._folder, folder, samples=samples, seed=seed, progress=shown(progress)))
 
     def near(
         self, texts: str | Sequence[str], *, threshold: float | None = None, limit: int = 10, redis: str | None = None

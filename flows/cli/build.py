@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +14,12 @@ from rich.markup import escape
 
 import tokenmill as tm
 from tokenmill.flows import presets
+from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 from tokenmill.pipeline.base import ownership
+from tokenmill.pipeline.base.errors import ExpectationMissed
 
 settings_app = cyclopts.App(name="config", help="Print all settings of a preset or of a TOML file.")
 
@@ -50,6 +54,9 @@ def build(
     The steps are: collect documents, run the stages (such as language, dedup and quality), train a tokenizer, and pack the
     tokens. Steps that are up to date are not run again, and an interrupted build continues where it stopped. The result is
     written to the folder of the corpus, with an HTML report. Prefect records each step as a task.
+
+    The section `expect` of the settings says what the corpus must be like, as `kept_share = ">= 0.2"`. A build that misses an
+    expectation publishes the corpus and ends with exit code 1, or only warns (`on_miss = "warn"`).
 
     For example:
 
@@ -90,25 +97,37 @@ def build(
         show(plans.plan(wanted, root), out, root=root, workers=count)
         return
     terminal = draw.Terminal(out)
-    if plans.up_to_date(wanted, root, in_place=in_place):
-        housekeeping.free_superseded(root, terminal)
-        out.print("Everything is up to date; nothing was computed.")
-    elif no_prefect:
-        builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
-    else:
-        prefect_environment()
-        from tokenmill.flows.flow import build as flow
-        from tokenmill.flows.flow import overrides, progress
-        from tokenmill.flows.server import embedded
+    with _then_summary(root, asks=any(wanted.expect.flat())):
+        if plans.up_to_date(wanted, root, in_place=in_place):
+            housekeeping.free_superseded(root, terminal)
+            out.print("Everything is up to date; nothing was computed.")
+            builds.expect_again(wanted, root, terminal)
+        elif no_prefect:
+            builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
+        else:
+            prefect_environment()
+            from tokenmill.flows.flow import build as flow
+            from tokenmill.flows.flow import overrides, progress
+            from tokenmill.flows.server import embedded
 
-        progress.set(terminal)
-        overrides.set(changes)
-        with embedded():
-            flow(config, str(root), workers=count, replace=replace, in_place=in_place)
-    _summary(root)
+            progress.set(terminal)
+            overrides.set(changes)
+            with embedded():
+                flow(config, str(root), workers=count, replace=replace, in_place=in_place)
 
 
-def _summary(root: Path) -> None:
+@contextlib.contextmanager
+def _then_summary(root: Path, *, asks: bool) -> Iterator[None]:
+    """Show the corpus that the block builds, also if it is not as expected. `asks`: whether anything is expected."""
+    try:
+        yield
+    except ExpectationMissed:
+        _summary(root, asks=asks)
+        raise
+    _summary(root, asks=asks)
+
+
+def _summary(root: Path, *, asks: bool) -> None:
     corpus = tm.open(root)
     state = corpus.status()
     out.print(draw.funnel(state))
@@ -116,6 +135,8 @@ def _summary(root: Path) -> None:
         out.print(draw.left_out(state.left_out))
     if state.alarms:
         out.print(draw.alarms(state))
+    if asks and state.expected:
+        expectations.show(state.expected[:1], out)
     out.print(
         f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}\n"
         f"report: {escape(str(corpus.report))}\n"
@@ -170,4 +191,4 @@ def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B0
     """
     from tokenmill.pipeline.stages.settings import to_toml
 
-    out.print(to_toml(presets.resolve(config, pairs(settings))), markup=False)
+    out.print(to_toml(presets.resolve(config, pairs(settings)), whole=True), markup=False)

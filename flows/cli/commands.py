@@ -31,6 +31,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("status", "corpus:status", "Show how many documents each step of a corpus kept and dropped."),
         CommandEntry("report", "corpus:report", "Print the funnel of a corpus as Markdown, and the path of its HTML report."),
         CommandEntry("whatif", "corpus:whatif", "Show which documents other thresholds would keep, without a build."),
+        CommandEntry("diff", "diff:diff", "Show two corpora side by side: settings, funnel, and documents that changed sides."),
         CommandEntry("near", "corpus:near", "Find the documents of a corpus that are similar to a text."),
         CommandEntry("trace", "tokens:trace", "Find the document behind a token, a sample or a step, and every verdict on it."),
         CommandEntry("audit", "tokens:audit", "Measure the tokens: rare tokens, repetition, and outlier shards."),

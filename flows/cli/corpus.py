@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 from rich.markup import escape
 
 import tokenmill as tm
+from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
@@ -23,7 +24,8 @@ def status(
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
     of the kept text, and the seconds of the last run. Entries of the input's folders that were not read are counted by
-    reason. Alarms name sources that lost unusually many documents as duplicates. An unfinished corpus is shown too.
+    reason. Alarms name sources that lost unusually many documents as duplicates. What the section `expect` of the settings
+    asked is shown with the values of the last runs. An unfinished corpus is shown too.
 
     For example:
 
@@ -45,6 +47,8 @@ def status(
         out.print(draw.left_out(state.left_out))
     if state.alarms:
         out.print(draw.alarms(state))
+    if state.expected:
+        expectations.show(state.expected, out)
     if state.tokens is not None:
         out.print(f"\n{state.documents:,} documents, {state.tokens:,} tokens, vocabulary {state.vocabulary:,}")
     if state.version is not None and state.unfinished:
@@ -224,9 +228,10 @@ def report(
 ) -> None:
     """Print the funnel of a corpus as Markdown, and the path of its HTML report.
 
-    The funnel is a table of how many documents each step read, kept and dropped. The report shows for each rule what other
-    thresholds would keep, the documents closest to its threshold, and the command that computes another one; and samples by
-    reason, source and domain. It is one file that loads nothing, so it can be sent and kept.
+    The funnel is a table of how many documents each step read, kept and dropped. If the settings expected something of the
+    corpus, what is met and missed is printed too, and stands in the report of the run, `runs/report.html`. The report shows for
+    each rule what other thresholds would keep, the documents closest to its threshold, and the command that computes another
+    one; and samples by reason, source and domain. It is one file that loads nothing, so it can be sent and kept.
 
     For example:
 
@@ -236,12 +241,15 @@ def report(
     """
     import webbrowser
 
-    from tokenmill.pipeline.corpus import REPORT, open_corpus
+    from tokenmill.pipeline.ask.expectations import history, markdown
+    from tokenmill.pipeline.corpus import open_corpus
     from tokenmill.pipeline.report import funnel_markdown
 
     corpus = open_corpus(folder)
     out.print(funnel_markdown(corpus), markup=False)
-    path = folder / REPORT
+    for run in history(corpus, 1):
+        out.print(markdown(run.expectations), markup=False)
+    path = tm.open(folder).report
     out.print(f"report: {escape(str(path))}")
     if browse and not webbrowser.open(path.resolve().as_uri()):
         raise InputError(f"{path}: there is no browser to open it with; name one in the variable BROWSER, or open the file")

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from tokenmill.pipeline.ask import expectations
+from tokenmill.pipeline.ask.expectations import ExpectedRun
 from tokenmill.pipeline.base import versions
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, facts
@@ -60,6 +62,8 @@ class Status:
     """Whether a newer build has begun and is not published yet."""
     superseded: int
     """Older versions that are still on disk, because readers had them open when the newest one was published."""
+    expected: tuple[ExpectedRun, ...]
+    """What the newest runs with a section `expect` found, the newest first."""
 
 
 def funnel(corpus: CorpusFolder) -> tuple[FunnelRow, ...]:
@@ -119,4 +123,5 @@ def status(corpus: CorpusFolder) -> Status:
         version=int(corpus.published.name) if corpus.published != corpus.root else None,
         unfinished=corpus.known_settings is None or versions.is_unfinished(corpus.root),
         superseded=len(versions.superseded(corpus.root)),
+        expected=expectations.history(corpus),
     )

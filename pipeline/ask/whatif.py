@@ -45,7 +45,7 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
     unknown = sum(one.not_scored + one.undecided for one in replayed)
     first = corpus.collect.counts.kept
     return {
-        "settings": _differences(old, new),
+        "settings": differences(old, new),
         "documents": {
             "before": stages[-1].counts.kept if stages else first,
             "after": replayed[-1].kept if stages else first,
@@ -65,7 +65,7 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
             f"stages: their order decides which documents are scored (now {list(old.stages)}); `tokenmill build` can change it"
         )
     changed = [kind for kind in table.STAGES if kind.settings(old) != kind.settings(new)]
-    for section in ("collect", "tokenizer", "pack", "train"):
+    for section in ("collect", "tokenizer", "pack", "train", "expect"):
         if getattr(old, section) != getattr(new, section):
             raise ConfigError(
                 f"{section}: none of its settings is a threshold over stored scores; `tokenmill build` can change it"
@@ -110,7 +110,7 @@ def _check_scores(made: Manifest, change: Change) -> None:
         raise ConfigError(f"{made.stage}: these settings need {'; '.join(needs)}; `tokenmill build` can make them")
 
 
-def _differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
+def differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
     """Every setting that differs, with both values. For thresholds, these are the values in effect."""
     before, after = (dict(_leaves(_effective(one))) for one in (old, new))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]

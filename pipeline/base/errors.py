@@ -19,6 +19,7 @@ Cost: none.
     ├── DiskFull               a file found no room; also an OSError
     ├── OutOfMemory            an allocation failed; also a MemoryError
     ├── NotOurs                something that tokenmill did not make stands in a corpus folder, or in its place
+    ├── ExpectationMissed      a finished corpus is not as `[expect]` says; it is published all the same
     ├── Diverged               loss or gradient of a training run stopped being finite
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
@@ -96,6 +97,10 @@ class DiskFull(TokenmillError, OSError):
 
 class OutOfMemory(TokenmillError, MemoryError):
     """An allocation failed, in this process or in a worker."""
+
+
+class ExpectationMissed(TokenmillError):
+    """A corpus was built and published, and is not as the section `expect` of its settings says."""
 
 
 class Diverged(TokenmillError):

@@ -6,6 +6,7 @@ Guarantee: a Config that exists is valid. Stages get slices of it and read no ot
 Cost: negligible.
 """
 
+from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.settings import Attention, Config, PackConfig, TokenizerConfig, TrainConfig
 from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
@@ -15,6 +16,7 @@ __all__ = [
     "CollectConfig",
     "Config",
     "DatasetSource",
+    "ExpectConfig",
     "FilesSource",
     "InstalledSource",
     "PackConfig",

@@ -1,4 +1,4 @@
-"""The settings that every corpus has: collection, tokenizer, packing, training, and the order of its stages.
+"""The settings that every corpus has: collection, tokenizer, packing, training, expectations, and the order of its stages.
 
 Guarantee: a Config that exists is valid. Stages get slices of it and read no other settings. Cost: none.
 """
@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.sources import CollectConfig
 
@@ -119,6 +120,7 @@ class Config(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()
+    expect: ExpectConfig = ExpectConfig()
 
     @field_validator("stages")
     @classmethod
@@ -126,6 +128,11 @@ class Config(Section):
         if len(set(stages)) != len(stages):
             raise ValueError("a stage may appear in `stages` only once")
         return stages
+
+    @model_validator(mode="after")
+    def _expected(self) -> Self:
+        self.expect.check([source.name for source in self.collect.all_sources], self.stages)
+        return self
 
     def rankings_of(self, stage: str) -> Mapping[str, str]:
         """`rankings` of the section of a stage."""

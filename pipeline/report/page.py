@@ -87,7 +87,7 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None,
         "script": _part("page.js"),
         "policy": policy(),
     }
-    template = _environment().get_template("page.html")
+    template = environment().get_template("page.html")
     page = ""
     for characters in SHORTER:
         rules = cards.cards(found, chosen.borders, kept, characters)
@@ -114,15 +114,16 @@ def _part(name: str) -> Markup:
 
 
 @functools.cache
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """What the templates of this folder are rendered with: everything is escaped, and a misspelled name is an error."""
+    found = jinja2.Environment(
         loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(
+    found.filters.update(
         count=words.count,
         size=words.size,
         visible=words.visible,
@@ -132,5 +133,5 @@ def _environment() -> jinja2.Environment:
         rough=words.rough,
         signed=words.signed,
     )
-    environment.globals.update(share=words.share, ratio=words.ratio)
-    return environment
+    found.globals.update(share=words.share, ratio=words.ratio)
+    return found

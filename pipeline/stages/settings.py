@@ -20,6 +20,8 @@ from tokenmill.pipeline.stages.kind import StageKind
 
 LAST = ("tokenizer", "pack", "train")
 """The sections that stand behind those of the stages."""
+NOT_PUBLISHED = ("expect",)
+"""Sections that make nothing of a corpus: they ask about it, and stand in no published file."""
 
 
 def load(path: Path, overrides: Mapping[str, Any] = {}) -> Config:
@@ -32,15 +34,17 @@ def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] 
     return read.parse(plain, where=where, overrides=overrides, model=config_type(table.STAGES))
 
 
-def plain(config: Config) -> dict[str, Any]:
-    """As JSON values, sections in the order of the work; what is not set is left out."""
+def plain(config: Config, *, whole: bool = False) -> dict[str, Any]:
+    """As JSON values, sections in the order of the work; what is not set is left out. `whole`: also NOT_PUBLISHED."""
     values = config.model_dump(mode="json", exclude_none=True)
-    return {name: values[name] for name in (*(name for name in values if name not in LAST), *LAST)}
+    behind = (*LAST, *NOT_PUBLISHED)
+    names = (*(name for name in values if name not in behind), *(behind if whole else LAST))
+    return {name: values[name] for name in names}
 
 
-def to_toml(config: Config) -> str:
-    """As TOML that `load` reads."""
-    return tomli_w.dumps(plain(config))
+def to_toml(config: Config, *, whole: bool = False) -> str:
+    """As TOML that `load` reads: what is published with a corpus, or the `whole`."""
+    return tomli_w.dumps(plain(config, whole=whole))
 
 
 @functools.cache

@@ -173,7 +173,7 @@ def test_histograms_stack_and_mark() -> None:
 
 
 def test_the_template_escapes_what_no_filter_does_and_refuses_misspelt_names() -> None:
-    environment = page._environment()
+    environment = page.environment()
     assert environment.from_string("{{ name }}").render(name="<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(UndefinedError):
         environment.from_string("{{ nmae }}").render(name="")

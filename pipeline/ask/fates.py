@@ -1,0 +1,55 @@
+"""What became of each document of a shard, up to what readers of the tokens see.
+
+Guarantee: a document that every stage kept and that is on the list of forgotten documents counts as dropped by packing: readers
+mask it at once. Cost: one read of the verdicts of a shard.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.manifest import PACK
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.report import fates as of_stages
+from tokenmill.pipeline.report.fates import SURVIVED, Fate
+from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.tokens import forget
+
+__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in", "kept_by_language"]
+
+FORGOTTEN = Fate(PACK, forget.INPUT)
+
+
+def forgotten_in(corpus: CorpusFolder) -> tuple[bytes, ...]:
+    """The ids on the list of forgotten documents, sorted. Raises CorruptFile."""
+    known = forget.load(corpus.root / TOKENS)
+    return () if known is None else known.documents
+
+
+def fates(
+    corpus: CorpusFolder, shard: CorpusShard, ids: pa.ChunkedArray, forgotten: tuple[bytes, ...]
+) -> tuple[npt.NDArray[np.int64], list[Fate]]:
+    """What became of each row: int64 [rows] into a list whose first member is SURVIVED. Raises CorruptFile, Misaligned."""
+    codes, known = of_stages.fates(corpus, shard, ids)
+    gone = forget.rows_of(ids, forgotten)
+    gone = gone[codes[gone] == known.index(SURVIVED)]
+    if len(gone):
+        codes[gone] = len(known)
+        known.append(FORGOTTEN)
+    return codes, known
+
+
+def kept_by_language(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ...]) -> dict[str, int]:
+    """Documents of a shard that readers see, by label of their language. Raises StaleInput, CorruptFile, Misaligned."""
+    named = shard.tables.get((LANGUAGE.name, "scores"))
+    if named is None:
+        raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
+    table = shards.read(corpus.published, named, ["doc_id", "language"])
+    codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
+    labels, names = of_stages.coded(table["language"])
+    numbers = np.bincount(labels[(codes == 0) & (labels >= 0)], minlength=len(names))
+    return {name: int(number) for name, number in zip(names, numbers, strict=True) if number}
