@@ -12,17 +12,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
-from pathlib import Path
 
 import httpx
-from prefect import serve as serve_deployments
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import StateType
-from prefect.deployments.runner import RunnerDeployment
-from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
-from prefect.schedules import Cron
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import (
     PREFECT_API_URL,
@@ -31,13 +22,11 @@ from prefect.settings import (
     PREFECT_SERVER_API_PORT,
     temporary_settings,
 )
-from prefect.types.entrypoint import EntrypointType
 
-from tokenmill.flows.flow import build
 from tokenmill.flows.schedules import Schedule
+from tokenmill.flows.serving import run_on_time
 from tokenmill.pipeline.base.errors import TokenmillError
 
-HEARTBEAT_SECONDS = 30
 WAIT_SECONDS = 120
 
 
@@ -65,30 +54,9 @@ def embedded() -> Iterator[None]:
 
 def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
     """Run builds at their cron times, until interrupted. `say` prints a line. Raises TokenmillError."""
-    with _running_server() as url, temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: HEARTBEAT_SECONDS}):
-        _crash_what_stops_beating()
+    with _running_server() as url:
         say(f"Prefect server: {url}")
-        for one in schedules:
-            say(f"{one.name}: {one.config} -> {one.out}, {one.cron} ({one.timezone})")
-        serve_deployments(*(_deployment(one) for one in schedules), print_starting_message=False)
-
-
-def _deployment(schedule: Schedule) -> RunnerDeployment:
-    made = build.to_deployment(
-        name=schedule.name,
-        schedule=Cron(schedule.cron, timezone=schedule.timezone),
-        parameters={
-            "config": str(Path(schedule.config).resolve()) if schedule.config.endswith(".toml") else schedule.config,
-            "out": str(Path(schedule.out).resolve()),
-            "settings": schedule.overrides(),
-            "workers": schedule.workers,
-        },
-        concurrency_limit=1,
-        entrypoint_type=EntrypointType.MODULE_PATH,
-    )
-    if not isinstance(made, RunnerDeployment):
-        raise TokenmillError(f"Prefect gave no deployment for {schedule.name}, but {type(made).__name__}")
-    return made
+        run_on_time(schedules, say)
 
 
 @contextlib.contextmanager
@@ -124,30 +92,6 @@ def _healthy(url: str) -> bool:
         return httpx.get(f"{url}/health", timeout=2).status_code == 200
     except httpx.HTTPError:
         return False
-
-
-def _crash_what_stops_beating() -> None:
-    """Make the server mark a run as crashed if its heartbeats stop: a killed process cannot report its own end."""
-    name = "tokenmill: crash builds that stopped beating"
-    ended = [f"prefect.flow-run.{state}" for state in ("Completed", "Failed", "Cancelled", "Crashed")]
-    automation = AutomationCore(
-        name=name,
-        trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *ended},
-            match={"prefect.resource.id": ["prefect.flow-run.*"]},
-            for_each={"prefect.resource.id"},
-            posture=Posture.Proactive,
-            threshold=1,
-            within=timedelta(seconds=3 * HEARTBEAT_SECONDS),
-        ),
-        actions=[
-            ChangeFlowRunState(state=StateType.CRASHED, name="Crashed", message="no heartbeat: its process is gone", force=True)
-        ],
-    )
-    with get_client(sync_client=True) as client:
-        if not client.read_automations_by_name(name):
-            client.create_automation(automation)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ STAGES = ("language", "dedup", "repeats", "quality")
 """Rooms of stages know nothing of one another; only the table of stages knows them."""
 HEAVY = {
     "torch": ("model",),
-    "prefect": ("flows.flow", "flows.server", "flows.schedules"),
+    "prefect": ("flows.deployments", "flows.flow", "flows.schedules", "flows.server", "flows.serving"),
     "cyclopts": ("flows.cli",),
     "rich": ("flows.cli",),
     "fastwarc": ("pipeline.collect",),

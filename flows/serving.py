@@ -1,0 +1,31 @@
+"""Runs the builds of schedules, on a Prefect server that answers.
+
+Guarantee: a run that has ended keeps its state. Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prefect import serve
+from prefect.client.orchestration import get_client
+
+from tokenmill.flows.deployments import deployment
+from tokenmill.flows.schedules import Schedule
+
+FORCING = "tokenmill: crash builds that stopped beating"
+"""The automation that version 0.1.0 left on every server. It turned finished runs of all flows into crashed ones."""
+
+
+def run_on_time(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
+    """Run builds at their cron times, until interrupted. `say` prints a line. Raises TokenmillError."""
+    _remove_forcing_automation()
+    for one in schedules:
+        say(f"{one.name}: {one.config} -> {one.out}, {one.cron} ({one.timezone})")
+    serve(*(deployment(one) for one in schedules), print_starting_message=False)
+
+
+def _remove_forcing_automation() -> None:
+    with get_client(sync_client=True) as client:
+        for found in client.read_automations_by_name(FORCING):
+            client.delete_automation(found.id)
