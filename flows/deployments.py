@@ -1,35 +1,118 @@
-"""Schedules as Prefect's deployments.
+"""Schedules as Prefect's deployments: made, registered, taken back, and written as a prefect.yaml.
 
-Guarantee: a deployment runs the flow of this package and nothing else. Cost: none.
+Guarantee: a deployment runs the flow of this package and nothing else. A build that its file no longer names, or whose times
+were removed, has no live schedule after `retire` or the next deployment. Cost: two requests for each build.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
-from prefect.deployments.runner import RunnerDeployment
+import httpx
+import yaml  # type: ignore[import-untyped]
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.actions import DeploymentUpdate
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
+from tokenmill.flows import tags
 from tokenmill.flows.flow import build
 from tokenmill.flows.schedules import Schedule
-from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import ConfigError, TokenmillError
+
+ENTRYPOINT = "tokenmill.flows.flow.build"
 
 
 def deployment(schedule: Schedule) -> RunnerDeployment:
     """The deployment of a scheduled build. Raises TokenmillError."""
     made = build.to_deployment(
         name=schedule.name,
-        schedule=Cron(schedule.cron, timezone=schedule.timezone),
-        parameters={
-            "config": str(Path(schedule.config).resolve()) if schedule.config.endswith(".toml") else schedule.config,
-            "out": str(Path(schedule.out).resolve()),
-            "settings": schedule.overrides(),
-            "workers": schedule.workers,
-        },
-        concurrency_limit=1,
+        schedules=[Cron(one, timezone=schedule.timezone) for one in schedule.cron],
+        parameters=_parameters(schedule),
+        tags=_tags(schedule),
+        description=f"{schedule.config} -> {schedule.out}, as {schedule.file} says",
         entrypoint_type=EntrypointType.MODULE_PATH,
     )
     if not isinstance(made, RunnerDeployment):
         raise TokenmillError(f"Prefect gave no deployment for {schedule.name}, but {type(made).__name__}")
     return made
+
+
+def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
+    """Take back the schedules of builds that their file no longer names. Their runs stay. `say` prints a line."""
+    with get_client(sync_client=True) as client:
+        for file in dict.fromkeys(one.file for one in schedules):
+            named = {one.name for one in schedules if one.file == file}
+            for found in client.read_deployments(
+                deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[tags.of_file(file)]))
+            ):
+                if found.name not in named and found.schedules:
+                    client.update_deployment(found.id, DeploymentUpdate(schedules=[], tags=found.tags, paused=True))
+                    say(f"{found.name}: {file} no longer names it, so its schedule is removed")
+
+
+def deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:
+    """Register the schedules on the configured server, for the workers of a pool. Raises ConfigError, TokenmillError."""
+    with get_client(sync_client=True) as client:
+        _require_pool(client, pool)
+    for one in schedules:
+        if one.notify is not None:
+            one.notify.check_block()
+    retire(schedules, say)
+    for one in schedules:
+        try:
+            deployment(one).apply(work_pool_name=pool, _sync=True)  # type: ignore[call-arg]  # of its dispatch
+        except DeploymentApplyError as error:
+            raise TokenmillError(f"{one.name}: Prefect's server refuses it: {error}") from error
+        say(f"{one.name}: {', '.join(one.cron) or 'no times'} ({one.timezone}), for workers of {pool}")
+
+
+def write_yaml(schedules: Sequence[Schedule], pool: str, path: Path) -> None:
+    """Write the same deployments as a prefect.yaml, for `prefect deploy --all`. Raises ConfigError if it is there already."""
+    if path.exists():
+        raise ConfigError(f"{path} is there already; remove it, or name another file")
+    entries = [
+        {
+            "name": one.name,
+            "entrypoint": ENTRYPOINT,
+            "description": f"{one.config} -> {one.out}, as {one.file} says",
+            "tags": _tags(one),
+            "parameters": _parameters(one),
+            "schedules": [{"cron": cron, "timezone": one.timezone} for cron in one.cron],
+            "work_pool": {"name": pool},
+        }
+        for one in schedules
+    ]
+    text = yaml.safe_dump({"name": "tokenmill", "pull": [], "deployments": entries}, sort_keys=False, allow_unicode=True)
+    files.write_bytes(path, text.encode())
+
+
+def _require_pool(client: SyncPrefectClient, pool: str) -> None:
+    try:
+        client.read_work_pool(pool)
+    except ObjectNotFound as error:
+        raise ConfigError(
+            f"Prefect's server has no work pool {pool!r}; make it with `prefect work-pool create {pool} --type process`"
+        ) from error
+    except httpx.HTTPError as error:
+        raise TokenmillError(f"Prefect's server at {client.api_url} does not answer ({type(error).__name__})") from error
+
+
+def _parameters(schedule: Schedule) -> dict[str, Any]:
+    return {
+        "config": schedule.config,
+        "out": schedule.out,
+        "settings": schedule.overrides(),
+        "workers": schedule.workers,
+        "schedule": schedule.behaviour.model_dump(mode="json", exclude_none=True),
+    }
+
+
+def _tags(schedule: Schedule) -> list[str]:
+    return ["tokenmill", *tags.of_corpus(Path(schedule.out)), tags.of_file(schedule.file)]

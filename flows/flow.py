@@ -1,7 +1,7 @@
 """The Prefect flow that builds a corpus, one task per step.
 
-Purpose: Prefect shows builds, schedules them and retries them.
-Guarantee: Prefect does not decide what is up to date, and no data passes through it.
+Purpose: Prefect shows builds, schedules them and runs them again.
+Guarantee: Prefect does not decide what is up to date, and no data passes through it. What it stores of a run is JSON.
 Cost: an embedded server on SQLite takes 5 to 10 seconds to start. None is started if everything is up to date.
 """
 
@@ -9,14 +9,21 @@ from __future__ import annotations
 
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
-from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
+from prefect import State, flow, runtime, task
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.states import Cancelled
 
 from tokenmill.flows.build import Building, building, outline
+from tokenmill.flows.ending import AGAIN, behaviour, ended
+from tokenmill.flows.overlap import alone
 from tokenmill.flows.presets import made_by, resolve
-from tokenmill.pipeline.ask.expectations import markdown
+from tokenmill.flows.process import claim
+from tokenmill.flows.runlog import RunLog
+from tokenmill.flows.tags import key_of
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import REPORT, open_corpus
 from tokenmill.pipeline.report import funnel_markdown
@@ -28,23 +35,46 @@ overrides: ContextVar[dict[str, str]] = ContextVar("overrides", default={})  # n
 """Settings from the command line. They are not a parameter of the flow, because Prefect stores parameters in plain text."""
 
 
-@task(cache_policy=NO_CACHE, task_run_name="{name}")
-def step(corpus: Building, name: str) -> Done:
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")
+def step(corpus: Building, log: RunLog, name: str) -> Done:
     """Bring one step of the corpus up to date."""
-    return corpus.perform(name)
+    with log.step(name):
+        done = corpus.perform(name)
+    log.counts(done)
+    return done
 
 
-@task(cache_policy=NO_CACHE, task_run_name="report")
-def report(corpus: Building) -> None:
-    """Publish the corpus with its report; show the funnel and the path of the report as artifacts."""
-    corpus.finish()
-    create_markdown_artifact(funnel_markdown(open_corpus(corpus.root)), key="funnel", description="Documents through the steps")
-    create_markdown_artifact(f"`{corpus.root / REPORT}`", key="report", description="Where the report is")
-    if corpus.expected:
-        create_markdown_artifact(markdown(corpus.expected), key="expectations", description="What the corpus is expected to be")
+@task(cache_policy=NO_CACHE, persist_result=False, task_run_name="report")
+def report(corpus: Building, log: RunLog) -> None:
+    """Publish the corpus with its report; show the funnel and where the report is as artifacts with keys of this corpus."""
+    with log.step("report"):
+        corpus.finish()
+    key, page = key_of(corpus.root), (corpus.root / REPORT).resolve()
+    funnel = funnel_markdown(open_corpus(corpus.root))
+    create_markdown_artifact(funnel, key=f"funnel-{key}", description=f"Documents through the steps of {corpus.root}")
+    create_link_artifact(page.as_uri(), link_text=str(page), key=f"report-{key}", description=f"The report of {corpus.root}")
 
 
-@flow(name="tokenmill-build", validate_parameters=False)
+def run_name() -> str:
+    """The name of this run: that of its schedule, or else of the corpus, and its time there, `nightly · 2026-11-25 03:00`."""
+    parameters, given = runtime.flow_run.parameters, str(runtime.flow_run.name)
+    if AGAIN in given:
+        return given
+    asked = behaviour(parameters)
+    when = runtime.flow_run.scheduled_start_time.astimezone(ZoneInfo(asked.timezone) if asked else None)
+    return f"{asked.name if asked else Path(parameters['out']).name} · {when:%Y-%m-%d %H:%M}"
+
+
+@flow(
+    name="tokenmill-build",
+    flow_run_name=run_name,
+    validate_parameters=False,
+    persist_result=True,
+    result_serializer="json",
+    on_completion=[ended],
+    on_failure=[ended],
+    on_crashed=[ended],
+)
 def build(
     config: str,
     out: str,
@@ -52,20 +82,36 @@ def build(
     workers: int = 1,
     replace: bool = False,
     in_place: bool = False,
-) -> str:
-    """Build the corpus that `config` (a preset or a TOML file) and `settings` describe in the folder `out`. Returns `out`."""
-    wanted = resolve(config, {**overrides.get(), **(settings or {})})
-    with building(
-        wanted,
-        Path(out),
-        workers=workers,
-        progress=progress.get(),
-        made_by=made_by(config, Path(out)),
-        replace=replace,
-        in_place=in_place,
-    ) as corpus:
-        for name in outline(wanted):
-            step(corpus, name)
-        report(corpus)
-        corpus.require_expected()
+    schedule: dict[str, Any] | None = None,
+) -> str | State[Any]:
+    """Build the corpus that `config` (a preset or a TOML file) and `settings` describe in the folder `out`. Returns `out`.
+
+    `schedule`: the values of a `Behaviour`, for a run that belongs to a schedule. A scheduled run that is to be skipped since
+    somebody else builds this corpus ends as Cancelled, with the name Skipped.
+    """
+    root, asked = Path(out), behaviour({"schedule": schedule})
+    log = RunLog(progress.get(), key_of(root))
+    with log.errors():
+        if asked is not None:
+            claim(runtime.flow_run.id)
+        wanted = resolve(config, {**overrides.get(), **(settings or {})})
+        with alone(
+            lambda: building(
+                wanted,
+                root,
+                workers=workers,
+                progress=log,
+                made_by=made_by(config, root),
+                replace=replace,
+                in_place=in_place,
+            ),
+            root,
+            asked,
+            log,
+        ) as corpus:
+            if isinstance(corpus, str):
+                return Cancelled(name="Skipped", message=corpus)
+            for name in outline(wanted):
+                step(corpus, log, name)
+            report(corpus, log)
     return out

@@ -1,39 +1,94 @@
-"""Reads the builds of a SCHEDULES.toml, for `tokenmill serve`.
+"""Reads the builds of a SCHEDULES.toml, for `tokenmill serve` and `tokenmill deploy`.
 
-Guarantee: an unknown preset, an unknown setting or a broken cron expression is refused before any server starts. Cost: none.
+Guarantee: whatever can be known to be wrong before a server starts is refused, one line for each fault: unknown presets and
+settings, times that never come or come every second, two builds that would undo one another. Relative paths start at the folder
+of the file. Cost: none.
 """
 
 from __future__ import annotations
 
+import difflib
 import json
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Literal
 
+from prefect._vendor.croniter.croniter import CroniterBadDateError, croniter  # computes its times
 from prefect.client.schemas.schedules import CronSchedule
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator
 
-from tokenmill.flows.presets import resolve
+from tokenmill.flows.notify import Notify
+from tokenmill.flows.presets import names, resolve
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import Section
+from tokenmill.pipeline.config.places import override_beside
+
+BANNED = "/%&<>"
+"""Characters that Prefect allows in no name of a deployment."""
+NONE = 'names no build; add one: [[build]], then name = "nightly", config = "docs", out = "corpora/docs", cron = "0 3 * * *"'
+EXAMPLE = {"name": '"nightly"', "config": '"docs"', "out": '"corpora/docs"'}
 
 
-class Schedule(Section):
-    """One scheduled build. Relative paths start at the folder where `tokenmill serve` runs."""
+class Behaviour(Section):
+    """How the runs of a scheduled build behave. It travels to each run as one parameter of the flow."""
 
     name: str = Field(min_length=1)
+    timezone: str = "UTC"
+    """Zone of the times, also of those in the names of runs, as IANA names it."""
+    on_overlap: Literal["wait", "skip"] = "wait"
+    """What a run does while somebody else builds the same corpus."""
+    retries: int = Field(default=0, ge=0, le=100)
+    """How often a run that failed or was killed is run again. It goes on where it was."""
+    notify: Notify | None = None
+    """Who is told, and of what. Default: as the section `notify` of the file says."""
+
+    @field_validator("name")
+    @classmethod
+    def _showable(cls, name: str) -> str:
+        if not name.isprintable() or set(name) & set(BANNED):
+            raise ValueError(f"a name must be printable, and must hold none of {' '.join(BANNED)}")
+        return name
+
+    @field_validator("timezone")
+    @classmethod
+    def _known(cls, zone: str) -> str:
+        try:
+            CronSchedule(cron="0 0 * * *", timezone=zone)
+        except ValidationError as error:
+            raise ValueError(f"{zone!r} is no timezone; write for example Europe/Berlin or UTC") from error
+        return zone
+
+
+class Schedule(Behaviour):
+    """One scheduled build. As `read` returns it, its paths are absolute."""
+
     config: str
     out: str
-    cron: str
-    timezone: str = "UTC"
+    cron: tuple[str, ...] = ()
+    """When it runs. Without times it runs only when somebody starts it."""
     workers: int = Field(default=1, ge=1)
     settings: Mapping[str, Any] = {}
+    file: str = Field(default="", exclude=True)
+    """The SCHEDULES.toml that it stands in."""
 
-    @model_validator(mode="after")
-    def _times(self) -> Self:
-        CronSchedule(cron=self.cron, timezone=self.timezone)
-        return self
+    @field_validator("cron", mode="before")
+    @classmethod
+    def _several(cls, cron: Any) -> Any:
+        return (cron,) if isinstance(cron, str) else cron
+
+    @field_validator("cron")
+    @classmethod
+    def _times(cls, cron: tuple[str, ...]) -> tuple[str, ...]:
+        for one in cron:
+            _check_cron(one)
+        return cron
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the runs need to know of the schedule."""
+        return Behaviour.model_validate({name: getattr(self, name) for name in Behaviour.model_fields})
 
     def overrides(self) -> dict[str, str]:
         """The settings as strings, in the form that `--set` takes."""
@@ -42,26 +97,116 @@ class Schedule(Section):
 
 class _Schedules(Section):
     build: tuple[Schedule, ...] = Field(min_length=1)
+    notify: Notify | None = None
 
 
 def read(path: Path) -> tuple[Schedule, ...]:
-    """The builds of a SCHEDULES.toml. Raises ConfigError."""
+    """The builds of a SCHEDULES.toml. Raises ConfigError with one line for each fault."""
     try:
         with open(path, "rb") as handle:
-            builds = _Schedules.model_validate(tomllib.load(handle)).build
+            plain = tomllib.load(handle)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: is not TOML ({error})") from error
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
+    try:
+        found = _Schedules.model_validate(plain)
     except ValidationError as error:
-        faults = (f"{path}: {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError("\n".join(faults)) from error
-    names = [one.name for one in builds]
-    if len(set(names)) != len(names):
-        raise ConfigError(f"{path}: the names of builds must differ, given: {', '.join(names)}")
-    for one in builds:
-        try:
-            resolve(one.config, one.overrides())
-        except ConfigError as error:
-            raise ConfigError(f"{path}: build {one.name!r}: {error}") from error
+        # A list of builds that are all at fault is also called too short.
+        empty = not plain.get("build")
+        faults = [fault for fault in error.errors() if empty or fault["type"] != "too_short" or len(fault["loc"]) > 1]
+        raise ConfigError("\n".join(f"{path}: {_line(dict(fault), plain)}" for fault in faults)) from error
+    builds = tuple(_placed(one, found.notify, path) for one in found.build)
+    faults = [*_at_odds(builds), *(fault for one in builds for fault in _faults(one))]
+    if faults:
+        raise ConfigError("\n".join(dict.fromkeys(f"{path}: {fault}" for fault in faults)))
     return builds
+
+
+def _check_cron(cron: str) -> None:
+    fields = len(cron.split())
+    if fields != 5 and not cron.startswith("@"):
+        seconds = "; the sixth would stand for seconds" if fields == 6 else ""
+        raise ValueError(f"{cron!r} has {fields} fields, not five (minute, hour, day, month, day of the week){seconds}")
+    try:
+        CronSchedule(cron=cron)
+    except ValidationError as error:
+        raise ValueError(f"{cron!r} is no cron expression; write for example 0 3 * * * for every day at 3:00") from error
+    try:
+        croniter(cron, datetime.now(UTC)).get_next()  # type: ignore[no-untyped-call]
+    except CroniterBadDateError as error:
+        raise ValueError(f"{cron!r} names a day that never comes") from error
+
+
+def _placed(one: Schedule, notify: Notify | None, path: Path) -> Schedule:
+    """The build with what the file says for all, and with absolute paths."""
+    folder = path.resolve().parent
+    told = one.notify or notify
+    is_file = one.config not in names() and (one.config.endswith(".toml") or (folder / one.config).exists())
+    return one.model_copy(
+        update={
+            "config": str(folder / one.config) if is_file else one.config,
+            "out": str((folder / one.out).resolve()),
+            "settings": {key: override_beside(folder, key, value) for key, value in one.settings.items()},
+            "notify": told.beside(folder) if told is not None else None,
+            "file": str(path.resolve()),
+        }
+    )
+
+
+def _at_odds(builds: Sequence[Schedule]) -> list[str]:
+    """What contradicts itself between two builds."""
+    faults = []
+    for number, one in enumerate(builds):
+        for other in builds[:number]:
+            if one.name == other.name:
+                faults.append(f"two builds are named {one.name!r}; give each its own name")
+            same = (one.config, one.overrides()) == (other.config, other.overrides())
+            if one.out == other.out and not same:
+                faults.append(
+                    f"builds {other.name!r} and {one.name!r} write to {one.out} with different settings, so that each would "
+                    "undo the other; give each its own out"
+                )
+    return faults
+
+
+def _faults(one: Schedule) -> list[str]:
+    """What is wrong with one build."""
+    faults = []
+    try:
+        resolve(one.config, one.overrides())
+    except ConfigError as error:
+        faults += [f"build {one.name!r}: {line}" for line in str(error).splitlines()]
+    if one.notify is not None:
+        try:
+            one.notify.check()
+        except ConfigError as error:
+            faults.append(f"notify: {error}")
+    return faults
+
+
+def _line(fault: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
+    """One fault as one clear line."""
+    place, kind = list(fault["loc"]), fault["type"]
+    where = ""
+    model: type[Section] = _Schedules
+    if place == ["build"]:
+        return NONE if kind in ("missing", "too_short") else "a build begins with [[build]], in two pairs of brackets"
+    if place[:1] == ["build"] and len(place) > 1:
+        given = plain["build"][place[1]]
+        named = given.get("name") if isinstance(given, dict) else None
+        where, model, place = f"build {named!r}: " if isinstance(named, str) else f"build {place[1] + 1}: ", Schedule, place[2:]
+    if "notify" in place[:1]:
+        where, model, place = f"{where}notify: ", Notify, place[1:]
+    key = ".".join(str(part) for part in place)
+    if kind == "missing":
+        return f"{where}has no {key}; write for example {key} = {EXAMPLE.get(key, '...')}"
+    if kind == "extra_forbidden":
+        return f"{where}unknown setting {key}; {_nearest(key, model)}"
+    return f"{where}{key + ': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}"
+
+
+def _nearest(key: str, model: type[Section]) -> str:
+    known = [name for name in model.model_fields if name != "file"]
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

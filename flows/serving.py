@@ -5,24 +5,33 @@ Guarantee: a run that has ended keeps its state. Cost: none.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 
 from prefect import serve
 from prefect.client.orchestration import get_client
 
-from tokenmill.flows.deployments import deployment
+from tokenmill.flows.deployments import deployment, retire
 from tokenmill.flows.schedules import Schedule
+from tokenmill.flows.watch import watched
 
 FORCING = "tokenmill: crash builds that stopped beating"
 """The automation that version 0.1.0 left on every server. It turned finished runs of all flows into crashed ones."""
 
 
 def run_on_time(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Run builds at their cron times, until interrupted. `say` prints a line. Raises TokenmillError."""
+    """Run builds at their times, until interrupted. `say` prints a line. Raises ConfigError, TokenmillError."""
     _remove_forcing_automation()
     for one in schedules:
-        say(f"{one.name}: {one.config} -> {one.out}, {one.cron} ({one.timezone})")
-    serve(*(deployment(one) for one in schedules), print_starting_message=False)
+        if one.notify is not None:
+            one.notify.check_block()
+    retire(schedules, say)
+    for one in schedules:
+        say(f"{one.name}: {one.config} -> {one.out}, {', '.join(one.cron) or 'no times'} ({one.timezone})")
+    with contextlib.ExitStack() as stack:
+        for file in dict.fromkeys(one.file for one in schedules):
+            stack.enter_context(watched(file))
+        serve(*(deployment(one) for one in schedules), print_starting_message=False)
 
 
 def _remove_forcing_automation() -> None:

@@ -1,4 +1,4 @@
-"""Commands that build: `build` builds now, `serve` builds on a schedule, `config show` prints the settings of a build."""
+"""Commands that build: `build` builds now, `config show` prints the settings of a build."""
 
 from __future__ import annotations
 
@@ -142,34 +142,6 @@ def _summary(root: Path, *, asks: bool) -> None:
         f"report: {escape(str(corpus.report))}\n"
         f"tokens: {escape(str(root / 'tokens'))}"
     )
-
-
-def serve(schedules: Annotated[Path, Parameter(help="A TOML file that lists builds and their cron expressions.")], /) -> None:
-    """Run builds on a schedule, until interrupted.
-
-    If no Prefect server is configured or running, the command starts a local one. A cron expression has five fields: minute,
-    hour, day of the month, month, day of the week. A build does not start while its previous run is still going.
-
-    The file of schedules has one entry per build. Relative paths start at the folder where the command runs:
-
-        [[build]]
-        name = "nightly"
-        config = "docs"            # a preset or a TOML file
-        out = "corpora/docs"
-        cron = "0 3 * * *"         # every day at 3:00
-        timezone = "Europe/Berlin" # optional, default UTC
-        workers = 4                # optional, default 1
-        settings = { "collect.max_text_bytes" = 10_000_000 }   # optional
-
-    For example:
-
-        tokenmill serve schedules.toml
-    """
-    prefect_environment()
-    from tokenmill.flows.schedules import read
-    from tokenmill.flows.server import serve as serve_builds
-
-    serve_builds(read(schedules), lambda line: out.print(line, markup=False))
 
 
 @settings_app.command(name="show")

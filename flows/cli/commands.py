@@ -25,7 +25,8 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
     "Build": (
         CommandEntry("build", "build:build", "Build a corpus, or bring it up to date."),
         CommandEntry("config", "build:settings_app", "Print all settings of a preset or of a TOML file."),
-        CommandEntry("serve", "build:serve", "Run builds on a schedule."),
+        CommandEntry("serve", "schedule:serve", "Run builds on a schedule."),
+        CommandEntry("deploy", "schedule:deploy", "Hand scheduled builds to a Prefect server that runs elsewhere."),
     ),
     "Look": (
         CommandEntry("status", "corpus:status", "Show how many documents each step of a corpus kept and dropped."),

@@ -26,3 +26,8 @@ def prefect_environment() -> None:
         os.environ.setdefault(name, value)
     # Prefect creates the last folder of this path, but not its parents.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+
+
+def variable(name: str) -> str | None:
+    """The value of an environment variable that a setting names; None if it is not set."""
+    return os.environ.get(name)

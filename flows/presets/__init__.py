@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from tokenmill.pipeline.base import ownership
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG
@@ -31,12 +32,17 @@ def made_by(config: str, root: Path) -> str | None:
 
 
 def resolve(name: str, settings: Mapping[str, Any]) -> Config:
-    """The config of a preset or of a TOML file, with `settings` as overrides. Raises ConfigError."""
+    """The config of a preset or of a TOML file, with `settings` as overrides. Raises ConfigError.
+
+    Relative paths in a TOML file start at its folder; those in `settings` start at the current one. The `config.toml` of a
+    corpus has the paths as its build saw them, so these start at the current folder too.
+    """
     if name in names():
         return load(FOLDER / f"{name}.toml", settings)
     path = Path(name)
     if path.suffix == ".toml" or path.exists():
-        return load(path, settings)
+        recorded = path.name == CONFIG and ownership.is_ours(path.parent)
+        return load(path, settings, folder=None if recorded else path.parent)
     near = difflib.get_close_matches(name, names(), n=1, cutoff=0.5)
     hint = f"did you mean {near[0]}?" if near else f"presets: {', '.join(names())}"
     raise ConfigError(f"{name!r} is neither a preset nor a .toml file; {hint}")

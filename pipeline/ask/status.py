@@ -22,6 +22,9 @@ from tokenmill.pipeline.report import rejected, retention
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
 
+NEAR = 0.8
+"""Above this share of its ceiling, the quarantine is an alarm."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class FunnelRow:
@@ -104,16 +107,34 @@ def _of_parsers(corpus: CorpusFolder) -> Iterator[str]:
     yield from (f"parsers of foreign files are less confined here: the kernel lacks {what}" for what in confine.lacking())
 
 
+def alarms(corpus: CorpusFolder) -> tuple[str, ...]:
+    """What somebody should look at: input that was not read, a quarantine near its ceiling, sources that lost too much."""
+    collect = corpus.step(COLLECT)
+    losses = Losses.of(collect) if collect else Losses()
+    unread = [f"{losses}; {QUARANTINE}/ says where"] if losses else []
+    return (*unread, *_near_ceiling(corpus), *retention.alarms(corpus))
+
+
+def _near_ceiling(corpus: CorpusFolder) -> Iterator[str]:
+    collect, config = corpus.step(COLLECT), corpus.known_settings
+    if collect is not None and config is not None and collect.counts.quarantined:
+        broken, read, ceiling = collect.counts.quarantined, collect.counts.read, config.collect.quarantine_ceiling
+        if broken > NEAR * ceiling * read:
+            yield (
+                f"{broken:,} of {read:,} records are quarantined ({broken / read:.2%}), near the ceiling of {ceiling:.2%} "
+                "(collect.quarantine_ceiling), at which a build stops"
+            )
+
+
 def status(corpus: CorpusFolder) -> Status:
     """The state of a corpus, which may be unfinished. Raises StaleInput."""
     pack, tokenizer = corpus.step(PACK), corpus.step(TOKENIZER)
     known = forget.load(corpus.root / TOKENS)
     collect = corpus.step(COLLECT)
     losses = Losses.of(collect) if collect else Losses()
-    unread = [f"{losses}; {QUARANTINE}/ says where"] if losses else []
     return Status(
         stages=funnel(corpus),
-        alarms=(*unread, *_of_parsers(corpus), *retention.alarms(corpus)),
+        alarms=(*alarms(corpus), *_of_parsers(corpus)),
         left_out=report.left_out(corpus),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,

@@ -18,13 +18,17 @@ from typing import Any, get_args, get_origin
 from pydantic import ValidationError
 
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config.places import beside
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.settings import Config
 from tokenmill.pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
 
 
-def load(path: Path, overrides: Mapping[str, Any], model: type[Config]) -> Config:
-    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError."""
+def load(path: Path, overrides: Mapping[str, Any], model: type[Config], *, folder: Path | None = None) -> Config:
+    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError.
+
+    `folder`: where relative paths of the file start; None for the current folder. Those of overrides always start there.
+    """
     try:
         with open(path, "rb") as handle:
             plain = tomllib.load(handle)
@@ -33,7 +37,7 @@ def load(path: Path, overrides: Mapping[str, Any], model: type[Config]) -> Confi
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits is a plain ValueError, and nesting is bounded by Python's stack.
         raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
-    return parse(plain, where=str(path), overrides=overrides, model=model)
+    return parse(plain if folder is None else beside(folder, plain), where=str(path), overrides=overrides, model=model)
 
 
 def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any], model: type[Config]) -> Config:

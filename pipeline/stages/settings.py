@@ -24,9 +24,12 @@ NOT_PUBLISHED = ("expect",)
 """Sections that make nothing of a corpus: they ask about it, and stand in no published file."""
 
 
-def load(path: Path, overrides: Mapping[str, Any] = {}) -> Config:
-    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError."""
-    return read.load(path, overrides, config_type(table.STAGES))
+def load(path: Path, overrides: Mapping[str, Any] = {}, *, folder: Path | None = None) -> Config:
+    """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError.
+
+    `folder`: where relative paths of the file start; None for the current folder.
+    """
+    return read.load(path, overrides, config_type(table.STAGES), folder=folder)
 
 
 def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] = {}) -> Config:

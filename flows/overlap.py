@@ -1,0 +1,85 @@
+"""What a scheduled run does while somebody else builds the same corpus: it waits, or it is skipped.
+
+Guarantee: the page of the run says for whom. Of one schedule at most one run waits, so that a build that takes longer than its
+schedule piles up nothing. A build by hand is refused as ever. Cost: none where nobody else builds.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from uuid import UUID
+
+from prefect import runtime
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType, FlowRunFilterTags
+from prefect.client.schemas.objects import FlowRun, StateType
+from prefect.states import Running
+
+from tokenmill.flows import tags
+from tokenmill.flows.build import Building
+from tokenmill.flows.schedules import Behaviour
+from tokenmill.pipeline.base.errors import Locked
+from tokenmill.pipeline.base.progress import Progress
+
+EVERY_SECONDS = 2
+WAITING = "Waiting"
+"""The name of the state of a run that waits: it is in its process, so its type is Running."""
+
+
+@contextlib.contextmanager
+def alone(
+    begin: Callable[[], AbstractContextManager[Building]], root: Path, asked: Behaviour | None, progress: Progress
+) -> Iterator[Building | str]:
+    """The build, once nobody else is at work in `root`; a text that says why not, for a run that is skipped.
+
+    Raises Locked for a run without a schedule, and whatever `begin` raises.
+    """
+    with contextlib.ExitStack() as stack:
+        entered = _enter(stack, begin)
+        if isinstance(entered, Locked) and asked is None:
+            raise entered
+        if isinstance(entered, Locked) and asked is not None:
+            mine = UUID(str(runtime.flow_run.id))
+            with get_client(sync_client=True) as client:
+                for_whom, waits = _others(client, root, mine, str(entered))
+                if asked.on_overlap == "skip" or waits:
+                    why = f"skipped: {waits or for_whom}"
+                    progress.say(why)
+                    yield why
+                    return
+                progress.say(f"waiting: {for_whom}")
+                client.set_flow_run_state(mine, Running(name=WAITING, message=for_whom))
+                while isinstance(entered, Locked):
+                    time.sleep(EVERY_SECONDS)
+                    entered = _enter(stack, begin)
+                client.set_flow_run_state(mine, Running(message=f"waited: {for_whom}"))
+                progress.say("the corpus is free now")
+        assert isinstance(entered, Building)
+        yield entered
+
+
+def _enter(stack: contextlib.ExitStack, begin: Callable[[], AbstractContextManager[Building]]) -> Building | Locked:
+    try:
+        return stack.enter_context(begin())
+    except Locked as error:
+        return error
+
+
+def _others(client: SyncPrefectClient, root: Path, mine: UUID, locked: str) -> tuple[str, str | None]:
+    """Who builds here, in words; and which other run of the schedule of `mine` waits already, if one does."""
+    running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
+    here = FlowRunFilter(tags=FlowRunFilterTags(all_=[tags.of_corpus(root)[1]]), state=running)
+    runs = [run for run in client.read_flow_runs(flow_run_filter=here) if run.id != mine]
+    schedule = client.read_flow_run(mine).deployment_id
+    waiting = next((run.name for run in runs if _waits(run) and run.deployment_id == schedule), None)
+    building = [run.name for run in runs if not _waits(run)]
+    for_whom = f"{', '.join(building)} builds {root}" if building else locked.partition(";")[0]
+    return for_whom, waiting and f"{waiting} waits already to build {root}"
+
+
+def _waits(run: FlowRun) -> bool:
+    return run.state is not None and run.state.name == WAITING

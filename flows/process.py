@@ -1,0 +1,45 @@
+"""Which process a run is in, written on the run itself, and whether that process is still there.
+
+Purpose: a process that was killed cannot say so, and its server may have died with it.
+Guarantee: a process counts as gone only if it was on this machine and is not there now: not for want of a sign of life, which a
+busy machine delays. A number that another process has now is told apart by when it began. Cost: a request when a run begins.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from prefect.client.orchestration import get_client
+
+HOST, PROCESS = "tokenmill.host", "tokenmill.process"
+"""Labels of a run: the machine; the boot, number and beginning of the process there."""
+
+
+def claim(run: str | UUID) -> None:
+    """Write on the page of a run that this process works for it."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run_labels(UUID(str(run)), {HOST: platform.node(), PROCESS: _identity(os.getpid()) or ""})
+
+
+def gone(labels: Mapping[str, Any]) -> bool:
+    """Whether the process that claimed a run was on this machine and has ended."""
+    claimed = str(labels.get(PROCESS, ""))
+    if not claimed or labels.get(HOST) != platform.node():
+        return False
+    return _identity(int(claimed.split()[1])) != claimed
+
+
+def _identity(pid: int) -> str | None:
+    """Boot, number and beginning of a process; None if it has ended, or there is no /proc to ask."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        # The name in parentheses may hold spaces and parentheses itself.
+        state, *others = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    return None if state in ("Z", "X") else f"{boot} {pid} {others[18]}"
