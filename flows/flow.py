@@ -13,7 +13,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import State, flow, runtime, task
-from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
 
@@ -25,8 +24,7 @@ from tokenmill.flows.process import claim
 from tokenmill.flows.runlog import RunLog
 from tokenmill.flows.tags import key_of
 from tokenmill.pipeline.base.progress import Progress, Silent
-from tokenmill.pipeline.corpus import REPORT, open_corpus
-from tokenmill.pipeline.report import funnel_markdown
+from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.stages.step import Done
 
 progress: ContextVar[Progress] = ContextVar("progress", default=Silent())  # noqa: B039 -- Silent has no state
@@ -46,13 +44,10 @@ def step(corpus: Building, log: RunLog, name: str) -> Done:
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="report")
 def report(corpus: Building, log: RunLog) -> None:
-    """Publish the corpus with its report; show the funnel and where the report is as artifacts with keys of this corpus."""
+    """Publish the corpus with its report; show the funnel, and where the report is."""
     with log.step("report"):
         corpus.finish()
-    key, page = key_of(corpus.root), (corpus.root / REPORT).resolve()
-    funnel = funnel_markdown(open_corpus(corpus.root))
-    create_markdown_artifact(funnel, key=f"funnel-{key}", description=f"Documents through the steps of {corpus.root}")
-    create_link_artifact(page.as_uri(), link_text=str(page), key=f"report-{key}", description=f"The report of {corpus.root}")
+    log.published(open_corpus(corpus.root))
 
 
 def run_name() -> str:
@@ -90,7 +85,7 @@ def build(
     somebody else builds this corpus ends as Cancelled, with the name Skipped.
     """
     root, asked = Path(out), behaviour({"schedule": schedule})
-    log = RunLog(progress.get(), key_of(root))
+    log = RunLog(progress.get(), key_of(root), scheduled=asked is not None)
     with log.errors():
         if asked is not None:
             claim(runtime.flow_run.id)

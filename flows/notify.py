@@ -9,6 +9,7 @@ Cost: one request for each address; at most 15 seconds if nothing answers.
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -158,10 +159,12 @@ def _webhook(address: str) -> str:
 
 @contextmanager
 def _unheard() -> Iterator[None]:
-    """Keep apprise from logging: what it says may hold an address."""
+    """Keep apprise from logging, since what it says may hold an address, and its plugins from warning of what they import."""
     logger = logging.getLogger("apprise")
     before, logger.disabled = logger.disabled, True
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
     finally:
         logger.disabled = before

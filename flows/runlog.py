@@ -14,14 +14,18 @@ from contextlib import contextmanager
 from uuid import UUID
 
 import httpx
-from prefect.artifacts import create_progress_artifact, update_progress_artifact
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_progress_artifact, update_progress_artifact
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.manifest import PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.words import count
+from tokenmill.pipeline.corpus import REPORT, CorpusFolder
+from tokenmill.pipeline.report import funnel_markdown
 from tokenmill.pipeline.stages.step import Done
+from tokenmill.pipeline.tokens.facts import PackFacts
 
 EVERY_SECONDS = 5.0
 """How often a step that goes on shows how far it is."""
@@ -51,12 +55,13 @@ def _logger() -> logging.Logger:
 class RunLog:
     """`tokenmill.pipeline.base.progress.Progress` that shows on the page of a run whatever `shown` shows elsewhere."""
 
-    def __init__(self, shown: Progress, corpus: str) -> None:
-        """`corpus`: what the keys of its artifacts end with."""
-        self._shown, self._corpus = shown, corpus
+    def __init__(self, shown: Progress, corpus: str, *, scheduled: bool) -> None:
+        """`corpus`: what the keys of its artifacts end with. `scheduled`: see `errors`."""
+        self._shown, self._corpus, self._scheduled = shown, corpus, scheduled
         self._step, self._total, self._done = "", 0, 0
         self._artifact: UUID | None = None
         self._next = 0.0
+        self._written: BaseException | None = None
 
     def begin(self, step: str, total: int, unit: str) -> None:
         self._shown.begin(step, total, unit)
@@ -81,10 +86,13 @@ class RunLog:
     def step(self, name: str) -> Iterator[None]:
         """Show one step on the page of the run. Its progress is an artifact of the task that this is called in."""
         self._step, self._artifact = name, None
-        self._next = time.monotonic() + EVERY_SECONDS
+        if self._next < float("inf"):
+            self._next = time.monotonic() + EVERY_SECONDS
         line(None, f"{name}: begins")
-        yield
-        self._draw(100)
+        with self.errors():
+            yield
+        if self._next < float("inf"):
+            self._draw(100)
 
     def counts(self, done: Done) -> None:
         """A line with what the step read, kept and dropped, and the seconds that it took."""
@@ -96,28 +104,51 @@ class RunLog:
         shards = f"{count(done.recomputed_shards)} {'shard' if done.recomputed_shards == 1 else 'shards'} computed"
         line(None, f"{name}: {rows}{shards}, {done.seconds:.1f} s")
 
+    def published(self, corpus: CorpusFolder) -> None:
+        """Show the funnel, and where the report is, as artifacts with keys of this corpus; and a last line with its size."""
+        page, pack = (corpus.root / REPORT).resolve(), corpus.require(PACK)
+        line(None, f"published: {pack.counts.kept:,} documents, {PackFacts.of(pack).tokens:,} tokens; report: {page}")
+        about = f"of the corpus {corpus.root}"
+        with self._if_it_answers():
+            create_markdown_artifact(funnel_markdown(corpus), key=f"funnel-{self._corpus}", description=f"The funnel {about}")
+            create_link_artifact(page.as_uri(), str(page), key=f"report-{self._corpus}", description=f"The report {about}")
+
     @contextmanager
     def errors(self) -> Iterator[None]:
-        """Write what ends this block into the log: an error of ours with its remedy, any other with where it came from."""
+        """Write what ends this block into the log: an error of ours with its remedy, any other with where it came from.
+
+        In a scheduled run, any other becomes one of ours: Prefect would store its message, which may hold text of a document.
+        """
         try:
             yield
         except (TokenmillError, OSError) as error:
-            line(None, f"error: {error}", logging.ERROR)
+            if error is not self._written:
+                line(None, f"error: {error}", logging.ERROR)
+            self._written = error
             raise
-        except BaseException as error:
-            # Not its message, which may hold text of a document.
+        except Exception as error:  # a fault of ours, of whatever class: raised again
             where = "".join(traceback.format_tb(error.__traceback__))
             line(None, f"{type(error).__name__}, which tokenmill has no word for:\n{where}", logging.ERROR)
-            raise
+            if not self._scheduled:
+                raise
+            self._written = TokenmillError(f"{type(error).__name__}, which tokenmill has no word for; the log says where")
+            raise self._written from None
 
     def _draw(self, percent: float) -> None:
         self._next = time.monotonic() + EVERY_SECONDS
-        try:
+        with self._if_it_answers():
             if self._artifact is None:
                 key = f"progress-{self._step}-{self._corpus}"
                 made = create_progress_artifact(percent, key=key, description=f"{self._step} of the corpus")
                 self._artifact = made if isinstance(made, UUID) else None
             else:
                 update_progress_artifact(self._artifact, percent)
+
+    @contextmanager
+    def _if_it_answers(self) -> Iterator[None]:
+        """Let a server that does not answer cost only what this page would show."""
+        try:
+            yield
         except httpx.HTTPError:
+            # Asked at every step, it would hold each up for as long as Prefect's client tries again.
             self._next = float("inf")

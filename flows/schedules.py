@@ -114,8 +114,8 @@ def read(path: Path) -> tuple[Schedule, ...]:
     except ValidationError as error:
         # A list of builds that are all at fault is also called too short.
         empty = not plain.get("build")
-        faults = [fault for fault in error.errors() if empty or fault["type"] != "too_short" or len(fault["loc"]) > 1]
-        raise ConfigError("\n".join(f"{path}: {_line(dict(fault), plain)}" for fault in faults)) from error
+        found_wrong = [fault for fault in error.errors() if empty or fault["type"] != "too_short" or len(fault["loc"]) > 1]
+        raise ConfigError("\n".join(f"{path}: {_line(dict(fault), plain)}" for fault in found_wrong)) from error
     builds = tuple(_placed(one, found.notify, path) for one in found.build)
     faults = [*_at_odds(builds), *(fault for one in builds for fault in _faults(one))]
     if faults:
