@@ -45,16 +45,19 @@ def deployment(schedule: Schedule) -> RunnerDeployment:
 
 
 def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Take back the schedules of builds that their file no longer names. Their runs stay. `say` prints a line."""
+    """Take back the schedules of builds that their file no longer names, or gives no times. Their runs stay. `say` prints a line.
+
+    To update a deployment without schedules would leave it those that it has.
+    """
     with get_client(sync_client=True) as client:
         for file in dict.fromkeys(one.file for one in schedules):
-            named = {one.name for one in schedules if one.file == file}
+            timed = {one.name for one in schedules if one.file == file and one.cron}
             for found in client.read_deployments(
                 deployment_filter=DeploymentFilter(tags=DeploymentFilterTags(all_=[tags.of_file(file)]))
             ):
-                if found.name not in named and found.schedules:
+                if found.name not in timed and found.schedules:
                     client.update_deployment(found.id, DeploymentUpdate(schedules=[], tags=found.tags, paused=True))
-                    say(f"{found.name}: {file} no longer names it, so its schedule is removed")
+                    say(f"{found.name}: {file} no longer gives it times, so its schedule is removed")
 
 
 def deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:

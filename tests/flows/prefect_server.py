@@ -32,7 +32,19 @@ class Server:
 
     def ask(self, what: str, body: object) -> Any:
         """What the API answers to a POST, for example of `flow_runs/filter`."""
-        return self._send("POST", what, body)
+        headers = {"Content-Type": "application/json"}
+        request = urllib.request.Request(f"{self.url}/{what}", json.dumps(body).encode(), headers)
+        for _ in range(20):
+            try:
+                with urllib.request.urlopen(request, timeout=30) as answer:
+                    return json.load(answer)
+            except urllib.error.HTTPError as error:
+                # While others write to its database, the server asks to come again.
+                if error.code != 503:
+                    raise
+                error.close()
+                time.sleep(0.5)
+        raise TimeoutError(what)
 
     def runs(self, schedule: str = "") -> list[dict[str, Any]]:
         """The runs of a schedule that have begun, oldest first. Each has its `log` and its `artifacts` by kind."""
@@ -54,12 +66,6 @@ class Server:
         found = self.deployments()[schedule]["id"]
         asked = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
         return str(self.ask(f"deployments/{found}/create_flow_run", asked)["id"])
-
-    def _send(self, method: str, what: str, body: object) -> Any:
-        headers = {"Content-Type": "application/json"}
-        request = urllib.request.Request(f"{self.url}/{what}", json.dumps(body).encode(), headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
 
 
 @contextlib.contextmanager
