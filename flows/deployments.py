@@ -45,7 +45,7 @@ def deployment(schedule: Schedule) -> RunnerDeployment:
 
 
 def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Take back the schedules of builds that their file no longer names, or gives no times. Their runs stay. `say` prints a line.
+    """Take back the schedules of builds that their file no longer names, or gives no times. `say` prints a line.
 
     To update a deployment without schedules would leave it those that it has.
     """

@@ -19,7 +19,7 @@ from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, Fl
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.states import Running
 
-from tokenmill.flows import tags
+from tokenmill.flows import process, tags
 from tokenmill.flows.build import Building
 from tokenmill.flows.schedules import Behaviour
 from tokenmill.pipeline.base.errors import Locked
@@ -70,14 +70,17 @@ def _enter(stack: contextlib.ExitStack, begin: Callable[[], AbstractContextManag
 
 
 def _others(client: SyncPrefectClient, root: Path, mine: UUID, locked: str) -> tuple[str, str | None]:
-    """Who builds here, in words; and which other run of the schedule of `mine` waits already, if one does."""
+    """Who builds here, in words; and which other run of the schedule of `mine` waits already, if one does.
+
+    `locked`: what the lock of the corpus says of its holder, which may be somebody without a run.
+    """
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     here = FlowRunFilter(tags=FlowRunFilterTags(all_=[tags.of_corpus(root)[1]]), state=running)
     runs = [run for run in client.read_flow_runs(flow_run_filter=here) if run.id != mine]
     schedule = client.read_flow_run(mine).deployment_id
     waiting = next((run.name for run in runs if _waits(run) and run.deployment_id == schedule), None)
-    building = [run.name for run in runs if not _waits(run)]
-    for_whom = f"{', '.join(building)} builds {root}" if building else locked.partition(";")[0]
+    building = next((run.name for run in runs if process.named(run.labels) in locked), None)
+    for_whom = f"{building} builds {root}" if building else locked.partition(";")[0]
     return for_whom, waiting and f"{waiting} waits already to build {root}"
 
 

@@ -8,7 +8,7 @@ busy machine delays. A number that another process has now is told apart by when
 from __future__ import annotations
 
 import os
-import platform
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,20 @@ HOST, PROCESS = "tokenmill.host", "tokenmill.process"
 
 def claim(run: str | UUID) -> None:
     """Write on the page of a run that this process works for it."""
+    me = _identity(os.getpid()) or f"? {os.getpid()} ?"
     with get_client(sync_client=True) as client:
-        client.update_flow_run_labels(UUID(str(run)), {HOST: platform.node(), PROCESS: _identity(os.getpid()) or ""})
+        client.update_flow_run_labels(UUID(str(run)), {HOST: socket.gethostname(), PROCESS: me})
+
+
+def named(labels: Mapping[str, Any]) -> str:
+    """The process that claimed a run, as the lock of a corpus names its holder."""
+    return f"process {str(labels.get(PROCESS, '? ?')).split()[1]} on {labels.get(HOST)} since "
 
 
 def gone(labels: Mapping[str, Any]) -> bool:
     """Whether the process that claimed a run was on this machine and has ended."""
-    claimed = str(labels.get(PROCESS, ""))
-    if not claimed or labels.get(HOST) != platform.node():
+    claimed = str(labels.get(PROCESS, "?"))
+    if claimed.startswith("?") or labels.get(HOST) != socket.gethostname():
         return False
     return _identity(int(claimed.split()[1])) != claimed
 

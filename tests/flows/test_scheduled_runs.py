@@ -198,10 +198,13 @@ def test_the_later_of_two_builds_waits_or_is_skipped_and_says_for_whom(prefect: 
     with served(prefect, schedules):
         prefect.start("first")
         wait_for(lambda: any(process_of(run) and run["log"] for run in prefect.runs("first")))
+        builder = process_of(prefect.runs("first")[0])
+        os.kill(builder, signal.SIGSTOP)
         for name in ("patient", "patient", "hasty"):
             prefect.start(name)
-        wait_for(lambda: any(run["state"]["name"] == "Waiting" for run in prefect.runs("patient")))
+        wait_for(lambda: {"Waiting", "Skipped"} == {run["state"]["name"] for run in prefect.runs("patient")})
         (hasty,) = all_ended(prefect, "hasty")
+        os.kill(builder, signal.SIGCONT)
         patient = all_ended(prefect, "patient", 2)
     (first,) = prefect.runs("first")
     assert (first["state_type"], hasty["state_type"], hasty["state"]["name"]) == ("COMPLETED", "CANCELLED", "Skipped")
