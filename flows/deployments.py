@@ -12,12 +12,13 @@ from typing import Any
 
 import httpx
 import yaml  # type: ignore[import-untyped]
-from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentUpdate
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
+from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.types.entrypoint import EntrypointType
 
 from tokenmill.flows import tags
@@ -62,8 +63,27 @@ def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
 
 def deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:
     """Register the schedules on the configured server, for the workers of a pool. Raises ConfigError, TokenmillError."""
+    url = PREFECT_API_URL.value()
+    if url is None:
+        raise ConfigError("no Prefect server is configured; set PREFECT_API_URL, or write a prefect.yaml with --prefect-yaml")
+    try:
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
+            _deploy(schedules, pool, say)
+    except httpx.HTTPStatusError as error:
+        hint = "; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY" if error.response.status_code in (401, 403) else ""
+        raise TokenmillError(f"Prefect's server at {url} answers {error.response.status_code}{hint}") from error
+    except httpx.HTTPError as error:
+        raise TokenmillError(f"Prefect's server at {url} does not answer ({type(error).__name__})") from error
+
+
+def _deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:
     with get_client(sync_client=True) as client:
-        _require_pool(client, pool)
+        try:
+            client.read_work_pool(pool)
+        except ObjectNotFound as error:
+            raise ConfigError(
+                f"Prefect's server has no work pool {pool!r}; make it with `prefect work-pool create {pool} --type process`"
+            ) from error
     for one in schedules:
         if one.notify is not None:
             one.notify.check_block()
@@ -94,17 +114,6 @@ def write_yaml(schedules: Sequence[Schedule], pool: str, path: Path) -> None:
     ]
     text = yaml.safe_dump({"name": "tokenmill", "pull": [], "deployments": entries}, sort_keys=False, allow_unicode=True)
     files.write_bytes(path, text.encode())
-
-
-def _require_pool(client: SyncPrefectClient, pool: str) -> None:
-    try:
-        client.read_work_pool(pool)
-    except ObjectNotFound as error:
-        raise ConfigError(
-            f"Prefect's server has no work pool {pool!r}; make it with `prefect work-pool create {pool} --type process`"
-        ) from error
-    except httpx.HTTPError as error:
-        raise TokenmillError(f"Prefect's server at {client.api_url} does not answer ({type(error).__name__})") from error
 
 
 def _parameters(schedule: Schedule) -> dict[str, Any]:

@@ -7,6 +7,7 @@ Cost: an embedded server on SQLite takes 5 to 10 seconds to start. None is start
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,8 @@ from tokenmill.flows.ending import AGAIN, behaviour, ended
 from tokenmill.flows.overlap import alone
 from tokenmill.flows.presets import made_by, resolve
 from tokenmill.flows.process import claim
-from tokenmill.flows.runlog import RunLog
-from tokenmill.flows.tags import key_of
+from tokenmill.flows.runlog import RunLog, sent
+from tokenmill.flows.tags import key_of, put_on_this_run
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.stages.step import Done
@@ -86,7 +87,10 @@ def build(
     """
     root, asked = Path(out), behaviour({"schedule": schedule})
     log = RunLog(progress.get(), key_of(root), scheduled=asked is not None)
-    with log.errors():
+    with contextlib.ExitStack() as stack:
+        stack.callback(sent)
+        stack.enter_context(log.errors())
+        put_on_this_run(root)
         if asked is not None:
             claim(runtime.flow_run.id)
         wanted = resolve(config, {**overrides.get(), **(settings or {})})

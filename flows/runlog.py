@@ -49,7 +49,15 @@ def _logger() -> logging.Logger:
         logger.addHandler(APILogHandler())
         logger.setLevel(logging.INFO)
         logger.propagate = False
+        # Lines that a server does not take are lost; otherwise Prefect would say so on the terminal for each batch.
+        logging.raiseExceptions = False
     return logger
+
+
+def sent() -> None:
+    """Wait, for at most 5 seconds, until the server has all lines: one that ends with this run takes no later ones."""
+    for handler in _logger().handlers:
+        handler.flush()
 
 
 class RunLog:

@@ -61,8 +61,8 @@ class Behaviour(Section):
         return zone
 
 
-class Schedule(Behaviour):
-    """One scheduled build. As `read` returns it, its paths are absolute."""
+class _Build(Behaviour):
+    """One scheduled build as the file says it."""
 
     config: str
     out: str
@@ -70,8 +70,6 @@ class Schedule(Behaviour):
     """When it runs. Without times it runs only when somebody starts it."""
     workers: int = Field(default=1, ge=1)
     settings: Mapping[str, Any] = {}
-    file: str = Field(default="", exclude=True)
-    """The SCHEDULES.toml that it stands in."""
 
     @field_validator("cron", mode="before")
     @classmethod
@@ -85,6 +83,13 @@ class Schedule(Behaviour):
             _check_cron(one)
         return cron
 
+
+class Schedule(_Build):
+    """One scheduled build with absolute paths, and with what the file says for all its builds. `read` makes it."""
+
+    file: str
+    """The SCHEDULES.toml that it stands in."""
+
     @property
     def behaviour(self) -> Behaviour:
         """What the runs need to know of the schedule."""
@@ -96,7 +101,7 @@ class Schedule(Behaviour):
 
 
 class _Schedules(Section):
-    build: tuple[Schedule, ...] = Field(min_length=1)
+    build: tuple[_Build, ...] = Field(min_length=1)
     notify: Notify | None = None
 
 
@@ -138,13 +143,13 @@ def _check_cron(cron: str) -> None:
         raise ValueError(f"{cron!r} names a day that never comes") from error
 
 
-def _placed(one: Schedule, notify: Notify | None, path: Path) -> Schedule:
-    """The build with what the file says for all, and with absolute paths."""
+def _placed(one: _Build, notify: Notify | None, path: Path) -> Schedule:
     folder = path.resolve().parent
     told = one.notify or notify
     is_file = one.config not in names() and (one.config.endswith(".toml") or (folder / one.config).exists())
-    return one.model_copy(
-        update={
+    return Schedule.model_validate(
+        {
+            **{name: getattr(one, name) for name in _Build.model_fields},
             "config": str(folder / one.config) if is_file else one.config,
             "out": str((folder / one.out).resolve()),
             "settings": {key: override_beside(folder, key, value) for key, value in one.settings.items()},
@@ -195,7 +200,8 @@ def _line(fault: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
     if place[:1] == ["build"] and len(place) > 1:
         given = plain["build"][place[1]]
         named = given.get("name") if isinstance(given, dict) else None
-        where, model, place = f"build {named!r}: " if isinstance(named, str) else f"build {place[1] + 1}: ", Schedule, place[2:]
+        where = f"build {named!r}: " if isinstance(named, str) else f"build {place[1] + 1}: "
+        model, place = _Build, place[2:]
     if "notify" in place[:1]:
         where, model, place = f"{where}notify: ", Notify, place[1:]
     key = ".".join(str(part) for part in place)
@@ -207,6 +213,6 @@ def _line(fault: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
 
 
 def _nearest(key: str, model: type[Section]) -> str:
-    known = [name for name in model.model_fields if name != "file"]
+    known = list(model.model_fields)
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"

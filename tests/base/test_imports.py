@@ -40,6 +40,7 @@ HEAVY = {
         "flows.schedules",
         "flows.server",
         "flows.serving",
+        "flows.tags",
         "flows.watch",
     ),
     "apprise": ("flows.notify",),

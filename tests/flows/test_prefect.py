@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -60,6 +63,22 @@ def test_the_flow_runs_on_the_embedded_server(built: Built) -> None:
     assert "Traceback" not in built.stderr
     assert (built.home / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
     assert not running(built.home), "the embedded server has ended"
+
+
+def test_the_run_has_its_name_its_log_and_its_artifacts_and_nothing_is_pickled(built: Built) -> None:
+    with contextlib.closing(sqlite3.connect(f"file:{built.home / 'prefect.db'}?mode=ro", uri=True)) as database:
+        ((name, tags, parameters),) = database.execute("SELECT name, tags, parameters FROM flow_run").fetchall()
+        log = [message for (message,) in database.execute("SELECT message FROM log ORDER BY timestamp")]
+        keys = {str(key) for (key,) in database.execute("SELECT key FROM artifact WHERE key IS NOT NULL")}
+    assert re.fullmatch(r"out · \d{4}-\d\d-\d\d \d\d:\d\d", name)
+    assert {"out", str(built.out)} <= set(json.loads(tags))
+    assert "collect.paths" not in parameters
+    assert "collect: read 20, kept 20, dropped 0, quarantined 0; 1 shard computed" in "\n".join(log)
+    assert any(line.startswith("published: ") and str(built.out / "report.html") in line for line in log)
+    assert sorted(key.split("-")[0] for key in keys) == ["funnel", *["progress"] * 5, "report"]
+    assert {key.rpartition("-")[0].rpartition("-")[2] for key in keys} == {"out"}
+    for stored in (built.home / "storage").iterdir():
+        assert json.loads(stored.read_bytes())
 
 
 @pytest.mark.parametrize(
@@ -153,7 +172,7 @@ def test_a_build_scheduled_a_minute_ahead_runs_and_shows_in_the_servers_api(tmp_
             states = [run["state_type"] for run in runs]
         assert (tmp_path / "out" / "manifest.json").exists()
         artifacts = post(f"http://127.0.0.1:{port}/api/artifacts/filter", {"limit": 10})
-        assert {"funnel", "report"} <= {artifact["key"] for artifact in artifacts}
+        assert {"funnel", "report"} <= {str(artifact["key"]).split("-")[0] for artifact in artifacts}
     finally:
         served.send_signal(signal.SIGINT)
         served.wait(timeout=60)

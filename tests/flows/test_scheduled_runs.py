@@ -290,3 +290,31 @@ def test_workers_of_a_pool_run_what_is_deployed(
     assert [one["title"] for one in messages] == ["pooled: the corpus is built"]
     assert run(PREFECT, "--no-prompt", "deploy", "--all", "--prefect-file", tmp_path / "prefect.yaml")[0] == "0"
     assert prefect.deployments()["pooled"]["entrypoint"] == "tokenmill.flows.flow.build"
+    prefect.start("pooled")
+    done = run(PREFECT, "worker", "start", "--pool", "mill", "--run-once")
+    assert [one["state_type"] for one in all_ended(prefect, "pooled", 2)] == ["COMPLETED"] * 2, done
+
+
+def test_a_block_of_prefect_holds_the_address(prefect: Server, tmp_path: Path, told: tuple[str, list[dict[str, Any]]]) -> None:
+    address, messages = told
+    script = (
+        "from prefect.blocks.notifications import CustomWebhookNotificationBlock as Custom\n"
+        "from prefect.blocks.system import Secret\n"
+        f"Secret(value={address!r}).save('ops')\n"
+        f"Custom(name='ops', url={address!r}, json_data={{'title': '{{{{subject}}}}', 'text': '{{{{body}}}}'}}).save('chat')\n"
+    )
+    subprocess.run([sys.executable, "-c", script], env=prefect.environment, check=True)
+    schedules = tmp_path / "schedules.toml"
+    absent, ops, chat = (f'[build.notify]\nblock = "{one}"\n' for one in ("secret/absent", "secret/ops", "custom-webhook/chat"))
+    schedules.write_text(entry("by-secret", paths="absent") + absent)
+    done = subprocess.run([TOKENMILL, "serve", schedules], env=prefect.environment, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, "Prefect's block secret/absent is not there" in done.stderr) == (1, True), done.stderr
+    schedules.write_text(entry("by-secret", paths="absent") + ops + entry("by-block", paths="absent") + chat)
+    with served(prefect, schedules):
+        for name in ("by-secret", "by-block"):
+            prefect.start(name)
+        for name in ("by-secret", "by-block"):
+            assert len(all_ended(prefect, name)) == 1
+        wait_for(lambda: len(messages) == 2, 30)
+        assert SECRET not in json.dumps(prefect.runs())
+    assert sorted(one["title"] for one in messages) == ["by-block: the build failed", "by-secret: the build failed"]
