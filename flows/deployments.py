@@ -12,9 +12,15 @@ from typing import Any
 
 import httpx
 import yaml  # type: ignore[import-untyped]
-from prefect.client.orchestration import get_client
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import DeploymentUpdate
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterTags
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterName,
+    DeploymentFilterTags,
+    FlowFilter,
+    FlowFilterName,
+)
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
@@ -48,9 +54,10 @@ def deployment(schedule: Schedule) -> RunnerDeployment:
 def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
     """Take back the schedules of builds that their file no longer names, or gives no times. `say` prints a line.
 
-    To update a deployment without schedules would leave it those that it has.
+    Names that another file has there are said. To update a deployment without schedules would leave it those that it has.
     """
     with get_client(sync_client=True) as client:
+        _say_replaced(client, schedules, say)
         for file in dict.fromkeys(one.file for one in schedules):
             timed = {one.name for one in schedules if one.file == file and one.cron}
             for found in client.read_deployments(
@@ -59,6 +66,17 @@ def retire(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
                 if found.name not in timed and found.schedules:
                     client.update_deployment(found.id, DeploymentUpdate(schedules=[], tags=found.tags, paused=True))
                     say(f"{found.name}: {file} no longer gives it times, so its schedule is removed")
+
+
+def _say_replaced(client: SyncPrefectClient, schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
+    """Say where a deployment of another file has the name of one of ours, since a server has one of each name."""
+    ours = {one.name: tags.of_file(one.file) for one in schedules}
+    named = DeploymentFilter(name=DeploymentFilterName(any_=list(ours)))
+    flow = FlowFilter(name=FlowFilterName(any_=[build.name]))
+    for found in client.read_deployments(flow_filter=flow, deployment_filter=named):
+        other = next((tag for tag in found.tags if tags.is_of_file(tag) and tag != ours[found.name]), None)
+        if other is not None:
+            say(f"{found.name}: replaces the build of that name from {other}")
 
 
 def deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:

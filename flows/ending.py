@@ -99,11 +99,13 @@ def _run_again(client: SyncPrefectClient, run: FlowRun, asked: Behaviour) -> str
 def _what_happened(run: FlowRun, state: State[Any], again: str | None) -> tuple[Event | None, list[str]]:
     lines = [f"corpus: {run.parameters.get('out')}"]
     if state.is_completed():
-        corpus = open_corpus(Path(str(run.parameters.get("out"))))
-        pack = corpus.step(PACK)
-        if pack is not None:
-            lines.append(f"{pack.counts.kept:,} documents, {PackFacts.of(pack).tokens:,} tokens")
-        found = alarms(corpus)
+        try:
+            corpus = open_corpus(Path(str(run.parameters.get("out"))))
+        except TokenmillError as error:
+            # Somebody has moved or edited it since.
+            return "alarm", [*lines, f"alarm: {error}"]
+        pack, found = corpus.require(PACK), alarms(corpus)
+        lines.append(f"{pack.counts.kept:,} documents, {PackFacts.of(pack).tokens:,} tokens")
         return ("alarm" if found else "success"), [*lines, *(f"alarm: {one}" for one in found)]
     lines.append(f"why: {_why(state)}")
     lines.append(f"it is run again as {again}" if again else "it is not run again by itself; what is finished is kept")

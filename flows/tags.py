@@ -13,6 +13,7 @@ from uuid import UUID
 from prefect import runtime
 from prefect.client.orchestration import get_client
 
+_FILE = "schedules: "
 NAME = 60
 """Characters of a corpus's name in a key."""
 
@@ -33,7 +34,12 @@ def put_on_this_run(root: Path) -> None:
 
 def of_file(path: str) -> str:
     """The tag of the deployments of one SCHEDULES.toml, whose absolute path is given."""
-    return f"schedules: {path}"
+    return f"{_FILE}{path}"
+
+
+def is_of_file(tag: str) -> bool:
+    """Whether a tag is that of a SCHEDULES.toml."""
+    return tag.startswith(_FILE)
 
 
 def key_of(root: Path) -> str:

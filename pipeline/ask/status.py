@@ -112,18 +112,21 @@ def alarms(corpus: CorpusFolder) -> tuple[str, ...]:
     collect = corpus.step(COLLECT)
     losses = Losses.of(collect) if collect else Losses()
     unread = [f"{losses}; {QUARANTINE}/ says where"] if losses else []
-    return (*unread, *_near_ceiling(corpus), *retention.alarms(corpus))
+    return (*unread, *_near_ceiling(corpus, losses), *retention.alarms(corpus))
 
 
-def _near_ceiling(corpus: CorpusFolder) -> Iterator[str]:
+def _near_ceiling(corpus: CorpusFolder, losses: Losses) -> Iterator[str]:
     collect, config = corpus.step(COLLECT), corpus.known_settings
-    if collect is not None and config is not None and collect.counts.quarantined:
-        broken, read, ceiling = collect.counts.quarantined, collect.counts.read, config.collect.quarantine_ceiling
-        if broken > NEAR * ceiling * read:
-            yield (
-                f"{broken:,} of {read:,} records are quarantined ({broken / read:.2%}), near the ceiling of {ceiling:.2%} "
-                "(collect.quarantine_ceiling), at which a build stops"
-            )
+    if collect is None or config is None:
+        return
+    # As `check_ceiling` weighs them.
+    unknown, ceiling = losses.estimate - losses.rows, config.collect.quarantine_ceiling
+    broken, read = collect.counts.quarantined + unknown, collect.counts.read + unknown
+    if broken > NEAR * ceiling * read:
+        yield (
+            f"{broken:,} of {read:,} records are quarantined ({broken / read:.2%}), near the ceiling of {ceiling:.2%} "
+            "(collect.quarantine_ceiling), at which a build stops"
+        )
 
 
 def status(corpus: CorpusFolder) -> Status:

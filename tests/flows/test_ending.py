@@ -19,6 +19,7 @@ from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Runni
 
 from tokenmill.flows import ending, process, runlog, tags, watch
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.manifest import Manifest
 
 
 class Client:
@@ -157,12 +158,15 @@ def test_only_events_that_were_asked_for_are_told(
     client: Client, told: list[tuple[str, str, str]], lines: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found: list[str] = []
-    monkeypatch.setattr(ending, "open_corpus", lambda _: type("Corpus", (), {"step": lambda *_: None}))
+    pack = Manifest(stage="pack", version=1, config={}, inputs={}, shards=(), files={}, facts={})
+    monkeypatch.setattr(ending, "open_corpus", lambda _: type("Corpus", (), {"require": lambda *_: pack}))
+    monkeypatch.setattr(ending, "PackFacts", type("Facts", (), {"of": lambda _: type("Of", (), {"tokens": 5_000})}))
     monkeypatch.setattr(ending, "alarms", lambda _: tuple(found))
     for on in (["failure"], ["alarm"], ["success"]):
         run = client.add(Completed(), schedule={"notify": {"env": "ADDRESS", "on": on}})
         ending.ended(None, run, Completed())
     assert [event for *_, event in told] == ["success"]
+    assert "0 documents, 5,000 tokens" in told[0][1]
     found.append("web lost 9 of its 10 documents as duplicates")
     run = client.add(Completed())
     ending.ended(None, run, Completed())

@@ -214,7 +214,9 @@ def test_the_later_of_two_builds_waits_or_is_skipped_and_says_for_whom(prefect: 
     assert any(line.startswith(f"waiting: {first['name']}") for line in waited["log"])
 
 
-def test_a_build_that_is_gone_or_has_no_times_has_no_live_schedule(prefect: Server, tmp_path: Path) -> None:
+def test_a_build_that_is_gone_or_has_no_times_has_no_live_schedule(
+    prefect: Server, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     yearly = 'cron = "0 0 1 1 *"'
     schedules = tmp_path / "schedules.toml"
     write_input(tmp_path, files=1)
@@ -222,8 +224,13 @@ def test_a_build_that_is_gone_or_has_no_times_has_no_live_schedule(prefect: Serv
     with served(prefect, schedules, how=signal.SIGKILL):
         assert all(prefect.deployments()[name]["schedules"] for name in ("stays", "renamed", "timeless"))
     schedules.write_text(entry("stays", yearly) + entry("other", yearly) + entry("timeless"))
+    moved = tmp_path / "moved.toml"
     with served(prefect, schedules):
         found = prefect.deployments()
+    moved.write_text(entry("other", yearly))
+    with served(prefect, moved):
+        pass
+    assert f"other: replaces the build of that name from schedules: {schedules}\n" in capfd.readouterr().out
     assert {name: bool(found[name]["schedules"]) for name in ("stays", "renamed", "other", "timeless")} == {
         "stays": True,
         "renamed": False,
