@@ -77,16 +77,19 @@ def entry(name: str, *lines: str, out: str | None = None, paths: str = "input") 
 
 @contextlib.contextmanager
 def served(prefect: Server, schedules: Path, *, how: signal.Signals = signal.SIGINT, **environment: str) -> Iterator[None]:
-    """`tokenmill serve` until the block ends. It has begun once each build has its deployment."""
+    """`tokenmill serve` until the block ends. It has begun once each build has its deployment anew."""
     names = {line.split('"')[1] for line in schedules.read_text().splitlines() if line.startswith("name")}
+    before = {name: one["updated"] for name, one in prefect.deployments().items()}
     command = [str(TOKENMILL), "serve", str(schedules)]
+
+    def registered() -> bool:
+        assert process.poll() is None
+        found = prefect.deployments()
+        return all(name in found and found[name]["updated"] != before.get(name) for name in names)
+
     process = subprocess.Popen(command, env={**prefect.environment, **environment}, start_new_session=True)
     try:
-        wait_for(
-            lambda: (
-                process.poll() is None and names <= {name for name, one in prefect.deployments().items() if not one["paused"]}
-            )
-        )
+        wait_for(registered)
         yield
     finally:
         if how == signal.SIGKILL:
