@@ -51,7 +51,9 @@ class Notify(Section):
         if sum(place is not None for place in (self.block, self.file, self.env)) != 1:
             raise ValueError("name the address by one of block, file and env")
         if self.block is not None and self.block.count("/") != 1:
-            raise ValueError(f"block = {self.block!r}: write TYPE/NAME, for example slack-webhook/ops")
+            raise ValueError("block is TYPE/NAME of a block, for example slack-webhook/ops, not the address itself")
+        if self.file is not None and "://" in self.file:
+            raise ValueError("file is the path of a file, not the address itself")
         if self.env is not None and not self.env.isidentifier():
             raise ValueError("env is the name of an environment variable, not the address itself")
         return self

@@ -59,6 +59,8 @@ def test_a_file_is_read_with_paths_that_start_at_its_folder(tmp_path: Path) -> N
         (GOOD + "settings = { 'dedup.treshold' = 1 }", ["build 'nightly': ", "did you mean threshold?"]),
         (GOOD + "[notify]\nenv = 'A'\nfile = 'b'", ["notify: name the address by one of block, file and env"]),
         (GOOD + "[notify]\nenv = 'https://hooks.example.org/secret'", ["notify: env is the name of an environment variable"]),
+        (GOOD + "[notify]\nfile = 'https://hooks.example.org/secret'", ["notify: file is the path of a file, not the address"]),
+        (GOOD + "[notify]\nblock = 'https://hooks.example.org/secret'", ["notify: block is TYPE/NAME of a block"]),
         (GOOD + "[notify]\nfile = 'absent'", ["notify: the file ", "absent cannot be read (No such file or directory)"]),
         (GOOD + "[notify]\nenv = 'TOKENMILL_UNSET'", ["notify: the environment variable TOKENMILL_UNSET holds no address"]),
         (GOOD + GOOD, ["two builds are named 'nightly'"]),
@@ -70,6 +72,7 @@ def test_a_file_is_read_with_paths_that_start_at_its_folder(tmp_path: Path) -> N
 )
 def test_one_line_says_what_is_wrong(tmp_path: Path, text: str, says: list[str]) -> None:
     found = faults(tmp_path, text)
+    assert "secret" not in str(found)
     for one in says:
         assert any(one in line for line in found), found
     assert len(found) == max(1, sum(one.startswith("build 1") for one in says))
