@@ -24,6 +24,7 @@ from tokenmill.flows.presets import made_by, resolve
 from tokenmill.flows.process import claim
 from tokenmill.flows.runlog import RunLog, sent
 from tokenmill.flows.tags import key_of, put_on_this_run
+from tokenmill.pipeline.ask.expectations import markdown
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.stages.step import Done
@@ -48,7 +49,7 @@ def report(corpus: Building, log: RunLog) -> None:
     """Publish the corpus with its report; show the funnel, and where the report is."""
     with log.step("report"):
         corpus.finish()
-    log.published(open_corpus(corpus.root))
+    log.published(open_corpus(corpus.root), markdown(corpus.expected) if corpus.expected else None)
 
 
 def run_name() -> str:
@@ -113,4 +114,5 @@ def build(
             for name in outline(wanted):
                 step(corpus, log, name)
             report(corpus, log)
+            corpus.require_expected()
     return out

@@ -112,14 +112,19 @@ class RunLog:
         shards = f"{count(done.recomputed_shards)} {'shard' if done.recomputed_shards == 1 else 'shards'} computed"
         line(None, f"{name}: {rows}{shards}, {done.seconds:.1f} s")
 
-    def published(self, corpus: CorpusFolder) -> None:
-        """Show the funnel, and where the report is, as artifacts with keys of this corpus; and a last line with its size."""
+    def published(self, corpus: CorpusFolder, expectations: str | None) -> None:
+        """Show the funnel, where the report is, and what became of `expectations` (Markdown) as artifacts with keys of this
+        corpus; and a last line with its size.
+        """
         page, pack = (corpus.root / REPORT).resolve(), corpus.require(PACK)
         line(None, f"published: {pack.counts.kept:,} documents, {PackFacts.of(pack).tokens:,} tokens; report: {page}")
         about = f"of the corpus {corpus.root}"
         with self._if_it_answers():
             create_markdown_artifact(funnel_markdown(corpus), key=f"funnel-{self._corpus}", description=f"The funnel {about}")
             create_link_artifact(page.as_uri(), str(page), key=f"report-{self._corpus}", description=f"The report {about}")
+            if expectations is not None:
+                key = f"expectations-{self._corpus}"
+                create_markdown_artifact(expectations, key=key, description=f"What is expected {about}")
 
     @contextmanager
     def errors(self) -> Iterator[None]:
