@@ -88,6 +88,20 @@ def building(
         yield corpus
 
 
+def prepare(config: Config, root: Path, progress: Progress) -> None:
+    """Check the settings of every step, and load the models and the machine code that they need. It takes no time again.
+
+    Raises ConfigError, InputError.
+    """
+    housekeeping.say_compiling(progress)
+    steps = outline(config)
+    for name in (*config.stages, TOKENIZER):
+        step = steps[name](root)
+        step.config()
+        if isinstance(step, StageStep):
+            step.stage.prepare()
+
+
 def outline(config: Config) -> dict[str, Callable[[Path], Step]]:
     """The steps of a corpus in order, as functions that make them. A step is made when its turn comes: packing needs the
     tokenizer's file."""
@@ -118,13 +132,7 @@ class Building:
 
     def begin(self) -> None:
         """Check every setting before any work, and withdraw the steps that the config no longer has. Raises ConfigError."""
-        housekeeping.say_compiling(self.progress)
-        steps = outline(self.config)
-        for name in (*self.config.stages, TOKENIZER):
-            step = steps[name](self.root)
-            step.config()
-            if isinstance(step, StageStep):
-                step.stage.prepare()
+        prepare(self.config, self.root, self.progress)
         housekeeping.prepare_versions(self.root, in_place=self.in_place, progress=self.progress)
         housekeeping.say_edited(self.root, self.config, self.progress)
         housekeeping.withdraw_unused(self.root, self.config)

@@ -30,10 +30,9 @@ from prefect.types.entrypoint import EntrypointType
 from tokenmill.flows import tags
 from tokenmill.flows.flow import build
 from tokenmill.flows.schedules import Schedule
+from tokenmill.flows.server.ours import ENTRYPOINT
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, TokenmillError
-
-ENTRYPOINT = "tokenmill.flows.flow.build"
 
 
 def deployment(schedule: Schedule) -> RunnerDeployment:

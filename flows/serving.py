@@ -8,19 +8,24 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 
-from prefect import serve
 from prefect.client.orchestration import get_client
+from prefect.runner import Runner
 
 from tokenmill.flows.deployments import deployment, retire
 from tokenmill.flows.schedules import Schedule
+from tokenmill.flows.server import running
+from tokenmill.flows.server.start import Server
 from tokenmill.flows.watch import watched
 
 FORCING = "tokenmill: crash builds that stopped beating"
 """The automation that version 0.1.0 left on every server. It turned finished runs of all flows into crashed ones."""
 
 
-def run_on_time(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Run builds at their times, until interrupted. `say` prints a line. Raises ConfigError, TokenmillError."""
+def run_on_time(schedules: Sequence[Schedule], say: Callable[[str], None], server: Server | None) -> None:
+    """Run builds at their times, until interrupted. `say` prints a line. `server`: the one of this process, if it has one.
+
+    Raises ConfigError, KeyboardInterrupt, TokenmillError.
+    """
     _remove_forcing_automation()
     for one in schedules:
         if one.notify is not None:
@@ -31,7 +36,10 @@ def run_on_time(schedules: Sequence[Schedule], say: Callable[[str], None]) -> No
     with contextlib.ExitStack() as stack:
         for file in dict.fromkeys(one.file for one in schedules):
             stack.enter_context(watched(file))
-        serve(*(deployment(one) for one in schedules), print_starting_message=False)
+        runner = Runner()
+        for one in schedules:
+            runner.add_deployment(deployment(one))
+        running.run(runner, server)
 
 
 def _remove_forcing_automation() -> None:

@@ -46,7 +46,7 @@ def build(
         ),
     ] = False,
     no_prefect: Annotated[
-        bool, Parameter(negative="", help="Run the same steps without Prefect, whose server takes 5 to 10 s to start.")
+        bool, Parameter(negative="", help="Run the same steps without Prefect, whose server takes 3 to 8 s to start.")
     ] = False,
 ) -> None:
     """Build a corpus, or bring it up to date.
@@ -97,23 +97,36 @@ def build(
         show(plans.plan(wanted, root), out, root=root, workers=count)
         return
     terminal = draw.Terminal(out)
+
+    def plain() -> None:
+        builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
+
+    def meanwhile() -> None:
+        from tokenmill.flows import flow  # noqa: F401 -- imported now, called later
+
+        builds.prepare(wanted, root, terminal)
+
+    def on_prefect() -> None:
+        from tokenmill.flows.flow import build as flow
+        from tokenmill.flows.flow import overrides, progress
+
+        progress.set(terminal)
+        overrides.set(changes)
+        flow(config, str(root), workers=count, replace=replace, in_place=in_place)
+
     with _then_summary(root, asks=any(wanted.expect.flat())):
         if plans.up_to_date(wanted, root, in_place=in_place):
             housekeeping.free_superseded(root, terminal)
             out.print("Everything is up to date; nothing was computed.")
             builds.expect_again(wanted, root, terminal)
         elif no_prefect:
-            builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
+            plain()
         else:
+            terminal.say("starting Prefect's server")
             prefect_environment()
-            from tokenmill.flows.flow import build as flow
-            from tokenmill.flows.flow import overrides, progress
             from tokenmill.flows.server import embedded
 
-            progress.set(terminal)
-            overrides.set(changes)
-            with embedded():
-                flow(config, str(root), workers=count, replace=replace, in_place=in_place)
+            embedded.build(on_prefect, plain, meanwhile=meanwhile, say=terminal.say)
 
 
 @contextlib.contextmanager

@@ -1,13 +1,17 @@
 """The environment variables of the process.
 
-Purpose: sets the variables that Prefect reads. Guarantee: no other module of the command line reads or sets environment
-variables. Cost: none.
+Purpose: sets the variables that Prefect reads, and those by which `tokenmill serve` limits the runs that it starts.
+Guarantee: no other module reads or sets environment variables. Cost: none.
 """
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+_FOLDERS = "TOKENMILL_BUILD_FOLDERS"
 
 
 def prefect_environment() -> None:
@@ -22,10 +26,28 @@ def prefect_environment() -> None:
         # The command line prints its own message for an error. At a lower level Prefect would print a traceback before it.
         "PREFECT_LOGGING_LEVEL": "CRITICAL",
         "PREFECT_LOGGING_SERVER_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     }.items():
         os.environ.setdefault(name, value)
     # Prefect creates the last folder of this path, but not its parents.
     Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
+
+
+def limit_runs(entrypoint: str, folders: Iterable[str]) -> None:
+    """Let the runs that this process starts run the flow `entrypoint` alone, and build in or below `folders` alone."""
+    os.environ["PREFECT__FLOW_ENTRYPOINT"] = entrypoint
+    os.environ[_FOLDERS] = json.dumps([str(Path(folder).resolve()) for folder in folders])
+
+
+def build_folders() -> tuple[Path, ...] | None:
+    """The folders in or below which this process may build; None if it was not limited."""
+    given = os.environ.get(_FOLDERS)
+    return None if given is None else tuple(Path(folder) for folder in json.loads(given))
+
+
+def variables(more: Mapping[str, str]) -> dict[str, str]:
+    """The environment for a process that this one starts: its own variables, with `more` in their place."""
+    return {**os.environ, **more}
 
 
 def variable(name: str) -> str | None:

@@ -16,8 +16,9 @@ Schedules = Annotated[Path, Parameter(help="A TOML file that lists builds and th
 def serve(schedules: Schedules, /) -> None:
     """Run builds on a schedule, until interrupted.
 
-    If no Prefect server is configured or running, the command starts a local one. Each run has a page there: its name and time,
-    a log line for all that the build says, its progress, the funnel, and where the report is.
+    If no Prefect server is configured (PREFECT_API_URL), the command starts one, for this machine alone, and prints its address
+    and the file that holds its password. Each run has a page there: its name and time, a log line for all that the build says,
+    its progress, the funnel, and where the report is.
 
     The file of schedules has one entry for each build. Relative paths start at the folder of the file:
 
@@ -47,7 +48,7 @@ def serve(schedules: Schedules, /) -> None:
     """
     prefect_environment()
     from tokenmill.flows.schedules import read
-    from tokenmill.flows.server import serve as serve_builds
+    from tokenmill.flows.server.scheduler import serve as serve_builds
 
     serve_builds(read(schedules), _print)
 

@@ -32,6 +32,7 @@ ID_DIGITS = 8
 """Of the id of the corpus, in the name of such a file: it is known as ours even if a power loss took lines of the journal."""
 
 _READ_ONLY = 0o444
+_PRIVATE = 0o600
 NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 """Errors of a file system that cannot make this hard link: none at all, not for these files, or not across file systems."""
 _PIECE_BYTES = 2**20
@@ -80,6 +81,10 @@ class OutputFile(io.RawIOBase):
     def protect(self) -> None:
         """Make the file read-only."""
         os.fchmod(self._raw.fileno(), _READ_ONLY)
+
+    def keep_private(self) -> None:
+        """Let nobody but the owner read the file, whatever the umask says. Call it before the first byte is written."""
+        os.fchmod(self._raw.fileno(), _PRIVATE)
 
     def close(self) -> None:
         if not self.closed:
