@@ -20,7 +20,8 @@ from prefect.states import Cancelled
 from tokenmill.flows.build import Building, building, outline
 from tokenmill.flows.ending import AGAIN, behaviour, ended
 from tokenmill.flows.overlap import alone
-from tokenmill.flows.presets import made_by, resolve
+from tokenmill.flows.parameters import checked
+from tokenmill.flows.presets import made_by
 from tokenmill.flows.process import claim
 from tokenmill.flows.runlog import RunLog, sent
 from tokenmill.flows.tags import key_of, put_on_this_run
@@ -94,7 +95,8 @@ def build(
         put_on_this_run(root)
         if asked is not None:
             claim(runtime.flow_run.id)
-        wanted = resolve(config, {**overrides.get(), **(settings or {})})
+        given = {"config": config, "out": out, "settings": settings}
+        wanted = checked({**given, "workers": workers, "replace": replace, "in_place": in_place}, overrides.get())
         with alone(
             lambda: building(
                 wanted,
