@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -19,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from tests.flows import attacks
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
 SMALL = ['--set=stages=["dedup"]', "--set=tokenizer.vocabulary=300"]
@@ -61,8 +64,8 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Built:
 def test_the_flow_runs_on_the_embedded_server(built: Built) -> None:
     assert (built.out / "manifest.json").exists()
     assert "Traceback" not in built.stderr
-    assert (built.home / "prefect.db").exists(), "the flow's state is in PREFECT_HOME"
-    assert not running(built.home), "the embedded server has ended"
+    assert (built.home / "prefect.db").stat().st_mode & 0o777 == 0o600, "the flow's state is in PREFECT_HOME"
+    assert not attacks.processes(built.home), "the embedded server has ended"
 
 
 def test_the_run_has_its_name_its_log_and_its_artifacts_and_nothing_is_pickled(built: Built) -> None:
@@ -109,26 +112,20 @@ def test_nothing_runs_on_when_a_build_is_ended(
         assert build.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    if how == signal.SIGTERM:
+        # The build stands still meanwhile.
+        build.send_signal(signal.SIGSTOP)
+        attacks.require_refusals(attacks.port_of_server(tmp_path / "home"))
+        assert not any("tokenmill:" in command for command in attacks.processes(tmp_path / "home").values())
+        build.send_signal(signal.SIGCONT)
     build.send_signal(how)
     _, said = build.communicate(timeout=60)
     assert build.returncode == (-how if how == signal.SIGKILL else 130), said.decode()
     assert (b"run the same command again" in said) == (how != signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while running(tmp_path / "home"):
-        assert time.monotonic() < deadline, f"orphans: {running(tmp_path / 'home')}"
+    while orphans := attacks.processes(tmp_path / "home"):
+        assert time.monotonic() < deadline, f"orphans: {orphans}"
         time.sleep(0.1)
-
-
-def running(home: Path) -> list[int]:
-    """The processes whose environment names `home`."""
-    found = []
-    for folder in Path("/proc").iterdir():
-        try:
-            if folder.name.isdecimal() and f"PREFECT_HOME={home}".encode() in (folder / "environ").read_bytes().split(b"\0"):
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
 
 
 def free_port() -> int:
@@ -137,9 +134,16 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def post(url: str, body: object) -> list[dict[str, object]]:
-    request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=10) as answer:
+def post(port: str, home: Path, what: str, body: object) -> list[dict[str, object]]:
+    """What a server under `tokenmill serve` answers to one who knows its password."""
+    api = f"http://127.0.0.1:{port}/api"
+    secret = base64.b64encode((home / f"password-{port}").read_text().strip().encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {secret}", "Prefect-Csrf-Client": "test"}
+    asked = urllib.request.Request(f"{api}/csrf-token?client=test", headers=headers)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
+        headers["Prefect-Csrf-Token"] = json.load(answer)["token"]
+    asked = urllib.request.Request(f"{api}/{what}", json.dumps(body).encode(), headers)
+    with urllib.request.urlopen(asked, timeout=10) as answer:
         return list(json.load(answer))
 
 
@@ -166,12 +170,12 @@ def test_a_build_scheduled_a_minute_ahead_runs_and_shows_in_the_servers_api(tmp_
             assert time.monotonic() < deadline, f"no completed run: {states}"
             time.sleep(2)
             try:
-                runs = post(f"http://127.0.0.1:{port}/api/flow_runs/filter", {"limit": 10})
-            except (urllib.error.URLError, ConnectionError):
+                runs = post(port, tmp_path / "home", "flow_runs/filter", {"limit": 10})
+            except (urllib.error.URLError, ConnectionError, FileNotFoundError):
                 continue
             states = [run["state_type"] for run in runs]
         assert (tmp_path / "out" / "manifest.json").exists()
-        artifacts = post(f"http://127.0.0.1:{port}/api/artifacts/filter", {"limit": 10})
+        artifacts = post(port, tmp_path / "home", "artifacts/filter", {"limit": 10})
         assert {"funnel", "report"} <= {str(artifact["key"]).split("-")[0] for artifact in artifacts}
     finally:
         served.send_signal(signal.SIGINT)
