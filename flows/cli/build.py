@@ -85,18 +85,21 @@ def build(
     root = out_dir or Path("corpora", presets.name_of(config))
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
+    made_by = presets.made_by(config, root)
+    ownership.require_same(root, made_by, replace=replace)
+    terminal = draw.Terminal(out)
+    if not dry_run:
+        # Said before the imports below: what follows takes seconds.
+        terminal.say(f"building {root}")
     from tokenmill.flows import build as builds
     from tokenmill.flows import housekeeping
     from tokenmill.flows import plan as plans
 
-    made_by = presets.made_by(config, root)
-    ownership.require_same(root, made_by, replace=replace)
     if dry_run:
         from tokenmill.flows.cli.draw.plan import show
 
         show(plans.plan(wanted, root), out, root=root, workers=count)
         return
-    terminal = draw.Terminal(out)
 
     def plain() -> None:
         builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)

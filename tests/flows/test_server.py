@@ -209,7 +209,7 @@ def test_a_build_outlives_its_server(tmp_path: Path) -> None:
     command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={texts}", "--set=language.keep=[]"]
     home = tmp_path / "home"
     build = subprocess.Popen(
-        [*command, "--set=tokenizer.vocabulary=300", "--set=language.threshold=0.0"],
+        [*command, "--set=tokenizer.vocabulary=300", "--set=language.threshold=0.0", "--set=quality.recipe=docs@1"],
         env=environment(home, free_port()),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
