@@ -16,7 +16,7 @@ from typing import Any
 from tokenmill.pipeline.config import Config, describe, toml
 from tokenmill.pipeline.config.describe import ANY, Setting, Table
 from tokenmill.pipeline.stages import table as stages
-from tokenmill.pipeline.stages.settings import LAST, plain
+from tokenmill.pipeline.stages.settings import LAST, NOT_PUBLISHED, plain
 
 WIDTH = 100
 _EMPTY: tuple[Any, ...] = (None, (), [], {})
@@ -24,7 +24,7 @@ _EMPTY: tuple[Any, ...] = (None, (), [], {})
 
 def explained(config: Config) -> str:
     """The settings of `config` with comments. The text ends without a newline."""
-    values = plain(config)
+    values = plain(config, whole=True)
     lines: list[str] = []
     for table, header, given in _placed(describe.tables(type(config)), values):
         lines += _table(table, header, given, _meant(table, config))
@@ -34,7 +34,10 @@ def explained(config: Config) -> str:
 def _placed(tables: tuple[Table, ...], values: Mapping[str, Any]) -> Iterator[tuple[Table, str, Mapping[str, Any] | None]]:
     """The tables in the order of the work, wherever they stand: each with its header and its values; None where it stands
     nowhere."""
-    in_order = sorted(tables, key=lambda table: LAST.index(table.path[0]) + 1 if table.path and table.path[0] in LAST else 0)
+    behind = (*LAST, *NOT_PUBLISHED)
+    in_order = sorted(
+        tables, key=lambda table: behind.index(table.path[0]) + 1 if table.path[:1] and table.path[0] in behind else 0
+    )
     for path, group in itertools.groupby(in_order, key=lambda table: table.path):
         kinds = list(group)
         at: Any = values
