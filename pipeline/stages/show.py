@@ -35,9 +35,8 @@ def _placed(tables: tuple[Table, ...], values: Mapping[str, Any]) -> Iterator[tu
     """The tables in the order of the work, wherever they stand: each with its header and its values; None where it stands
     nowhere."""
     behind = (*LAST, *NOT_PUBLISHED)
-    in_order = sorted(
-        tables, key=lambda table: behind.index(table.path[0]) + 1 if table.path[:1] and table.path[0] in behind else 0
-    )
+    places = {name: number for number, name in enumerate(behind, 1)}
+    in_order = sorted(tables, key=lambda table: places.get("".join(table.path[:1]), 0))
     for path, group in itertools.groupby(in_order, key=lambda table: table.path):
         kinds = list(group)
         at: Any = values
