@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tokenmill.flows import housekeeping, room
+from tokenmill.flows import housekeeping, preflight, room
 from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.expectations import Expectation
 from tokenmill.pipeline.base import executor, files, manifest, versions
@@ -71,19 +71,21 @@ def building(
     replace: bool = False,
     in_place: bool = False,
 ) -> Iterator[Building]:
-    """Lock `root`, start workers, and check the settings before any work. For the other parameters, see `build`.
+    """Check settings, input and room, lock `root`, and start workers. For the other parameters, see `build`.
 
-    Raises Locked, ConfigError, NotOurs, DiskFull, OutOfMemory.
+    What is refused leaves no folder. Raises Locked, ConfigError, InputError, NotOurs, DiskFull, OutOfMemory.
     """
+    progress = progress or Silent()
+    housekeeping.say_compiling(progress)
+    for line in preflight.check(config, root, outline(config)):
+        progress.say(line)
     with (
         housekeeping.at_work(root, made_by, replace=replace),
         executor.local(workers) as pool,
-        room.told(config, root, outline(config)) as shortage,
+        room.told(config, root, outline(config)),
         memory(f"the build in {root}"),
     ):
-        corpus = Building(config=config, root=root, executor=pool, progress=progress or Silent(), in_place=in_place)
-        if shortage is not None:
-            corpus.progress.say(shortage)
+        corpus = Building(config=config, root=root, executor=pool, progress=progress, in_place=in_place)
         corpus.begin()
         yield corpus
 
@@ -131,8 +133,7 @@ class Building:
     """What the section `expect` asks and what the corpus has, once it is finished."""
 
     def begin(self) -> None:
-        """Check every setting before any work, and withdraw the steps that the config no longer has. Raises ConfigError."""
-        prepare(self.config, self.root, self.progress)
+        """Withdraw the steps that the config no longer has."""
         housekeeping.prepare_versions(self.root, in_place=self.in_place, progress=self.progress)
         housekeeping.say_edited(self.root, self.config, self.progress)
         housekeeping.withdraw_unused(self.root, self.config)

@@ -1,7 +1,8 @@
 """Room on the disk: what a build needs, whether it is there, and what to say when it runs out.
 
 Guarantee: a build that may not fit says so before it works, and goes on, since the estimates are upper ones and what is
-finished is kept. One that finds no room names the file, what is free, and about how much is missing.
+finished is kept; one that has less than a sixth of its estimate is refused. One that finds no room names the file, what is
+free, and about how much is missing.
 Cost: one listing of the sources.
 """
 
@@ -12,9 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import DiskFull, TokenmillError
+from tokenmill.pipeline.base.errors import DiskFull
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER
 from tokenmill.pipeline.base.shortage import disk_full, free_bytes
+from tokenmill.pipeline.base.words import amount
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages import table
@@ -26,6 +28,8 @@ ESTIMATES: Mapping[str, Estimate] = {
     PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.0),
 }
 """Estimates for the steps of every corpus. Each stage states its own."""
+LEAST = 6
+"""No build was seen to take less than this part of its estimate: the documents alone take a sixth."""
 
 
 def estimate(step: str) -> Estimate | None:
@@ -44,14 +48,24 @@ def shortage(needed: int, root: Path) -> str | None:
     if free is None or free >= needed:
         return None
     return (
-        f"this may not fit: it takes up to {_megabytes(needed)}, and the disk of {root} has {_megabytes(free)} free, about "
-        f"{_megabytes(needed - free)} too little"
+        f"this may not fit: it takes up to {amount(needed)}, and the disk of {root} has {amount(free)} free, about "
+        f"{amount(needed - free)} too little"
     )
 
 
+def require_least(needed: int, root: Path) -> None:
+    """Raises DiskFull if the disk of `root` has less free than a build of `needed` bytes at most takes in any case."""
+    free = free_bytes(root)
+    if free is not None and free < needed // LEAST:
+        raise DiskFull(
+            f"--out {root}: its disk has {amount(free)} free, and the build takes up to {amount(needed)}; make "
+            "room, choose an --out on another disk, or collect less, for example with --set collect.max_text_bytes=1000000"
+        )
+
+
 @contextlib.contextmanager
-def told(config: Config, root: Path, steps: Iterable[str]) -> Iterator[str | None]:
-    """Yield what to say before the work if it may not fit, and say how much is missing if it did not. Raises DiskFull.
+def told(config: Config, root: Path, steps: Iterable[str]) -> Iterator[None]:
+    """Say how much is missing if the work found no room. Raises DiskFull.
 
     `steps`: those of the build, in their order. Those that have a manifest count as done.
     """
@@ -60,19 +74,11 @@ def told(config: Config, root: Path, steps: Iterable[str]) -> Iterator[str | Non
         names = [name for name in steps if not manifest.path_of(root, name).exists()]
         return needed_bytes(CollectStep(config.collect).plan()["text_bytes"], names) if names else 0
 
-    foreseen = None
-    # A source that cannot be listed is reported by the step that reads it.
-    with contextlib.suppress(TokenmillError):
-        foreseen = shortage(left(), root)
     try:
-        yield foreseen
+        yield
     except OSError as error:
         named = error.filename if isinstance(error.filename, str) else root
         full = error if isinstance(error, DiskFull) else disk_full(error, Path(named))
         if full is None:
             raise
-        raise DiskFull(f"{full} (the steps that are left take up to {_megabytes(left())} in all)") from error
-
-
-def _megabytes(count: int) -> str:
-    return f"{max(1, round(count / 1e6)):,} MB"
+        raise DiskFull(f"{full} (the steps that are left take up to {amount(left())} in all)") from error

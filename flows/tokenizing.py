@@ -47,6 +47,8 @@ from tokenmill.tokenizer.step import TokenizerStep
 Form = Literal["text", "npy", "store"]
 Ids = npt.NDArray[np.integer]
 STDIN = "-"
+MOST_CHARACTERS = 50
+"""Of a path's name in the name of its source, which has at most 64."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +66,7 @@ class Inputs:
         names: list[str] = []
         made = []
         for path in self.paths:
-            name = re.sub(r"[^\w.-]+", "-", Path(path).stem).strip("-.") or "input"
+            name = re.sub(r"[^A-Za-z0-9_.-]+", "-", Path(path).stem)[:MOST_CHARACTERS].strip("-._") or "input"
             again = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
             names.append(next(one for one in again if one not in names))
             if path == STDIN:

@@ -14,6 +14,7 @@ from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, PACK
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config import TrainConfig, fit, lookup
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
 
@@ -25,14 +26,19 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
 
     `restart_if_stale`: if the tokens or the shape of the model have changed, start again instead of raising StaleInput.
     """
-    from tokenmill.model.train import train
-
     corpus = open_corpus(root)
     root = corpus.root
-    foreign = [key for key in settings if not key.startswith("train.")]
-    if foreign:
-        raise ConfigError(f"--set {foreign[0]}: training takes only settings of the section `train`")
-    wanted = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings).train
+    foreign = next((key for key in settings if not key.startswith("train.")), None)
+    if foreign is not None:
+        known = [f"train.{name}" for name in TrainConfig.model_fields]
+        near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
+        hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
+        raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
+    whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
+    fit.require_weights(whole)
+    wanted = whole.train
+    from tokenmill.model.train import train
+
     with housekeeping.at_training(root):
         try:
             train(root, wanted, progress)

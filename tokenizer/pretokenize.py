@@ -11,6 +11,8 @@ to it, which keeps newlines and spaces at the end of a text together; nothing el
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -49,6 +51,8 @@ _NAMED = {
     "o200k": (pretokens.O200K, 3),
 }
 NAMES = tuple(_NAMED)
+_NAME = re.compile(r"[A-Za-z0-9_@-]+")
+"""What is meant as a name of a pattern."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,13 @@ def pattern(choice: str, digits: int | None = None) -> Pattern:
     `digits` (1 to 3) replaces the named pattern's own limit. Raises ConfigError.
     """
     if choice not in _NAMED:
+        if _NAME.fullmatch(choice):
+            near = difflib.get_close_matches(choice, NAMES, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(NAMES)}"
+            raise ConfigError(
+                f"there is no pattern {choice!r}; {hint} As a regular expression it would find only itself; one of your own "
+                r"looks like '\p{L}+|\p{N}+|\s+|[^\p{L}\p{N}\s]+'"
+            )
         if digits is not None:
             raise ConfigError(
                 f"{digits=} goes with {', '.join(NAMES[1:])}, not with a pattern of your own; write the limit into the pattern"

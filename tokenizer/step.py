@@ -46,6 +46,8 @@ class TokenizerStep:
 
     def config(self) -> Mapping[str, Any]:
         if self._config.path is None:
+            # Refuses a pattern that is none.
+            pattern(self._config.pattern, self._config.digits)
             return {**self._config.model_dump(exclude={"path"}), "given": None}
         return {"given": load(Path(self._config.path), self._own).fingerprint}
 

@@ -23,6 +23,7 @@ def build(
     out: str | Path | None = None,
     settings: Mapping[str, Any] | None = None,
     *,
+    text_field: str | None = None,
     workers: int | None = None,
     progress: bool = True,
     replace: bool = False,
@@ -38,6 +39,8 @@ def build(
         The folder of the corpus. Default: `corpora/<name of the config>`.
     settings
         Settings over those of `config`, by dotted name: `{"dedup.threshold": 0.7}`.
+    text_field
+        The column with the text, in record files of every source that names none.
     workers
         Processes. Default: as many as this machine has cores for this process.
     progress
@@ -61,7 +64,10 @@ def build(
     """
     root = Path("corpora", presets.name_of(str(config))) if out is None else Path(out)
     made_by = presets.made_by(str(config), root)
-    wanted = presets.resolve(str(config), from_python(settings or {}))
+    changes = from_python(settings or {})
+    if text_field is not None:
+        changes = presets.with_text_field(str(config), changes, text_field)
+    wanted = presets.resolve(str(config), changes)
     count = len(os.sched_getaffinity(0)) if workers is None else workers
     made = run_build(wanted, root, workers=count, progress=shown(progress), made_by=made_by, replace=replace, in_place=in_place)
     return Corpus(made)

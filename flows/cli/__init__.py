@@ -11,12 +11,12 @@ Cost: `tokenmill --help` imports only the table of commands; each command import
 from __future__ import annotations
 
 import atexit
+import contextlib
 import io
 import os
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import NoReturn
 
 from tokenmill.flows.cli.commands import help_text
@@ -71,14 +71,15 @@ def _run() -> int:
             return error.code or 0
         from tokenmill.pipeline.base.shortage import is_memory, out_of_memory
 
-        if is_memory(error):
-            # Without rich, which would need memory too.
-            os.write(2, f"error: {out_of_memory(f'tokenmill {sys.argv[1]}')}\n".encode())
-            return 1
-        message = _message(error)
-        if message is None:
-            raise
-        _say(f"[bold red]error:[/] {message}")
+        with contextlib.suppress(MemoryError):  # the words for an error need memory too
+            if not is_memory(error):
+                message = _message(error)
+                if message is None:
+                    raise
+                _say(f"[bold red]error:[/] {message}")
+                return 1
+        # Without rich, which would need more.
+        os.write(2, f"error: {out_of_memory(f'tokenmill {sys.argv[1]}')}\n".encode())
         return 1
     return 0
 
@@ -134,16 +135,10 @@ def _message(error: BaseException) -> str | None:
     """The message for an error that the user can fix; None for any other error."""
     from rich.markup import escape
 
-    from tokenmill.pipeline.base.errors import TokenmillError
-    from tokenmill.pipeline.base.shortage import disk_full
+    from tokenmill.flows.cli.messages import message
 
-    if isinstance(error, TokenmillError):
-        return escape(str(error))
-    if isinstance(error, OSError):
-        full = disk_full(error, Path(error.filename)) if isinstance(error.filename, str) else None
-        where = f"{error.filename}: " if error.filename else ""
-        return escape(str(full or f"{where}{error.strerror or error}"))
-    return None
+    found = message(error, f"tokenmill {' '.join(sys.argv[1:2])}")
+    return None if found is None else escape(found)
 
 
 def _say(line: str) -> None:

@@ -12,12 +12,14 @@ import cyclopts
 
 from tokenmill.flows.cli.commands import ABOUT, COMMANDS
 from tokenmill.flows.cli.options import Output
+from tokenmill.flows.cli.usage import wrong_usage
 
 app = cyclopts.App(
     name="tokenmill",
     help=ABOUT,
     help_format="markdown",
-    console=Output(),
+    console=Output(emoji=False),
+    error_formatter=wrong_usage,
     version=lambda: version("tokenmill"),
     result_action="return_value",
     suppress_keyboard_interrupt=False,

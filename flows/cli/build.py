@@ -1,4 +1,4 @@
-"""Commands that build: `build` builds now, `config show` prints the settings of a build."""
+"""The command `build`: a corpus, now."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import cyclopts
 from cyclopts import Parameter
 from rich.markup import escape
 
@@ -21,15 +20,17 @@ from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 from tokenmill.pipeline.base import ownership
 from tokenmill.pipeline.base.errors import ExpectationMissed
 
-settings_app = cyclopts.App(name="config", help="Print all settings of a preset or of a TOML file.")
-
 
 def build(
-    config: str,
+    named: Annotated[Path, Parameter(name="CONFIG")],
     /,
     *,
     out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
     settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default, and nothing mutates it
+    text_field: Annotated[
+        str | None,
+        Parameter(help="Name of the column with the text, in .jsonl, .parquet and .csv files of every source that names none."),
+    ] = None,
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,
     dry_run: Annotated[
@@ -64,13 +65,15 @@ def build(
 
         tokenmill build text --set collect.paths=my/texts --out corpora/mine
 
+        tokenmill build text --set collect.paths=posts.jsonl --text-field content
+
         tokenmill build my.toml --set quality.recipe=gopher@1 --workers 8
 
         tokenmill build web --set collect.paths='["a.warc.gz", "b.warc.gz"]' --dry-run
 
     Parameters
     ----------
-    config
+    named
         A preset (docs, text or web) or the path of a TOML file. `tokenmill config show` prints its settings.
     out_dir
         Folder of the corpus. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
@@ -79,9 +82,11 @@ def build(
     workers
         Number of worker processes. Default: one per CPU core that this process may use.
     """
-    changes = pairs(settings)
+    config, changes = str(named), pairs(settings)
     if limit is not None:
         changes["collect.max_documents"] = str(limit)
+    if text_field is not None:
+        changes = presets.with_text_field(config, changes, text_field)
     root = out_dir or Path("corpora", presets.name_of(config))
     count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
@@ -92,13 +97,15 @@ def build(
         # Said before the imports below: what follows takes seconds.
         terminal.say(f"building {root}")
     from tokenmill.flows import build as builds
-    from tokenmill.flows import housekeeping
+    from tokenmill.flows import housekeeping, preflight
     from tokenmill.flows import plan as plans
 
     if dry_run:
         from tokenmill.flows.cli.draw.plan import show
 
         show(plans.plan(wanted, root), out, root=root, workers=count)
+        for line in preflight.check(wanted, root, builds.outline(wanted)):
+            terminal.say(line)
         return
 
     def plain() -> None:
@@ -107,7 +114,9 @@ def build(
     def meanwhile() -> None:
         from tokenmill.flows import flow  # noqa: F401 -- imported now, called later
 
-        builds.prepare(wanted, root, terminal)
+        # What is only said, the build says again.
+        housekeeping.say_compiling(terminal)
+        preflight.check(wanted, root, builds.outline(wanted))
 
     def on_prefect() -> None:
         from tokenmill.flows.flow import build as flow
@@ -158,25 +167,3 @@ def _summary(root: Path, *, asks: bool) -> None:
         f"report: {escape(str(corpus.report))}\n"
         f"tokens: {escape(str(root / 'tokens'))}"
     )
-
-
-@settings_app.command(name="show")
-def config_show(config: str, /, *, settings: Settings = []) -> None:  # noqa: B006
-    """Print all settings of a preset or of a TOML file as TOML, including defaults.
-
-    The output is a valid config: save it, edit it, and give it to `tokenmill build`.
-
-    For example:
-
-        tokenmill config show docs
-
-        tokenmill config show web --set dedup.threshold=0.7 > my.toml
-
-    Parameters
-    ----------
-    config
-        A preset (docs, text or web) or the path of a TOML file.
-    """
-    from tokenmill.pipeline.stages.settings import to_toml
-
-    out.print(to_toml(presets.resolve(config, pairs(settings)), whole=True), markup=False)

@@ -24,7 +24,7 @@ ABOUT = "Raw text in, pretraining corpora out: collect, filter, deduplicate, tok
 COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
     "Build": (
         CommandEntry("build", "build:build", "Build a corpus, or bring it up to date."),
-        CommandEntry("config", "build:settings_app", "Print all settings of a preset or of a TOML file."),
+        CommandEntry("config", "config:app", "Look up settings: print all of a preset or a TOML file, or explain one."),
         CommandEntry("serve", "schedule:serve", "Run builds on a schedule."),
         CommandEntry("deploy", "schedule:deploy", "Hand scheduled builds to a Prefect server that runs elsewhere."),
     ),
@@ -49,19 +49,30 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "model:sample", "Generate text with the trained model."),
     ),
+    "Set up": (
+        CommandEntry("doctor", "doctor:doctor", "Check the installation, and say what to do."),
+        CommandEntry("completion", "completion:completion", "Print the completion script of a shell."),
+    ),
 }
 """Commands by heading. The help shows headings and commands in this order."""
+MORE = "`tokenmill COMMAND --help` explains a command, with examples. `tokenmill --version` prints the version."
+BESIDE = 45
+"""From this width on, what a command does stands beside its name."""
 
 
 def help_text() -> str:
     """The text that `tokenmill --help` prints, wrapped to the width of the terminal."""
     width = min(shutil.get_terminal_size().columns, 110)
-    lines = ["Usage: tokenmill COMMAND [ARGUMENTS]", "", *textwrap.wrap(ABOUT, width)]
+    lines = [*textwrap.wrap("Usage: tokenmill COMMAND [ARGUMENTS]", width), "", *textwrap.wrap(ABOUT, width)]
     for heading, entries in COMMANDS.items():
-        lines += ["", f"{heading}:"]
+        lines += ["", *textwrap.wrap(f"{heading}:", width)]
         for entry in entries:
-            lines += textwrap.wrap(
-                entry.summary, max(width, 40), initial_indent=f"  {entry.name:<12}", subsequent_indent=" " * 14
-            )
-    lines += ["", "`tokenmill COMMAND --help` explains a command, with examples. `tokenmill --version` prints the version."]
+            if width < BESIDE:
+                lines += [
+                    f"  {entry.name}",
+                    *textwrap.wrap(entry.summary, width, initial_indent="    ", subsequent_indent="    "),
+                ]
+                continue
+            lines += textwrap.wrap(entry.summary, width, initial_indent=f"  {entry.name:<12}", subsequent_indent=" " * 14)
+    lines += ["", *textwrap.wrap(MORE, width, break_on_hyphens=False)]
     return "\n".join(lines)

@@ -14,11 +14,32 @@ from pathlib import Path
 _FOLDERS = "TOKENMILL_BUILD_FOLDERS"
 
 
+def columns() -> int | None:
+    """The width that the user wants output to have; None if they do not say."""
+    given = os.environ.get("COLUMNS", "")
+    return int(given) if given.isdigit() and int(given) else None
+
+
+def no_color() -> bool:
+    """Whether the user wants no colours (https://no-color.org)."""
+    return bool(os.environ.get("NO_COLOR"))
+
+
+def prefect_home() -> Path:
+    """The folder that Prefect keeps its settings and its database in."""
+    state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
+    return Path(os.environ.get("PREFECT_HOME") or state / "tokenmill" / "prefect")
+
+
+def prefect_server() -> str | None:
+    """The address of the Prefect server that the environment names."""
+    return os.environ.get("PREFECT_API_URL") or None
+
+
 def prefect_environment() -> None:
     """Make Prefect quiet, private and offline. Call it before Prefect is imported. Variables that the user has set stay."""
-    home = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")
     for name, value in {
-        "PREFECT_HOME": str(home / "tokenmill" / "prefect"),
+        "PREFECT_HOME": str(prefect_home()),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_V2_ENABLED": "false",

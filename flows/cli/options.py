@@ -6,21 +6,26 @@ Cost: none.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter, Token, validators
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
+from rich.table import Table
 
+from tokenmill.flows.cli import environment
+from tokenmill.flows.cli.draw.tables import fitted, visible
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, TokenmillError
 
 Settings = Annotated[
     list[str],
     Parameter(
         name="--set",
         negative="",
+        show_default=False,
         help="Override a setting: `section.key=value`, where the value is TOML or a plain string. Repeatable.",
     ),
 ]
@@ -56,7 +61,26 @@ def no_options(_: type, names: str | Sequence[str]) -> None:
 
 
 class Output(Console):
-    """A console that survives a reader who leaves (`| head`): later output is lost, and the work goes on."""
+    """A console that survives a reader who leaves (`| head`): later output is lost, and the work goes on.
+
+    Tables fit the width, and what would control a terminal is shown as its escape.
+    """
+
+    def print(self, *objects: Any, **how: Any) -> None:
+        """Print as rich does, with tables fitted. In a file, tables have their full width unless COLUMNS is set."""
+        width = self.width if self.is_terminal or environment.columns() is not None else None
+        try:
+            super().print(*(fitted(one, self, width) if isinstance(one, Table) else one for one in objects), **how)
+        except OSError as error:
+            raise TokenmillError(
+                f"the output cannot be written: {error.strerror or error}; write it to another place, or make room there"
+            ) from error
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Render as rich does; rich calls this method for all that it prints."""
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else visible(segment.text)
+            yield segment if shown is segment.text else Segment(shown, segment.style)
 
     def on_broken_pipe(self) -> None:
         """Discard all further output. rich calls this method; its own version would end the process."""
@@ -65,8 +89,13 @@ class Output(Console):
         os.close(nowhere)
 
 
-out = Output(highlight=False, soft_wrap=True)
-err = Output(stderr=True, highlight=False, soft_wrap=True)
+def _console(*, stderr: bool) -> Output:
+    # Without colours, there is no bold either: a terminal gets plain text.
+    colors: Literal["auto"] | None = None if environment.no_color() else "auto"
+    return Output(stderr=stderr, highlight=False, soft_wrap=True, emoji=False, color_system=colors)
+
+
+out, err = _console(stderr=False), _console(stderr=True)
 
 
 def pairs(settings: Sequence[str]) -> dict[str, str]:

@@ -40,6 +40,11 @@ def size(number_bytes: float) -> str:
     return f"{value:,.{digits}f}{NARROW_SPACE}{UNITS[unit]}"
 
 
+def amount(number_bytes: float) -> str:
+    """Like `size`, with a common space, for terminals and messages."""
+    return size(number_bytes).replace(NARROW_SPACE, " ")
+
+
 def trimmed(number_bytes: float) -> str:
     """Like `size`, but without zeros at the end, for axes: 2000 -> 2 kB."""
     value, unit = size(number_bytes).split(NARROW_SPACE)

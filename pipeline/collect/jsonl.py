@@ -74,5 +74,5 @@ def text_of(row: Any, field: str) -> str:
 def nearest(field: str, present: list[str]) -> str:
     """Part of a message: the most similar name, and the names that exist."""
     near = difflib.get_close_matches(field, present[:MOST_COMPARED], n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"{hint} There are: {', '.join(sorted(present)[:12])}" if present else "; there are none"
+    hint = f"; did you mean {near[0]!r}? There are: " if near else "; there are: "
+    return f"{hint}{', '.join(sorted(present)[:12])}" if present else "; there are none"

@@ -21,7 +21,7 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing, plan, publish, unique
+from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing, plan, publish, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
@@ -84,24 +84,29 @@ class CollectStep:
         }
 
     def plan(self, root: Path | None = None) -> dict[str, int]:
-        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `text_bytes`, and `left_out_<reason>` for entries.
+        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `text_bytes`, `documents`, and `left_out_<reason>`.
 
-        `text_bytes` is an estimate of the text after caps. `root`: the folder of the corpus, which is no input. Reads no file
-        except the footers of Parquet files. Raises InputError, ConfigError.
+        `text_bytes` and `documents` are estimates of what is collected, after caps. `root`: the folder of the corpus, which is
+        no input. Reads no file except the footers of Parquet files and the first records of record files. Raises InputError,
+        ConfigError.
         """
         listings = [_listing(source, root) for source in self._config.all_sources]
+        for source, found in zip(self._config.all_sources, listings, strict=True):
+            if not isinstance(source, InstalledSource) and self._config.quarantine_ceiling < 1:
+                sniff.require_column(source, found.files, Limits(document_bytes=self._config.max_document_bytes))
         splits = [
             split
             for source, found in zip(self._config.all_sources, listings, strict=True)
             for split in self._divide(source, found, {})
         ]
-        text_bytes = sum(split.text_bytes for split in splits)
+        text_bytes, documents = sum(split.text_bytes for split in splits), sum(split.documents for split in splits)
         return {
             "files": sum(len(found.files) for found in listings),
             **{f"left_out_{reason}": count for reason, count in _left_out(listings).items()},
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
+            "documents": min(documents, self._config.max_documents or documents),
         }
 
     def run(self, work: Work) -> Outcome:

@@ -7,11 +7,12 @@ Cost: negligible.
 """
 
 from tokenmill.pipeline.config.expect import ExpectConfig
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.settings import Attention, Config, PackConfig, TokenizerConfig, TrainConfig
 from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
 
 __all__ = [
+    "About",
     "Attention",
     "CollectConfig",
     "Config",

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -65,9 +65,9 @@ def _share(text: str) -> str:
     return text
 
 
-Amount = Annotated[str, BeforeValidator(_typed), AfterValidator(_comparison)]
+Amount = Annotated[str, BeforeValidator(_typed), AfterValidator(_comparison), About(example=">= 1_000_000")]
 """One comparison, or several with commas between them, all of which must hold."""
-Share = Annotated[str, BeforeValidator(_typed), AfterValidator(_share)]
+Share = Annotated[str, BeforeValidator(_typed), AfterValidator(_share), About(example=">= 0.2")]
 """The same for a value from 0 to 1."""
 
 
@@ -87,7 +87,7 @@ class SourceExpectations(Section):
     """Tokens in the token store, end-of-text included."""
     bytes_per_token: Amount | None = None
     """Bytes of text per token: how well the tokenizer compresses."""
-    language: Mapping[str, Share] = {}
+    language: Annotated[Mapping[str, Share], About(example={"en": ">= 0.9"})] = {}
     """By label of the language model: share of the documents (0 to 1) in the token store with this label."""
 
     def flat(self) -> Iterator[tuple[str, str]]:

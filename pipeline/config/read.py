@@ -8,26 +8,33 @@ Cost: one read of the file.
 from __future__ import annotations
 
 import copy
-import difflib
-import json
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import Any
 
 from pydantic import ValidationError
 
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import faults, toml
 from tokenmill.pipeline.config.places import beside
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.settings import Config
-from tokenmill.pipeline.config.sources import CREDENTIALS, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config.sources import CREDENTIALS, WITHOUT_INPUT
 
 
-def load(path: Path, overrides: Mapping[str, Any], model: type[Config], *, folder: Path | None = None) -> Config:
+def load(
+    path: Path,
+    overrides: Mapping[str, Any],
+    model: type[Config],
+    *,
+    folder: Path | None = None,
+    without_input: bool = False,
+) -> Config:
     """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError.
 
     `folder`: where relative paths of the file start; None for the current folder. Those of overrides always start there.
+    `without_input`: it need not say what to collect, since it is only shown.
     """
     try:
         with open(path, "rb") as handle:
@@ -37,10 +44,13 @@ def load(path: Path, overrides: Mapping[str, Any], model: type[Config], *, folde
     except (ValueError, RecursionError) as error:
         # A number of thousands of digits is a plain ValueError, and nesting is bounded by Python's stack.
         raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
-    return parse(plain if folder is None else beside(folder, plain), where=str(path), overrides=overrides, model=model)
+    placed = plain if folder is None else beside(folder, plain)
+    return parse(placed, where=str(path), overrides=overrides, model=model, without_input=without_input)
 
 
-def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any], model: type[Config]) -> Config:
+def parse(
+    plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any], model: type[Config], without_input: bool = False
+) -> Config:
     """A `model` from the plain values of `where`, with `overrides` applied. Raises ConfigError that names every faulty
     setting.
     """
@@ -51,10 +61,10 @@ def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any],
     for key, text in overrides.items():
         _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
     try:
-        return model.model_validate(values)
+        return model.model_validate(values, context={WITHOUT_INPUT: without_input})
     except ValidationError as error:
-        faults = [dict(fault) for fault in error.errors()]
-        raise ConfigError("\n".join(_explain(_origin(fault, where, overrides), fault, model) for fault in faults)) from error
+        lines = (faults.explain(fault, _origin(fault, where, overrides), model) for fault in map(dict, error.errors()))
+        raise ConfigError("\n".join(dict.fromkeys(lines))) from error
 
 
 def from_python(settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -65,7 +75,7 @@ def from_python(settings: Mapping[str, Any]) -> dict[str, Any]:
     wrong = [key for key in settings if not isinstance(key, str)]  # type: ignore[redundant-expr]  # as callers may give them
     if wrong:
         raise ConfigError(f"a setting is named by a string such as 'dedup.threshold', not by {wrong[0]!r}")
-    return {key: _as_toml(value) if isinstance(value, str) else _plain(value) for key, value in settings.items()}
+    return {key: toml.string(value) if isinstance(value, str) else _plain(value) for key, value in settings.items()}
 
 
 def _plain(value: Any) -> Any:
@@ -73,11 +83,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
-
-
-def _as_toml(text: str) -> str:
-    """A basic string of TOML. JSON escapes all that TOML wants escaped, but for U+007F."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _value(key: str, text: str) -> Any:
@@ -96,9 +101,9 @@ def _set(plain: dict[str, Any], key: str, value: Any, model: Any) -> None:
     for part in path:
         plain = plain.setdefault(part, {})
         if not isinstance(plain, dict):
-            raise ConfigError(f"--set {key}: {part} is not a section")
+            raise ConfigError(f"--set {key}: {part} is not a section; `tokenmill config explain {part}` describes it")
         model = _section(model, part)
-    if not isinstance(value, list | dict) and _is_list(model, last):
+    if not isinstance(value, list) and _is_list(model, last):
         value = [value]
     plain[last] = value
 
@@ -125,29 +130,3 @@ def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, Any]) 
         if path[: len(place)] == place:
             inside.append(f"--set {key}")
     return f"{where} with {', '.join(inside)}" if inside else where
-
-
-def _explain(where: str, fault: dict[str, Any], model: type[Config]) -> str:
-    place = [part for part in fault["loc"] if part not in ("files", "dataset", "installed")]
-    key = ".".join(str(part) for part in place)
-    if fault["type"] == "extra_forbidden":
-        known = _known(fault["loc"][:-1], model)
-        near = difflib.get_close_matches(str(place[-1]), known, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known here: {', '.join(sorted(known))}"
-        return f"{where}: unknown setting {key}; {hint}"
-    given = repr(fault["input"])
-    shown = "" if fault["type"] in ("missing", "value_error") or CREDENTIALS.search(given) else f" (given: {given})"
-    return f"{where}: {key or 'config'}: {fault['msg'].removeprefix('Value error, ')}{shown}"
-
-
-def _known(location: Iterable[Any], model: Any) -> list[str]:
-    for part in location:
-        if part == "sources" or isinstance(part, int):
-            continue
-        if get_origin(model) is Mapping:
-            model = get_args(model)[1]
-            continue
-        model = {"files": FilesSource, "dataset": DatasetSource, "installed": InstalledSource}.get(part) or _section(
-            model, part
-        )
-    return list(model.model_fields) if isinstance(model, type) and issubclass(model, Section) else []

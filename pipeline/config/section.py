@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 MB = 1_000_000
 
 
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What the type of a setting does not say, for people who look it up.
+
+    unit: of a number, where the last word of the setting's name is not the unit. example: a value to try, where none is set.
+    """
+
+    unit: str = ""
+    example: Any = None
+
+
 class Section(BaseModel):
-    """A frozen part of the config. An unknown key is an error."""
+    """A frozen part of the config. An unknown key is an error. The docstring below a setting says what it does."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
 

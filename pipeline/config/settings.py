@@ -11,24 +11,24 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from tokenmill.pipeline.config.expect import ExpectConfig
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.sources import CollectConfig
 
 
 class TokenizerConfig(Section):
     """A byte-level BPE tokenizer: trained on the surviving text, or an existing one."""
 
-    path: str | None = None
+    path: Annotated[str | None, About(example="tokenizer.json")] = None
     """Path of a tokenizer.json to use. Default: train a tokenizer."""
-    vocabulary: int = Field(default=32_768, ge=257, le=2**31 - 1)
+    vocabulary: Annotated[int, About(unit="tokens")] = Field(default=32_768, ge=257, le=2**31 - 1)
     """Number of tokens, with the 256 bytes and the special tokens. It may end up lower if the text has too few pairs to
     merge."""
     pattern: str = "cl100k"
     """How text is cut into pre-tokens before merging: gpt2, cl100k (GPT-4's, and Llama 3's: llama3), qwen2, o200k, or a
     regular expression."""
-    digits: int | None = Field(default=None, ge=1, le=3)
+    digits: Annotated[int | None, About(example=3)] = Field(default=None, ge=1, le=3)
     """Most digits in one token. Default: the pattern's own limit (3; 1 in qwen2; gpt2 has none)."""
-    min_frequency: int = Field(default=2, ge=1)
+    min_frequency: Annotated[int, About(unit="occurrences")] = Field(default=2, ge=1)
     """Merge a pair only if it occurs at least this often."""
     max_token_bytes: int = Field(default=1_024, ge=3)
     """Every token has fewer bytes than this. Tokens of many kilobytes make encoders slow."""
@@ -58,33 +58,33 @@ class TrainConfig(Section):
     """Transformer layers."""
     heads: int = Field(default=4, ge=1)
     """Attention heads per layer."""
-    width: int = Field(default=128, ge=1)
+    width: Annotated[int, About(unit="components")] = Field(default=128, ge=1)
     """Width of the embeddings. It must be a multiple of `heads`."""
     context_tokens: int = Field(default=128, ge=2)
     """Context length in tokens."""
     batch_windows: int = Field(default=8, ge=1)
     """Windows of `context_tokens` tokens that go through the model at once."""
-    accumulate: int = Field(default=1, ge=1)
+    accumulate: Annotated[int, About(unit="batches")] = Field(default=1, ge=1)
     """Batches per update of the weights."""
-    steps: int = Field(default=300, ge=1)
+    steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
     """Updates of the weights in the run."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate, reached after the warm-up. Larger models need lower ones."""
     min_learning_rate: float = Field(default=3e-4, ge=0)
     """Learning rate at the end of the run. A half cosine leads there from the peak."""
-    warmup_steps: int = Field(default=30, ge=0)
+    warmup_steps: Annotated[int, About(unit="updates")] = Field(default=30, ge=0)
     """Updates in which the learning rate rises linearly to the peak."""
     weight_decay: float = Field(default=0.1, ge=0)
     """Weight decay of matrices. Biases and normalisations have none."""
     clip_norm: float = Field(default=1.0, gt=0)
     """Gradients with a larger norm are scaled down to this norm."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
+    dropout: Annotated[float, About(unit="probability")] = Field(default=0.0, ge=0, lt=1)
     """Dropout probability in training."""
-    evaluate_every: int = Field(default=50, ge=1)
+    evaluate_every: Annotated[int, About(unit="updates")] = Field(default=50, ge=1)
     """Updates between two evaluations."""
     evaluate_windows: int = Field(default=32, ge=1)
     """Windows of the validation split that an evaluation reads. The last evaluation reads the whole split."""
-    checkpoint_every: int = Field(default=100, ge=1)
+    checkpoint_every: Annotated[int, About(unit="updates")] = Field(default=100, ge=1)
     """Updates between two checkpoints."""
     align_documents: bool = False
     """True: a window begins at the start of a document, or continues a long document. An epoch then reads some tokens twice
@@ -92,9 +92,10 @@ class TrainConfig(Section):
     attention: Attention = "document"
     """document: a token attends to earlier tokens of its own document, and positions count from the document's start. window:
     a token attends to all earlier tokens of its window, whatever document they belong to."""
-    weights: Mapping[str, Annotated[float, Field(gt=0)]] = {}
-    """Sampling weights of sources, in any unit: only their ratios matter. Empty: all text is read equally often."""
-    most_epochs: float | None = Field(default=None, gt=0)
+    weights: Annotated[Mapping[str, Annotated[float, Field(ge=0)]], About(example={"web": 2.0, "books": 1.0})] = {}
+    """Sampling weights of sources, in any unit: only their ratios matter. Name every source; 0 leaves one out. Empty: all text
+    is read equally often."""
+    most_epochs: Annotated[float | None, About(example=4.0)] = Field(default=None, gt=0)
     """Upper bound on how often each source is read in `steps` updates. A source too small for its weight gives less, and the
     others give more. Default: no limit."""
     seed: int = Field(default=0, ge=0, lt=2**63)

@@ -6,13 +6,16 @@ Guarantee: source names differ and can be folder names. No path or address holds
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
 
-from tokenmill.pipeline.config.section import MB, Section
+from tokenmill.pipeline.config.section import MB, About, Section
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+WITHOUT_INPUT = "without_input"
+"""In the context of a validation: the config may name no input, since it is only shown."""
 CREDENTIALS = re.compile(r"://[^/]*@")
 
 
@@ -20,9 +23,10 @@ class FilesSource(Section):
     """Files, folders and globs."""
 
     kind: Literal["files"] = "files"
-    name: str
+    """What the source is. It may be left out where it is "files"."""
+    name: Annotated[str, About(example="books")]
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
-    paths: tuple[str, ...] = Field(min_length=1)
+    paths: Annotated[tuple[str, ...], About(example=("books/*.txt",))] = Field(min_length=1)
     """Files, folders (read with everything below them) and globs."""
     text_field: str = "text"
     """Record files (.jsonl .parquet .csv): the column with the text."""
@@ -42,13 +46,14 @@ class DatasetSource(Section):
     """A data set: a local folder, or a name on a hub with a revision, which the `datasets` library reads."""
 
     kind: Literal["dataset"] = "dataset"
-    name: str
+    """What the source is."""
+    name: Annotated[str, About(example="wiki")]
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
-    path: str
+    path: Annotated[str, About(example="my/dataset")]
     """A local folder with .parquet, .jsonl, .csv or .txt files, or the data set's name on a hub (owner/name)."""
-    revision: str | None = None
+    revision: Annotated[str | None, About(example=40 * "0")] = None
     """The commit's hash on the hub. A data set on a hub needs it; a local folder does not."""
-    config_name: str | None = None
+    config_name: Annotated[str | None, About(example="default")] = None
     """The data set's configuration. Default: its only one, the one called default, or the one that its card marks so."""
     split: str = "train"
     """The split to read."""
@@ -68,11 +73,22 @@ class InstalledSource(Section):
     """The documentation that is installed on this machine."""
 
     kind: Literal["installed"] = "installed"
+    """What the source is."""
     name: str = "installed"
     """Name of the source, a folder name in the corpus."""
 
 
-Source = Annotated[FilesSource | DatasetSource | InstalledSource, Field(discriminator="kind")]
+def _kind(source: Any) -> Any:
+    """The kind of a source as it is written; "files" where it is left out."""
+    return source.get("kind", "files") if isinstance(source, Mapping) else getattr(source, "kind", "files")
+
+
+Source = Annotated[
+    Annotated[FilesSource, Tag("files")]
+    | Annotated[DatasetSource, Tag("dataset")]
+    | Annotated[InstalledSource, Tag("installed")],
+    Discriminator(_kind),
+]
 
 
 def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, ...]:
@@ -84,20 +100,20 @@ def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, 
 class CollectConfig(Section):
     """Where documents come from, in order of priority."""
 
-    paths: tuple[str, ...] = ()
+    paths: Annotated[tuple[str, ...], About(example=("my/texts",))] = ()
     """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
-    max_text_bytes: int | None = Field(default=None, ge=1)
+    max_text_bytes: Annotated[int | None, About(example=10 * MB)] = Field(default=None, ge=1)
     """Collect at most this many bytes of text over all sources. A hash of file names and `seed` chooses which. Default: no
     limit."""
-    max_documents: int | None = Field(default=None, ge=1)
-    """Collect at most this many documents over all sources, chosen likewise. Default: no limit."""
+    max_documents: Annotated[int | None, About(example=1_000)] = Field(default=None, ge=1)
+    """Collect at most this many documents over all sources, chosen like those of `max_text_bytes`. Default: no limit."""
     max_document_bytes: int = Field(default=32 * MB, ge=1)
     """Quarantine documents whose text has more bytes than this."""
     shard_bytes: int = Field(default=16 * MB, ge=1_000)
     """Bytes of text per shard (approximate)."""
-    quarantine_ceiling: float = Field(default=0.01, ge=0, le=1)
+    quarantine_ceiling: Annotated[float, About(unit="share")] = Field(default=0.01, ge=0, le=1)
     """Stop the build if a larger share of the records (0 to 1) is quarantined."""
     seed: int = 0
     """Seed of the choice that `max_text_bytes` and `max_documents` make."""
@@ -109,15 +125,15 @@ class CollectConfig(Section):
         return (*first, *self.sources)
 
     @model_validator(mode="after")
-    def _check(self) -> Self:
+    def _check(self, info: ValidationInfo) -> Self:
         # Settings are published with the corpus, so they must not hold a secret. The error message must not repeat it either.
         if any(CREDENTIALS.search(path) for source in self.all_sources for path in _paths(source)):
             raise ValueError("a path or an address must not hold a user or a password")
         if any(not path.strip() for source in self.all_sources for path in _paths(source)):
             raise ValueError("a path is empty; write . for the current folder")
         names = [source.name for source in self.all_sources]
-        if not names:
-            raise ValueError("nothing to collect: give paths, or sources")
+        if not names and not (info.context or {}).get(WITHOUT_INPUT):
+            raise ValueError("nothing to collect: give paths, or sources; for example --set collect.paths=my/texts")
         for name in names:
             if not SOURCE_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a source name: use letters, digits, '.', '_' and '-', at most 64 characters")

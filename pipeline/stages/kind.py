@@ -7,7 +7,7 @@ Guarantee: reading a kind imports no kernel; `make` does. Cost: none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -81,6 +81,8 @@ class StageKind(Generic[Settings]):
     """Raises ValueError where its section contradicts other sections."""
     effective: Callable[[Settings], dict[str, Any]] = _as_set
     """The section as JSON values, with what a preset or a recipe in it stands for."""
+    recipes: Callable[[], Mapping[str, Mapping[str, Any]]] = dict
+    """Values of its settings in named recipes, by recipe, for people who look up a setting."""
     needs_build: Callable[[Rebuild[Settings]], str] | None = None
     """Why other settings cannot be decided from stored scores. None: they can, since `make` gives a stage with `decide`."""
     counts_rows: bool = False

@@ -14,7 +14,7 @@ from typing import Any
 import tomli_w
 from pydantic import create_model, model_validator
 
-from tokenmill.pipeline.config import Config, read
+from tokenmill.pipeline.config import Config, lookup, read
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.kind import StageKind
 
@@ -24,17 +24,18 @@ NOT_PUBLISHED = ("expect",)
 """Sections that make nothing of a corpus: they ask about it, and stand in no published file."""
 
 
-def load(path: Path, overrides: Mapping[str, Any] = {}, *, folder: Path | None = None) -> Config:
+def load(path: Path, overrides: Mapping[str, Any] = {}, *, folder: Path | None = None, without_input: bool = False) -> Config:
     """Read a TOML file and apply `overrides` by dotted name: texts as typed after --set, or values. Raises ConfigError.
 
-    `folder`: where relative paths of the file start; None for the current folder.
+    `folder`: where relative paths of the file start; None for the current folder. `without_input`: it need not say what to
+    collect, since it is only shown.
     """
-    return read.load(path, overrides, config_type(table.STAGES), folder=folder)
+    return read.load(path, overrides, config_type(table.STAGES), folder=folder, without_input=without_input)
 
 
-def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] = {}) -> Config:
+def parse(plain: Mapping[str, Any], *, where: str, overrides: Mapping[str, Any] = {}, without_input: bool = False) -> Config:
     """A config from plain values of `where`, `overrides` over them. Raises ConfigError that names every setting at fault."""
-    return read.parse(plain, where=where, overrides=overrides, model=config_type(table.STAGES))
+    return read.parse(plain, where=where, overrides=overrides, model=config_type(table.STAGES), without_input=without_input)
 
 
 def plain(config: Config, *, whole: bool = False) -> dict[str, Any]:
@@ -58,7 +59,9 @@ def config_type(stages: tuple[StageKind[Any], ...]) -> type[Config]:
         names = [kind.name for kind in stages]
         unknown = [name for name in config.stages if name not in names]
         if unknown:
-            raise ValueError(f"`stages` names {unknown[0]!r}; known: {', '.join(names)}")
+            near = lookup.near(unknown[0], names)
+            hint = f'did you mean "{near}"?' if near else f"known: {', '.join(names)}"
+            raise ValueError(f"`stages` names {unknown[0]!r}; {hint}")
         for kind in stages:
             kind.check(config)
         return config

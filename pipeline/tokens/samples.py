@@ -256,7 +256,7 @@ def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
         length=config.context_tokens,
         seed=config.seed,
         aligned=config.align_documents,
-        weights=config.weights or None,
+        weights={source: weight for source, weight in config.weights.items() if weight} or None,
         most_epochs=config.most_epochs,
         run_samples=config.steps * config.batch_windows * config.accumulate,
     )

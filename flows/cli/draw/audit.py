@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokenmill.flows.cli.draw.terminal import whole
 from tokenmill.pipeline.ask.audit import RARE_BELOW, WIDTH, SplitAudit
 from tokenmill.pipeline.ask.whatif import preview
 
@@ -30,7 +29,7 @@ def show(found: Sequence[SplitAudit], console: Console) -> None:
         bits = (f"{one.entropy_bits:.2f}", f"{one.distance_bits:.3f}")
         shares = (f"{one.single_byte:.2%}", f"{one.rare:.2%}", f"{one.repeated:.2%}")
         table.add_row(one.shard, Text(preview(one.source, None)), *numbers, *bits, *shares)
-    whole(table, console)
+    console.print(table, "")
     console.print(
         "per doc: tokens per document; bytes: bytes of text per token; bits: entropy per token; "
         "far: divergence from the split in bits per token; again: share of windows that occur more than once",

@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from tokenmill.flows import room
 from tokenmill.flows.cli.draw.terminal import amount, left_out
 from tokenmill.flows.plan import Plan
 from tokenmill.pipeline.base.shortage import free_bytes
@@ -38,11 +37,8 @@ def show(plan: Plan, console: Console, *, root: Path, workers: int) -> None:
         seconds = text_bytes / estimate.text_bytes_per_second / workers
         table.add_row(name, "to compute", amount(text_bytes * estimate.disk_per_text, "bytes"), f"{seconds:.0f} s")
     console.print(table)
-    shortage = room.shortage(plan.needed_bytes, root)
     free = free_bytes(root)
-    if shortage is not None:
-        console.print(shortage, style="yellow", markup=False)
-    elif plan.stale and free is not None:
+    if plan.stale and free is not None:
         console.print(f"disk: at most {amount(plan.needed_bytes, 'bytes')} more, {amount(free, 'bytes')} are free")
     if plan.superseded_bytes:
         size = amount(plan.superseded_bytes, "bytes")

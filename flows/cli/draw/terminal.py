@@ -9,7 +9,17 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -18,6 +28,8 @@ if TYPE_CHECKING:
 
 REASONS = 3
 """Number of reasons that the funnel names for each stage. The report names all."""
+NARROW, WIDE = 46, 84
+"""Columns of a terminal below which a line of progress has no bar, or no rates."""
 UNITS = ("", "k", "M", "G", "T")
 
 
@@ -32,12 +44,6 @@ def amount(value: float, unit: str) -> str:
     raise AssertionError
 
 
-def whole(table: Table, console: Console) -> None:
-    """Print a table at its full width, so that no number is cut on a narrow terminal or in a file."""
-    table.width = console.measure(table, options=console.options.update(max_width=1_000)).maximum
-    console.print(table, "", crop=False)
-
-
 class _Rate(ProgressColumn):
     def render(self, task: Task) -> Text:
         return Text(f"{amount(task.speed, task.fields['unit'])}/s" if task.speed else "", style="dim")
@@ -49,20 +55,30 @@ class _DoneColumn(ProgressColumn):
         return Text(f"{amount(task.completed, unit)} of {amount(task.total or 0, unit)}", style="dim")
 
 
+def _columns(width: int) -> tuple[ProgressColumn, ...]:
+    """What a line of progress shows on a terminal of this width, so that it stays one line."""
+    name = TextColumn("{task.description:<10}")
+    if width < NARROW:
+        return name, TaskProgressColumn()
+    if width < WIDE:
+        return name, BarColumn(bar_width=min(40, width - NARROW + 8)), _DoneColumn()
+    times = (TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn())
+    return name, BarColumn(bar_width=min(40, width - WIDE + 10)), _DoneColumn(), _Rate(), *times
+
+
 class Terminal:
     """`tokenmill.pipeline.base.progress.Progress` on a terminal: a bar per step; one line per step elsewhere."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        columns = [TextColumn("{task.description:<10}"), BarColumn(), _DoneColumn(), _Rate()]
-        columns += [TimeElapsedColumn(), TextColumn("left", style="dim"), TimeRemainingColumn()]
-        self._bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bars = Progress(console=console, transient=True, disable=not console.is_terminal)
         self._task: TaskID | None = None
         self._step = ""
 
     def begin(self, step: str, total: int, unit: str) -> None:
         self._finish()
         self._step = step
+        self._bars.columns = _columns(self._console.width)
         self._bars.start()
         self._task = self._bars.add_task(step, total=total, unit=unit)
 

@@ -14,7 +14,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from tokenmill.flows.cli.draw.terminal import whole
 from tokenmill.pipeline.base.words import count, plain, raw, share, size
 from tokenmill.pipeline.report.vocabulary import TextPart, Token, VocabularyStatistics
 from tokenmill.pipeline.tokens.facts import Size
@@ -34,13 +33,13 @@ def show(found: VocabularyStatistics, console: Console) -> None:
         for name, part in [*list(parts.items())[:ROWS], ("all", found.total)]:
             ratios = (f"{part.bytes_per_token:.3f}", f"{part.tokens_per_word:.2f}", share(part.single, part.tokens))
             table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios)
-        whole(table, console)
+        console.print(table, "")
     table = _table("script of tokens", "tokens", "used tokens", "uses", "share of uses", "characters/token")
     for script in found.scripts[:ROWS]:
         length = f"{script.characters / script.uses:.2f}" if script.characters else "-"
         numbers = (count(script.tokens), count(script.used), count(script.uses), share(script.uses, found.total.tokens))
         table.add_row(script.name, *numbers, length)
-    whole(table, console)
+    console.print(table, "")
     console.print(Text(f"longest tokens: {_spelled(found.longest)}"))
     console.print(Text(f"longest tokens that never occur: {_spelled(found.longest_unused)}"))
 
@@ -54,13 +53,13 @@ def compare(found: Mapping[str, VocabularyStatistics], console: Console) -> None
         ratios = (f"{total.bytes_per_token:.3f}", f"{total.tokens_per_word:.2f}", share(total.single, total.tokens))
         unused = share(one.unused, one.tokens)
         table.add_row(Text(name), count(one.ids), count(total.tokens), share(total.tokens, first), *ratios, unused)
-    whole(table, console)
+    console.print(table, "")
     for heading, parts in next(iter(found.values())).parts.items():
         table = _table(f"bytes/token by {heading}", "text", *found)
         for name in list(parts)[:ROWS]:
             numbers = (f"{one.parts[heading][name].bytes_per_token:.3f}" for one in found.values())
             table.add_row(Text(plain(name)), size(parts[name].bytes), *numbers)
-        whole(table, console)
+        console.print(table, "")
 
 
 def sizes(found: Sequence[Size], console: Console) -> None:
@@ -69,7 +68,7 @@ def sizes(found: Sequence[Size], console: Console) -> None:
     for one in found:
         costs = (count(one.embedding_parameters(width)) for width in WIDTHS)
         table.add_row(count(one.vocabulary), count(one.tokens), f"{one.bytes_per_token:.3f}", *costs)
-    whole(table, console)
+    console.print(table, "")
 
 
 def names(paths: Sequence[Path]) -> list[str]:

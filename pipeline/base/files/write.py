@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tokenmill.pipeline.base.errors import CorruptFile
+from tokenmill.pipeline.base.errors import CorruptFile, TokenmillError
 from tokenmill.pipeline.base.files import faults, journal, owner, tree
 from tokenmill.pipeline.base.files.marker import MARKER, marker
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
@@ -190,10 +190,22 @@ def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
     if root is not None and path.name != MARKER:
         # A name that is there was noted when it appeared.
         journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
-    with tree.opened(path.parent, root, make=True, durable=durable) as folder:
+    with _naming(path), tree.opened(path.parent, root, make=True, durable=durable) as folder:
         around = marker(root) if root is not None else None
         whose = f"{os.getpid()}-{around.id[:ID_DIGITS]}" if around is not None else f"{os.getpid()}"
         yield Target(target=path, root=root, folder=folder, temporary=f".{path.name}.{whose}{TEMPORARY}")
+
+
+@contextlib.contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """Give errors of the system the path that they are about: below a folder's descriptor they have its last name alone."""
+    try:
+        yield
+    except OSError as error:
+        bare = error.filename is None or (isinstance(error.filename, str) and not os.path.dirname(error.filename))
+        if isinstance(error, TokenmillError) or error.errno is None or not bare:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def write_bytes(path: Path, data: bytes, *, durable: bool = True) -> FileEntry:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -73,7 +73,7 @@ class _Course:
         return self.lost_seconds + max(0.0, self.cpu_seconds - SECONDS_PER_BYTE * (self.size_bytes + self.sent_bytes))
 
 
-def records(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits) -> Iterator[Record]:
+def records(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits) -> Generator[Record, None, None]:
     """Every record of a piece of a file. `source`: the settings of its source. Raises InputError, StaleInput."""
     course = _Course(size_bytes=_size(file, piece))
     while True:

@@ -6,11 +6,11 @@ Guarantee: contradicting settings are refused when the value is made. Cost: none
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.kernels.text.unicode import Folding
 from tokenmill.pipeline.stages.dedup.banding import NORMALISED, Preset, Scheme, Shingle, scheme
 from tokenmill.pipeline.stages.dedup.normalisation import FOLDS, NORMALISATIONS, Normalisation, said
@@ -32,31 +32,33 @@ class DedupConfig(Section):
     case of all but first letters; "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of
     `preset`, else "plain@1"."""
     fold_digits: bool | None = None
-    """Whether all numbers are equal. Default: as `normalise` has it, as for the next four."""
+    """Whether all numbers are equal. Default: as `normalise` has it."""
     fold_case: bool | Literal["initial"] | None = None
     """Whether upper and lower case are equal. "initial": only in the first letter of words such as "This"; then "x" and "X",
-    "max" and "MAX" stay apart."""
+    "max" and "MAX" stay apart. Default: as `normalise` has it."""
     fold_marks: bool | None = None
-    """Whether letters are equal with and without nonspacing marks, such as accents and vowel points."""
+    """Whether letters are equal with and without nonspacing marks, such as accents and vowel points. Default:
+    as `normalise` has it."""
     fold_operators: bool | None = None
-    """Whether operators, such as + and ==, are dropped. Otherwise they are words where operands stand around them."""
+    """Whether operators, such as + and ==, are dropped. Otherwise they are words where operands stand around them.
+    Default: as `normalise` has it."""
     fold_punctuation: bool | None = None
-    """Whether other punctuation is dropped. Otherwise each punctuation character is a word."""
+    """Whether other punctuation is dropped. Otherwise each punctuation character is a word. Default: as `normalise` has it."""
     shingle: Shingle | None = None
     """Unit of an n-gram: "words" or "characters". Default: "words"."""
-    ngram: int | None = Field(default=None, ge=1, le=50)
+    ngram: Annotated[int | None, About(unit="words or characters", example=5)] = Field(default=None, ge=1, le=50)
     """Words or characters per n-gram. Default: 5 words or 24 characters. A shorter text has only exact duplicates."""
-    bands: int | None = Field(default=None, ge=1, le=256)
+    bands: Annotated[int | None, About(example=16)] = Field(default=None, ge=1, le=256)
     """Bands per signature. Documents that share a band are compared."""
-    rows: int | None = Field(default=None, ge=1, le=256)
+    rows: Annotated[int | None, About(example=7)] = Field(default=None, ge=1, le=256)
     """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: 16 x 7, or chosen for `similarity`."""
-    similarity: float | None = Field(default=None, gt=0, lt=1)
+    similarity: Annotated[float | None, About(unit="Jaccard similarity", example=0.8)] = Field(default=None, gt=0, lt=1)
     """Choose bands and rows that best separate pairs below this Jaccard similarity from pairs above it. Default: not chosen."""
-    recall: float | None = Field(default=None, gt=0, lt=1)
+    recall: Annotated[float | None, About(unit="probability", example=0.9)] = Field(default=None, gt=0, lt=1)
     """The chosen bands and rows find a pair at `similarity` with at least this probability. Default: no lower bound."""
-    permutations: int | None = Field(default=None, ge=1, le=1024)
+    permutations: Annotated[int | None, About(unit="MinHash values", example=128)] = Field(default=None, ge=1, le=1024)
     """Upper bound of bands x rows, for the choice by `similarity`. Default: 128."""
-    threshold: float = Field(default=0.8, gt=0, le=1)
+    threshold: Annotated[float, About(unit="Jaccard similarity")] = Field(default=0.8, gt=0, le=1)
     """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this."""
     revisions: bool = True
     """Compare a pair that misses the threshold by little once more, with case and operators folded, as far as `fold_case` and
@@ -66,10 +68,10 @@ class DedupConfig(Section):
     """Which document of a pair is kept, the most important criterion first: "source" the earlier source, "quality" the higher
     score, "length" the longer text, "date" the newer date (undated documents come last), "doc_id" the lower id. Remaining ties
     go to the lower doc_id."""
-    survivor_model: str | None = None
+    survivor_model: Annotated[str | None, About(example="edu")] = None
     """The model in `quality.models` whose scores "quality" means. Default: the only model without `max`; set it if there are
     several."""
-    bucket_limit: int = Field(default=64, ge=2)
+    bucket_limit: Annotated[int, About(unit="documents")] = Field(default=64, ge=2)
     """In a bucket (the documents that share a band) with more documents than this, not all pairs are compared. The report
     counts such buckets."""
     alarm_share: float = Field(default=0.5, ge=0, le=1)

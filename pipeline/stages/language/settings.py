@@ -10,20 +10,20 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 
 
 class LanguageConfig(Section):
     """Which languages are kept, and how sure the model must be."""
 
-    model: str | None = None
+    model: Annotated[str | None, About(example="lid.176.bin")] = None
     """Path of a fastText model (lid.176, OpenLID, GlotLID). Default: py3langid's model, which comes with the package."""
-    keep: tuple[str, ...] = ()
+    keep: Annotated[tuple[str, ...], About(example=("en",))] = ()
     """Languages to keep, as the model labels them; `und` stands for texts without a letter. Empty: keep all languages."""
-    threshold: float = Field(default=0.5, ge=0, le=1)
+    threshold: Annotated[float, About(unit="score")] = Field(default=0.5, ge=0, le=1)
     """Drop a document with a lower score (0 to 1), whatever `keep` says. 0 drops none. Choose it together with
     `sample_characters`."""
-    thresholds: Mapping[str, Annotated[float, Field(ge=0, le=1)]] = {}
+    thresholds: Annotated[Mapping[str, Annotated[float, Field(ge=0, le=1)]], About(example={"en": 0.65})] = {}
     """Thresholds of single languages. They replace `threshold` for these languages."""
     sample_characters: int = Field(default=1_000, ge=0)
     """The model reads at most this many characters of a document (at least 50), from five places. 0: it reads the whole

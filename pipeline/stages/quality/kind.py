@@ -10,7 +10,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import StageKind
-from tokenmill.pipeline.stages.quality.recipes import resolve
+from tokenmill.pipeline.stages.quality.recipes import RECIPES, resolve
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import Estimate, Resolver
@@ -55,6 +55,10 @@ def _effective(settings: QualityConfig) -> dict[str, Any]:
     return {**settings.model_dump(mode="json"), **resolve(settings).model_dump(mode="json")}
 
 
+def _recipes() -> Mapping[str, Mapping[str, Any]]:
+    return {name: recipe.model_dump(exclude_none=True) for name, recipe in RECIPES.items()}
+
+
 QUALITY = StageKind(
     name="quality",
     section=QualityConfig,
@@ -64,4 +68,5 @@ QUALITY = StageKind(
     criteria=_criteria,
     facts=Mapping[str, ShareFacts],
     effective=_effective,
+    recipes=_recipes,
 )

@@ -10,10 +10,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.section import About, Section
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1), About(unit="share")]
+Probability = Annotated[float, Field(ge=0, le=1), About(unit="probability", example=0.5)]
 Ratio = Annotated[float, Field(ge=0)]
+Characters = Annotated[float, Field(ge=0), About(unit="characters per character of text")]
 Count = Annotated[int, Field(ge=0)]
 
 
@@ -38,29 +40,34 @@ class Thresholds(Section):
     """Highest share of lines that repeat an earlier one."""
     max_duplicate_line_characters: Fraction | None = None
     """Highest share of characters in lines that repeat an earlier one."""
-    max_top_2gram: Ratio | None = None
-    """Characters of the most frequent pair of words, times its count, per character of text. Likewise for 3 and 4 words
-    below."""
-    max_top_3gram: Ratio | None = None
-    max_top_4gram: Ratio | None = None
-    max_duplicate_5gram: Ratio | None = None
-    """Characters in 5-grams of words that occurred before, counted without overlap, per character of text. Likewise for 6 to
-    10 words below."""
-    max_duplicate_6gram: Ratio | None = None
-    max_duplicate_7gram: Ratio | None = None
-    max_duplicate_8gram: Ratio | None = None
-    max_duplicate_9gram: Ratio | None = None
-    max_duplicate_10gram: Ratio | None = None
+    max_top_2gram: Characters | None = None
+    """Most characters of the most frequent pair of words, times its count, per character of text."""
+    max_top_3gram: Characters | None = None
+    """Most characters of the most frequent three words in a row, times their count, per character of text."""
+    max_top_4gram: Characters | None = None
+    """Most characters of the most frequent four words in a row, times their count, per character of text."""
+    max_duplicate_5gram: Characters | None = None
+    """Most characters in 5-grams of words that occurred before, counted without overlap, per character of text."""
+    max_duplicate_6gram: Characters | None = None
+    """The same for 6-grams of words: most characters in those that occurred before, per character of text."""
+    max_duplicate_7gram: Characters | None = None
+    """The same for 7-grams of words: most characters in those that occurred before, per character of text."""
+    max_duplicate_8gram: Characters | None = None
+    """The same for 8-grams of words: most characters in those that occurred before, per character of text."""
+    max_duplicate_9gram: Characters | None = None
+    """The same for 9-grams of words: most characters in those that occurred before, per character of text."""
+    max_duplicate_10gram: Characters | None = None
+    """The same for 10-grams of words: most characters in those that occurred before, per character of text."""
 
     # Gopher, quality.
     min_words: Count | None = None
     """Fewest words. Words that are all symbols do not count."""
     max_words: Count | None = None
-    """Most words, counted likewise."""
+    """Most words. Words that are all symbols do not count."""
     min_mean_word_characters: Ratio | None = None
     """Lowest mean of characters per word, over words that are not all symbols."""
     max_mean_word_characters: Ratio | None = None
-    """Highest mean of characters per word, over the same words."""
+    """Highest mean of characters per word, over words that are not all symbols."""
     max_hashes_per_word: Ratio | None = None
     """Most hash signs per word, over all words."""
     max_ellipses_per_word: Ratio | None = None
@@ -120,15 +127,15 @@ class QualityModel(Section):
     `keep_fraction`.
     """
 
-    path: str
+    path: Annotated[str, About(example="edu.bin")]
     """Path of the model's file (.bin or .ftz)."""
     label: str = "__label__positive"
     """The label whose probability is the score. The prefix `__label__` may be left out."""
-    min: Fraction | None = None
+    min: Probability | None = None
     """Drop a document with a lower probability (0 to 1)."""
-    max: Fraction | None = None
+    max: Probability | None = None
     """Drop a document with a higher probability (0 to 1)."""
-    keep_fraction: Annotated[float, Field(gt=0, le=1)] | None = None
+    keep_fraction: Annotated[float, Field(gt=0, le=1), About(unit="share", example=0.1)] | None = None
     """Keep only this share (0 to 1) of the documents that pass everything else: those with the highest probabilities."""
 
     @field_validator("label")

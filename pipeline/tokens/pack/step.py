@@ -25,6 +25,9 @@ from tokenmill.pipeline.tokens.forget import LeftOut, without
 from tokenmill.pipeline.tokens.pack.encoded import VERSION, Encoded, EncodeTask, encode_shard
 from tokenmill.pipeline.tokens.pack.packed import STATE, Packed, pack_shard, plan
 
+FEW = 0.2
+"""A validation fraction to propose where a smaller one gave nothing."""
+
 
 class PackStep:
     """Publishes the token store."""
@@ -54,6 +57,11 @@ class PackStep:
         packed = [answer for answer in answers if answer is not None]
         _remove_others(work.root, encoded, packed)
         splits: dict[str, SplitFacts] = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
+        if fraction and not splits["val"].tokens:
+            work.progress.say(
+                f"the validation split is empty: none of {splits['train'].documents:,} documents fell into "
+                f"pack.validation_fraction = {fraction:g}; raise it, for example --set pack.validation_fraction={FEW}"
+            )
         work.progress.end(", ".join(f"{totals.tokens:,} tokens for {split}" for split, totals in splits.items()))
         return Outcome(
             shards=tuple(_published(one.shard, left_out.get(one.shard.name)) for one in encoded),

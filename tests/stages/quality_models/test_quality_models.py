@@ -16,10 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.stages.quality_models.conftest import Trained, config, entry
-from tokenmill.flows.build import Building
+from tokenmill.flows import preflight
+from tokenmill.flows.build import outline
 from tokenmill.pipeline.base.errors import ConfigError, InputError
-from tokenmill.pipeline.base.executor import InProcess
-from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.stages import fasttext
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.quality import models
@@ -135,8 +134,8 @@ def test_the_order_of_settings_means_nothing(trained: Trained) -> None:
         ({}, "exactly one of min, max and keep_fraction; given: none"),
         ({"min": 0.1, "max": 0.2}, r"given: min = 0\.1, max = 0\.2"),
         ({"min": 0.1, "keep_fraction": 0.2}, "exactly one"),
-        ({"min": 1.1}, "less than or equal to 1"),
-        ({"keep_fraction": 0}, "greater than 0"),
+        ({"min": 1.1}, "at most 1"),
+        ({"keep_fraction": 0}, "above 0"),
         ({"mim": 0.1}, "unknown setting quality.models.good.mim; did you mean min?"),
     ],
 )
@@ -163,9 +162,8 @@ def test_models_that_are_refused_before_any_work(trained: Trained, tmp_path: Pat
     whole = parse(
         {"collect": {"paths": ["x"]}, "quality": {"models": {"good": entry(trained, min=0.5, path=str(broken))}}}, where="t"
     )
-    corpus = Building(config=whole, root=tmp_path / "corpus", executor=InProcess(), progress=Silent())
     with pytest.raises(InputError, match=r"broken\.bin"):
-        corpus.begin()
+        preflight.check(whole, tmp_path / "corpus", outline(whole))
     monkeypatch.setitem(sys.modules, "fasttext", None)
     quality(config())
     with pytest.raises(ConfigError, match=r"Python 3\.13"):
