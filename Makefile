@@ -16,7 +16,7 @@ STAMP := $(ENV)/installed-$(shell { cat pyproject.toml $(LOCK); $(PYTHON) -VV; }
 
 PYTEST := $(ENV)/bin/python -m pytest --numprocesses $(JOBS) --maxprocesses 8 --dist worksteal
 
-.PHONY: help setup corpus test check wheel soak bench clean
+.PHONY: help setup corpus test check links wheel soak bench docs pictures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
@@ -36,13 +36,16 @@ corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, 
 test: $(STAMP)  ## run the tests (3 to 4 minutes on 2 cores, and 2 more the first time)
 	$(PYTEST) -m 'not soak' $(ARGS)
 
-check: $(STAMP)  ## lint, format, types, and that every row of faults has its tests
+check: $(STAMP) links  ## lint, format, types, and that every row of faults has its tests
 	$(ENV)/bin/ruff check .
 	$(ENV)/bin/ruff format --check .
-	rm -rf build/links && mkdir -p build/links/tokenmill
-	cd build/links/tokenmill && ln -s ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows .
 	$(ENV)/bin/mypy
 	$(ENV)/bin/python -m tests.faults.rows
+
+# The package as tools see it that read sources and run no import hook: mypy, editors, mkdocstrings.
+links:
+	rm -rf build/links && mkdir -p build/links/tokenmill
+	cd build/links/tokenmill && ln -s ../../../flows/api/* ../../../pipeline ../../../tokenizer ../../../model ../../../flows .
 
 # setuptools puts what an earlier build left in build/lib into the next wheel, so it goes first.
 wheel: $(STAMP)  ## build a wheel in dist/
@@ -58,6 +61,17 @@ bench: $(STAMP)-bench  ## each stage beside what people use today (at most 10 mi
 
 soak: $(STAMP)  ## the slow checks: faults at every file operation, all real data; PART=2/4 for a part
 	$(PYTEST) -m soak --soak-part $(PART) --soak-seed $(SEED) $(ARGS)
+
+$(STAMP)-docs: $(STAMP)
+	$(ENV)/bin/pip install --quiet --only-binary=:all: --constraint $(LOCK) --editable '.[dev,docs]'
+	touch $@
+
+# mkdocs-material recommends its successor in each run; that is no fault of a page.
+docs: $(STAMP)-docs links  ## build the site of the documentation in build/docs, for a browser
+	NO_MKDOCS_2_WARNING=1 $(ENV)/bin/python -m mkdocs build --config-file flows/docs/mkdocs.yml
+
+pictures: $(STAMP)  ## draw the pictures of the README from what `make corpus` built; needs chromium
+	$(ENV)/bin/python -m tokenmill.flows.docs.pictures $(OUT)
 
 clean:  ## remove what `make` made
 	rm -rf $(ENV) build dist

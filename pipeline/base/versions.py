@@ -1,4 +1,4 @@
-"""Published versions of a corpus: builds work on the files that README names, readers read a whole version beside them.
+"""Published versions of a corpus: builds work on the files of its folder, readers read a whole version beside them.
 
 Purpose: a corpus stays readable until the next one stands. A version is a folder `.versions/<n>` with a hard link to every
 published file, the manifests included. The marker of the corpus names the version that readers see; replacing the marker, one
