@@ -14,14 +14,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
-from tokenmill.flows.docs import commands, notebook
+from tokenmill.flows.docs import commands, notebook, settings
 
 FOREIGN = re.compile(r"<(?:script|link|img|iframe|video|audio|source)\b[^>]*\s(?:src|href)=[\"']?(?:https?:)?//[^\s>]*")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add what is generated. mkdocs calls it once it has listed the other files."""
-    made = {"reference/commands.md": commands.page()}
+    made = {"reference/commands.md": commands.page(), "reference/settings.md": settings.page()}
     for name, content in {**made, **notebook.made(Path(config.docs_dir))}.items():
         files.append(File.generated(config, name, content=content))
     return files

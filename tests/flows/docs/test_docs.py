@@ -13,9 +13,13 @@ import pytest
 import tokenmill as tm
 from tests.flows.docs import tutorial
 from tests.flows.docs.tutorial import PAGES
+from tokenmill.flows import presets
 from tokenmill.flows.cli.application import app
 from tokenmill.flows.cli.commands import COMMANDS
-from tokenmill.flows.docs import commands, notebook
+from tokenmill.flows.docs import commands, notebook, settings
+from tokenmill.pipeline.config import describe
+from tokenmill.pipeline.stages import table as stages
+from tokenmill.pipeline.stages.settings import config_type
 
 ROOT = Path(__file__).parents[3]
 README = ROOT / "README.md"
@@ -61,6 +65,17 @@ def test_the_reference_has_every_command_once_under_its_heading() -> None:
     assert not re.search(r"^ {4}\S", re.sub(r"```.*?```", "", page, flags=re.DOTALL), re.MULTILINE), (
         "a block that is not fenced"
     )
+
+
+def test_the_reference_has_every_setting_and_preset() -> None:
+    page = settings.page()
+    for one in describe.settings(config_type(stages.STAGES)):
+        row = next(line for line in page.splitlines() if line.startswith(f"| `{one.key}` |") and one.sentence in line)
+        assert one.accepted[1:].replace("|", "\\|") in row
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE)[:2] == ["At the top of the file", "collect"]
+    assert "gopher@1` 50" in page
+    for name in presets.names():
+        assert (presets.FOLDER / f"{name}.toml").read_text() in page
 
 
 def test_the_reference_of_python_has_every_name_of_the_front_door() -> None:
