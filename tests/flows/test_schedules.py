@@ -55,7 +55,7 @@ def test_a_file_is_read_with_paths_that_start_at_its_folder(tmp_path: Path) -> N
         (GOOD + 'timezone = "Berlin"', ["build 'nightly': timezone: 'Berlin' is no timezone; write for example Europe/Berlin"]),
         (GOOD + 'on_overlap = "stop"', ["build 'nightly': on_overlap: Input should be 'wait' or 'skip'"]),
         (GOOD.replace("nightly", "a/b"), ["build 'a/b': name: a name must be printable, and must hold none of"]),
-        (GOOD.replace("docs", "dosc"), ["build 'nightly': 'dosc': it is neither a preset nor a .toml file; did you mean docs?"]),
+        (GOOD.replace("docs", "dosc"), ["build 'nightly': 'dosc': it is neither a preset nor a .toml file; did you mean docs"]),
         (GOOD + "settings = { 'dedup.treshold' = 1 }", ["build 'nightly': ", "did you mean threshold?"]),
         (GOOD + "[notify]\nenv = 'A'\nfile = 'b'", ["notify: name the address by one of block, file and env"]),
         (GOOD + "[notify]\nenv = 'https://hooks.example.org/secret'", ["notify: env is the name of an environment variable"]),
