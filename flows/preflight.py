@@ -8,6 +8,7 @@ Guarantee: nothing is written. Cost: one listing of the sources, and loading mod
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -55,7 +56,9 @@ def _require_writable(root: Path) -> None:
     if not standing.is_dir():
         raise ConfigError(f"--out {root}: {standing} is not a folder; choose another --out")
     if not os.access(standing, os.W_OK | os.X_OK):
-        raise ConfigError(f"--out {root}: {standing} cannot be written; choose another --out, or make it writable for you")
+        fixed = os.statvfs(standing).f_flag & os.ST_RDONLY
+        why = os.strerror(errno.EROFS if fixed else errno.EACCES)
+        raise ConfigError(f"--out {root}: {standing} cannot be written ({why}); make it writable, or choose another --out")
 
 
 def _said(config: Config, root: Path, plan: Mapping[str, int], left: list[str]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from tokenmill.pipeline.report.curves import Proposal, looser, nearest
 from tokenmill.pipeline.report.excerpts import Excerpt, excerpt
 from tokenmill.pipeline.report.histograms import GRIDS
 from tokenmill.pipeline.report.measure import KeptTotals, Preview, Survey
-from tokenmill.pipeline.report.tallies import Tally
+from tokenmill.pipeline.report.tallies import RuleTally
 from tokenmill.pipeline.stages.criteria import Criterion
 
 FOLDER = "."
@@ -59,7 +59,7 @@ class Card:
     value: str
     sentence: str
     marked: str
-    tally: Tally
+    tally: RuleTally
     logarithmic: bool
     cut: int
     """Documents in the bar that the chart cuts; 0: it cuts none."""
@@ -113,7 +113,7 @@ def _bounds(criterion: Criterion, rules: Iterable[Criterion]) -> tuple[float, fl
     return (0.0, min(opposite, default=math.inf)) if limit.is_minimum else (max(opposite, default=0.0), math.inf)
 
 
-def _border(side: list[Border], tally: Tally, found: Survey, characters: int) -> tuple[Shown, ...]:
+def _border(side: list[Border], tally: RuleTally, found: Survey, characters: int) -> tuple[Shown, ...]:
     find = tally.criterion.measure.find
     shown = []
     for one in side:
@@ -136,7 +136,7 @@ def _plain(value: float) -> str:
     return str(int(value)) if value == int(value) else f"{value:.6g}"
 
 
-def _options(tally: Tally, proposals: list[Proposal], kept: tuple[int, int]) -> tuple[Option, ...]:
+def _options(tally: RuleTally, proposals: list[Proposal], kept: tuple[int, int]) -> tuple[Option, ...]:
     criterion = tally.criterion
     if criterion.limit is None or criterion.ranked:
         return ()
@@ -155,7 +155,7 @@ def _options(tally: Tally, proposals: list[Proposal], kept: tuple[int, int]) -> 
 
 
 def _try(
-    tally: Tally,
+    tally: RuleTally,
     proposals: list[Proposal],
     kept: int,
     bounds: tuple[float, float],

@@ -13,13 +13,13 @@ from tokenmill.pipeline.base.words import NARROW_SPACE, number
 from tokenmill.pipeline.report import curves, svg
 from tokenmill.pipeline.report.curves import Proposal
 from tokenmill.pipeline.report.histograms import GRIDS, Histogram
-from tokenmill.pipeline.report.svg import Line, Tick
-from tokenmill.pipeline.report.tallies import Tally
+from tokenmill.pipeline.report.svg import CurveLine, Tick
+from tokenmill.pipeline.report.tallies import RuleTally
 
 TICKS = 5
 
 
-def chart(tally: Tally) -> Markup | None:
+def chart(tally: RuleTally) -> Markup | None:
     """None for a rule without a threshold or without values."""
     limit, whole, grid = tally.criterion.limit, tally.profile.shown, tally.profile.fitting
     if limit is None or not np.isfinite(limit.threshold) or not whole.total:
@@ -35,7 +35,7 @@ def chart(tally: Tally) -> Markup | None:
     xs = [(at - first + shift) / bins for at in places]
     totals = (tally.concerned + tally.missing, tally.bytes)
     lines = [
-        Line(name, [(x, y) for x, y in curves.corners(xs, [float((sums[at] + rest) / max(1, total)) for at in places])])
+        CurveLine(name, [(x, y) for x, y in curves.corners(xs, [float((sums[at] + rest) / max(1, total)) for at in places])])
         for name, sums, rest, total in (
             ("documents", documents, tally.others[0], totals[0]),
             ("tokens", bytes_, tally.others[1], totals[1]),
@@ -53,12 +53,12 @@ def chart(tally: Tally) -> Markup | None:
     )
 
 
-def is_logarithmic(tally: Tally) -> bool:
+def is_logarithmic(tally: RuleTally) -> bool:
     """Whether the axis of the chart is logarithmic."""
     return GRIDS[tally.profile.fitting].logarithmic
 
 
-def cut(tally: Tally) -> int:
+def cut(tally: RuleTally) -> int:
     """The number of documents in a bar that the chart cuts; 0 if it cuts none."""
     whole = tally.profile.shown
     counts = whole.kept + whole.dropped
@@ -73,7 +73,7 @@ def ticks(shown: Histogram, wide: int) -> list[Tick]:
     return [Tick(at=(place + wide / 2) / bins, label=number(float(shown.edges[place]))) for place in places]
 
 
-def proposals(tally: Tally, kept: int, low: float, high: float) -> list[Proposal]:
+def proposals(tally: RuleTally, kept: int, low: float, high: float) -> list[Proposal]:
     """Other thresholds from `low` to `high`, in ascending order; see `curves`. `kept`: documents that the stage keeps."""
     limit, profile = tally.criterion.limit, tally.profile
     if limit is None or not profile.shown.total:

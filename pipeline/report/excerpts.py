@@ -21,7 +21,7 @@ FAR = 0.75
 
 
 @dataclass(frozen=True, kw_only=True)
-class Piece:
+class ExcerptPart:
     """A part of the text. `marked`: a passage that made the rule fire. `gap`: text is left out before it."""
 
     text: str
@@ -33,7 +33,7 @@ class Piece:
 class Excerpt:
     """`cut`: the text goes on after the last piece. `passages`: how many there are in the text, shown or not."""
 
-    pieces: tuple[Piece, ...]
+    pieces: tuple[ExcerptPart, ...]
     cut: bool
     passages: int = 0
 
@@ -45,7 +45,7 @@ def excerpt(text: str, spans: Spans | None = None, *, cut: bool = False, charact
         windows = [(0, min(len(text), characters))]
     else:
         windows = _windows(text, spans, characters)
-    pieces: list[Piece] = []
+    pieces: list[ExcerptPart] = []
     for number, (start, end) in enumerate(windows):
         pieces += _marked(text, start, end, spans, gap=number > 0)
     return Excerpt(pieces=tuple(pieces), cut=cut or windows[-1][1] < len(text), passages=len(spans))
@@ -71,18 +71,18 @@ def _windows(text: str, spans: Spans, characters: int) -> list[tuple[int, int]]:
     return windows
 
 
-def _marked(text: str, start: int, end: int, spans: Spans, *, gap: bool) -> list[Piece]:
+def _marked(text: str, start: int, end: int, spans: Spans, *, gap: bool) -> list[ExcerptPart]:
     """text[start:end] as pieces."""
-    cuts: list[Piece] = []
+    cuts: list[ExcerptPart] = []
     at = start
     for first, last in spans:
         first, last = max(first, start), min(last, end)
         if first >= last:
             continue
         if first > at:
-            cuts.append(Piece(text=text[at:first]))
-        cuts.append(Piece(text=text[first:last], marked=True))
+            cuts.append(ExcerptPart(text=text[at:first]))
+        cuts.append(ExcerptPart(text=text[first:last], marked=True))
         at = last
     if at < end or not cuts:
-        cuts.append(Piece(text=text[at:end]))
-    return [Piece(text=cuts[0].text, marked=cuts[0].marked, gap=gap), *cuts[1:]]
+        cuts.append(ExcerptPart(text=text[at:end]))
+    return [ExcerptPart(text=cuts[0].text, marked=cuts[0].marked, gap=gap), *cuts[1:]]

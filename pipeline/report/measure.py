@@ -22,7 +22,7 @@ from tokenmill.pipeline.report.fates import Fate, coded, fates
 from tokenmill.pipeline.report.histograms import LENGTHS, Histogram
 from tokenmill.pipeline.report.judging import judge, scores_of
 from tokenmill.pipeline.report.origins import places, where
-from tokenmill.pipeline.report.tallies import Tally
+from tokenmill.pipeline.report.tallies import RuleTally
 from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
@@ -62,7 +62,7 @@ class Survey:
 
     lengths: Histogram = field(default_factory=lambda: Histogram.empty(LENGTHS))
     languages: dict[str, KeptTotals] = field(default_factory=dict)
-    rules: dict[str, dict[Criterion, Tally]] = field(default_factory=dict)
+    rules: dict[str, dict[Criterion, RuleTally]] = field(default_factory=dict)
     previews: dict[bytes, Preview] = field(default_factory=dict)
     texts: dict[bytes, str] = field(default_factory=dict)
     """The first COMPARED_CHARACTERS of each document that is compared with another."""

@@ -36,7 +36,7 @@ DATES = 1_000
 HOST = r"^[A-Za-z][A-Za-z0-9+.\-]*://(?:[^/?#]*@)?(?P<host>[^/?#:]+)"
 
 
-class Place(NamedTuple):
+class Origin(NamedTuple):
     """A source, or a domain or folder. `kind`: "source" or "place"."""
 
     kind: str
@@ -69,7 +69,7 @@ class PlaceTotals:
 class Origins:
     """What the passes over the small columns found. `newest`: a date in UTC; None where no document has one."""
 
-    places: dict[Place, PlaceTotals] = field(default_factory=dict)
+    places: dict[Origin, PlaceTotals] = field(default_factory=dict)
     newest: datetime | None = None
     forgotten: bool = False
 
@@ -92,7 +92,7 @@ class Origins:
             for pair, start, number in zip(groups.tolist(), starts.tolist(), counts.tolist(), strict=True):
                 if pair < 0:
                     continue
-                place = self.places.setdefault(Place(kind, spelled[pair // len(known)]), PlaceTotals())
+                place = self.places.setdefault(Origin(kind, spelled[pair // len(known)]), PlaceTotals())
                 fate = known[pair % len(known)]
                 place.fates[fate] += number
                 first = order[start : start + min(number, SAMPLES)]
@@ -127,7 +127,7 @@ class Origins:
             self.newest = newest if self.newest is None else max(self.newest, newest)
 
 
-def _size(item: tuple[Place, PlaceTotals]) -> tuple[int, Place]:
+def _size(item: tuple[Origin, PlaceTotals]) -> tuple[int, Origin]:
     return -item[1].documents, item[0]
 
 

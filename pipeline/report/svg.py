@@ -44,7 +44,7 @@ class Tick:
 
 
 @dataclass(frozen=True)
-class Line:
+class CurveLine:
     """A line of a chart: a class of the style, and points (x, y), x from 0 to 1."""
 
     name: str
@@ -92,7 +92,7 @@ def histogram(
 
 def curve(
     title: str,
-    lines: Sequence[Line],
+    lines: Sequence[CurveLine],
     kept: npt.NDArray[np.int64],
     dropped: npt.NDArray[np.int64],
     ticks: Sequence[Tick],

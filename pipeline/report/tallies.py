@@ -18,7 +18,7 @@ from tokenmill.pipeline.stages.criteria import Criterion
 
 
 @dataclass(kw_only=True)
-class Tally:
+class RuleTally:
     """One rule over all shards. Documents are those that reached the stage."""
 
     criterion: Criterion
@@ -44,12 +44,12 @@ class Tally:
         self.sole = Sole(least=limit is None or limit.is_minimum)
 
 
-def tallies(criteria: Iterable[Criterion]) -> dict[Criterion, Tally]:
+def tallies(criteria: Iterable[Criterion]) -> dict[Criterion, RuleTally]:
     """Empty ones, in the order of the rules."""
-    return {one: Tally(criterion=one) for one in criteria}
+    return {one: RuleTally(criterion=one) for one in criteria}
 
 
-def add(found: dict[Criterion, Tally], judged: Judged, sizes: npt.NDArray[np.int64]) -> None:
+def add(found: dict[Criterion, RuleTally], judged: Judged, sizes: npt.NDArray[np.int64]) -> None:
     """Add one shard. `sizes`: bytes of each text, int64 [rows]."""
     for at, criterion in enumerate(judged.criteria):
         tally, fails, concerned = found[criterion], judged.fails[at], judged.concerned(at)

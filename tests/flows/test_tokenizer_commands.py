@@ -27,6 +27,7 @@ def run(*arguments: str | Path, given: bytes = b"") -> str:
         printed = io.TextIOWrapper(io.BytesIO(), encoding="utf-8", newline="")
         patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
         patch.setattr(sys, "stdout", printed)
+        patch.delenv("COLUMNS", raising=False)
         tokenizer.app([str(one) for one in arguments], result_action="return_value")
         printed.flush()
         return printed.detach().getvalue().decode()  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ from tokenmill.pipeline.base import files, formats, manifest, schema, shards
 from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
 from tokenmill.pipeline.report import origins, page
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
-from tokenmill.pipeline.report.origins import Origins, Place
+from tokenmill.pipeline.report.origins import Origin, Origins
 from tokenmill.pipeline.stages.step import Work
 
 URLS = (
@@ -88,9 +88,9 @@ def test_very_many_places_are_forgotten_but_for_the_largest(monkeypatch: pytest.
         found.add(table, np.zeros(10, dtype=np.int64), [SURVIVED, Fate("quality", "x")], np.arange(10, dtype=np.uint64))
     assert found.forgotten
     assert len(found.places) <= 13
-    assert (found.places[Place("place", "big.example")].documents, found.places[Place("source", "a")].documents) == (25, 50)
+    assert (found.places[Origin("place", "big.example")].documents, found.places[Origin("source", "a")].documents) == (25, 50)
     assert found.ranked("place")[0][0] == "big.example"
-    assert len(found.places[Place("place", "big.example")].samples[True]) == origins.SAMPLES
+    assert len(found.places[Origin("place", "big.example")].samples[True]) == origins.SAMPLES
 
 
 def test_the_newest_date_stands_in_the_head(make_corpus: MakeCorpus) -> None:
