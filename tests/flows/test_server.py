@@ -204,7 +204,7 @@ def test_a_build_outlives_its_server(tmp_path: Path) -> None:
     texts.mkdir()
     for number in range(20):
         (texts / f"{number}.txt").write_text(
-            "\n".join(f"A line of the text {number} that says {number * line}." for line in range(20))
+            "\n".join(f"This is the sentence {number * line} of the document {number}, and it differs." for line in range(20))
         )
     command = [TOKENMILL, "build", "text", "--out", tmp_path / "out", f"--set=collect.paths={texts}", "--set=language.keep=[]"]
     home = tmp_path / "home"
