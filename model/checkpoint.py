@@ -197,6 +197,7 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     name = f"{_stem(found.state.step)}.{kind}.safetensors"
     data = files.read_verified(found.folder, name, found.files[name])
     try:
+        # A file of safetensors holds names, shapes and numbers: unlike torch.load, this runs nothing of it.
         tensors = safetensors.torch.load(data)
     except SafetensorError as error:
         raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error

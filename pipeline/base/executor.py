@@ -120,24 +120,25 @@ class LocalProcesses:
         """See `Executor.map`. After an exception, all workers are killed; the next `map` starts new ones."""
         answers: dict[int, Answer] = {}
         replaced = 0
-        while True:
-            try:
-                self._run(function, tasks, answers, done)
-                return [answers[number] for number in range(len(tasks))]
-            except BrokenProcessPool as error:
-                stopped = self._stopped()
-                self._stop()
-                replaced += stopped
-                if not stopped or replaced > MOST_REPLACED:
-                    how = "was stopped again and again" if stopped else "was killed or ran out of memory"
-                    raise WorkerDied(
-                        f"{function.__name__}: a worker process {how} with {len(answers)} of {len(tasks)} tasks done; finished "
-                        "work is kept, so run the same command again (with fewer --workers if memory was short)"
-                    ) from error
-            except BaseException:
-                # Also on Ctrl-C: workers must not continue after their caller has gone.
-                self._stop()
-                raise
+        with contextlib.ExitStack() as unless_done:
+            # Also on Ctrl-C: workers must not continue after their caller has gone.
+            unless_done.callback(self._stop)
+            while True:
+                try:
+                    self._run(function, tasks, answers, done)
+                except BrokenProcessPool as error:
+                    stopped = self._stopped()
+                    self._stop()
+                    replaced += stopped
+                    if not stopped or replaced > MOST_REPLACED:
+                        how = "was stopped again and again" if stopped else "was killed or ran out of memory"
+                        raise WorkerDied(
+                            f"{function.__name__}: a worker process {how} with {len(answers)} of {len(tasks)} tasks done; "
+                            "finished work is kept, so run the same command again (with fewer --workers if memory was short)"
+                        ) from error
+                else:
+                    unless_done.pop_all()
+                    return [answers[number] for number in range(len(tasks))]
 
     def _run(
         self,

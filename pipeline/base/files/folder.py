@@ -42,16 +42,23 @@ def lock(root: Path) -> Iterator[None]:
         elif tree.root_of(root) is not None:
             owner.hold_lock(root, root / LOCK)
         try:
-            yield
-        except BaseException:
-            # The owner who is left in the marker does no harm, and the first error is the one to tell.
-            with contextlib.suppress(OSError, Locked):
-                _leave(root)
-            raise
-        else:
-            _leave(root)
+            with _unmarking(root):
+                yield
         finally:
             owner.release(root)
+
+
+@contextlib.contextmanager
+def _unmarking(root: Path) -> Iterator[None]:
+    """Take this run's name out of the marker at the end of the block."""
+    whole = False
+    try:
+        yield
+        whole = True
+    finally:
+        # After an error, that one is to be told: an owner who is left in the marker does no harm.
+        with contextlib.nullcontext() if whole else contextlib.suppress(OSError, Locked):
+            _leave(root)
 
 
 def mark(root: Path, as_: Marker, me: Owner | None = None) -> None:

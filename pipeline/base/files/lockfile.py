@@ -57,23 +57,19 @@ def _locked(root: Path, folder: int) -> int:
     And only who holds it replaces it: by a fresh one, if it is ours and has other names, which lock other folders.
     """
     while True:
-        descriptor = _open(root / LOCK, folder, os.O_CREAT)
-        fresh = None
-        try:
+        with contextlib.ExitStack() as unless_kept:
+            descriptor = _open(root / LOCK, folder, os.O_CREAT)
+            # Closing it ends its lock.
+            unless_kept.callback(os.close, descriptor)
             _lock(descriptor, root)
             found = os.fstat(descriptor)
-            current = _is_named(found, folder)
-            if current and found.st_nlink > 1 and _is_ours(os.pread(descriptor, _MOST_BYTES, 0)):
-                fresh = _replaced(root / LOCK, folder)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        if current and fresh is None:
+            if not _is_named(found, folder):
+                continue
+            if found.st_nlink > 1 and _is_ours(os.pread(descriptor, _MOST_BYTES, 0)):
+                # The fresh one is locked before it gets the name, and this one closed after.
+                return _replaced(root / LOCK, folder)
+            unless_kept.pop_all()
             return descriptor
-        # This ends its lock. A fresh file was locked before it got the name.
-        os.close(descriptor)
-        if fresh is not None:
-            return fresh
 
 
 def _open(path: Path, folder: int, flags: int) -> int:
@@ -117,11 +113,10 @@ def _replaced(path: Path, folder: int) -> int:
     temporary = f".{LOCK}.{os.getpid()}{TEMPORARY}"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(temporary, dir_fd=folder)
-    descriptor = _open(path.with_name(temporary), folder, os.O_CREAT | os.O_EXCL)
-    try:
+    with contextlib.ExitStack() as unless_replaced:
+        descriptor = _open(path.with_name(temporary), folder, os.O_CREAT | os.O_EXCL)
+        unless_replaced.callback(os.close, descriptor)
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         os.replace(temporary, LOCK, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.close(descriptor)
-        raise
+        unless_replaced.pop_all()
     return descriptor
