@@ -7,7 +7,6 @@ of the file. Cost: none.
 
 from __future__ import annotations
 
-import difflib
 import json
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -21,6 +20,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from tokenmill.flows.notify import Notify
 from tokenmill.flows.presets import names, resolve
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import Section
 from tokenmill.pipeline.config.places import override_beside
@@ -214,5 +214,4 @@ def _line(fault: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
 
 def _nearest(key: str, model: type[Section]) -> str:
     known = list(model.model_fields)
-    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-    return f"did you mean {near[0]}?" if near else f"known here: {', '.join(known)}"
+    return spelling.hint(key, known, "known here")

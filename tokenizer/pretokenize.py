@@ -11,7 +11,6 @@ to it, which keeps newlines and spaces at the end of a text together; nothing el
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from tokenizers import Regex, pre_tokenizers
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.bpe import pretokens
 from tokenmill.pipeline.kernels.bpe.pretoken_classes import tables
@@ -73,11 +73,9 @@ def pattern(choice: str, digits: int | None = None) -> Pattern:
     """
     if choice not in _NAMED:
         if _NAME.fullmatch(choice):
-            near = difflib.get_close_matches(choice, NAMES, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(NAMES)}"
             raise ConfigError(
-                f"there is no pattern {choice!r}; {hint} As a regular expression it would find only itself; one of your own "
-                r"looks like '\p{L}+|\p{N}+|\s+|[^\p{L}\p{N}\s]+'"
+                f"there is no pattern {choice!r}; {spelling.hint(choice, NAMES)} As a regular expression it would find only "
+                r"itself; one of your own looks like '\p{L}+|\p{N}+|\s+|[^\p{L}\p{N}\s]+'"
             )
         if digits is not None:
             raise ConfigError(

@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 from pydantic import ValidationError
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.collect.memory import texts_of
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
@@ -62,13 +63,11 @@ def score(table: Any, recipe: str = "gopher@1", *, text: str = "text", settings:
 
 
 def _config(recipe: str, settings: Mapping[str, Any]) -> QualityConfig:
-    import difflib
-
     known = [name for name in QualityConfig.model_fields if name not in ("recipe", "models")]
     for name in settings:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-            raise ConfigError(f"there is no threshold {name!r}" + (f"; did you mean {near[0]}?" if near else ""))
+            near = spelling.nearest(name, known)
+            raise ConfigError(f"there is no threshold {name!r}" + (f"; did you mean {near}?" if near else ""))
     try:
         return QualityConfig(recipe=recipe, **settings)
     except ValidationError as error:

@@ -7,11 +7,11 @@ Cost: memory of one line; about 200 MB/s.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.framing import Codec
@@ -73,6 +73,6 @@ def text_of(row: Any, field: str) -> str:
 
 def nearest(field: str, present: list[str]) -> str:
     """Part of a message: the most similar name, and the names that exist."""
-    near = difflib.get_close_matches(field, present[:MOST_COMPARED], n=1, cutoff=0.5)
-    hint = f"; did you mean {near[0]!r}? There are: " if near else "; there are: "
+    near = spelling.nearest(field, present[:MOST_COMPARED])
+    hint = f"; did you mean {near!r}? There are: " if near else "; there are: "
     return f"{hint}{', '.join(sorted(present)[:12])}" if present else "; there are none"

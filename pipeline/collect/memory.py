@@ -8,7 +8,6 @@ Cost: no copy of large_string columns; `collected` writes the texts once, into a
 
 from __future__ import annotations
 
-import difflib
 import itertools
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import manifest, schema, shards, state
+from tokenmill.pipeline.base import manifest, schema, shards, spelling, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.manifest import COLLECT, Counts, Manifest, Shard
 
@@ -69,8 +68,8 @@ def texts_of(table: Any, column: str) -> pa.ChunkedArray:
     if pa.types.is_struct(found.type):
         names = [field.name for field in found.type.fields]
         if names.count(column) != 1:
-            near = difflib.get_close_matches(column, names, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near and near[0] != column else f"there: {', '.join(names) or 'none'}"
+            near = spelling.nearest(column, names)
+            hint = f"did you mean {near!r}?" if near and near != column else f"there: {', '.join(names) or 'none'}"
             raise InputError(f"the table has {names.count(column)} columns {column!r}, not one; {hint}")
         at = names.index(column)
         found = pa.chunked_array([chunk.field(at) for chunk in found.chunks], found.type.field(at).type)

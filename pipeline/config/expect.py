@@ -9,7 +9,6 @@ Cost: none.
 
 from __future__ import annotations
 
-import difflib
 import math
 import operator
 import re
@@ -18,6 +17,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.config.section import About, Section
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
@@ -132,9 +132,9 @@ class ExpectConfig(SourceExpectations):
         """Check that the corpus will have what is compared. Raises ValueError, with the nearest name."""
         for name in self.source:
             if name not in sources:
-                near = difflib.get_close_matches(name, sources, n=1, cutoff=0.5)
-                hint = f"did you mean {near[0]}?" if near else f"sources: {', '.join(sources)}"
-                raise ValueError(f"expect.source.{name}: there is no source {name!r}; {hint}")
+                raise ValueError(
+                    f"expect.source.{name}: there is no source {name!r}; {spelling.hint(name, sources, 'sources')}"
+                )
         for metric, _ in self.flat():
             if "language" not in stages and "language." in metric:
                 raise ValueError(f"expect.{metric}: only the stage `language` gives labels, and `stages` does not name it")

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.config import describe, toml
 from tokenmill.pipeline.config.describe import ANY, Setting, Table
 from tokenmill.pipeline.config.section import Section
@@ -56,8 +57,7 @@ def suggested(name: str, model: type[Section], most: int = 3) -> list[str]:
 
 def near(word: str, known: Sequence[str], cutoff: float = NEAR) -> str | None:
     """The known word that is spelt most like `word`; None if none is."""
-    found = difflib.get_close_matches(word.lower(), known, n=1, cutoff=cutoff)
-    return found[0] if found else None
+    return spelling.nearest(word.lower(), known, cutoff)
 
 
 def as_argument(setting: Setting, value: Any) -> str:

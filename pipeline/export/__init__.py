@@ -10,12 +10,11 @@ Cost: text: one shard in memory. Store: one read of it, and where links are poss
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-from tokenmill.pipeline.base import files, state
+from tokenmill.pipeline.base import files, spelling, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.corpus import CorpusFolder
@@ -39,9 +38,7 @@ def format_of(name: str) -> Format:
     for one in FORMATS:
         if one == name:
             return one
-    near = difflib.get_close_matches(name, FORMATS, n=1, cutoff=0.5)
-    hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(FORMATS)}"
-    raise InputError(f"there is no export format {name!r}; {hint}")
+    raise InputError(f"there is no export format {name!r}; {spelling.hint(name, FORMATS)}")
 
 
 LISTING = ".export.json"

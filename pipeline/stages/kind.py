@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from tokenmill.pipeline.base.manifest import Manifest, facts
+from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.stages.criteria import Criterion, none
@@ -92,7 +92,3 @@ class StageKind(Generic[Settings]):
         """Its section of a config."""
         found: Settings = getattr(config, self.name)
         return found
-
-    def facts_of(self, made: Manifest) -> Any:
-        """Its results, typed. Raises StaleInput where another version wrote them."""
-        return facts(made, self.facts)

@@ -6,9 +6,9 @@ Guarantee: importing it imports no kernel. Cost: none.
 
 from __future__ import annotations
 
-import difflib
 from typing import Any
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.kind import StageKind
@@ -26,5 +26,4 @@ def kind_of(name: str) -> StageKind[Any]:
         if kind.name == name:
             return kind
     names = [kind.name for kind in STAGES]
-    near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    raise ConfigError(f"there is no stage {name!r}; " + (f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"))
+    raise ConfigError(f"there is no stage {name!r}; {spelling.hint(name, names)}")

@@ -175,9 +175,6 @@ def test_the_store_of_the_version_is_opened_where_the_folder_of_tokens_is_gone(r
     assert digest(TokenStore.open(root)) == digest(TokenStore.open(root / "tokens")) == wanted
 
 
-FORGET = "Text 2 of a small corpus"
-
-
 def ids_of(root: Path) -> dict[str, str]:
     table = tm.open(root).texts().read_all()
     return dict(zip(table["text"].to_pylist(), table["doc_id"].to_pylist(), strict=True))

@@ -12,7 +12,6 @@ rewritten text.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -21,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base import schema, spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.language.langtext import PIECES, characters, take_lines, take_samples
 from tokenmill.pipeline.kernels.text.buffers import utf8
@@ -88,9 +87,9 @@ class Language:
         model = models.load(self.config.model)
         for label in (*self.config.keep, *self.config.thresholds):
             if label not in model.labels and label != UNDETERMINED:
-                near = difflib.get_close_matches(label, sorted(set(model.labels)), n=1, cutoff=0.0)
+                near = spelling.nearest(label, sorted(set(model.labels)), cutoff=0.0)
                 name = self.config.model or "py3langid"
-                raise ConfigError(f"language: {name} has no label {label!r}; the nearest is {near[0]!r}")
+                raise ConfigError(f"language: {name} has no label {label!r}; the nearest is {near!r}")
         self.score(pa.record_batch({"text": pa.array(["", "A"], pa.large_string())}))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -13,7 +13,6 @@ lower-casing and without splitting off punctuation. The last step is ours: see `
 
 from __future__ import annotations
 
-import difflib
 import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.edits import Edit, apply
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.schema import KEPT
@@ -63,7 +63,7 @@ def check(models: Mapping[str, QualityModel]) -> None:
         fasttext.library()
         labels = fasttext.check(model.path)
         if model.label not in labels:
-            near = difflib.get_close_matches(model.label, labels, n=1, cutoff=0.0)[0]
+            near = spelling.nearest(model.label, labels, cutoff=0.0)
             raise ConfigError(f"quality.models.{name}: {model.path} has no label {model.label!r}; the nearest is {near!r}")
 
 

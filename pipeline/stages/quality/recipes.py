@@ -13,13 +13,13 @@ denominators, the order of C4's rules), the recipes follow the filters of datatr
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from pydantic import ValidationError
 
+from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.stages.quality.settings import QualityConfig, Thresholds
 
@@ -99,9 +99,7 @@ def resolve(config: QualityConfig) -> Thresholds:
     """The recipe's thresholds, with those set in `config` replacing them. Raises ConfigError: unknown recipe, contradiction."""
     recipe = RECIPES.get(config.recipe)
     if recipe is None:
-        near = difflib.get_close_matches(config.recipe, RECIPES, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(RECIPES)}"
-        raise ConfigError(f"quality.recipe: there is no recipe {config.recipe!r}; {hint}")
+        raise ConfigError(f"quality.recipe: there is no recipe {config.recipe!r}; {spelling.hint(config.recipe, RECIPES)}")
     beside = {name: value for name, value in config if name in Thresholds.model_fields and value is not None}
     try:
         return Thresholds.model_validate({**dict(recipe), **beside})
