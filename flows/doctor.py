@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tokenmill.pipeline import kernels
-from tokenmill.pipeline.base.shortage import free_bytes
+from tokenmill.pipeline.base.shortage import LEAST_ADDRESSES, free_bytes
 from tokenmill.pipeline.base.words import address, amount
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.kernels import machine_code
@@ -137,7 +137,8 @@ def _memory() -> Finding:
     if not known:
         return Finding(what="memory", state="note", found="nobody can tell how much is free")
     name, free = min(known.items(), key=lambda pair: pair[1])
-    state: State = "wrong" if free < LEAST_MEMORY else "note" if free < LITTLE_MEMORY else "ok"
+    refused = known.get("ulimit -v", LEAST_ADDRESSES) < LEAST_ADDRESSES
+    state: State = "wrong" if free < LEAST_MEMORY or refused else "note" if free < LITTLE_MEMORY else "ok"
     advice = "" if state == "ok" else "use --workers 1 and a smaller collect.shard_bytes, or raise the limit"
     return Finding(what="memory", state=state, found=f"{amount(free)} available ({name})", advice=advice)
 

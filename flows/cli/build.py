@@ -17,7 +17,7 @@ from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
-from tokenmill.pipeline.base import ownership
+from tokenmill.pipeline.base import ownership, shortage
 from tokenmill.pipeline.base.errors import ExpectationMissed
 
 
@@ -93,6 +93,8 @@ def build(
     made_by = presets.made_by(config, root)
     ownership.require_same(root, made_by, replace=replace)
     terminal = draw.Terminal(out)
+    # Before the imports below, which are what a small address space has no room for.
+    shortage.require_address_space()
     if not dry_run:
         # Said before the imports below: what follows takes seconds.
         terminal.say(f"building {root}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,9 @@ SHORT = (
 SAYING = (MemoryError, OSError, RuntimeError, ImportError)
 """The classes of errors that may say that memory was short."""
 FULL = (errno.ENOSPC, errno.EDQUOT)
+LEAST_ADDRESSES = 3 << 30
+"""Bytes of address space that a build needs (2.7 GB on a small corpus), most of it reserved by libraries and never used. With
+less, a thread of theirs that gets none aborts the process, or leaves it waiting (seen from 0.8 to 1.5 GiB)."""
 
 
 def free_bytes(path: Path) -> int | None:
@@ -54,6 +58,16 @@ def disk_full(error: BaseException, path: Path, *, written: int = 0) -> DiskFull
         f"{path}: {what}: {written:,} bytes of this file were written{left}; make room, or use another disk, and run the same "
         "command again: finished work is kept"
     )
+
+
+def require_address_space() -> None:
+    """Raises OutOfMemory if this process may take less address space than a build needs."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < LEAST_ADDRESSES:
+        raise OutOfMemory(
+            f"processes may take {limit >> 20:,} MiB of address space here, and a build needs {LEAST_ADDRESSES >> 20:,}: "
+            "raise the limit (`ulimit -v`)"
+        )
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import os
 import pickle
 import stat
@@ -25,10 +26,31 @@ from typing import Any, TypeVar
 import numba
 from numba.core.compiler import CompileResult
 from numba.core.serialize import dumps
+from numba.np import linalg
 
 Kernel = TypeVar("Kernel", bound=Callable[..., object])
 
 SEAL_BYTES = 32
+
+
+def _without_blas() -> None:
+    """Keep Numba from loading scipy's linear algebra, which it does wherever scipy is installed; no kernel multiplies matrices.
+
+    That costs each process 0.17 s and 16 MiB, and its OpenBLAS waits for ever where it gets no memory (scipy 1.17).
+    """
+
+    def absent() -> None:
+        raise ImportError("kernels use no linear algebra")
+
+    found = linalg.ensure_blas
+    linalg.ensure_blas = absent
+    try:
+        importlib.import_module("numba.np.arraymath")
+    finally:
+        linalg.ensure_blas = found
+
+
+_without_blas()
 
 
 def njit(
