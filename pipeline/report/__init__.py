@@ -1,7 +1,7 @@
 """Write the corpus report: one self-contained HTML page, made from manifests and published tables.
 
 Guarantee: the same corpus gives the same bytes, because the page holds no times, hosts or paths of a machine. The page loads
-nothing and runs nothing; text, URLs and names from the corpus appear as text.
+nothing and runs no script but its own; text, URLs and names from the corpus appear as text.
 Cost: one read of every published table; memory is one shard of text, or one table of rejected records.
 """
 

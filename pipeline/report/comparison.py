@@ -1,7 +1,7 @@
 """Render two corpora side by side as one page, in the style of the report.
 
-Guarantee: one file that loads nothing, runs nothing and links to nothing. All data is escaped (autoescape), hidden characters
-are shown, and a name that is misspelled in the template is an error (StrictUndefined).
+Guarantee: one file that loads nothing, runs nothing and links to nothing. All data is escaped, and hidden characters are shown
+(see `templates`).
 Cost: kilobytes, and 300 characters for each document shown.
 """
 
@@ -15,8 +15,8 @@ from markupsafe import Markup
 
 from tokenmill.pipeline.base import words
 from tokenmill.pipeline.report import svg
-from tokenmill.pipeline.report.page import environment
 from tokenmill.pipeline.report.svg import Bar
+from tokenmill.pipeline.report.templates import environment
 
 MOST_BARS = 12
 """Languages and sources that a chart has; the tables have all."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tokenmill.pipeline.report.page import environment
+from tokenmill.pipeline.report.templates import environment
 
 MARK = "<!-- expectations -->"
 """Where the section stands in the page."""

@@ -1,27 +1,20 @@
 """Render the page: a template lays out what was read and measured.
 
-Guarantee: one file that loads nothing and links to nothing. All data is escaped (autoescape), hidden characters are shown, and
-a name that is misspelled in the template is an error (StrictUndefined). The one script is `page.js`, and a policy lets no
-other run. Lists have an end, and of each document less is shown where the page would have more than MOST_BYTES.
+Guarantee: one file that loads nothing and links to nothing. All data is escaped, hidden characters are shown, and no script
+but `page.js` runs (see `templates`). Lists have an end, and of each document less is shown where the page would have more than
+MOST_BYTES.
 Cost: milliseconds, whatever the size of the corpus.
 """
 
 from __future__ import annotations
 
-import base64
-import functools
-import hashlib
-from importlib import resources
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
-
-from tokenmill.pipeline.base import formats, words
+from tokenmill.pipeline.base import formats
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings
+from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings, templates
 from tokenmill.pipeline.report.choose import choose
 from tokenmill.pipeline.report.excerpts import CHARACTERS
 from tokenmill.pipeline.report.measure import survey
@@ -83,11 +76,8 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None,
         "most_cards": CARDS,
         # Tokens of text that was dropped are not known; they are estimated by those of the text that was kept.
         "tokens_per_byte": tokens.tokens / tokens.bytes if tokens is not None and tokens.bytes else None,
-        "style": _part("style.css"),
-        "script": _part("page.js"),
-        "policy": policy(),
     }
-    template = environment().get_template("page.html")
+    template = templates.environment().get_template("page.html")
     page = ""
     for characters in SHORTER:
         rules = cards.cards(found, chosen.borders, kept, characters)
@@ -95,43 +85,3 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None,
         if len(page.encode()) <= most_bytes:
             break
     return page
-
-
-def policy() -> str:
-    """The content security policy of the page: its own style and its own script, by their hashes, and nothing else."""
-    script, style = map(_hash, ("page.js", "style.css"))
-    return f"default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none'; form-action 'none'"
-
-
-def _hash(name: str) -> str:
-    """The SHA-256 of a part of the page, as a policy spells it."""
-    return "sha256-" + base64.b64encode(hashlib.sha256(_part(name).encode()).digest()).decode()
-
-
-@functools.cache
-def _part(name: str) -> Markup:
-    return Markup((resources.files("tokenmill.pipeline.report") / name).read_text(encoding="utf-8"))
-
-
-@functools.cache
-def environment() -> jinja2.Environment:
-    """What the templates of this folder are rendered with: everything is escaped, and a misspelled name is an error."""
-    found = jinja2.Environment(
-        loader=jinja2.PackageLoader("tokenmill.pipeline.report", "."),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    found.filters.update(
-        count=words.count,
-        size=words.size,
-        visible=words.visible,
-        plain=words.plain,
-        clip=words.clip,
-        raw=words.raw,
-        rough=words.rough,
-        signed=words.signed,
-    )
-    found.globals.update(share=words.share, ratio=words.ratio)
-    return found

@@ -21,7 +21,7 @@ from tests.ask.judged import SETTINGS, built
 from tests.command import tokenmill
 from tests.folders import smallest, write_corpus
 from tests.formats.test_formats import unpacked
-from tests.report.pages import CONTROLS, HOSTILE, Page
+from tests.report.pages import CONTROLS, HOSTILE, STYLE, Page, hash_of
 from tokenmill.flows.build import build, building, outline
 from tokenmill.flows.cli.draw.diff import show
 from tokenmill.pipeline.ask.diff import diff, opened
@@ -299,11 +299,12 @@ def test_hostile_texts_steer_neither_a_terminal_nor_a_page(tmp_path: Path) -> No
         {"language": one, "a": {"documents": 1, "share": 1.0}, "b": {"documents": 0, "share": None}} for one in HOSTILE
     ]
     answer["sources"] = [{**answer["sources"][0], "source": one} for one in HOSTILE]
-    answer["corpora"]["a"]["folder"] = CONTROLS
+    answer["corpora"]["a"]["folder"], answer["corpora"]["b"]["folder"] = CONTROLS, STYLE
     page = render(answer)
     shown = Page(page)
     assert {tag for tag, _ in shown.tags} & {"script", "img", "iframe", "object", "a"} <= {"a"}
-    assert all(name in ("href",) or not name.startswith("on") for _, given in shown.tags for name in given)
+    assert not any(name.startswith("on") or name == "style" for _, given in shown.tags for name in given)
+    assert shown.policies == [f"default-src 'none'; style-src {hash_of('style', page)}; base-uri 'none'; form-action 'none'"]
     assert all(str(given.get("href")).startswith("#") for tag, given in shown.tags if tag == "a")
     assert not any(character in page for character in "\x00\x1b\x85\u202e\u2066")
     drawn = io.StringIO()

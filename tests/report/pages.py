@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from html.parser import HTMLParser
 from pathlib import Path
@@ -59,6 +61,21 @@ class Page(HTMLParser):
     @property
     def words(self) -> str:
         return " ".join(self.text.split())
+
+    @property
+    def policies(self) -> list[str | None]:
+        return [tag["content"] for _, tag in self.tags if tag.get("http-equiv") == "Content-Security-Policy"]
+
+
+def own(tag: str, source: str) -> str:
+    """The text of the one `style` or `script` of a page."""
+    (text,) = [part.split(f"</{tag}>")[0] for part in source.split(f"<{tag}>")[1:]]
+    return text
+
+
+def hash_of(tag: str, source: str) -> str:
+    """The hash of that text, as a policy spells it."""
+    return f"'sha256-{base64.b64encode(hashlib.sha256(own(tag, source).encode()).digest()).decode()}'"
 
 
 def english(rows: int) -> dict[str, pa.Array]:

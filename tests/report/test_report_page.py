@@ -4,8 +4,6 @@ manifests'.
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import itertools
 import re
@@ -14,7 +12,18 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from tests.report.pages import IMAGE, SCRIPT, STYLE, TEMPLATE, MakeCorpus, decide, hostile_corpus, render, rewrite_collect
+from tests.report.pages import (
+    IMAGE,
+    SCRIPT,
+    STYLE,
+    TEMPLATE,
+    MakeCorpus,
+    decide,
+    hash_of,
+    hostile_corpus,
+    render,
+    rewrite_collect,
+)
 from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest, Shard
@@ -45,18 +54,14 @@ def test_secrets_in_urls_are_left_out(make_corpus: MakeCorpus) -> None:
 
 def test_the_policy_lets_nothing_in(make_corpus: MakeCorpus) -> None:
     source, page = render(hostile_corpus(make_corpus))
-    policies = [tag["content"] for name, tag in page.tags if tag.get("http-equiv") == "Content-Security-Policy"]
-    part = {
-        "script": source.split("<script>")[1].split("</script>")[0],
-        "style": source.split("<style>")[1].split("</style>")[0],
-    }
-    hashes = {name: base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for name, text in part.items()}
-    assert policies == [
-        f"default-src 'none'; script-src 'sha256-{hashes['script']}'; style-src 'sha256-{hashes['style']}'; "
+    assert page.policies == [
+        f"default-src 'none'; script-src {hash_of('script', source)}; style-src {hash_of('style', source)}; "
         "base-uri 'none'; form-action 'none'"
     ]
     # What a document says is written nowhere but between tags and into attributes, and the script reads it as text.
-    assert not re.search(r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(", part["script"])
+    assert not re.search(
+        r"innerHTML|outerHTML|insertAdjacent|document\.write|eval|Function\(", source.split("<script>")[1].split("</script>")[0]
+    )
 
 
 def test_the_page_can_be_read_without_eyes(make_corpus: MakeCorpus) -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jinja2 import UndefinedError
 
 from tokenmill.pipeline.base import words
-from tokenmill.pipeline.report import page, svg
+from tokenmill.pipeline.report import svg, templates
 from tokenmill.pipeline.report.histograms import COUNTS, LENGTHS, MAGNITUDES, UNIT, Histogram, Profile, logarithmic
 
 BIDI_CONTROLS = {"\u061c", "\u200e", "\u200f", *map(chr, range(0x202A, 0x202F)), *map(chr, range(0x2066, 0x206A))}
@@ -173,7 +173,7 @@ def test_histograms_stack_and_mark() -> None:
 
 
 def test_the_template_escapes_what_no_filter_does_and_refuses_misspelt_names() -> None:
-    environment = page.environment()
+    environment = templates.environment()
     assert environment.from_string("{{ name }}").render(name="<b>&") == "&lt;b&gt;&amp;"
     with pytest.raises(UndefinedError):
         environment.from_string("{{ nmae }}").render(name="")
