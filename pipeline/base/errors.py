@@ -42,11 +42,19 @@ class InputError(TokenmillError, ValueError):
 
 
 class RecordError(InputError):
-    """One record is broken. `reason` is a short slug, by which such records are counted; the message has the details."""
+    """One record is broken. `reason` is a short slug, by which such records are counted; the message has the details.
 
-    def __init__(self, reason: str, message: str) -> None:
+    `instead`: of a record without the column with the text, the column that may be meant; "" if it has no column at all.
+    """
+
+    def __init__(self, reason: str, message: str, *, instead: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
+        self.instead = instead
+
+    def with_note(self, note: str) -> RecordError:
+        """The same error, with more in its message."""
+        return RecordError(self.reason, f"{self}; {note}", instead=self.instead)
 
 
 class QuarantineCeiling(InputError):

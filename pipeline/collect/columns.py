@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.jsonl import nearest
+from tokenmill.pipeline.collect.jsonl import no_such
 
 NESTED_VALUES = 1_000
 """Lists and objects with more values per row than this, on average over a row group, are not read."""
@@ -76,7 +76,7 @@ def fault(schema: pa.Schema, text_field: str) -> RecordError | None:
 
 def missing(field: str, present: list[str]) -> RecordError:
     """The error of a table without the text column."""
-    return RecordError("missing_column", f"no column {field!r}{nearest(field, present)}")
+    return no_such("column", field, present, reason="missing_column")
 
 
 def _is_scalar(kind: pa.DataType) -> bool:

@@ -117,11 +117,11 @@ def _swallowed(feed: _CsvLines, place: Place, fault: RecordError, rows_per_line:
     if feed.count <= 1 and not feed.at_end:
         return quarantined(place, fault, feed.head)
     lost = max(1, math.ceil(feed.count * rows_per_line))
-    message = f"{fault}; the row takes {feed.count} lines, which may be rows of their own"
+    note = f"the row takes {feed.count} lines, which may be rows of their own"
     if feed.at_end:
         lost = max(lost, int(place.record or 0))
-        message = f"{fault}; the file ends within the row, so it may be cut"
-    return quarantined(place, RecordError(fault.reason, message), feed.head, unread_bytes=feed.size, estimate=lost)
+        note = "the file ends within the row, so it may be cut"
+    return quarantined(place, fault.with_note(note), feed.head, unread_bytes=feed.size, estimate=lost)
 
 
 def _without_header(handle: BinaryIO, rows: Iterator[list[str]], place: Place, fault: RecordError, head: bytes) -> Rejected:

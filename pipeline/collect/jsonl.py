@@ -67,12 +67,17 @@ def text_of(row: Any, field: str) -> str:
     if isinstance(text, str):
         return text
     if field not in row:
-        raise RecordError("no_text", f"no field {field!r}{nearest(field, list(row))}")
+        raise no_such("field", field, list(row), reason="no_text")
     raise RecordError("no_text", f"the field {field!r} holds a {type(text).__name__}, not text")
 
 
-def nearest(field: str, present: list[str]) -> str:
-    """Part of a message: the most similar name, and the names that exist."""
-    near = spelling.nearest(field, present[:MOST_COMPARED])
-    hint = f"; did you mean {near!r}? There are: " if near else "; there are: "
-    return f"{hint}{', '.join(sorted(present)[:12])}" if present else "; there are none"
+def no_such(kind: str, name: str, present: list[str], *, reason: str) -> RecordError:
+    """The error of a record or a table without the column with the text: it says the most similar name, and those that exist.
+
+    `kind`: "field" or "column", as the format calls it.
+    """
+    near = spelling.nearest(name, present[:MOST_COMPARED])
+    shown = sorted(present)[:12]
+    hint = f"did you mean {near!r}? There are: " if near else "there are: "
+    said = f"{hint}{', '.join(shown)}" if shown else "there are none"
+    return RecordError(reason, f"no {kind} {name!r}; {said}", instead=near or (shown[0] if shown else ""))

@@ -62,7 +62,7 @@ def _made(data: bytes, ended: bool, place: Place, make: Callable[[bytes, Place],
         if ended:
             return quarantined(place, error, data)
         # The file may be cut here. As much as there is up to here may be missing.
-        found = RecordError(error.reason, f"{error}; the file ends within the line, so it may be cut")
+        found = error.with_note("the file ends within the line, so it may be cut")
         return quarantined(place, found, data, estimate=max(1, int(place.record or 0)))
 
 

@@ -132,6 +132,8 @@ class Rejected:
     """Bytes of the file that were not read because of it. 0 where one record was read and found broken."""
     estimate: int = 0
     """0 if `rows` is exact. Otherwise about how many records are lost, at least `rows`: the ceiling weighs so many."""
+    instead: str | None = None
+    """Of a record without the column with the text: see `RecordError`."""
 
     @property
     def at_least(self) -> bool:
@@ -180,18 +182,27 @@ def quarantined(
         rows=rows,
         unread_bytes=min(max(0, unread_bytes), MOST_ROWS),
         estimate=max(rows, estimate) if estimate else 0,
+        instead=None if error.instead is None else _encodable(error.instead),
     )
 
 
-def _rejected(place: Place, reason: str, message: str, preview: bytes, *, quarantined: bool, **numbers: int) -> Rejected:
+def _rejected(
+    place: Place, reason: str, message: str, preview: bytes, *, quarantined: bool, instead: str | None = None, **numbers: int
+) -> Rejected:
     return Rejected(
-        position=str(place).encode(errors="backslashreplace").decode(),
+        position=_encodable(str(place)),
         reason=reason,
-        message=message.encode(errors="backslashreplace").decode(),
+        message=_encodable(message),
         preview=preview[:PREVIEW_BYTES],
         quarantined=quarantined,
+        instead=instead,
         **numbers,
     )
+
+
+def _encodable(text: str) -> str:
+    """With escapes in place of halves of surrogate pairs, which UTF-8 cannot spell."""
+    return text.encode(errors="backslashreplace").decode()
 
 
 def document(

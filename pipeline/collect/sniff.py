@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import re
 import shlex
 from collections.abc import Sequence
 
@@ -24,8 +23,6 @@ from tokenmill.pipeline.config import DatasetSource, FilesSource
 
 RECORD_KINDS = ("jsonl", "csv", "parquet")
 FIRST_RECORDS = 8
-_LACKING = re.compile(r"no (?:field|column) ")
-_SUGGESTED = re.compile(r"did you mean '([^']+)'|there are: ([^,]+)")
 
 
 def require_column(source: FilesSource | DatasetSource, files: Sequence[InputFile], limits: Limits) -> None:
@@ -37,28 +34,26 @@ def require_column(source: FilesSource | DatasetSource, files: Sequence[InputFil
         last[file.kind] = file
     if not first or not set(first) <= set(RECORD_KINDS):
         return
-    messages: dict[str, str] = {}
+    lacking: dict[str, Rejected] = {}
     for file in (*first.values(), *last.values()):
-        message = messages.get(file.path) or _lacks(source, file, limits)
-        if message is None:
+        record = lacking.get(file.path) or _lacking(source, file, limits)
+        if record is None:
             return
-        messages[file.path] = message
-    path, message = next(iter(messages.items()))
-    near = _SUGGESTED.search(message)
-    column = "NAME" if near is None else shlex.quote((near[1] or near[2]).strip())
+        lacking[file.path] = record
+    path, record = next(iter(lacking.items()))
     raise InputError(
-        f"source {source.name!r}: {shown(path)}: {message}; name the column with the text: --text-field {column}, or "
-        "text_field in the source"
+        f"source {source.name!r}: {shown(path)}: {record.message}; name the column with the text: --text-field "
+        f"{shlex.quote(record.instead or 'NAME')}, or text_field in the source"
     )
 
 
-def _lacks(source: FilesSource | DatasetSource, file: InputFile, limits: Limits) -> str | None:
-    """What is said of the first record, if all of the first ones lack the column with the text; else None."""
+def _lacking(source: FilesSource | DatasetSource, file: InputFile, limits: Limits) -> Rejected | None:
+    """The first record, if all of the first ones lack the column with the text; else None."""
     about = source.model_dump(mode="json", exclude={"path", "paths"})
     whole = (0, 1 << 31 if file.kind == "parquet" else file.size_bytes, 0)
     # What cannot be read is reported by the step that reads it.
     with contextlib.suppress(InputError, StaleInput), contextlib.closing(attempts.records(file, whole, about, limits)) as read:
         found = list(itertools.islice(read, FIRST_RECORDS))
-        lacking = [one.message for one in found if isinstance(one, Rejected) and _LACKING.match(one.message)]
+        lacking = [one for one in found if isinstance(one, Rejected) and one.instead is not None]
         return lacking[0] if lacking and len(lacking) == len(found) else None
     return None

@@ -166,7 +166,7 @@ def _unreadable(handle: BinaryIO, path: str, error: Exception, rows: int) -> Rej
     size = handle.seek(0, os.SEEK_END)
     unread = f"its {rows or 'unknown'} rows ({size} bytes) are not read"
     if isinstance(error, RecordError):
-        found = RecordError(error.reason, f"{error}; {unread}")
+        found = error.with_note(unread)
     else:
         found = RecordError("broken_parquet", f"the file is not readable Parquet ({_fault(error)}); {unread}")
     estimate = 0 if rows > 0 else max(1, size // RECORD_BYTES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -66,7 +67,22 @@ def test_one_file_of_several_may_lack_the_column(tmp_path: Path) -> None:
     assert plan(tmp_path) == 3
 
 
-def test_a_name_that_a_shell_would_take_apart_is_quoted(tmp_path: Path) -> None:
-    jsonl(tmp_path / "a.jsonl", [{"the text; rm": "x"}])
-    with pytest.raises(InputError, match="--text-field 'the text; rm'"):
+@pytest.mark.parametrize(
+    ("columns", "argument"),
+    [
+        (["the text; rm"], "'the text; rm'"),
+        (["body, or so", "zeal"], "'body, or so'"),
+        (["it's text"], "'it'\"'\"'s text'"),
+        ([], "NAME"),
+    ],
+)
+def test_the_column_to_name_is_ready_for_a_shell(tmp_path: Path, columns: list[str], argument: str) -> None:
+    jsonl(tmp_path / "a.jsonl", [dict.fromkeys(columns, "x")])
+    with pytest.raises(InputError, match=re.escape(f"--text-field {argument}, or")):
+        plan(tmp_path)
+
+
+def test_a_last_line_that_may_be_cut_lacks_the_column_too(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"content": "x"}')
+    with pytest.raises(InputError, match="so it may be cut; name the column with the text: --text-field content, or"):
         plan(tmp_path)
