@@ -279,8 +279,3 @@ def _fault(held: Parser, head: bytes) -> TokenmillError:
             return held.failed("parser_died", f"ended by {message}")
         case _:
             return held.failed("parser_died", "sent a malformed fault")
-
-
-def parser_of_this_thread() -> Parser | None:
-    """The parser that this thread keeps, if it has one."""
-    return _thread.parser

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -39,6 +40,22 @@ def lines(path, texts):
     return described(path, "jsonl")
 
 
+@contextlib.contextmanager
+def asked():
+    """The process ids of the parsers that are asked meanwhile, in their order."""
+    pids = []
+    parser = host.parser
+
+    def noted(*given, **how):
+        held = parser(*given, **how)
+        pids.append(held.pid)
+        return held
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "parser", noted)
+        yield pids
+
+
 def read(file):
     rows = attempts.records(file, (0, file.size_bytes, 0), SOURCE, Limits(document_bytes=1_000_000))
     return [row.text.decode() if isinstance(row, Document) else (row.position, row.reason) for row in rows]
@@ -69,11 +86,13 @@ def test_a_parser_killed_from_outside_is_replaced(tmp_path):
     texts = [f"text {number} " * 100 for number in range(8_000)]
     file = lines(tmp_path / "in.jsonl", texts)
     found = []
-    for row in attempts.records(file, (0, file.size_bytes, 0), SOURCE, Limits(document_bytes=1_000_000)):
-        if len(found) in (100, 4_000):
-            os.kill(host.parser_of_this_thread().pid, signal.SIGKILL)
-        found.append(row.text.decode())
+    with asked() as pids:
+        for row in attempts.records(file, (0, file.size_bytes, 0), SOURCE, Limits(document_bytes=1_000_000)):
+            if len(found) in (100, 4_000):
+                os.kill(pids[-1], signal.SIGKILL)
+            found.append(row.text.decode())
     assert found == texts
+    assert len(set(pids)) >= 3
 
 
 def test_a_caller_that_stops_early_leaves_a_parser_that_works(tmp_path):
@@ -103,7 +122,8 @@ def test_a_footer_is_read_by_a_parser(tmp_path, monkeypatch):
 
 def forked(file):
     """In a worker: the number of records, and the parser that read them."""
-    return len(read(file)), host.parser_of_this_thread().pid
+    with asked() as pids:
+        return len(read(file)), pids[-1]
 
 
 def test_workers_and_forks_have_parsers_of_their_own(tmp_path):
