@@ -12,29 +12,27 @@ import itertools
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from tokenmill.pipeline.ask.fates import forgotten_in, kept_by_language
+from tokenmill.pipeline.ask.fates import labels_by_source
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ExpectationMissed
-from tokenmill.pipeline.base.losses import Losses
-from tokenmill.pipeline.base.manifest import CORPUS, PACK
+from tokenmill.pipeline.base.losses import OVER_CAP, Losses
+from tokenmill.pipeline.base.manifest import CORPUS, PACK, Counts
 from tokenmill.pipeline.base.words import plain
 from tokenmill.pipeline.config import ExpectConfig
 from tokenmill.pipeline.config.expect import comparisons, is_met
 from tokenmill.pipeline.corpus import REPORT, RUNS, CorpusFolder
-from tokenmill.pipeline.tokens.facts import PackFacts
+from tokenmill.pipeline.tokens.facts import PackFacts, SourceFacts
 
 RECORDED, OF_CORPUS = "expectations", "corpus"
 """Names in the record of a run: what was found, and the hash of the corpus in which it was found."""
 PAGE = f"{RUNS}/report.html"
 """The report of the newest run that expected something: the published one, and what is met and missed. It is not published."""
-OVER_CAP = "over_cap"
-"""The reason for which collection drops what does not fit into `collect.max_documents` or `collect.max_text_bytes`."""
 MOST_RUNS = 10
 """Runs that a history has at most."""
 SEEN_RECORDS = 100
@@ -66,25 +64,12 @@ class ExpectedRun:
         return sum(not one.met for one in self.expectations)
 
 
-@dataclass(kw_only=True)
-class _SourceTotals:
-    read: int = 0
-    over_cap: int = 0
-    """Of the records read, those that a limit on the size of the corpus left out."""
-    quarantined: int = 0
-    documents: int = 0
-    tokens: int = 0
-    text_bytes: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
-
-
 def compare(corpus: CorpusFolder, expected: ExpectConfig) -> tuple[Expectation, ...]:
     """Each expectation with the value that the corpus has. Raises NotBuilt, CorruptFile, Misaligned."""
     wanted = dict(expected.flat())
     if not wanted:
         return ()
-    of_sources = _totals(corpus, labels=any("language." in metric for metric in wanted))
-    values = dict(_values(of_sources, Losses.of(corpus.collect)))
+    values = dict(_values(corpus, labels=any("language." in metric for metric in wanted)))
     found = []
     for metric, wish in wanted.items():
         # A label that no document has is no value of its own: its share is 0 where there are documents.
@@ -180,49 +165,33 @@ def _read(plain: Any) -> tuple[Expectation, ...]:
     return found if readable else ()
 
 
-def _totals(corpus: CorpusFolder, *, labels: bool) -> dict[str, _SourceTotals]:
-    """By source. `labels`: also count documents by label of their language."""
-    found: dict[str, _SourceTotals] = {}
-    for shard in corpus.collect.shards:
-        one = found.setdefault(shard.source, _SourceTotals())
-        one.read += shard.counts.read
-        one.over_cap += shard.counts.dropped.get(OVER_CAP, 0)
-        one.quarantined += shard.counts.quarantined
-    for split in PackFacts.of(corpus.require(PACK)).splits.values():
-        for packed in split.sources:
-            one = found.setdefault(packed.source, _SourceTotals())
-            one.documents += packed.documents
-            one.tokens += packed.tokens
-            one.text_bytes += packed.text_bytes
-    if labels:
-        forgotten = forgotten_in(corpus)
-        for documents in corpus.shards:
-            found.setdefault(documents.source, _SourceTotals()).labels.update(kept_by_language(corpus, documents, forgotten))
-    return found
+def _values(corpus: CorpusFolder, *, labels: bool) -> Iterator[tuple[str, float | None]]:
+    """Every value by the name of its metric, with `labels` also those of languages."""
+    collected, packed = corpus.collect.by_source(), PackFacts.of(corpus.require(PACK))
+    packed_of, labels_of = packed.by_source(), labels_by_source(corpus) if labels else {}
+    for source, counts in collected.items():
+        mine = packed_of.get(source, SourceFacts(source=source, documents=0, tokens=0, text_bytes=0))
+        for metric, value in _values_of(counts, mine, labels_of.get(source, {}), unread=0):
+            yield f"source.{source}.{metric}", value
+    of_all = sum(labels_of.values(), Counter())
+    yield from _values_of(corpus.collect.counts, packed, of_all, unread=Losses.of(corpus.collect).unknown)
 
 
-def _values(of_sources: Mapping[str, _SourceTotals], losses: Losses) -> Iterator[tuple[str, float | None]]:
-    """Every value by the name of its metric. `language` without a label is the share of a label that no document has."""
-    whole = _SourceTotals()
-    for name, one in of_sources.items():
-        for metric, value in _values_of(one, 0):
-            yield f"source.{name}.{metric}", value
-        for number in ("read", "over_cap", "quarantined", "documents", "tokens", "text_bytes"):
-            setattr(whole, number, getattr(whole, number) + getattr(one, number))
-        whole.labels.update(one.labels)
-    yield from _values_of(whole, losses.estimate - losses.rows)
+def _values_of(
+    collected: Counts, packed: SourceFacts | PackFacts, labels: Mapping[str, int], *, unread: int
+) -> Iterator[tuple[str, float | None]]:
+    """The values of a source or of all. `unread`: records that were not read, as estimated, beside those that are counted.
 
-
-def _values_of(one: _SourceTotals, unknown: int) -> Iterator[tuple[str, float | None]]:
-    """`unknown`: records that were not read, as estimated, beside those that are counted."""
-    wanted = one.read - one.over_cap
-    yield "kept_share", one.documents / wanted if wanted else None
-    everything = one.read + unknown
-    yield "quarantined", (one.quarantined + unknown) / everything if everything else None
-    yield "documents", one.documents
-    yield "text_bytes", one.text_bytes
-    yield "tokens", one.tokens
-    yield "bytes_per_token", one.text_bytes / one.tokens if one.tokens else None
-    yield "language", 0.0 if one.documents else None
-    for label, documents in one.labels.items():
-        yield f"language.{label}", documents / one.documents if one.documents else None
+    `language` without a label is the share of a label that no document has.
+    """
+    wanted = collected.read - collected.dropped.get(OVER_CAP, 0)
+    yield "kept_share", packed.documents / wanted if wanted else None
+    everything = collected.read + unread
+    yield "quarantined", (collected.quarantined + unread) / everything if everything else None
+    yield "documents", packed.documents
+    yield "text_bytes", packed.text_bytes
+    yield "tokens", packed.tokens
+    yield "bytes_per_token", packed.text_bytes / packed.tokens if packed.tokens else None
+    yield "language", 0.0 if packed.documents else None
+    for label, documents in labels.items():
+        yield f"language.{label}", documents / packed.documents if packed.documents else None

@@ -6,6 +6,8 @@ mask it at once. Cost: one read of the verdicts of a shard.
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
+
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,7 +21,7 @@ from tokenmill.pipeline.report.fates import SURVIVED, Fate
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens import forget
 
-__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in", "kept_by_language"]
+__all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in", "labels_by_source"]
 
 FORGOTTEN = Fate(PACK, forget.INPUT)
 
@@ -43,13 +45,18 @@ def fates(
     return codes, known
 
 
-def kept_by_language(corpus: CorpusFolder, shard: CorpusShard, forgotten: tuple[bytes, ...]) -> dict[str, int]:
-    """Documents of a shard that readers see, by label of their language. Raises StaleInput, CorruptFile, Misaligned."""
-    named = shard.tables.get((LANGUAGE.name, "scores"))
-    if named is None:
-        raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
-    table = shards.read(corpus.published, named, ["doc_id", "language"])
-    codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
-    labels, names = of_stages.coded(table["language"])
-    numbers = np.bincount(labels[(codes == 0) & (labels >= 0)], minlength=len(names))
-    return {name: int(number) for name, number in zip(names, numbers, strict=True) if number}
+def labels_by_source(corpus: CorpusFolder) -> dict[str, Counter[str]]:
+    """By source, the documents that readers see by label of their language. Raises StaleInput, CorruptFile, Misaligned."""
+    forgotten = forgotten_in(corpus)
+    found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    for shard in corpus.shards:
+        named = shard.tables.get((LANGUAGE.name, "scores"))
+        if named is None:
+            raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
+        table = shards.read(corpus.published, named, ["doc_id", "language"])
+        codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
+        labels, names = of_stages.coded(table["language"])
+        numbers = np.bincount(labels[(codes == 0) & (labels >= 0)], minlength=len(names))
+        # A sum of counters leaves out what is 0.
+        found[shard.source] += Counter(dict(zip(names, numbers.tolist(), strict=True)))
+    return found

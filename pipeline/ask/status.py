@@ -120,8 +120,8 @@ def _near_ceiling(corpus: CorpusFolder, losses: Losses) -> Iterator[str]:
     if collect is None or config is None:
         return
     # As `check_ceiling` weighs them.
-    unknown, ceiling = losses.estimate - losses.rows, config.collect.quarantine_ceiling
-    broken, read = collect.counts.quarantined + unknown, collect.counts.read + unknown
+    ceiling = config.collect.quarantine_ceiling
+    broken, read = collect.counts.quarantined + losses.unknown, collect.counts.read + losses.unknown
     if broken > NEAR * ceiling * read:
         yield (
             f"{broken:,} of {read:,} records are quarantined ({broken / read:.2%}), near the ceiling of {ceiling:.2%} "

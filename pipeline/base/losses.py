@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import Manifest
 
+OVER_CAP = "over_cap"
+"""The reason of records that collection leaves out because of `collect.max_documents` or `collect.max_text_bytes`."""
 FACT = "losses"
 """The name among the facts of the manifest of `collect`."""
 
@@ -45,6 +47,11 @@ class Losses:
     def of(collect: Manifest) -> Losses:
         """The losses that the manifest of `collect` names; none in corpora of versions that did not count them."""
         return Losses(**collect.facts.get(FACT, {}))
+
+    @property
+    def unknown(self) -> int:
+        """How many more records than `rows` were lost, by estimate. Shares of the records weigh them too."""
+        return self.estimate - self.rows
 
     def __bool__(self) -> bool:
         return self.rows > 0

@@ -127,6 +127,13 @@ class Manifest:
         """The sum of the counts of all shards."""
         return Counts.total(shard.counts for shard in self.shards)
 
+    def by_source(self) -> dict[str, Counts]:
+        """The same for each source, in the order of their shards."""
+        parts: dict[str, list[Counts]] = {}
+        for shard in self.shards:
+            parts.setdefault(shard.source, []).append(shard.counts)
+        return {source: Counts.total(counts) for source, counts in parts.items()}
+
     def entries(self) -> Iterator[tuple[str, FileEntry]]:
         """Yield (path below the corpus, entry) for every file that the manifest names."""
         for shard in self.shards:

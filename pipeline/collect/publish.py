@@ -48,7 +48,7 @@ def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
     read = sum(one.shard.counts.read for one in made)
     broken = sum(one.shard.counts.quarantined for one in made)
     losses = Losses.total(one.losses for one in made)
-    unknown = losses.estimate - losses.rows
+    unknown = losses.unknown
     if broken + unknown <= ceiling * (read + unknown):
         return
     reasons: Counter[str] = Counter()

@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.base.losses import Losses
+from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub
 from tokenmill.pipeline.collect.parser import attempts
@@ -159,18 +159,18 @@ def _records(task: SplitTask) -> Iterator[Record]:
 def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
     """The records of a piece that fit in the budget. All that is not read counts as one record."""
     if budget.spent:
-        yield dropped(Place(path=piece.file.name), "over_cap", "not read: the cap on the corpus is reached")
+        yield dropped(Place(path=piece.file.name), OVER_CAP, "not read: the cap on the corpus is reached")
         return
     records = _read(piece, task)
     for record in records:
         if isinstance(record, Document) and not budget.take(len(record.text)):
             place, size = place_of(record.metadata), len(record.text)
-            yield dropped(place, "over_cap", "the cap on the corpus leaves no room for it", record.text, size)
+            yield dropped(place, OVER_CAP, "the cap on the corpus leaves no room for it", record.text, size)
         else:
             yield record
         if budget.spent and next(records, None) is not None:
             place = Place(path=piece.file.name, record="rest")
-            yield dropped(place, "over_cap", "the rest is not read: the cap on the corpus is reached")
+            yield dropped(place, OVER_CAP, "the rest is not read: the cap on the corpus is reached")
             return
 
 

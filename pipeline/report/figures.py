@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from tokenmill.pipeline.base.losses import OVER_CAP
 from tokenmill.pipeline.base.words import count, number, share, size, trimmed
 from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.funnel import Row
@@ -21,8 +22,6 @@ from tokenmill.pipeline.report.svg import Bar, Tick
 SHOWN = 20
 TICKS = 5
 BIG_CLUSTER = 10
-OVER_CAP = "over_cap"
-"""The reason of records that collection leaves out because the corpus is as large as it was asked to be."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tokenmill.pipeline.base.losses import OVER_CAP
 from tokenmill.pipeline.base.words import count, size
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import figures, funnel
@@ -53,7 +54,7 @@ def name(corpus: CorpusFolder) -> str:
 
 def capped(corpus: CorpusFolder) -> Capped | None:
     """What the size of the corpus left out; None if it has no limit, or did not reach it."""
-    records = corpus.collect.counts.dropped.get(figures.OVER_CAP, 0)
+    records = corpus.collect.counts.dropped.get(OVER_CAP, 0)
     if not records:
         return None
     config = corpus.collect.config
@@ -70,15 +71,13 @@ def capped(corpus: CorpusFolder) -> Capped | None:
 
 def sources(corpus: CorpusFolder) -> dict[str, KeptTotals]:
     """Documents and bytes by source: as collected, and after the last stage; the sources with most text first."""
-    found: dict[str, KeptTotals] = {}
-    for shard in corpus.collect.shards:
-        tally = found.setdefault(shard.source, KeptTotals())
-        tally.documents += shard.counts.kept
-        tally.bytes += shard.counts.bytes_kept
-    for shard in corpus.deciding[-1].shards:
-        tally = found.setdefault(shard.source, KeptTotals())
-        tally.kept += shard.counts.kept
-        tally.bytes_kept += shard.counts.bytes_kept
+    kept = corpus.deciding[-1].by_source()
+    found = {
+        name: KeptTotals(
+            documents=collected.kept, bytes=collected.bytes_kept, kept=kept[name].kept, bytes_kept=kept[name].bytes_kept
+        )
+        for name, collected in corpus.collect.by_source().items()
+    }
     return dict(sorted(found.items(), key=lambda item: (-item[1].bytes, item[0])))
 
 

@@ -33,11 +33,9 @@ class Retained:
 
 def by_source(dedup: Manifest, alarm_share: float) -> list[Retained]:
     """Every source, in the order of its shards."""
-    names = dict.fromkeys(shard.source for shard in dedup.shards)
-    totals = {name: Counts.total(shard.counts for shard in dedup.shards if shard.source == name) for name in names}
     return [
         Retained(source=name, counts=counts, alarm=sum(counts.dropped.values()) > alarm_share * counts.read)
-        for name, counts in totals.items()
+        for name, counts in dedup.by_source().items()
     ]
 
 

@@ -47,7 +47,7 @@ class TokenizerFacts:
 
 @dataclass(frozen=True, kw_only=True)
 class SourceFacts:
-    """The documents of one source in a split. Tokens include end-of-text."""
+    """The documents of one source, in a split or in all of them. Tokens include end-of-text."""
 
     source: str
     documents: int
@@ -86,6 +86,32 @@ class PackFacts:
         return facts(made, cls)
 
     @property
+    def documents(self) -> int:
+        """Documents of all splits."""
+        return sum(split.documents for split in self.splits.values())
+
+    @property
     def tokens(self) -> int:
         """Tokens of all splits."""
         return sum(split.tokens for split in self.splits.values())
+
+    @property
+    def text_bytes(self) -> int:
+        """Bytes of text in all splits."""
+        return sum(split.text_bytes for split in self.splits.values())
+
+    def by_source(self) -> dict[str, SourceFacts]:
+        """Each source with its sums over all splits, in the order in which the splits name them."""
+        parts: dict[str, list[SourceFacts]] = {}
+        for split in self.splits.values():
+            for one in split.sources:
+                parts.setdefault(one.source, []).append(one)
+        return {
+            source: SourceFacts(
+                source=source,
+                documents=sum(one.documents for one in mine),
+                tokens=sum(one.tokens for one in mine),
+                text_bytes=sum(one.text_bytes for one in mine),
+            )
+            for source, mine in parts.items()
+        }

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.ask.fates import forgotten_in, kept_by_language
+from tokenmill.pipeline.ask.fates import forgotten_in, labels_by_source
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, Counts, Manifest, facts
+from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, Manifest, facts
 from tokenmill.pipeline.base.schema import DOC_ID
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import settings
@@ -108,36 +108,22 @@ def sources(a: CorpusFolder, b: CorpusFolder) -> list[Row]:
 
 def _of_sources(corpus: CorpusFolder) -> dict[str, Row]:
     """By source: documents collected and kept, bytes of kept text, tokens; and shares of the whole corpus."""
-    collected = _by_source(corpus.collect)
-    kept = _by_source(corpus.deciding[-1])
+    kept = corpus.deciding[-1].by_source()
     pack = corpus.step(PACK)
-    tokens = _tokens_by_source(PackFacts.of(pack)) if pack is not None else None
+    packed = PackFacts.of(pack).by_source() if pack is not None else {}
     found: dict[str, Row] = {}
-    for name in _names(collected, kept):
-        counts = kept.get(name, Counts())
+    for name, collected in corpus.collect.by_source().items():
+        tokens = packed[name].tokens if name in packed else 0
         found[name] = {
-            "collected": collected.get(name, Counts()).kept,
-            "kept": counts.kept,
-            "bytes_kept": counts.bytes_kept,
-            "tokens": None if tokens is None else tokens[name],
+            "collected": collected.kept,
+            "kept": kept[name].kept,
+            "bytes_kept": kept[name].bytes_kept,
+            "tokens": tokens if pack is not None else None,
         }
     for number, share in (("kept", "share_of_kept"), ("bytes_kept", "share_of_text"), ("tokens", "share_of_tokens")):
         whole = sum(one[number] or 0 for one in found.values())
         for one in found.values():
             one[share] = one[number] / whole if whole and one[number] is not None else None
-    return found
-
-
-def _by_source(made: Manifest) -> dict[str, Counts]:
-    names = dict.fromkeys(shard.source for shard in made.shards)
-    return {name: Counts.total(shard.counts for shard in made.shards if shard.source == name) for name in names}
-
-
-def _tokens_by_source(packed: PackFacts) -> Counter[str]:
-    found: Counter[str] = Counter()
-    for split in packed.splits.values():
-        for one in split.sources:
-            found[one.source] += one.tokens
     return found
 
 
@@ -162,11 +148,7 @@ def _of_languages(corpus: CorpusFolder) -> dict[str, int] | None:
     """Kept documents by label; None where the corpus has none."""
     if corpus.step(LANGUAGE.name) is None:
         return None
-    found: Counter[str] = Counter()
-    forgotten = forgotten_in(corpus)
-    for shard in corpus.shards:
-        found.update(kept_by_language(corpus, shard, forgotten))
-    return found
+    return sum(labels_by_source(corpus).values(), Counter())
 
 
 def tokens(a: CorpusFolder, b: CorpusFolder) -> Row:
@@ -221,8 +203,8 @@ def _of_tokens(corpus: CorpusFolder) -> Row | None:
     if pack is not None:
         packed = PackFacts.of(pack)
         found["splits"] = {name: split.tokens for name, split in packed.splits.items()}
-        found["documents"] = sum(split.documents for split in packed.splits.values())
+        found["documents"] = packed.documents
         found["tokens"] = packed.tokens
-        found["text_bytes"] = sum(split.text_bytes for split in packed.splits.values())
-        found["bytes_per_token"] = found["text_bytes"] / packed.tokens if packed.tokens else None
+        found["text_bytes"] = packed.text_bytes
+        found["bytes_per_token"] = packed.text_bytes / packed.tokens if packed.tokens else None
     return found
