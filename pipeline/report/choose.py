@@ -13,15 +13,13 @@ import heapq
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
-import pyarrow as pa
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import duplicates
 from tokenmill.pipeline.report.borders import Borders
 from tokenmill.pipeline.report.duplicates import Duplicates
-from tokenmill.pipeline.report.fates import Fate, fates, id_words
+from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
 from tokenmill.pipeline.report.origins import Origins
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
@@ -61,7 +59,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
         ids = table["doc_id"]
-        keys = _keys(ids)
+        keys = keyed(ids, SEED)
         codes, known = fates(corpus, shard, ids)
         for code, fate in enumerate(known):
             rows = np.flatnonzero(codes == code)
@@ -77,12 +75,3 @@ def choose(corpus: CorpusFolder) -> Chosen:
             found.duplicates.add(verdicts, keys)
     found.samples = {fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}
     return found
-
-
-def _keys(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
-    """A keyed 64-bit mix of each id: uint64 [rows]. The finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    words = id_words(ids)
-    mixed = words[:, 0] ^ words[:, 1] ^ SEED
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        mixed = (mixed ^ (mixed >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(mixed ^ (mixed >> np.uint64(31)), dtype=np.uint64)

@@ -14,6 +14,7 @@ import pyarrow as pa
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
+from tokenmill.pipeline.tokens.order import mix
 
 
 @dataclass(frozen=True, order=True)
@@ -60,3 +61,9 @@ def id_words(ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
         return np.zeros((0, 2), dtype=np.uint64)
     words = np.frombuffer(buffer, dtype="<u8").reshape(-1, 2)
     return words[joined.offset : joined.offset + len(joined)]
+
+
+def keyed(ids: pa.ChunkedArray, seed: np.uint64) -> npt.NDArray[np.uint64]:
+    """A keyed hash of each id: uint64 [rows]. The documents with the lowest ones are a sample that hardly changes."""
+    words = id_words(ids)
+    return mix(words[:, 0] ^ words[:, 1] ^ seed)

@@ -25,7 +25,7 @@ from tests.report.pages import CONTROLS, HOSTILE, STYLE, Page, hash_of
 from tokenmill.flows.build import build, building, outline
 from tokenmill.flows.cli.draw.diff import show
 from tokenmill.pipeline.ask.diff import diff, opened
-from tokenmill.pipeline.ask.diff.documents import ABSENT, PairedDocuments, _join
+from tokenmill.pipeline.ask.diff.documents import ABSENT, PairedDocuments
 from tokenmill.pipeline.ask.diff.rows import DocumentRows, digests
 from tokenmill.pipeline.ask.fates import SURVIVED, Fate
 from tokenmill.pipeline.base.errors import NotBuilt
@@ -180,7 +180,7 @@ def test_documents_are_paired_as_plain_python_pairs_them(seed: int) -> None:
     )
     found = PairedDocuments(samples=ALL, seed=0)
     found.numbers = {fate: number for number, fate in enumerate(FATES)}
-    _join(found, columns(a), columns(b))
+    found.add_others(columns(a), columns(b))
     assert Counter({pair: group.documents for pair, group in found.groups.items()}) == plainly(a, b)
     assert all(len(group.picks) == group.documents for group in found.groups.values())
     assert found.overlap.by_id == len({one[0] for one in a} & {one[0] for one in b})

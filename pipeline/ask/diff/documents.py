@@ -18,12 +18,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.ask.diff.rows import DocumentPlace, DocumentRows, Integers, Words, joined, read
+from tokenmill.pipeline.ask.diff.rows import DocumentPlace, DocumentRows, joined, read
 from tokenmill.pipeline.ask.fates import SURVIVED, Fate, forgotten_in
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
-from tokenmill.pipeline.report.fates import id_words
+from tokenmill.pipeline.report.fates import id_words, keyed
 
 ABSENT = Fate(COLLECT, "not_collected")
 """What became of a document that the other corpus does not hold."""
@@ -76,16 +76,33 @@ class PairedDocuments:
         self._samples = samples
         self._seed = np.uint64(int.from_bytes(hashlib.blake2b(str(seed).encode(), digest_size=8).digest(), "little"))
 
-    def add_pairs(self, a: DocumentRows, b: DocumentRows) -> None:
-        """Documents that both hold, row by row."""
+    def add_same(self, a: DocumentRows, b: DocumentRows) -> None:
+        """Shards that both hold byte for byte, row by row."""
+        self._count_kept(a, b)
+        self.overlap.by_id += len(a.fates)
+        self._add_pairs(a, b)
+
+    def add_others(self, a: DocumentRows, b: DocumentRows) -> None:
+        """All other documents: they are paired by id, and the rest by text. Of those that stay single, kept ones moved."""
+        self._count_kept(a, b)
+        mine, theirs, a, b = _paired(a, b, a.ids, b.ids)
+        self.overlap.by_id += len(mine.fates)
+        self.overlap.changed_text += int((mine.texts != theirs.texts).any(axis=1).sum())
+        self._add_pairs(mine, theirs)
+        mine, theirs, a, b = _paired(a, b, _numbered(a), _numbered(b))
+        self.overlap.by_text += len(mine.fates)
+        self._add_pairs(mine, theirs)
+        self._add(a.take(np.flatnonzero(a.fates == 0)), None)
+        self._add(None, b.take(np.flatnonzero(b.fates == 0)))
+
+    def _count_kept(self, a: DocumentRows, b: DocumentRows) -> None:
+        self.overlap.kept_a += int((a.fates == 0).sum())
+        self.overlap.kept_b += int((b.fates == 0).sum())
+
+    def _add_pairs(self, a: DocumentRows, b: DocumentRows) -> None:
         self.overlap.kept_in_both += int(((a.fates == 0) & (b.fates == 0)).sum())
         differ = np.flatnonzero(a.fates != b.fates)
         self._add(a.take(differ), b.take(differ))
-
-    def add_single(self, rows: DocumentRows, *, of_a: bool) -> None:
-        """Documents that only one of both holds. Those that it dropped itself moved nowhere."""
-        kept = rows.take(np.flatnonzero(rows.fates == 0))
-        self._add(kept if of_a else None, None if of_a else kept)
 
     def _add(self, a: DocumentRows | None, b: DocumentRows | None) -> None:
         named = a or b
@@ -93,8 +110,7 @@ class PairedDocuments:
         absent = np.full(len(named.fates), self.numbers[ABSENT])
         pairs = np.stack([a.fates if a else absent, b.fates if b else absent], axis=1)
         known = list(self.numbers)
-        words = id_words(pa.chunked_array([named.ids]))
-        keys = _mixed(words[:, 0] ^ words[:, 1] ^ self._seed)
+        keys = keyed(pa.chunked_array([named.ids]), self._seed)
         for fate_a, fate_b in np.unique(pairs, axis=0).tolist():
             rows = np.flatnonzero((pairs == (fate_a, fate_b)).all(axis=1))
             group = self.groups.setdefault((known[fate_a], known[fate_b]), ChangeGroup())
@@ -114,18 +130,15 @@ def compare(a: CorpusFolder, b: CorpusFolder, *, samples: int, seed: int, progre
     same, others_a, others_b = _divide(a.shards, b.shards)
     progress.begin("diff", len(same) + len(others_a) + len(others_b), "shards")
     for at, other in same:
-        pair = (
+        found.add_same(
             read(a, at, forgotten[0], found.numbers, text=False),
             read(b, other, forgotten[1], found.numbers, text=False),
         )
-        _count(found, *pair)
-        found.overlap.by_id += len(pair[0].fates)
-        found.add_pairs(*pair)
         progress.advance(1)
-    rows_a = joined(read(a, at, forgotten[0], found.numbers, text=True) for at in _advancing(others_a, progress))
-    rows_b = joined(read(b, at, forgotten[1], found.numbers, text=True) for at in _advancing(others_b, progress))
-    _count(found, rows_a, rows_b)
-    _join(found, rows_a, rows_b)
+    found.add_others(
+        joined(read(a, at, forgotten[0], found.numbers, text=True) for at in _advancing(others_a, progress)),
+        joined(read(b, at, forgotten[1], found.numbers, text=True) for at in _advancing(others_b, progress)),
+    )
     progress.end(f"{found.overlap.collected_a:,} and {found.overlap.collected_b:,} documents")
     return found
 
@@ -146,47 +159,16 @@ def _advancing(numbers: Sequence[int], progress: Progress) -> Iterator[int]:
         progress.advance(1)
 
 
-def _count(found: PairedDocuments, a: DocumentRows, b: DocumentRows) -> None:
-    found.overlap.kept_a += int((a.fates == 0).sum())
-    found.overlap.kept_b += int((b.fates == 0).sum())
-
-
-def _join(found: PairedDocuments, a: DocumentRows, b: DocumentRows) -> None:
-    """Pair documents by id, then the others by text, and add pairs and single ones to `found`."""
-    a, b = _paired_by_id(a, b, found)
-    a, b = _paired_by_text(a, b, found)
-    found.add_single(a, of_a=True)
-    found.add_single(b, of_a=False)
-
-
-def _paired_by_id(a: DocumentRows, b: DocumentRows, found: PairedDocuments) -> tuple[DocumentRows, DocumentRows]:
-    """Add the pairs of one id to `found`. Returns the others."""
-    places = _places(a.ids, b.ids)
-    mine, theirs = a.take(np.flatnonzero(places >= 0)), b.take(places[places >= 0])
-    found.overlap.by_id += len(mine.fates)
-    found.overlap.changed_text += int((mine.texts != theirs.texts).any(axis=1).sum())
-    found.add_pairs(mine, theirs)
-    return _others(a, b, places)
-
-
-def _paired_by_text(a: DocumentRows, b: DocumentRows, found: PairedDocuments) -> tuple[DocumentRows, DocumentRows]:
-    """Add the pairs of one text to `found`. Returns the others."""
-    places = _places(_numbered(a), _numbered(b))
-    mine, theirs = a.take(np.flatnonzero(places >= 0)), b.take(places[places >= 0])
-    found.overlap.by_text += len(mine.fates)
-    found.add_pairs(mine, theirs)
-    return _others(a, b, places)
-
-
-def _places(values: pa.Array, among: pa.Array) -> Integers:
-    """For each value its place in `among`, or -1. Both hold each value once."""
-    return np.asarray(pc.index_in(values, value_set=among).cast(pa.int64()).fill_null(-1), dtype=np.int64)
-
-
-def _others(a: DocumentRows, b: DocumentRows, places: Integers) -> tuple[DocumentRows, DocumentRows]:
+def _paired(
+    a: DocumentRows, b: DocumentRows, values: pa.Array, among: pa.Array
+) -> tuple[DocumentRows, DocumentRows, DocumentRows, DocumentRows]:
+    """The rows of A and of B with one value, as pairs, and the others of A and of B. Both hold each value once."""
+    places = np.asarray(pc.index_in(values, value_set=among).cast(pa.int64()).fill_null(-1), dtype=np.int64)
+    there = places >= 0
     alone = np.ones(len(b.fates), dtype=np.bool_)
-    alone[places[places >= 0]] = False
-    return a.take(np.flatnonzero(places < 0)), b.take(np.flatnonzero(alone))
+    alone[places[there]] = False
+    rest = a.take(np.flatnonzero(~there)), b.take(np.flatnonzero(alone))
+    return a.take(np.flatnonzero(there)), b.take(places[there]), *rest
 
 
 def _numbered(rows: DocumentRows) -> pa.Array:
@@ -201,10 +183,3 @@ def _numbered(rows: DocumentRows) -> pa.Array:
     numbers[order] = at - np.maximum.accumulate(np.where(begins, at, 0))
     keys = np.ascontiguousarray(np.column_stack([rows.texts, numbers]).astype("<u8"))
     return pa.FixedSizeBinaryArray.from_buffers(pa.binary(24), len(keys), [None, pa.py_buffer(keys)])
-
-
-def _mixed(keys: Words) -> Words:
-    """A 64-bit mix of each key. The finaliser of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        keys = (keys ^ (keys >> np.uint64(shift))) * np.uint64(factor)
-    return np.asarray(keys ^ (keys >> np.uint64(31)), dtype=np.uint64)
