@@ -9,7 +9,7 @@ Cost: one read of the documents table of a token shard, and of one shard of each
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,8 @@ from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
-from tokenmill.pipeline.stages.stage import Chooser, Limited
+from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.stage import Limited, limits_of
 from tokenmill.pipeline.tokens import TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
 from tokenmill.pipeline.tokens.places import PackedDocument
@@ -181,8 +182,7 @@ def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, An
         said = _said(corpus, shard, made, document)
         stage = kind.make(corpus.settings)
         if "scores" in said and isinstance(stage, Limited):
-            cuts = stage.cuts(made.facts) if isinstance(stage, Chooser) else {}
-            said["limits"] = _limits(stage, cuts, said["scores"])
+            said["limits"] = _limits(limits_of(stage, made.facts), said["scores"])
         found.append(said)
     return found
 
@@ -203,7 +203,7 @@ def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Pa
     return said
 
 
-def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _limits(limits: Sequence[tuple[str, Limit]], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The limits that the scores were compared with, in the order of the rules."""
     return [
         {
@@ -214,7 +214,7 @@ def _limits(stage: Limited, cuts: Mapping[str, float], scores: Mapping[str, Any]
             "threshold": limit.threshold,
             "passed": limit.passes(scores[limit.column]),
         }
-        for reason, limit in stage.limits(cuts)
+        for reason, limit in limits
         if limit.concerns(scores)
     ]
 

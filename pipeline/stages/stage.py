@@ -114,6 +114,13 @@ class Chooser(Protocol):
         ...
 
 
+def limits_of(stage: object, facts: Mapping[str, Any]) -> list[tuple[str, Limit]]:
+    """What a stage compared, with the cuts that the `facts` of its manifest tell; nothing if it compares no thresholds."""
+    if not isinstance(stage, Limited):
+        return []
+    return stage.limits(stage.cuts(facts) if isinstance(stage, Chooser) else {})
+
+
 Stages = TypeVar("Stages", bound=Scorer, covariant=True)
 
 

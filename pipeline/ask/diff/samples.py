@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,7 +20,8 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import clip
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
-from tokenmill.pipeline.stages.stage import Chooser, Limited
+from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.stage import limits_of
 from tokenmill.pipeline.stages.table import kind_of
 
 PREVIEW_CHARACTERS = 300
@@ -91,48 +92,49 @@ def _told(corpus: CorpusFolder, wanted: Mapping[DocumentPlace, Pair]) -> Told:
 def _measured(
     corpus: CorpusFolder, shard: CorpusShard, fate: Fate, places: list[DocumentPlace]
 ) -> Iterator[list[dict[str, Any]]]:
-    """For each place, what this corpus measured and compared at the stage of `fate`, for its reason."""
-    made = corpus.step(fate.stage)
-    named = shard.tables.get((fate.stage, "verdicts"))
-    if fate in (ABSENT, FORGOTTEN) or made is None or named is None:
+    """For each place, what this corpus measured at the stage of `fate`: what it compared for its reason, else its evidence."""
+    made = corpus.step(fate.stage) if fate not in (ABSENT, FORGOTTEN) else None
+    limits = [limit for reason, limit in _limits(corpus, made) if reason == fate.reason] if made is not None else []
+    named = shard.tables.get((fate.stage, "scores" if limits else "verdicts")) if made is not None else None
+    if named is None:
         yield from ([] for _ in places)
         return
-    verdicts = shards.read(corpus.published, named)
-    stored = shard.tables.get((fate.stage, "scores"))
-    limits = [limit for reason, limit in _limits(corpus, made) if reason == fate.reason]
     columns = {name for limit in limits for name in (limit.column, limit.label_column) if name is not None}
-    scores = shards.read(corpus.published, stored, sorted(columns)) if stored is not None and columns else None
+    table = shards.read(corpus.published, named, sorted(columns) or None)
     for place in places:
-        row = _row(scores, place.row) if scores is not None else {}
-        said = [
-            {
-                "name": limit.column,
-                "value": row[limit.column],
-                "setting": f"{fate.stage}.{limit.setting}",
-                "threshold": limit.threshold,
-                "passed": limit.passes(row[limit.column]),
-            }
-            for limit in limits
-            # A model that kept no document has no cut.
-            if limit.concerns(row) and not math.isnan(limit.threshold)
-        ]
-        if not limits:
-            # What a stage without thresholds says, such as the kept document that stands in for a duplicate.
-            said = [
-                {"name": name, "value": value.hex() if isinstance(value, bytes) else value}
-                for name, value in _row(verdicts, place.row).items()
-                if name not in ("doc_id", "reason") and isinstance(value, bytes | str | int | float)
-            ]
-        yield said
+        row = _row(table, place.row)
+        yield _compared(fate.stage, limits, row) if limits else _evidence(row)
 
 
-def _limits(corpus: CorpusFolder, made: Manifest) -> list[tuple[str, Any]]:
+def _compared(stage: str, limits: Sequence[Limit], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": limit.column,
+            "value": scores[limit.column],
+            "setting": f"{stage}.{limit.setting}",
+            "threshold": limit.threshold,
+            "passed": limit.passes(scores[limit.column]),
+        }
+        for limit in limits
+        # A model that kept no document has no cut.
+        if limit.concerns(scores) and not math.isnan(limit.threshold)
+    ]
+
+
+def _evidence(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a stage without thresholds says, such as the kept document that stands in for a duplicate."""
+    return [
+        {"name": name, "value": value.hex() if isinstance(value, bytes) else value}
+        for name, value in verdict.items()
+        if name not in ("doc_id", "reason") and isinstance(value, bytes | str | int | float)
+    ]
+
+
+def _limits(corpus: CorpusFolder, made: Manifest) -> list[tuple[str, Limit]]:
+    """What a stage compared; nothing of an unfinished corpus, whose settings are not known."""
     if corpus.known_settings is None:
         return []
-    stage = kind_of(made.stage).make(corpus.known_settings)
-    if not isinstance(stage, Limited):
-        return []
-    return list(stage.limits(stage.cuts(made.facts) if isinstance(stage, Chooser) else {}))
+    return limits_of(kind_of(made.stage).make(corpus.known_settings), made.facts)
 
 
 def _row(table: pa.Table, row: int) -> dict[str, Any]:
