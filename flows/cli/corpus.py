@@ -13,13 +13,11 @@ from rich.markup import escape
 import tokenmill as tm
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
+from tokenmill.flows.cli.options import AsJson, AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
 
 
-def status(
-    folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False
-) -> None:
+def status(folder: Corpus, /, *, as_json: AsJson = False) -> None:
     """Show how many documents each step of a corpus kept and dropped.
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
@@ -66,7 +64,7 @@ def whatif(
     settings: Settings,
     samples: AtLeastZero = 3,
     seed: AtLeastZero = 0,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show which documents other thresholds would keep, without a build.
 
@@ -134,7 +132,7 @@ def near(
             "reuse the index. Default: in memory, for this call."
         ),
     ] = None,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the documents of a corpus that are similar to a text.
 

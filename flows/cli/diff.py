@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tokenmill.flows.cli.options import AtLeastZero, Corpus, out
+from tokenmill.flows.cli.options import AsJson, AtLeastZero, Corpus, out
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, DiskFull
 
@@ -20,7 +20,7 @@ def diff(
     *,
     samples: AtLeastZero = 3,
     seed: AtLeastZero = 0,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
     html: Annotated[
         Path | None, Parameter(help="Also write the comparison as one HTML page to this file, which must lie in no corpus.")
     ] = None,

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.text import Text
 
 from tokenmill.flows.cli import environment
-from tokenmill.flows.cli.options import out
+from tokenmill.flows.cli.options import AsJson, out
 from tokenmill.pipeline.base.errors import TokenmillError
 
 STYLES = {"ok": "green", "note": "yellow", "wrong": "bold red"}
@@ -21,7 +21,7 @@ def doctor(
     folder: Annotated[Path, Parameter(help="Where a corpus is to stand; its disk is looked at.")] = Path("corpora"),
     /,
     *,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Check the installation: versions, disk, memory, kernels, sandbox, Prefect; and say what to do.
 

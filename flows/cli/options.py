@@ -29,6 +29,7 @@ Settings = Annotated[
         help="Override a setting: `section.key=value`, where the value is TOML or a plain string. Repeatable.",
     ),
 ]
+AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 

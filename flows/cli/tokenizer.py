@@ -12,7 +12,7 @@ from cyclopts import Parameter, validators
 from rich.markup import escape
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AtLeastOne, err, no_options, out
+from tokenmill.flows.cli.options import AsJson, AtLeastOne, err, no_options, out
 from tokenmill.pipeline.config import TokenizerConfig
 
 app = cyclopts.App(name="tokenizer", help="Train, use, evaluate and compare tokenizers.")
@@ -44,7 +44,6 @@ Cut = Annotated[
         "or a regular expression."
     ),
 ]
-AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
 
 
 def _workers(workers: int | None) -> int:

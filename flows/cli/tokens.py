@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 import tokenmill as tm
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import Corpus, err, out
+from tokenmill.flows.cli.options import AsJson, Corpus, err, out
 
 
 def trace(
@@ -30,7 +30,7 @@ def trace(
     steps: Annotated[
         bool, Parameter(negative="", help="With --doc-id: also show which training steps read the document.")
     ] = False,
-    as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Find the document behind a token, a sample or a training step, and every verdict on it.
 
@@ -125,9 +125,7 @@ def compact(folder: Corpus, /) -> None:
     forgetting.compact(folder, draw.Terminal(out))
 
 
-def audit(
-    folder: Corpus, /, *, as_json: Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")] = False
-) -> None:
+def audit(folder: Corpus, /, *, as_json: AsJson = False) -> None:
     """Measure the tokens of a corpus: rare and single-byte tokens, entropy, repetition, and outlier shards.
 
     The table has a row for each token shard. A shard is an outlier if one of its measures is far from the median of the
