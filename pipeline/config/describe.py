@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import functools
 import inspect
-import re
 import textwrap
 import types
 from collections.abc import Iterator, Mapping
@@ -75,9 +74,14 @@ class Setting:
         return ".".join((*self.table, self.key))
 
     @property
-    def choices(self) -> list[str]:
+    def choices(self) -> tuple[str, ...]:
         """The words that may be written, if only some may."""
-        return re.findall(r'"([^"]*)"', self.kind)
+        return _choices(self.type)
+
+    @property
+    def is_table(self) -> bool:
+        """Whether it holds values by names that the user chooses."""
+        return issubclass(_origin(_bare(self.type)[0]), Mapping)
 
     @property
     def accepted(self) -> str:
@@ -200,6 +204,12 @@ def _kind(annotation: Any) -> str:
     if issubclass(_origin(annotation), Mapping):
         return f"a table of {_PLURALS.get(_bare(inner[1])[0], 'values')} by name"
     return _WORDS.get(annotation, "a value")
+
+
+def _choices(annotation: Any) -> tuple[str, ...]:
+    annotation, _ = _bare(annotation)
+    inner = get_args(annotation)
+    return inner if get_origin(annotation) is Literal else tuple(word for one in inner for word in _choices(one))
 
 
 def _listed(values: tuple[Any, ...]) -> str:

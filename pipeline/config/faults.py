@@ -47,7 +47,7 @@ def explain(fault: Mapping[str, Any], where: str, model: type[Section]) -> str:
     written = how(setting, lookup.example(setting, given))
     if fault["type"] == "missing":
         return f"{where}: {name} is missing; for example {written}"
-    if setting.kind.startswith("a table") and place[-1] != setting.key:
+    if setting.is_table and place[-1] != setting.key:
         # What stands under a name of the user's has bounds of its own, which pydantic names.
         return f"{where}: {name}: {fault['msg']}{_given(given)}; for example {written}"
     # Without what pydantic adds for the alternative of a type, or for an entry of a list.

@@ -16,6 +16,7 @@ from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.config import describe, toml
 from tokenmill.pipeline.config.describe import ANY, Setting, Table
 from tokenmill.pipeline.config.section import Section
+from tokenmill.pipeline.config.settings import Config
 
 NEAR, ALMOST = 0.6, 0.85
 """Similarity of spelling, as difflib measures it, from which on a name is suggested, or is taken for a slip."""
@@ -102,8 +103,6 @@ def accepts(setting: Setting, given: Any) -> bool:
 
 
 def _source(setting: Setting, value: Any) -> dict[str, Any]:
-    from tokenmill.pipeline.config.settings import Config
-
     table = next(one for one in describe.tables(Config) if one.many and one.source_kind == setting.source_kind)
     needed = {one.key: one.example for one in table.settings if one.required}
     kind = {} if setting.source_kind == "files" else {"kind": setting.source_kind}

@@ -11,7 +11,7 @@ import copy
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import ValidationError
 
@@ -102,20 +102,16 @@ def _set(plain: dict[str, Any], key: str, value: Any, model: Any) -> None:
         plain = plain.setdefault(part, {})
         if not isinstance(plain, dict):
             raise ConfigError(f"--set {key}: {part} is not a section; `tokenmill config explain {part}` describes it")
-        model = _section(model, part)
-    if not isinstance(value, list) and _is_list(model, last):
+        model = _type_of(model, part)
+    if not isinstance(value, list) and get_origin(_type_of(model, last)) is tuple:
         value = [value]
     plain[last] = value
 
 
-def _section(model: Any, part: str) -> Any:
-    field = model.model_fields.get(part) if isinstance(model, type) and issubclass(model, Section) else None
-    return field.annotation if field is not None else None
-
-
-def _is_list(model: Any, name: str) -> bool:
+def _type_of(model: Any, name: str) -> Any:
+    """The type of a setting of a section; None if `model` is no section or has no such setting."""
     field = model.model_fields.get(name) if isinstance(model, type) and issubclass(model, Section) else None
-    return field is not None and str(field.annotation).startswith("tuple[")
+    return field.annotation if field is not None else None
 
 
 def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, Any]) -> str:
