@@ -110,12 +110,10 @@ class Profile:
     )
     integral: bool = True
     highest: float = 0.0
-    missing: int = 0
 
     def add(self, values: npt.NDArray[np.generic], kept: npt.NDArray[np.bool_]) -> None:
-        """Count values [rows]. A value that is not a finite number counts as missing."""
+        """Count values [rows]. One that is not a finite number is left out."""
         finite = np.isfinite(values.astype(np.float64))
-        self.missing += int((~finite).sum())
         self.integral &= np.issubdtype(values.dtype, np.integer)
         numbers = values[finite].astype(np.float64)
         self.highest = max(self.highest, float(numbers.max(initial=0)))

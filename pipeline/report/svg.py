@@ -76,16 +76,13 @@ def bars(title: str, rows: Sequence[Bar]) -> Markup:
     return _svg(title, max(1, len(rows)) * ROW_PIXELS - 4, drawn)
 
 
-def histogram(
-    title: str, kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], ticks: Sequence[Tick], marks: Sequence[Tick] = ()
-) -> Markup:
-    """Two counts per bin, stacked (kept below): int64 [bins] each. `marks`: thresholds, drawn over the bars."""
+def histogram(title: str, kept: npt.NDArray[np.int64], dropped: npt.NDArray[np.int64], ticks: Sequence[Tick]) -> Markup:
+    """Two counts per bin, stacked (kept below): int64 [bins] each."""
     floor = TOP_PIXELS + PLOT_PIXELS
     drawn = [
         Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor),
         *_stacked(kept, dropped, floor, PLOT_PIXELS, int((kept + dropped).max(initial=0))),
         *_labels(ticks, floor),
-        *_marks(marks, floor),
     ]
     return _svg(title, floor + BOTTOM_PIXELS, drawn)
 
@@ -129,7 +126,7 @@ def curve(
             )
     drawn += _stacked(kept, dropped, floor, BARS_PIXELS, cut_at(kept + dropped))
     drawn.append(Markup('<line class="axis" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(floor))
-    drawn += [*_labels(ticks, floor), *_marks([mark], floor)]
+    drawn += [*_labels(ticks, floor), _marked(mark, floor)]
     return _svg(title, floor + BOTTOM_PIXELS, drawn)
 
 
@@ -172,14 +169,11 @@ def _labels(ticks: Sequence[Tick], floor: int) -> list[Markup]:
     ]
 
 
-def _marks(marks: Sequence[Tick], floor: int) -> list[Markup]:
-    return [
-        Markup(
-            '<line class="mark" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
-            '<text class="marked" x="{0}%" y="12" text-anchor="{3}">{4}</text>'
-        ).format(_short(100 * mark.at), TOP_PIXELS - 6, floor, _anchor(mark.at), mark.label)
-        for mark in marks
-    ]
+def _marked(mark: Tick, floor: int) -> Markup:
+    return Markup(
+        '<line class="mark" x1="{0}%" x2="{0}%" y1="{1}" y2="{2}"/>'
+        '<text class="marked" x="{0}%" y="12" text-anchor="{3}">{4}</text>'
+    ).format(_short(100 * mark.at), TOP_PIXELS - 6, floor, _anchor(mark.at), mark.label)
 
 
 def _anchor(at: float) -> str:

@@ -136,7 +136,6 @@ def test_profile_picks_the_grid_that_fits() -> None:
     fraction.add(np.array([0.5, 0.25, math.nan]), everything)
     large.add(np.array([99.5, 100.0, 1e12]), everything)
     assert [one.fitting for one in (small, many, fraction, large)] == ["integers", "counts", "unit", "magnitudes"]
-    assert fraction.missing == 1
     assert [one.shown.total for one in (small, many, fraction, large)] == [3, 3, 2, 3]
     skewed = Profile()
     skewed.add(np.array([0.001] * 97 + [0.9] * 3), np.ones(100, dtype=np.bool_))
@@ -161,14 +160,19 @@ def test_bars_are_shares_of_the_longest() -> None:
     assert "<svg" in svg.bars("nothing", [])
 
 
-def test_histograms_stack_and_mark() -> None:
-    drawn = svg.histogram(
-        "H", np.array([3, 0]), np.array([1, 2]), [svg.Tick(at=0, label="0")], [svg.Tick(at=0.5, label="≥ <1>")]
-    )
+def test_histograms_stack() -> None:
+    drawn = svg.histogram("H", np.array([3, 0]), np.array([1, 2]), [svg.Tick(at=0, label="<0>")])
     assert '<rect class="kept" x="0%" y="59.5" width="44%" height="112.5"/>' in drawn
     assert '<rect class="dropped" x="0%" y="22" width="44%" height="37.5"/>' in drawn
     assert '<rect class="dropped" x="50%" y="97" width="44%" height="75"/>' in drawn
-    assert '<line class="mark" x1="50%" x2="50%"' in drawn
+    assert "&lt;0&gt;" in drawn
+
+
+def test_a_curve_is_marked_through_lines_and_bars() -> None:
+    lines = [svg.CurveLine("documents", [(0, 0.25), (1, 0.5)])]
+    drawn = svg.curve("C", lines, np.array([3, 0]), np.array([1, 2]), [], svg.Tick(at=0.5, label="≥ <1>"))
+    assert '<line class="line documents" x1="0%" y1="77" x2="100%" y2="22"/>' in drawn
+    assert '<line class="mark" x1="50%" x2="50%" y1="16" y2="186"/>' in drawn
     assert "≥ &lt;1&gt;" in drawn
 
 
