@@ -170,12 +170,12 @@ def _margins(one: Replayed) -> Iterator[dict[str, Any]]:
             "setting": f"{one.stage}.{limit.setting}",
             "column": limit.column,
             "threshold": limit.threshold,
-            "fails": {"documents": int(fails.sum()), "nearest": _nearest(values[fails], limit)},
-            "passes": {"documents": int((~fails).sum()), "nearest": _nearest(values[~fails], limit)},
+            "fails": {"documents": int(fails.sum()), "nearest": nearest(values[fails], limit)},
+            "passes": {"documents": int((~fails).sum()), "nearest": nearest(values[~fails], limit)},
         }
 
 
-def _nearest(values: Floats, limit: Limit) -> dict[str, float]:
+def nearest(values: Floats, limit: Limit) -> dict[str, float]:
     """The value of the n-th nearest document, for each n of NEAREST up to the number of documents."""
     distances = np.abs(values - limit.threshold)
     wanted = [number for number in NEAREST if number <= len(values)]

@@ -29,6 +29,7 @@ from tokenmill.pipeline.ask.diff.documents import ABSENT, PairedDocuments
 from tokenmill.pipeline.ask.diff.rows import DocumentRows, digests
 from tokenmill.pipeline.ask.fates import SURVIVED, Fate
 from tokenmill.pipeline.base.errors import NotBuilt
+from tokenmill.pipeline.base.formats import MANIFEST
 from tokenmill.pipeline.base.schema import DOC_ID
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.report.comparison import render
@@ -281,7 +282,7 @@ def test_a_forgotten_document_is_dropped_and_its_text_is_not_shown(tmp_path: Pat
 def test_a_corpus_of_an_older_format(corpus: Path, tmp_path: Path) -> None:
     old = unpacked("1", tmp_path)
     answer = tm.open(old).diff(corpus, samples=1)
-    assert [answer["corpora"][side]["format"] for side in "ab"] == [1, tm.open(corpus)._folder.collect.header["format"]]
+    assert [answer["corpora"][side]["format"] for side in "ab"] == [1, MANIFEST.number]
     assert answer["documents"]["collected"]["in_both"] == 0
     assert "repeats" in {row["stage"] for row in answer["funnel"] if row["b"] is None}
     again = tm.open(corpus).diff(old, samples=1)

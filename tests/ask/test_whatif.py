@@ -16,6 +16,7 @@ from tests.command import tokenmill
 from tokenmill.pipeline.ask import whatif
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.corpus import open_corpus
+from tokenmill.pipeline.stages.limits import Limit
 
 
 @pytest.fixture
@@ -122,8 +123,8 @@ def test_margins_name_the_nearest_on_both_sides(ask: Callable[..., dict[str, Any
     settings = {margin["setting"] for margin in ask({"language.thresholds": "{ de = 0.95 }"})["margins"]}
     assert settings == {"language.thresholds.de"}
     values = np.arange(2_000.0)
-    limit = whatif.Limit(column="words", setting="max_words", threshold=999.0)
-    assert whatif._nearest(values[values > 999], limit) == {"1": 1000.0, "10": 1009.0, "100": 1099.0, "1000": 1999.0}
+    limit = Limit(column="words", setting="max_words", threshold=999.0)
+    assert whatif.nearest(values[values > 999], limit) == {"1": 1000.0, "10": 1009.0, "100": 1099.0, "1000": 1999.0}
 
 
 def test_nothing_is_written(ask: Callable[..., dict[str, Any]], corpus: Path) -> None:
