@@ -15,9 +15,9 @@ from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings, templates
-from tokenmill.pipeline.report.choose import choose
+from tokenmill.pipeline.report.choose import Chosen, choose
 from tokenmill.pipeline.report.excerpts import CHARACTERS
-from tokenmill.pipeline.report.measure import survey
+from tokenmill.pipeline.report.measure import Survey, survey
 from tokenmill.pipeline.report.repeats import repeats
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
@@ -37,13 +37,26 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None,
     """
     chosen = choose(corpus)
     found = survey(corpus, chosen.wanted(), chosen.compared())
+    kept = {row.stage: (row.counts.kept, row.counts.bytes_kept) for row in funnel.rows(corpus)}
+    fixed = _fixed(corpus, chosen, found, vocabulary)
+    template = templates.environment().get_template("page.html")
+    page = ""
+    for characters in SHORTER:
+        rules = cards.cards(found, chosen.borders, kept, characters)
+        page = template.render(**fixed, rules=rules, samples=parts.samples(corpus, chosen, found, characters))
+        if len(page.encode()) <= most_bytes:
+            break
+    return page
+
+
+def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: VocabularyStatistics | None) -> dict[str, Any]:
+    """All that the template names but documents, of which less can be shown."""
     packed = compression.packed(corpus)
     rows = funnel.rows(corpus)
     sources = parts.sources(corpus)
     tokens = compression.total(packed) if corpus.step(PACK) is not None else None
     language, tokenizer = corpus.step(LANGUAGE.name), corpus.step(TOKENIZER)
-    kept = {row.stage: (row.counts.kept, row.counts.bytes_kept) for row in rows}
-    fixed: dict[str, Any] = {
+    return {
         "name": parts.name(corpus),
         "newest": chosen.origins.newest,
         "version": formats.running(),
@@ -77,11 +90,3 @@ def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None,
         # Tokens of text that was dropped are not known; they are estimated by those of the text that was kept.
         "tokens_per_byte": tokens.tokens / tokens.bytes if tokens is not None and tokens.bytes else None,
     }
-    template = templates.environment().get_template("page.html")
-    page = ""
-    for characters in SHORTER:
-        rules = cards.cards(found, chosen.borders, kept, characters)
-        page = template.render(**fixed, rules=rules, samples=parts.samples(corpus, chosen, found, characters))
-        if len(page.encode()) <= most_bytes:
-            break
-    return page
