@@ -164,7 +164,7 @@ def _margins(one: Replayed) -> Iterator[dict[str, Any]]:
     for limit, parts in one.margins.items():
         values = np.concatenate([np.empty(0), *parts])
         values = values[~np.isnan(values)]
-        fails = values < limit.threshold if limit.is_minimum else values > limit.threshold
+        fails = limit.fails(values)
         yield {
             "stage": one.stage,
             "setting": f"{one.stage}.{limit.setting}",

@@ -69,8 +69,7 @@ class Criterion:
         if self.limit is None:
             labels = scores[self.label_column].to_numpy()
             return np.asarray(concerned & ~np.isin(labels.astype(object), self.labels), dtype=np.bool_)
-        values = self.values(scores)
-        wrong = values < self.limit.threshold if self.limit.is_minimum else values > self.limit.threshold
+        wrong = self.limit.fails(self.values(scores))
         return np.asarray(concerned & (wrong | (self.ranked & (reasons == self.reason))), dtype=np.bool_)
 
     def values(self, scores: pa.Table) -> npt.NDArray[np.float64]:

@@ -41,6 +41,10 @@ class Limit:
         """Whether a row with this value is kept."""
         return value >= self.threshold if self.is_minimum else value <= self.threshold
 
+    def fails(self, values: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+        """Which of many values are on the wrong side; NaN never is. bool [values]"""
+        return np.asarray(values < self.threshold if self.is_minimum else values > self.threshold, dtype=np.bool_)
+
     def concerns(self, row: Mapping[str, Any]) -> bool:
         """Whether the value of this row of scores is compared at all."""
         if row.get(self.column) is None:

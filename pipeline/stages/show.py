@@ -16,6 +16,7 @@ from typing import Any
 from tokenmill.pipeline.config import Config, describe, toml
 from tokenmill.pipeline.config.describe import ANY, Setting, Table
 from tokenmill.pipeline.stages import table as stages
+from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.settings import LAST, NOT_PUBLISHED, plain
 
 WIDTH = 100
@@ -57,8 +58,8 @@ def _placed(tables: tuple[Table, ...], values: Mapping[str, Any]) -> Iterator[tu
 
 def _meant(table: Table, config: Config) -> Mapping[str, Any]:
     """What unset settings of a stage's section stand for, where its kind can say so."""
-    kinds = {kind.name: kind for kind in stages.STAGES}
-    return kinds[table.path[0]].effective(getattr(config, table.path[0])) if table.path and table.path[0] in kinds else {}
+    kind = _stage_at(table.path[:1])
+    return kind.effective(kind.settings(config)) if kind is not None else {}
 
 
 def _table(table: Table, header: str, given: Mapping[str, Any] | None, meant: Mapping[str, Any]) -> Iterator[str]:
@@ -98,9 +99,14 @@ def _example(setting: Setting, meant: Any) -> Any:
 
 def of_recipes(setting: Setting) -> dict[str, Any]:
     """The values of a setting in the named recipes of its stage, by recipe."""
-    kinds = {kind.name: kind for kind in stages.STAGES}
-    recipes = kinds[setting.table[0]].recipes() if len(setting.table) == 1 and setting.table[0] in kinds else {}
+    kind = _stage_at(setting.table)
+    recipes = kind.recipes() if kind is not None else {}
     return {name: values[setting.key] for name, values in recipes.items() if setting.key in values}
+
+
+def _stage_at(path: tuple[str, ...]) -> StageKind[Any] | None:
+    """The stage whose section stands at `path`; None if none does."""
+    return next((kind for kind in stages.STAGES if path == (kind.name,)), None)
 
 
 def _comment(text: str) -> list[str]:
