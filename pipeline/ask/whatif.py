@@ -19,6 +19,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.config.section import leaves
 from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.kind import Rebuild
@@ -112,7 +113,7 @@ def _check_scores(made: Manifest, change: Change) -> None:
 
 def differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
     """Every setting that differs, with both values. For thresholds, these are the values in effect."""
-    before, after = (dict(_leaves(_effective(one))) for one in (old, new))
+    before, after = (dict(leaves(_effective(one))) for one in (old, new))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
 
@@ -120,14 +121,6 @@ def differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
 def _effective(config: Config) -> dict[str, Any]:
     """The config as JSON values, with presets and recipes replaced by the values that they stand for."""
     return {**config.model_dump(mode="json"), **{kind.name: kind.effective(kind.settings(config)) for kind in table.STAGES}}
-
-
-def _leaves(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _stage(before: Manifest, after: Replayed) -> dict[str, Any]:

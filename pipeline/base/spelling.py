@@ -18,8 +18,8 @@ def nearest(name: str, known: Iterable[str], cutoff: float = ALIKE) -> str | Non
     return found[0] if found else None
 
 
-def hint(name: str, known: Iterable[str], title: str = "known") -> str:
+def hint(name: str, known: Iterable[str], title: str = "known", cutoff: float = ALIKE) -> str:
     """End of a message: `did you mean near?`, or all names, such as `known: a, b`."""
     names = list(known)
-    near = nearest(name, names)
+    near = nearest(name, names, cutoff)
     return f"did you mean {near}?" if near else f"{title}: {', '.join(names)}"

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, model_validator
 
 from tokenmill.pipeline.base import spelling
-from tokenmill.pipeline.config.section import About, Section
+from tokenmill.pipeline.config.section import About, Section, leaves
 
 OPERATORS: Mapping[str, Callable[[float, float], bool]] = {
     ">=": operator.ge,
@@ -117,7 +117,7 @@ class ExpectConfig(SourceExpectations):
         if not isinstance(given, Mapping):
             return given
         values: dict[str, Any] = {}
-        for name, value in _leaves(given):
+        for name, value in leaves(given):
             _put(values, name, value)
         return values
 
@@ -147,15 +147,6 @@ def _path(name: str) -> tuple[str, ...]:
         return head, label
     match = OF_SOURCE.fullmatch(name)
     return ("source", match["source"], *_path(match["metric"])) if match else (name,)
-
-
-def _leaves(given: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The values of nested tables by dotted name."""
-    for name, value in given.items():
-        if isinstance(value, Mapping):
-            yield from _leaves(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", value
 
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:

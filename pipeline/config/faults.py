@@ -33,7 +33,7 @@ def explain(fault: Mapping[str, Any], where: str, model: type[Section]) -> str:
     if fault["type"] == "extra_forbidden":
         return f"{where}: unknown setting {name}; {_instead(place, kind, given, how, model)}"
     if fault["type"] == "union_tag_invalid":
-        return f"{where}: {name}.kind: there is no such kind of source; {_known(str(fault['ctx']['tag']), KINDS)}"
+        return f"{where}: {name}.kind: there is no such kind of source; {lookup.hint(str(fault['ctx']['tag']), KINDS)}"
     if fault["type"] == "value_error":
         return f"{where}: {name or 'config'}: {fault['msg'].removeprefix('Value error, ')}"
     inside = [one for one in lookup.tables_at(name, model) if one.source_kind in (kind, KINDS[0]) and one.settings]
@@ -60,11 +60,6 @@ def explain(fault: Mapping[str, Any], where: str, model: type[Section]) -> str:
 def _given(value: Any) -> str:
     shown = repr(value)
     return "" if value is None else f" (given: {shown if len(shown) <= LONG else f'{shown[:LONG]}...'})"
-
-
-def _known(word: str, known: Sequence[str]) -> str:
-    near = lookup.near(word, known)
-    return f"did you mean {near}?" if near else f"known: {', '.join(known)}"
 
 
 def _setting_at(name: str, kind: str, model: type[Section]) -> Setting | None:

@@ -18,9 +18,7 @@ def require_weights(config: Config) -> None:
     weights, sources = config.train.weights, [source.name for source in config.collect.all_sources]
     for name in weights:
         if name not in sources:
-            near = lookup.near(name, sources)
-            hint = f"did you mean {near}?" if near else f"sources: {', '.join(sources)}"
-            raise ConfigError(f"train.weights: there is no source {name!r}; {hint}")
+            raise ConfigError(f"train.weights: there is no source {name!r}; {lookup.hint(name, sources, 'sources')}")
     missing = [name for name in sources if name not in weights]
     if weights and missing:
         whole = {**weights, **dict.fromkeys(missing, 1.0)}

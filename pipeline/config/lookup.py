@@ -61,6 +61,11 @@ def near(word: str, known: Sequence[str], cutoff: float = NEAR) -> str | None:
     return spelling.nearest(word.lower(), known, cutoff)
 
 
+def hint(word: str, known: Sequence[str], title: str = "known") -> str:
+    """End of a message: `did you mean NEAR?`, or all names, such as `known: a, b`."""
+    return spelling.hint(word.lower(), known, title, NEAR)
+
+
 def as_argument(setting: Setting, value: Any) -> str:
     """A setting as `--set` takes it. A setting of a source is written with all that the source needs."""
     if setting.source_kind:

@@ -1,8 +1,11 @@
-"""The base class of every part of the config: frozen, typed, and strict about its keys. Cost: none."""
+"""The base class of every part of the config: frozen, typed, and strict about its keys. Beside it, what sections share.
+
+Cost: none.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,3 +33,12 @@ class Section(BaseModel):
     def rankings(self) -> Mapping[str, str]:
         """Score columns of its stage by which documents can be ordered, by the names that settings use. Higher is better."""
         return {}
+
+
+def leaves(given: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of nested tables by dotted name."""
+    for name, value in given.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
