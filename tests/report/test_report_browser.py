@@ -13,7 +13,9 @@ import pytest
 from tests.folders import folder_of, write_corpus
 from tests.report.browser import Tab, tab
 from tests.report.pages import HOSTILE, decide, rewrite_collect
+from tokenmill.pipeline.ask.diff import diff, opened
 from tokenmill.pipeline.report import write
+from tokenmill.pipeline.report.comparison import render
 
 pytestmark = pytest.mark.soak
 
@@ -160,3 +162,17 @@ def test_it_prints_without_its_samples(folder: Path, browser: Tab, tmp_path: Pat
     assert browser.run("document.getElementById('samples').getClientRects().length") == 0
     assert browser.run("document.querySelectorAll('.card svg')[0].getClientRects().length") == 1
     browser.call("Emulation.setEmulatedMedia", media="screen")
+
+
+def test_the_comparison_is_drawn_as_its_policy_lets_it(browser: Tab, tmp_path: Path) -> None:
+    for name in "ab":
+        write_corpus(tmp_path / name, {f"{name}/0": list(HOSTILE)})
+    page = tmp_path / "diff.html"
+    page.write_text(render(diff(opened(tmp_path / "a"), opened(tmp_path / "b"))))
+    browser.requests.clear()
+    browser.complaints.clear()
+    browser.open(page.as_uri())
+    assert browser.run("getComputedStyle(document.body).maxWidth") == "1088px", "the style is not applied"
+    assert browser.run("document.querySelectorAll('script').length") == 0
+    assert browser.requests == [page.as_uri()]
+    assert browser.complaints == []
