@@ -30,12 +30,24 @@ def main() -> None:
         if code := _run():
             sys.exit(code)
         return
+    _fill_streams()
     try:
         code = _run()
     except BaseException:  # noqa: BLE001 -- a fault of ours: it is shown as Python would show it
         sys.excepthook(*sys.exc_info())
         code = 1
     _leave(code)
+
+
+def _fill_streams() -> None:
+    """Lead standard streams that are closed, as by `2>&-`, to nowhere.
+
+    The next file that is opened would get the number of the stream, and with it what a library prints or a worker says.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", encoding="utf-8", closefd=False))
 
 
 def _run() -> int:

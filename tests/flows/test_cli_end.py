@@ -156,3 +156,23 @@ def test_a_build_that_may_not_fit_says_so_before_it_works(tmp_path: Path, monkey
         assert done.returncode == 0
         assert "this may not fit: it takes up to 6.46 kB" in done.stdout
     assert room.needed_bytes(10_000_000, ["collect", "dedup", "tokenizer", "pack", "corpus"]) == 24_000_000
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_lead_nowhere(closed: str) -> None:
+    for arguments, code in (("--version", 0), ("config explain dedup.seed", 0), ("status /nowhere", 1)):
+        line = f'"$0" {arguments} {closed}'
+        done = subprocess.run(["/bin/sh", "-c", line, TOKENMILL], capture_output=True, text=True, check=False)
+        assert (done.returncode, "Traceback" in done.stderr) == (code, False), line
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """It would get what libraries and workers print, too."""
+    lines = (
+        "import os, sys, tokenmill.flows.cli as cli",
+        "cli._fill_streams()",
+        f"sys.exit(os.open({str(tmp_path / 'file')!r}, os.O_CREAT))",
+    )
+    command = '"$0" -c "$1" <&- >&- 2>&-'
+    done = subprocess.run(["/bin/sh", "-c", command, sys.executable, "\n".join(lines)], capture_output=True, check=False)
+    assert done.returncode == 3
