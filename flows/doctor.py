@@ -115,9 +115,10 @@ def _installed(name: str) -> str | None:
 
 def _disk(what: str, path: Path) -> Finding:
     free, standing = free_bytes(path), _standing(path)
-    if not os.access(standing, os.W_OK | os.X_OK):
+    if not _takes_files(standing):
         advice = "choose another folder, or make it writable for you"
-        return Finding(what=what, state="wrong", found=f"{standing} cannot be written", advice=advice)
+        there = "cannot be written" if standing.is_dir() else "is no folder"
+        return Finding(what=what, state="wrong", found=f"{standing} {there}", advice=advice)
     if free is None:
         return Finding(what=what, state="note", found=f"nobody can tell what is free in {path}")
     state: State = "wrong" if free < LEAST_DISK else "note" if free < LITTLE_DISK else "ok"
@@ -126,8 +127,12 @@ def _disk(what: str, path: Path) -> Finding:
 
 
 def _standing(path: Path) -> Path:
-    """The folder itself, or the nearest one above that exists."""
-    return next(one for one in (path.absolute(), *path.absolute().parents) if one.is_dir())
+    """The folder itself, or the nearest thing above that exists, which may be a file in its way."""
+    return next(one for one in (path.absolute(), *path.absolute().parents) if os.path.lexists(one))
+
+
+def _takes_files(standing: Path) -> bool:
+    return standing.is_dir() and os.access(standing, os.W_OK | os.X_OK)
 
 
 def _memory() -> Finding:
@@ -182,7 +187,7 @@ def _kernels() -> Finding:
     if kernels.compiled():
         there = next((one for one in machine_code.FOLDERS if one.is_dir()), machine_code.FOLDERS[0])
         return Finding(what="kernels", state="ok", found=f"compiled, in {there}")
-    keeping = [one for one in machine_code.FOLDERS if os.access(_standing(one), os.W_OK | os.X_OK)]
+    keeping = [one for one in machine_code.FOLDERS if _takes_files(_standing(one))]
     if keeping:
         advice = "the next build compiles them, once, in up to a minute"
         return Finding(what="kernels", state="note", found=f"not compiled yet; {keeping[0]} will keep them", advice=advice)
@@ -200,7 +205,7 @@ def _sandbox() -> Finding:
 
 
 def _prefect(home: Path, api_url: str | None) -> Iterator[Finding]:
-    writable = os.access(_standing(home), os.W_OK | os.X_OK)
+    writable = _takes_files(_standing(home))
     advice = "" if writable else "set PREFECT_HOME to a folder of yours, or build with --no-prefect"
     yield Finding(what="Prefect's home", state="ok" if writable else "wrong", found=str(home), advice=advice)
     database = home / "prefect.db"

@@ -18,7 +18,7 @@ from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
 from tokenmill.pipeline.base import ownership, shortage
-from tokenmill.pipeline.base.errors import ExpectationMissed
+from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
 
 
 def build(
@@ -137,10 +137,15 @@ def build(
             plain()
         else:
             terminal.say("starting Prefect's server")
-            prefect_environment()
-            from tokenmill.flows.server import embedded
+            try:
+                prefect_environment()
+            except ConfigError as error:
+                terminal.say(f"{error}; the build goes on without Prefect")
+                plain()
+            else:
+                from tokenmill.flows.server import embedded
 
-            embedded.build(on_prefect, plain, meanwhile=meanwhile, say=terminal.say)
+                embedded.build(on_prefect, plain, meanwhile=meanwhile, say=terminal.say)
 
 
 @contextlib.contextmanager

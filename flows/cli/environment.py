@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from tokenmill.pipeline.base.errors import ConfigError
+
 _FOLDERS = "TOKENMILL_BUILD_FOLDERS"
 
 
@@ -37,9 +39,18 @@ def prefect_server() -> str | None:
 
 
 def prefect_environment() -> None:
-    """Make Prefect quiet, private and offline. Call it before Prefect is imported. Variables that the user has set stay."""
+    """Make Prefect quiet, private and offline. Call it before Prefect is imported. Variables that the user has set stay.
+
+    Raises ConfigError if Prefect's home cannot be made.
+    """
+    # Prefect creates the last folder of this path, but not its parents.
+    home = prefect_home()
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{home} cannot be made for Prefect ({error.strerror}); set PREFECT_HOME to a folder of yours") from error
     for name, value in {
-        "PREFECT_HOME": str(prefect_home()),
+        "PREFECT_HOME": str(home),
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_SERVER_UI_V2_ENABLED": "false",
@@ -50,8 +61,6 @@ def prefect_environment() -> None:
         "PREFECT_LOGGING_INTERNAL_LEVEL": "CRITICAL",
     }.items():
         os.environ.setdefault(name, value)
-    # Prefect creates the last folder of this path, but not its parents.
-    Path(os.environ["PREFECT_HOME"]).mkdir(parents=True, exist_ok=True)
 
 
 def limit_runs(entrypoint: str, folders: Iterable[str]) -> None:

@@ -29,6 +29,13 @@ def test_a_sound_installation(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_file_in_the_way_of_a_folder_is_wrong(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = found(tmp_path / "file" / "corpora", home=tmp_path / "file" / "prefect")
+    assert [answer[one].state for one in ("disk", "Prefect's home")] == ["wrong"] * 2
+    assert answer["disk"].found == f"{tmp_path / 'file'} is no folder"
+
+
 def test_something_wrong_ends_with_code_1_and_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor, "free_bytes", lambda _: 50_000_000)
     done = tokenmill("doctor", tmp_path)
@@ -93,3 +100,15 @@ def test_prefect_is_described_without_a_password(tmp_path: Path) -> None:
     assert answer["Prefect's data"].advice.startswith("chmod 600")
     (tmp_path / "profiles.toml").write_text("[broken")
     assert found(tmp_path)["Prefect's server"].found.startswith("none set")
+
+
+def test_a_build_goes_on_where_prefects_home_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, schedules = tmp_path / "a.txt", tmp_path / "schedules.toml"
+    source.write_text("It is a line of a text.\n" * 20)
+    monkeypatch.setenv("PREFECT_HOME", str(source / "home"))
+    settings = [f"collect.paths={source}", "stages=[]", "tokenizer.vocabulary=257"]
+    done = tokenmill("build", "text", "--out", tmp_path / "out", "--workers", "1", *(f"--set={one}" for one in settings))
+    assert (done.returncode, "out/tokens" in done.stdout) == (0, True), done.stderr
+    assert f"{source}/home cannot be made for Prefect (Not a directory)" in done.stdout.replace("\n", " ")
+    served = tokenmill("serve", schedules)
+    assert (served.returncode, "set PREFECT_HOME to a folder of yours" in served.stderr) == (1, True)
