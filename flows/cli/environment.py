@@ -48,7 +48,9 @@ def prefect_environment() -> None:
     try:
         home.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigError(f"{home} cannot be made for Prefect ({error.strerror}); set PREFECT_HOME to a folder of yours") from error
+        raise ConfigError(
+            f"{home} cannot be made for Prefect ({error.strerror}); set PREFECT_HOME to a folder of yours"
+        ) from error
     for name, value in {
         "PREFECT_HOME": str(home),
         "DO_NOT_TRACK": "1",

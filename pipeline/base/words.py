@@ -31,6 +31,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def many(number: int, noun: str) -> str:
+    """1, "document" -> 1 document; 1234, "document" -> 1,234 documents"""
+    return f"{count(number)} {noun}{'' if number == 1 else 's'}"
+
+
 def size(number_bytes: float) -> str:
     """1234567 -> 1.23 MB, in powers of 1,000 with three digits."""
     value, unit = float(number_bytes), 0

@@ -16,13 +16,12 @@ import numpy as np
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.report import duplicates
 from tokenmill.pipeline.report.borders import Borders
 from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
 from tokenmill.pipeline.report.origins import Origins
-from tokenmill.pipeline.stages.dedup.kind import DEDUP
+from tokenmill.pipeline.stages.dedup.kind import DEDUP, compared
 
 SAMPLES = 5
 SEED = np.uint64(0x746F6B656E6D696C)
@@ -54,7 +53,9 @@ class Chosen:
 def choose(corpus: CorpusFolder) -> Chosen:
     """Read the small columns once. Raises CorruptFile, Misaligned, StaleInput."""
     lowest: dict[Fate, list[tuple[int, bytes]]] = {}
-    found = Chosen(duplicates=Duplicates() if corpus.step(DEDUP.name) is not None else None)
+    dedup = corpus.step(DEDUP.name)
+    said = compared(dedup) if dedup is not None else None
+    found = Chosen(duplicates=None if dedup is None else Duplicates(revised=said[2] if said else ""))
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
@@ -71,7 +72,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
             if criteria:
                 found.borders.add(judge(corpus, shard, stage, criteria, ids), ids, keys)
         if found.duplicates is not None:
-            verdicts = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], duplicates.COLUMNS)
+            verdicts = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], found.duplicates.columns)
             found.duplicates.add(verdicts, keys)
     found.samples = {fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}
     return found

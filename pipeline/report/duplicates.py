@@ -28,12 +28,16 @@ EXACT = "exact_duplicate"
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A removed document, the kept one that stands in for it, and the Jaccard similarity of their n-gram sets."""
+    """A removed document, the kept one that stands in for it, and the Jaccard similarity of their n-gram sets.
+
+    `revision`: that similarity is the one of the second comparison, with more folded.
+    """
 
     key: int
     removed: bytes
     kept: bytes
     jaccard: float
+    revision: bool = False
 
 
 @dataclass(kw_only=True)
@@ -42,17 +46,25 @@ class Duplicates:
 
     `removed_by_size[n]`: the number of documents removed from clusters of n documents. `largest`: (size, kept doc_id), largest
     first. `doubtful`: the near-duplicates of the lowest similarity, lowest first, one per cluster. `sample`: the
-    near-duplicates with the lowest keys. `similarities`: of all near-duplicates.
+    near-duplicates with the lowest keys. `similarities`: of all near-duplicates. `revised`: what verdicts say was compared of a
+    revision; "" if none was sought. `revisions`: the near-duplicates that are revisions.
     """
 
+    revised: str = ""
+    revisions: int = 0
     removed_by_size: Counter[int] = field(default_factory=Counter)
     largest: list[tuple[int, bytes]] = field(default_factory=list)
     doubtful: list[Pair] = field(default_factory=list)
     sample: list[Pair] = field(default_factory=list)
     similarities: Histogram = field(default_factory=lambda: Histogram.empty(UNIT))
 
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns of verdicts that are needed."""
+        return (*COLUMNS, *(["compared"] if self.revised else []))
+
     def add(self, table: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
-        """Add the verdicts of one shard (COLUMNS). `keys`: the keyed hashes of its ids, uint64 [rows]."""
+        """Add the verdicts of one shard (`columns`). `keys`: the keyed hashes of its ids, uint64 [rows]."""
         reasons, names = coded(table["reason"])
         removed = np.flatnonzero(np.array([*(name != KEPT for name in names), False])[reasons])
         self._add_clusters(table.take(pa.array(removed)))
@@ -87,6 +99,9 @@ class Duplicates:
     def _add_pairs(self, near: pa.Table, keys: npt.NDArray[np.uint64]) -> None:
         jaccard = np.asarray(near["jaccard"].to_numpy(), dtype=np.float64)
         self.similarities.add(jaccard, np.zeros(len(jaccard), dtype=np.bool_))
+        said = near["compared"].cast(pa.string()).to_pylist() if self.revised else [None] * len(jaccard)
+        revision = [one is not None and one == self.revised for one in said]
+        self.revisions += sum(revision)
 
         def pairs(order: npt.NDArray[np.int64]) -> list[Pair]:
             return [
@@ -95,6 +110,7 @@ class Duplicates:
                     removed=near["doc_id"][int(row)].as_py(),
                     kept=near["kept_doc_id"][int(row)].as_py(),
                     jaccard=float(jaccard[row]),
+                    revision=revision[row],
                 )
                 for row in order
             ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from tokenmill.pipeline.base.losses import OVER_CAP
-from tokenmill.pipeline.base.words import count, number, share, size, trimmed
+from tokenmill.pipeline.base.words import count, many, number, share, size, trimmed
 from tokenmill.pipeline.report import svg
 from tokenmill.pipeline.report.funnel import Row
 from tokenmill.pipeline.report.histograms import Histogram
@@ -172,6 +172,6 @@ def _histogram(
     places = sorted({round(step * bins / (TICKS - 1)) for step in range(TICKS)})
     ticks = [Tick(at=place / bins, label=label(float(shown.edges[place]))) for place in places]
     highest = int((shown.kept + shown.dropped).max())
-    caption = "; ".join([f"{count(whole.total)} documents", *said, f"the highest bar is {count(highest)}"])
+    caption = "; ".join([many(whole.total, "document"), *said, f"the highest bar is {count(highest)}"])
     chart = svg.histogram(f"Histogram: {title}", shown.kept, shown.dropped, ticks)
     return Figure(title=title, chart=chart, caption=f"{caption}.")

@@ -125,6 +125,7 @@ def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str,
         return [
             {
                 "jaccard": pair.jaccard,
+                "revision": pair.revision,
                 "removed": found.previews[pair.removed],
                 "kept": found.previews[pair.kept],
                 "differs": difference(found.texts[pair.removed], found.texts[pair.kept]),
@@ -142,6 +143,8 @@ def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str,
         "retention": figures.retention_chart(by),
         "clusters": sum(clusters.values()),
         "removed": sum(chosen.duplicates.removed_by_size.values()),
+        "near": chosen.duplicates.similarities.total,
+        "revisions": chosen.duplicates.revisions if chosen.duplicates.revised else None,
         "chart": figures.cluster_chart(clusters),
         "similarities": figures.similarity_chart(
             chosen.duplicates.similarities, float(made.config["deciding"].get("threshold", 1))

@@ -15,6 +15,9 @@ from tokenmill.pipeline.base.words import count
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages import table
 
+NAMED = 6
+"""Sources that are named in a sentence."""
+
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Settings as (dotted name, JSON value), sorted. Settings without a value are left out."""
@@ -28,15 +31,24 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
 
 def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:
     """What was done, as one pair (step, sentences) per step."""
-    sources = list(dict.fromkeys(shard.source for shard in corpus.shards))
-    shown = ", ".join(sources[:6]) + (f" and {count(len(sources) - 6)} more" if len(sources) > 6 else "")
-    said = [(COLLECT, f"Text was collected from {shown}." if sources else "No text was collected.")]
+    said = [(COLLECT, _collected(corpus.collect))]
     said += [(made.stage, kind.words(made)) for kind, made in corpus.stages]
     said += [(kind.name, "This step was left out.") for kind in table.STAGES if corpus.step(kind.name) is None]
     tokenizer = corpus.step(TOKENIZER)
     if tokenizer is not None:
         said.append((TOKENIZER, _tokenizer(tokenizer)))
     return said
+
+
+def _collected(made: Manifest) -> str:
+    """Where the text is from: the sources that gave some, by name, and the installed documentation as what it is."""
+    names = list(dict.fromkeys(shard.source for shard in made.shards))
+    kinds = {source["name"]: source["kind"] for source in made.config.get("sources", ())}
+    installed = [f"the documentation installed on the machine ({name})" for name in names if kinds.get(name) == "installed"]
+    others = [name for name in names if kinds.get(name) != "installed"]
+    shown = ", ".join(others[:NAMED]) + (f" and {count(len(others) - NAMED)} more" if len(others) > NAMED else "")
+    named = [f"{'the source' if len(others) == 1 else 'the sources'} {shown}"] if others else []
+    return f"Text was collected from {' and from '.join([*named, *installed])}." if names else "No text was collected."
 
 
 def _tokenizer(made: Manifest) -> str:

@@ -49,6 +49,7 @@ def environment() -> jinja2.Environment:
     )
     found.filters.update(
         count=words.count,
+        many=words.many,
         size=words.size,
         visible=words.visible,
         plain=words.plain,

@@ -120,6 +120,7 @@ def test_the_page_shows_differences_and_alarms(make_corpus: Callable[..., Work],
             "kept_doc_id": pa.array([None, ids[0], ids[0]], pa.binary(16)),
             "jaccard": pa.array([None, 0.81, 0.9]),
             "cluster_size": pa.array([3, 3, 3]),
+            "compared": pa.nulls(3, pa.string()),
         }
 
     reasons = ["", "near_duplicate", "near_duplicate"]

@@ -112,13 +112,14 @@ def test_duplicates_are_side_by_side(make_corpus: MakeCorpus) -> None:
 
     def columns(shard: str) -> dict[str, pa.Array]:
         ids, jaccard, size = evidence[shard]
-        return {"kept_doc_id": pa.array(ids, pa.binary(16)), "jaccard": pa.array(jaccard), "cluster_size": pa.array(size)}
+        numbers = {"jaccard": pa.array(jaccard), "cluster_size": pa.array(size)}
+        return {"kept_doc_id": pa.array(ids, pa.binary(16)), "compared": pa.nulls(len(ids), pa.string()), **numbers}
 
     reasons = {"a/0": ["", "exact_duplicate", "near_duplicate"], "b/0": ["", "near_duplicate"]}
     config = {"deciding": {"threshold": 0.8}, "scoring": {"shingle": "words", "ngram": 5}}
     work = decide(work, "dedup", lambda shard, row: reasons[shard][row], evidence=columns, config=config)
     _, page = render(work)
-    assert "3 documents were removed, from 1 clusters" in page.words
+    assert "3 documents were removed, from 1 cluster of" in page.words
     assert "4 documents 1 Clusters by" in page.words
     doubtful, rest = page.words.split("The most doubtful removals")[1].split("The 1 largest clusters")
     assert doubtful.index("0.812 to the kept one") < doubtful.index("0.950 to the kept one")

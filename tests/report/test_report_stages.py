@@ -7,6 +7,8 @@ from collections.abc import Callable
 
 import pytest
 
+from tests.stages.dedup.test_looser import NEW, OLD
+from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
 from tokenmill.pipeline.corpus import so_far
 from tokenmill.pipeline.report import settings, write
 from tokenmill.pipeline.report.choose import choose
@@ -82,7 +84,39 @@ def test_language_in_words(make_corpus: Callable[..., Work], config: LanguageCon
 
 def test_what_was_done_is_said_in_words(built: Work) -> None:
     said = dict(settings.in_words(so_far(built.root)))
-    assert said["collect"] == "Text was collected from a, b."
+    assert said["collect"] == "Text was collected from the sources a, b."
     assert said["language"].startswith("Documents in en were kept if the score of their language is at least 0.5")
     assert "5-grams of words, normalised by plain@1, have a Jaccard similarity of at least 0.8" in said["dedup"]
     assert "docs@1 is a demonstration recipe, made for software documentation." in said["quality"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kinds", "said"),
+    [
+        ([], {}, "No text was collected."),
+        (["a"], {}, "Text was collected from the source a."),
+        (
+            ["installed"],
+            {"installed": "installed"},
+            "Text was collected from the documentation installed on the machine (installed).",
+        ),
+        (["b", "i", "a"], {"i": "installed", "a": "files"}, "from the sources b, a and from the documentation installed"),
+        ([f"s{one}" for one in range(9)], {}, "from the sources s0, s1, s2, s3, s4, s5 and 3 more."),
+    ],
+)
+def test_where_text_is_from_in_words(names: list[str], kinds: dict[str, str], said: str) -> None:
+    shards = tuple(Shard(name=f"{name}/0", files={}, counts=Counts()) for name in names)
+    config = {"sources": [{"name": name, "kind": kind} for name, kind in kinds.items()]}
+    assert said in settings._collected(Manifest(stage="collect", version=1, config=config, inputs={}, shards=shards))
+
+
+def test_revisions_are_counted_and_marked(make_corpus: Callable[..., Work]) -> None:
+    for revisions, said in ((True, "Of 2 near duplicates, 1 is a revision."), (False, "compared again")):
+        work = make_corpus({"a/0": [OLD, NEW, LONG, LONG.replace("day 7 of", "")]})
+        perform(StageStep(Dedup(config=DedupConfig(revisions=revisions), sources=("a",))), work, downstream=())
+        write(so_far(work.root))
+        page = (work.root / "report.html").read_text()
+        assert (said in page) == revisions
+        assert page.count("Removed as a revision, Jaccard similarity 0.8") == int(revisions)
+        assert "reaches it as a revision: compared again with case and operators folded" in page or not revisions
+        assert "equal byte for byte" in page

@@ -46,20 +46,39 @@ def _survivor_score(config: Config) -> str | None:
     )
 
 
-def _words(made: Manifest) -> str:
+EQUAL = {"bytes": "equal byte for byte", "white_space": "equal once runs of white space are one space"}
+
+
+def compared(made: Manifest) -> tuple[str, str, str] | None:
+    """What verdicts say was compared of exact duplicates, of near ones, and of revisions ("" if none were sought).
+
+    None of version 1, whose verdicts do not say it.
+    """
     scoring, deciding = made.config["scoring"], made.config["deciding"]
     if "normalise" not in scoring:
-        # Version 1 of the stage.
-        what, near = "equal once normalised", f"{scoring['ngram']}-grams of {scoring['shingle']}"
+        return None
+    kept = {name: scoring[name] for name in DedupConfig.model_fields if name in scoring}
+    config = DedupConfig(**{**kept, "exact": deciding["exact"]})
+    looser = deciding.get("looser", {})
+    return *config.compared[:2], config.model_copy(update=looser).compared[1] if looser else ""
+
+
+def _words(made: Manifest) -> str:
+    scoring, deciding = made.config["scoring"], made.config["deciding"]
+    said = compared(made)
+    if said is None:
+        what, near, revised = "equal once normalised", f"{scoring['ngram']}-grams of {scoring['shingle']}", ""
     else:
-        kept = {name: scoring[name] for name in DedupConfig.model_fields if name in scoring}
-        exact, near, _ = DedupConfig(**{**kept, "exact": deciding["exact"]}).compared
-        what = "" if deciding["exact"] == "off" else f"equal ({exact})"
+        what, (_, near, revised) = EQUAL.get(deciding["exact"], ""), said
     also = f"Of documents that are {what}, and of" if what else "Of"
     least = number(deciding["threshold"])
+    again = (
+        " A pair that misses this by little counts too if it reaches it as a revision: compared again with "
+        f"{' and '.join(fold.removeprefix('fold_') for fold in deciding['looser'])} folded."
+    )
     return (
-        f"{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept. "
-        "The verdict of a removed document names the kept one and says what was compared."
+        f"{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept."
+        f"{again if revised else ''} The verdict of a removed document names the kept one and says what was compared."
     )
 
 
