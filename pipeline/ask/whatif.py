@@ -19,7 +19,6 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.config.section import leaves
 from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.kind import Rebuild
@@ -112,15 +111,42 @@ def _check_scores(made: Manifest, change: Change) -> None:
 
 
 def differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:
-    """Every setting that differs, with both values. For thresholds, these are the values in effect."""
-    before, after = (dict(leaves(_effective(one))) for one in (old, new))
-    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
-    return {name: {"before": before.get(name), "after": after.get(name)} for name in names}
+    """Every setting that differs, with both values. For thresholds, these are the values in effect.
+
+    Of sources: their names in order, and what differs in those that both have.
+    """
+    return {name: {"before": before, "after": after} for name, before, after in differing(_effective(old), _effective(new))}
+
+
+def differing(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """The values of two trees of JSON values that differ, by dotted name; None for what one lacks.
+
+    Lists of tables with names, such as `collect.sources`, are compared by these names.
+    """
+    if isinstance(old, dict | None) and isinstance(new, dict | None):
+        before, after = old or {}, new or {}
+    elif _are_named(old) and _are_named(new):
+        before, after = ({one["name"]: one for one in tables} for tables in (old, new))
+        if [*before] != [*after]:
+            yield name, [*before], [*after]
+        both = before.keys() & after.keys()
+        before, after = ({key: one for key, one in tables.items() if key in both} for tables in (before, after))
+    else:
+        if old != new:
+            yield name, old, new
+        return
+    for key in {**before, **after}:
+        yield from differing(before.get(key), after.get(key), f"{name}.{key}" if name else key)
 
 
 def _effective(config: Config) -> dict[str, Any]:
     """The config as JSON values, with presets and recipes replaced by the values that they stand for."""
     return {**config.model_dump(mode="json"), **{kind.name: kind.effective(kind.settings(config)) for kind in table.STAGES}}
+
+
+def _are_named(value: Any) -> bool:
+    """Whether a value is a list of tables with names."""
+    return isinstance(value, list) and all(isinstance(one, dict) and "name" in one for one in value)
 
 
 def _stage(before: Manifest, after: Replayed) -> dict[str, Any]:

@@ -221,3 +221,27 @@ def test_a_share_is_chosen_again(source: Path, tmp_path: Path) -> None:
         ]
         assert any(change["reason"] == "model_short" for change in answer["changes"])
         assert {margin["setting"] for margin in answer["margins"]} >= {"quality.models.short.keep_fraction"}
+
+
+def test_sources_are_compared_by_name() -> None:
+    def tree(*sources: tuple[str, str], **more: object) -> dict[str, object]:
+        return {"collect": {"sources": [{"name": name, "paths": [path]} for name, path in sources], **more}}
+
+    old, same = tree(("a", "x"), ("b", "y"), seed=0), tree(("a", "x"), ("b", "y"), seed=0)
+    assert list(differing(old, same)) == []
+    new = tree(("b", "z"), ("a", "x"), ("c", "w"), seed=None)
+    assert list(differing(old, new)) == [
+        ("collect.sources", ["a", "b"], ["b", "a", "c"]),
+        ("collect.sources.b.paths", ["y"], ["z"]),
+        ("collect.seed", 0, None),
+    ]
+    assert list(differing({"stages": ["a"], "quality": {"x": 1}}, {"stages": [], "quality": None})) == [
+        ("stages", ["a"], []),
+        ("quality.x", 1, None),
+    ]
+
+
+def test_a_clipped_line_begins_where_lists_differ() -> None:
+    assert _from_first_difference([1, 2, 3], [1, 2, 4]) == (["...", 3], ["...", 4])
+    assert _from_first_difference([1], [2]) == ([1], [2])
+    assert _from_first_difference("ab", [1]) == ("ab", [1])

@@ -6,6 +6,7 @@ Cost: none.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -53,8 +54,18 @@ def _settings(settings: Mapping[str, Any], console: Console) -> None:
     if not settings:
         console.print("none")
     for name, values in settings.items():
-        line = f"{name}: {_value(values['a'])} -> {_value(values['b'])}"
+        a, b = _from_first_difference(values["a"], values["b"])
+        line = f"{name}: {_value(a)} -> {_value(b)}"
         console.print(Text(plain(line)))
+
+
+def _from_first_difference(a: Any, b: Any) -> tuple[Any, Any]:
+    """Two lists without what both begin with, so that a clipped line shows what differs."""
+    if not (isinstance(a, list) and isinstance(b, list)):
+        return a, b
+    same = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], zip(a, b, strict=False)))
+    before = ["..."] if same else []
+    return [*before, *a[same:]], [*before, *b[same:]]
 
 
 def _value(value: Any) -> str:

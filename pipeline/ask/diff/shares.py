@@ -14,11 +14,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.ask.fates import forgotten_in, labels_by_source
+from tokenmill.pipeline.ask.whatif import differing
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, Manifest, facts
 from tokenmill.pipeline.base.schema import DOC_ID
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.report import settings
 from tokenmill.pipeline.report.compression import DOCUMENTS
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts
@@ -56,15 +56,13 @@ def _version(made: Manifest | None) -> Row | None:
 
 def step_settings(a: CorpusFolder, b: CorpusFolder) -> dict[str, Row]:
     """Settings that differ in the steps that both have, as their manifests name them."""
-    found = {}
+    found: dict[str, Row] = {}
     for name in _order(a, b):
         mine, theirs = a.step(name), b.step(name)
         if mine is None or theirs is None:
             continue
-        first, second = dict(settings.flat(mine.config)), dict(settings.flat(theirs.config))
-        for key in _names(first, second):
-            if first.get(key) != second.get(key):
-                found[f"{name}.{key}"] = {"a": first.get(key), "b": second.get(key)}
+        for setting, first, second in differing(dict(mine.config), dict(theirs.config), name):
+            found[setting] = {"a": first, "b": second}
     return found
 
 
