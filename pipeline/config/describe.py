@@ -154,7 +154,7 @@ def _setting(name: str, field: FieldInfo, sentence: str, table: tuple[str, ...],
     notes = [*field.metadata, *inner]
     about = next((note for note in notes if isinstance(note, About)), About())
     default = None if field.is_required() else field.default
-    kind = _kind(annotation)
+    kind = about.kind or _kind(annotation)
     numeric = annotation in (int, float)
     return Setting(
         table=table,

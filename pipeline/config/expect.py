@@ -38,6 +38,8 @@ def comparisons(text: str) -> tuple[tuple[str, float], ...]:
         match = COMPARISON.fullmatch(part.strip())
         number = float(match[2].replace("_", "")) if match else math.inf
         if match is None or math.isinf(number):
+            if "%" in part:
+                raise ValueError(f'write a share as a number from 0 to 1, such as ">= 0.2" for 20 % (given: {text[:80]!r})')
             raise ValueError(f'write a comparison with a number, such as ">= 0.2" or ">= 0.2, <= 0.9" (given: {text[:80]!r})')
         found.append((match[1], number))
     return tuple(found)
@@ -50,7 +52,8 @@ def is_met(wanted: str, value: float | None) -> bool:
 
 def _typed(given: Any) -> Any:
     if not isinstance(given, str):
-        raise ValueError(f'write a comparison in quotes, such as ">= {given if isinstance(given, int | float) else 0.2}"')
+        number = isinstance(given, int | float) and not isinstance(given, bool) and math.isfinite(given) and given >= 0
+        raise ValueError(f'write a comparison in quotes, such as ">= {given if number else 0.2}"')
     return given
 
 
@@ -65,9 +68,10 @@ def _share(text: str) -> str:
     return text
 
 
-Amount = Annotated[str, BeforeValidator(_typed), AfterValidator(_comparison), About(example=">= 1_000_000")]
+KIND = "a comparison with a number, in quotes"
+Amount = Annotated[str, BeforeValidator(_typed), AfterValidator(_comparison), About(kind=KIND, example=">= 1_000_000")]
 """One comparison, or several with commas between them, all of which must hold."""
-Share = Annotated[str, BeforeValidator(_typed), AfterValidator(_share), About(example=">= 0.2")]
+Share = Annotated[str, BeforeValidator(_typed), AfterValidator(_share), About(kind=KIND, example=">= 0.2")]
 """The same for a value from 0 to 1."""
 
 
@@ -151,6 +155,8 @@ def _path(name: str) -> tuple[str, ...]:
 
 def _put(values: dict[str, Any], name: str, value: Any) -> None:
     *sections, last = _path(name)
+    if last.startswith("source.") and not sections:
+        raise ValueError(f'{name} is a section; set one of its settings, for example {name}.kept_share = ">= 0.5"')
     for section in sections:
         values = values.setdefault(section, {})
         if not isinstance(values, dict):

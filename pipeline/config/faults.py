@@ -35,7 +35,7 @@ def explain(fault: Mapping[str, Any], where: str, model: type[Section]) -> str:
     if fault["type"] == "union_tag_invalid":
         return f"{where}: {name}.kind: there is no such kind of source; {lookup.hint(str(fault['ctx']['tag']), KINDS)}"
     if fault["type"] == "value_error":
-        return f"{where}: {name or 'config'}: {fault['msg'].removeprefix('Value error, ')}"
+        return f"{where}: {f'{name}: ' if name else ''}{fault['msg'].removeprefix('Value error, ')}"
     inside = [one for one in lookup.tables_at(name, model) if one.source_kind in (kind, KINDS[0]) and one.settings]
     if inside and fault["type"] in NO_TABLE:
         return f"{where}: {name} is a section; set one of its settings, for example {how(*_shown(inside[0], given))}"
@@ -43,7 +43,7 @@ def explain(fault: Mapping[str, Any], where: str, model: type[Section]) -> str:
         return f"{where}: {name} is a list of tables: write [[{name}]] above each, or {how(*_shown(inside[0], {}))}"
     setting = _setting_at(name, kind, model)
     if setting is None:
-        return f"{where}: {name or 'config'}: {fault['msg']}{_given(given)}"
+        return f"{where}: {f'{name}: ' if name else ''}{fault['msg']}{_given(given)}"
     written = how(setting, lookup.example(setting, given))
     if fault["type"] == "missing":
         return f"{where}: {name} is missing; for example {written}"
@@ -93,8 +93,10 @@ def _instead(place: tuple[Any, ...], kind: str, given: Any, how: Writer, model: 
     deeper = next((one for one in tables(model) if key in one.path[1:]), None)
     if deeper is not None:
         return f"it stands in [{deeper.path[0]}]: for example {how(*_shown(deeper, given))}"
+    # Below a name of the user's, the full name is always spelt like that of the settings there.
+    own = any(ANY in one.path for one in tables(model) if _is_at(one, around))
     far = [name for name in lookup.suggested(".".join((*around, key)), model) if name not in (".".join(around), key)]
-    if far:
+    if far and not own:
         return f"did you mean {far[0]}? `tokenmill config explain {far[0]}` describes it"
     return f"known here: {', '.join(sorted(here))}"
 

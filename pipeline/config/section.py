@@ -18,10 +18,12 @@ MB = 1_000_000
 class About:
     """What the type of a setting does not say, for people who look it up.
 
-    unit: of a number, where the last word of the setting's name is not the unit. example: a value to try, where none is set.
+    unit: of a number, where the last word of the setting's name is not the unit. kind: what may be written, in words, where it
+    is less than the type says. example: a value to try, where none is set.
     """
 
     unit: str = ""
+    kind: str = ""
     example: Any = None
 
 

@@ -33,6 +33,10 @@ def explained(name: str | None) -> Explained:
     found = lookup.settings_at(asked, model)
     if found:
         return Explained(settings=found)
+    # What stands under a name of the user's, such as train.weights.web.
+    table = [one for one in lookup.settings_at(asked.rpartition(".")[0], model) if one.kind.startswith("a table")]
+    if table:
+        return Explained(settings=table)
     inside = lookup.tables_at(asked, model) or [one for one in describe.tables(model) if asked in one.path[1:]]
     if inside:
         return Explained(tables=inside)

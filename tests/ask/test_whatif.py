@@ -13,6 +13,7 @@ import pytest
 
 from tests.ask.judged import SETTINGS, built, texts
 from tests.command import tokenmill
+from tokenmill.flows.cli.draw.diff import _from_first_difference
 from tokenmill.pipeline.ask import whatif
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.corpus import open_corpus
@@ -228,14 +229,14 @@ def test_sources_are_compared_by_name() -> None:
         return {"collect": {"sources": [{"name": name, "paths": [path]} for name, path in sources], **more}}
 
     old, same = tree(("a", "x"), ("b", "y"), seed=0), tree(("a", "x"), ("b", "y"), seed=0)
-    assert list(differing(old, same)) == []
+    assert list(whatif.differing(old, same)) == []
     new = tree(("b", "z"), ("a", "x"), ("c", "w"), seed=None)
-    assert list(differing(old, new)) == [
+    assert list(whatif.differing(old, new)) == [
         ("collect.sources", ["a", "b"], ["b", "a", "c"]),
         ("collect.sources.b.paths", ["y"], ["z"]),
         ("collect.seed", 0, None),
     ]
-    assert list(differing({"stages": ["a"], "quality": {"x": 1}}, {"stages": [], "quality": None})) == [
+    assert list(whatif.differing({"stages": ["a"], "quality": {"x": 1}}, {"stages": [], "quality": None})) == [
         ("stages", ["a"], []),
         ("quality.x", 1, None),
     ]

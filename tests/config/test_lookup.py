@@ -210,3 +210,14 @@ def test_weights_fit_the_sources(weights: Mapping[str, float], message: str) -> 
     fit.require_weights(whole)
     assert json.loads(json.dumps(settings_of.plain(whole)))["train"]["weights"] == {"web": 1.0, "books": 0.0}
     assert isinstance(whole, Config)
+
+
+@pytest.mark.parametrize("name", ["train.weights.web", "expect.language.en", "expect.source.web.language.en"])
+def test_what_stands_under_a_name_of_the_users_is_explained(name: str) -> None:
+    (found,) = explained(name).settings
+    assert found.key in name
+    assert found.kind.startswith("a table")
+
+
+def test_an_expectation_is_a_comparison() -> None:
+    assert of("expect.tokens").accepted == "a comparison with a number, in quotes"
