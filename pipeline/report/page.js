@@ -123,6 +123,8 @@
     const path = location.protocol === "file:" && /^(.*)\/report\.html$/.exec(location.pathname);
     if (!path) return;
     let folder = path[1].replace(/\/\.versions\/\d+$/, "");
+    // The copy of a run, which alone shows expectations, lies in `runs` of the corpus.
+    if (document.getElementById("expectations")) folder = folder.replace(/\/runs$/, "");
     try {
       folder = decodeURIComponent(folder);
     } catch {

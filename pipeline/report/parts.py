@@ -47,7 +47,9 @@ class SampleGroup:
 
 def name(corpus: CorpusFolder) -> str:
     """What the corpus is called by its contents: the same text has the same bytes, whoever builds it in whatever folder."""
-    names = list(dict.fromkeys(shard.source for shard in corpus.collect.shards))
+    installed = {one["name"] for one in corpus.collect.config.get("sources", ()) if one["kind"] == "installed"}
+    sources = dict.fromkeys(shard.source for shard in corpus.collect.shards)
+    names = ["installed documentation" if name in installed else name for name in sources]
     more = f" and {count(len(names) - NAMED)} more" if len(names) > NAMED else ""
     return f"Corpus of {', '.join(names[:NAMED])}{more}" if names else "Empty corpus"
 

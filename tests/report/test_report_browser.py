@@ -16,6 +16,7 @@ from tests.report.pages import HOSTILE, decide, rewrite_collect
 from tokenmill.pipeline.ask.diff import diff, opened
 from tokenmill.pipeline.report import write
 from tokenmill.pipeline.report.comparison import render
+from tokenmill.pipeline.report.expectations import insert
 
 pytestmark = pytest.mark.soak
 
@@ -126,6 +127,20 @@ def test_commands_name_the_folder_of_the_page(folder: Path, browser: Tab) -> Non
         "Corpus of a",
     ]
     assert all(command.startswith(f"tokenmill whatif {quoted} --set quality.") for command in commands)
+
+
+def test_the_page_of_a_run_names_the_corpus_and_links_its_expectations(folder: Path, browser: Tab) -> None:
+    row = {"metric": "tokens", "wanted": "> 1", "value": "2", "met": True, "earlier": ""}
+    page = insert((folder / "report.html").read_text(), "a run", [row])
+    assert page is not None
+    (folder / "runs").mkdir()
+    (folder / "runs" / "report.html").write_text(page)
+    browser.open((folder / "runs" / "report.html").as_uri())
+    commands = browser.run("[...document.querySelectorAll('.command code')].map((one) => one.textContent)")
+    assert commands
+    assert not [command for command in commands if "/runs" in command]
+    assert browser.run("document.querySelector('h1').textContent") == "it's mine"
+    assert browser.run("document.querySelectorAll('[href=\"#expectations\"]').length") == 1
 
 
 def test_the_page_asks_for_nothing_and_runs_nothing_else(folder: Path, browser: Tab) -> None:

@@ -112,7 +112,7 @@ class Dedup:
             pairs = pair(bands, self.config.bucket_limit, folder, work.executor)
             runs.remove(bands)
             runs.save(folder / "exact", documents.exact[distinct.rows])
-            work.progress.say(f"dedup: {pairs.total} candidate pairs of {len(distinct.rows)} distinct documents")
+            work.progress.say(f"dedup: {pairs.total:,} candidate pairs of {len(distinct.rows):,} distinct documents")
             comparer = Comparer(
                 views=views,
                 starts=documents.starts,
