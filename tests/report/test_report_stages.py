@@ -53,6 +53,9 @@ def test_every_threshold_is_drawn_over_its_score(built: Work) -> None:
     for setting in thresholds:
         assert f'id="rule-quality.{setting}"' in page
     assert page.count('class="mark"') == 1 + len(thresholds)
+    # A reason leads to its samples, where there are any.
+    dropped = {f"{made.stage}: {reason}" for made in built.before[1:] for reason in made.counts.dropped}
+    assert dropped <= set(re.findall('data-reason="([^"]+)"', page)) <= {*dropped, "kept"}
 
 
 def test_removed_documents_stand_beside_what_stayed(built: Work) -> None:
