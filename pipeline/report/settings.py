@@ -41,10 +41,10 @@ def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:
 
 
 def _collected(made: Manifest) -> str:
-    """Where the text is from: the sources that gave some, by name, and the installed documentation as what it is."""
+    """Where the text is from: the sources that gave some, by name, and installed documentation as what it is."""
     names = list(dict.fromkeys(shard.source for shard in made.shards))
     kinds = {source["name"]: source["kind"] for source in made.config.get("sources", ())}
-    installed = [f"the documentation installed on the machine ({name})" for name in names if kinds.get(name) == "installed"]
+    installed = ["the documentation that is installed on the machine"] if "installed" in map(kinds.get, names) else []
     others = [name for name in names if kinds.get(name) != "installed"]
     shown = ", ".join(others[:NAMED]) + (f" and {count(len(others) - NAMED)} more" if len(others) > NAMED else "")
     named = [f"{'the source' if len(others) == 1 else 'the sources'} {shown}"] if others else []

@@ -101,9 +101,13 @@ def test_what_was_done_is_said_in_words(built: Work) -> None:
         (
             ["installed"],
             {"installed": "installed"},
-            "Text was collected from the documentation installed on the machine (installed).",
+            "Text was collected from the documentation that is installed on the machine.",
         ),
-        (["b", "i", "a"], {"i": "installed", "a": "files"}, "from the sources b, a and from the documentation installed"),
+        (
+            ["b", "i", "a"],
+            {"i": "installed", "a": "files"},
+            "from the sources b, a and from the documentation that is installed",
+        ),
         ([f"s{one}" for one in range(9)], {}, "from the sources s0, s1, s2, s3, s4, s5 and 3 more."),
     ],
 )
