@@ -203,7 +203,7 @@ def load(root: Path, stage: str) -> Manifest:
     except FileNotFoundError as error:
         if stage == CORPUS:
             raise NotBuilt(
-                f"{root} holds no finished corpus ({path} is missing); run `tokenmill build` with --out {root} to its end. "
+                f"{root} holds no finished corpus ({path} is missing); run the build first, to its end. "
                 f"`tokenmill status {root}` shows the steps that are done"
             ) from error
         raise NotBuilt(f"{root} has no finished stage {stage!r}: {path} is missing; run the build first") from error
