@@ -24,7 +24,7 @@ from tokenmill.flows.parameters import checked
 from tokenmill.flows.presets import made_by
 from tokenmill.flows.process import claim
 from tokenmill.flows.runlog import RunLog, sent
-from tokenmill.flows.tags import key_of, put_on_this_run
+from tokenmill.flows.tags import put_on_this_run
 from tokenmill.pipeline.ask.expectations import markdown
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.corpus import open_corpus
@@ -60,7 +60,7 @@ def run_name() -> str:
         return given
     asked = behaviour(parameters)
     when = runtime.flow_run.scheduled_start_time.astimezone(ZoneInfo(asked.timezone) if asked else None)
-    return f"{asked.name if asked else Path(parameters['out']).name} · {when:%Y-%m-%d %H:%M}"
+    return f"{asked.name if asked else Path(str(parameters['out'])).name} · {when:%Y-%m-%d %H:%M}"
 
 
 @flow(
@@ -87,16 +87,18 @@ def build(
     `schedule`: the values of a `Behaviour`, for a run that belongs to a schedule. A scheduled run that is to be skipped since
     somebody else builds this corpus ends as Cancelled, with the name Skipped.
     """
-    root, asked = Path(out), behaviour({"schedule": schedule})
-    log = RunLog(progress.get(), key_of(root), scheduled=asked is not None)
+    asked = behaviour({"schedule": schedule})
+    log = RunLog(progress.get(), scheduled=asked is not None)
     with contextlib.ExitStack() as stack:
         stack.callback(sent)
         stack.enter_context(log.errors())
-        put_on_this_run(root)
         if asked is not None:
             claim(runtime.flow_run.id)
-        given = {"config": config, "out": out, "settings": settings}
+        given = {"config": config, "out": out, "settings": settings, "schedule": schedule or None}
         wanted = checked({**given, "workers": workers, "replace": replace, "in_place": in_place}, overrides.get())
+        root = Path(out)
+        log.show_corpus(root)
+        put_on_this_run(root)
         with alone(
             lambda: building(
                 wanted,

@@ -23,6 +23,7 @@ from prefect.blocks.system import Secret
 from pydantic import Field, model_validator
 
 from tokenmill.flows.cli.environment import variable
+from tokenmill.flows.paths import PathText
 from tokenmill.pipeline.base.errors import ConfigError, TokenmillError
 from tokenmill.pipeline.config import Section
 
@@ -39,7 +40,7 @@ class Notify(Section):
 
     block: str | None = None
     """A block of Prefect, as TYPE/NAME: one that notifies (slack-webhook/ops), or secret/NAME with the address."""
-    file: str | None = None
+    file: PathText | None = None
     """A file with one address a line."""
     env: str | None = None
     """An environment variable with the address."""

@@ -15,18 +15,21 @@ from typing import Any
 from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from tokenmill.flows.cli.environment import build_folders
+from tokenmill.flows.paths import PathText
 from tokenmill.flows.presets import resolve
+from tokenmill.flows.schedules import Behaviour
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import Config, Section
 
 
 class _Parameters(Section):
-    config: StrictStr = Field(min_length=1)
-    out: StrictStr = Field(min_length=1)
+    config: PathText
+    out: PathText
     settings: Mapping[StrictStr, StrictStr] | None
     workers: StrictInt = Field(ge=1)
     replace: StrictBool
     in_place: StrictBool
+    schedule: Behaviour | None = None
 
 
 def checked(given: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:

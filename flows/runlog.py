@@ -11,6 +11,7 @@ import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from uuid import UUID
 
 import httpx
@@ -18,6 +19,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.logging.handlers import APILogHandler
 
+from tokenmill.flows.tags import key_of
 from tokenmill.pipeline.base.errors import TokenmillError
 from tokenmill.pipeline.base.manifest import PACK
 from tokenmill.pipeline.base.progress import Progress
@@ -63,13 +65,18 @@ def sent() -> None:
 class RunLog:
     """`tokenmill.pipeline.base.progress.Progress` that shows on the page of a run whatever `shown` shows elsewhere."""
 
-    def __init__(self, shown: Progress, corpus: str, *, scheduled: bool) -> None:
-        """`corpus`: what the keys of its artifacts end with. `scheduled`: see `errors`."""
-        self._shown, self._corpus, self._scheduled = shown, corpus, scheduled
+    def __init__(self, shown: Progress, *, scheduled: bool) -> None:
+        """`scheduled`: see `errors`."""
+        self._shown, self._scheduled = shown, scheduled
+        self._corpus = ""
         self._step, self._total, self._done = "", 0, 0
         self._artifact: UUID | None = None
         self._next = 0.0
         self._written: BaseException | None = None
+
+    def show_corpus(self, root: Path) -> None:
+        """Give the artifacts keys of the corpus `root`. Call it before the first step."""
+        self._corpus = key_of(root)
 
     def begin(self, step: str, total: int, unit: str) -> None:
         self._shown.begin(step, total, unit)

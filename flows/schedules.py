@@ -16,9 +16,10 @@ from typing import Any, Literal
 
 from prefect._vendor.croniter.croniter import CroniterBadDateError, croniter  # computes its times
 from prefect.client.schemas.schedules import CronSchedule
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, StrictInt, ValidationError, field_validator
 
 from tokenmill.flows.notify import Notify
+from tokenmill.flows.paths import PathText
 from tokenmill.flows.presets import names, resolve
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
@@ -34,8 +35,8 @@ EXAMPLE = {"name": '"nightly"', "config": '"docs"', "out": '"corpora/docs"'}
 class Behaviour(Section):
     """How the runs of a scheduled build behave. It travels to each run as one parameter of the flow."""
 
-    name: str = Field(min_length=1)
-    timezone: str = "UTC"
+    name: str = Field(min_length=1, max_length=200)
+    timezone: str = Field(default="UTC", min_length=1)
     """Zone of the times, also of those in the names of runs, as IANA names it."""
     on_overlap: Literal["wait", "skip"] = "wait"
     """What a run does while somebody else builds the same corpus."""
@@ -47,8 +48,10 @@ class Behaviour(Section):
     @field_validator("name")
     @classmethod
     def _showable(cls, name: str) -> str:
-        if not name.isprintable() or set(name) & set(BANNED):
-            raise ValueError(f"a name must be printable, and must hold none of {' '.join(BANNED)}")
+        if not name.isprintable() or set(name) & set(BANNED) or name != name.strip():
+            raise ValueError(
+                f"a name must be printable, must hold none of {' '.join(BANNED)}, and must not begin or end in a space"
+            )
         return name
 
     @field_validator("timezone")
@@ -64,17 +67,20 @@ class Behaviour(Section):
 class _Build(Behaviour):
     """One scheduled build as the file says it."""
 
-    config: str
-    out: str
+    config: PathText
+    out: PathText
     cron: tuple[str, ...] = ()
     """When it runs. Without times it runs only when somebody starts it."""
-    workers: int = Field(default=1, ge=1)
+    workers: StrictInt = Field(default=1, ge=1)
     settings: Mapping[str, Any] = {}
 
     @field_validator("cron", mode="before")
     @classmethod
     def _several(cls, cron: Any) -> Any:
-        return (cron,) if isinstance(cron, str) else cron
+        several = (cron,) if isinstance(cron, str) else cron
+        if not isinstance(several, list | tuple) or not all(isinstance(one, str) for one in several):
+            raise ValueError('write it as a string, for example "0 3 * * *", or as a list of strings')
+        return tuple(dict.fromkeys(several))  # times that stand there twice would fire twice
 
     @field_validator("cron")
     @classmethod
@@ -82,6 +88,26 @@ class _Build(Behaviour):
         for one in cron:
             _check_cron(one)
         return cron
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _flat(cls, settings: Any) -> Any:
+        """The settings by their dotted names, also those that stand in a table of their section."""
+        if not isinstance(settings, dict):
+            raise ValueError('write a table, for example settings = { "quality.min_words" = 40 }')
+        found: dict[str, Any] = {}
+        for key, value in settings.items():
+            found.update({f"{key}.{name}": one for name, one in value.items()} if _is_section(key, value) else {key: value})
+        for key, value in found.items():
+            try:
+                json.dumps(value)
+            except TypeError as error:
+                raise ValueError(f"{key} is a date or a time, which no setting takes") from error
+        return found
+
+
+def _is_section(key: str, value: Any) -> bool:
+    return isinstance(value, dict) and "." not in key
 
 
 class Schedule(_Build):
@@ -172,6 +198,11 @@ def _at_odds(builds: Sequence[Schedule]) -> list[str]:
                     f"builds {other.name!r} and {one.name!r} write to {one.out} with different settings, so that each would "
                     "undo the other; give each its own out"
                 )
+            inner, outer = sorted((one, other), key=lambda build: len(build.out), reverse=True)
+            if inner.out != outer.out and Path(inner.out).is_relative_to(outer.out):
+                faults.append(
+                    f"build {inner.name!r} writes to {inner.out}, inside the corpus of {outer.name!r}; give it an out elsewhere"
+                )
     return faults
 
 
@@ -209,6 +240,8 @@ def _line(fault: Mapping[str, Any], plain: Mapping[str, Any]) -> str:
         return f"{where}has no {key}; write for example {key} = {EXAMPLE.get(key, '...')}"
     if kind == "extra_forbidden":
         return f"{where}unknown setting {key}; {_nearest(key, model)}"
+    if kind == "model_type":
+        return f"{where or 'build: '}must be a table of settings"
     return f"{where}{key + ': ' if key else ''}{fault['msg'].removeprefix('Value error, ')}"
 
 

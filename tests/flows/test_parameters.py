@@ -43,6 +43,13 @@ def test_good_parameters_give_the_config() -> None:
         ({"settings": {"dedup.threshold": 0.8}}, "parameter settings"),
         ({"settings": {"dedup.treshold": "0.8"}}, "threshold"),
         ({"settings": ["dedup.threshold"]}, "parameter settings"),
+        ({"config": "a\0.toml"}, "parameter config"),
+        ({"out": "a\0"}, "parameter out"),
+        ({"out": "\ud800"}, "parameter out"),
+        ({"out": "o" * 300}, "parameter out"),
+        ({"schedule": "nightly"}, "parameter schedule"),
+        ({"schedule": {"nme": "nightly"}}, "parameter schedule.name"),
+        ({"schedule": {"name": "nightly", "timezone": ""}}, "parameter schedule.timezone"),
     ],
 )
 def test_a_wrong_parameter_is_named(wrong: dict[str, Any], named: str) -> None:

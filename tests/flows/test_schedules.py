@@ -54,7 +54,7 @@ def test_a_file_is_read_with_paths_that_start_at_its_folder(tmp_path: Path) -> N
         (GOOD.replace("0 3 * * *", "61 3 * * *"), ["build 'nightly': cron: '61 3 * * *' is no cron expression"]),
         (GOOD + 'timezone = "Berlin"', ["build 'nightly': timezone: 'Berlin' is no timezone; write for example Europe/Berlin"]),
         (GOOD + 'on_overlap = "stop"', ["build 'nightly': on_overlap: Input should be 'wait' or 'skip'"]),
-        (GOOD.replace("nightly", "a/b"), ["build 'a/b': name: a name must be printable, and must hold none of"]),
+        (GOOD.replace("nightly", "a/b"), ["build 'a/b': name: a name must be printable, must hold none of"]),
         (GOOD.replace("docs", "dosc"), ["build 'nightly': 'dosc': it is neither a preset nor a .toml file; did you mean docs"]),
         (GOOD + "settings = { 'dedup.treshold' = 1 }", ["build 'nightly': ", "did you mean threshold?"]),
         (GOOD + "[notify]\nenv = 'A'\nfile = 'b'", ["notify: name the address by one of block, file and env"]),
@@ -64,6 +64,23 @@ def test_a_file_is_read_with_paths_that_start_at_its_folder(tmp_path: Path) -> N
         (GOOD + "[notify]\nfile = 'absent'", ["notify: the file ", "absent cannot be read (No such file or directory)"]),
         (GOOD + "[notify]\nenv = 'TOKENMILL_UNSET'", ["notify: the environment variable TOKENMILL_UNSET holds no address"]),
         (GOOD + GOOD, ["two builds are named 'nightly'"]),
+        (GOOD.replace("docs", "a\\u0000.toml"), ["build 'nightly': config: no file can have such a name"]),
+        (GOOD.replace('"out"', '"a\\u0000"'), ["build 'nightly': out: no file can have such a name"]),
+        (GOOD.replace('"out"', f'"{"o" * 300}"'), ["build 'nightly': out: no file can have such a name"]),
+        (GOOD.replace('"out"', '""'), ["build 'nightly': out: "]),
+        (GOOD + "[notify]\nfile = 'a\\u0000'".replace("'", '"'), ["notify: file: no file can have such a name"]),
+        (GOOD + "settings = { 'collect.seed' = 2026-01-01 }", ["build 'nightly': settings: collect.seed is a date or a time"]),
+        (GOOD + "settings = ['collect.seed']", ["build 'nightly': settings: write a table"]),
+        (GOOD + 'timezone = ""', ["build 'nightly': timezone: "]),
+        (GOOD.replace('"0 3 * * *"', "3"), ["build 'nightly': cron: write it as a string"]),
+        (GOOD.replace("nightly", " "), ["build ' ': name: a name must be printable"]),
+        (GOOD + "workers = true", ["build 'nightly': workers: "]),
+        ("notify = 'https://hooks.example.org/secret'\n" + GOOD, ["notify: must be a table"]),
+        ("build = ['x']", ["build 1: must be a table"]),
+        (
+            GOOD + GOOD.replace("nightly", "other").replace('"out"', '"out/tokens"'),
+            ["build 'other' writes to ", "inside the corpus of 'nightly'"],
+        ),
         (
             GOOD + GOOD.replace("nightly", "other") + "settings = { 'collect.seed' = 1 }",
             ["builds 'nightly' and 'other' write to ", "different settings"],
@@ -76,6 +93,16 @@ def test_one_line_says_what_is_wrong(tmp_path: Path, text: str, says: list[str])
     for one in says:
         assert any(one in line for line in found), found
     assert len(found) == max(1, sum(one.startswith("build 1") for one in says))
+
+
+def test_settings_may_stand_in_tables_of_their_sections_and_times_twice(tmp_path: Path) -> None:
+    plain = "settings = { 'collect.seed' = 1, 'dedup.threshold' = 0.7 }"
+    nested = "cron = ['0 3 * * *', '0 3 * * *']\n[build.settings]\ndedup.threshold = 0.7\ncollect.seed = 1"
+    for text in (GOOD + plain, GOOD.replace('cron = "0 3 * * *"', nested)):
+        (tmp_path / "s.toml").write_text(text)
+        (one,) = read(tmp_path / "s.toml")
+        assert one.overrides() == {"collect.seed": "1", "dedup.threshold": "0.7"}
+        assert one.cron == ("0 3 * * *",)
 
 
 def test_two_schedules_may_build_one_corpus_with_the_same_settings(tmp_path: Path) -> None:
