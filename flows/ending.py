@@ -13,8 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import PrefectException
 from pydantic import ValidationError
 
 from tokenmill.flows import runlog
@@ -71,7 +73,7 @@ _TITLES: Mapping[Event, str] = {
 
 
 def behaviour(parameters: Mapping[str, Any]) -> Behaviour | None:
-    """What the schedule of a run says; None for a run without one."""
+    """What the schedule of a run says; None for a run without one, or with one that `parameters.checked` refuses."""
     try:
         return Behaviour.model_validate(parameters["schedule"]) if parameters.get("schedule") else None
     except ValidationError:
@@ -80,18 +82,23 @@ def behaviour(parameters: Mapping[str, Any]) -> Behaviour | None:
 
 def _run_again(client: SyncPrefectClient, run: FlowRun, asked: Behaviour) -> str | None:
     """Ask for another run in the place of this one, if the schedule wants that. Returns its name."""
-    first, _, number = run.name.partition(AGAIN)
-    attempt = (int(number) if number.isdecimal() else 0) + 1
+    first, _, number = run.name.rpartition(AGAIN)
+    first, attempt = (first, int(number) + 1) if number.isdecimal() else (run.name, 1)
     if attempt > asked.retries or run.deployment_id is None:
         return None
     name = f"{first}{AGAIN}{attempt}"
-    client.create_flow_run_from_deployment(
-        run.deployment_id,
-        name=name,
-        parameters=run.parameters,
-        tags=run.tags,
-        idempotency_key=f"tokenmill again {run.id} {run.run_count}",
-    )
+    try:
+        client.create_flow_run_from_deployment(
+            run.deployment_id,
+            name=name,
+            parameters=run.parameters,
+            tags=run.tags,
+            idempotency_key=f"tokenmill again {run.id} {run.run_count}",
+        )
+    except (httpx.HTTPError, PrefectException) as error:
+        # Its deployment was deleted, or takes no such parameters. Whoever is to be told is told all the same.
+        runlog.line(run.id, f"it is not run again: the server refuses it ({type(error).__name__})", logging.ERROR)
+        return None
     runlog.line(run.id, f"it is run again as {name!r}, of at most {asked.retries}; what is finished is kept")
     return name
 

@@ -29,15 +29,20 @@ def claim(run: str | UUID) -> None:
 
 def named(labels: Mapping[str, Any]) -> str:
     """The process that claimed a run, as the lock of a corpus names its holder."""
-    return f"process {str(labels.get(PROCESS, '? ?')).split()[1]} on {labels.get(HOST)} since "
+    return f"process {_number(labels)} on {labels.get(HOST)} since "
 
 
 def gone(labels: Mapping[str, Any]) -> bool:
     """Whether the process that claimed a run was on this machine and has ended."""
-    claimed = str(labels.get(PROCESS, "?"))
-    if claimed.startswith("?") or labels.get(HOST) != socket.gethostname():
+    claimed, number = str(labels.get(PROCESS, "?")), _number(labels)
+    if claimed.startswith("?") or not number.isdecimal() or labels.get(HOST) != socket.gethostname():
         return False
-    return _identity(int(claimed.split()[1])) != claimed
+    return _identity(int(number)) != claimed
+
+
+def _number(labels: Mapping[str, Any]) -> str:
+    """The number of the process that claimed a run; "?" if none did, or somebody else wrote that label."""
+    return [*str(labels.get(PROCESS, "")).split(), "?", "?"][1]
 
 
 def _identity(pid: int) -> str | None:

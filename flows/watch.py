@@ -29,6 +29,7 @@ from prefect.client.schemas.filters import (
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.client.schemas.responses import OrchestrationResult
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import PrefectException
 from prefect.states import Crashed
 
 from tokenmill.flows import ending, process
@@ -58,11 +59,11 @@ def watched(file: str) -> Iterator[None]:
 def _watch(file: str, stop: threading.Event) -> None:
     began, suspects = datetime.now(UTC), set[UUID]()
     while not stop.wait(EVERY_SECONDS):
-        # A server that does not answer is asked again.
+        # A server that does not answer is asked again. So is one that refused something: a run may be deleted meanwhile.
         try:
             with get_client(sync_client=True) as client:
                 suspects = look(client, file, began, suspects)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, PrefectException):
             continue
 
 

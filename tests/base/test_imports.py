@@ -134,7 +134,17 @@ def test_nothing_fetches_pages() -> None:
         for name in imports(path)
         if {name, name.partition(".")[0], name.rpartition(".")[0]} & fetching
     }
-    ours = ("deployments", "notify", "runlog", "server.embedded", "server.running", "server.scheduler", "server.start", "watch")
+    ours = (
+        "deployments",
+        "ending",
+        "notify",
+        "runlog",
+        "server.embedded",
+        "server.running",
+        "server.scheduler",
+        "server.start",
+        "watch",
+    )
     assert found == {f"flows.{name}" for name in ours}
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from prefect.client.schemas.objects import FlowRun
+from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending, Running, State
 
 from tokenmill.flows import ending, process, runlog, tags, watch
@@ -29,6 +31,7 @@ class Client:
         self.runs: dict[UUID, FlowRun] = {}
         self.created: list[dict[str, Any]] = []
         self.refused: list[UUID] = []
+        self.refuses_runs = False
 
     def add(self, state: State[Any], **more: Any) -> FlowRun:
         schedule = {"name": "nightly", "retries": 1, "notify": {"env": "ADDRESS"}, **more.pop("schedule", {})}
@@ -55,6 +58,8 @@ class Client:
         self.runs[run].labels.update(labels)
 
     def create_flow_run_from_deployment(self, _: UUID, **what: Any) -> None:
+        if self.refuses_runs:
+            raise ObjectNotFound(LookupError())
         self.created.append(what)
 
     def set_flow_run_state(self, run: UUID, state: State[Any]) -> Any:
@@ -131,6 +136,38 @@ def test_after_the_last_retry_nothing_is_run_again(client: Client, told: list[tu
     assert "not run again" in told[0][1]
 
 
+def test_who_is_to_be_told_is_told_if_the_server_refuses_another_run(
+    client: Client, told: list[tuple[str, str, str]], lines: list[str]
+) -> None:
+    client.refuses_runs = True
+    run = client.add(raised("ConfigError: parameter out"))
+    ending.ended(None, run, raised("ConfigError: parameter out"))
+    assert "not run again" in told[0][1]
+    assert "the server refuses it (ObjectNotFound)" in lines[0]
+
+
+def test_a_name_that_looks_like_a_retry_is_a_name(client: Client, told: list[tuple[str, str, str]], lines: list[str]) -> None:
+    run = client.add(Crashed(), name="a · retry 9 · 2026-11-25 03:00")
+    ending.ended(None, run, Crashed())
+    assert [one["name"] for one in client.created] == ["a · retry 9 · 2026-11-25 03:00 · retry 1"]
+
+
+def test_the_watch_goes_on_when_the_server_refuses_something(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    stop, looks = threading.Event(), []
+
+    def look(*_: object) -> set[UUID]:
+        looks.append(1)
+        if len(looks) == 2:
+            stop.set()
+        raise ObjectNotFound(LookupError())
+
+    monkeypatch.setattr(watch, "EVERY_SECONDS", 0.01)
+    monkeypatch.setattr(watch, "get_client", ending.get_client)
+    monkeypatch.setattr(watch, "look", look)
+    watch._watch("/s.toml", stop)
+    assert len(looks) == 2
+
+
 def test_the_message_of_a_foreign_error_is_not_repeated(
     client: Client, told: list[tuple[str, str, str]], lines: list[str]
 ) -> None:
@@ -195,6 +232,7 @@ def test_a_process_is_gone_only_where_it_was(client: Client, monkeypatch: pytest
     assert not process.gone(run.labels)
     assert process.named(run.labels).startswith(f"process {os.getpid()} on ")
     assert not process.gone({})
+    assert not any(process.gone({**run.labels, process.PROCESS: foreign}) for foreign in ("", "x", "x y z", 3))
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     labels = {**run.labels, process.PROCESS: process._identity(child.pid)}
     assert not process.gone(labels)
