@@ -22,7 +22,7 @@ from prefect.client.schemas.filters import (
     FlowFilterName,
 )
 from prefect.deployments.runner import DeploymentApplyError, RunnerDeployment
-from prefect.exceptions import ObjectNotFound
+from prefect.exceptions import ObjectNotFound, PrefectException
 from prefect.schedules import Cron
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.types.entrypoint import EntrypointType
@@ -31,6 +31,7 @@ from tokenmill.flows import tags
 from tokenmill.flows.flow import build
 from tokenmill.flows.schedules import Schedule
 from tokenmill.flows.server.ours import ENTRYPOINT
+from tokenmill.flows.server.start import failure, require_answer
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, TokenmillError
 
@@ -83,14 +84,12 @@ def deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None])
     url = PREFECT_API_URL.value()
     if url is None:
         raise ConfigError("no Prefect server is configured; set PREFECT_API_URL, or write a prefect.yaml with --prefect-yaml")
+    require_answer(url)
     try:
         with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: 1}):
             _deploy(schedules, pool, say)
-    except httpx.HTTPStatusError as error:
-        hint = "; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY" if error.response.status_code in (401, 403) else ""
-        raise TokenmillError(f"Prefect's server at {url} answers {error.response.status_code}{hint}") from error
-    except httpx.HTTPError as error:
-        raise TokenmillError(f"Prefect's server at {url} does not answer ({type(error).__name__})") from error
+    except (httpx.HTTPError, PrefectException) as error:
+        raise TokenmillError(failure(url, error)) from error
 
 
 def _deploy(schedules: Sequence[Schedule], pool: str, say: Callable[[str], None]) -> None:

@@ -15,8 +15,8 @@ import tokenmill as tm
 from tokenmill.flows import presets
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
+from tokenmill.flows.server import settings as prefect_settings
 from tokenmill.pipeline.base import ownership, shortage
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
 
@@ -138,7 +138,7 @@ def build(
         else:
             terminal.say("starting Prefect's server")
             try:
-                prefect_environment()
+                prefect_settings.prepare()
             except ConfigError as error:
                 terminal.say(f"{error}; the build goes on without Prefect")
                 plain()

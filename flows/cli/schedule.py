@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from tokenmill.flows.cli.environment import prefect_environment
 from tokenmill.flows.cli.options import out
+from tokenmill.flows.server import settings
 
 Schedules = Annotated[Path, Parameter(help="A TOML file that lists builds and their times.")]
 
@@ -46,7 +46,7 @@ def serve(schedules: Schedules, /) -> None:
 
         tokenmill serve schedules.toml
     """
-    prefect_environment()
+    settings.prepare()
     from tokenmill.flows.schedules import read
     from tokenmill.flows.server.scheduler import serve as serve_builds
 
@@ -77,7 +77,7 @@ def deploy(schedules: Schedules, /, *, pool: str = "default", prefect_yaml: Path
     prefect_yaml
         Write this file, for `prefect deploy --all`, and ask no server.
     """
-    prefect_environment()
+    settings.prepare()
     from tokenmill.flows import deployments
     from tokenmill.flows.schedules import read
 

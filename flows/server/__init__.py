@@ -2,6 +2,7 @@
 
 Modules, in reading order:
 
+    settings    what Prefect's settings say, or which of them is wrong
     secret      the password of a server, and the file that tells it to its owner
     guard       what stands in front of Prefect's application: Host, Origin, password
     ours        lets deployments run our flow alone

@@ -12,9 +12,10 @@ import logging
 from collections.abc import Callable, Iterator
 
 import httpx
+from prefect.client.orchestration import get_client
 from prefect.events.clients import PrefectEventsClient
 from prefect.events.worker import EventsWorker
-from prefect.exceptions import PrefectException
+from prefect.exceptions import Abort, CancelledRun, PrefectException
 from prefect.settings import (
     PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
@@ -22,8 +23,9 @@ from prefect.settings import (
     temporary_settings,
 )
 
-from tokenmill.flows.server.start import answers, started
+from tokenmill.flows.server.start import answers, failure, require_answer, started
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.words import address
 
 HOST = "127.0.0.1"
 RETRIES = 1
@@ -61,15 +63,17 @@ def build(
 
 
 class _PrefectFailed(Exception):
-    """No server started, or it stopped answering."""
+    """No server started, it cannot be used, or it stopped answering."""
 
 
 @contextlib.contextmanager
 def _server(meanwhile: Callable[[], object], say: Callable[[str], None]) -> Iterator[None]:
     configured = PREFECT_API_URL.value()
     if configured:
-        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}), _watched(configured):
-            yield
+        with temporary_settings({PREFECT_CLIENT_MAX_RETRIES: RETRIES}):
+            _require_usable(configured)
+            with _watched(configured):
+                yield
         return
     with contextlib.ExitStack() as stack:
         try:
@@ -96,7 +100,23 @@ def _watched(url: str) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         yield
-    except (httpx.HTTPError, PrefectException) as error:
-        if answers(url):
-            raise
-        raise _PrefectFailed(f"Prefect's server at {url} does not answer any more") from error
+    except (Abort, CancelledRun) as error:
+        raise TokenmillError("the run was cancelled in Prefect; run the same command again to go on where it was") from error
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        if not answers(url):
+            raise _PrefectFailed(f"Prefect's server at {address(url)} does not answer any more") from error
+        if isinstance(error, RuntimeError):
+            raise  # of the build: Prefect's client raises one only where no server answers
+        raise _PrefectFailed(failure(url, error)) from error
+
+
+def _require_usable(url: str) -> None:
+    """Raise _PrefectFailed if a server does not answer, does not let this program in, or is of another version."""
+    try:
+        require_answer(url)
+        with get_client(sync_client=True) as client:
+            client.raise_for_api_version_mismatch()
+    except TokenmillError as error:
+        raise _PrefectFailed(str(error)) from error
+    except (httpx.HTTPError, PrefectException, RuntimeError) as error:
+        raise _PrefectFailed(failure(url, error)) from error

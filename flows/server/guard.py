@@ -25,8 +25,10 @@ from starlette.websockets import WebSocketClose
 LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _HEALTH = frozenset({"/health", "/ready"})
 _HEADERS = {
-    # The page may talk to this server alone, and no other page may show it in a frame.
-    "content-security-policy": "connect-src 'self'; frame-ancestors 'none'; form-action 'self'; base-uri 'self'",
+    # The page may talk to this server alone, and take scripts from it alone: FastAPI's page of the API would load some from
+    # elsewhere, which could read the password that the browser keeps. No other page may show it in a frame.
+    "content-security-policy": "connect-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "frame-ancestors 'none'; form-action 'self'; base-uri 'self'",
     "cross-origin-resource-policy": "same-origin",
     "referrer-policy": "same-origin",
     "x-content-type-options": "nosniff",

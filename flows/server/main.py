@@ -51,7 +51,6 @@ def _application(*, embedded: bool) -> Guard:
     from prefect.server.api.server import create_app
     from prefect.settings import (
         PREFECT_SERVER_API_AUTH_STRING,
-        PREFECT_SERVER_API_BASE_PATH,
         PREFECT_SERVER_API_HOST,
         PREFECT_SERVER_CORS_ALLOWED_ORIGINS,
     )
@@ -59,10 +58,11 @@ def _application(*, embedded: bool) -> Guard:
     from tokenmill.flows.server.guard import LOOPBACK, Guard
     from tokenmill.flows.server.ours import OurFlowAlone
     from tokenmill.flows.server.secret import authorization
+    from tokenmill.flows.server.start import base_path
 
     host = str(PREFECT_SERVER_API_HOST.value()).lower()
     wide = host not in LOOPBACK
-    api = PREFECT_SERVER_API_BASE_PATH.value() or "/api"
+    api = base_path()
     return Guard(
         app=OurFlowAlone(create_app(ephemeral=embedded, final=True), api),
         api=api,

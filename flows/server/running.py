@@ -23,6 +23,7 @@ from prefect.settings import PREFECT_API_URL
 
 from tokenmill.flows.server.start import Server, answers
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.words import address
 
 LOOK_SECONDS = 1.0
 """How often it is asked whether the server still runs."""
@@ -41,7 +42,7 @@ def run(runner: Runner, server: Server | None) -> None:
 
 def gone(url: str) -> str:
     """What is said when the server at `url` answers no more."""
-    return f"Prefect's server at {url} is gone, and so no build starts any more; run the same command again"
+    return f"Prefect's server at {address(url)} is gone, and so no build starts any more; run the same command again"
 
 
 async def _run(runner: Runner, server: Server | None) -> None:

@@ -27,9 +27,10 @@ from tokenmill.flows.schedules import Schedule
 from tokenmill.flows.server import secret
 from tokenmill.flows.server.ours import ENTRYPOINT
 from tokenmill.flows.server.running import gone
-from tokenmill.flows.server.start import Server, answers, started
+from tokenmill.flows.server.start import Server, answers, failure, require_answer, started
 from tokenmill.flows.serving import run_on_time
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.words import address
 
 RETRIES = 2
 """How often a request is repeated: a server that has died does not come back, and the builds that it ran end without it."""
@@ -43,15 +44,15 @@ def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
             run_on_time(schedules, say, server)
         except (httpx.HTTPError, PrefectException) as error:
             url = str(PREFECT_API_URL.value())
-            refused = f"Prefect's server at {url} refused a request: {str(error).partition(chr(10))[0]}"
-            raise TokenmillError(refused if answers(url) else gone(url)) from error
+            raise TokenmillError(failure(url, error) if answers(url) else gone(url)) from error
 
 
 @contextlib.contextmanager
 def _server(say: Callable[[str], None]) -> Iterator[Server | None]:
     """The server that this starts; None if another one is configured."""
     if configured := PREFECT_API_URL.value():
-        say(f"Prefect server: {configured}")
+        require_answer(configured)
+        say(f"Prefect server: {address(configured)}")
         yield None
         return
     port = PREFECT_SERVER_API_PORT.value()

@@ -32,6 +32,7 @@ from tokenmill.flows.cli.environment import variables
 from tokenmill.flows.server import database
 from tokenmill.flows.server.secret import password
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.words import address
 
 WAIT_SECONDS = 120
 SAY_SECONDS = 10
@@ -44,8 +45,6 @@ KEPT_DAYS = 30
 DEFAULTS = {
     "PREFECT_SERVER_SERVICES_DB_VACUUM_ENABLED": "events,flow_runs",
     "PREFECT_SERVER_SERVICES_DB_VACUUM_RETENTION_PERIOD": str(KEPT_DAYS * 86_400),
-    # The page finds its API where it was loaded from, also through a tunnel.
-    "PREFECT_SERVER_UI_API_URL": "/api",
 }
 """Settings of our servers, where the user has none."""
 
@@ -60,8 +59,30 @@ def answers(url: str, timeout: float = 10) -> bool:
     """Whether a server answers for the API at `url` within `timeout` seconds."""
     try:
         return httpx.get(f"{url}/health", timeout=timeout).status_code == 200
-    except httpx.HTTPError:
+    except (httpx.HTTPError, httpx.InvalidURL):
         return False
+
+
+def require_answer(url: str) -> None:
+    """Raise TokenmillError unless the server that is configured answers. Prefect's client would wait for it for minutes."""
+    if not answers(url):
+        raise TokenmillError(f"Prefect's server at {address(url)} does not answer; start it, or unset PREFECT_API_URL")
+
+
+def failure(url: str, error: Exception) -> str:
+    """What is said when Prefect's client failed at the server at `url`. Its own words may hold a password, in the URL."""
+    if isinstance(error, httpx.HTTPStatusError):
+        code = error.response.status_code
+        hint = "; set PREFECT_API_AUTH_STRING or PREFECT_API_KEY" if code in (401, 403) else ""
+        return f"Prefect's server at {address(url)} answers {code} to {error.request.url.path}{hint}"
+    if isinstance(error, httpx.HTTPError):
+        return f"Prefect's server at {address(url)} does not answer ({type(error).__name__})"
+    return f"Prefect's server at {address(url)} cannot be used: {str(error).partition(chr(10))[0]}"
+
+
+def base_path() -> str:
+    """The path of the API, without a slash at its end: Prefect takes "/mill/" for the same, and what is compared does not."""
+    return (PREFECT_SERVER_API_BASE_PATH.value() or "/api").rstrip("/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,9 +156,8 @@ def started(kind: Literal["embedded", "full"], host: str, port: int) -> Iterator
         )
         # From now on only the server listens, so that nobody waits for it when it has died.
         listener.close()
-        api = PREFECT_SERVER_API_BASE_PATH.value() or "/api"
         try:
-            yield Server(url=f"{page}{api}", page=page, password=secret, process=process, errors=errors)
+            yield Server(url=f"{page}{base_path()}", page=page, password=secret, process=process, errors=errors)
         finally:
             _end(process)
 
@@ -149,6 +169,8 @@ def _environment(host: str, port: int, secret: str) -> Mapping[str, str]:
     return variables(
         {
             **DEFAULTS,
+            # The page finds its API where it was loaded from, also through a tunnel.
+            "PREFECT_SERVER_UI_API_URL": base_path(),
             **configured,
             **FORCED,
             "PREFECT_SERVER_API_AUTH_STRING": secret,
