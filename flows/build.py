@@ -70,14 +70,17 @@ def building(
     made_by: str | None = None,
     replace: bool = False,
     in_place: bool = False,
+    looked: tuple[str, ...] | None = None,
 ) -> Iterator[Building]:
     """Check settings, input and room, lock `root`, and start workers. For the other parameters, see `build`.
+
+    `looked`: what `preflight.check` found, if the caller has asked it already.
 
     What is refused leaves no folder. Raises Locked, ConfigError, InputError, NotOurs, DiskFull, OutOfMemory.
     """
     progress = progress or Silent()
     housekeeping.say_compiling(progress)
-    for line in preflight.check(config, root, outline(config)):
+    for line in preflight.check(config, root, outline(config)) if looked is None else looked:
         progress.say(line)
     with (
         housekeeping.at_work(root, made_by, replace=replace),
@@ -88,20 +91,6 @@ def building(
         corpus = Building(config=config, root=root, executor=pool, progress=progress, in_place=in_place)
         corpus.begin()
         yield corpus
-
-
-def prepare(config: Config, root: Path, progress: Progress) -> None:
-    """Check the settings of every step, and load the models and the machine code that they need. It takes no time again.
-
-    Raises ConfigError, InputError.
-    """
-    housekeeping.say_compiling(progress)
-    steps = outline(config)
-    for name in (*config.stages, TOKENIZER):
-        step = steps[name](root)
-        step.config()
-        if isinstance(step, StageStep):
-            step.stage.prepare()
 
 
 def outline(config: Config) -> dict[str, Callable[[Path], Step]]:

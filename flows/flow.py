@@ -34,6 +34,8 @@ progress: ContextVar[Progress] = ContextVar("progress", default=Silent())  # noq
 """Where the flow of this process shows its progress."""
 overrides: ContextVar[dict[str, str]] = ContextVar("overrides", default={})  # noqa: B039 -- nothing mutates it
 """Settings from the command line. They are not a parameter of the flow, because Prefect stores parameters in plain text."""
+looked: ContextVar[tuple[str, ...] | None] = ContextVar("looked", default=None)
+"""What `preflight.check` found for the build of this process, if it was asked while the server started."""
 
 
 @task(cache_policy=NO_CACHE, persist_result=False, task_run_name="{name}")
@@ -108,6 +110,7 @@ def build(
                 made_by=made_by(config, root),
                 replace=replace,
                 in_place=in_place,
+                looked=looked.get(),
             ),
             root,
             asked,

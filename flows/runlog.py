@@ -146,7 +146,7 @@ class RunLog:
                 line(None, f"error: {error}", logging.ERROR)
             self._written = error
             raise
-        except Exception as error:  # a fault of ours, of whatever class: raised again
+        except Exception as error:  # of whatever class: the message of any may hold text, and Prefect would store it
             where = "".join(traceback.format_tb(error.__traceback__))
             line(None, f"{type(error).__name__}, which tokenmill has no word for:\n{where}", logging.ERROR)
             if not self._scheduled:

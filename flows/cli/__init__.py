@@ -33,7 +33,7 @@ def main() -> None:
     _fill_streams()
     try:
         code = _run()
-    except BaseException:  # noqa: BLE001 -- a fault of ours: it is shown as Python would show it
+    except BaseException:  # noqa: BLE001 -- a fault of ours, of whatever class: `_leave` ends the process before Python shows it
         sys.excepthook(*sys.exc_info())
         code = 1
     _leave(code)
@@ -74,26 +74,34 @@ def _run() -> int:
         from tokenmill.flows.cli import application
 
         application.app()
-    except BaseException as error:
-        # A library may turn the interrupt into another exception. The process still ends because of the interrupt.
-        if asked or _began_with_interrupt(error):
-            _say("interrupted; finished work is kept, run the same command again to continue")
-            return 130
-        if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
-            return error.code or 0
-        from tokenmill.pipeline.base.shortage import is_memory, out_of_memory
-
-        with contextlib.suppress(MemoryError):  # the words for an error need memory too
-            if not is_memory(error):
-                message = _message(error)
-                if message is None:
-                    raise
-                _say(f"[bold red]error:[/] {message}")
-                return 1
-        # Without rich, which would need more.
-        os.write(2, f"error: {out_of_memory(f'tokenmill {sys.argv[1]}')}\n".encode())
-        return 1
+    except BaseException as error:  # a command may also end by SystemExit, KeyboardInterrupt or a signal of Prefect's
+        code = _code(error, interrupted=bool(asked))
+        if code is None:
+            raise
+        return code
     return 0
+
+
+def _code(error: BaseException, *, interrupted: bool) -> int | None:
+    """Say what ended a command, and return its exit code; None for a fault of ours, of which nothing is said."""
+    # A library may turn the interrupt into another exception. The process still ends because of the interrupt.
+    if interrupted or _began_with_interrupt(error):
+        _say("interrupted; finished work is kept, run the same command again to continue")
+        return 130
+    if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
+        return error.code or 0
+    from tokenmill.pipeline.base.shortage import is_memory, out_of_memory
+
+    with contextlib.suppress(MemoryError):  # the words for an error need memory too
+        if not is_memory(error):
+            message = _message(error)
+            if message is None:
+                return None
+            _say(f"[bold red]error:[/] {message}")
+            return 1
+    # Without rich, which would need more.
+    os.write(2, f"error: {out_of_memory(f'tokenmill {sys.argv[1]}')}\n".encode())
+    return 1
 
 
 def _began_with_interrupt(error: BaseException | None) -> bool:

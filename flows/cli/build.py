@@ -114,11 +114,10 @@ def build(
         builds.build(wanted, root, workers=count, progress=terminal, made_by=made_by, replace=replace, in_place=in_place)
 
     def meanwhile() -> None:
-        from tokenmill.flows import flow  # noqa: F401 -- imported now, called later
+        from tokenmill.flows import flow
 
-        # What is only said, the build says again.
         housekeeping.say_compiling(terminal)
-        preflight.check(wanted, root, builds.outline(wanted))
+        flow.looked.set(preflight.check(wanted, root, builds.outline(wanted)))
 
     def on_prefect() -> None:
         from tokenmill.flows.flow import build as flow
