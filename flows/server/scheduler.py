@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import httpx
 from prefect.exceptions import PrefectException
@@ -29,7 +30,8 @@ from tokenmill.flows.server.ours import ENTRYPOINT
 from tokenmill.flows.server.running import gone
 from tokenmill.flows.server.start import Server, answers, failure, require_answer, started
 from tokenmill.flows.serving import run_on_time
-from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base import ownership
+from tokenmill.pipeline.base.errors import ConfigError, TokenmillError
 from tokenmill.pipeline.base.words import address
 
 RETRIES = 2
@@ -37,7 +39,15 @@ RETRIES = 2
 
 
 def serve(schedules: Sequence[Schedule], say: Callable[[str], None]) -> None:
-    """Run builds at their cron times, until interrupted. `say` prints a line. Raises TokenmillError."""
+    """Run builds at their cron times, until interrupted. `say` prints a line.
+
+    Raises ConfigError for a folder that is not empty and holds no corpus, before a server starts; TokenmillError.
+    """
+    for one in schedules:
+        try:
+            ownership.require_room(Path(one.out))
+        except ConfigError as error:
+            raise ConfigError(f"build {one.name!r}: {error}") from error
     limit_runs(ENTRYPOINT, (one.out for one in schedules))
     with _server(say) as server:
         try:

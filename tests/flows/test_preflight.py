@@ -9,7 +9,7 @@ import pytest
 
 from tests.folders import smallest
 from tokenmill.flows import preflight, room
-from tokenmill.flows.build import outline
+from tokenmill.flows.build import building, outline
 from tokenmill.pipeline.base.errors import ConfigError, DiskFull
 
 
@@ -25,6 +25,14 @@ def texts(tmp_path: Path) -> Path:
     for number in range(10):
         (tmp_path / "in" / f"{number}.txt").write_text("word " * 200)
     return tmp_path
+
+
+def test_a_build_that_was_looked_at_is_not_looked_at_again(texts: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks: list[Path] = []
+    monkeypatch.setattr(preflight, "check", lambda _, root, __: looks.append(root) or ())
+    for looked in ((), None):
+        with building(smallest(texts), texts / "out", workers=1, looked=looked):
+            assert len(looks) == (looked is None)
 
 
 def test_a_build_that_fits_has_nothing_to_say(texts: Path) -> None:

@@ -9,6 +9,7 @@ import yaml
 
 from tokenmill.flows import deployments
 from tokenmill.flows.schedules import read
+from tokenmill.flows.server import scheduler
 from tokenmill.pipeline.base.errors import ConfigError
 
 GOOD = '[[build]]\nname = "nightly"\nconfig = "docs"\nout = "out"\ncron = "0 3 * * *"\n'
@@ -103,6 +104,16 @@ def test_settings_may_stand_in_tables_of_their_sections_and_times_twice(tmp_path
         (one,) = read(tmp_path / "s.toml")
         assert one.overrides() == {"collect.seed": "1", "dedup.threshold": "0.7"}
         assert one.cron == ("0 3 * * *",)
+
+
+def test_serve_refuses_a_folder_of_somebody_else_before_a_server_starts(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("mine")
+    (tmp_path / "s.toml").write_text(GOOD)
+    said: list[str] = []
+    with pytest.raises(ConfigError, match=r"build 'nightly': --out .*/out: is not empty \(mine.txt\)"):
+        scheduler.serve(read(tmp_path / "s.toml"), said.append)
+    assert said == []
 
 
 def test_two_schedules_may_build_one_corpus_with_the_same_settings(tmp_path: Path) -> None:
