@@ -40,7 +40,10 @@ def checked(given: Mapping[str, Any], overrides: Mapping[str, str]) -> Config:
     try:
         parameters = _Parameters.model_validate(given)
     except ValidationError as error:
-        faults = (f"parameter {'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in error.errors())
+        faults = (
+            f"parameter {'.'.join(str(part) for part in fault['loc'])}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
         raise ConfigError("\n".join(faults)) from error
     _require_allowed(Path(parameters.out))
     return resolve(parameters.config, {**overrides, **(parameters.settings or {})})

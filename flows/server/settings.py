@@ -25,7 +25,10 @@ def prepare() -> None:
 
             get_current_settings()
     except ValidationError as error:
-        named = (f"{'.'.join(str(part) for part in fault['loc']) or 'one of them'}: {fault['msg']}" for fault in error.errors())
+        named = (
+            f"{'.'.join(str(part) for part in fault['loc']) or 'one of them'}: {fault['msg'].removeprefix('Value error, ')}"
+            for fault in error.errors()
+        )
         raise ConfigError(
             f"Prefect's settings are wrong ({'; '.join(named)}); look at the variables that begin with PREFECT_, for example "
             "PREFECT_API_URL, and at its profile"

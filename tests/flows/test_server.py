@@ -243,3 +243,16 @@ def test_serve_ends_when_its_server_is_gone(tmp_path: Path) -> None:
     assert said.strip().splitlines()[-1].startswith(f"error: Prefect's server at http://127.0.0.1:{port}/api is gone")
     assert "Traceback" not in said
     assert not attacks.processes(home)
+
+
+@pytest.mark.soak
+def test_a_wrong_setting_of_prefect_is_named_and_no_value_is_shown(tmp_path: Path) -> None:
+    wrong = {"PREFECT_API_URL": "http://[SECRET", "PREFECT_API_AUTH_STRING": "SECRET"}
+    (tmp_path / "schedules.toml").write_text(NEVER)
+    command = [TOKENMILL, "deploy", "schedules.toml", "--pool", "mill"]
+    env = {**environment(tmp_path / "home", free_port()), **wrong}
+    done = subprocess.run(command, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: Prefect's settings are wrong"), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "SECRET" not in done.stdout + done.stderr
