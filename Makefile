@@ -31,7 +31,7 @@ $(STAMP):
 corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, let it speak
 	$(ENV)/bin/tokenmill build docs --out $(OUT) $(ARGS)
 	$(ENV)/bin/tokenmill train $(OUT) --restart-if-stale
-	$(ENV)/bin/tokenmill sample $(OUT)
+	for prompt in The Returns Usage:; do $(ENV)/bin/tokenmill sample $(OUT) "$$prompt" || exit; done
 
 test: $(STAMP)  ## run the tests (4 to 5 minutes on 2 cores, and 2 more the first time)
 	$(PYTEST) -m 'not soak' $(ARGS)

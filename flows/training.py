@@ -6,8 +6,9 @@ Cost: imports torch (1.4 s).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base import manifest, versions
@@ -19,12 +20,15 @@ from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
 
 
-def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False) -> None:
+def run(
+    root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False, restart: bool = False
+) -> None:
     """Train, or continue training, on the version of the corpus that is published now; builds may publish newer ones meanwhile.
 
     Raises NotBuilt, StaleInput, ConfigError, and Locked if another training of the same corpus runs.
 
-    `restart_if_stale`: if the tokens or the shape of the model have changed, start again instead of raising StaleInput.
+    `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens or the shape of the model have
+    changed, start again instead of raising StaleInput.
     """
     corpus = open_corpus(root)
     root = corpus.root
@@ -41,7 +45,7 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
 
     with housekeeping.at_training(root):
         try:
-            train(root, wanted, progress)
+            train(root, wanted, progress, resume=not restart)
         except StaleInput as error:
             if not restart_if_stale:
                 raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
@@ -53,9 +57,10 @@ def run(root: Path, settings: Mapping[str, str], progress: Progress, *, restart_
             progress.say("the corpus was built anew meanwhile: this model was trained on the tokens before")
 
 
-def speak(root: Path, prompt: str, *, tokens: int, temperature: float, top_k: int, seed: int) -> str:
-    """The prompt and its continuation by the model. Raises NotBuilt."""
+def speak(root: Path, prompt: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Iterator[str]:
+    """The prompt and its continuation by the model, in pieces. `choice`: how tokens are chosen. Raises NotBuilt."""
+    from tokenmill.model.generate import Choice
     from tokenmill.model.sample import sample
 
     open_corpus(root)
-    return sample(root, prompt, tokens=tokens, temperature=temperature, top_k=top_k, seed=seed)
+    return sample(root, prompt, tokens=tokens, choice=Choice(**choice), seed=seed, stop=stop)

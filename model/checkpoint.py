@@ -4,7 +4,8 @@ Purpose: `publish` writes `step-N.weights.safetensors`, `step-N.optimizer.safete
 names the hashes of the other two and holds a hash of itself; `newest` finds the last checkpoint that is whole.
 Guarantee: a checkpoint that has its JSON is either whole or refused, with the name of the damaged file; the previous checkpoint
 is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model.
-Cost: 12 bytes per parameter on disk for each of the two checkpoints kept, and the same amount of memory while one is written.
+Cost: 12 bytes per parameter on disk, 8 for those of Muon, for each of the two checkpoints kept, and as much memory while one is
+written.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
-import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
 from tokenmill.model.evaluate import Evaluation
-from tokenmill.model.gpt import GPT, Shape
+from tokenmill.model.gpt import GPT
+from tokenmill.model.optim import Optimizers, Scale, prepare
+from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
@@ -36,7 +38,7 @@ KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
 FLOAT32_BYTES = 4
-"""Of one parameter in a file. The optimizer's file has two such numbers for each."""
+"""Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
@@ -77,13 +79,16 @@ class Checkpoint:
     """All its files, the JSON included, by their names in `folder`."""
 
 
-def publish(folder: Path, state: State, model: GPT, optimizer: torch.optim.AdamW) -> Checkpoint:
-    """Write a checkpoint of `model` and its `optimizer` to `folder`, then remove all but the last two. Raises OSError."""
+def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
+    """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
+
+    Raises OSError.
+    """
     stem = _stem(state.step)
     # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
-    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizer)), strict=True):
+    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizers, scale)), strict=True):
         name = f"{stem}.{kind}.safetensors"
         entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
     json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
@@ -138,16 +143,14 @@ def load_model(found: Checkpoint) -> GPT:
     return model
 
 
-def restore(found: Checkpoint, model: GPT, optimizer: torch.optim.AdamW) -> None:
-    """Load the checkpoint's weights into `model`, and its moments into the `optimizer` of the model's parameters.
+def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> None:
+    """Load the checkpoint's weights into `model`, its moments into the `optimizers`, its `scale` of the loss into that.
 
     Raises CorruptFile if a file is damaged or holds tensors of other names, shapes or dtypes.
     """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
-    for parameter in model.parameters():
-        moments = {key: torch.zeros_like(parameter) for key in ("exp_avg", "exp_avg_sq")}
-        optimizer.state[parameter] = {"step": torch.zeros((), device=parameter.device), **moments}
-    state = _optimizer_tensors(model, optimizer)
+    prepare(optimizers)
+    state = _optimizer_tensors(model, optimizers, scale)
     for name, value in _tensors(found, "optimizer", state).items():
         state[name].copy_(value)
 
@@ -207,12 +210,15 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     return tensors
 
 
-def _optimizer_tensors(model: GPT, optimizer: torch.optim.AdamW) -> dict[str, Tensor]:
-    return {
-        f"{name}.{key}": value
-        for name, parameter in model.named_parameters()
-        for key, value in optimizer.state[parameter].items()
+def _optimizer_tensors(model: GPT, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
+    names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
+    tensors = {
+        f"{names[parameter]}.{key}": value
+        for optimizer in optimizers.each.values()
+        for parameter, state in optimizer.state.items()
+        for key, value in state.items()
     }
+    return tensors if scale is None else tensors | {"scale": scale.value, "scale.good": scale.good}
 
 
 def _published(folder: Path) -> list[int]:

@@ -10,6 +10,7 @@ Cost: about 10 us per window, in addition to the model; two batches wait in memo
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from tokenmill.pipeline.config import Attention, TrainConfig
 from tokenmill.pipeline.tokens import Split, prefetch
-from tokenmill.pipeline.tokens.samples import Batch, Samples, read, slice_of
+from tokenmill.pipeline.tokens.samples import Batch, Samples, consecutive, slice_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +32,11 @@ class Windows:
     ids: Tensor
     """int64 [windows, length + 1]: the first `length` ids of a row are inputs, the last `length` their targets."""
     kept: Tensor | None
-    """bool [windows, length + 1]: False for ids of forgotten documents; None if all are kept."""
+    """bool [windows, length + 1]: False for ids that are no targets, of forgotten documents; None if all are kept."""
     starts: Tensor | None
     """int64 [windows, length]: where in its row the document of an input begins; None if attention needs no mask."""
+    targets: int
+    """How many targets count."""
 
     def to(self, device: torch.device) -> Windows:
         """Copy the batch to `device`; from pinned memory the copy is asynchronous."""
@@ -45,15 +48,12 @@ class Windows:
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
         kept, starts = (None if one is None else change(one) for one in (self.kept, self.starts))
-        return Windows(ids=change(self.ids), kept=kept, starts=starts)
+        return dataclasses.replace(self, ids=change(self.ids), kept=kept, starts=starts)
 
 
-def windows_at(split: Split, places: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
-    """Read windows of a split that is cut into consecutive windows of `length` tokens.
-
-    `places`, int64 [windows], holds window numbers from 0. Raises CorruptFile if a shard is damaged.
-    """
-    return _tensors(read(split, places * length, length), attention)
+def windows_at(split: Split, numbers: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
+    """Read windows of a split, by their numbers from 0, int64 [windows]. Raises CorruptFile if a shard is damaged."""
+    return _tensors(consecutive(split, numbers, length), attention)
 
 
 @contextlib.contextmanager
@@ -81,18 +81,19 @@ def loader(
                 yield at, min(config.batch_windows, begin + count - at)
 
     def batch(of: tuple[int, int]) -> Windows:
-        windows = _tensors(samples.read(*of), config.attention)
-        return windows.pinned() if device.type == "cuda" else windows
+        made = _tensors(samples.read(*of), config.attention)
+        return made.pinned() if device.type == "cuda" else made
 
     with prefetch.ahead(batch, numbers()) as batches:
-        yield (windows.to(device) for windows in batches)
+        yield (one.to(device) for one in batches)
 
 
 def _tensors(batch: Batch, attention: Attention) -> Windows:
     return Windows(
         ids=torch.from_numpy(batch.ids.astype(np.int64)),
-        kept=None if batch.kept.all() else torch.from_numpy(batch.kept),
+        kept=None if batch.kept[:, 1:].all() else torch.from_numpy(batch.kept),
         starts=_starts(batch) if attention == "document" else None,
+        targets=int(batch.kept[:, 1:].sum()),
     )
 
 

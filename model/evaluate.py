@@ -1,21 +1,23 @@
-"""Validation: cross-entropy on windows that are the same throughout a run.
+"""Validation: cross-entropy on windows that are the same throughout a run, whole and by source.
 
-Guarantee: the same weights give the same value: nothing is drawn at random, and dropout is off.
+Guarantee: the same weights give the same value: nothing is drawn at random, and dropout is off. Every token of a window counts
+once, and bits per byte are of exactly the documents whose tokens were read.
 Cost: a third of a training step per token.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.compute as pc
 import torch
 
 from tokenmill.model import data
-from tokenmill.model.gpt import GPT, next_token_loss
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import token_losses
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
 
@@ -28,8 +30,10 @@ class Evaluation:
     tokens: int
     loss: float
     bits_per_byte: float | None = None
-    """None unless the whole split was read and no document of it is forgotten: otherwise the loss and the bytes of text
-    would not belong to the same part of it."""
+    """Bits of all tokens that were read, for each byte of text that they stand for on average in their source. None without
+    text. Of the whole split it is exact."""
+    sources: Mapping[str, float] = field(default_factory=dict)
+    """The loss of each source of which tokens were read."""
 
 
 def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
@@ -41,12 +45,13 @@ def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
 def evaluate(
     model: GPT,
     split: Split,
-    places: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
     *,
     step: int,
     attention: Attention,
     batch_windows: int,
     device: torch.device,
+    precision: torch.dtype = torch.float32,
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -54,7 +59,7 @@ def evaluate(
 
     Parameters
     ----------
-    places
+    numbers
         int64 [windows], at least one: the numbers of the windows in `split`.
     step
         The number of updates so far; it is only recorded in the result.
@@ -67,32 +72,38 @@ def evaluate(
         A shard of the split is damaged.
     """
     length = model.shape.context_tokens
-    total = torch.zeros((), dtype=torch.float64, device=device)
-    masked = torch.zeros((), dtype=torch.int64, device=device)
+    runs = split.sources
+    edges = torch.tensor([run.first_token for run in runs[1:]], device=device)
+    sums = torch.zeros((2, len(runs)), dtype=torch.float64, device=device)
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device):
-        for first in range(0, len(places), batch_windows):
-            windows = data.windows_at(split, places[first : first + batch_windows], length, attention).to(device)
-            total += next_token_loss(model, windows.ids, kept=windows.kept, starts=windows.starts, reduction="sum")
-            masked += 0 if windows.kept is None else (~windows.kept[:, 1:]).sum()
+    with torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(numbers), batch_windows):
+            some = numbers[first : first + batch_windows]
+            windows = data.windows_at(split, some, length, attention).to(device)
+            places = torch.from_numpy(some * length)[:, None] + torch.arange(length)
+            of = torch.bucketize(places.to(device), edges, right=True).flatten()
+            counts = torch.ones_like(of) if windows.kept is None else windows.kept[:, 1:].flatten()
+            sums[0].index_add_(0, of, token_losses(model, windows).flatten().double())
+            sums[1].index_add_(0, of, counts.double())
     model.train(was_training)
-    tokens = len(places) * length - int(masked.item())
-    loss = total.item() / max(1, tokens)
-    whole = len(places) == split.windows(length) and not split.has_forgotten
-    return Evaluation(step=step, tokens=tokens, loss=loss, bits_per_byte=bits_per_byte(loss, split) if whole else None)
+    nats, tokens = sums.tolist()
+    read = int(sum(tokens))
+    return Evaluation(
+        step=step,
+        tokens=read,
+        loss=sum(nats) / max(1, read),
+        bits_per_byte=_bits_per_byte(split, nats, tokens),
+        sources={run.source: total / count for run, total, count in zip(runs, nats, tokens, strict=True) if count},
+    )
 
 
-def bits_per_byte(loss: float, split: Split) -> float | None:
-    """Convert a mean loss in nats per token of the whole `split` to bits per byte of its text.
-
-    The tokens at the end of the split that fill no window are assumed to have the mean loss. End-of-text counts as a token and
-    has no bytes. Returns None for a split without text.
-    """
-    text_bytes = pc.sum(split.documents_table()["text_bytes"]).as_py()
-    return loss / math.log(2) * split.tokens / text_bytes if text_bytes else None
+def _bits_per_byte(split: Split, nats: list[float], tokens: list[float]) -> float | None:
+    """Of what was read of each source: bits, for each byte that so many of its tokens have on average."""
+    text = sum(count * run.text_bytes / run.tokens for run, count in zip(split.sources, tokens, strict=True) if run.tokens)
+    return sum(nats) / math.log(2) / text if text else None
 
 
-def autocast(device: torch.device) -> torch.autocast:
-    """bfloat16 for matrix products on a GPU; float32 throughout on the CPU, so that a resumed run is bit-identical there."""
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=device.type == "cuda")
+def autocast(device: torch.device, precision: torch.dtype) -> torch.autocast:
+    """Matrix products in `precision`. In float32 nothing is cast, so that a resumed run is bit-identical on the CPU."""
+    return torch.autocast(device.type, dtype=precision, enabled=precision != torch.float32)

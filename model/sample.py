@@ -1,24 +1,22 @@
-"""Generates text with a trained model.
+"""Text from a trained model.
 
-Purpose: continues a prompt with the last checkpoint of a corpus, token by token, on the CPU.
-Guarantee: the same checkpoint, prompt, settings and seed give the same text; ids of the vocabulary's padding are never drawn.
-Cost: one forward pass over the whole context per token.
+Purpose: continues a prompt with the last checkpoint of a corpus, on the CPU, piece by piece as it is made.
+Guarantee: the same checkpoint, prompt, settings and seed give the same text.
+Cost: see `generate`.
 """
 
 from __future__ import annotations
 
-import math
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import torch
-from torch import Tensor
 
 from tokenmill.model import checkpoint
-from tokenmill.model.gpt import GPT
+from tokenmill.model.generate import Choice, generate
 from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
@@ -49,13 +47,13 @@ def sample(
     prompt: str,
     *,
     tokens: int,
-    temperature: float,
-    top_k: int | None,
+    choice: Choice,
     seed: int,
+    stop: Sequence[str] = (),
     encoder: Codec | None = None,
     progress: Progress | None = None,
-) -> str:
-    """Return `prompt` and its continuation by the model of the corpus in `root`.
+) -> Iterator[str]:
+    """Continue `prompt` with the model of the corpus in `root`: yield the prompt, then pieces of text as they are made.
 
     Parameters
     ----------
@@ -63,10 +61,8 @@ def sample(
         The beginning of a document.
     tokens
         The most tokens to generate, at least 1; an end-of-text ends the text earlier.
-    temperature
-        At least 0; 0 always chooses the most probable token.
-    top_k
-        Choose only among this many most probable tokens, at least 1; None chooses among all.
+    stop
+        Texts that end it, too. They are not given.
     encoder
         The tokenizer; None for the corpus's own.
 
@@ -81,8 +77,8 @@ def sample(
     StaleInput
         The model was trained with another tokenizer than `encoder`.
     """
-    if tokens < 1 or not (math.isfinite(temperature) and temperature >= 0) or (top_k is not None and top_k < 1):
-        raise ConfigError(f"sample: {tokens=} and {top_k=} must be at least 1, {temperature=} at least 0")
+    if tokens < 1 or not all(stop):
+        raise ConfigError(f"sample: {tokens=} must be at least 1, and a text to stop at must not be empty")
     as_utf8(prompt, where="prompt")
     folder = root / MODEL / checkpoint.FOLDER
     found = checkpoint.newest(folder, progress or Silent())
@@ -95,50 +91,34 @@ def sample(
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text
-    text, _ = encoder.encode(pa.array([prompt], pa.large_string()))
-    # If attention crosses documents, the model recognises the beginning of a document by the end-of-text before it.
-    before = [end_of_text] if found.state.config.get("attention") == "window" else []
-    made = generate(
-        checkpoint.load_model(found),
-        [*before, *text.tolist()],
-        tokens=tokens,
-        temperature=temperature,
-        top_k=top_k,
-        seed=seed,
-        end_of_text=end_of_text,
-    )
-    return encoder.decode(text.tolist() + made)
+    ids = encoder.encode(pa.array([prompt], pa.large_string()))[0].tolist()
+    model = checkpoint.load_model(found)
+    # A document begins after an end-of-text.
+    made = generate(model, [[end_of_text, *ids]], tokens=tokens, choice=choice, seed=seed, end_of_text=end_of_text)
+    return _pieces(encoder, ids, (one for (one,) in made if one is not None), stop)
 
 
-def generate(
-    model: GPT, ids: list[int], *, tokens: int, temperature: float, top_k: int | None, seed: int, end_of_text: int
-) -> list[int]:
-    """Return at most `tokens` ids that continue `ids`; an end-of-text ends them and is not included.
+def _pieces(encoder: Codec, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:
+    """The text of `ids`, then that of `made`, without a character that is cut, or what may become a text to stop at."""
+    told = encoder.decode(ids)
+    yield told
+    begun = len(told)
+    text = told
+    for one in made:
+        ids.append(one)
+        text = encoder.decode(ids)
+        ends = [at for at in (text.find(end, begun) for end in stop) if at >= 0]
+        if ends:
+            yield text[len(told) : min(ends)]
+            return
+        sure = text[: len(text) - _unsure(text[begun:], stop)]
+        if len(sure) > len(told):
+            yield sure[len(told) :]
+            told = sure
+    yield text[len(told) :]
 
-    The model sees the last `context_tokens` ids of the text, or a single end-of-text if the text is empty. `temperature` and
-    `top_k`: as in `sample`.
-    """
-    generator = torch.Generator().manual_seed(seed)
-    made: list[int] = []
-    model.eval()
-    with torch.inference_mode():
-        for _ in range(tokens):
-            context = torch.tensor([(ids + made)[-model.shape.context_tokens :] or [end_of_text]])
-            chosen = choose(model(context)[0, -1], temperature=temperature, top_k=top_k, generator=generator)
-            if chosen == end_of_text:
-                break
-            made.append(chosen)
-    return made
 
-
-def choose(logits: Tensor, *, temperature: float, top_k: int | None, generator: torch.Generator) -> int:
-    """Draw an id from softmax(logits / temperature) among the `top_k` most probable ids.
-
-    `logits`: float [vocabulary]. A `temperature` of 0 chooses the most probable id; a `top_k` of None considers all ids.
-    """
-    if temperature == 0:
-        return int(logits.argmax())
-    values, candidates = logits.float().topk(min(top_k or len(logits), len(logits)))
-    # Subtract the highest value first, so that no temperature, however low, produces an infinity.
-    probabilities = ((values - values[0]) / temperature).softmax(dim=0)
-    return int(candidates[torch.multinomial(probabilities, 1, generator=generator)])
+def _unsure(text: str, stop: Sequence[str]) -> int:
+    """How many characters at the end may still change, or begin a text to stop at."""
+    cut = len(text) - len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
+    return max([cut, *(size for end in stop for size in range(1, len(end)) if text.endswith(end[:size]))])

@@ -2,7 +2,7 @@
 
 Purpose: runs the command that the user typed, and turns its outcome into an exit code and a message.
 Guarantee: exit code 0 after success; 1 if the data or the settings are wrong (the message says what and where, without a
-traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM). If the reader of the output leaves (`| head`), the
+traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM; 143 after SIGTERM where a training wrote a checkpoint). If the reader of the output leaves (`| head`), the
 rest of the output is lost and the work goes on. An argument that is not UTF-8 is wrong usage. What a terminal cannot show is
 shown as its escape.
 Cost: `tokenmill --help` imports only the table of commands; each command imports what it needs.
@@ -90,6 +90,7 @@ def _code(error: BaseException, *, interrupted: bool) -> int | None:
         return 130
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
+    from tokenmill.pipeline.base.errors import Interrupted
     from tokenmill.pipeline.base.shortage import is_memory, out_of_memory
 
     with contextlib.suppress(MemoryError):  # the words for an error need memory too
@@ -97,6 +98,9 @@ def _code(error: BaseException, *, interrupted: bool) -> int | None:
             message = _message(error)
             if message is None:
                 return None
+            if isinstance(error, Interrupted):
+                _say(message)
+                return 128 + error.number
             _say(f"[bold red]error:[/] {message}")
             return 1
     # Without rich, which would need more.

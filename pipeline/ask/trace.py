@@ -259,9 +259,9 @@ def _told(run: TrainingRun) -> dict[str, Any]:
 
 
 def _sample(samples: Samples, number: int) -> dict[str, Any]:
-    start = int(samples.starts(number, 1)[0])
+    start, stop = samples.targets(number)
     documents = [
         {**dataclasses.asdict(found), "from_token": first, "to_token": last}
-        for found, first, last in places.documents_between(samples.split, start, start + samples.length + 1)
+        for found, first, last in places.documents_between(samples.split, start, stop)
     ]
     return {"sample": number, "first_token": start, "documents": documents}

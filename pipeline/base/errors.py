@@ -113,3 +113,11 @@ class ExpectationMissed(TokenmillError):
 
 class Diverged(TokenmillError):
     """The loss or the gradient of a training run is no longer finite."""
+
+
+class Interrupted(TokenmillError):
+    """Work ended as asked by a signal, between two steps. `number`: of the signal."""
+
+    def __init__(self, message: str, *, number: int) -> None:
+        super().__init__(message)
+        self.number = number

@@ -8,8 +8,9 @@ Cost: negligible.
 
 from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import About, Section
-from tokenmill.pipeline.config.settings import Attention, Config, PackConfig, TokenizerConfig, TrainConfig
+from tokenmill.pipeline.config.settings import Config, PackConfig, TokenizerConfig
 from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config.train import Attention, TrainConfig
 
 __all__ = [
     "About",

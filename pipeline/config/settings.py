@@ -6,13 +6,14 @@ Guarantee: a Config that exists is valid. Stages get slices of it and read no ot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.sources import CollectConfig
+from tokenmill.pipeline.config.train import TrainConfig
 
 
 class TokenizerConfig(Section):
@@ -46,70 +47,6 @@ class PackConfig(Section):
     order."""
     validation_fraction: float = Field(default=0.01, ge=0, lt=1)
     """Share of documents (0 to 1) in the validation split. A hash of doc_id decides, so a document never changes sides."""
-
-
-Attention = Literal["document", "window"]
-
-
-class TrainConfig(Section):
-    """The bundled GPT trainer. With the defaults the loss falls visibly in about a minute on two CPU cores."""
-
-    layers: int = Field(default=4, ge=1)
-    """Transformer layers."""
-    heads: int = Field(default=4, ge=1)
-    """Attention heads per layer."""
-    width: Annotated[int, About(unit="components")] = Field(default=128, ge=1)
-    """Width of the embeddings. It must be a multiple of `heads`."""
-    context_tokens: int = Field(default=128, ge=2)
-    """Context length in tokens."""
-    batch_windows: int = Field(default=8, ge=1)
-    """Windows of `context_tokens` tokens that go through the model at once."""
-    accumulate: Annotated[int, About(unit="batches")] = Field(default=1, ge=1)
-    """Batches per update of the weights."""
-    steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
-    """Updates of the weights in the run."""
-    learning_rate: float = Field(default=3e-3, gt=0)
-    """Peak learning rate, reached after the warm-up. Larger models need lower ones."""
-    min_learning_rate: float = Field(default=3e-4, ge=0)
-    """Learning rate at the end of the run. A half cosine leads there from the peak."""
-    warmup_steps: Annotated[int, About(unit="updates")] = Field(default=30, ge=0)
-    """Updates in which the learning rate rises linearly to the peak."""
-    weight_decay: float = Field(default=0.1, ge=0)
-    """Weight decay of matrices. Biases and normalisations have none."""
-    clip_norm: float = Field(default=1.0, gt=0)
-    """Gradients with a larger norm are scaled down to this norm."""
-    dropout: Annotated[float, About(unit="probability")] = Field(default=0.0, ge=0, lt=1)
-    """Dropout probability in training."""
-    evaluate_every: Annotated[int, About(unit="updates")] = Field(default=50, ge=1)
-    """Updates between two evaluations."""
-    evaluate_windows: int = Field(default=32, ge=1)
-    """Windows of the validation split that an evaluation reads. The last evaluation reads the whole split."""
-    checkpoint_every: Annotated[int, About(unit="updates")] = Field(default=100, ge=1)
-    """Updates between two checkpoints."""
-    align_documents: bool = False
-    """True: a window begins at the start of a document, or continues a long document. An epoch then reads some tokens twice
-    and skips others."""
-    attention: Attention = "document"
-    """document: a token attends to earlier tokens of its own document, and positions count from the document's start. window:
-    a token attends to all earlier tokens of its window, whatever document they belong to."""
-    weights: Annotated[Mapping[str, Annotated[float, Field(ge=0)]], About(example={"web": 2.0, "books": 1.0})] = {}
-    """Sampling weights of sources, in any unit: only their ratios matter. Name every source; 0 leaves one out. Empty: all text
-    is read equally often."""
-    most_epochs: Annotated[float | None, About(example=4.0)] = Field(default=None, gt=0)
-    """Upper bound on how often each source is read in `steps` updates. A source too small for its weight gives less, and the
-    others give more. Default: no limit."""
-    seed: int = Field(default=0, ge=0, lt=2**63)
-    """Seed of the run."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto, cpu, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
-
-    @model_validator(mode="after")
-    def _check(self) -> Self:
-        if self.width % self.heads:
-            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
-        if self.min_learning_rate > self.learning_rate:
-            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
-        return self
 
 
 class Config(Section):

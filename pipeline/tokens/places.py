@@ -107,7 +107,7 @@ def find(store: TokenStore, doc_id: str) -> PackedDocument:
 
 
 def exposure(samples: Samples, document: PackedDocument, consumed: int) -> npt.NDArray[np.int64]:
-    """Which of the first `consumed` samples hold tokens of `document`: int64 [found], ascending."""
+    """Which of the first `consumed` samples have tokens of `document` as targets: int64 [found], ascending."""
     split = samples.split
     shard = next((shard for shard in split.shards if _name(shard) == document.token_shard), None)
     if shard is None:
@@ -116,7 +116,7 @@ def exposure(samples: Samples, document: PackedDocument, consumed: int) -> npt.N
     found = [np.zeros(0, dtype=np.int64)]
     for start in range(0, consumed, SAMPLES_AT_ONCE):
         starts = samples.starts(start, min(SAMPLES_AT_ONCE, consumed - start))
-        found.append(start + np.flatnonzero((starts < first + document.tokens) & (starts + samples.length + 1 > first)))
+        found.append(start + np.flatnonzero((starts < first + document.tokens) & (starts + samples.length > first)))
     return np.concatenate(found)
 
 

@@ -1,8 +1,8 @@
 """Samples: which tokens a trainer sees in which order, by arithmetic alone.
 
-Purpose: sample k of a run is a window of `length` + 1 ids. With w windows per epoch, sample k belongs to epoch k // w and is at
-place k % w of that epoch's keyed permutation. With a mixture, k first determines the source and the sample's number within that
-source; the same rule then applies to that number and to the windows of that source.
+Purpose: sample k of a run is a window: `length` tokens to predict, its targets, after one token more. With w windows per epoch,
+sample k belongs to epoch k // w and is at place k % w of that epoch's keyed permutation. With a mixture, k first determines the
+source and the sample's number within that source; the same rule then applies to that number and to the windows of that source.
 Guarantee: the content of sample k is a pure function of (store, seed, settings, k). So the state of a reader is one number.
 Ranks take slices of the samples of a step, and the number of ranks may change during a run. Within an epoch no window is missed
 or repeated.
@@ -10,16 +10,20 @@ Cost: opening is O(1); reading a window takes about 5 us from the page cache; me
 
 Windows are laid out in one of two ways over the tokens of a source, or of the split if there is no mixture:
 
-- one after the other: window i begins at token i * length. In an epoch every token is predicted once, except the first one and
-  the last few.
+- one after the other: the targets of window i begin at token i * length. In an epoch every token is predicted exactly once.
 - aligned to documents: in each epoch the tokens are cut into slots of `length`, except that the first slot holds a keyed number
-  of tokens. The window of a slot begins at the first document that begins in the slot. If no document does, the slot is inside
-  a long document, which is read in pieces of `length` from its start, and the window is the piece that begins in the slot. So
-  every window begins a document or continues where the window before it ended. It takes what follows up to its length: in an
-  epoch some tokens at the ends of windows are not read, and about as many are read twice. These are different tokens in each
-  epoch.
+  of tokens. The targets of a slot's window begin at the first document that begins in the slot. If no document does, the slot
+  is inside a long document, which is read in pieces of `length` from its start, and the window is the piece that begins in the
+  slot. So every window begins a document or continues where the window before it ended. It takes what follows up to its length:
+  in an epoch some tokens at the ends of windows are not read, and about as many are read twice. These are different tokens in
+  each epoch.
 
-Ids of forgotten documents are replaced by end-of-text, and `kept` is False there: they must not count in the loss.
+The token before a document is the end-of-text of the one before it. It is the document's beginning: from it the model learns
+which tokens documents begin with, and attention that stays within documents counts it to the document that it begins. The first
+document of a split has none before it, and is given one. The last window of a source is filled up with end-of-text.
+
+Ids of forgotten documents are replaced by end-of-text. `kept` is False there and in what fills a window up: they must not count
+in the loss.
 """
 
 from __future__ import annotations
@@ -46,7 +50,7 @@ ORDERED_AT_ONCE = 1024
 class Batch:
     """Samples as they are read. `ids`: [samples, length + 1]; the targets are the inputs shifted by one.
 
-    `kept`: bool, of the same shape.
+    `kept`: bool, of the same shape: whether the id may be a target.
     """
 
     ids: Ids
@@ -64,12 +68,13 @@ class Batch:
     def cu_seqlens(self) -> npt.NDArray[np.int32]:
         """Cumulative lengths of the documents in the inputs, row after row: int32 [documents + 1], from 0 to samples * length.
 
-        Attention that is masked by them (as in FlashAttention's variable-length kernels) never looks from one document into
-        another, out of its row, or at forgotten tokens: each of these is now an end-of-text and so a document of its own.
+        A document has the end-of-text before it as its beginning; the one after it belongs to the next document. Attention that
+        is masked by these lengths (as in FlashAttention's variable-length kernels) never looks from one document into another,
+        out of its row, or at forgotten tokens: each of these is now an end-of-text and so a document of its own.
         """
-        ends = self.ids[:, :-1] == self.end_of_text
-        ends[:, -1] = True
-        return np.concatenate(([0], np.flatnonzero(ends) + 1)).astype(np.int32)
+        begins = self.ids[:, :-1] == self.end_of_text
+        begins[:, 0] = True
+        return np.append(np.flatnonzero(begins), begins.size).astype(np.int32)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,11 +85,8 @@ class _TokenRange:
     tokens: int
 
     def windows(self, length: int, *, aligned: bool) -> int:
-        """The number w of windows.
-
-        Aligned, the last window begins inside slot w - 1, so below token w * length, and needs length + 1 tokens.
-        """
-        return max(0, self.tokens // length - 1 if aligned else (self.tokens - 1) // length)
+        """The number w of windows. Aligned, the last one begins inside slot w - 1, so below token w * length, and is full."""
+        return max(0, self.tokens // length - 1) if aligned else -(-self.tokens // length)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -112,28 +114,39 @@ class Samples:
     def order(self) -> str:
         """The identity of the order, in words: everything besides store and seed that decides which sample is which."""
         quotas = "".join(f", {one.source} {one.quota}/{BLOCK}" for one in self.mixture.shares) if self.mixture else ""
-        return f"windows of {self.length} tokens{' aligned to documents' if self.aligned else ''}{quotas}"
+        return f"windows of {self.length} targets{' aligned to documents' if self.aligned else ''}{quotas}"
 
     @property
     def _layout(self) -> _Layout:
         return _Layout(self.ranges, self.mixture, self.length, self.seed, self.aligned)
 
     def starts(self, first: int, count: int) -> npt.NDArray[np.int64]:
-        """The first token, in the split, of the samples `first` to `first + count`, both at least 0. int64 [count]"""
+        """Where, in the split, the targets of the samples `first` to `first + count`, both at least 0, begin. int64 [count]"""
+        return self._extents(first, count)[:, 0]
+
+    def read(self, first: int, count: int) -> Batch:
+        """Read the samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
+        return read(self.split, self._extents(first, count), self.length)
+
+    def targets(self, number: int) -> tuple[int, int]:
+        """The first target of a sample, in the split, and the token after its last."""
+        start, end = self._extents(number, 1)[0].tolist()
+        return start, min(start + self.length, end)
+
+    def _extents(self, first: int, count: int) -> npt.NDArray[np.int64]:
+        """For each sample: where its targets begin, and where its source ends. int64 [count, 2]"""
         if first < 0 or count < 0:
             raise InputError(f"samples are numbered from 0: {first=} {count=}")
         blocks = range(first // ORDERED_AT_ONCE, -(-(first + count) // ORDERED_AT_ONCE))
         if not blocks:
-            return np.zeros(0, dtype=np.int64)
+            return np.zeros((0, 2), dtype=np.int64)
         at = first - blocks[0] * ORDERED_AT_ONCE
         slots: npt.NDArray[np.int64] = np.concatenate([_slots(self._layout, block) for block in blocks])[at : at + count]
-        if not self.aligned:
-            return slots[:, 0] + slots[:, 1]
-        return np.array([origin + self._aligned(origin, slot) for origin, slot in slots.tolist()], dtype=np.int64)
-
-    def read(self, first: int, count: int) -> Batch:
-        """Read the samples `first` to `first + count`. Raises CorruptFile when bytes are not those that were packed."""
-        return read(self.split, self.starts(first, count), self.length)
+        origins, within, ends = slots.T
+        if self.aligned:
+            pairs = zip(origins.tolist(), within.tolist(), strict=True)
+            within = np.array([self._aligned(origin, slot) for origin, slot in pairs], dtype=np.int64)
+        return np.stack([origins + within, ends], axis=1)
 
     def _aligned(self, origin: int, slot: int) -> int:
         """Where the window of the slot that begins at token `slot` begins. Both are counted from `origin`."""
@@ -157,15 +170,15 @@ class _Layout(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def _slots(layout: _Layout, block: int) -> npt.NDArray[np.int64]:
-    """For each sample of a block of `ORDERED_AT_ONCE`: the first token of its range, and its slot counted from there.
+    """For each sample of a block of `ORDERED_AT_ONCE`: the first token of its range, its slot counted from there, the end.
 
-    int64 [samples, 2]. A whole block is computed at once, because permuting few numbers takes as long as permuting many.
+    int64 [samples, 3]. A whole block is computed at once, because permuting few numbers takes as long as permuting many.
     """
     numbers = np.arange(block * ORDERED_AT_ONCE, (block + 1) * ORDERED_AT_ONCE, dtype=np.int64)
     ranges = np.zeros(len(numbers), dtype=np.int64)
     if layout.mixture is not None:
         ranges, numbers = layout.mixture.places(numbers)
-    found = np.empty((len(numbers), 2), dtype=np.int64)
+    found = np.empty((len(numbers), 3), dtype=np.int64)
     for place, tokens in enumerate(layout.ranges):
         windows = tokens.windows(layout.length, aligned=layout.aligned)
         mine = np.flatnonzero(ranges == place)
@@ -176,7 +189,8 @@ def _slots(layout: _Layout, block: int) -> npt.NDArray[np.int64]:
             if layout.aligned:
                 # A keyed number below `length`: the place where the permutation of `length` numbers puts 0.
                 slots -= permute(np.zeros(1, dtype=np.int64), layout.length, seed=layout.seed, epoch=epoch)
-            found[mine[here]] = np.stack([np.full(len(slots), tokens.first_token), slots], axis=1)
+            found[mine[here], 1] = slots
+        found[mine, 0], found[mine, 2] = tokens.first_token, tokens.first_token + tokens.tokens
     return found
 
 
@@ -190,7 +204,7 @@ def samples(
     most_epochs: float | None = None,
     run_samples: int | None = None,
 ) -> Samples:
-    """The samples of the training split, each of `length` + 1 tokens.
+    """The samples of the training split, each of `length` targets.
 
     `aligned`: align windows to documents. `weights`: of the sources; None reads all text as it is. `most_epochs`: nothing is
     read more often; this requires `run_samples`, the number of samples that the run reads. Raises InputError when there is no
@@ -217,7 +231,7 @@ def samples(
         ranges=tuple(ranges[one.source] for one in mixed.shares) if mixed else (whole,),
     )
     if made.windows == 0:
-        raise InputError(f"{store.folder}: {split.tokens} tokens to train on do not fill a window of {length}; pack more text")
+        raise InputError(f"{store.folder}: {split.tokens} tokens to train on do not give a window of {length}; pack more text")
     if mixed is None and most_epochs is not None and (run_samples or 0) > most_epochs * made.windows:
         raise InputError(
             f"{store.folder}: {run_samples} samples are wanted, but {most_epochs=} times its {made.windows} windows are fewer; "
@@ -226,14 +240,23 @@ def samples(
     return made
 
 
-def read(split: Split, starts: npt.NDArray[np.int64], length: int) -> Batch:
-    """The windows of `length` + 1 tokens that begin at `starts`. Raises IndexError, CorruptFile."""
-    ids = np.empty((len(starts), length + 1), split.dtype)
-    kept = np.ones(ids.shape, dtype=np.bool_)
-    for row, start in enumerate(starts.tolist()):
-        split.read_into(start, start + length + 1, ids[row])
-        if split.has_forgotten:
-            kept[row] = split.kept(start, start + length + 1)
+def consecutive(split: Split, numbers: npt.NDArray[np.int64], length: int) -> Batch:
+    """Windows in the order of the split: the targets of number i begin at token i * length. Raises IndexError, CorruptFile."""
+    return read(split, np.stack([numbers * length, np.full(len(numbers), split.tokens)], axis=1), length)
+
+
+def read(split: Split, extents: npt.NDArray[np.int64], length: int) -> Batch:
+    """Windows of `length` targets. `extents`: where the targets begin and where their source ends, int64 [windows, 2].
+
+    Raises IndexError, CorruptFile.
+    """
+    ids = np.full((len(extents), length + 1), split.end_of_text, split.dtype)
+    kept = np.zeros(ids.shape, dtype=np.bool_)
+    for row, (start, end) in enumerate(extents.tolist()):
+        first, stop = max(start - 1, 0), min(start + length, end)
+        at = slice(first - start + 1, stop - start + 1)
+        split.read_into(first, stop, ids[row, at])
+        kept[row, at] = split.kept(first, stop)
     if split.has_forgotten:
         ids[~kept] = split.end_of_text
     return Batch(ids=ids, kept=kept, end_of_text=split.end_of_text)

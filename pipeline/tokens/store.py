@@ -71,10 +71,10 @@ class Split:
         return any(len(shard.forgotten) for shard in self.shards)
 
     def windows(self, length: int) -> int:
-        """The number of windows of `length` + 1 tokens if each begins `length` tokens after the one before."""
+        """The number of windows of `length` tokens that hold all tokens of the split."""
         if length < 1:
             raise InputError(f"a window has at least one token: {length=}")
-        return max(0, self.tokens - 1) // length
+        return -(-self.tokens // length)
 
     def read(self, start: int, stop: int) -> Ids:
         """A copy of the tokens [start, stop), as packed, from all shards that hold them. Raises IndexError, CorruptFile."""

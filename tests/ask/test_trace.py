@@ -100,8 +100,9 @@ def test_samples_and_documents_lead_to_each_other(store_of: StoreOf) -> None:
     consumed = 2 * order.windows + 7
     seen: dict[str, set[int]] = {}
     for number, start in enumerate(order.starts(0, consumed).tolist()):
-        parts = list(documents_between(split, start, start + 17))
-        assert sum(last - first for _, first, last in parts) == 17
+        assert order.targets(number) == (start, min(start + 16, split.tokens))
+        parts = list(documents_between(split, *order.targets(number)))
+        assert sum(last - first for _, first, last in parts) == min(16, split.tokens - start)
         for document, _, _ in parts:
             seen.setdefault(document.doc_id, set()).add(number)
     for doc_id in split.documents_table()["doc_id"].to_pylist():

@@ -189,12 +189,14 @@ def test_texts_and_verdicts_are_those_of_the_corpus(corpus: tm.Corpus) -> None:
 
 def test_samples_and_dataset_read_the_same_ids(corpus: tm.Corpus) -> None:
     order = corpus.tokens.samples(length=16, seed=3)
-    ids = np.asarray(order.read(0, order.windows), dtype=np.int64)
+    batch = order.read(0, order.windows)
+    ids = np.asarray(batch, dtype=np.int64)
     whole = corpus.tokens.dataset(length=16, seed=3)
     assert len(whole) == order.windows
-    for item, row in zip((whole[at] for at in range(len(whole))), ids, strict=True):
+    for item, row, kept in zip((whole[at] for at in range(len(whole))), ids, batch.kept, strict=True):
         assert item["input_ids"].tolist() == row[:-1].tolist()
-        assert item["labels"].tolist() == row[1:].tolist()
+        assert item["labels"].tolist() == np.where(kept[1:], row[1:], -100).tolist()
+    assert batch.kept[:, 1:].sum() == order.split.tokens, "an epoch has every token as a label once"
     parts = [corpus.tokens.dataset(length=16, seed=3, rank=rank, ranks=2) for rank in range(2)]
     for at in range(len(parts[0])):
         for rank, part in enumerate(parts):

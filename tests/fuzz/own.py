@@ -205,11 +205,12 @@ def use_checkpoint(folder: Path) -> bool:
     """Load the newest whole checkpoint. The damage is noticed if an older one is used."""
     from tokenmill.model import checkpoint, optim
     from tokenmill.pipeline.base.progress import Silent
+    from tokenmill.pipeline.config import TrainConfig
 
     found = checkpoint.newest(folder, Silent())
     assert found is not None
     model = checkpoint.load_model(found)
-    checkpoint.restore(found, model, optim.adamw(model, weight_decay=0.1))
+    checkpoint.restore(found, model, optim.optimizers(model, TrainConfig()))
     return found.state.step < 1
 
 
@@ -219,19 +220,21 @@ def make_checkpoint(base: Path) -> None:
 
     from tokenmill.model import checkpoint, optim
     from tokenmill.model.evaluate import Evaluation
-    from tokenmill.model.gpt import GPT, Shape, next_token_loss
+    from tokenmill.model.gpt import GPT
+    from tokenmill.model.shape import Shape
+    from tokenmill.pipeline.config import TrainConfig
 
     shape = Shape(layers=1, heads=2, width=8, context_tokens=8, vocabulary=20)
     model = GPT(shape)
-    optimizer = optim.adamw(model, weight_decay=0.1)
-    loss = next_token_loss(model, torch.arange(18).reshape(2, 9))
+    optimizers = optim.optimizers(model, TrainConfig())
+    loss = model(torch.arange(18).reshape(2, 9)[:, :8])[..., :20].square().mean()
     loss.backward()
-    optim.update(optimizer, loss.detach(), rate=0.01, clip_norm=1.0, halted=torch.zeros(()))
+    optim.update(optimizers, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
     begun = checkpoint.State(
         step=1, samples=2, store="s", tokenizer="t", seed=3, order="o", end_of_text=19, shape=shape, config={"rate": 0.1},
         evaluations=(Evaluation(step=0, tokens=8, loss=0.1),),
     )  # fmt: skip
-    checkpoint.publish(base, begun, model, optimizer)
+    checkpoint.publish(base, begun, model, optimizers)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

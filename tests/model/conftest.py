@@ -96,6 +96,9 @@ def tiny() -> Callable[..., TrainConfig]:
 
     def make(**changes: object) -> TrainConfig:
         settings = {
+            "model": "gpt2",
+            "optimizer": "adamw",
+            "schedule": "cosine",
             "layers": 2,
             "heads": 2,
             "width": 16,

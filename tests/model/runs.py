@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
+import torch
+
+from tokenmill.model.data import Windows
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import TrainConfig
 
@@ -30,6 +34,18 @@ class StopAt(Silent):
             raise Stopped
 
 
+class SignalAt(Silent):
+    """Sends this process a signal after so many updates."""
+
+    def __init__(self, steps: int, number: int) -> None:
+        self.left, self.number = steps, number
+
+    def advance(self, amount: int) -> None:
+        self.left -= 1
+        if self.left == 0:
+            os.kill(os.getpid(), self.number)
+
+
 class Told(Silent):
     """Keeps what was said."""
 
@@ -46,6 +62,12 @@ class Told(Silent):
 
     def say(self, line: str) -> None:
         self.lines.append(line)
+
+
+def windows_of(rows: list[list[int]], starts: list[list[int]] | None = None) -> Windows:
+    """A batch in which every target counts."""
+    ids = torch.tensor(rows)
+    return Windows(ids=ids, kept=None, starts=None if starts is None else torch.tensor(starts), targets=ids.numel() - len(ids))
 
 
 def published(root: Path) -> dict[str, bytes]:

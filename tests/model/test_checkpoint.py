@@ -10,13 +10,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from tests.model.runs import windows_of
 from tokenmill.model import checkpoint, optim
 from tokenmill.model.checkpoint import State
 from tokenmill.model.evaluate import Evaluation
-from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.optim import Optimizers
+from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.config import TrainConfig
 
 SHAPE = Shape(layers=1, heads=2, width=8, context_tokens=8, vocabulary=20)
 STATE = State(
@@ -45,18 +50,18 @@ def at(step: int) -> State:
     return dataclasses.replace(STATE, step=step, samples=10 * step)
 
 
-def trained(steps: int) -> tuple[GPT, torch.optim.AdamW]:
+def trained(steps: int) -> tuple[GPT, Optimizers]:
     model = GPT(SHAPE)
-    optimizer = optim.adamw(model, weight_decay=0.1)
+    optimizer = optim.optimizers(model, TrainConfig())
     for _ in range(steps):
         advance(model, optimizer)
     return model, optimizer
 
 
-def advance(model: GPT, optimizer: torch.optim.AdamW) -> None:
-    loss = next_token_loss(model, torch.arange(18).reshape(2, 9))
+def advance(model: GPT, optimizer: Optimizers) -> None:
+    loss = next_token_loss(model, windows_of(torch.arange(18).reshape(2, 9).tolist())).nats
     loss.backward()
-    optim.update(optimizer, loss.detach(), rate=0.01, clip_norm=1.0, halted=torch.zeros(()))
+    optim.update(optimizer, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
 
 
 @pytest.fixture
@@ -75,7 +80,7 @@ def test_what_is_published_comes_back(folder: Path) -> None:
     assert found is not None
     assert found.state == at(2)
     other = GPT(SHAPE, seed=9)
-    moments = optim.adamw(other, weight_decay=0.1)
+    moments = optim.optimizers(other, TrainConfig())
     checkpoint.restore(found, other, moments)
     advance(model, optimizer)
     advance(other, moments)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import pytest
 import torch
 
-from tokenmill.model.gpt import GPT, Shape, next_token_loss
+from tests.model.runs import windows_of
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.shape import PRESETS, Shape
 
 SHAPE = Shape(layers=2, heads=2, width=16, context_tokens=12, vocabulary=50)
 
@@ -70,9 +74,10 @@ def test_gradients_of_documents_stay_in_them(dropout: float) -> None:
     model = GPT(SHAPE, dropout=dropout).train()
     ids = torch.tensor([[1, 2, 3, 4, 5, 6, 7]])
     model(ids, torch.tensor([[0, 0, 0, 3, 3, 3, 3]]))[0, 3:, :50].log_softmax(-1)[:, 8].sum().backward()
-    assert model.wpe.weight.grad is not None
-    assert model.wpe.weight.grad[:4].any(dim=1).all()
-    assert not model.wpe.weight.grad[4:].any(), "positions are counted in the document"
+    gradient = model.position.weight.grad
+    assert gradient is not None
+    assert gradient[:4].any(dim=1).all()
+    assert not gradient[4:].any(), "positions are counted in the document"
 
 
 def test_positions_matter() -> None:
@@ -83,20 +88,20 @@ def test_positions_matter() -> None:
 def test_head_and_embedding_are_one_tensor() -> None:
     model = GPT(SHAPE)
     assert not any("head" in name for name in model.state_dict())
-    next_token_loss(model, torch.tensor([[1, 2, 3]])).backward()
+    next_token_loss(model, windows_of([[1, 2, 3]])).nats.backward()
     # Id 9 is no input, so its gradient comes from the head alone.
-    assert model.wte.weight.grad is not None
-    assert model.wte.weight.grad[9].abs().sum() > 0
+    assert model.embedding.weight.grad is not None
+    assert model.embedding.weight.grad[9].abs().sum() > 0
 
 
 def test_padding_has_no_probability_no_gradient_and_no_weights() -> None:
     model = GPT(SHAPE)
     ids = some_ids(2, 9)
     assert torch.all(model(ids)[..., SHAPE.vocabulary :] == -math.inf)
-    next_token_loss(model, ids).backward()
-    assert model.wte.weight.grad is not None
-    assert not model.wte.weight.grad[SHAPE.vocabulary :].any()
-    assert not model.wte.weight[SHAPE.vocabulary :].any()
+    next_token_loss(model, windows_of(ids.tolist())).nats.backward()
+    assert model.embedding.weight.grad is not None
+    assert not model.embedding.weight.grad[SHAPE.vocabulary :].any()
+    assert not model.embedding.weight[SHAPE.vocabulary :].any()
 
 
 def test_initial_weights_are_those_of_gpt2_and_depend_on_the_seed_alone() -> None:
@@ -105,12 +110,13 @@ def test_initial_weights_are_those_of_gpt2_and_depend_on_the_seed_alone() -> Non
     torch.rand(1)
     again, other = GPT(shape, seed=1), GPT(shape, seed=2)
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
-    assert not torch.equal(model.wte.weight, other.wte.weight)
-    assert model.h[0].mlp.c_fc.weight.std().item() == pytest.approx(0.02, rel=0.05)
-    assert model.h[0].mlp.c_proj.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
-    assert not model.h[0].attn.c_attn.bias.any()
+    assert not torch.equal(model.embedding.weight, other.embedding.weight)
+    assert model.blocks[0].mlp.up.weight.std().item() == pytest.approx(0.02, rel=0.05)
+    assert model.blocks[0].mlp.down.weight.std().item() == pytest.approx(0.02 / 4, rel=0.05)
+    assert not model.blocks[0].attention.query.bias.any()
     # As good as guessing: every id is about equally likely.
-    assert next_token_loss(model.eval(), some_ids(8, 33)).item() == pytest.approx(math.log(512), abs=0.1)
+    loss = next_token_loss(model.eval(), windows_of(some_ids(8, 33).tolist())).nats / (8 * 32)
+    assert loss.item() == pytest.approx(math.log(512), abs=0.1)
 
 
 def test_dropout_changes_training_and_not_evaluation() -> None:
@@ -120,26 +126,105 @@ def test_dropout_changes_training_and_not_evaluation() -> None:
     assert torch.equal(model.eval()(ids), model(ids))
 
 
-def test_logits_equal_those_of_transformers_with_the_same_weights() -> None:
+GPT2_NAMES = {
+    "wte": "embedding",
+    "wpe": "position",
+    "h": "blocks",
+    "ln_1": "norm_1",
+    "ln_2": "norm_2",
+    "ln_f": "norm",
+    "attn": "attention",
+    "mlp": "mlp",
+}
+LLAMA_NAMES = {
+    "embed_tokens": "embedding",
+    "layers": "blocks",
+    "input_layernorm": "norm_1",
+    "post_attention_layernorm": "norm_2",
+    "self_attn": "attention",
+    "q_proj": "query",
+    "k_proj": "key",
+    "v_proj": "value",
+    "o_proj": "out",
+    "up_proj": "up",
+    "gate_proj": "gate",
+    "down_proj": "down",
+}
+
+
+def renamed(name: str, names: dict[str, str]) -> str:
+    return ".".join(names.get(part, part) for part in name.split("."))
+
+
+def shaken(model: torch.nn.Module) -> torch.nn.Module:
+    """Fresh biases are 0 and fresh gains 1: a model that forgot one would go unnoticed."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model.eval()
+
+
+def fill(model: GPT, theirs: dict[str, torch.Tensor]) -> None:
+    """Load weights, each of the same shape; those by the id have fewer rows, without padding."""
+    weights = model.state_dict()
+    assert theirs.keys() == weights.keys()
+    for name, value in theirs.items():
+        into = weights[name][: len(value)] if name in ("embedding.weight", "head.weight") else weights[name]
+        assert into.shape == value.shape, name
+        into.copy_(value)
+
+
+def test_logits_are_those_of_transformers_gpt2() -> None:
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    settings = GPT2Config(vocab_size=50, n_positions=12, n_embd=16, n_layer=2, n_head=2, bos_token_id=49, eos_token_id=49)
     torch.manual_seed(0)
-    theirs = GPT2LMHeadModel(settings).eval()
-    with torch.no_grad():
-        # Fresh biases are 0 and fresh gains 1: a model that forgot one would go unnoticed.
-        for parameter in theirs.parameters():
-            parameter.add_(0.1 * torch.randn_like(parameter))
-    ours = GPT(SHAPE).eval()
-    weights = ours.state_dict()
+    settings = GPT2Config(vocab_size=50, n_positions=12, n_embd=16, n_layer=2, n_head=2, bos_token_id=49, eos_token_id=49)
+    theirs = GPT2LMHeadModel(settings)
+    shaken(theirs)
+    plain: dict[str, torch.Tensor] = {}
     for name, value in theirs.transformer.state_dict().items():
-        if name == "wte.weight":
-            weights[name][:50] = value
+        ours = renamed(name, GPT2_NAMES)
+        # transformers keeps matrices as [in, out], and one for queries, keys and values.
+        value = value.T if value.dim() == 2 and ".c_" in name else value
+        if ".c_attn" in name:
+            for part, third in zip(("query", "key", "value"), value.chunk(3), strict=True):
+                plain[ours.replace("c_attn", part)] = third
         else:
-            # transformers keeps these four as [in, out].
-            turned = name.endswith(("c_attn.weight", "c_proj.weight", "c_fc.weight"))
-            assert weights[name].shape == (value.T if turned else value).shape, name
-            weights[name].copy_(value.T if turned else value)
+            inner = {"attention.c_proj": "attention.out", "mlp.c_proj": "mlp.down", "mlp.c_fc": "mlp.up"}
+            for old, new in inner.items():
+                ours = ours.replace(old, new)
+            plain[ours] = value
+    model = GPT(SHAPE).eval()
+    fill(model, plain)
     ids = some_ids(3, 12)
     with torch.no_grad():
-        torch.testing.assert_close(ours(ids)[..., :50], theirs(ids).logits, rtol=0, atol=1e-4)
+        torch.testing.assert_close(model(ids)[..., :50], theirs(ids).logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("kv_heads", [4, 2, 1])
+def test_logits_are_those_of_transformers_llama(kv_heads: int) -> None:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(0)
+    shape = dataclasses.replace(SHAPE, heads=4, width=32, kv_heads=kv_heads, **PRESETS["llama"])
+    theirs = LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=50,
+            hidden_size=32,
+            intermediate_size=shape.inner,
+            num_hidden_layers=2,
+            num_attention_heads=4,
+            num_key_value_heads=kv_heads,
+            max_position_embeddings=12,
+            rms_norm_eps=1e-5,
+            bos_token_id=49,
+            eos_token_id=49,
+        )
+    )
+    shaken(theirs)
+    plain = {renamed(name, LLAMA_NAMES): value for name, value in theirs.model.state_dict().items()}
+    model = GPT(shape).eval()
+    fill(model, {**plain, "head.weight": theirs.lm_head.weight})
+    ids = some_ids(3, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(model(ids)[..., :50], theirs(ids).logits, rtol=0, atol=1e-4)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +15,10 @@ import pyarrow as pa
 import pytest
 import torch
 
-from tokenmill.model.gpt import GPT, Shape
-from tokenmill.model.sample import choose, generate, sample
+from tokenmill.model.generate import Choice, generate
+from tokenmill.model.gpt import GPT
+from tokenmill.model.sample import _pieces, sample
+from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.progress import Silent
@@ -39,9 +42,10 @@ class Letters:
         return "".join(chr(ord("A") + number) for number in ids)
 
 
-def drawn(logits: torch.Tensor, times: int = 300, *, temperature: float = 1.0, top_k: int | None = None) -> Counter[int]:
+def drawn(logits: torch.Tensor, times: int = 300, *, text: Sequence[int] = (0,), **how: float | None) -> Counter[int]:
     generator = torch.Generator().manual_seed(0)
-    return Counter(choose(logits, temperature=temperature, top_k=top_k, generator=generator) for _ in range(times))
+    choice = Choice(**how)  # type: ignore[arg-type]
+    return Counter(choice.of(logits[None], torch.tensor([list(text)]), generator).item() for _ in range(times))
 
 
 def test_top_k_leaves_the_k_likeliest() -> None:
@@ -49,6 +53,25 @@ def test_top_k_leaves_the_k_likeliest() -> None:
     assert set(drawn(logits, top_k=1)) == {1}
     assert set(drawn(logits, top_k=2)) == {1, 3}
     assert set(drawn(logits, top_k=99, temperature=5.0)) == set(drawn(logits, temperature=5.0)) == {0, 1, 2, 3, 4}
+
+
+def test_top_p_and_min_p_leave_the_likeliest() -> None:
+    logits = torch.tensor([0.1, 0.5, 0.25, 0.15]).log()
+    assert set(drawn(logits, top_p=0.5)) == {1}
+    assert set(drawn(logits, top_p=0.51)) == {1, 2}
+    assert set(drawn(logits, top_p=0.8)) == {1, 2, 3}
+    assert set(drawn(logits, top_p=1e-9)) == {1}
+    assert set(drawn(logits, min_p=0.49)) == {1, 2}
+    assert set(drawn(logits, min_p=0.99)) == {1}
+
+
+def test_what_was_said_becomes_less_likely() -> None:
+    logits = torch.tensor([2.0, 1.5, -1.0])
+    assert set(drawn(logits, temperature=0)) == {0}
+    assert set(drawn(logits, temperature=0, repetition_penalty=1.4)) == {1}
+    assert set(drawn(logits, temperature=0, repetition_penalty=1.4, text=[0, 1, 0])) == {0}, "once, however often it was said"
+    rare = drawn(logits, 2_000, text=[2], repetition_penalty=3.0)[2]
+    assert rare < drawn(logits, 2_000, text=[0], repetition_penalty=1.0)[2], "a negative logit falls, too"
 
 
 def test_draws_follow_the_probabilities() -> None:
@@ -72,30 +95,46 @@ def test_padding_is_never_chosen_however_hot() -> None:
     assert max(drawn(logits - 1e3, temperature=0)) < 20
 
 
-def generated(model: GPT, ids: list[int], **changes: object) -> list[int]:
-    settings = {"tokens": 12, "temperature": 1.0, "top_k": None, "seed": 0, "end_of_text": 99}
-    return generate(model, ids, **(settings | changes))  # type: ignore[arg-type]
+def generated(model: GPT, *prompts: list[int], **changes: Any) -> list[list[int | None]]:
+    settings = {"tokens": 12, "choice": Choice(), "seed": 0, "end_of_text": 99}
+    steps = list(generate(model, prompts, **(settings | changes)))
+    return [list(one) for one in zip(*steps, strict=True)]
 
 
 def test_the_seed_decides() -> None:
     model = GPT(SHAPE)
     assert generated(model, [1]) == generated(model, [1])
     assert generated(model, [1]) != generated(model, [1], seed=1)
-    assert len(generated(model, [1])) == 12
+    assert len(generated(model, [1])[0]) == 12
 
 
-def test_a_context_that_is_too_long_loses_its_beginning() -> None:
+@pytest.mark.parametrize("changes", [{}, PRESETS["modern"], {**PRESETS["llama"], "kv_heads": 1}, {"sliding_window": 3}])
+@pytest.mark.parametrize("prompts", [[[1, 2]], [[3], [1, 2, 3, 4], [5, 6]], [[9] * 15, [1]]])
+def test_greedy_ids_are_the_same_without_the_cache(changes: dict[str, Any], prompts: list[list[int]]) -> None:
+    """Also when the context is full, and goes on with its last half."""
+    model = GPT(Shape(layers=2, heads=2, width=8, context_tokens=8, vocabulary=20, **changes), seed=3)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(parameter.numel())))
+    greedy = {"choice": Choice(temperature=0), "tokens": 30}
+    with_cache = generated(model, *prompts, **greedy)
+    assert with_cache == generated(model, *prompts, cached=False, **greedy)
+    assert len({tuple(one) for one in with_cache}) == len(prompts), "prompts tell"
+    if len(prompts[0]) < 8:
+        short = {**greedy, "tokens": 4}
+        assert [one[:4] for one in with_cache] == [generated(model, one, **short)[0] for one in prompts], "alone as together"
+
+
+def test_end_of_text_ends_one_and_the_others_go_on() -> None:
     model = GPT(SHAPE)
-    assert generated(model, [9, 9, 9, 1, 2, 3, 4, 5, 6]) == generated(model, [1, 2, 3, 4, 5, 6])
-    assert generated(model, [9, 1, 2, 3, 4, 5]) != generated(model, [1, 2, 3, 4, 5])
-
-
-def test_end_of_text_ends_it_and_is_left_out() -> None:
-    model = GPT(SHAPE)
-    free = generated(model, [1])
+    free = generated(model, [1])[0]
     at = 5
     assert free[at] not in free[:at]
-    assert generated(model, [1], end_of_text=free[at]) == free[:at]
+    assert generated(model, [1], end_of_text=free[at])[0] == free[:at]
+    end = generated(model, [1], [2, 3], choice=Choice(temperature=2.0))[0][0]
+    first, second = generated(model, [1], [2, 3], choice=Choice(temperature=2.0), end_of_text=end)
+    assert set(first) == {None}
+    assert None not in second[:1]
 
 
 @pytest.fixture
@@ -105,9 +144,10 @@ def corpus(make_store: Callable[..., Path], tiny: Callable[..., TrainConfig]) ->
     return root
 
 
-def said(root: Path, prompt: str, **changes: object) -> str:
-    settings = {"tokens": 6, "temperature": 0.0, "top_k": None, "seed": 0, "encoder": Letters()}
-    return sample(root, prompt, **(settings | changes))  # type: ignore[arg-type]
+def said(root: Path, prompt: str, **changes: Any) -> str:
+    how = {"temperature": 0.0, **{name: changes.pop(name) for name in ("temperature", "top_k") if name in changes}}
+    settings = {"tokens": 6, "seed": 0, "encoder": Letters()}
+    return "".join(sample(root, prompt, choice=Choice(**how), **(settings | changes)))
 
 
 def test_a_model_that_learned_to_count_counts(make_store: Callable[..., Path], tiny: Callable[..., TrainConfig]) -> None:
@@ -117,22 +157,42 @@ def test_a_model_that_learned_to_count_counts(make_store: Callable[..., Path], t
     assert said(root, "TUV") == "TUVWXYZ[\\"
 
 
-@pytest.mark.parametrize(("attention", "before"), [("document", []), ("window", [49])])
 def test_a_prompt_begins_as_documents_did_in_training(
-    make_store: Callable[..., Path],
-    tiny: Callable[..., TrainConfig],
-    monkeypatch: pytest.MonkeyPatch,
-    attention: str,
-    before: list[int],
+    make_store: Callable[..., Path], tiny: Callable[..., TrainConfig], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     root = make_store()
-    train(root, tiny(steps=1, attention=attention), Silent())
+    train(root, tiny(steps=1), Silent())
     seen: list[list[int]] = []
-    forward = GPT.forward
-    monkeypatch.setattr(GPT, "forward", lambda model, ids: seen.append(ids[0].tolist()) or forward(model, ids))
+    hidden = GPT.hidden
+    monkeypatch.setattr(GPT, "hidden", lambda model, ids, *rest: seen.append(ids[0].tolist()) or hidden(model, ids, *rest))
     said(root, "AB", tokens=1)
     said(root, "", tokens=1)
-    assert seen == [[*before, 0, 1], [49]]
+    assert seen == [[49, 0, 1], [49]]
+
+
+def test_it_stops_at_a_text_and_gives_nothing_of_it(corpus: Path) -> None:
+    whole = said(corpus, "ABCD", tokens=8)
+    made = whole.removeprefix("ABCD")
+    assert said(corpus, "ABCD", tokens=8, stop=[made[2:4]]) == "ABCD" + made[:2]
+    assert said(corpus, "ABCD", tokens=8, stop=["zz", made[:1]]) == "ABCD"
+    assert said(corpus, "ABCD", tokens=8, stop=[made[-1] + "z"]) == whole, "what only began it is given after all"
+    assert said(corpus, "ABCD", tokens=8, stop=["ABCD"]) == whole, "the prompt does not count"
+
+
+def test_pieces_are_whole_characters() -> None:
+    letters = {0: b"a", 1: b"\xe2", 2: b"\x82", 3: b"\xac", 4: b"b"}
+
+    class Bytes:
+        fingerprint = ""
+
+        def encode(self, texts: pa.Array) -> Any:
+            raise NotImplementedError
+
+        def decode(self, ids: list[int]) -> str:
+            return b"".join(letters[one] for one in ids).decode(errors="replace")
+
+    assert list(_pieces(Bytes(), [0], iter([1, 2, 3, 4]), [])) == ["a", "\u20ac", "b", ""]
+    assert "".join(_pieces(Bytes(), [0], iter([4, 1]), [])) == "ab\N{REPLACEMENT CHARACTER}"
 
 
 def test_a_prompt_may_be_empty_and_stays_in_the_answer(corpus: Path) -> None:
@@ -160,7 +220,17 @@ def test_without_a_model_there_is_nothing_to_say(tmp_path: Path) -> None:
         said(tmp_path, "A")
 
 
-@pytest.mark.parametrize("wrong", [{"tokens": 0}, {"temperature": -1.0}, {"temperature": math.nan}, {"top_k": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"tokens": 0}, {"temperature": -1.0}, {"temperature": math.nan}, {"top_k": 0}, {"stop": [""]}]
+)
 def test_settings_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="sample: "):
         said(tmp_path, "A", **wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"top_p": 0.0}, {"top_p": 1.1}, {"min_p": 1.0}, {"min_p": -0.1}, {"repetition_penalty": 0.0}]
+)
+def test_choices_out_of_bounds_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ConfigError, match=f"sample: {next(iter(wrong))}="):
+        Choice(**wrong)

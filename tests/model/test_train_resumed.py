@@ -5,27 +5,31 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from typing import Literal
+from collections import Counter
+from typing import Any, Literal
 
 import pytest
-import torch
 
-from tests.model.runs import Make, StopAt, Stopped, Tiny, Told, log_of, published
-from tokenmill.model import checkpoint
-from tokenmill.model import train as loop
-from tokenmill.model.gpt import GPT, next_token_loss
-from tokenmill.model.train import Diverged, train
+from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, Told, log_of, published
+from tokenmill.model import checkpoint, loop
+from tokenmill.model import train as training
+from tokenmill.model.data import Windows
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import Loss, next_token_loss
+from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import StaleInput
+from tokenmill.pipeline.base.errors import Diverged, Interrupted, StaleInput
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 
 def test_a_finished_run_does_nothing(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
     root = make_store()
     first = train(root, tiny(), Silent())
     before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
-    monkeypatch.setattr(loop, "GPT", None)
+    monkeypatch.setattr(training, "GPT", None)
     again = train(root, tiny(), Silent())
     assert again.steps_now == 0
     assert (again.evaluations, again.tokens) == (first.evaluations, first.tokens)
@@ -44,12 +48,59 @@ def test_a_stopped_run_ends_bit_equal(make_store: Make, tiny: Tiny, stop: int) -
     assert published(whole) == published(stopped)
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    "step", [1, 6, *(pytest.param(step, marks=pytest.mark.soak) for step in (2, 3, 4, 5, 7, 8, 9, 10, 11))]
+)
+def test_a_signal_ends_a_run_after_the_update_and_no_work_is_lost(
+    make_store: Make, tiny: Tiny, number: signal.Signals, step: int
+) -> None:
+    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
+    config = tiny(model="modern", optimizer="muon", checkpoint_every=12)
+    train(whole, config, Silent())
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match=f"stopped after step {step}; run the same command again") as told:
+        train(stopped, config, SignalAt(step, number))
+    assert told.value.number == number
+    assert signal.getsignal(number) == before
+    assert [path.name for path in (stopped / "model/checkpoints").glob("*.json")] == [f"step-{step:08d}.json"]
+    assert train(stopped, config, Silent()).steps_now == 12 - step
+    last = {name: data for name, data in published(stopped).items() if f"step-{step:08d}" not in name}
+    assert last == published(whole)
+
+
+def test_a_run_stopped_twice_across_the_end_of_an_epoch_reads_the_same_samples(
+    make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """38 windows an epoch, 4 an update: the 10th update crosses its end. And in an epoch, every token is a target once."""
+    reads: list[tuple[int, int]] = []
+    read = Samples.read
+    monkeypatch.setattr(Samples, "read", lambda samples, *of: reads.append(of) or read(samples, *of))
+    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
+    train(whole, tiny(steps=20), Silent())
+    for step in (9, 4):
+        with pytest.raises(Interrupted):
+            train(stopped, tiny(steps=20), SignalAt(step, signal.SIGTERM))
+    train(stopped, tiny(steps=20), Silent())
+    kept = ("step-00000016", "step-00000020", "manifest")
+    ours, theirs = (
+        {name: data for name, data in published(root).items() if any(part in name for part in kept)}
+        for root in (stopped, whole)
+    )
+    assert ours == theirs
+    assert set(reads) >= {(first, 4) for first in range(0, 80, 4)}
+    store = TokenStore.open(whole / "tokens")
+    samples = samples_of(store, tiny(steps=20))
+    seen = Counter(token for number in range(samples.windows) for token in range(*samples.targets(number)))
+    assert seen == Counter(range(store.split("train").tokens))
+
+
 def test_a_stopped_run_over_a_mixture_of_aligned_windows_ends_bit_equal(make_store: Make, tiny: Tiny) -> None:
     config = tiny(align_documents=True, weights={"train": 2.0}, most_epochs=3)
     whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
     told = Told()
     train(whole, config, told)
-    # 600 tokens are 36 windows; 12 updates of 4 read 48.
+    # 600 tokens are 36 aligned windows; 12 updates of 4 read 48.
     assert told.lines[0] == "sources: train 100.00% (1.33 epochs)"
     with pytest.raises(Stopped):
         train(stopped, config, StopAt(6))
@@ -117,10 +168,11 @@ def test_nan_stops_the_run_and_the_last_checkpoint_is_whole(
     root, whole = make_store(), make_store(folder="whole")
     calls = 0
 
-    def breaks(model: GPT, windows: torch.Tensor, **rest: torch.Tensor | None) -> torch.Tensor:
+    def breaks(model: GPT, windows: Windows, **rest: Any) -> Loss:
         nonlocal calls
         calls += 1
-        return next_token_loss(model, windows, **rest) * (float("nan") if calls == 6 else 1.0)
+        loss = next_token_loss(model, windows, **rest)
+        return loss._replace(nats=loss.nats * (float("nan") if calls == 6 else 1.0))
 
     monkeypatch.setattr(loop, "next_token_loss", breaks)
     with pytest.raises(Diverged, match=r"update 6 has loss=nan .* lower train.learning_rate=0.01"):
@@ -143,7 +195,9 @@ def test_another_store_shape_or_seed_is_refused_with_both_values(make_store: Mak
         train(root, tiny(layers=3, width=32), Silent())
     with pytest.raises(StaleInput, match="seed was 0 and is 5"):
         train(root, tiny(seed=5), Silent())
-    with pytest.raises(StaleInput, match="order was 'windows of 16 tokens' and is 'windows of 16 tokens aligned to documents'"):
+    with pytest.raises(
+        StaleInput, match="order was 'windows of 16 targets' and is 'windows of 16 targets aligned to documents'"
+    ):
         train(root, tiny(align_documents=True), Silent())
     old = manifest.load(root, "pack").hash
     make_store(train=[[1, 2, 3] * 100])
@@ -183,3 +237,4 @@ def test_a_longer_run_goes_on_and_says_what_is_new(make_store: Make, tiny: Tiny)
     result = train(root, tiny(steps=20), told)
     assert (result.step, result.steps_now) == (20, 8)
     assert told.lines[0] == "settings differ from those that the first 12 steps were made with: steps was 12 and is 20"
+    assert told.lines[1].startswith("the run had ended at step 12, and its learning rate had fallen for that")

@@ -94,11 +94,17 @@ def test_a_step_that_ranks_cannot_share_is_refused() -> None:
 
 
 def test_windows_hold_the_tokens_at_their_starts(order: Samples) -> None:
-    batch, starts = order.read(40, 30), order.starts(40, 30)
-    stream = order.split.read(0, order.split.tokens)
+    batch, starts = order.read(0, 400), order.starts(0, 400)
+    stream = order.split.read(0, order.split.tokens).tolist()
+    ends = {run.first_token + run.tokens for run in order.split.sources} if order.mixture else {len(stream)}
     assert batch.ids.dtype == np.uint16
-    assert batch.kept.all()
-    assert batch.ids.tolist() == [stream[start : start + LENGTH + 1].tolist() for start in starts.tolist()]
+    for number, (ids, kept, start) in enumerate(zip(batch.ids.tolist(), batch.kept.tolist(), starts.tolist(), strict=True)):
+        stop = min(start + LENGTH, min(end for end in ends if end > start))
+        assert order.targets(number) == (start, stop)
+        filling = LENGTH - (stop - start)
+        assert ids[1:] == stream[start:stop] + [0] * filling
+        assert kept[1:] == [True] * (stop - start) + [False] * filling
+        assert ids[0] == (stream[start - 1] if start else 0)
 
 
 def starts_of(split_tokens: Sequence[int]) -> list[int]:
@@ -148,7 +154,7 @@ def test_a_mixture_reads_each_source_by_its_weight_and_no_window_of_two(made: To
     assert counts[ord("a") + 1] == pytest.approx(3000, abs=2)
     assert counts[ord("c") + 1] == pytest.approx(1000, abs=2)
     run = next(one for one in made.split("train").sources if one.source == "c")
-    windows = (run.tokens - 1) // LENGTH
+    windows = -(-run.tokens // LENGTH)
     mine = [start for start in order.starts(0, 4000).tolist() if run.first_token <= start < run.first_token + run.tokens]
     for epoch in range(len(mine) // windows):
         assert sorted(mine[epoch * windows : (epoch + 1) * windows]) == [
@@ -162,7 +168,7 @@ def test_no_source_is_read_more_often_than_allowed(made: TokenStore) -> None:
     starts = Counter(order.starts(0, 300).tolist())
     mine = [count for start, count in starts.items() if run.first_token <= start < run.first_token + run.tokens]
     assert max(mine) == 2
-    assert sum(mine) == pytest.approx(2 * ((run.tokens - 1) // LENGTH), abs=1)
+    assert sum(mine) == pytest.approx(2 * -(-run.tokens // LENGTH), abs=1)
     assert order.mixture is not None
     assert "instead of 50.00% (2.00 epochs)" in str(order.mixture)
     with pytest.raises(InputError, match="take fewer steps, allow more epochs"):
@@ -175,17 +181,20 @@ def test_no_source_is_read_more_often_than_allowed(made: TokenStore) -> None:
 
 def test_a_store_without_a_window_is_refused(store_of: StoreOf) -> None:
     store = TokenStore.open(store_of(["ab"])[0])
-    with pytest.raises(InputError, match="3 tokens to train on do not fill a window of 3; pack more text"):
-        samples(store, length=3)
+    assert samples(store, length=99).windows == 1
+    with pytest.raises(InputError, match="3 tokens to train on do not give a window of 3; pack more text"):
+        samples(store, length=3, aligned=True)
 
 
 def test_lengths_of_documents(store_of: StoreOf) -> None:
     split = TokenStore.open(store_of(["ab", "cde", "f" * 20])[0]).split("train")
-    batch = read(split, np.array([0, 2, 8]), 6)
-    assert batch.ids[0].tolist() == [98, 99, 0, 100, 101, 102, 0]
+    batch = read(split, np.array([[0, 28], [2, 28], [8, 28], [25, 28]]), 6)
+    assert batch.ids[0].tolist() == [0, 98, 99, 0, 100, 101, 102]
+    assert batch.ids[3].tolist() == [103, 103, 103, 0, 0, 0, 0]
     found = batch.cu_seqlens()
     assert found.dtype == np.int32
-    assert found.tolist() == [0, 3, 6, 7, 11, 12, 18]
+    # Each row begins one, and so does each end-of-text; those that fill a row up have no length but their own.
+    assert found.tolist() == [0, 3, 6, 7, 11, 12, 18, 21, 22, 23, 24]
 
 
 def test_what_is_forgotten_is_in_no_batch_and_attention_stays_out_of_it(store_of: StoreOf) -> None:
@@ -204,9 +213,9 @@ def test_what_is_forgotten_is_in_no_batch_and_attention_stays_out_of_it(store_of
         assert not letters & set(batch.ids.ravel().tolist())
         assert (batch.ids[~batch.kept] == 0).all()
     assert set(split.read(0, split.tokens).tolist()) >= letters, "the payload itself still has them"
-    batch = read(split, np.array([0]), 16)
-    assert batch.kept.astype(int).tolist() == [[1] * 3 + [0] * 4 + [1] * 3 + [0] * 7]
-    assert batch.cu_seqlens().tolist() == [0, 3, *range(4, 8), 10, *range(11, 17)]
+    batch = read(split, np.array([[0, split.tokens]]), 16)
+    assert batch.kept.astype(int).tolist() == [[0] + [1] * 3 + [0] * 4 + [1] * 3 + [0] * 6]
+    assert batch.cu_seqlens().tolist() == [0, *range(3, 8), *range(10, 17)]
     whole = split.kept(0, split.tokens)
     assert int((~whole).sum()) == 4 + 5 + 3001
     for start, stop in [(2, 8), (6, 7), (3, 7), (14, 16), (1200, 1300), (3015, 3020), (5, 5)]:

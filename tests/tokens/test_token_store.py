@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import shutil
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.stages.step import Done, Work
 from tokenmill.pipeline.tokens import BLOCK_BYTES, TokenStore, forget, problems
+from tokenmill.pipeline.tokens.samples import consecutive
 
 StoreOf = Callable[..., tuple[Path, object]]
 
@@ -41,21 +43,22 @@ def test_what_a_store_says(store_of: StoreOf) -> None:
 @pytest.mark.parametrize(
     ("length", "wanted"),
     [
-        (1, [[98, 99], [99, 0], [0, 100], [100, 101], [101, 102], [102, 0]]),
-        (2, [[98, 99, 0], [0, 100, 101], [101, 102, 0]]),
-        (3, [[98, 99, 0, 100], [100, 101, 102, 0]]),
-        (4, [[98, 99, 0, 100, 101]]),
-        (6, [[98, 99, 0, 100, 101, 102, 0]]),
-        (7, []),
+        (1, [[0, 98], [98, 99], [99, 0], [0, 100], [100, 101], [101, 102], [102, 0]]),
+        (2, [[0, 98, 99], [99, 0, 100], [100, 101, 102], [102, 0, 0]]),
+        (3, [[0, 98, 99, 0], [0, 100, 101, 102], [102, 0, 0, 0]]),
+        (7, [[0, 98, 99, 0, 100, 101, 102, 0]]),
+        (9, [[0, 98, 99, 0, 100, 101, 102, 0, 0, 0]]),
     ],
 )
 def test_windows_by_hand(store_of: StoreOf, length: int, wanted: list[list[int]]) -> None:
     train = TokenStore.open(store_of(["ab", "cde"])[0]).split("train")
     assert train.windows(length) == len(wanted)
-    assert [train.read(at, at + length + 1).tolist() for at in range(0, length * len(wanted), length)] == wanted
-    for at in (-length, length * len(wanted)):
-        with pytest.raises(IndexError, match=f"tokens {at} to {at + length + 1} of train, which has 7"):
-            train.read(at, at + length + 1)
+    batch = consecutive(train, np.arange(len(wanted)), length)
+    assert batch.ids.tolist() == wanted
+    assert batch.kept[:, 1:].sum() == 7
+    for first, last in ((-1, 2), (6, 8)):
+        with pytest.raises(IndexError, match=f"tokens {first} to {last} of train, which has 7"):
+            train.read(first, last)
 
 
 def test_an_empty_split_has_no_windows(store_of: StoreOf) -> None:
@@ -72,11 +75,14 @@ def test_windows_cross_shards(many_shards: tuple[Path, list[int]], data: st.Data
     train = TokenStore.open(folder).split("train")
     assert len(train.shards) > 3
     assert train.tokens == len(stream)
-    assert train.windows(length) == (len(stream) - 1) // length
+    assert train.windows(length) == math.ceil(len(stream) / length)
     index = data.draw(st.integers(0, train.windows(length) - 1))
-    window = train.read(index * length, index * length + length + 1)
+    window = consecutive(train, np.array([index]), length).ids[0]
     assert window.dtype == np.uint16
-    assert window.tolist() == stream[index * length : index * length + length + 1]
+    held = stream[index * length : index * length + length]
+    assert window[1 : 1 + len(held)].tolist() == held
+    assert not window[1 + len(held) :].any()
+    assert window[0] == (stream[index * length - 1] if index else 0)
 
 
 @pytest.fixture

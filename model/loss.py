@@ -1,0 +1,66 @@
+"""The loss: cross-entropy of each next token, as a sum and a count.
+
+Purpose: what is divided by what is decided once per update, over all batches and processes: a mean of means would weigh the
+tokens of a batch with few targets more.
+Guarantee: targets that do not count have no gradient. In chunks the same numbers come out, and only a chunk's logits exist.
+Cost: 4 bytes for each token of a chunk and each id, twice; in chunks the head is computed again in the backward pass.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F  # noqa: N812 -- its usual name
+from torch.utils.checkpoint import checkpoint
+
+from tokenmill.model.data import Windows
+from tokenmill.model.gpt import GPT
+
+IGNORED = -100
+
+
+class Loss(NamedTuple):
+    """Sums over the targets that count, float32 scalars on the device."""
+
+    nats: Tensor
+    """Of the cross-entropy."""
+    penalty: Tensor
+    """Of the squared log of the softmax's denominator, times the weight of the z-loss, which keeps logits from drifting
+    (Chowdhery et al. 2022, "PaLM", section 5)."""
+
+
+def next_token_loss(model: GPT, windows: Windows, *, z_loss: float = 0.0, chunk_tokens: int | None = None) -> Loss:
+    """The loss of those targets of `windows` that count.
+
+    `z_loss`: the weight of its penalty. `chunk_tokens`: the most tokens whose logits exist at a time; None for all.
+    """
+    hidden = model.hidden(windows.ids[:, :-1], windows.starts).flatten(0, 1)
+    targets = windows.ids[:, 1:]
+    if windows.kept is not None:
+        targets = targets.masked_fill(~windows.kept[:, 1:], IGNORED)
+    targets = targets.flatten()
+    if chunk_tokens is None or chunk_tokens >= len(targets):
+        return _of_hidden(model, hidden, targets, z_loss)
+    parts = [
+        Loss(*checkpoint(_of_hidden, model, some, wanted, z_loss, use_reentrant=False))
+        for some, wanted in zip(torch.split(hidden, chunk_tokens), torch.split(targets, chunk_tokens), strict=True)
+    ]
+    return Loss(torch.stack([one.nats for one in parts]).sum(), torch.stack([one.penalty for one in parts]).sum())
+
+
+def token_losses(model: GPT, windows: Windows) -> Tensor:
+    """The cross-entropy of each target in nats, float32 [B, T]; 0 where it does not count."""
+    logits = model(windows.ids[:, :-1], windows.starts).flatten(0, 1).float()
+    each = F.cross_entropy(logits, windows.ids[:, 1:].flatten(), reduction="none").view(len(windows.ids), -1)
+    return each if windows.kept is None else each.masked_fill(~windows.kept[:, 1:], 0.0)
+
+
+def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
+    logits = model.logits(hidden).float()
+    nats = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    if not z_loss:
+        return Loss(nats, nats.new_zeros(()))
+    squares = logits.logsumexp(dim=-1).square()
+    return Loss(nats, z_loss * squares.masked_fill(targets == IGNORED, 0.0).sum())

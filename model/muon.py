@@ -1,0 +1,78 @@
+"""Muon: momentum, orthogonalised, for matrices.
+
+Purpose: the update of a matrix is its momentum with all singular values moved close to 1, so that rare directions are learned
+as fast as frequent ones (Jordan et al. 2024, "Muon: An optimizer for hidden layers in neural networks").
+Guarantee: matrices of one shape are orthogonalised together, in the order in which they were given. An update that must not be
+made leaves weights and momenta bit-identical.
+Cost: one number of state per parameter; five iterations of three matrix products per update, a tenth of a small model's step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MOMENTUM = 0.95
+ITERATIONS = 5
+COEFFICIENTS = (3.4445, -4.7750, 2.0315)
+"""Of the polynomial a x + b x^3 + c x^5, chosen by its author to grow small singular values fast."""
+
+
+def orthogonal(matrices: Tensor) -> Tensor:
+    """Move all singular values of each matrix to about 1 (0.7 to 1.2), by Newton and Schulz's iteration.
+
+    float [count, rows, columns] -> the same. In bfloat16 on a GPU, in float32 elsewhere.
+    """
+    x = matrices.bfloat16() if matrices.is_cuda else matrices
+    tall = x.shape[1] > x.shape[2]
+    if tall:
+        x = x.mT
+    x = x / (x.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    a, b, c = COEFFICIENTS
+    for _ in range(ITERATIONS):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * (gram @ gram)) @ x
+    made: Tensor = (x.mT if tall else x).to(matrices.dtype)
+    return made
+
+
+class Muon(torch.optim.Optimizer):
+    """The optimizer of matrices, float [rows, columns] each. As in torch's fused ones, `found_inf` above 0 skips an update."""
+
+    found_inf: Tensor | None = None
+
+    def __init__(self, parameters: Iterable[nn.Parameter], *, weight_decay: float) -> None:
+        super().__init__(list(parameters), {"lr": 0.0, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Make one update. Of torch's parameters, there is no `closure`."""
+        for group in self.param_groups:
+            alike: dict[torch.Size, list[nn.Parameter]] = {}
+            for parameter in group["params"]:
+                alike.setdefault(parameter.shape, []).append(parameter)
+            for parameters in alike.values():
+                self._update(parameters, group)
+
+    def _update(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        states = [self.state[parameter] for parameter in parameters]
+        for parameter, state in zip(parameters, states, strict=True):
+            state.setdefault("momentum", torch.zeros_like(parameter))
+        gradients = torch.stack([parameter.grad for parameter in parameters if parameter.grad is not None])
+        before = torch.stack([state["momentum"] for state in states])
+        momenta = before.lerp(gradients, 1 - MOMENTUM)
+        # Nesterov's form: one step further along the gradient.
+        changes = orthogonal(gradients.lerp(momenta, MOMENTUM))
+        # A tall matrix maps to more numbers than it reads: its change is scaled so that what comes out changes alike.
+        rows, columns = parameters[0].shape
+        rate = group["lr"] * max(1.0, rows / columns) ** 0.5
+        skipped = None if self.found_inf is None else self.found_inf > 0
+        for parameter, state, momentum, change in zip(parameters, states, momenta, changes, strict=True):
+            updated = parameter * (1 - group["lr"] * group["weight_decay"]) - rate * change
+            if skipped is not None:
+                updated, momentum = torch.where(skipped, parameter, updated), torch.where(skipped, state["momentum"], momentum)
+            parameter.copy_(updated)
+            state["momentum"].copy_(momentum)

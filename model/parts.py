@@ -1,0 +1,192 @@
+"""The parts of a decoder: normalisation, positions, attention, MLP, and the block that joins them.
+
+Purpose: every part stands alone, is chosen by `Shape`, and has the formula of its paper.
+Guarantee: `attend` (fast) and `attend_in_steps` (to read) give the same numbers. Queries, keys and values have matrices of
+their own, whose rows are ordered by heads, so that a tensor-parallel plan can divide them.
+Cost: per token 2 floating-point operations for each weight, and 4 * width for each token that is attended to.
+
+Shapes in this package: B rows of a batch, T tokens, S tokens with keys (S >= T with a cache), H heads, G heads of keys and
+values, D numbers per head, W = H * D the width.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812 -- its usual name
+
+from tokenmill.model.shape import Shape
+
+EPSILON = 1e-5
+ROPE_BASE = 10_000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What all layers of a forward pass share."""
+
+    mask: Tensor | None
+    """bool [B or 1, 1, T, S], True at (t, s) if token t attends to token s."""
+    causal: bool
+    """Whether, without a mask, each token attends to itself and all before it; otherwise to all."""
+    rotation: tuple[Tensor, Tensor] | None
+    """For rotary positions: cosines and sines, float [B or 1, 1, T, D / 2]."""
+
+
+class LayerCache:
+    """Keys and values of the tokens that one layer has seen, [B, G, capacity, D] each."""
+
+    def __init__(self, shape: Shape, batch: int, device: torch.device) -> None:
+        size = (batch, shape.groups, shape.context_tokens, shape.head_width)
+        self.key, self.value = torch.empty(size, device=device), torch.empty(size, device=device)
+
+    def extended(self, key: Tensor, value: Tensor, seen: int) -> tuple[Tensor, Tensor]:
+        """Keep those of T new tokens after the `seen` ones before; return all, [B, G, seen + T, D] each."""
+        end = seen + key.shape[2]
+        self.key[:, :, seen:end], self.value[:, :, seen:end] = key, value
+        return self.key[:, :, :end], self.value[:, :, :end]
+
+
+class Cache:
+    """What all layers have seen: with it, a forward pass takes only the tokens that are new. For inference."""
+
+    def __init__(self, shape: Shape, *, batch: int, device: torch.device | None = None) -> None:
+        self.seen = 0
+        self.layers = [LayerCache(shape, batch, device or torch.device("cpu")) for _ in range(shape.layers)]
+
+
+def norm(shape: Shape) -> nn.Module:
+    """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) over the width."""
+    if shape.norm == "layer":
+        return nn.LayerNorm(shape.width, eps=EPSILON, bias=shape.biases)
+    return nn.RMSNorm(shape.width, eps=EPSILON)
+
+
+def rotation(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+    """Cosines and sines of the angles by which heads are turned (Su et al. 2021, "RoFormer").
+
+    `positions`: int64 [B or 1, T] -> two float [B or 1, 1, T, D / 2]. Pair i turns by position * 10000^(-2i / D).
+    """
+    turns = ROPE_BASE ** (-torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width)
+    angles = positions[:, None, :, None].float() * turns
+    return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn each pair (i, i + D / 2) of a head by the angle of its position. [B, H, T, D] -> [B, H, T, D]"""
+    cosine, sine = (part.to(x.dtype) for part in rotation)
+    first, second = x.chunk(2, dim=-1)
+    return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
+
+
+def sinusoids(tokens: int, width: int) -> Tensor:
+    """Fixed vectors of positions (Vaswani et al. 2017, section 3.5): float [tokens, width], sines, then cosines."""
+    turns = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angles = torch.arange(tokens)[:, None] * turns
+    return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor, around: Around, dropout: float = 0.0) -> Tensor:
+    """Scaled dot-product attention: [B, H, T, D], [B, G, S, D] twice -> [B, H, T, D]."""
+    return F.scaled_dot_product_attention(
+        query,
+        key,
+        value,
+        around.mask,
+        dropout_p=dropout,
+        is_causal=around.mask is None and around.causal,
+        enable_gqa=key.shape[1] != query.shape[1],
+    )
+
+
+def attend_in_steps(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    """The same step by step (Vaswani et al. 2017, section 3.2.1), to read and to test with. `mask`: as in `Around`.
+
+    Each token asks with its query, finds the keys that match, and takes the mean of their values, weighted by the match.
+    """
+    shared = query.shape[1] // key.shape[1]
+    key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
+    scores = query @ key.transpose(-2, -1) / math.sqrt(query.shape[-1])
+    scores = scores.masked_fill(~mask, -math.inf)
+    return scores.softmax(dim=-1) @ value
+
+
+class Attention(nn.Module):
+    """Multi-head self-attention, with fewer heads of keys and values than of queries if the shape says so."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.shape = shape
+        self.dropout = dropout
+        kv_width = shape.groups * shape.head_width
+        self.query = nn.Linear(shape.width, shape.width, bias=shape.biases)
+        self.key = nn.Linear(shape.width, kv_width, bias=shape.biases)
+        self.value = nn.Linear(shape.width, kv_width, bias=shape.biases)
+        self.out = nn.Linear(shape.width, shape.width, bias=shape.biases)
+
+    def forward(self, x: Tensor, around: Around, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
+        """[B, T, W] -> [B, T, W]"""
+        batch, tokens, width = x.shape
+        query, key, value = (
+            part.view(batch, tokens, -1, self.shape.head_width).transpose(1, 2)
+            for part in (self.query(x), self.key(x), self.value(x))
+        )
+        if self.shape.qk_norm:
+            # Henry et al. 2020, "Query-Key Normalization for Transformers", with RMSNorm in place of the norm.
+            query, key = (F.rms_norm(part, (self.shape.head_width,), eps=EPSILON) for part in (query, key))
+        if around.rotation is not None:
+            query, key = rotate(query, around.rotation), rotate(key, around.rotation)
+        if cache is not None:
+            key, value = cache.extended(key, value, seen)
+        mixed = attend(query, key, value, around, self.dropout if self.training else 0.0)
+        joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        return joined
+
+
+class Feedforward(nn.Module):
+    """The MLP: each token by itself goes to a wider space and back.
+
+    GELU (Hendrycks and Gimpel 2016, in its tanh form), squared ReLU (So et al. 2021, "Primer"), or SwiGLU (Shazeer 2020, "GLU
+    Variants Improve Transformer").
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__()
+        self.kind = shape.mlp
+        self.up = nn.Linear(shape.width, shape.inner, bias=shape.biases)
+        if shape.mlp == "swiglu":
+            self.gate = nn.Linear(shape.width, shape.inner, bias=shape.biases)
+        self.down = nn.Linear(shape.inner, shape.width, bias=shape.biases)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, T, W] -> [B, T, W]"""
+        inner = self.up(x)
+        if self.kind == "gelu":
+            inner = F.gelu(inner, approximate="tanh")
+        elif self.kind == "relu2":
+            inner = F.relu(inner).square()
+        else:
+            inner = F.silu(self.gate(x)) * inner
+        joined: Tensor = self.down(inner)
+        return joined
+
+
+class Block(nn.Module):
+    """Attention, then MLP; each reads a normalised copy of the residual stream and adds to it."""
+
+    def __init__(self, shape: Shape, dropout: float) -> None:
+        super().__init__()
+        self.norm_1 = norm(shape)
+        self.attention = Attention(shape, dropout)
+        self.norm_2 = norm(shape)
+        self.mlp = Feedforward(shape)
+        self.drop = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor, around: Around, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
+        """[B, T, W] -> [B, T, W]"""
+        x = x + self.drop(self.attention(self.norm_1(x), around, cache, seen))
+        joined: Tensor = x + self.drop(self.mlp(self.norm_2(x)))
+        return joined

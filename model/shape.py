@@ -1,0 +1,138 @@
+"""The shape of a model: its sizes, and which parts it has.
+
+Purpose: `Shape` says everything that decides a model's tensors and formulas, and `shape_of` reads it from the settings: those
+of a preset, with single parts changed.
+Guarantee: a shape that exists can be built. Cost: none; this module imports no torch.
+
+The presets are those of published models: `gpt2` (Radford et al. 2019, "Language Models are Unsupervised Multitask Learners"),
+`llama` (Touvron et al. 2023, "LLaMA: Open and Efficient Foundation Language Models"), and `modern`, the parts with which small
+models were seen to learn fastest (Jordan et al. 2024, "modded-nanogpt"; Karpathy 2025, "nanochat").
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.config.train import MLP, Initialisation, Norm, Positions, Preset
+
+VOCABULARY_MULTIPLE = 128
+"""Matrix products are faster on multiples of it."""
+HIDDEN_MULTIPLE = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shape:
+    """The sizes and the parts of a model. Without parts: GPT-2's. Raises ConfigError if they cannot be built together."""
+
+    layers: int
+    heads: int
+    width: int
+    """Numbers per token in the residual stream."""
+    context_tokens: int
+    """The context length: the most tokens that the model takes at once."""
+    vocabulary: int
+    """The number of ids that exist, without padding."""
+    kv_heads: int = 0
+    """Heads of keys and values (Ainslie et al. 2023, "GQA"); 0: as many as `heads`."""
+    hidden: int = 0
+    """Numbers per token inside the MLP; 0: 4 * width, or 8/3 * width in SwiGLU, rounded up to a multiple of 64."""
+    norm: Norm = "layer"
+    positions: Positions = "learned"
+    mlp: MLP = "gelu"
+    qk_norm: bool = False
+    biases: bool = True
+    tied: bool = True
+    soft_cap: float = 0.0
+    """The bound of the logits; 0: none."""
+    unigram_offset: bool = False
+    """Whether logits are counted from the log frequency of each id."""
+    sliding_window: int = 0
+    """The most tokens that a token attends to; 0: all before it."""
+    initialisation: Initialisation = "gpt2"
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.heads, self.width, self.context_tokens, self.vocabulary) < 1:
+            raise ConfigError(f"every size of a model is at least 1: {self}")
+        if min(self.kv_heads, self.hidden, self.sliding_window) < 0 or not (
+            math.isfinite(self.soft_cap) and self.soft_cap >= 0
+        ):
+            raise ConfigError(f"no size or bound of a model is below 0: {self}")
+        if self.width % self.heads:
+            raise ConfigError(f"a model's width must be a multiple of its heads, but {self.width=} and {self.heads=}")
+        if self.heads % self.groups:
+            raise ConfigError(f"a model's heads must be a multiple of its kv_heads, but {self.heads=} and {self.kv_heads=}")
+        if self.positions == "rope" and self.head_width % 2:
+            raise ConfigError(f"rotary positions turn pairs of numbers, but a head has {self.head_width}")
+
+    @property
+    def head_width(self) -> int:
+        """Numbers per token in one head."""
+        return self.width // self.heads
+
+    @property
+    def groups(self) -> int:
+        """The number of heads of keys and values."""
+        return self.kv_heads or self.heads
+
+    @property
+    def inner(self) -> int:
+        """Numbers per token inside the MLP."""
+        if self.hidden or self.mlp != "swiglu":
+            return self.hidden or 4 * self.width
+        return -(-8 * self.width // (3 * HIDDEN_MULTIPLE)) * HIDDEN_MULTIPLE
+
+    @property
+    def padded_vocabulary(self) -> int:
+        """`vocabulary`, rounded up to a multiple of 128."""
+        return -(-self.vocabulary // VOCABULARY_MULTIPLE) * VOCABULARY_MULTIPLE
+
+    @property
+    def parameters(self) -> int:
+        """The number of parameters that are learned. A tied head counts once, and the rows of the padding do not count."""
+        rows = self.vocabulary * (1 if self.tied else 2) + (self.context_tokens if self.positions == "learned" else 0)
+        kv = self.groups * self.head_width
+        matrices = self.width * (2 * self.width + 2 * kv) + (3 if self.mlp == "swiglu" else 2) * self.width * self.inner
+        vectors = 0
+        if self.biases:
+            vectors = 2 * self.width + 2 * kv + self.width + self.inner * (2 if self.mlp == "swiglu" else 1)
+        norm = self.width * (2 if self.norm == "layer" and self.biases else 1)
+        return rows * self.width + self.layers * (matrices + vectors + 2 * norm) + norm
+
+
+PRESETS: Mapping[Preset, Mapping[str, Any]] = {
+    "gpt2": {},
+    "modern": {
+        "norm": "rms",
+        "positions": "rope",
+        "mlp": "relu2",
+        "qk_norm": True,
+        "biases": False,
+        "tied": False,
+        "soft_cap": 15.0,
+        "unigram_offset": True,
+        "initialisation": "zero_projections",
+    },
+    "llama": {
+        "norm": "rms",
+        "positions": "rope",
+        "mlp": "swiglu",
+        "biases": False,
+        "tied": False,
+        "initialisation": "normal",
+    },
+}
+
+
+def shape_of(config: TrainConfig, vocabulary: int) -> Shape:
+    """The shape that the settings ask for. Raises ConfigError."""
+    sizes = {"layers", "heads", "width", "context_tokens"}
+    parts = Shape.__dataclass_fields__.keys() - sizes - {"vocabulary"}
+    chosen = {name: value for name in sorted(parts) if (value := getattr(config, name)) is not None}
+    return Shape(
+        vocabulary=vocabulary, **{name: getattr(config, name) for name in sizes}, **{**PRESETS[config.model], **chosen}
+    )

@@ -1,0 +1,134 @@
+"""The settings of the bundled trainer: the model, the optimizer, the run.
+
+Guarantee: settings that exist do not contradict one another. What a preset of the model says holds where a setting is left out.
+Cost: none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from tokenmill.pipeline.config.section import About, Section
+
+Preset = Literal["gpt2", "modern", "llama"]
+Norm = Literal["layer", "rms"]
+Positions = Literal["learned", "sinusoidal", "rope"]
+MLP = Literal["gelu", "relu2", "swiglu"]
+Initialisation = Literal["gpt2", "normal", "zero_projections"]
+Schedule = Literal["cosine", "linear", "wsd"]
+OptimizerName = Literal["adamw", "muon"]
+Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
+Attention = Literal["document", "window"]
+
+
+class TrainConfig(Section):
+    """The bundled GPT trainer. With the defaults the loss falls visibly in about a minute on two CPU cores."""
+
+    model: Preset = "modern"
+    """Parts of the model. gpt2: those of GPT-2. modern: RMSNorm, rotary positions, QK-norm, squared ReLU, a head of its own.
+    llama: RMSNorm, rotary positions, SwiGLU. The settings from `hidden` to `initialisation` change single parts."""
+    layers: int = Field(default=4, ge=1)
+    """Transformer layers."""
+    heads: int = Field(default=4, ge=1)
+    """Attention heads per layer."""
+    width: Annotated[int, About(unit="components")] = Field(default=128, ge=1)
+    """Width of the embeddings. It must be a multiple of `heads`."""
+    hidden: Annotated[int | None, About(unit="components", example=512)] = Field(default=None, ge=1)
+    """Width inside the MLP. Default: 4 times `width`; in SwiGLU, which has a third matrix, 8/3 times, rounded up to 64."""
+    kv_heads: Annotated[int | None, About(example=2)] = Field(default=None, ge=1)
+    """Heads of keys and values, each shared by `heads` / `kv_heads` heads of queries. Default: `heads`."""
+    norm: Annotated[Norm | None, About(example="rms")] = None
+    """Normalisation. layer: LayerNorm. rms: RMSNorm. Default: that of `model`."""
+    positions: Annotated[Positions | None, About(example="rope")] = None
+    """How the model sees positions. learned: a vector for each. sinusoidal: fixed vectors. rope: queries and keys are turned by
+    their position. Default: that of `model`."""
+    mlp: Annotated[MLP | None, About(example="swiglu")] = None
+    """Activation of the MLP: gelu, relu2 (squared ReLU) or swiglu. Default: that of `model`."""
+    qk_norm: Annotated[bool | None, About(example=True)] = None
+    """Normalise queries and keys. Default: as in `model`."""
+    biases: Annotated[bool | None, About(example=False)] = None
+    """Biases in linear layers and LayerNorm. Default: as in `model`."""
+    tied: Annotated[bool | None, About(example=True)] = None
+    """True: the head is the token embedding. Default: as in `model`."""
+    soft_cap: Annotated[float | None, About(unit="nats", example=15.0)] = Field(default=None, ge=0)
+    """Logits stay between minus and plus this, by tanh; 0 for no bound. Default: that of `model`."""
+    unigram_offset: Annotated[bool | None, About(example=True)] = None
+    """Begin with logits at the log frequency of each token, so that the model need not learn it. Default: as in `model`."""
+    sliding_window: Annotated[int | None, About(unit="tokens", example=512)] = Field(default=None, ge=1)
+    """A token attends to at most so many tokens, itself included. Default: to all before it."""
+    initialisation: Annotated[Initialisation | None, About(example="gpt2")] = None
+    """Of matrices. gpt2: normal, smaller where they add to the residual stream. normal: normal. zero_projections: zero there.
+    Default: that of `model`."""
+    context_tokens: int = Field(default=128, ge=2)
+    """Context length in tokens."""
+    batch_windows: int = Field(default=8, ge=1)
+    """Windows of `context_tokens` tokens that go through the model at once."""
+    accumulate: Annotated[int, About(unit="batches")] = Field(default=1, ge=1)
+    """Batches per update of the weights."""
+    steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
+    """Updates of the weights in the run."""
+    optimizer: OptimizerName = "muon"
+    """Optimizer: adamw; or muon, for the matrices of the layers, and adamw for the rest."""
+    learning_rate: float = Field(default=3e-3, gt=0)
+    """Peak learning rate of AdamW, reached after the warm-up. Larger models need lower ones."""
+    min_learning_rate: float = Field(default=3e-4, ge=0)
+    """Learning rate of AdamW at the end of the run."""
+    muon_learning_rate: float = Field(default=0.02, gt=0)
+    """Peak learning rate of Muon. It rises and falls as that of AdamW does."""
+    schedule: Schedule = "wsd"
+    """How the rate falls: cosine or linear from the warm-up to the end; wsd (warm-up, stable, decay): it stays, and falls
+    linearly in the last part of the run."""
+    decay_fraction: float = Field(default=0.4, gt=0, le=1)
+    """With wsd: the part of the run, at its end, in which the rate falls."""
+    warmup_steps: Annotated[int, About(unit="updates")] = Field(default=30, ge=0)
+    """Updates in which the learning rate rises linearly to the peak."""
+    weight_decay: float = Field(default=0.1, ge=0)
+    """Weight decay of matrices. Biases and normalisations have none."""
+    clip_norm: float = Field(default=1.0, gt=0)
+    """Gradients with a larger norm are scaled down to this norm."""
+    z_loss: float = Field(default=0.0, ge=0)
+    """Weight of the squared logarithm of the softmax's denominator in the loss. It keeps logits from drifting."""
+    dropout: Annotated[float, About(unit="probability")] = Field(default=0.0, ge=0, lt=1)
+    """Dropout probability in training."""
+    evaluate_every: Annotated[int, About(unit="updates")] = Field(default=50, ge=1)
+    """Updates between two evaluations."""
+    evaluate_windows: int = Field(default=32, ge=1)
+    """Windows of the validation split that an evaluation reads. The last evaluation reads the whole split."""
+    checkpoint_every: Annotated[int, About(unit="updates")] = Field(default=100, ge=1)
+    """Updates between two checkpoints."""
+    align_documents: bool = False
+    """True: a window begins at the start of a document, or continues a long document. An epoch then reads some tokens twice
+    and skips others."""
+    attention: Attention = "document"
+    """document: a token attends to earlier tokens of its own document, and positions count from the document's start. window:
+    a token attends to all earlier tokens of its window, whatever document they belong to."""
+    weights: Annotated[Mapping[str, Annotated[float, Field(ge=0)]], About(example={"web": 2.0, "books": 1.0})] = {}
+    """Sampling weights of sources, in any unit: only their ratios matter. Name every source; 0 leaves one out. Empty: all text
+    is read equally often."""
+    most_epochs: Annotated[float | None, About(example=4.0)] = Field(default=None, gt=0)
+    """Upper bound on how often each source is read in `steps` updates. A source too small for its weight gives less, and the
+    others give more. Default: no limit."""
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    """Seed of the run."""
+    precision: Precision = "auto"
+    """Of matrix products: float32, tf32, bfloat16, or float16 with loss scaling. auto: bfloat16 on a GPU that has it, else
+    float32."""
+    recompute: bool = False
+    """Compute the activations of each layer again in the backward pass: less memory, a third more time."""
+    loss_chunk_tokens: Annotated[int | None, About(example=4096)] = Field(default=None, ge=1)
+    """Tokens whose logits exist at a time, and again in the backward pass. Default: those of a batch."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    """auto, cpu, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.heads:
+            raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
+        if self.heads % (self.kv_heads or self.heads):
+            raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
+        if self.min_learning_rate > self.learning_rate:
+            raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
+        return self
