@@ -7,8 +7,11 @@ import importlib
 import json
 import os
 import random
+import re
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -207,6 +210,27 @@ def test_train_and_sample(corpus: Path) -> None:
     done = tokenmill("sample", corpus, "the corpus", "--tokens", "5")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the corpus")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_ends_a_training_with_a_checkpoint(corpus: Path, number: signal.Signals, code: int) -> None:
+    command = [TOKENMILL, "train", corpus, "--restart", "--set=train.steps=1000000", "--set=train.checkpoint_every=1000000"]
+    log = corpus / "model/log.jsonl"
+    log.unlink(missing_ok=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 120
+    while not log.exists() or not any('"loss"' in line for line in log.read_text().splitlines()[-1:]):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(number)
+    errors = process.communicate(timeout=60)[1]
+    assert process.returncode == code, errors
+    stopped = re.search(r"stopped after step (\d+); run the same command again to continue", errors)
+    assert stopped, errors
+    assert (corpus / f"model/checkpoints/step-{int(stopped[1]):08d}.json").exists()
+    assert tokenmill("sample", corpus, "the", "--tokens", "3", "--top-p", "0.9", "--stop", "zz").returncode == 0
 
 
 def test_the_report_opens_in_a_browser(corpus: Path, monkeypatch: pytest.MonkeyPatch) -> None:
