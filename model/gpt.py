@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
-from tokenmill.model.parts import Around, Block, Cache, norm, rotation, sinusoids
+from tokenmill.model.parts import Block, Cache, Scope, norm, rotation, sinusoids
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base.errors import InputError
 
@@ -80,7 +80,7 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         if seen + tokens > self.shape.context_tokens:
             raise InputError(f"tokens={seen + tokens} but {self.shape.context_tokens=}")
-        around, positions = self._around(seen, tokens, starts, ids.device)
+        scope, positions = self._scope(seen, tokens, starts, ids.device)
         x = self.embedding(ids)
         if self.shape.positions == "learned":
             x = x + self.position(positions)
@@ -89,11 +89,11 @@ class GPT(nn.Module):
         x = self.drop(x)
         for number, block in enumerate(self.blocks):
             if cache is not None:
-                x = block(x, around, cache.layers[number], seen)
+                x = block(x, scope, cache.layers[number], seen)
             elif self.recompute and self.training:
-                x = checkpoint(block, x, around, use_reentrant=False)
+                x = checkpoint(block, x, scope, use_reentrant=False)
             else:
-                x = block(x, around)
+                x = block(x, scope)
         if cache is not None:
             cache.seen += tokens
         normalised: Tensor = self.norm(x)
@@ -108,7 +108,7 @@ class GPT(nn.Module):
         cap = self.shape.soft_cap
         return cap * torch.tanh(F.linear(hidden, weight) / cap) + self.offset
 
-    def _around(self, seen: int, tokens: int, starts: Tensor | None, device: torch.device) -> tuple[Around, Tensor]:
+    def _scope(self, seen: int, tokens: int, starts: Tensor | None, device: torch.device) -> tuple[Scope, Tensor]:
         """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T]."""
         rows = torch.arange(seen, seen + tokens, device=device)
         columns = torch.arange(seen + tokens, device=device)
@@ -126,7 +126,7 @@ class GPT(nn.Module):
                 allowed = allowed & (columns >= starts[..., None])
             mask = allowed[:, None] if allowed.dim() == 3 else allowed[None, None]
         turned = rotation(positions, self.shape.head_width) if self.shape.positions == "rope" else None
-        return Around(mask=mask, causal=causal, rotation=turned), positions
+        return Scope(mask=mask, causal=causal, rotation=turned), positions
 
     @torch.no_grad()
     def _initialise(self, generator: torch.Generator) -> None:

@@ -25,7 +25,7 @@ ROPE_BASE = 10_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around:
+class Scope:
     """What all layers of a forward pass share."""
 
     mask: Tensor | None
@@ -89,21 +89,21 @@ def sinusoids(tokens: int, width: int) -> Tensor:
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
 
 
-def attend(query: Tensor, key: Tensor, value: Tensor, around: Around, dropout: float = 0.0) -> Tensor:
+def attend(query: Tensor, key: Tensor, value: Tensor, scope: Scope, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention: [B, H, T, D], [B, G, S, D] twice -> [B, H, T, D]."""
     return F.scaled_dot_product_attention(
         query,
         key,
         value,
-        around.mask,
+        scope.mask,
         dropout_p=dropout,
-        is_causal=around.mask is None and around.causal,
+        is_causal=scope.mask is None and scope.causal,
         enable_gqa=key.shape[1] != query.shape[1],
     )
 
 
 def attend_in_steps(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
-    """The same step by step (Vaswani et al. 2017, section 3.2.1), to read and to test with. `mask`: as in `Around`.
+    """The same step by step (Vaswani et al. 2017, section 3.2.1), to read and to test with. `mask`: as in `Scope`.
 
     Each token asks with its query, finds the keys that match, and takes the mean of their values, weighted by the match.
     """
@@ -127,7 +127,7 @@ class Attention(nn.Module):
         self.value = nn.Linear(shape.width, kv_width, bias=shape.biases)
         self.out = nn.Linear(shape.width, shape.width, bias=shape.biases)
 
-    def forward(self, x: Tensor, around: Around, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
+    def forward(self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
         """[B, T, W] -> [B, T, W]"""
         batch, tokens, width = x.shape
         query, key, value = (
@@ -137,11 +137,11 @@ class Attention(nn.Module):
         if self.shape.qk_norm:
             # Henry et al. 2020, "Query-Key Normalization for Transformers", with RMSNorm in place of the norm.
             query, key = (F.rms_norm(part, (self.shape.head_width,), eps=EPSILON) for part in (query, key))
-        if around.rotation is not None:
-            query, key = rotate(query, around.rotation), rotate(key, around.rotation)
+        if scope.rotation is not None:
+            query, key = rotate(query, scope.rotation), rotate(key, scope.rotation)
         if cache is not None:
             key, value = cache.extended(key, value, seen)
-        mixed = attend(query, key, value, around, self.dropout if self.training else 0.0)
+        mixed = attend(query, key, value, scope, self.dropout if self.training else 0.0)
         joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
         return joined
 
@@ -185,8 +185,8 @@ class Block(nn.Module):
         self.mlp = Feedforward(shape)
         self.drop = nn.Dropout(dropout)
 
-    def forward(self, x: Tensor, around: Around, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
+    def forward(self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
         """[B, T, W] -> [B, T, W]"""
-        x = x + self.drop(self.attention(self.norm_1(x), around, cache, seen))
+        x = x + self.drop(self.attention(self.norm_1(x), scope, cache, seen))
         joined: Tensor = x + self.drop(self.mlp(self.norm_2(x)))
         return joined

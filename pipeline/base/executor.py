@@ -27,7 +27,7 @@ from tokenmill.pipeline.base.shortage import memory
 Task = TypeVar("Task")
 Answer = TypeVar("Answer")
 
-PRELOAD = ["tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
+PRELOAD = ["tokenmill.pipeline.base.worker_signals", "tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
 """Modules that the fork server imports before it forks workers."""
 WATCH_SECONDS = 1.0
 MOST_LOOKS = 5

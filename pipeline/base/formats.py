@@ -73,7 +73,7 @@ FORGOTTEN = Format(
     remedy="restore the one that was written",
 )
 CHECKPOINT = Format(
-    name="a checkpoint", number=5, reader=5, writer=5, release="0.3.0", oldest=5, remedy="start over (train --restart)"
+    name="a checkpoint", number=5, reader=5, writer=5, release="0.2.0", oldest=3, remedy="start over (train --restart)"
 )
 RECORD = 2
 """The format of records below `.state`. They carry this number alone."""

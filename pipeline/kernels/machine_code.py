@@ -180,6 +180,7 @@ def _write(path: Path, data: bytes) -> None:
                 left = left[os.write(handle, left) :]
         os.replace(temporary, path)
     except BaseException:
+        # Also on Ctrl-C: whatever ends the way, no part of a file stays.
         temporary.unlink(missing_ok=True)
         raise
 

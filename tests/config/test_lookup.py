@@ -25,7 +25,7 @@ from tokenmill.pipeline.stages.show import explained as shown
 
 MODEL = config_type(table.STAGES)
 ALL = list(describe.settings(MODEL))
-WITHOUT_UNIT = {"seed", "learning_rate", "min_learning_rate", "weight_decay", "clip_norm"}
+WITHOUT_UNIT = {"seed", "learning_rate", "min_learning_rate", "muon_learning_rate", "weight_decay", "clip_norm", "z_loss"}
 
 
 def of(name: str, source_kind: str = "") -> Setting:

@@ -13,6 +13,7 @@ import os
 import random
 import re
 import resource
+import signal
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -33,6 +34,8 @@ from tokenmill.pipeline.stages import table
 WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
 MENU = "Home | News | About this corpus\n"
 UNPUBLISHED = ("runs", "model", "export")
+ENDED_SECONDS = 100
+"""After so long, a build without memory is ended."""
 
 
 def write_input(folder: Path) -> None:
@@ -80,6 +83,8 @@ class LittleMemory:
         """Limit this process."""
         has = int(Path("/proc/self/statm").read_bytes().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (has + self.more_bytes, has + self.more_bytes))
+        # Python waits for ever for a thread that finds no memory before it can say that it has begun.
+        signal.alarm(ENDED_SECONDS)
 
 
 def names(root: Path) -> set[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,11 @@ import torch
 from tests.model.runs import windows_of
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import next_token_loss
-from tokenmill.model.shape import PRESETS, Shape
+from tokenmill.model.parts import Scope, attend, attend_in_steps
+from tokenmill.model.shape import PRESETS, Shape, shape_of
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.config.train import Preset
 
 SHAPE = Shape(layers=2, heads=2, width=16, context_tokens=12, vocabulary=50)
 
@@ -228,3 +233,61 @@ def test_logits_are_those_of_transformers_llama(kv_heads: int) -> None:
     ids = some_ids(3, 12)
     with torch.no_grad():
         torch.testing.assert_close(model(ids)[..., :50], theirs(ids).logits, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("groups", [4, 2, 1])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_step_by_step_is_the_fast_one(groups: int, masked: bool) -> None:
+    generator = torch.Generator().manual_seed(groups)
+    query = torch.randn((2, 4, 9, 8), generator=generator)
+    key, value = (torch.randn((2, groups, 9, 8), generator=generator) for _ in range(2))
+    causal = torch.ones((9, 9), dtype=torch.bool).tril()
+    drawn = torch.rand((2, 1, 9, 9), generator=generator) < 0.5
+    # Every token attends at least to itself.
+    mask = (drawn & causal) | torch.eye(9, dtype=torch.bool) if masked else causal[None, None]
+    fast = attend(query, key, value, Scope(mask=mask if masked else None, causal=True, rotation=None))
+    torch.testing.assert_close(attend_in_steps(query, key, value, mask), fast, rtol=0, atol=1e-6)
+
+
+def test_a_sliding_window_hides_what_is_before_it() -> None:
+    model = GPT(dataclasses.replace(SHAPE, layers=1, sliding_window=3)).eval()
+    ids = some_ids(1, 10)
+    changed = ids.clone()
+    changed[0, 4] = (changed[0, 4] + 1) % SHAPE.vocabulary
+    differs = (model(ids) != model(changed))[0, :, :50].any(dim=1)
+    assert differs.tolist() == [4 <= at <= 6 for at in range(10)]
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern", "llama"])
+@pytest.mark.parametrize(
+    "changes", [{}, {"kv_heads": 1, "hidden": 24}, {"positions": "sinusoidal", "biases": True, "norm": "layer"}]
+)
+def test_presets_count_their_parameters(preset: Preset, changes: dict[str, Any]) -> None:
+    shape = dataclasses.replace(SHAPE, **{**PRESETS[preset], **changes})
+    model = GPT(shape)
+    padding = (shape.padded_vocabulary - shape.vocabulary) * shape.width * (1 if shape.tied else 2)
+    assert sum(parameter.numel() for parameter in model.parameters()) - padding == shape.parameters
+
+
+def test_a_soft_cap_bounds_the_logits() -> None:
+    model = GPT(dataclasses.replace(SHAPE, soft_cap=2.0))
+    with torch.no_grad():
+        model.embedding.weight[:50].mul_(1000)
+    logits = model(some_ids(2, 5))
+    assert logits[..., :50].abs().max() <= 2.0
+    assert torch.isneginf(logits[..., 50:]).all()
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"kv_heads": 3}, {"soft_cap": -1.0}, {"hidden": -1}, {"heads": 16, "positions": "rope"}, {"soft_cap": math.nan}]
+)
+def test_shapes_that_cannot_be_built_are_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        dataclasses.replace(SHAPE, **wrong)
+
+
+def test_settings_change_single_parts_of_a_preset() -> None:
+    shape = shape_of(TrainConfig(model="modern", soft_cap=0.0, mlp="swiglu", tied=True), 50)
+    assert (shape.norm, shape.soft_cap, shape.mlp, shape.tied, shape.inner) == ("rms", 0.0, "swiglu", True, 384)
+    with pytest.raises(ValueError, match="multiple of kv_heads"):
+        TrainConfig(kv_heads=3)
