@@ -24,7 +24,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tokenmill.pipeline import kernels
-from tokenmill.pipeline.base.shortage import LEAST_ADDRESSES, free_bytes
+from tokenmill.pipeline.base.shortage import LEAST_ADDRESSES, free_bytes, free_memory
 from tokenmill.pipeline.base.words import address, amount
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.kernels import machine_code
@@ -137,8 +137,7 @@ def _takes_files(standing: Path) -> bool:
 
 def _memory() -> Finding:
     """What this process can still take: of the machine, of its control group, and of its own limit."""
-    limits = {"machine": _available(), "container": _of_group(), "ulimit -v": _of_process()}
-    known = {name: one for name, one in limits.items() if one is not None}
+    known = free_memory()
     if not known:
         return Finding(what="memory", state="note", found="nobody can tell how much is free")
     name, free = min(known.items(), key=lambda pair: pair[1])
@@ -146,26 +145,6 @@ def _memory() -> Finding:
     state: State = "wrong" if free < LEAST_MEMORY or refused else "note" if free < LITTLE_MEMORY else "ok"
     advice = "" if state == "ok" else "use --workers 1 and a smaller collect.shard_bytes, or raise the limit"
     return Finding(what="memory", state=state, found=f"{amount(free)} available ({name})", advice=advice)
-
-
-def _available() -> int | None:
-    with contextlib.suppress(OSError):
-        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
-        return int(found[1]) * 1024 if found else None
-    return None
-
-
-def _of_group() -> int | None:
-    with contextlib.suppress(OSError, ValueError):
-        group = Path("/sys/fs/cgroup")
-        limit, used = ((group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
-        return int(limit) - int(used)
-    return None
-
-
-def _of_process() -> int | None:
-    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return None if limit == resource.RLIM_INFINITY else limit
 
 
 def _open_files() -> Finding:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tokenmill.model import checkpoint, optim
+from tokenmill.model import checkpoint, memory, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
@@ -73,6 +73,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         The checkpoint belongs to another store, tokenizer, seed, order of samples or shape.
     ConfigError
         The device does not exist, or the weights of the sources are impossible.
+    OutOfMemory
+        The model does not fit. Nothing of it was allocated.
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
@@ -106,6 +108,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         start = dataclasses.replace(found.state, config=start.config)
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
+    memory.require(start.shape, config, device=device, precision=precision, progress=progress)
     manifest.withdraw(root, [MODEL])
     checkpoint.remove_after(folder, start.step)
     if config.warmup_steps >= config.steps:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import re
 import resource
 import shutil
 from collections.abc import Iterator
@@ -41,6 +42,25 @@ def free_bytes(path: Path) -> int | None:
             except PermissionError:
                 return None
     return None
+
+
+def free_memory() -> dict[str, int]:
+    """The bytes that this process can still take of what bounds it: `machine`, `container` and `ulimit -v`, those known."""
+    known: dict[str, int] = {}
+    with contextlib.suppress(OSError):
+        found = re.search(r"^MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text(encoding="ascii"), re.MULTILINE)
+        if found:
+            known["machine"] = int(found[1]) * 1024
+    with contextlib.suppress(OSError, ValueError):
+        group = Path("/sys/fs/cgroup")
+        limit, used = ((group / name).read_text(encoding="ascii") for name in ("memory.max", "memory.current"))
+        # The cache of files counts as used, and is given up when memory is asked for.
+        cached = re.search(r"^inactive_file (\d+)", (group / "memory.stat").read_text(encoding="ascii"), re.MULTILINE)
+        known["container"] = int(limit) - int(used) + (int(cached[1]) if cached else 0)
+    limit_here, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit_here != resource.RLIM_INFINITY:
+        known["ulimit -v"] = limit_here
+    return known
 
 
 def disk_full(error: BaseException, path: Path, *, written: int = 0) -> DiskFull | None:

@@ -76,7 +76,7 @@ def test_versions_beside_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_short_memory_and_no_place_for_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_of_process", lambda: 100_000_000)
+    monkeypatch.setattr(doctor, "free_memory", lambda: {"machine": 10**10, "ulimit -v": 100_000_000})
     assert found(tmp_path)["memory"].found == "100 MB available (ulimit -v)"
     assert found(tmp_path)["memory"].state == "wrong"
     monkeypatch.setattr(doctor.kernels, "compiled", lambda: False)

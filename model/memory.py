@@ -1,0 +1,165 @@
+"""What a training takes of memory, before any of it is taken.
+
+Purpose: a model that does not fit is refused with the numbers, in place of a kill after minutes.
+Guarantee: the estimate counts the tensors of one whole update, made by the trainer's own code on tensors without numbers
+(torch's FakeTensorMode), so that every part of a model and every setting is in it. Measured peaks of a process lie within 15 %
+of it where its allocator gives back what is freed (`tests/model/test_memory.py`). What kernels of a GPU take besides is not
+counted.
+Cost: a second the first time, for torch's imports; then 0.05 s for each layer.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_iter
+
+from tokenmill.model import evaluate, optim
+from tokenmill.model.data import Windows
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.shape import Shape
+from tokenmill.pipeline.base import shortage
+from tokenmill.pipeline.base.errors import OutOfMemory
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.words import amount
+from tokenmill.pipeline.config import TrainConfig
+
+MUCH = 0.5
+"""The part of the free memory from which on the allocator is asked to give back what is freed."""
+MMAP_THRESHOLD = -3
+"""`M_MMAP_THRESHOLD` of glibc's mallopt(3)."""
+GIVEN_BACK = 1 << 20
+"""Bytes."""
+FLOAT = 4
+DECIDING = (
+    "attention",
+    "batch_windows",
+    "context_tokens",
+    "dropout",
+    "loss_chunk_tokens",
+    "optimizer",
+    "recompute",
+    "z_loss",
+)
+"""The settings that decide it besides the shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Memory:
+    """Bytes of an update's tensors, by what they are for."""
+
+    weights: int
+    optimizer: int
+    activations: int
+    """Kept for the backward pass."""
+    rest: int
+    """What else lives at the peak: logits and gradients."""
+
+    @property
+    def total(self) -> int:
+        """The peak."""
+        return self.weights + self.optimizer + self.activations + self.rest
+
+    def __str__(self) -> str:
+        return (
+            f"{amount(self.total)} (weights {amount(self.weights)}, optimizer {amount(self.optimizer)}, activations "
+            f"{amount(self.activations)}, logits and gradients {amount(self.rest)})"
+        )
+
+
+def require(shape: Shape, config: TrainConfig, *, device: torch.device, precision: torch.dtype, progress: Progress) -> None:
+    """Say what the training takes. Raises OutOfMemory if that is more than is free."""
+    if device.type == "cuda":
+        free, where = torch.cuda.mem_get_info(device)[0], str(device)
+    else:
+        where, free = min(shortage.free_memory().items(), key=lambda pair: pair[1], default=("machine", 1 << 62))
+    # First what needs no computation: sizes that no machine has would take for ever, or overflow.
+    tokens = config.batch_windows * config.context_tokens
+    least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers)
+    wanted = None if least > free else estimate(shape, config, precision=precision)
+    if wanted is None or wanted.total > free:
+        takes = f"at least {amount(least)}" if wanted is None else str(wanted)
+        raise OutOfMemory(
+            f"train: a model of {shape.parameters:,} parameters and batches of {config.batch_windows} windows of "
+            f"{config.context_tokens} tokens take {takes}, and {amount(free)} are free ({where}); lower train.batch_windows "
+            "(and raise train.accumulate as much: the result is the same), set train.recompute or train.loss_chunk_tokens, or "
+            "make the model smaller"
+        )
+    progress.say(f"memory: {wanted} of {amount(free)} that are free")
+    if wanted.total > MUCH * free and device.type == "cpu":
+        give_back()
+
+
+def give_back() -> None:
+    """Let freed tensors leave the process at once, for 15 % of the CPU time.
+
+    glibc before 2.38 seldom finds room for an aligned block among those that were freed (its bug 14581): a process was seen to
+    hold up to twice what its tensors took.
+    """
+    mallopt: Callable[[int, int], int] | None = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:
+        mallopt(MMAP_THRESHOLD, GIVEN_BACK)
+
+
+def estimate(shape: Shape, config: TrainConfig, *, precision: torch.dtype) -> Memory:
+    """What one update takes. Nothing of it is allocated."""
+    return _estimate(shape, config.model_dump_json(include=set(DECIDING)), precision)
+
+
+@functools.lru_cache(maxsize=64)
+def _estimate(shape: Shape, settings: str, precision: torch.dtype) -> Memory:
+    config = TrainConfig.model_validate_json(settings)
+    rows, tokens = config.batch_windows, config.context_tokens
+    with FakeTensorMode(), Counted() as counted:
+        model = GPT(shape, dropout=config.dropout, recompute=config.recompute)
+        weights = counted.live
+        made = optim.optimizers(model, config)
+        optim.prepare(made)
+        before = counted.live
+        kept: list[int] = []
+        model.norm.register_forward_hook(lambda *_: kept.append(counted.live - before))
+        windows = Windows(
+            ids=torch.zeros((rows, tokens + 1), dtype=torch.int64),
+            kept=None,
+            starts=torch.zeros((rows, tokens), dtype=torch.int64) if config.attention == "document" else None,
+            targets=rows * tokens,
+        )
+        with evaluate.autocast(torch.device("cpu"), precision):
+            loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+        (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
+        optim.update(made, loss.nats.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
+    rest = counted.peak - before - kept[0]
+    return Memory(weights=weights, optimizer=before - weights, activations=kept[0], rest=rest)
+
+
+class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts the bytes of all storages that live in the block."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.live = 0
+        self.peak = 0
+        self.known: set[int] = set()
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        for made in tree_iter(out):
+            if isinstance(made, torch.Tensor) and (storage := made.untyped_storage())._cdata not in self.known:
+                self.known.add(storage._cdata)
+                self.live += storage.nbytes()
+                self.peak = max(self.peak, self.live)
+                weakref.finalize(storage, self._gone, storage._cdata, storage.nbytes())
+        return out
+
+    def _gone(self, key: int, size: int) -> None:
+        self.known.discard(key)
+        self.live -= size

@@ -1,0 +1,133 @@
+"""The estimate of memory beside peaks of processes, and what does not fit."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.model.runs import Make, Tiny, Told
+from tokenmill.model import memory
+from tokenmill.model.shape import shape_of
+from tokenmill.model.train import train
+from tokenmill.pipeline.base import shortage
+from tokenmill.pipeline.base.errors import OutOfMemory
+from tokenmill.pipeline.config import TrainConfig
+
+MEASURE = """
+import json, re, sys, torch
+from pathlib import Path
+from tokenmill.model import memory, optim
+from tokenmill.model.data import Windows
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.shape import shape_of
+from tokenmill.pipeline.config import TrainConfig
+
+def held(name):
+    return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
+
+def updates(config, vocabulary, count):
+    model = GPT(shape_of(config, vocabulary), dropout=config.dropout, recompute=config.recompute)
+    made = optim.optimizers(model, config)
+    for _ in range(count):
+        ids = torch.randint(vocabulary, (config.batch_windows, config.context_tokens + 1))
+        starts = torch.zeros_like(ids[:, 1:])
+        starts[:, config.context_tokens // 2:] = config.context_tokens // 2
+        windows = Windows(ids=ids, kept=None, starts=starts, targets=starts.numel())
+        loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+        (loss.nats + loss.penalty).backward()
+        optim.update(made, loss.nats.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
+
+settings = json.loads(sys.argv[1])
+vocabulary = settings.pop("vocabulary")
+memory.give_back()
+torch.set_num_threads(1)
+# The libraries' own memory comes with the first update.
+updates(TrainConfig(layers=1, width=16, heads=2), 50, 1)
+before = held("VmRSS")
+updates(TrainConfig.model_validate(settings), vocabulary, 2)
+print(held("VmHWM") - before)
+"""
+SHAPES = [
+    {"model": "gpt2", "layers": 12, "width": 192, "heads": 6, "context_tokens": 256, "batch_windows": 4, "vocabulary": 4_096},
+    {"model": "gpt2", "layers": 4, "width": 512, "heads": 8, "context_tokens": 512, "batch_windows": 4, "vocabulary": 8_192},
+    {"model": "modern", "layers": 2, "width": 768, "heads": 6, "context_tokens": 128, "batch_windows": 2, "vocabulary": 32_768},
+    {"model": "modern", "layers": 6, "width": 384, "heads": 6, "context_tokens": 512, "batch_windows": 4, "vocabulary": 2_048},
+    {
+        **{"model": "llama", "layers": 8, "width": 256, "heads": 8, "kv_heads": 2, "context_tokens": 256, "batch_windows": 4},
+        **{"recompute": True, "loss_chunk_tokens": 256, "vocabulary": 8_192},
+    },
+    {
+        **{"model": "llama", "layers": 4, "width": 384, "heads": 6, "context_tokens": 256, "batch_windows": 8, "z_loss": 1e-4},
+        **{"optimizer": "adamw", "dropout": 0.1, "vocabulary": 4_096},
+    },
+]
+
+
+@pytest.mark.parametrize(
+    "settings", [pytest.param(one, marks=[] if number == 0 else pytest.mark.soak) for number, one in enumerate(SHAPES)]
+)
+def test_the_estimate_is_within_15_percent_of_a_process(settings: dict[str, object]) -> None:
+    done = subprocess.run([sys.executable, "-c", MEASURE, json.dumps(settings)], capture_output=True, check=True, text=True)
+    config = TrainConfig.model_validate({name: value for name, value in settings.items() if name != "vocabulary"})
+    vocabulary = settings["vocabulary"]
+    assert isinstance(vocabulary, int)
+    estimated = memory.estimate(shape_of(config, vocabulary), config, precision=torch.float32).total
+    assert int(done.stdout) / 1.15 < estimated < int(done.stdout) * 1.15, (estimated, int(done.stdout))
+
+
+def test_what_makes_memory_less_or_more() -> None:
+    def total(**changes: object) -> int:
+        settings = {"layers": 6, "heads": 2, "width": 64, "context_tokens": 128, "batch_windows": 8}
+        config = TrainConfig.model_validate(settings | changes)
+        return memory.estimate(shape_of(config, 8_192), config, precision=torch.float32).total
+
+    whole = total()
+    assert total(recompute=True) < whole
+    assert total(loss_chunk_tokens=64) < whole
+    assert total(recompute=True, loss_chunk_tokens=64) < 0.4 * whole
+    assert total(batch_windows=16) > 1.5 * whole
+    assert total(optimizer="adamw") > total(optimizer="muon")
+    assert total(accumulate=4, steps=7, seed=3) == whole
+
+
+@pytest.mark.parametrize("changes", [{}, {"layers": 2**40}, {"batch_windows": 2**50}])
+def test_a_model_that_does_not_fit_is_refused_first(
+    make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, changes: dict[str, int]
+) -> None:
+    root = make_store()
+    monkeypatch.setattr(shortage, "free_memory", lambda: {"machine": 1 << 50, "container": 90_000})
+    monkeypatch.setattr(memory, "give_back", lambda: None)
+    with pytest.raises(OutOfMemory, match=r"container.*lower train\.batch_windows"):
+        memory.require(
+            shape_of(tiny(**changes), 50),
+            tiny(**changes),
+            device=torch.device("cpu"),
+            precision=torch.float32,
+            progress=Told(),
+        )
+    with pytest.raises(OutOfMemory):
+        train(root, tiny(), Told())
+    assert not (root / "model/checkpoints").exists()
+
+
+def test_little_room_is_used_sparingly(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+    asked: list[bool] = []
+    monkeypatch.setattr(memory, "give_back", lambda: asked.append(True))
+    shape, told = shape_of(tiny(), 50), Told()
+    needed = memory.estimate(shape, tiny(), precision=torch.float32).total
+    for free in (needed * 3, needed * 3 // 2):
+        monkeypatch.setattr(shortage, "free_memory", lambda free=free: {"machine": free})
+        memory.require(shape, tiny(), device=torch.device("cpu"), precision=torch.float32, progress=told)
+    assert asked == [True]
+    assert all(line.startswith("memory: ") and "activations" in line for line in told.lines)
+
+
+def test_libraries_without_that_switch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Path())
+    memory.give_back()
