@@ -41,6 +41,7 @@ def run(
     whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
     fit.require_weights(whole)
     wanted = whole.train
+    from tokenmill.model.page import NAME
     from tokenmill.model.train import train
 
     with housekeeping.at_training(root):
@@ -55,6 +56,7 @@ def run(
         packed = manifest.find(now.folder, PACK)
         if trained is not None and packed is not None and trained.inputs[PACK] != packed.hash:
             progress.say("the corpus was built anew meanwhile: this model was trained on the tokens before")
+    progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
 
 
 def speak(root: Path, prompt: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Iterator[str]:
