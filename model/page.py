@@ -76,17 +76,19 @@ class Page:
 
     def _run(self, ended: str | None) -> training.Run:
         state, shape = self.state, self.state.shape
-        config = TrainConfig.model_validate(dict(state.config))
-        per_step = config.batch_windows * config.accumulate
+        defaults = TrainConfig().model_dump(mode="json")
+        # A checkpoint of an older version may lack settings.
+        config = defaults | dict(state.config)
+        per_step = config["batch_windows"] * config["accumulate"]
         tokens = self.samples.split.tokens
-        model = f"{config.model}: {many(shape.layers, 'layer')} of width {shape.width}, {many(shape.heads, 'head')}"
+        model = f"{config['model']}: {many(shape.layers, 'layer')} of width {shape.width}, {many(shape.heads, 'head')}"
         read = f"{count(tokens)} tokens in {many(self.samples.split.documents, 'document')}"
         mixed = "" if self.samples.mixture is None else f", mixed as {self.samples.mixture}"
         return training.Run(
             corpus=self.root.name or str(self.root),
             parameters=shape.parameters,
             vocabulary=shape.vocabulary,
-            steps=config.steps,
+            steps=config["steps"],
             epochs=state.samples / self.samples.windows,
             facts=(
                 ("Model", f"{model}, a context of {count(shape.context_tokens)} tokens"),
@@ -94,12 +96,12 @@ class Page:
                 ("Vocabulary", f"{count(shape.vocabulary)} tokens of the tokenizer {state.tokenizer[:HASH_DIGITS]}"),
                 ("Text", f"{read}, in the token store {state.store[:HASH_DIGITS]}{mixed}"),
                 ("An update", f"{count(per_step * shape.context_tokens)} tokens in {many(per_step, 'window')}"),
-                ("Optimizer", f"{config.optimizer}, peak learning rate {config.learning_rate:g}, schedule {config.schedule}"),
-                ("Device", f"{self.device.type}, precision {config.precision}"),
+                ("Optimizer", f"{config['optimizer']} by the schedule {config['schedule']}"),
+                ("Device", f"{self.device.type}, precision {config['precision']}"),
                 ("Seed", str(state.seed)),
             ),
-            settings=state.config,
-            defaults=TrainConfig().model_dump(mode="json"),
+            settings={name: config[name] for name in TrainConfig.model_fields if name in state.config},
+            defaults=defaults,
             step=state.step,
             tokens=state.samples * shape.context_tokens,
             ended=ended,
