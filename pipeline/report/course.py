@@ -86,8 +86,8 @@ def course(history: History, steps: int) -> Course:
     of_steps, of_tokens = (np.concatenate([[0.0], one[known]]) for one in (of_steps, of_tokens))
     if len(of_tokens) == 1 or not np.all(np.diff(of_tokens) > 0):
         stop = 1.01 * max(1, history.last, steps)
-        ticks = [(place, (short(place),)) for place in rounds(0, stop, TICKS)]
-        axis = Axis(stop=stop, rows=("updates",), ticks=ticks, told=lambda place: f"update {place:,.0f}")
+        bare = [(place, (short(place),)) for place in rounds(0, stop, TICKS) if place == int(place)]
+        axis = Axis(stop=stop, rows=("updates",), ticks=bare, told=lambda place: f"update {place:,.0f}")
         return Course(history=history, axis=axis, at=lambda step: step)
     rate = of_tokens[-1] / of_steps[-1]
 
@@ -101,10 +101,15 @@ def course(history: History, steps: int) -> Course:
 
     # A little more than all, so that the last point is seen whole.
     stop = 1.01 * float(at(np.array([history.last], dtype=np.float64))[0])
+    ticks: list[tuple[float, tuple[str, ...]]] = []
+    last = -1
+    for place in rounds(0, stop, TICKS):
+        ticks.append((place, (short(place), short(update(place)) if update(place) != last else "")))
+        last = update(place)
     axis = Axis(
         stop=stop,
         rows=("tokens", "updates"),
-        ticks=[(place, (short(place), short(update(place)))) for place in rounds(0, stop, TICKS)],
+        ticks=ticks,
         told=lambda place: f"update {update(place):,}, {short(place)} tokens",
     )
     return Course(history=history, axis=axis, at=at)

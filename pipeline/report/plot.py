@@ -30,6 +30,8 @@ DOTTED = 40
 """Points of a line up to which each has a dot."""
 EARLY = 0.05
 """The part of a run, at its beginning, that may stick out of the top, so that the rest is seen."""
+MANY = 20
+"""Points of a line from which on that may be."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,9 +92,10 @@ class Scale:
 def scale(lines: Sequence[Line], *, zero: bool = False) -> Scale:
     """A scale that holds the lines, but perhaps not their beginnings: logarithmic over more than tenfold, or from `zero`."""
     low, high, highest = math.inf, -math.inf, -math.inf
+    early = EARLY if max((len(line.x) for line in lines), default=0) >= MANY else 0.0
     for line in lines:
         good = np.isfinite(line.y)
-        late = good & (line.x >= EARLY * line.x.max(initial=0.0))
+        late = good & (line.x >= early * line.x.max(initial=0.0))
         if good.any():
             low = min(low, float(line.y[good].min()))
             high = max(high, float(line.y[late if late.any() else good].max()))
@@ -151,9 +154,12 @@ def plot(
     )
 
 
-def smoothed(values: Floats, part: float = 0.02) -> Floats:
-    """The mean of the values around each, of `part` of all of them: float64 [values]. What is not finite does not count."""
-    half = int(len(values) * part / 2)
+def smoothed(values: Floats) -> Floats:
+    """The mean of the values around each: float64 [values]. What is not finite does not count.
+
+    Around means a fiftieth of all of them, but 11 where they are fewer than 550, and a fifth where fewer than 55.
+    """
+    half = max(len(values) // 100, min(len(values) // 10, 5))
     good = np.isfinite(values)
     sums, counts = (np.concatenate([[0.0], np.cumsum(one)]) for one in (np.where(good, values, 0.0), good))
     first = np.maximum(np.arange(len(values)) - half, 0)
@@ -183,14 +189,17 @@ def rounds(low: float, high: float, wanted: int) -> list[float]:
 
 
 def short(value: float) -> str:
-    """Three digits: 1234567 -> 1.23M, 0.00031 -> 0.00031, 0.0000031 -> 3.1e-6."""
+    """Three digits: 1234567 -> 1.23M, 0.031 -> 0.031, 0.00031 -> 3.1e-4."""
     size = abs(value)
     for unit, suffix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
         if size >= unit * 0.9995:
             return f"{value / (1e3 if suffix == 'k' else unit):.3g}{suffix}" if size < 1e15 else f"{value:.2e}"
     if size >= 999.5:
         return f"{value:,.0f}"
-    return f"{value:.3g}".replace("e-0", "e-")
+    if not 0 < size < 1e-3:
+        return f"{value:.3g}"
+    digits, power = f"{value:.2e}".split("e")
+    return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
 def _drawn(line: Line, axis: Axis, y: Scale, pixels: int) -> Markup:
@@ -258,7 +267,8 @@ def _pointed(lines: Sequence[Line], axis: Axis, pixels: int) -> list[Markup]:
         for line in lines:
             known = int(np.searchsorted(line.x, x, side="right")) - 1
             if known >= 0 and np.isfinite(line.y[known]):
-                said.append(f"{line.label} {line.y[known]:,.4g}")
+                value = float(line.y[known])
+                said.append(f"{line.label} {f'{value:,.0f}' if 1e3 <= abs(value) < 1e9 else f'{value:.4g}'}")
         drawn.append(
             Markup('<rect class="at" x="{}%" width="{}%" height="{}"><title>{}</title></rect>').format(
                 _short(100 * left / axis.stop), _short(100 * max(0.0, right - left) / axis.stop), pixels, "\n".join(said)
