@@ -52,11 +52,11 @@ def run(
                 raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
+        progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
         trained, now = manifest.find(root, MODEL), versions.reading(root)
         packed = manifest.find(now.folder, PACK)
         if trained is not None and packed is not None and trained.inputs[PACK] != packed.hash:
             progress.say("the corpus was built anew meanwhile: this model was trained on the tokens before")
-    progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
 
 
 def speak(root: Path, prompt: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Iterator[str]:

@@ -68,8 +68,8 @@ class Page:
         try:
             yield
         except TokenmillError as error:
-            # The disk may be what ended the run: its error is the one to show.
-            with contextlib.suppress(OSError):
+            # A full disk or a lost lock may be what ended the run: that error is the one to show.
+            with contextlib.suppress(OSError, TokenmillError):
                 self.write(self.state, ended=str(error))
                 self.progress.say(f"what it learned until then: {self.path}")
             raise
