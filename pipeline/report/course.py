@@ -21,6 +21,8 @@ PANELS = 24
 """Sources, and languages, that have a chart of their own: those with the highest losses."""
 TALL, MIDDLE, SMALL = 280, 170, 80
 """Pixels of charts."""
+FEW = 5
+"""Evaluations from which on the first may be above their charts, so that later ones are told apart."""
 TICKS = 6
 UPDATES = {
     "learning_rate": ("Learning rate", "How far an update moves the weights: it rises, stays, and falls."),
@@ -148,7 +150,7 @@ def losses(of: Course, vocabulary: int) -> list[Chart]:
             )
         )
     if np.isfinite(bits.y).any():
-        y = scale([bits])
+        y = scale([bits], many=FEW)
         caption = (
             "The validation loss for each byte of text. Unlike nats per token, it compares models with different tokenizers. "
             "Text that is not compressed has 8."
@@ -190,7 +192,7 @@ def parts(of: Course, kind: Literal["sources", "languages"]) -> Parts | None:
     if len(by) > 1:
         lines = {name: of.evaluated("validation", name, by[name]) for name in ranked[:PANELS]}
         whole = of.evaluated("whole", "all", [(one.step, one.loss) for one in of.history.evaluations])
-        y = scale([*lines.values(), whole])
+        y = scale([*lines.values(), whole], many=FEW)
         panels = [(name, _panel(name, line, whole, of.axis, y)) for name, line in lines.items()]
     return Parts(kind=kind, rows=[(name, short(by[name][0][1]), short(by[name][-1][1])) for name in ranked], panels=panels)
 

@@ -25,6 +25,7 @@ PLACES = 72
 WIDE = 1_000
 """Units of the width: the drawing is stretched to the page, its strokes are not."""
 BOTTOM_PIXELS = 38
+TICK_PIXELS = 36
 APART_PIXELS = 15
 DOTTED = 40
 """Points of a line up to which each has a dot."""
@@ -76,23 +77,26 @@ class Scale:
             found = np.log(np.where(values > 0, values, np.nan))
         return np.asarray((found - math.log(self.low)) / (math.log(self.high) - math.log(self.low)), dtype=np.float64)
 
-    def ticks(self) -> list[float]:
-        """Three to six round values, ascending."""
+    def ticks(self, wanted: int) -> list[float]:
+        """About `wanted` round values, ascending."""
         if self.log:
             decades = [10.0**power for power in range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)]
             for parts in ((1, 2, 5), (1, 3), (1,)):
                 found = [part * one for one in decades for part in parts if self.low <= part * one <= self.high]
-                if len(found) <= 6:
+                if len(found) <= wanted:
                     break
             if len(found) >= 2:
-                return found[:: math.ceil(len(found) / 6)]
-        return rounds(self.low, self.high, 5)
+                return found[:: math.ceil(len(found) / wanted)]
+        return rounds(self.low, self.high, wanted)
 
 
-def scale(lines: Sequence[Line], *, zero: bool = False) -> Scale:
-    """A scale that holds the lines, but perhaps not their beginnings: logarithmic over more than tenfold, or from `zero`."""
+def scale(lines: Sequence[Line], *, zero: bool = False, many: int = MANY) -> Scale:
+    """A scale that holds the lines: logarithmic over more than tenfold, or from `zero`.
+
+    Lines of `many` points or more may begin above it.
+    """
     low, high, highest = math.inf, -math.inf, -math.inf
-    early = EARLY if max((len(line.x) for line in lines), default=0) >= MANY else 0.0
+    early = EARLY if max((len(line.x) for line in lines), default=0) >= many else 0.0
     for line in lines:
         good = np.isfinite(line.y)
         late = good & (line.x >= early * line.x.max(initial=0.0))
@@ -126,7 +130,7 @@ def plot(
     where the pointer is.
     """
     drawn: list[Markup] = []
-    for value in y.ticks():
+    for value in y.ticks(max(2, pixels // TICK_PIXELS)):
         height = _short(pixels * (1 - float(y.at(np.array(value)))))
         drawn.append(
             Markup(
