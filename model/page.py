@@ -33,7 +33,7 @@ HASH_DIGITS = 12
 
 
 @dataclass(kw_only=True)
-class Page:
+class TrainingPage:
     """The page of the run on the corpus in `root`."""
 
     root: Path
@@ -74,7 +74,7 @@ class Page:
                 self.progress.say(f"what it learned until then: {self.path}")
             raise
 
-    def _run(self, ended: str | None) -> training.Run:
+    def _run(self, ended: str | None) -> training.RunFacts:
         state, shape = self.state, self.state.shape
         defaults = TrainConfig().model_dump(mode="json")
         # A checkpoint of an older version may lack settings.
@@ -84,7 +84,7 @@ class Page:
         model = f"{config['model']}: {many(shape.layers, 'layer')} of width {shape.width}, {many(shape.heads, 'head')}"
         read = f"{count(tokens)} tokens in {many(self.samples.split.documents, 'document')}"
         mixed = "" if self.samples.mixture is None else f", mixed as {self.samples.mixture}"
-        return training.Run(
+        return training.RunFacts(
             corpus=self.root.name or str(self.root),
             parameters=shape.parameters,
             vocabulary=shape.vocabulary,

@@ -24,7 +24,7 @@ from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loop import TrainingLoop
-from tokenmill.model.page import Page
+from tokenmill.model.page import TrainingPage
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
@@ -93,7 +93,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         progress.say(f"sources: {samples.mixture}")
     start = _beginning(store, config, samples)
     folder = root / MODEL / checkpoint.FOLDER
-    page = Page(root=root, store=store, samples=samples, device=device, progress=progress, state=start)
+    page = TrainingPage(root=root, store=store, samples=samples, device=device, progress=progress, state=start)
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
         checkpoint.require_same(found, start)

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from tokenmill.pipeline.base import words
 from tokenmill.pipeline.report.history import Floats, History
-from tokenmill.pipeline.report.plot import Axis, Line, Scale, plot, rounds, scale, short, smoothed
+from tokenmill.pipeline.report.plot import Axis, PlotLine, VerticalScale, plot, rounds, scale, short, smoothed
 
 PANELS = 24
 """Sources, and languages, that have a chart of their own: those with the highest losses."""
@@ -59,7 +59,7 @@ class Parts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Course:
+class TrainingCourse:
     """A history and where its steps stand on the axis. `at`: places of steps, float64 [n] each."""
 
     history: History
@@ -75,13 +75,13 @@ class Course:
         """Where a step stands."""
         return float(self.at(np.array([step], dtype=np.float64))[0])
 
-    def evaluated(self, style: str, label: str, points: Sequence[tuple[int, float]]) -> Line:
+    def evaluated(self, style: str, label: str, points: Sequence[tuple[int, float]]) -> PlotLine:
         """A line through (step, value)."""
         x = self.at(np.array([step for step, _ in points], dtype=np.float64))
-        return Line(style=style, label=label, x=x, y=np.array([y for _, y in points], dtype=np.float64), dots=True)
+        return PlotLine(style=style, label=label, x=x, y=np.array([y for _, y in points], dtype=np.float64), dots=True)
 
 
-def course(history: History, steps: int) -> Course:
+def course(history: History, steps: int) -> TrainingCourse:
     """The axis of tokens with the updates below, or of updates alone, at least up to `steps`."""
     of_steps, of_tokens = history.steps.astype(np.float64), history.column("tokens")
     known = np.isfinite(of_tokens)
@@ -90,7 +90,7 @@ def course(history: History, steps: int) -> Course:
         stop = 1.01 * max(1, history.last, steps)
         bare = [(place, (short(place),)) for place in rounds(0, stop, TICKS) if place == int(place)]
         axis = Axis(stop=stop, rows=("updates",), ticks=bare, told=lambda place: f"update {place:,.0f}")
-        return Course(history=history, axis=axis, at=lambda step: step)
+        return TrainingCourse(history=history, axis=axis, at=lambda step: step)
     rate = of_tokens[-1] / of_steps[-1]
 
     def at(step: Floats) -> Floats:
@@ -114,10 +114,10 @@ def course(history: History, steps: int) -> Course:
         ticks=ticks,
         told=lambda place: f"update {update(place):,}, {short(place)} tokens",
     )
-    return Course(history=history, axis=axis, at=at)
+    return TrainingCourse(history=history, axis=axis, at=at)
 
 
-def losses(of: Course, vocabulary: int) -> list[Chart]:
+def losses(of: TrainingCourse, vocabulary: int) -> list[Chart]:
     """The large charts: the loss, and bits per byte."""
     history = of.history
     x, loss = of.at(history.steps.astype(np.float64)), history.column("loss")
@@ -127,8 +127,8 @@ def losses(of: Course, vocabulary: int) -> list[Chart]:
     if np.isfinite(loss).any() or np.isfinite(validation.y).any():
         mean = smoothed(loss)
         lines = [
-            Line(style="raw", label="training loss", x=x, y=loss, end=False),
-            Line(style="training", label="smoothed", x=x, y=mean),
+            PlotLine(style="raw", label="training loss", x=x, y=loss, end=False),
+            PlotLine(style="training", label="smoothed", x=x, y=mean),
             validation,
         ]
         skipped = np.array(history.skipped, dtype=np.float64)
@@ -160,7 +160,7 @@ def losses(of: Course, vocabulary: int) -> list[Chart]:
     return found
 
 
-def updates(of: Course) -> list[Chart]:
+def updates(of: TrainingCourse) -> list[Chart]:
     """A chart for each other number that the log has."""
     x = of.at(of.history.steps.astype(np.float64))
     found = []
@@ -168,17 +168,17 @@ def updates(of: Course) -> list[Chart]:
         values = of.history.column(name)
         if not np.isfinite(values).any():
             continue
-        lines = [Line(style="training", label=title, x=x, y=values)]
+        lines = [PlotLine(style="training", label=title, x=x, y=values)]
         if name not in EXACT:
-            raw = Line(style="raw", label=title, x=x, y=values, end=False)
-            lines = [raw, Line(style="training", label="smoothed", x=x, y=smoothed(values))]
+            raw = PlotLine(style="raw", label=title, x=x, y=values, end=False)
+            lines = [raw, PlotLine(style="training", label="smoothed", x=x, y=smoothed(values))]
         y = scale(lines, zero=name not in NOT_FROM_ZERO)
         chart = plot(title, f"{title} {ends(lines[-1].y)}.", lines, of.axis, y, pixels=MIDDLE)
         found.append(Chart(title=title, chart=chart, caption=caption + (CUT if y.cut else "")))
     return found
 
 
-def parts(of: Course, kind: Literal["sources", "languages"]) -> Parts | None:
+def parts(of: TrainingCourse, kind: Literal["sources", "languages"]) -> Parts | None:
     """The validation loss of each source or language, on one scale; None if the log says none."""
     by: dict[str, list[tuple[int, float]]] = {}
     for one in of.history.evaluations:
@@ -197,10 +197,10 @@ def parts(of: Course, kind: Literal["sources", "languages"]) -> Parts | None:
     return Parts(kind=kind, rows=[(name, short(by[name][0][1]), short(by[name][-1][1])) for name in ranked], panels=panels)
 
 
-def _panel(name: str, line: Line, whole: Line, axis: Axis, y: Scale) -> Markup:
+def _panel(name: str, line: PlotLine, whole: PlotLine, axis: Axis, y: VerticalScale) -> Markup:
     """A small chart without numbers under the pointer, since there may be dozens."""
     bare = Axis(stop=axis.stop, rows=(), ticks=(), told=axis.told)
-    faint = Line(style="whole", label=whole.label, x=whole.x, y=whole.y, end=False)
+    faint = PlotLine(style="whole", label=whole.label, x=whole.x, y=whole.y, end=False)
     title = f"Validation loss of {words.clip(name, 60)}"
     return plot(title, f"It goes {ends(line.y)}.", [faint, line], bare, y, pixels=SMALL, pointer=False)
 

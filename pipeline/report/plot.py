@@ -36,7 +36,7 @@ MANY = 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Line:
+class PlotLine:
     """A curve. `style`: its class. `label`: its name where the pointer is. `dots`: mark its points, if they are few."""
 
     style: str
@@ -60,7 +60,7 @@ class Axis:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
+class VerticalScale:
     """The vertical axis."""
 
     low: float
@@ -90,7 +90,7 @@ class Scale:
         return rounds(self.low, self.high, wanted)
 
 
-def scale(lines: Sequence[Line], *, zero: bool = False, many: int = MANY) -> Scale:
+def scale(lines: Sequence[PlotLine], *, zero: bool = False, many: int = MANY) -> VerticalScale:
     """A scale that holds the lines: logarithmic over more than tenfold, or from `zero`.
 
     Lines of `many` points or more may begin above it.
@@ -105,20 +105,20 @@ def scale(lines: Sequence[Line], *, zero: bool = False, many: int = MANY) -> Sca
             high = max(high, float(line.y[late if late.any() else good].max()))
             highest = max(highest, float(line.y[good].max()))
     if low > high:
-        return Scale(low=0.0, high=1.0, log=False)
+        return VerticalScale(low=0.0, high=1.0, log=False)
     if not zero and low > 0 and high > 10 * low:
-        return Scale(low=low / 1.1, high=high * 1.1, log=True, cut=highest > high * 1.1)
+        return VerticalScale(low=low / 1.1, high=high * 1.1, log=True, cut=highest > high * 1.1)
     low = min(0.0, low) if zero else low
     margin = 0.06 * (high - low) or 0.05 * abs(high) or 0.5
-    return Scale(low=low if zero else low - margin, high=high + margin, log=False, cut=highest > high + margin)
+    return VerticalScale(low=low if zero else low - margin, high=high + margin, log=False, cut=highest > high + margin)
 
 
 def plot(
     title: str,
     told: str,
-    lines: Sequence[Line],
+    lines: Sequence[PlotLine],
     axis: Axis,
-    y: Scale,
+    y: VerticalScale,
     *,
     pixels: int,
     marks: Floats | None = None,
@@ -206,7 +206,7 @@ def short(value: float) -> str:
     return f"{digits.rstrip('0').rstrip('.')}e{int(power)}"
 
 
-def _drawn(line: Line, axis: Axis, y: Scale, pixels: int) -> Markup:
+def _drawn(line: PlotLine, axis: Axis, y: VerticalScale, pixels: int) -> Markup:
     xs, ys = thinned(line.x, line.y, axis.stop)
     across, down = WIDE * xs / axis.stop, pixels * (1 - np.clip(y.at(ys), -1.0, 4.0))
     points = [
@@ -239,7 +239,7 @@ def _ticks(axis: Axis, pixels: int) -> list[Markup]:
     return drawn
 
 
-def _ends(lines: Sequence[Line], y: Scale, pixels: int) -> list[Markup]:
+def _ends(lines: Sequence[PlotLine], y: VerticalScale, pixels: int) -> list[Markup]:
     """The last value of each line, where the line ends; values that would overlap are moved apart."""
     found: list[tuple[float, str, str]] = []
     for line in lines:
@@ -258,7 +258,7 @@ def _ends(lines: Sequence[Line], y: Scale, pixels: int) -> list[Markup]:
     ]
 
 
-def _pointed(lines: Sequence[Line], axis: Axis, pixels: int) -> list[Markup]:
+def _pointed(lines: Sequence[PlotLine], axis: Axis, pixels: int) -> list[Markup]:
     """Strips over the height of the chart that say, under the pointer, what each line is there."""
     base = max(lines, key=lambda line: len(line.x), default=None)
     if base is None or not len(base.x):

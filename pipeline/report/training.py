@@ -39,7 +39,7 @@ COLOURS = 6
 
 
 @dataclass(frozen=True, kw_only=True)
-class Run:
+class RunFacts:
     """What the log does not say."""
 
     corpus: str
@@ -68,7 +68,7 @@ class Time:
     legend: list[tuple[str, str]]
 
 
-def render(run: Run, history: History) -> str:
+def render(run: RunFacts, history: History) -> str:
     """The HTML of the page. `history`: see `History.follow`."""
     of = course(history, run.step)
     step = max(run.step, history.last)

@@ -15,15 +15,15 @@ import pytest
 from tests.report.browser import tab
 from tests.report.pages import HOSTILE, Page, hash_of
 from tokenmill.pipeline.report.history import History
-from tokenmill.pipeline.report.plot import COLUMNS, Line, rounds, scale, short, smoothed, thinned
-from tokenmill.pipeline.report.training import Run, render
+from tokenmill.pipeline.report.plot import COLUMNS, PlotLine, rounds, scale, short, smoothed, thinned
+from tokenmill.pipeline.report.training import RunFacts, render
 
 
-def run(steps: int, **more: Any) -> Run:
+def run(steps: int, **more: Any) -> RunFacts:
     settings = {"steps": steps, "model": "modern", "weights": {"a": 1.0}}
     fixed: dict[str, Any] = {"corpus": "docs", "parameters": 1_234_567, "vocabulary": 2048, "steps": steps, "step": steps}
     fixed |= {"tokens": 100 * steps, "epochs": 1.5, "facts": [("Model", "modern")], "settings": settings}
-    return Run(**(fixed | {"defaults": {"steps": 300, "model": "modern"}} | more))
+    return RunFacts(**(fixed | {"defaults": {"steps": 300, "model": "modern"}} | more))
 
 
 def logged(path: Path, lines: list[dict[str, Any]]) -> History:
@@ -191,8 +191,8 @@ def test_smoothing_is_the_mean_around_each(count: int) -> None:
 
 
 def test_scales_hold_their_lines_and_have_round_ticks() -> None:
-    def line(*values: float) -> Line:
-        return Line(style="", label="", x=np.arange(len(values), dtype=float), y=np.array(values))
+    def line(*values: float) -> PlotLine:
+        return PlotLine(style="", label="", x=np.arange(len(values), dtype=float), y=np.array(values))
 
     late = scale([line(100.0, *([3.0, 4.0] * 20))])
     assert late.cut
