@@ -21,7 +21,7 @@ EVENTS = "tensorboard"
 """Folder of events, below that of the model."""
 
 
-class RunLog:
+class TrainingLog:
     """The log of one call of `train`, which makes the updates after `step`. Raises OSError."""
 
     def __init__(self, folder: Path, *, step: int, events: bool) -> None:

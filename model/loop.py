@@ -28,7 +28,7 @@ from torch import Tensor
 from tokenmill.model import checkpoint, data, evaluate, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.gpt import GPT
-from tokenmill.model.log import RunLog
+from tokenmill.model.log import TrainingLog
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
@@ -77,7 +77,7 @@ class TrainingLoop:
         self.written_at = time.monotonic()
         with (
             _asked_to_stop(self.progress) as asked,
-            contextlib.closing(RunLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
+            contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
             data.loader(self.samples, config, first=state.samples, device=self.device) as batches,
         ):
             if state.step == 0:
@@ -121,7 +121,7 @@ class TrainingLoop:
         norm = optim.update(self.optimizers, total, rate=rate, clip_norm=config.clip_norm, halted=halted, scale=self.scale)
         self.pending.append((state.step + 1, rate * config.learning_rate, torch.stack([total, norm, scale])))
 
-    def _write_down(self, log: RunLog) -> float:
+    def _write_down(self, log: TrainingLog) -> float:
         """Write the pending losses to the log and return the last one. Raises Diverged where no update can be made of them."""
         values = torch.stack([value for _, _, value in self.pending]).tolist()
         now = time.monotonic()
@@ -149,7 +149,7 @@ class TrainingLoop:
             )
         return float(values[-1][0])
 
-    def _evaluated(self, state: State, log: RunLog, loss: float) -> State:
+    def _evaluated(self, state: State, log: TrainingLog, loss: float) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
         Without a token in the split, return `state` unchanged.

@@ -13,7 +13,7 @@ import pytest
 
 from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, Told, log_of, published
 from tokenmill.model import tensorboard
-from tokenmill.model.log import RunLog
+from tokenmill.model.log import TrainingLog
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import Diverged, Interrupted
@@ -162,7 +162,7 @@ def test_events_are_the_lines_of_the_log(make_store: Make, tiny: Tiny) -> None:
 
 
 def test_samples_and_numbers_too_large_are_events(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, step=0, events=True)
+    log = TrainingLog(tmp_path, step=0, events=True)
     log.append({"step": 300, "sample": "# no heading\n<b>é\u202e</b>"})
     log.append({"step": 2**40, "loss": 1e300, "seconds": {"data": 0.25}, "bits_per_byte": None, "skipped": True})
     log.close()
@@ -190,7 +190,7 @@ def test_a_run_that_goes_on_takes_back_what_it_says_again(make_store: Make, tiny
 def test_tensorboard_itself_reads_them(tmp_path: Path) -> None:
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
     for step, cut in ((0, 20), (6, 0)):
-        log = RunLog(tmp_path, step=step, events=True)
+        log = TrainingLog(tmp_path, step=step, events=True)
         for number in range(step + 1, step + 11):
             log.append({"step": number, "loss": float(number + step)})
         log.append({"step": step + 10, "sample": "text"})
@@ -206,7 +206,7 @@ def test_tensorboard_itself_reads_them(tmp_path: Path) -> None:
 
 
 def test_the_log_is_what_it_was_before(tmp_path: Path) -> None:
-    log = RunLog(tmp_path, step=0, events=False)
+    log = TrainingLog(tmp_path, step=0, events=False)
     log.append({"step": 1, "loss": 2.0})
     log.close()
     assert [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
