@@ -41,6 +41,7 @@ def run(
     whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
     fit.require_weights(whole)
     wanted = whole.train
+    from tokenmill.model.page import NAME
     from tokenmill.model.train import train
 
     with housekeeping.at_training(root):
@@ -51,6 +52,7 @@ def run(
                 raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
+        progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
         trained, now = manifest.find(root, MODEL), versions.reading(root)
         packed = manifest.find(now.folder, PACK)
         if trained is not None and packed is not None and trained.inputs[PACK] != packed.hash:

@@ -28,9 +28,10 @@ from torch import Tensor
 from tokenmill.model import checkpoint, data, evaluate, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.gpt import GPT
+from tokenmill.model.log import TrainingLog
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers, Scale
-from tokenmill.pipeline.base import files
+from tokenmill.model.page import TrainingPage
 from tokenmill.pipeline.base.errors import Diverged, Interrupted
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
@@ -59,6 +60,7 @@ class TrainingLoop:
     config: TrainConfig
     device: torch.device
     folder: Path
+    page: TrainingPage
     progress: Progress
     pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
     """For each update not yet logged: its number, its learning rate, and on the device its loss, norm and scale, float [3]."""
@@ -75,7 +77,7 @@ class TrainingLoop:
         self.written_at = time.monotonic()
         with (
             _asked_to_stop(self.progress) as asked,
-            contextlib.closing(files.Log(self.folder.parent / "log.jsonl")) as log,
+            contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
             data.loader(self.samples, config, first=state.samples, device=self.device) as batches,
         ):
             if state.step == 0:
@@ -94,6 +96,7 @@ class TrainingLoop:
                     state = self._evaluated(state, log, loss)
                 if saving:
                     made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale)
+                    self.page.write(state)
                 if last:
                     self.progress.end(f"{step} steps, loss {loss:.3f}")
                     return made
@@ -118,7 +121,7 @@ class TrainingLoop:
         norm = optim.update(self.optimizers, total, rate=rate, clip_norm=config.clip_norm, halted=halted, scale=self.scale)
         self.pending.append((state.step + 1, rate * config.learning_rate, torch.stack([total, norm, scale])))
 
-    def _write_down(self, log: files.Log) -> float:
+    def _write_down(self, log: TrainingLog) -> float:
         """Write the pending losses to the log and return the last one. Raises Diverged where no update can be made of them."""
         values = torch.stack([value for _, _, value in self.pending]).tolist()
         now = time.monotonic()
@@ -146,7 +149,7 @@ class TrainingLoop:
             )
         return float(values[-1][0])
 
-    def _evaluated(self, state: State, log: files.Log, loss: float) -> State:
+    def _evaluated(self, state: State, log: TrainingLog, loss: float) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
         Without a token in the split, return `state` unchanged.

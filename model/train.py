@@ -24,6 +24,7 @@ from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loop import TrainingLoop
+from tokenmill.model.page import TrainingPage
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
@@ -94,6 +95,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         progress.say(f"sources: {samples.mixture}")
     start = _beginning(store, config, samples)
     folder = root / MODEL / checkpoint.FOLDER
+    page = TrainingPage(root=root, store=store, samples=samples, device=device, progress=progress, state=start)
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
         checkpoint.require_same(found, start)
@@ -104,8 +106,10 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             )
         if found.state.step >= config.steps:
             checkpoint.prune(folder)
+            page.write(found.state)
             return _finish(root, found, steps_now=0)
         start = dataclasses.replace(found.state, config=start.config)
+        page.state = start
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
     memory.require(start.shape, config, device=device, precision=precision, progress=progress)
@@ -133,9 +137,11 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             config=config,
             device=device,
             folder=folder,
+            page=page,
             progress=progress,
         )
-        last = run.go(start)
+        with page.told():
+            last = run.go(start)
     return _finish(root, last, steps_now=last.state.step - start.step)
 
 
@@ -162,7 +168,7 @@ def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> Stat
         order=samples.order,
         end_of_text=store.end_of_text,
         shape=shape_of(config, store.vocabulary),
-        config=config.model_dump(mode="json", exclude={"device"}),
+        config=config.model_dump(mode="json", exclude={"device", "tensorboard"}),
     )
 
 

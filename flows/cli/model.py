@@ -29,7 +29,7 @@ def train(
     An interrupted run continues from its last checkpoint; Ctrl-C and SIGTERM write one first (exit code 130 or 143). The
     settings are those of the section `train` of the corpus; change them with `--set train.KEY=VALUE`. `tokenmill config show`
     prints all of them. With the defaults the loss falls visibly in about a minute on two CPU cores. The model is written to the
-    folder `model` of the corpus.
+    folder `model` of the corpus, with `training.html`, a page of curves and samples.
 
     For example:
 

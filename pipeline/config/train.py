@@ -120,6 +120,8 @@ class TrainConfig(Section):
     """Compute the activations of each layer again in the backward pass: less memory, a third more time."""
     loss_chunk_tokens: Annotated[int | None, About(example=4096)] = Field(default=None, ge=1)
     """Tokens whose logits exist at a time, and again in the backward pass. Default: those of a batch."""
+    tensorboard: bool = False
+    """True: also write what the log says to `model/tensorboard`, as events that TensorBoard shows."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
     """auto, cpu, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
 

@@ -207,6 +207,8 @@ def test_settings_at_fault_are_said_before_any_work(source: Path, tmp_path: Path
 def test_train_and_sample(corpus: Path) -> None:
     done = tokenmill("train", corpus)
     assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == f"curves, samples and settings: {corpus}/model/training.html"
+    assert "<h1>" in (corpus / "model/training.html").read_text()
     done = tokenmill("sample", corpus, "the corpus", "--tokens", "5")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("the corpus")

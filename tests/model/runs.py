@@ -71,11 +71,11 @@ def windows_of(rows: list[list[int]], starts: list[list[int]] | None = None) -> 
 
 
 def published(root: Path) -> dict[str, bytes]:
-    """Everything below `model` but the log, which is a history."""
+    """Everything below `model` but the log, which is a history, and the page and the events made of it."""
     return {
         str(path.relative_to(root)): path.read_bytes()
         for path in sorted((root / "model").rglob("*"))
-        if path.is_file() and path.name != "log.jsonl"
+        if path.is_file() and path.name not in ("log.jsonl", "training.html") and path.parent.name != "tensorboard"
     }
 
 

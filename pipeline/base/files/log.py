@@ -1,4 +1,4 @@
-"""A log that grows by whole lines.
+"""A log that grows by whole lines, or by whole records.
 
 Guarantee: a crash cuts the last line at most, and opening the log again ends that line. No link is followed below a corpus.
 Cost: one system call for each line; nothing waits for the disk.
@@ -38,9 +38,12 @@ class Log:
 
     def append(self, value: Any) -> None:
         """Append `value` as one line, in one write. Raises OSError, also if only a part was written."""
-        line = canonical_json(value)
-        part = len(line) // 2 if faults.step("write", self._path) == "short" else len(line)
-        if self._raw.write(line[:part]) < len(line):
+        self.write(canonical_json(value))
+
+    def write(self, record: bytes) -> None:
+        """Append a record of another format, in one write. Raises OSError, also if only a part was written."""
+        part = len(record) // 2 if faults.step("write", self._path) == "short" else len(record)
+        if self._raw.write(record[:part]) < len(record):
             raise OSError(errno.EIO, "short write", str(self._path))
 
     def close(self) -> None:
