@@ -3,7 +3,7 @@
 MB here are of ids, two bytes each: 0.01 MB/s are 5,000 tokens per second. Ours is `tokenmill train` with the preset `gpt2`,
 timed from update to update, with everything that it does between them. The peers read random windows of the same store from a
 memory map, have the same shape, batch and loss, and torch's fused AdamW. Rows: a model of 6 layers of 384 with a vocabulary of
-8,192, and the size of the demonstration's model (`small`); the preset `modern` with Muon, and documents kept apart, stands alone.
+8,192, and the size of the demonstration's model (`small`). The preset `modern`, with Muon and documents apart, stands alone.
 """
 
 from __future__ import annotations

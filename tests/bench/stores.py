@@ -40,7 +40,11 @@ def random_store(root: Path, *, vocabulary: int, shards: int, documents: int, le
             "content_hash": [bytes(16)] * documents,
         }
         entries |= write_shard(root, "train", number, [ids], pa.table(columns).cast(DOCUMENTS), dtype).files
-    sums = {"documents": shards * documents, "tokens": shards * documents * length, "text_bytes": 4 * shards * documents * length}
+    sums = {
+        "documents": shards * documents,
+        "tokens": shards * documents * length,
+        "text_bytes": 4 * shards * documents * length,
+    }
     splits = {
         "train": {**sums, "highest_id": vocabulary - 1, "sources": [{"source": "bench", **sums}]},
         "val": {"documents": 0, "tokens": 0, "text_bytes": 0, "highest_id": 0, "sources": []},
