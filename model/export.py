@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.export import Item, replace
+from tokenmill.pipeline.export import replace
+from tokenmill.pipeline.export.source import Item
 from tokenmill.tokenizer.encode import FastEncoder, of_corpus
 
 PLAIN = {"qk_norm": False, "soft_cap": 0.0, "unigram_offset": False}
@@ -56,7 +57,7 @@ LLAMA_NAMES = {
     r"^head": "lm_head",
     r"norm_1": "input_layernorm",
     r"norm_2": "post_attention_layernorm",
-    r"attention\.(query|key|value|out)": lambda found: f"self_attn.{found[1][0]}_proj",
+    r"attention\.(\w)\w+": r"self_attn.\1_proj",
     r"mlp\.(\w+)": r"mlp.\1_proj",
 }
 
@@ -76,10 +77,7 @@ def export_model(root: Path, out: Path, progress: Progress) -> str:
     now = versions.reading(root)
     encoder = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
     if found.state.tokenizer != encoder.fingerprint:
-        raise StaleInput(
-            f"{folder}: was trained with the tokenizer {found.state.tokenizer}, and the corpus now has {encoder.fingerprint}; "
-            "train again"
-        )
+        raise StaleInput(f"{folder}: the tokenizer was {found.state.tokenizer} and is {encoder.fingerprint}; train again")
     replace(out, _items(found, architecture, encoder), progress)
     progress.end(f"{architecture} of step {found.state.step} in {out}")
     return architecture
@@ -119,23 +117,22 @@ def _items(found: Checkpoint, architecture: str, encoder: FastEncoder) -> list[I
             "bos_token": spelled,
             "eos_token": spelled,
             "model_max_length": state.shape.context_tokens,
-            "clean_up_tokenization_spaces": False,
         },
         "generation_config.json": ends,
         "config.json": {"architectures": [architecture], "dtype": "float32", **ends, **_config(state.shape, architecture)},
     }
 
-    def weights(path: Path) -> int:
+    def write(contents: Callable[[], bytes], path: Path) -> int:
+        files.write_bytes(path, contents())
+        return 0
+
+    def weights() -> bytes:
         tensors = tensors_of(checkpoint.load_model(found), architecture)
-        files.write_bytes(path, safetensors.torch.save(tensors, metadata={"format": "pt"}))
-        return 0
+        return safetensors.torch.save(tensors, metadata={"format": "pt"})
 
-    def write(value: object, path: Path) -> int:
-        files.write_json(path, value)
-        return 0
-
-    small = [Item(name=name, write=functools.partial(write, value)) for name, value in plain.items()]
-    return [Item(name="model.safetensors", write=weights), *small]
+    made: dict[str, Callable[[], bytes]] = {"model.safetensors": weights}
+    made |= {name: functools.partial(files.canonical_json, one) for name, one in plain.items()}
+    return [Item(name=name, write=functools.partial(write, one)) for name, one in made.items()]
 
 
 def _config(shape: Shape, architecture: str) -> dict[str, Any]:
@@ -171,11 +168,10 @@ def _config(shape: Shape, architecture: str) -> dict[str, Any]:
 
 def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
     """The weights of `model` by the names and in the layout of an architecture, without padding."""
-    shape, made = model.shape, dict[str, Tensor]()
-    gpt2 = architecture == "GPT2LMHeadModel"
+    made, gpt2 = dict[str, Tensor](), architecture == "GPT2LMHeadModel"
     for name, value in model.state_dict().items():
         if name in ("embedding.weight", "head.weight"):
-            value = value[: shape.vocabulary]
+            value = value[: model.shape.vocabulary]
         for ours, theirs in (GPT2_NAMES if gpt2 else LLAMA_NAMES).items():
             name = re.sub(ours, theirs, name)
         # GPT-2 keeps matrices of layers as [in, out].
@@ -192,9 +188,7 @@ def _tokenizer(encoder: FastEncoder, first: str) -> dict[str, Any]:
     """The corpus's `tokenizer.json`, with `first` put in front of each text."""
     template = [{"SpecialToken": {"id": first, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
     return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
+        **{"version": "1.0", "truncation": None, "padding": None},
         **encoder.description.encoding,
         "post_processor": {
             "type": "TemplateProcessing",

@@ -49,14 +49,18 @@ def evaluate_tasks(
             f"evaluate: lm-eval cannot be imported ({error}); install it with `pip install 'tokenmill[eval]'`"
         ) from error
 
-    class TextModel(HFLM):
+    class TextModel(HFLM):  # type: ignore[misc]
+        add_bos_token: bool | None
+
         def loglikelihood_rolling(self, *requests: Any, **how: Any) -> list[float]:
             """As in `HFLM`, which puts the beginning in front itself: a second one, from the tokenizer, would be a target."""
+            before = self.add_bos_token
             self.add_bos_token = False
             try:
-                return super().loglikelihood_rolling(*requests, **how)
+                found: list[float] = super().loglikelihood_rolling(*requests, **how)
             finally:
-                self.add_bos_token = None
+                self.add_bos_token = before
+            return found
 
     known = TaskManager()
     for name in tasks:
