@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.command import tokenmill
 from tests.model.runs import Make, Tiny
 from tokenmill.model import checkpoint, export
 from tokenmill.model.gpt import GPT
@@ -70,16 +72,28 @@ def test_a_second_export_replaces_the_first_and_nothing_else(built: Path, tmp_pa
     trained(built, tiny)
     out = tmp_path / "out"
     export.export_model(built, out, Silent())
+    assert not (built / "export-model").exists()
     names = {path.name: path.read_bytes() for path in out.iterdir()}
     assert {"config.json", "generation_config.json", "model.safetensors", "tokenizer.json"} < names.keys()
     assert load_file(out / "model.safetensors")["transformer.wte.weight"].shape == (260, 16), "without padding"
-    export.export_model(built, out, Silent())
+    done = tokenmill("export-model", built, "--out", out)
+    assert (done.returncode, "GPT2LMHeadModel of step 2 in" in done.stdout) == (0, True), done
     assert names == {path.name: path.read_bytes() for path in out.iterdir()}
     (tmp_path / "full").mkdir()
     (tmp_path / "full/mine.txt").write_text("x")
     with pytest.raises(InputError, match="holds no export"):
         export.export_model(built, tmp_path / "full", Silent())
     assert [path.name for path in (tmp_path / "full").iterdir()] == ["mine.txt"]
+
+
+def test_the_commands_say_what_to_do(built: Path, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained(built, tiny, model="modern")
+    done = tokenmill("export-model", built)
+    assert (done.returncode, "train again with --set train.qk_norm=false" in done.stderr) == (1, True), done
+    assert not (built / "export-model").exists()
+    monkeypatch.setitem(sys.modules, "lm_eval", None)
+    done = tokenmill("evaluate", built, "--tasks", "arc_easy")
+    assert (done.returncode, "pip install 'tokenmill[eval]'" in done.stderr) == (1, True), done
 
 
 def test_what_is_not_there_is_said(built: Path, make_store: Make, tmp_path: Path, tiny: Tiny) -> None:

@@ -129,7 +129,7 @@ def test_greedy_ids_are_the_same_without_the_cache(changes: dict[str, Any], prom
     greedy = {"choice": Choice(temperature=0), "tokens": 30}
     with_cache = generated(model, *prompts, **greedy)
     assert with_cache == generated(model, *prompts, cached=False, **greedy)
-    assert len({tuple(one) for one in with_cache}) == len(prompts), "prompts tell"
+    assert len(prompts) == 1 or len({tuple(one) for one in with_cache}) > 1, "prompts tell"
     if len(prompts[0]) < 8:
         short = {**greedy, "tokens": 4}
         assert [one[:4] for one in with_cache] == [generated(model, one, **short)[0] for one in prompts], "alone as together"
