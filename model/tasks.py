@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from yaml import YAMLError  # type: ignore[import-untyped]
 
 from tokenmill.model.export import export_model
 from tokenmill.pipeline.base.errors import ConfigError, InputError
@@ -36,7 +37,7 @@ def evaluate_tasks(
     ConfigError
         lm-eval is not installed, or a task is unknown; or no architecture of transformers can hold the model.
     InputError
-        The data of a task cannot be read.
+        A task file, or the data of a task, cannot be read.
     NotBuilt, CorruptFile, StaleInput
         As `export_model` does.
     """
@@ -63,6 +64,8 @@ def evaluate_tasks(
             return found
 
     known = TaskManager()
+    if not tasks:
+        raise ConfigError("--tasks: names no task; name at least one, for example arc_easy")
     for name in tasks:
         if name not in known.all_tasks and not Path(name).is_file():
             raise ConfigError(
@@ -74,8 +77,9 @@ def evaluate_tasks(
         model = TextModel(pretrained=folder, device=device, batch_size=batch, trust_remote_code=False)
         try:
             found = simple_evaluate(model=model, tasks=list(tasks), limit=limit, task_manager=known, log_samples=False)
-        except OSError as error:
-            raise InputError(f"--tasks {','.join(tasks)}: the data of a task cannot be read: {error}") from error
+        except (OSError, ValueError, KeyError, YAMLError) as error:
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(f"--tasks {','.join(tasks)}: a task, or its data, cannot be read ({reason})") from error
     return {
         task: {name: float(value) for name, value in metrics.items() if isinstance(value, float | int) and "," in name}
         for task, metrics in found["results"].items()

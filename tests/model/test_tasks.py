@@ -18,7 +18,7 @@ from tokenmill.model.loss import token_losses
 from tokenmill.model.tasks import evaluate_tasks
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.tokenizer.encode import of_corpus
@@ -54,6 +54,14 @@ def test_a_text_has_our_bits_per_byte(built: Path, tmp_path: Path, tiny: Tiny) -
     assert found["mill_texts"]["bits_per_byte,none"] == pytest.approx(wanted, rel=1e-4)
     with pytest.raises(ConfigError, match="--tasks mill_text: lm-eval has no such task"):
         evaluate_tasks(built, ["mill_text"], Silent())
+    with pytest.raises(ConfigError, match="names no task"):
+        evaluate_tasks(built, [], Silent())
+    (tmp_path / "texts.yaml").write_text("task: [")
+    with pytest.raises(InputError, match="a task, or its data, cannot be read"):
+        evaluate_tasks(built, [str(tmp_path / "texts.yaml")], Silent())
+    (tmp_path / "texts.yaml").write_text(json.dumps({**task, "dataset_kwargs": {"data_files": str(tmp_path / "gone")}}))
+    with pytest.raises(InputError, match="gone"):
+        evaluate_tasks(built, [str(tmp_path / "texts.yaml")], Silent())
 
 
 def test_without_lm_eval_what_to_install_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
