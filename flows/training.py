@@ -1,4 +1,4 @@
-"""Trains the bundled GPT on a corpus, and generates text with it.
+"""Trains the bundled GPT on a corpus, generates text with it, evaluates it, and hands it on.
 
 Guarantee: the settings are those of the corpus, with the given overrides; the output is `model/` in the corpus folder.
 Cost: imports torch (1.4 s).
@@ -66,3 +66,19 @@ def speak(root: Path, prompt: str, *, tokens: int, choice: Mapping[str, Any], se
 
     open_corpus(root)
     return sample(root, prompt, tokens=tokens, choice=Choice(**choice), seed=seed, stop=stop)
+
+
+def export_model(root: Path, out: Path, progress: Progress) -> str:
+    """Write the last checkpoint for transformers. Returns the name of the architecture. Raises NotBuilt, ConfigError."""
+    from tokenmill.model.export import export_model as write
+
+    open_corpus(root)
+    return write(root, out, progress)
+
+
+def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int | None) -> Mapping[str, Mapping[str, float]]:
+    """What lm-eval measures of the model: by task and metric. Raises NotBuilt, ConfigError, InputError."""
+    from tokenmill.model.tasks import evaluate_tasks
+
+    open_corpus(root)
+    return evaluate_tasks(root, tasks, progress, limit=limit)

@@ -103,8 +103,9 @@ class GPT(nn.Module):
         """float [..., W] -> float [..., padded_vocabulary], soft-capped as in Gemma 2 (Riviere et al. 2024, section 2)."""
         weight = self.embedding.weight if self.shape.tied else self.head.weight
         if not self.shape.soft_cap:
-            # As the head's bias, the offset costs nothing; adding it afterwards would copy the logits, forward and backward.
-            return F.linear(hidden, weight, self.offset)
+            # As the head's bias, the offset costs little; adding it afterwards would copy the logits, forward and backward.
+            zero = self.shape.vocabulary == self.shape.padded_vocabulary and not self.shape.unigram_offset
+            return F.linear(hidden, weight, None if zero else self.offset)
         cap = self.shape.soft_cap
         return cap * torch.tanh(F.linear(hidden, weight) / cap) + self.offset
 

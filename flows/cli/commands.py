@@ -48,6 +48,8 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("quality", "model:quality_app", "Train quality classifiers."),
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "model:sample", "Generate text with the trained model."),
+        CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
+        CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),
     ),
     "Set up": (
         CommandEntry("doctor", "doctor:doctor", "Check the installation, and say what to do."),
@@ -73,6 +75,6 @@ def help_text() -> str:
                     *textwrap.wrap(entry.summary, width, initial_indent="    ", subsequent_indent="    "),
                 ]
                 continue
-            lines += textwrap.wrap(entry.summary, width, initial_indent=f"  {entry.name:<12}", subsequent_indent=" " * 14)
+            lines += textwrap.wrap(entry.summary, width, initial_indent=f"  {entry.name:<14}", subsequent_indent=" " * 16)
     lines += ["", *textwrap.wrap(MORE, width, break_on_hyphens=False)]
     return "\n".join(lines)

@@ -1,7 +1,8 @@
-"""Commands on models: `train` and `sample` for the bundled GPT, `quality train` for quality classifiers."""
+"""Commands on models: `train`, `sample`, `evaluate` and `export-model` for the bundled GPT, `quality train` for classifiers."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +10,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AtLeastOne, Corpus, Settings, out, pairs
+from tokenmill.flows.cli.options import AsJson, AtLeastOne, Corpus, Settings, err, out, pairs
 
 quality_app = cyclopts.App(name="quality", help="Train quality classifiers.")
 
@@ -100,6 +101,72 @@ def sample(
     for piece in speak(folder, prompt, tokens=tokens, choice=choice, seed=seed, stop=stop):
         out.print(piece, end="", markup=False, highlight=False, soft_wrap=True)
     out.print()
+
+
+def evaluate(
+    folder: Corpus,
+    /,
+    *,
+    tasks: Annotated[
+        str, Parameter(help="Names of tasks that lm-eval knows, or paths of its task files (.yaml), with commas.")
+    ],
+    limit: Annotated[AtLeastOne | None, Parameter(help="Questions of each task. Default: all.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Evaluate the trained model of a corpus on tasks of lm-eval.
+
+    lm-eval (EleutherAI's harness) must be installed: `pip install 'tokenmill[eval]'`. The last checkpoint is exported as
+    `export-model` does it, to a temporary folder, so a model that transformers cannot hold is refused. Questions are asked as
+    lm-eval asks them; a text begins after an end-of-text, as in training. lm-eval fetches the data of its tasks. A task file
+    of yours is a program where it says `!function`.
+
+    For example:
+
+        tokenmill evaluate corpora/docs --tasks arc_easy,hellaswag --limit 100
+
+        tokenmill evaluate corpora/docs --tasks wikitext --json | jq .wikitext
+
+        tokenmill evaluate corpora/docs --tasks questions.yaml
+    """
+    from tokenmill.flows.cli.draw.tasks import table_of
+    from tokenmill.flows.training import evaluate as measured
+
+    names = [name for name in tasks.split(",") if name]
+    found = measured(folder, names, draw.Terminal(err if as_json else out), limit=limit)
+    if as_json:
+        out.out(json.dumps(found))
+        return
+    out.print(table_of(found))
+
+
+def export_model(
+    folder: Corpus,
+    /,
+    *,
+    out_dir: Annotated[
+        Path | None,
+        Parameter(name="--out", help="The folder to write to. Default: `export-model` in the folder of the corpus."),
+    ] = None,
+) -> None:
+    """Export the trained model of a corpus for Hugging Face's transformers.
+
+    The folder holds the weights (`model.safetensors`), the settings and the tokenizer of the last checkpoint.
+    `AutoModelForCausalLM.from_pretrained(folder)` and `AutoTokenizer.from_pretrained(folder)` read it. Models with the parts of
+    the preset `gpt2` become a GPT2LMHeadModel, those with the parts of `llama` a LlamaForCausalLM; for others the command names
+    the settings that would have to change, as for the preset `modern`. The tokenizer puts an end-of-text in front of each text,
+    because documents begin after one in training. A second export into the same folder replaces the first.
+
+    For example:
+
+        tokenmill train corpora/docs --set train.model=llama
+
+        tokenmill export-model corpora/docs
+
+        tokenmill export-model corpora/docs --out models/docs
+    """
+    from tokenmill.flows.training import export_model as write
+
+    write(folder, out_dir or folder / "export-model", draw.Terminal(out))
 
 
 @quality_app.command(name="train")

@@ -55,10 +55,19 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
     """
     if licence is not None and to != "huggingface":
         raise InputError(f"--licence {licence}: --to {to} has no card that could state it")
+    documents = replace(out, FORMATS[to](ExportSource(corpus=corpus, licence=licence)), progress)
+    progress.end(f"{documents:,} documents in {out}")
+    return documents
+
+
+def replace(out: Path, items: Sequence[Item], progress: Progress) -> int:
+    """Write `items` to `out`, in place of an earlier export there. Returns the number of documents in them.
+
+    Raises InputError when `out` holds something that no export wrote.
+    """
     known = state.load(out / LISTING, oldest=1)
     if known is None and out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out}: is not empty and holds no export; choose a new or an empty folder")
-    items = FORMATS[to](ExportSource(corpus=corpus, licence=licence))
     names = [item.name for item in items]
     # The files are listed before they are written, so that an interrupted export can still be replaced.
     state.save(out / LISTING, sorted({*names, *(known or ())}), durable=True)
@@ -70,5 +79,4 @@ def export(corpus: CorpusFolder, out: Path, to: Format, progress: Progress, *, l
         documents += item.write(out / item.name)
         progress.advance(1)
     state.save(out / LISTING, names, durable=True)
-    progress.end(f"{documents:,} documents in {out}")
     return documents

@@ -16,17 +16,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import torch
 
-from tokenmill.pipeline.base import manifest, schema
-from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.tokens import DOCUMENTS, TokenStore
+from tests.bench.stores import random_store
+from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.pipeline.tokens.samples import Samples, samples
-from tokenmill.pipeline.tokens.write import write_shard
 
 STAGE = "read_windows"
 LENGTH = 1024
 WINDOWS = 32
-SHARDS, DOCUMENTS_EACH, TOKENS_EACH = 8, 8_000, 500
 FOLDER = tempfile.TemporaryDirectory(prefix="tokenmill-bench-read-")
 
 
@@ -64,30 +60,5 @@ def _count(batch: pa.RecordBatch) -> int:
 
 @functools.cache
 def _samples() -> Samples:
-    root, dtype = Path(FOLDER.name), np.dtype("<u2")
-    draw = np.random.default_rng(0)
-    entries: dict[str, FileEntry] = {}
-    for number in range(SHARDS):
-        ids = draw.integers(1, 50_000, DOCUMENTS_EACH * TOKENS_EACH).astype(dtype)
-        ids[TOKENS_EACH - 1 :: TOKENS_EACH] = 0
-        columns = {
-            "doc_id": [schema.doc_id("bench", f"{number}/{row}") for row in range(DOCUMENTS_EACH)],
-            "source": ["bench"] * DOCUMENTS_EACH,
-            "url": [None] * DOCUMENTS_EACH,
-            "shard": ["bench/0"] * DOCUMENTS_EACH,
-            "row": range(DOCUMENTS_EACH),
-            "token_offset": [0] * DOCUMENTS_EACH,
-            "tokens": [TOKENS_EACH] * DOCUMENTS_EACH,
-            "text_bytes": [4 * TOKENS_EACH] * DOCUMENTS_EACH,
-            "content_hash": [bytes(16)] * DOCUMENTS_EACH,
-        }
-        entries |= write_shard(root, "train", number, [ids], pa.table(columns).cast(DOCUMENTS), dtype).files
-    documents = SHARDS * DOCUMENTS_EACH
-    sums = {"documents": documents, "tokens": documents * TOKENS_EACH, "text_bytes": 4 * documents * TOKENS_EACH}
-    splits = {
-        "train": {**sums, "sources": [{"source": "bench", **sums}]},
-        "val": {"documents": 0, "tokens": 0, "text_bytes": 0, "sources": []},
-    }
-    facts = {"vocabulary": 50_000, "end_of_text": 0, "tokenizer": "none", "splits": splits}
-    manifest.commit(root, Manifest(stage="pack", version=1, config={}, inputs={}, files=entries, facts=facts))
-    return samples(TokenStore.open(root / "tokens"), length=LENGTH)
+    store = random_store(Path(FOLDER.name), vocabulary=50_000, shards=8, documents=8_000, length=500)
+    return samples(TokenStore.open(store), length=LENGTH)

@@ -10,6 +10,8 @@ import pyarrow as pa
 import pytest
 import torch
 
+from tests.folders import smallest
+from tokenmill.flows.build import build
 from tokenmill.pipeline import tokens
 from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.files import FileEntry
@@ -88,6 +90,16 @@ def make_store(tmp_path: Path) -> Callable[..., Path]:
         return root
 
     return make
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus that was built of a few texts, with a tokenizer of 260 ids. Tests train in it, each anew."""
+    folder = tmp_path_factory.mktemp("built")
+    (folder / "in").mkdir()
+    for number in range(8):
+        (folder / "in" / f"{number}.txt").write_text("The mill grinds, and grinds on; it's 2024.\n" * (number + 1))
+    return build(smallest(folder), folder / "corpus").root
 
 
 @pytest.fixture

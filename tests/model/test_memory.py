@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.model.runs import Make, Tiny, Told
+from tests.model.runs import Make, Tiny, Told, windows_of
 from tokenmill.model import memory
-from tokenmill.model.shape import shape_of
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.memory import Counted
+from tokenmill.model.shape import PRESETS, Shape, shape_of
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import shortage
 from tokenmill.pipeline.base.errors import OutOfMemory
 from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.config.train import Preset
 
 MEASURE = """
 import json, re, sys, torch
@@ -131,3 +135,50 @@ def test_little_room_is_used_sparingly(monkeypatch: pytest.MonkeyPatch, tiny: Ti
 def test_libraries_without_that_switch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda name: Path())
     memory.give_back()
+
+
+def peak(shape: Shape, rows: int, *, recompute: bool = False, chunk: int | None = None) -> int:
+    """The most bytes that live at once in a forward and a backward pass, beside the weights."""
+    model = GPT(shape, recompute=recompute).train()
+    generator = torch.Generator().manual_seed(0)
+    windows = windows_of(torch.randint(0, shape.vocabulary, (rows, shape.context_tokens + 1), generator=generator).tolist())
+    with Counted() as living:
+        next_token_loss(model, windows, chunk_tokens=chunk).nats.backward()
+    return living.peak
+
+
+def test_what_lives_is_counted() -> None:
+    with Counted() as living:
+        one = torch.ones(1000)
+        two = one.view(10, 100) + 1
+        del one
+        two = two * 2
+    assert (living.live, living.peak) == (4_000, 8_000), "a view has no bytes of its own"
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern"])
+def test_in_chunks_the_logits_of_one_chunk_live(preset: Preset) -> None:
+    shape = Shape(layers=1, heads=2, width=16, context_tokens=64, vocabulary=1024, **PRESETS[preset])
+    logits = 4 * 8 * shape.context_tokens * shape.vocabulary
+    whole, parts = peak(shape, 8), peak(shape, 8, chunk=32)
+    assert whole > 3 * logits, "they, their logarithms, and a gradient"
+    assert parts < logits, "less than one copy of all logits"
+
+
+@pytest.mark.parametrize("preset", ["gpt2", "modern", "llama"])
+def test_activations_computed_again_do_not_live_in_all_layers(preset: Preset) -> None:
+    def more_for_each_layer(*, recompute: bool) -> float:
+        few, many = (
+            peak(
+                Shape(layers=layers, heads=2, width=16, context_tokens=32, vocabulary=16, **PRESETS[preset]),
+                8,
+                recompute=recompute,
+            )
+            for layers in (2, 10)
+        )
+        return (many - few) / 8
+
+    stream = 4 * 8 * 32 * 16
+    kept, again = (more_for_each_layer(recompute=recompute) for recompute in (False, True))
+    assert kept > 8 * stream, "queries, keys, values, and what is in the MLP"
+    assert again < 3 * stream, "what goes into a layer, and the gradients of its weights"
