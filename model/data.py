@@ -58,11 +58,12 @@ def windows_at(split: Split, numbers: npt.NDArray[np.int64], length: int, attent
 
 @contextlib.contextmanager
 def loader(
-    samples: Samples, config: TrainConfig, *, first: int, device: torch.device, rank: int = 0, ranks: int = 1
+    samples: Samples, config: TrainConfig, *, first: int, step: int = 0, device: torch.device, rank: int = 0, ranks: int = 1
 ) -> Iterator[Iterator[Windows]]:
     """Yield an endless iterator of batches on `device`, of at most `config.batch_windows` windows each.
 
-    The first update begins at sample `first`. Of each update's samples, the iterator holds the slice of this rank.
+    The first update is number `step`, from 0, and begins at sample `first`. Of each update's samples, the iterator holds the
+    slice of this rank.
 
     Raises
     ------
@@ -71,12 +72,14 @@ def loader(
     CorruptFile
         A shard is damaged; raised when the iterator is asked for the batch.
     """
-    per_update = config.batch_windows * config.accumulate
-    slice_of(first, per_update, rank=rank, ranks=ranks)
+    slice_of(first, config.batch_windows * config.accumulate, rank=rank, ranks=ranks)
 
     def numbers() -> Iterator[tuple[int, int]]:
-        for update in itertools.count(first, per_update):
-            begin, count = slice_of(update, per_update, rank=rank, ranks=ranks)
+        reached = first
+        for update in itertools.count(step):
+            size = config.batch_windows * config.batches(update)
+            begin, count = slice_of(reached, size, rank=rank, ranks=ranks)
+            reached += size
             for at in range(begin, begin + count, config.batch_windows):
                 yield at, min(config.batch_windows, begin + count - at)
 

@@ -1,4 +1,4 @@
-"""Validation: cross-entropy on windows that are the same throughout a run, whole and by source.
+"""Validation: cross-entropy on windows that are the same throughout a run, whole, by source and by language.
 
 Guarantee: the same weights give the same value: nothing is drawn at random, and dropout is off. Every token of a window counts
 once, and bits per byte are of exactly the documents whose tokens were read.
@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from tokenmill.model import data
 from tokenmill.model.gpt import GPT
+from tokenmill.model.groups import Groups, by_source
 from tokenmill.model.loss import token_losses
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
@@ -34,6 +36,8 @@ class Evaluation:
     text. Of the whole split it is exact."""
     sources: Mapping[str, float] = field(default_factory=dict)
     """The loss of each source of which tokens were read."""
+    languages: Mapping[str, float] = field(default_factory=dict)
+    """The same of each language, where the corpus knows them."""
 
 
 def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
@@ -52,6 +56,7 @@ def evaluate(
     batch_windows: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    languages: Groups | None = None,
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -65,6 +70,8 @@ def evaluate(
         The number of updates so far; it is only recorded in the result.
     batch_windows
         Windows per forward pass.
+    languages
+        Those of the split's tokens.
 
     Raises
     ------
@@ -72,30 +79,50 @@ def evaluate(
         A shard of the split is damaged.
     """
     length = model.shape.context_tokens
-    runs = split.sources
-    edges = torch.tensor([run.first_token for run in runs[1:]], device=device)
-    sums = torch.zeros((2, len(runs)), dtype=torch.float64, device=device)
+    sums = [_Sums(groups, device) for groups in (by_source(split), languages) if groups is not None]
     was_training = model.training
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(numbers), batch_windows):
             some = numbers[first : first + batch_windows]
             windows = data.windows_at(split, some, length, attention).to(device)
-            places = torch.from_numpy(some * length)[:, None] + torch.arange(length)
-            of = torch.bucketize(places.to(device), edges, right=True).flatten()
-            counts = torch.ones_like(of) if windows.kept is None else windows.kept[:, 1:].flatten()
-            sums[0].index_add_(0, of, token_losses(model, windows).flatten().double())
-            sums[1].index_add_(0, of, counts.double())
+            places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)
+            losses = token_losses(model, windows).flatten()
+            counts = torch.ones_like(losses) if windows.kept is None else windows.kept[:, 1:].flatten()
+            for one in sums:
+                one.add(places, losses, counts)
     model.train(was_training)
-    nats, tokens = sums.tolist()
+    nats, tokens = sums[0].totals.tolist()
     read = int(sum(tokens))
     return Evaluation(
         step=step,
         tokens=read,
         loss=sum(nats) / max(1, read),
         bits_per_byte=_bits_per_byte(split, nats, tokens),
-        sources={run.source: total / count for run, total, count in zip(runs, nats, tokens, strict=True) if count},
+        sources=sums[0].means(),
+        languages=sums[1].means() if len(sums) > 1 else {},
     )
+
+
+class _Sums:
+    """Sums of losses and numbers of targets, for each group."""
+
+    def __init__(self, groups: Groups, device: torch.device) -> None:
+        self.names = groups.names
+        self.edges, self.numbers = (torch.from_numpy(part).to(device) for part in (groups.edges, groups.numbers))
+        # Apple's GPUs have no float64.
+        dtype = torch.float32 if device.type == "mps" else torch.float64
+        self.totals = torch.zeros((2, len(groups.names)), dtype=dtype, device=device)
+
+    def add(self, places: Tensor, losses: Tensor, counts: Tensor) -> None:
+        """Add targets: int64 places in the split, losses in nats, and whether they count, [targets] each."""
+        of = self.numbers[torch.bucketize(places, self.edges, right=True)]
+        for row, values in zip(self.totals, (losses, counts), strict=True):
+            row.index_add_(0, of, values.to(row.dtype))
+
+    def means(self) -> dict[str, float]:
+        """The mean loss of each group that has targets."""
+        return {name: total / count for name, total, count in zip(self.names, *self.totals.tolist(), strict=True) if count}
 
 
 def _bits_per_byte(split: Split, nats: list[float], tokens: list[float]) -> float | None:

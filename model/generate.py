@@ -91,6 +91,7 @@ def generate(
     """
     longest = max(map(len, prompts))
     # Filled up in front, with an id that the text has anyway: penalties count the ids of a row.
+    device = model.embedding.weight.device
     text = torch.tensor([[one[0]] * (longest - len(one)) + list(one) for one in prompts])
     pads = torch.tensor([longest - len(one) for one in prompts])
     generator = torch.Generator().manual_seed(seed)
@@ -103,10 +104,12 @@ def generate(
             first, cache = text.shape[1] - max(1, model.shape.context_tokens // 2), None
         with torch.inference_mode():
             if cache is None:
-                cache = Cache(model.shape, batch=len(prompts))
+                cache = Cache(model.shape, batch=len(prompts), device=device)
             new = text[:, first + cache.seen :]
             starts = (pads - first).clamp(min=0)[:, None].expand(-1, new.shape[1]) if bool((pads > first).any()) else None
-            logits = model.logits(model.hidden(new, starts, cache)[:, -1])
+            starts = None if starts is None else starts.to(device)
+            # Chosen on the host: the same seed draws the same ids on every device.
+            logits = model.logits(model.hidden(new.to(device), starts, cache)[:, -1]).cpu()
             if not cached:
                 cache = None
             chosen = choice.of(logits, text, generator)

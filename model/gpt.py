@@ -89,7 +89,8 @@ class GPT(nn.Module):
         x = self.drop(x)
         for number, block in enumerate(self.blocks):
             if cache is not None:
-                x = block(x, scope, cache.layers[number], seen)
+                # Past a compiled layer: each length would be compiled anew.
+                x = block.forward(x, scope, cache.layers[number], seen)
             elif self.recompute and self.training:
                 x = checkpoint(block, x, scope, use_reentrant=False)
             else:

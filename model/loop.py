@@ -15,7 +15,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -28,10 +28,12 @@ from torch import Tensor
 from tokenmill.model import checkpoint, data, evaluate, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.gpt import GPT
+from tokenmill.model.groups import Groups
 from tokenmill.model.log import TrainingLog
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
+from tokenmill.model.phases import Phases, peak_teraflops
 from tokenmill.pipeline.base.errors import Diverged, Interrupted
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
@@ -40,6 +42,7 @@ from tokenmill.pipeline.tokens.samples import Samples
 
 LOG_EVERY = 10
 """Steps between writes of the log."""
+Voice = Callable[[GPT], str]
 HOPELESS = 1.5
 """How many times the loss of guessing a run may lose, on average over the steps of one write of the log."""
 LEAST_SCALE = 1e-4
@@ -62,31 +65,41 @@ class TrainingLoop:
     folder: Path
     page: TrainingPage
     progress: Progress
-    pending: list[tuple[int, float, Tensor]] = field(default_factory=list)
-    """For each update not yet logged: its number, its learning rate, and on the device its loss, norm and scale, float [3]."""
+    voice: Voice | None = None
+    """Says what the model says at each evaluation."""
+    languages: Groups | None = None
+    """Those of the validation split."""
+    phases: Phases = field(init=False)
+    pending: list[tuple[dict[str, Any], Tensor]] = field(default_factory=list)
+    """For each update not yet logged: what the host knows of it, and on the device its loss, norm and scale, float [3]."""
     written_at: float = 0.0
     """When the log was last written, on the clock of `time.monotonic`."""
+    tokens_written: int = 0
+    """Tokens read by the updates that were logged."""
+
+    def __post_init__(self) -> None:
+        self.phases = Phases(self.device)
 
     def go(self, state: State) -> Checkpoint:
         """Make all updates that are left after `state`. Returns the last checkpoint. Raises Diverged, Interrupted."""
         config = self.config
-        tokens_per_step = config.batch_windows * config.accumulate * config.context_tokens
-        self.progress.begin("train", (config.steps - state.step) * tokens_per_step, "tokens")
+        left = config.samples_before(config.steps) - config.samples_before(state.step)
+        self.progress.begin("train", left * config.context_tokens, "tokens")
         halted = torch.zeros((), device=self.device)
         loss = math.nan
-        self.written_at = time.monotonic()
+        self.written_at, self.tokens_written = time.monotonic(), state.samples * config.context_tokens
         with (
             _asked_to_stop(self.progress) as asked,
             contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
-            data.loader(self.samples, config, first=state.samples, device=self.device) as batches,
+            data.loader(self.samples, config, first=state.samples, step=state.step, device=self.device) as batches,
         ):
             if state.step == 0:
                 state = self._evaluated(state, log, loss)
             while True:
                 self._update(state, batches, halted)
-                step = state.step + 1
-                state = dataclasses.replace(state, step=step, samples=state.samples + config.batch_windows * config.accumulate)
-                self.progress.advance(tokens_per_step)
+                step, read = state.step + 1, config.batch_windows * config.batches(state.step)
+                state = dataclasses.replace(state, step=step, samples=state.samples + read)
+                self.progress.advance(read * config.context_tokens)
                 last = step == config.steps
                 evaluating = last or step % config.evaluate_every == 0
                 saving = last or bool(asked) or step % config.checkpoint_every == 0
@@ -97,6 +110,8 @@ class TrainingLoop:
                 if saving:
                     made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale)
                     self.page.write(state)
+                if evaluating or saving:
+                    self.written_at = time.monotonic()
                 if last:
                     self.progress.end(f"{step} steps, loss {loss:.3f}")
                     return made
@@ -104,38 +119,45 @@ class TrainingLoop:
                     raise Interrupted(f"stopped after step {step}; run the same command again to continue", number=asked[0])
 
     def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
-        """Update the weights once: `accumulate` batches forward and backward, then one step of the optimizers."""
+        """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
         total = torch.zeros((), device=self.device)
-        windows = list(itertools.islice(batches, config.accumulate))
+        self.phases.mark("data")
+        windows = list(itertools.islice(batches, config.batches(state.step)))
         targets = max(1, sum(one.targets for one in windows))
         for one in windows:
+            self.phases.mark("forward")
             with evaluate.autocast(self.device, self.precision):
                 loss = next_token_loss(self.model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+            self.phases.mark("backward")
             mean = (loss.nats + loss.penalty) / targets
             (mean if self.scale is None else mean * self.scale.value).backward()  # type: ignore[no-untyped-call]
             total += loss.nats.detach() / targets
+        self.phases.mark("optimizer")
         rate = optim.learning_rate(state.step, config)
         scale = torch.ones_like(total) if self.scale is None else self.scale.value.clone()
         norm = optim.update(self.optimizers, total, rate=rate, clip_norm=config.clip_norm, halted=halted, scale=self.scale)
-        self.pending.append((state.step + 1, rate * config.learning_rate, torch.stack([total, norm, scale])))
+        self.phases.mark("")
+        line = {
+            "step": state.step + 1,
+            "learning_rate": rate * config.learning_rate,
+            "tokens": (state.samples + config.batch_windows * len(windows)) * config.context_tokens,
+        }
+        self.pending.append((line, torch.stack([total, norm, scale])))
 
     def _write_down(self, log: TrainingLog) -> float:
         """Write the pending losses to the log and return the last one. Raises Diverged where no update can be made of them."""
-        values = torch.stack([value for _, _, value in self.pending]).tolist()
-        now = time.monotonic()
-        per_step = self.config.batch_windows * self.config.accumulate * self.config.context_tokens
-        speed = round(per_step * len(values) / max(1e-9, now - self.written_at))
-        self.written_at = now
-        for (step, rate, _), (loss, norm, scale) in zip(self.pending, values, strict=True):
+        values = torch.stack([value for _, value in self.pending]).tolist()
+        shared = self._speed(updates=len(values), tokens=self.pending[-1][0]["tokens"])
+        for (known, _), (loss, norm, scale) in zip(self.pending, values, strict=True):
             skipped = self.scale is not None and math.isfinite(loss) and not math.isfinite(norm) and scale > LEAST_SCALE
             if not (skipped or (math.isfinite(loss) and math.isfinite(norm))):
                 raise Diverged(
-                    f"train: update {step} has {loss=} and gradient {norm=}, so neither it nor a later one was made; lower "
-                    f"train.learning_rate={self.config.learning_rate} or train.clip_norm={self.config.clip_norm}"
+                    f"train: update {known['step']} has {loss=} and gradient {norm=}, so neither it nor a later one was made; "
+                    f"lower train.learning_rate={self.config.learning_rate} or train.clip_norm={self.config.clip_norm}"
                 )
-            line = {"step": step, "loss": loss, "learning_rate": rate, "tokens": step * per_step, "tokens_per_second": speed}
+            line = {**known, "loss": loss, **shared}
             if self.scale is not None:
                 line["loss_scale"] = scale
             log.append({**line, "skipped": True} if skipped else {**line, "gradient_norm": norm})
@@ -148,6 +170,18 @@ class TrainingLoop:
                 f"train.muon_learning_rate={self.config.muon_learning_rate}"
             )
         return float(values[-1][0])
+
+    def _speed(self, *, updates: int, tokens: int) -> dict[str, Any]:
+        """The speed of the updates that were made since the log was last written."""
+        now = time.monotonic()
+        speed = (tokens - self.tokens_written) / max(1e-9, now - self.written_at)
+        self.written_at, self.tokens_written = now, tokens
+        found: dict[str, Any] = {"tokens_per_second": round(speed), "seconds": self.phases.taken(updates)}
+        peak = self.config.peak_teraflops or peak_teraflops(self.device, self.precision)
+        if peak is not None:
+            # Model FLOPs utilisation (Chowdhery et al. 2022, "PaLM", section 4.1).
+            found["mfu"] = round(speed * self.model.shape.flops_per_token / (peak * 1e12), 4)
+        return found
 
     def _evaluated(self, state: State, log: TrainingLog, loss: float) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
@@ -170,10 +204,12 @@ class TrainingLoop:
             batch_windows=config.batch_windows,
             device=self.device,
             precision=self.precision,
+            languages=self.languages,
         )
-        log.append(
-            {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
-        )
+        line = {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
+        log.append({**line, "languages": made.languages} if made.languages else line)
+        if self.voice is not None:
+            log.append({"step": made.step, "sample": self.voice(self.model)})
         bits = "" if made.bits_per_byte is None else f", {made.bits_per_byte:.3f} bits per byte"
         self.progress.say(f"{told}; validation loss {made.loss:.3f}{bits}")
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))

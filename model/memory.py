@@ -119,7 +119,7 @@ def estimate(shape: Shape, config: TrainConfig, *, precision: torch.dtype) -> Me
 def _estimate(shape: Shape, settings: str, precision: torch.dtype) -> Memory:
     config = TrainConfig.model_validate_json(settings)
     rows, tokens = config.batch_windows, config.context_tokens
-    with FakeTensorMode(), Counted() as counted:
+    with FakeTensorMode(), LiveBytes() as counted:
         model = GPT(shape, dropout=config.dropout, recompute=config.recompute)
         weights = counted.live
         made = optim.optimizers(model, config)
@@ -141,7 +141,7 @@ def _estimate(shape: Shape, settings: str, precision: torch.dtype) -> Memory:
     return Memory(weights=weights, optimizer=before - weights, activations=kept[0], rest=rest)
 
 
-class Counted(TorchDispatchMode):  # type: ignore[no-untyped-call]
+class LiveBytes(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts the bytes of all storages that live in the block."""
 
     def __init__(self) -> None:

@@ -6,6 +6,8 @@ corpus; a run on another store is refused. Cost: the state of one checkpoint.
 
 from __future__ import annotations
 
+import numpy as np
+
 from tokenmill.model import checkpoint
 from tokenmill.pipeline.ask.trace import TrainingRun
 from tokenmill.pipeline.base.errors import InputError, StaleInput
@@ -30,7 +32,7 @@ def run_of(corpus: CorpusFolder, store: TokenStore) -> TrainingRun:
             "told from the store that it read"
         )
     run = _as_run(store, TrainConfig.model_validate(dict(state.config)), steps=state.step)
-    if state.samples != state.step * run.per_step or state.order != run.samples.order:
+    if state.samples != run.firsts[-1] or state.order != run.samples.order:
         raise InputError(
             f"{folder}: {state.step} steps read {state.samples} samples, which the settings of its last step do not explain: "
             "they changed on the way, so which sample belongs to which step is not known"
@@ -39,5 +41,6 @@ def run_of(corpus: CorpusFolder, store: TokenStore) -> TrainingRun:
 
 
 def _as_run(store: TokenStore, wanted: TrainConfig, *, steps: int | None) -> TrainingRun:
-    per_step = wanted.batch_windows * wanted.accumulate
-    return TrainingRun(samples=samples_of(store, wanted), per_step=per_step, steps=steps, last=steps or wanted.steps)
+    last = steps or wanted.steps
+    batches = np.array([0, *map(wanted.batches, range(last))], dtype=np.int64)
+    return TrainingRun(samples=samples_of(store, wanted), firsts=np.cumsum(batches) * wanted.batch_windows, steps=steps)

@@ -85,9 +85,7 @@ def sample(
     if found is None:
         raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     if encoder is None:
-        # Held until the end: a build that ends meanwhile would remove the version, and the encoder reads its file late.
-        now = versions.reading(root)
-        encoder = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
+        encoder = codec_of(root)
     if found.state.tokenizer != encoder.fingerprint:
         raise StaleInput(f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
     end_of_text = found.state.end_of_text
@@ -96,6 +94,15 @@ def sample(
     # A document begins after an end-of-text.
     made = generate(model, [[end_of_text, *ids]], tokens=tokens, choice=choice, seed=seed, end_of_text=end_of_text)
     return _pieces(encoder, ids, (one for (one,) in made if one is not None), stop)
+
+
+def codec_of(root: Path) -> Codec:
+    """The tokenizer of the corpus in `root`. Raises NotBuilt."""
+    now = versions.reading(root)
+    codec = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
+    # Read now: a build that ends meanwhile removes the version.
+    codec.decode([])
+    return codec
 
 
 def _pieces(encoder: Codec, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:

@@ -103,6 +103,17 @@ class Shape:
         norm = self.width * (2 if self.norm == "layer" and self.biases else 1)
         return rows * self.width + self.layers * (matrices + vectors + 2 * norm) + norm
 
+    @property
+    def flops_per_token(self) -> int:
+        """Floating-point operations that a training step needs for a token (Chowdhery et al. 2022, "PaLM", appendix B).
+
+        6 for each weight of a matrix product, two forward and four backward, and 12 * layers * width * context_tokens for
+        queries with keys and weights with values. Vectors that are looked up take none; a tied embedding is the head.
+        """
+        looked_up = (0 if self.tied else self.vocabulary) + (self.context_tokens if self.positions == "learned" else 0)
+        products = self.parameters - looked_up * self.width
+        return 6 * products + 12 * self.layers * self.width * self.context_tokens
+
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {
     "gpt2": {},

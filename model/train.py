@@ -12,6 +12,7 @@ with `unigram_offset`, one pass over the tokens (1 GB/s).
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,16 +23,19 @@ from torch import Tensor
 from tokenmill.model import checkpoint, memory, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
+from tokenmill.model.generate import Choice, generate
 from tokenmill.model.gpt import GPT
-from tokenmill.model.loop import TrainingLoop
+from tokenmill.model.groups import by_language
+from tokenmill.model.loop import TrainingLoop, Voice
 from tokenmill.model.page import TrainingPage
+from tokenmill.model.sample import codec_of
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
 from tokenmill.pipeline.base.manifest import MODEL, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
-from tokenmill.pipeline.corpus import TOKENS
+from tokenmill.pipeline.corpus import TOKENS, is_ours, open_corpus
 from tokenmill.pipeline.tokens import Split, TokenStore, problems
 from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
@@ -110,6 +114,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             return _finish(root, found, steps_now=0)
         start = dataclasses.replace(found.state, config=start.config)
         page.state = start
+    corpus = open_corpus(root) if is_ours(root) else None
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
     memory.require(start.shape, config, device=device, precision=precision, progress=progress)
@@ -119,6 +124,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         progress.say(
             f"train.warmup_steps={config.warmup_steps} is not below train.steps={config.steps}: no update has the full rate"
         )
+    if config.compile:
+        _require_compiler(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         model = GPT(start.shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
         if found is None and start.shape.unigram_offset:
@@ -127,6 +134,9 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         scale = optim.Scale.first(device) if precision == torch.float16 else None
         if found is not None:
             checkpoint.restore(found, model, optimizers, scale)
+        if config.compile:
+            for block in model.blocks:
+                block.compile()
         run = TrainingLoop(
             model=model,
             optimizers=optimizers,
@@ -138,6 +148,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             device=device,
             folder=folder,
             page=page,
+            voice=None if corpus is None else _voice(corpus.root, store, config),
+            languages=None if corpus is None else by_language(store.split("val"), corpus),
             progress=progress,
         )
         with page.told():
@@ -216,10 +228,37 @@ def _say_changes(was: State, now: State, progress: Progress) -> None:
 def _device(name: str) -> torch.device:
     """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name != "cpu" and not torch.cuda.is_available():
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    if not {"cpu": True, "mps": torch.backends.mps.is_available()}.get(name, torch.cuda.is_available()):
         raise ConfigError(f"train.device={name}: this machine has no such device; set train.device to auto or cpu")
     return torch.device(name)
+
+
+def _require_compiler(device: torch.device) -> None:
+    """Raises ConfigError where torch.compile would find no compiler for the CPU."""
+    if device.type == "cpu" and shutil.which("g++") is None:
+        raise ConfigError("train.compile=true, but there is no C++ compiler g++ here; install it, or set train.compile=false")
+
+
+def _voice(root: Path, store: TokenStore, config: TrainConfig) -> Voice | None:
+    """Says how a model continues the beginning of a document; None if that is not wanted, or the tokenizer is another one."""
+    if not config.sample_tokens or (codec := codec_of(root)).fingerprint != store.tokenizer:
+        return None
+
+    def say(model: GPT) -> str:
+        made = generate(
+            model,
+            [[store.end_of_text]],
+            tokens=config.sample_tokens,
+            choice=Choice(temperature=0.8, top_k=50),
+            seed=config.seed,
+            end_of_text=store.end_of_text,
+        )
+        ids = [one for (one,) in made if one is not None]
+        model.train()
+        return codec.decode(ids)
+
+    return say
 
 
 def _precision(name: str, device: torch.device) -> torch.dtype:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
@@ -40,15 +42,17 @@ LONGEST_SCORE = 64
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingRun:
-    """A training run. `per_step`: samples per step. `steps`: steps done; None if nothing was trained yet.
-
-    `last`: the last step whose samples are known: the last one done, or, before any training, the last one of the settings.
-    """
+    """A training run. `steps`: steps done; None if nothing was trained yet."""
 
     samples: Samples
-    per_step: int
+    firsts: npt.NDArray[np.int64]
+    """int64 [last + 1]: the first sample of each step whose samples are known, and of the step after them."""
     steps: int | None
-    last: int
+
+    @property
+    def last(self) -> int:
+        """The last step whose samples are known: the last one done, or, before any training, the last one of the settings."""
+        return len(self.firsts) - 1
 
 
 RunOf = Callable[[CorpusFolder, TokenStore], TrainingRun]
@@ -102,15 +106,14 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
         return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None)
     run = run_of(corpus, store)
     if asked.sample is not None:
-        if not 0 <= asked.sample < run.last * run.per_step:
-            last = run.last * run.per_step - 1
+        if not 0 <= asked.sample < run.firsts[-1]:
+            last = run.firsts[-1] - 1
             raise InputError(f"there is no sample {asked.sample}: {_extent(run)}, which are the samples 0 to {last}")
         return {"run": _told(run), "samples": [_sample(run.samples, asked.sample)]}
     step = asked.step or 0
     if not 1 <= step <= run.last:
         raise InputError(f"there is no step {step}: {_extent(run)}, counted from 1")
-    first = (step - 1) * run.per_step
-    samples = [_sample(run.samples, one) for one in range(first, first + run.per_step)]
+    samples = [_sample(run.samples, one) for one in range(int(run.firsts[step - 1]), int(run.firsts[step]))]
     return {"run": _told(run), "step": step, "samples": samples}
 
 
@@ -129,11 +132,11 @@ def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf |
     run = run_of(corpus, store)
     if run.steps is None:
         raise InputError(f"{corpus.root}: nothing has been trained on this corpus yet, so no step has read a document")
-    samples = places.exposure(run.samples, found, run.steps * run.per_step)
+    samples = places.exposure(run.samples, found, int(run.firsts[-1]))
     exposure = {
         "steps_done": run.steps,
         "samples": len(samples),
-        "steps": sorted({int(sample) // run.per_step + 1 for sample in samples}),
+        "steps": sorted(set(np.searchsorted(run.firsts, samples, side="right").tolist())),
         "first_samples": samples[:SHOWN_SAMPLES].tolist(),
     }
     return {**answer, "exposure": exposure}
@@ -251,7 +254,7 @@ def _told(run: TrainingRun) -> dict[str, Any]:
     samples = run.samples
     return {
         "steps_done": run.steps,
-        "samples_per_step": run.per_step,
+        "samples_per_step": int(run.firsts[-1] - run.firsts[-2]),
         "tokens_per_sample": samples.length,
         "windows": samples.windows,
         "seed": samples.seed,

@@ -68,6 +68,8 @@ class TrainConfig(Section):
     """Windows of `context_tokens` tokens that go through the model at once."""
     accumulate: Annotated[int, About(unit="batches")] = Field(default=1, ge=1)
     """Batches per update of the weights."""
+    ramp_steps: Annotated[int, About(unit="updates")] = Field(default=0, ge=0)
+    """Updates in which the batch grows evenly from one of `accumulate` batches to all of them. 0: it has all from the first."""
     steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
     """Updates of the weights in the run."""
     optimizer: OptimizerName = "muon"
@@ -122,8 +124,15 @@ class TrainConfig(Section):
     """Tokens whose logits exist at a time, and again in the backward pass. Default: those of a batch."""
     tensorboard: bool = False
     """True: also write what the log says to `model/tensorboard`, as events that TensorBoard shows."""
-    device: str = Field(default="auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
-    """auto, cpu, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
+    compile: bool = False
+    """Compile each layer with torch.compile: faster from some hundred updates on, above all on a GPU. On the CPU it needs g++."""
+    device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
+    """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
+    peak_teraflops: Annotated[float | None, About(unit="teraflops", example=989.0)] = Field(default=None, gt=0)
+    """What the device computes at most, in 10^12 floating-point operations per second in `precision`. The log then says which
+    part of it the training uses. Default: known for some GPUs in bfloat16 and float16."""
+    sample_tokens: int = Field(default=40, ge=0)
+    """Tokens that the model says at each evaluation, from the beginning of a document, for the log. 0: none."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -134,3 +143,12 @@ class TrainConfig(Section):
         if self.min_learning_rate > self.learning_rate:
             raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
         return self
+
+    def batches(self, step: int) -> int:
+        """The batches of update number `step`, from 0."""
+        return self.accumulate if step >= self.ramp_steps else 1 + (self.accumulate - 1) * step // self.ramp_steps
+
+    def samples_before(self, step: int) -> int:
+        """The samples that the updates before number `step` read."""
+        growing = min(step, self.ramp_steps)
+        return self.batch_windows * (sum(map(self.batches, range(growing))) + self.accumulate * (step - growing))

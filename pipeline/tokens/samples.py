@@ -281,5 +281,5 @@ def samples_of(store: TokenStore, config: TrainConfig) -> Samples:
         aligned=config.align_documents,
         weights={source: weight for source, weight in config.weights.items() if weight} or None,
         most_epochs=config.most_epochs,
-        run_samples=config.steps * config.batch_windows * config.accumulate,
+        run_samples=config.samples_before(config.steps),
     )

@@ -14,7 +14,7 @@ from tests.model.runs import Make, Tiny, Told, windows_of
 from tokenmill.model import memory
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import next_token_loss
-from tokenmill.model.memory import Counted
+from tokenmill.model.memory import LiveBytes
 from tokenmill.model.shape import PRESETS, Shape, shape_of
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import shortage
@@ -142,13 +142,13 @@ def peak(shape: Shape, rows: int, *, recompute: bool = False, chunk: int | None 
     model = GPT(shape, recompute=recompute).train()
     generator = torch.Generator().manual_seed(0)
     windows = windows_of(torch.randint(0, shape.vocabulary, (rows, shape.context_tokens + 1), generator=generator).tolist())
-    with Counted() as living:
+    with LiveBytes() as living:
         next_token_loss(model, windows, chunk_tokens=chunk).nats.backward()
     return living.peak
 
 
 def test_what_lives_is_counted() -> None:
-    with Counted() as living:
+    with LiveBytes() as living:
         one = torch.ones(1000)
         two = one.view(10, 100) + 1
         del one
