@@ -8,7 +8,7 @@ Cost: a third of a training step per token.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,6 +18,7 @@ import torch
 from tokenmill.model import data
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import token_losses
+from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
 
@@ -52,6 +53,7 @@ def evaluate(
     batch_windows: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    asked: Sequence[int] = (),
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -65,11 +67,15 @@ def evaluate(
         The number of updates so far; it is only recorded in the result.
     batch_windows
         Windows per forward pass.
+    asked
+        Numbers of signals: the first one that appears in it ends the evaluation.
 
     Raises
     ------
     CorruptFile
         A shard of the split is damaged.
+    Interrupted
+        A signal was `asked`.
     """
     length = model.shape.context_tokens
     runs = split.sources
@@ -79,6 +85,8 @@ def evaluate(
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(numbers), batch_windows):
+            if asked:
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=asked[0])
             some = numbers[first : first + batch_windows]
             windows = data.windows_at(split, some, length, attention).to(device)
             places = torch.from_numpy(some * length)[:, None] + torch.arange(length)

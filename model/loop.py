@@ -1,8 +1,9 @@
 """The training loop: update, log, evaluate, checkpoint.
 
 Guarantee: an update's gradient is that of its mean loss over all targets that count, however they are divided into batches. An
-update with a loss or gradient that is not finite never changes the weights. SIGINT and SIGTERM end the run after the update
-that is being made, with a checkpoint; a second one ends it at once.
+update with a loss or gradient that is not finite never changes the weights. SIGINT, SIGTERM and SIGHUP end the run after the
+update that is being made, with a checkpoint; a second one ends it at once. An evaluation that one of them ends is made again by
+the run that goes on.
 Cost: that of the model, plus one JSON line per step. The host waits for the device every `LOG_EVERY` steps, not at each step.
 """
 
@@ -15,7 +16,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
@@ -32,7 +33,7 @@ from tokenmill.model.log import TrainingLog
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
-from tokenmill.pipeline.base.errors import Diverged, Interrupted
+from tokenmill.pipeline.base.errors import Diverged, Interrupted, TokenmillError
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens import Split
@@ -42,6 +43,10 @@ LOG_EVERY = 10
 """Steps between writes of the log."""
 HOPELESS = 1.5
 """How many times the loss of guessing a run may lose, on average over the steps of one write of the log."""
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Ctrl-C; what `kill` and machines that shut down send; a terminal that was closed."""
+TWICE_SECONDS = 0.2
+"""Within it, a second signal is the same wish: `timeout`, for example, sends it to a process and to its group."""
 LEAST_SCALE = 1e-4
 """Of float16: gradients that overflow even so are those of a run that diverged."""
 
@@ -73,35 +78,39 @@ class TrainingLoop:
         tokens_per_step = config.batch_windows * config.accumulate * config.context_tokens
         self.progress.begin("train", (config.steps - state.step) * tokens_per_step, "tokens")
         halted = torch.zeros((), device=self.device)
-        loss = math.nan
+        loss, saved = math.nan, state
         self.written_at = time.monotonic()
         with (
             _asked_to_stop(self.progress) as asked,
             contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
             data.loader(self.samples, config, first=state.samples, device=self.device) as batches,
         ):
-            if state.step == 0:
-                state = self._evaluated(state, log, loss)
             while True:
-                self._update(state, batches, halted)
-                step = state.step + 1
-                state = dataclasses.replace(state, step=step, samples=state.samples + config.batch_windows * config.accumulate)
-                self.progress.advance(tokens_per_step)
-                last = step == config.steps
-                evaluating = last or step % config.evaluate_every == 0
-                saving = last or bool(asked) or step % config.checkpoint_every == 0
-                if evaluating or saving or step % LOG_EVERY == 0:
-                    loss = self._write_down(log)
-                if evaluating:
-                    state = self._evaluated(state, log, loss)
-                if saving:
+                complete = state.step == config.steps
+                if evaluation_is_due(state, config):
+                    try:
+                        state = self._evaluated(state, log, loss, asked)
+                    except Interrupted:
+                        complete = False
+                every = state.step > 0 and state.step % config.checkpoint_every == 0
+                if complete or (state is not saved and state.step > 0 and (every or asked)):
+                    if self.pending:
+                        loss = self._write_down(log)
                     made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale)
                     self.page.write(state)
-                if last:
-                    self.progress.end(f"{step} steps, loss {loss:.3f}")
+                    saved = state
+                if complete:
+                    self.progress.end(f"{state.step} steps" + ("" if math.isnan(loss) else f", loss {loss:.3f}"))
                     return made
-                if asked:
-                    raise Interrupted(f"stopped after step {step}; run the same command again to continue", number=asked[0])
+                if asked and (state is saved or state.step == 0):
+                    raise Interrupted(f"stopped after step {state.step}; run the same command again to continue", number=asked[0])
+                self._update(state, batches, halted)
+                state = dataclasses.replace(
+                    state, step=state.step + 1, samples=state.samples + config.batch_windows * config.accumulate
+                )
+                self.progress.advance(tokens_per_step)
+                if state.step % LOG_EVERY == 0 or evaluation_is_due(state, config):
+                    loss = self._write_down(log)
 
     def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
         """Update the weights once: `accumulate` batches forward and backward, then one step of the optimizers."""
@@ -149,10 +158,10 @@ class TrainingLoop:
             )
         return float(values[-1][0])
 
-    def _evaluated(self, state: State, log: TrainingLog, loss: float) -> State:
+    def _evaluated(self, state: State, log: TrainingLog, loss: float, asked: Sequence[int]) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
-        Without a token in the split, return `state` unchanged.
+        Without a token in the split, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
         """
         config = self.config
         windows = self.validation.windows(config.context_tokens)
@@ -170,6 +179,7 @@ class TrainingLoop:
             batch_windows=config.batch_windows,
             device=self.device,
             precision=self.precision,
+            asked=asked,
         )
         log.append(
             {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
@@ -179,22 +189,37 @@ class TrainingLoop:
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
 
 
+def evaluation_is_due(state: State, config: TrainConfig) -> bool:
+    """Whether the run evaluates after this step, and has not yet."""
+    at = state.step == config.steps or state.step % config.evaluate_every == 0
+    return at and all(one.step != state.step for one in state.evaluations)
+
+
 @contextlib.contextmanager
 def _asked_to_stop(progress: Progress) -> Iterator[list[int]]:
-    """Collect the numbers of SIGINT and SIGTERM that arrive in the block. A second one does what it did before the block."""
+    """Collect the numbers of `STOPPING` that arrive in the block. A second one does what it did before the block."""
     asked: list[int] = []
     before: dict[int, Any] = {}
+    first_at = 0.0
 
     def note(number: int, frame: FrameType | None) -> None:
-        handler = before[number]
-        if asked and callable(handler):
-            handler(number, frame)
-        asked.append(number)
-        progress.say("stopping after this update; once more to stop at once")
+        nonlocal first_at
+        if not asked:
+            first_at = time.monotonic()
+            asked.append(number)
+            # It may have come while another line is written, or because the terminal is gone.
+            with contextlib.suppress(RuntimeError, OSError, TokenmillError):
+                progress.say("stopping after this update; once more to stop at once")
+        elif time.monotonic() - first_at > TWICE_SECONDS:
+            if callable(before[number]):
+                before[number](number, frame)
+            else:
+                signal.signal(number, before[number])
+                signal.raise_signal(number)
 
     # Only the main thread may set handlers; elsewhere whoever runs the loop ends it.
     if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in STOPPING:
             if signal.getsignal(number) != signal.SIG_IGN:
                 before[number] = signal.signal(number, note)
     try:

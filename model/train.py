@@ -23,7 +23,7 @@ from tokenmill.model import checkpoint, memory, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
-from tokenmill.model.loop import TrainingLoop
+from tokenmill.model.loop import TrainingLoop, evaluation_is_due
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
@@ -79,7 +79,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
-        SIGINT or SIGTERM arrived. There is a checkpoint of the last update.
+        SIGINT, SIGTERM or SIGHUP arrived. There is a checkpoint of the last update.
     """
     device = _device(config.device)
     precision = _precision(config.precision, device)
@@ -104,7 +104,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress.say(
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
             )
-        if found.state.step >= config.steps:
+        cut = store.split("val").tokens > 0 and evaluation_is_due(found.state, config)
+        if found.state.step > config.steps or (found.state.step == config.steps and not cut):
             checkpoint.prune(folder)
             page.write(found.state)
             return _finish(root, found, steps_now=0)

@@ -100,6 +100,8 @@ def example(setting: Setting, given: Any = None) -> Any:
 
 def accepts(setting: Setting, given: Any) -> bool:
     """Whether the type of a setting accepts a value."""
+    if isinstance(given, float) and not math.isfinite(given):
+        return False
     try:
         TypeAdapter(setting.type).validate_python(given)
     except ValidationError:
