@@ -122,7 +122,7 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             refused = error
     if refused is not None:
         raise CorruptFile(
-            f"{folder}: no checkpoint is whole; start over without resuming (for example, remove {folder.parent})"
+            f"{folder}: no checkpoint is whole; begin anew with `tokenmill train --restart`, or restore the files"
         ) from refused
     return None
 
@@ -137,7 +137,7 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            f"restore the old values, or start over without resuming (for example, remove {found.folder.parent})"
+            "restore the old values, or begin anew with `tokenmill train --restart-if-stale`"
         )
 
 

@@ -17,11 +17,10 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.parts import Cache
 from tokenmill.pipeline.base.errors import ConfigError
 
-
 COLDEST, HOTTEST = 1e-9, 1e9
 """Temperatures. Below, the most probable token has all the probability, if float32 can tell it from the others at all."""
 FARTHEST_PENALTY = 1e3
-MOST_SEED = 2**63 - 1
+"""And its inverse: no logit becomes infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,13 +26,14 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.loop import TrainingLoop, evaluation_is_due
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.shape import shape_of
-from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
-from tokenmill.pipeline.base.manifest import MODEL, PACK, Manifest
+from tokenmill.pipeline.base import files, manifest, versions
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, StaleInput
+from tokenmill.pipeline.base.manifest import MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS
 from tokenmill.pipeline.tokens import Split, TokenStore, problems
+from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 2
@@ -71,7 +72,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     InputError
         The store is too small for one update, or for `config.most_epochs`.
     StaleInput
-        The checkpoint belongs to another store, tokenizer, seed, order of samples or shape.
+        The store was packed with another tokenizer than the corpus has, or the checkpoint belongs to another store, tokenizer,
+        seed, order of samples or shape.
     ConfigError
         The device does not exist, or the weights of the sources are impossible.
     OutOfMemory
@@ -84,6 +86,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     device = _device(config.device)
     precision = _precision(config.precision, device)
     store = TokenStore.open(root / TOKENS)
+    _require_tokenizer(root, store)
     samples = samples_of(store, config)
     if samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
@@ -156,6 +159,25 @@ def log_frequencies(split: Split, vocabulary: int) -> Tensor:
         last = min(first + COUNTED_AT_ONCE, split.tokens)
         counts += np.bincount(split.read(first, last)[split.kept(first, last)], minlength=vocabulary)
     return torch.from_numpy(np.log(counts / counts.sum())).float()
+
+
+def _require_tokenizer(root: Path, store: TokenStore) -> None:
+    """Check that the store was packed with the tokenizer of the corpus, which decodes what the model says.
+
+    A corpus without one is a store alone. Raises StaleInput, with both hashes, and CorruptFile.
+    """
+    folder = versions.reading(root).folder
+    made = manifest.find(folder, TOKENIZER)
+    if made is None:
+        return
+    held = manifest.facts(made, TokenizerFacts).fingerprint
+    if held != store.tokenizer:
+        raise StaleInput(
+            f"{store.folder}: was packed with the tokenizer {store.tokenizer}, but the corpus has {held}; run the build again, "
+            "which packs the text anew"
+        )
+    for name, entry in made.entries():
+        files.read_verified(folder, name, entry)
 
 
 def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:

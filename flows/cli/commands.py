@@ -48,6 +48,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("quality", "model:quality_app", "Train quality classifiers."),
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "model:sample", "Generate text with the trained model."),
+        CommandEntry("chat", "model:chat", "Talk with the trained model."),
         CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
         CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),
     ),

@@ -7,6 +7,7 @@ Guarantee: an example that is given here is a valid setting. Cost: none.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
