@@ -33,10 +33,11 @@ def train(
 ) -> None:
     """Train the bundled GPT on the tokens of a corpus.
 
-    An interrupted run continues from its last checkpoint; Ctrl-C and SIGTERM write one first (exit code 130 or 143). The
-    settings are those of the section `train` of the corpus; change them with `--set train.KEY=VALUE`. `tokenmill config show`
-    prints all of them. With the defaults the loss falls visibly in about a minute on two CPU cores. The model is written to the
-    folder `model` of the corpus, with `training.html`, a page of curves and samples.
+    An interrupted run continues from its last checkpoint; Ctrl-C, SIGTERM and a terminal that is closed write one first (exit
+    code 130, 143 or 129). The settings are those of the section `train` of the corpus; change them with
+    `--set train.KEY=VALUE`. `tokenmill config show` prints all of them. With the defaults the loss falls visibly in about a
+    minute on two CPU cores. The model is written to the folder `model` of the corpus, with
+    `training.html`, a page of curves and samples.
 
     For example:
 
@@ -46,7 +47,8 @@ def train(
     """
     from tokenmill.flows.training import run
 
-    run(folder, pairs(settings), draw.Terminal(out), restart_if_stale=restart_if_stale, restart=restart)
+    with contextlib.closing(draw.Terminal(out)) as terminal:
+        run(folder, pairs(settings), terminal, restart_if_stale=restart_if_stale, restart=restart)
 
 
 @Parameter(name="*")
