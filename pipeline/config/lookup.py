@@ -101,13 +101,12 @@ def example(setting: Setting, given: Any = None) -> Any:
 
 def accepts(setting: Setting, given: Any) -> bool:
     """Whether the type of a setting accepts a value."""
-    if isinstance(given, float) and not math.isfinite(given):
-        return False
     try:
-        TypeAdapter(setting.type).validate_python(given)
+        found = TypeAdapter(setting.type).validate_python(given)
     except ValidationError:
         return False
-    return True
+    # No section takes one; the types of its settings alone do not say so.
+    return not (isinstance(found, float) and not math.isfinite(found))
 
 
 def _source(setting: Setting, value: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def trained(steps: int) -> tuple[GPT, Optimizers]:
 
 def advance(model: GPT, optimizer: Optimizers) -> None:
     loss = next_token_loss(model, windows_of(torch.arange(18).reshape(2, 9).tolist())).nats
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optim.update(optimizer, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
 
 

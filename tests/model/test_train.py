@@ -68,8 +68,8 @@ def test_accumulation_equals_one_big_batch(make_store: Make, tiny: Tiny) -> None
         )
     models = [checkpoint.newest(root / "model/checkpoints", Silent()) for root in (big, parts)]
     one, other = (checkpoint.load_model(found) for found in models if found)
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_dropout_is_drawn_from_seed_and_step_and_leaves_the_process_alone(make_store: Make, tiny: Tiny) -> None:
@@ -138,7 +138,7 @@ def test_gradients_do_not_depend_on_how_targets_are_divided(accumulate: int, z_l
         for some in torch.arange(4).chunk(parts):
             one = dataclasses.replace(whole, ids=ids[some], kept=kept[some])
             loss = next_token_loss(model, one, z_loss=z_loss)
-            ((loss.nats + loss.penalty) / whole.targets).backward()
+            ((loss.nats + loss.penalty) / whole.targets).backward()  # type: ignore[no-untyped-call]
         gradients.append([parameter.grad for parameter in model.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
@@ -169,7 +169,7 @@ def test_in_chunks_loss_and_gradients_are_the_same(chunk: int) -> None:
         with torch.no_grad():
             model.head.weight.normal_(generator=torch.Generator().manual_seed(4))
         loss = next_token_loss(model, windows, z_loss=1e-3, chunk_tokens=size)
-        (loss.nats + loss.penalty).backward()
+        (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
         made.append((loss, [parameter.grad for parameter in model.parameters()]))
     torch.testing.assert_close(made[0][0], made[1][0], rtol=1e-6, atol=0)
     for a, b in zip(made[0][1], made[1][1], strict=True):
@@ -182,7 +182,7 @@ def test_activations_computed_again_give_the_same_gradients() -> None:
     for recompute in (False, True):
         model = GPT(Shape(layers=3, heads=2, width=16, context_tokens=12, vocabulary=50), dropout=0.3, recompute=recompute)
         torch.manual_seed(5)
-        next_token_loss(model.train(), windows_of(ids.tolist())).nats.backward()
+        next_token_loss(model.train(), windows_of(ids.tolist())).nats.backward()  # type: ignore[no-untyped-call]
         gradients.append([parameter.grad for parameter in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
