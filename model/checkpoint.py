@@ -213,7 +213,7 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     try:
         # A file of safetensors holds names, shapes and numbers: unlike torch.load, this runs nothing of it.
         tensors = _renamed(safetensors.torch.load(data))
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:  # a KeyError: for a dtype that torch has not
         raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error
     held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
     if held != wanted:

@@ -103,9 +103,8 @@ class TrainingLoop:
                     self.progress.end(f"{state.step} steps" + ("" if math.isnan(loss) else f", loss {loss:.3f}"))
                     return made
                 if asked and (state is saved or state.step == 0):
-                    raise Interrupted(
-                        f"stopped after step {state.step}; run the same command again to continue", number=asked[0]
-                    )
+                    told = f"after step {state.step}" if state.step else "before the first step"
+                    raise Interrupted(f"stopped {told}; run the same command again to continue", number=asked[0])
                 self._update(state, batches, halted)
                 state = dataclasses.replace(
                     state, step=state.step + 1, samples=state.samples + config.batch_windows * config.accumulate

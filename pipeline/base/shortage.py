@@ -122,5 +122,5 @@ def out_of_memory(doing: str) -> OutOfMemory:
     """The error to raise when `doing` found no memory."""
     return OutOfMemory(
         f"{doing}: not enough memory; finished work is kept, so run the same command again with fewer --workers, a smaller "
-        "collect.shard_bytes, or a higher limit (`ulimit -v`, the memory of the container)"
+        "collect.shard_bytes or train.batch_windows, or a higher limit (`ulimit -v`, the memory of the container)"
     )

@@ -17,7 +17,8 @@ from tokenmill.model.loss import next_token_loss
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore, forget
 
@@ -223,3 +224,27 @@ def test_logits_are_counted_from_the_frequency_of_ids(make_store: Make, tiny: Ti
     guess = -offset[torch.from_numpy(val.read(0, val.tokens).astype(np.int64))].mean().item()
     assert result.evaluations[0].loss == pytest.approx(guess, abs=1e-5)
     assert result.evaluations[-1].loss < 2.5
+
+
+def test_a_store_of_another_tokenizer_is_refused_with_both(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    file = files.write_bytes(root / "tokenizer/tokenizer.json", b"{}")
+    facts = {"vocabulary": 50, "end_of_text": 49, "pattern": None, "own_pattern": None}
+
+    def holds(fingerprint: str) -> None:
+        made = {**facts, "fingerprint": fingerprint}
+        manifest.commit(
+            root,
+            Manifest(stage="tokenizer", version=1, config={}, inputs={}, files={"tokenizer/tokenizer.json": file}, facts=made),
+        )
+
+    holds("e" * 64)
+    with pytest.raises(StaleInput, match=f"packed with the tokenizer {'f' * 64}, but the corpus has {'e' * 64}; run the build"):
+        train(root, tiny(), Silent())
+    assert not (root / "model").exists()
+    holds("f" * 64)
+    (root / "tokenizer/tokenizer.json").write_bytes(b"[]")
+    with pytest.raises(CorruptFile, match="tokenizer.json: holds 2 bytes"):
+        train(root, tiny(), Silent())
+    (root / "tokenizer/tokenizer.json").write_bytes(b"{}")
+    train(root, tiny(steps=1), Silent())

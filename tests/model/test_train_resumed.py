@@ -49,7 +49,7 @@ def test_a_stopped_run_ends_bit_equal(make_store: Make, tiny: Tiny, stop: int) -
     assert published(whole) == published(stopped)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, pytest.param(signal.SIGHUP, marks=pytest.mark.soak)])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     "step", [1, 6, *(pytest.param(step, marks=pytest.mark.soak) for step in (2, 3, 4, 5, 7, 8, 9, 10, 11))]
 )
