@@ -89,11 +89,11 @@ def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int
 
 def chat(root: Path, template: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Chat:
     """A conversation with the model that begins. Parameters as those of `speak`. Raises NotBuilt, ConfigError."""
-    from tokenmill.model.chat import Chat, Template
+    from tokenmill.model.chat import Chat, ChatTemplate
     from tokenmill.model.generate import Choice
     from tokenmill.model.sample import open_speaker, require_sensible
 
     require_sensible(tokens=tokens, seed=seed, stop=stop)
-    parsed, chosen = Template.parse(template), Choice(**choice)
+    parsed, chosen = ChatTemplate.parse(template), Choice(**choice)
     open_corpus(root)
     return Chat(speaker=open_speaker(root), template=parsed, tokens=tokens, choice=chosen, seed=seed, stop=stop)

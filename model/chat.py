@@ -19,7 +19,7 @@ USER, ASSISTANT = "{user}", "{assistant}"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Template:
+class ChatTemplate:
     """How a turn is written: `before` the question, `between` it and the answer, `after` the answer."""
 
     before: str
@@ -27,7 +27,7 @@ class Template:
     after: str
 
     @classmethod
-    def parse(cls, text: str) -> Template:
+    def parse(cls, text: str) -> ChatTemplate:
         r"""The template in a text with {user}, {assistant} and \n. Raises ConfigError, and InputError if it is not UTF-8."""
         as_utf8(text, where="template")
         before, user, rest = text.replace(r"\n", "\n").partition(USER)
@@ -57,7 +57,7 @@ class Chat:
     """One conversation. `turns`: the questions and answers that the model still sees."""
 
     speaker: Speaker
-    template: Template
+    template: ChatTemplate
     tokens: int
     choice: Choice
     seed: int

@@ -13,7 +13,7 @@ import pytest
 
 from tests.model.runs import Make, Tiny
 from tokenmill.model import sample
-from tokenmill.model.chat import Chat, Template
+from tokenmill.model.chat import Chat, ChatTemplate
 from tokenmill.model.generate import Choice
 from tokenmill.model.gpt import GPT
 from tokenmill.model.sample import Speaker, open_speaker
@@ -22,7 +22,7 @@ from tokenmill.model.train import train
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.progress import Silent
 
-PLAIN = Template.parse(r"User: {user}\nAssistant: {assistant}\n")
+PLAIN = ChatTemplate.parse(r"User: {user}\nAssistant: {assistant}\n")
 
 
 class Bytes:
@@ -87,7 +87,7 @@ def test_an_answer_that_is_stopped_stays_as_far_as_it_was_given(monkeypatch: pyt
     ],
 )
 def test_templates(text: str, marker: str, prompt: str) -> None:
-    template = Template.parse(text)
+    template = ChatTemplate.parse(text)
     assert template.marker == marker
     assert template.text([("a", "b")], "c") == prompt
 
@@ -97,7 +97,7 @@ def test_templates(text: str, marker: str, prompt: str) -> None:
 )
 def test_a_template_that_cannot_end_an_answer_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"(?s)template .*must hold \{user\} once"):
-        Template.parse(text)
+        ChatTemplate.parse(text)
 
 
 def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_bytes_that_are_no_text_are_refused(monkeypatch: pytest.MonkeyPatch) -> 
     with pytest.raises(InputError, match="is not text"):
         list(talk.answer("caf\udce9"))
     with pytest.raises(InputError, match="template: .* is not text"):
-        Template.parse("\udce9{user}: {assistant}")
+        ChatTemplate.parse("\udce9{user}: {assistant}")
 
 
 def test_a_trained_model_answers_the_same_twice(make_store: Make, tiny: Tiny, tmp_path: Path) -> None:
