@@ -94,8 +94,12 @@ def stopped(root: Path, at: int, send: Callable[[subprocess.Popen[str]], None], 
 
 
 @pytest.mark.soak
-def test_signals_at_twenty_steps_lose_no_update_and_leave_nothing_behind(untrained: Path, tmp_path: Path) -> None:
-    length = ["--set=train.steps=600", "--set=train.checkpoint_every=100000"]
+@pytest.mark.timeout(1_800)
+def test_signals_at_twenty_steps_lose_no_update_and_leave_nothing_behind(
+    untrained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    length = ["--set=train.steps=200", "--set=train.checkpoint_every=100000", "--set=train.evaluate_every=90"]
     whole = twin(untrained, tmp_path / "whole")
     subprocess.run([TOKENMILL, "train", whole, *length], check=True, stdout=subprocess.DEVNULL)
     expected = published(whole)
@@ -109,7 +113,7 @@ def test_signals_at_twenty_steps_lose_no_update_and_leave_nothing_behind(untrain
             time.sleep(pause)
             process.send_signal(which)
 
-        at = chosen.randrange(1, 560)
+        at = chosen.randrange(1, 180)
         code, errors = stopped(root, at, send, *length)
         assert code == 128 + which, errors
         found = re.fullmatch(r"stopped after step (\d+); run the same command again to continue\n", errors)
