@@ -63,10 +63,11 @@ def corpus(untrained: Path, tmp_path: Path) -> Path:
 
 
 def published(root: Path) -> dict[str, bytes]:
+    """Everything below `model` but the log and its page, which are a history."""
     return {
         path.name: path.read_bytes()
         for path in (root / "model").rglob("*")
-        if path.is_file() and path.name not in ("log.jsonl", ".lock")
+        if path.is_file() and path.name not in ("log.jsonl", "training.html", ".lock")
     }
 
 
