@@ -33,7 +33,7 @@ def test_loss_falls_and_what_is_published_can_be_verified(make_store: Make, tiny
     assert result.evaluations[-1].loss < 2.5
     assert told.begun == [("train", 60 * 4 * 16, "tokens")]
     assert told.advanced == 60 * 4 * 16
-    assert "step 30 of 60: training loss" in told.lines[1]
+    assert "step 30 of 60: training loss" in told.lines[2]
     made = manifest.load(root, "model")
     assert not list(manifest.problems(root, made))
     assert made.inputs == {"pack": manifest.load(root, "pack").hash}
@@ -116,7 +116,7 @@ def test_a_store_without_validation_trains_and_says_so(make_store: Make, tiny: T
     told = Told()
     result = train(make_store(val=[]), tiny(), told)
     assert result.evaluations == ()
-    assert "no validation" in told.lines[0]
+    assert "no validation" in told.lines[1]
 
 
 def test_a_device_that_is_not_there_is_refused(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +205,7 @@ def test_a_hopeless_loss_ends_the_run(make_store: Make, tiny: Tiny) -> None:
 def test_a_warm_up_longer_than_the_run_is_said(make_store: Make, tiny: Tiny) -> None:
     told = Told()
     train(make_store(), tiny(warmup_steps=12), told)
-    assert told.lines[0] == "train.warmup_steps=12 is not below train.steps=12: no update has the full rate"
+    assert told.lines[1] == "train.warmup_steps=12 is not below train.steps=12: no update has the full rate"
 
 
 def test_logits_are_counted_from_the_frequency_of_ids(make_store: Make, tiny: Tiny) -> None:
