@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base import manifest, versions
@@ -18,6 +18,9 @@ from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig, fit, lookup
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
+
+if TYPE_CHECKING:
+    from tokenmill.model.chat import Chat
 
 
 def run(
@@ -49,7 +52,7 @@ def run(
             train(root, wanted, progress, resume=not restart)
         except StaleInput as error:
             if not restart_if_stale:
-                raise StaleInput(f"{error} (on the command line: --restart-if-stale)") from error
+                raise
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
         progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
@@ -82,3 +85,15 @@ def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int
 
     open_corpus(root)
     return evaluate_tasks(root, tasks, progress, limit=limit)
+
+
+def chat(root: Path, template: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Chat:
+    """A conversation with the model that begins. Parameters as those of `speak`. Raises NotBuilt, ConfigError."""
+    from tokenmill.model.chat import Chat, ChatTemplate
+    from tokenmill.model.generate import Choice
+    from tokenmill.model.sample import open_speaker, require_sensible
+
+    require_sensible(tokens=tokens, seed=seed, stop=stop)
+    parsed, chosen = ChatTemplate.parse(template), Choice(**choice)
+    open_corpus(root)
+    return Chat(speaker=open_speaker(root), template=parsed, tokens=tokens, choice=chosen, seed=seed, stop=stop)

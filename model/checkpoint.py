@@ -122,7 +122,7 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             refused = error
     if refused is not None:
         raise CorruptFile(
-            f"{folder}: no checkpoint is whole; start over without resuming (for example, remove {folder.parent})"
+            f"{folder}: no checkpoint is whole; begin anew with `tokenmill train --restart`, or restore the files"
         ) from refused
     return None
 
@@ -137,7 +137,7 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            f"restore the old values, or start over without resuming (for example, remove {found.folder.parent})"
+            "restore the old values, or begin anew with `tokenmill train --restart-if-stale`"
         )
 
 
@@ -213,7 +213,7 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     try:
         # A file of safetensors holds names, shapes and numbers: unlike torch.load, this runs nothing of it.
         tensors = _renamed(safetensors.torch.load(data))
-    except SafetensorError as error:
+    except (SafetensorError, KeyError, ValueError) as error:  # a KeyError: for a dtype that torch has not
         raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error
     held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
     if held != wanted:

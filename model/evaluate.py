@@ -8,7 +8,7 @@ Cost: a third of a training step per token.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenmill.model import data
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import Groups, by_source
 from tokenmill.model.loss import token_losses
+from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
 
@@ -57,6 +58,7 @@ def evaluate(
     device: torch.device,
     precision: torch.dtype = torch.float32,
     languages: Groups | None = None,
+    asked: Sequence[int] = (),
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -72,11 +74,15 @@ def evaluate(
         Windows per forward pass.
     languages
         Those of the split's tokens.
+    asked
+        Numbers of signals: the first one that appears in it ends the evaluation.
 
     Raises
     ------
     CorruptFile
         A shard of the split is damaged.
+    Interrupted
+        A signal was `asked`.
     """
     length = model.shape.context_tokens
     sums = [_Sums(groups, device) for groups in (by_source(split), languages) if groups is not None]
@@ -84,6 +90,8 @@ def evaluate(
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(numbers), batch_windows):
+            if asked:
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=asked[0])
             some = numbers[first : first + batch_windows]
             windows = data.windows_at(split, some, length, attention).to(device)
             places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)

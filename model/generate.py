@@ -7,7 +7,6 @@ Cost: one forward pass over one token for each token made, and one over half a c
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -18,13 +17,18 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.parts import Cache
 from tokenmill.pipeline.base.errors import ConfigError
 
+COLDEST, HOTTEST = 1e-9, 1e9
+"""Temperatures. Below, the most probable token has all the probability, if float32 can tell it from the others at all."""
+FARTHEST_PENALTY = 1e3
+"""And its inverse: no logit becomes infinite."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
     """How the next token is chosen. Raises ConfigError for what is out of bounds."""
 
     temperature: float = 1.0
-    """What logits are divided by; 0 always takes the most probable token."""
+    """What logits are divided by; 0, and all below 1e-9, always takes the most probable token."""
     top_k: int | None = None
     """Choose among this many most probable tokens only."""
     top_p: float = 1.0
@@ -36,18 +40,18 @@ class Choice:
 
     def __post_init__(self) -> None:
         bounds = {
-            "temperature": 0 <= self.temperature < math.inf,
-            "top_k": self.top_k is None or self.top_k >= 1,
-            "top_p": 0 < self.top_p <= 1,
-            "min_p": 0 <= self.min_p < 1,
-            "repetition_penalty": 0 < self.repetition_penalty < math.inf,
+            "temperature": (0 <= self.temperature <= HOTTEST, f"from 0 to {HOTTEST}"),
+            "top_k": (self.top_k is None or self.top_k >= 1, "at least 1"),
+            "top_p": (0 < self.top_p <= 1, "above 0 and at most 1"),
+            "min_p": (0 <= self.min_p < 1, "at least 0 and below 1"),
+            "repetition_penalty": (
+                1 / FARTHEST_PENALTY <= self.repetition_penalty <= FARTHEST_PENALTY,
+                f"from {1 / FARTHEST_PENALTY} to {FARTHEST_PENALTY}",
+            ),
         }
-        wrong = [f"{name}={getattr(self, name)}" for name, holds in bounds.items() if not holds]
+        wrong = [f"{name}={getattr(self, name)} must be {said}" for name, (holds, said) in bounds.items() if not holds]
         if wrong:
-            raise ConfigError(
-                f"sample: {', '.join(wrong)}: temperature and top_k are at least 0 and 1, top_p above 0 and at most 1, min_p "
-                "at least 0 and below 1, repetition_penalty above 0"
-            )
+            raise ConfigError(f"sample: {'; '.join(wrong)}")
 
     def of(self, logits: Tensor, text: Tensor, generator: torch.Generator) -> Tensor:
         """Choose an id for each row: float [B, V], and the ids so far, int64 [B, T] -> int64 [B]."""
@@ -56,15 +60,17 @@ class Choice:
             held = logits.gather(1, text)
             penalty = self.repetition_penalty
             logits = logits.scatter(1, text, torch.where(held > 0, held / penalty, held * penalty))
-        if self.temperature == 0:
+        if self.temperature < COLDEST:
             return logits.argmax(dim=1)
         values, ids = logits.topk(min(self.top_k or logits.shape[1], logits.shape[1]), dim=1)
-        # Subtract the highest value first, so that no temperature, however low, produces an infinity.
+        # Subtract the highest value first, so that no temperature produces an infinity.
         probabilities = ((values - values[:, :1]) / self.temperature).softmax(dim=1)
-        # A token stays if those before it do not have `top_p` yet; so the first one always does.
+        # A token stays if those before it do not have `top_p` yet. The first one always does, also where float32 has no such
+        # small number.
         stays = (probabilities.cumsum(dim=1) - probabilities < self.top_p) & (
             probabilities >= self.min_p * probabilities[:, :1]
         )
+        stays[:, 0] = True
         drawn = torch.multinomial(probabilities * stays, 1, generator=generator)
         return ids.gather(1, drawn)[:, 0]
 

@@ -1,8 +1,9 @@
 """The training loop: update, log, evaluate, checkpoint.
 
 Guarantee: an update's gradient is that of its mean loss over all targets that count, however they are divided into batches. An
-update with a loss or gradient that is not finite never changes the weights. SIGINT and SIGTERM end the run after the update
-that is being made, with a checkpoint; a second one ends it at once.
+update with a loss or gradient that is not finite never changes the weights. SIGINT, SIGTERM and SIGHUP end the run after the
+update that is being made, with a checkpoint; a second one ends it at once. An evaluation that one of them ends is made again by
+the run that goes on.
 Cost: that of the model, plus one JSON line per step. The host waits for the device every `LOG_EVERY` steps, not at each step.
 """
 
@@ -12,20 +13,17 @@ import contextlib
 import dataclasses
 import itertools
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from tokenmill.model import checkpoint, data, evaluate, optim
+from tokenmill.model import checkpoint, data, evaluate, optim, stops
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import Groups
@@ -86,37 +84,41 @@ class TrainingLoop:
         left = config.samples_before(config.steps) - config.samples_before(state.step)
         self.progress.begin("train", left * config.context_tokens, "tokens")
         halted = torch.zeros((), device=self.device)
-        loss = math.nan
-        self.written_at, self.tokens_written = time.monotonic(), state.samples * config.context_tokens
+        loss, saved = math.nan, state
+        self.tokens_written = state.samples * config.context_tokens
         with (
-            _asked_to_stop(self.progress) as asked,
+            stops.asked(self.progress) as asked,
             contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
             data.loader(self.samples, config, first=state.samples, step=state.step, device=self.device) as batches,
         ):
-            if state.step == 0:
-                state = self._evaluated(state, log, loss)
             while True:
-                self._update(state, batches, halted)
-                step, read = state.step + 1, config.batch_windows * config.batches(state.step)
-                state = dataclasses.replace(state, step=step, samples=state.samples + read)
-                self.progress.advance(read * config.context_tokens)
-                last = step == config.steps
-                evaluating = last or step % config.evaluate_every == 0
-                saving = last or bool(asked) or step % config.checkpoint_every == 0
-                if evaluating or saving or step % LOG_EVERY == 0:
-                    loss = self._write_down(log)
-                if evaluating:
-                    state = self._evaluated(state, log, loss)
-                if saving:
+                complete = state.step == config.steps
+                if evaluation_is_due(state, config):
+                    try:
+                        state = self._evaluated(state, log, loss, asked)
+                    except Interrupted:
+                        complete = False
+                every = state.step > 0 and state.step % config.checkpoint_every == 0
+                if complete or (state is not saved and state.step > 0 and (every or asked)):
+                    if self.pending:
+                        loss = self._write_down(log)
                     made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale)
                     self.page.write(state)
-                if evaluating or saving:
-                    self.written_at = time.monotonic()
-                if last:
-                    self.progress.end(f"{step} steps, loss {loss:.3f}")
+                    saved = state
+                if complete:
+                    self.progress.end(f"{state.step} steps" + ("" if math.isnan(loss) else f", loss {loss:.3f}"))
                     return made
-                if asked:
-                    raise Interrupted(f"stopped after step {step}; run the same command again to continue", number=asked[0])
+                if asked and (state is saved or state.step == 0):
+                    told = f"after step {state.step}" if state.step else "before the first step"
+                    raise Interrupted(f"stopped {told}; run the same command again to continue", number=asked[0])
+                if not self.pending:
+                    self.written_at = time.monotonic()
+                self._update(state, batches, halted)
+                read = config.batch_windows * config.batches(state.step)
+                state = dataclasses.replace(state, step=state.step + 1, samples=state.samples + read)
+                self.progress.advance(read * config.context_tokens)
+                if state.step % LOG_EVERY == 0 or evaluation_is_due(state, config):
+                    loss = self._write_down(log)
 
     def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
         """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
@@ -183,10 +185,10 @@ class TrainingLoop:
             found["mfu"] = round(speed * self.model.shape.flops_per_token / (peak * 1e12), 4)
         return found
 
-    def _evaluated(self, state: State, log: TrainingLog, loss: float) -> State:
+    def _evaluated(self, state: State, log: TrainingLog, loss: float, asked: Sequence[int]) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
-        Without a token in the split, return `state` unchanged.
+        Without a token in the split, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
         """
         config = self.config
         windows = self.validation.windows(config.context_tokens)
@@ -205,6 +207,7 @@ class TrainingLoop:
             device=self.device,
             precision=self.precision,
             languages=self.languages,
+            asked=asked,
         )
         line = {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
         log.append({**line, "languages": made.languages} if made.languages else line)
@@ -215,29 +218,10 @@ class TrainingLoop:
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
 
 
-@contextlib.contextmanager
-def _asked_to_stop(progress: Progress) -> Iterator[list[int]]:
-    """Collect the numbers of SIGINT and SIGTERM that arrive in the block. A second one does what it did before the block."""
-    asked: list[int] = []
-    before: dict[int, Any] = {}
-
-    def note(number: int, frame: FrameType | None) -> None:
-        handler = before[number]
-        if asked and callable(handler):
-            handler(number, frame)
-        asked.append(number)
-        progress.say("stopping after this update; once more to stop at once")
-
-    # Only the main thread may set handlers; elsewhere whoever runs the loop ends it.
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGINT, signal.SIGTERM):
-            if signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, note)
-    try:
-        yield asked
-    finally:
-        for known, handler in before.items():
-            signal.signal(known, handler)
+def evaluation_is_due(state: State, config: TrainConfig) -> bool:
+    """Whether the run evaluates after this step, and has not yet."""
+    at = state.step == config.steps or state.step % config.evaluate_every == 0
+    return at and all(one.step != state.step for one in state.evaluations)
 
 
 def _draw(seed: int, step: int) -> int:

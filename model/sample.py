@@ -8,6 +8,7 @@ Cost: see `generate`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +18,14 @@ import pyarrow as pa
 
 from tokenmill.model import checkpoint
 from tokenmill.model.generate import Choice, generate
+from tokenmill.model.gpt import GPT
 from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.utf8 import as_utf8
+from tokenmill.pipeline.base.versions import InView
+from tokenmill.pipeline.config.train import MOST
 from tokenmill.tokenizer.encode import of_corpus
 
 
@@ -40,6 +44,68 @@ class Codec(Protocol):
     def decode(self, ids: list[int]) -> str:
         """The text of `ids`."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Speaker:
+    """A trained model with its tokenizer, ready to continue texts."""
+
+    model: GPT
+    encoder: Codec
+    end_of_text: int
+    held: object = None
+    """The version of the corpus, while the encoder may read of it: a build that ends meanwhile would remove it."""
+
+    def ids(self, text: str) -> list[int]:
+        """The ids of a text. Raises InputError for one that is not UTF-8."""
+        as_utf8(text, where="prompt")
+        ids: list[int] = self.encoder.encode(pa.array([text], pa.large_string()))[0].tolist()
+        return ids
+
+    def say(self, prompt: str, *, tokens: int, choice: Choice, seed: int, stop: Sequence[str] = ()) -> Iterator[str]:
+        """The prompt, then pieces of its continuation as they are made. Parameters, errors: see `sample`."""
+        require_sensible(tokens=tokens, seed=seed, stop=stop)
+        ids = self.ids(prompt)
+        # A document begins after an end-of-text.
+        begun = [[self.end_of_text, *ids]]
+        made = generate(self.model, begun, tokens=tokens, choice=choice, seed=seed, end_of_text=self.end_of_text)
+        return _pieces(self.encoder, ids, (one for (one,) in made if one is not None), stop)
+
+
+def require_sensible(*, tokens: int, seed: int, stop: Sequence[str]) -> None:
+    """Raises ConfigError for what is out of bounds, InputError for a text to stop at that is not UTF-8."""
+    for text in stop:
+        as_utf8(text, where="stop")
+    bounds = {
+        f"{tokens=} must be from 1 to {MOST:,}": 1 <= tokens <= MOST,
+        f"{seed=} must be from 0 to 2^63 - 1": 0 <= seed < 2**63,
+        "a text to stop at must not be empty": all(stop),
+    }
+    if wrong := [said for said, holds in bounds.items() if not holds]:
+        raise ConfigError(f"sample: {'; '.join(wrong)}")
+
+
+def codec_of(root: Path) -> tuple[Codec, InView]:
+    """The tokenizer of the corpus in `root`, and what keeps its version while it may be read. Raises NotBuilt."""
+    now = versions.reading(root)
+    return of_corpus(now.folder, manifest.load(now.folder, TOKENIZER)), now
+
+
+def open_speaker(root: Path, encoder: Codec | None = None, progress: Progress | None = None) -> Speaker:
+    """The model of the last checkpoint of a corpus. Parameters, errors: see `sample`."""
+    folder = root / MODEL / checkpoint.FOLDER
+    found = checkpoint.newest(folder, progress or Silent())
+    if found is None:
+        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
+    held = None
+    if encoder is None:
+        encoder, held = codec_of(root)
+    if found.state.tokenizer != encoder.fingerprint:
+        raise StaleInput(
+            f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {encoder.fingerprint}; "
+            "train again (train --restart), or build the corpus with the settings of before"
+        )
+    return Speaker(model=checkpoint.load_model(found), encoder=encoder, end_of_text=found.state.end_of_text, held=held)
 
 
 def sample(
@@ -61,6 +127,8 @@ def sample(
         The beginning of a document.
     tokens
         The most tokens to generate, at least 1; an end-of-text ends the text earlier.
+    seed
+        From 0 to 2^63 - 1.
     stop
         Texts that end it, too. They are not given.
     encoder
@@ -70,6 +138,8 @@ def sample(
     ------
     ConfigError
         A setting is out of bounds.
+    InputError
+        The prompt is not UTF-8.
     NotBuilt
         There is no checkpoint.
     CorruptFile
@@ -77,32 +147,9 @@ def sample(
     StaleInput
         The model was trained with another tokenizer than `encoder`.
     """
-    if tokens < 1 or not all(stop):
-        raise ConfigError(f"sample: {tokens=} must be at least 1, and a text to stop at must not be empty")
+    require_sensible(tokens=tokens, seed=seed, stop=stop)
     as_utf8(prompt, where="prompt")
-    folder = root / MODEL / checkpoint.FOLDER
-    found = checkpoint.newest(folder, progress or Silent())
-    if found is None:
-        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
-    if encoder is None:
-        encoder = codec_of(root)
-    if found.state.tokenizer != encoder.fingerprint:
-        raise StaleInput(f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but {encoder.fingerprint=}")
-    end_of_text = found.state.end_of_text
-    ids = encoder.encode(pa.array([prompt], pa.large_string()))[0].tolist()
-    model = checkpoint.load_model(found)
-    # A document begins after an end-of-text.
-    made = generate(model, [[end_of_text, *ids]], tokens=tokens, choice=choice, seed=seed, end_of_text=end_of_text)
-    return _pieces(encoder, ids, (one for (one,) in made if one is not None), stop)
-
-
-def codec_of(root: Path) -> Codec:
-    """The tokenizer of the corpus in `root`. Raises NotBuilt."""
-    now = versions.reading(root)
-    codec = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
-    # Read now: a build that ends meanwhile removes the version.
-    codec.decode([])
-    return codec
+    return open_speaker(root, encoder, progress).say(prompt, tokens=tokens, choice=choice, seed=seed, stop=stop)
 
 
 def _pieces(encoder: Codec, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from typing import Any
 
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import TrainConfig
-from tokenmill.pipeline.config.train import MLP, Initialisation, Norm, Positions, Preset
+from tokenmill.pipeline.config.train import MLP, MOST, Initialisation, Norm, Positions, Preset
 
 VOCABULARY_MULTIPLE = 128
 """Matrix products are faster on multiples of it."""
@@ -58,6 +58,8 @@ class Shape:
     def __post_init__(self) -> None:
         if min(self.layers, self.heads, self.width, self.context_tokens, self.vocabulary) < 1:
             raise ConfigError(f"every size of a model is at least 1: {self}")
+        if max(self.layers, self.heads, self.width, self.context_tokens, self.vocabulary, self.hidden) > MOST:
+            raise ConfigError(f"every size of a model is at most {MOST:,}: {self}")
         if min(self.kv_heads, self.hidden, self.sliding_window) < 0 or not (
             math.isfinite(self.soft_cap) and self.soft_cap >= 0
         ):

@@ -23,20 +23,21 @@ from torch import Tensor
 from tokenmill.model import checkpoint, memory, optim
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
-from tokenmill.model.generate import Choice, generate
+from tokenmill.model.generate import Choice
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import by_language
-from tokenmill.model.loop import TrainingLoop, Voice
+from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
 from tokenmill.model.page import TrainingPage
-from tokenmill.model.sample import codec_of
+from tokenmill.model.sample import Speaker, codec_of
 from tokenmill.model.shape import shape_of
-from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
-from tokenmill.pipeline.base.manifest import MODEL, PACK, Manifest
+from tokenmill.pipeline.base import files, manifest, versions
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, StaleInput
+from tokenmill.pipeline.base.manifest import MODEL, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS, is_ours, open_corpus
 from tokenmill.pipeline.tokens import Split, TokenStore, problems
+from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 2
@@ -75,7 +76,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     InputError
         The store is too small for one update, or for `config.most_epochs`.
     StaleInput
-        The checkpoint belongs to another store, tokenizer, seed, order of samples or shape.
+        The store was packed with another tokenizer than the corpus has, or the checkpoint belongs to another store, tokenizer,
+        seed, order of samples or shape.
     ConfigError
         The device does not exist, or the weights of the sources are impossible.
     OutOfMemory
@@ -83,11 +85,12 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
-        SIGINT or SIGTERM arrived. There is a checkpoint of the last update.
+        SIGINT, SIGTERM or SIGHUP arrived. There is a checkpoint of the last update.
     """
     device = _device(config.device)
     precision = _precision(config.precision, device)
     store = TokenStore.open(root / TOKENS)
+    _require_tokenizer(root, store)
     samples = samples_of(store, config)
     if samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
@@ -108,7 +111,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress.say(
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
             )
-        if found.state.step >= config.steps:
+        cut = store.split("val").tokens > 0 and evaluation_is_due(found.state, config)
+        if found.state.step > config.steps or (found.state.step == config.steps and not cut):
             checkpoint.prune(folder)
             page.write(found.state)
             return _finish(root, found, steps_now=0)
@@ -148,7 +152,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             device=device,
             folder=folder,
             page=page,
-            voice=None if corpus is None else _voice(corpus.root, store, config),
+            voice=_voice(root, store.end_of_text, config) if corpus and config.sample_tokens else None,
             languages=None if corpus is None else by_language(store.split("val"), corpus),
             progress=progress,
         )
@@ -167,6 +171,25 @@ def log_frequencies(split: Split, vocabulary: int) -> Tensor:
         last = min(first + COUNTED_AT_ONCE, split.tokens)
         counts += np.bincount(split.read(first, last)[split.kept(first, last)], minlength=vocabulary)
     return torch.from_numpy(np.log(counts / counts.sum())).float()
+
+
+def _require_tokenizer(root: Path, store: TokenStore) -> None:
+    """Check that the store was packed with the tokenizer of the corpus, which decodes what the model says.
+
+    A corpus without one is a store alone. Raises StaleInput, with both hashes, and CorruptFile.
+    """
+    folder = versions.reading(root).folder
+    made = manifest.find(folder, TOKENIZER)
+    if made is None:
+        return
+    held = manifest.facts(made, TokenizerFacts).fingerprint
+    if held != store.tokenizer:
+        raise StaleInput(
+            f"{store.folder}: was packed with the tokenizer {store.tokenizer}, but the corpus has {held}; run the build again, "
+            "which packs the text anew"
+        )
+    for name, entry in made.entries():
+        files.read_verified(folder, name, entry)
 
 
 def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:
@@ -240,23 +263,16 @@ def _require_compiler(device: torch.device) -> None:
         raise ConfigError("train.compile=true, but there is no C++ compiler g++ here; install it, or set train.compile=false")
 
 
-def _voice(root: Path, store: TokenStore, config: TrainConfig) -> Voice | None:
-    """Says how a model continues the beginning of a document; None if that is not wanted, or the tokenizer is another one."""
-    if not config.sample_tokens or (codec := codec_of(root)).fingerprint != store.tokenizer:
-        return None
+def _voice(root: Path, end_of_text: int, config: TrainConfig) -> Voice:
+    """Says how a model continues the beginning of a document."""
+    encoder, held = codec_of(root)
+    choice = Choice(temperature=0.8, top_k=50)
 
     def say(model: GPT) -> str:
-        made = generate(
-            model,
-            [[store.end_of_text]],
-            tokens=config.sample_tokens,
-            choice=Choice(temperature=0.8, top_k=50),
-            seed=config.seed,
-            end_of_text=store.end_of_text,
-        )
-        ids = [one for (one,) in made if one is not None]
+        speaker = Speaker(model=model, encoder=encoder, end_of_text=end_of_text, held=held)
+        said = "".join(speaker.say("", tokens=config.sample_tokens, choice=choice, seed=config.seed))
         model.train()
-        return codec.decode(ids)
+        return said
 
     return say
 

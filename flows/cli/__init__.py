@@ -2,9 +2,9 @@
 
 Purpose: runs the command that the user typed, and turns its outcome into an exit code and a message.
 Guarantee: exit code 0 after success; 1 if the data or the settings are wrong (the message says what and where, without a
-traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM), and 143 after SIGTERM where a training wrote its
-checkpoint first. If the reader of the output leaves (`| head`), the rest of the output is lost and the work goes on. An
-argument that is not UTF-8 is wrong usage. What a terminal cannot show is shown as its escape.
+traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM), and 143 after SIGTERM or 129 after SIGHUP where a
+training wrote its checkpoint first. If the reader of the output leaves (`| head`), the rest of the output is lost and the work
+goes on. An argument that is not UTF-8 is wrong usage. What a terminal cannot show is shown as its escape.
 Cost: `tokenmill --help` imports only the table of commands; each command imports what it needs.
 """
 

@@ -1,7 +1,8 @@
-"""Commands on models: `train`, `sample`, `evaluate` and `export-model` for the bundled GPT, `quality train` for classifiers."""
+"""Commands on models: `train`, `evaluate` and `export-model` for the bundled GPT, `quality train` for quality classifiers."""
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated
@@ -27,10 +28,11 @@ def train(
 ) -> None:
     """Train the bundled GPT on the tokens of a corpus.
 
-    An interrupted run continues from its last checkpoint; Ctrl-C and SIGTERM write one first (exit code 130 or 143). The
-    settings are those of the section `train` of the corpus; change them with `--set train.KEY=VALUE`. `tokenmill config show`
-    prints all of them. With the defaults the loss falls visibly in about a minute on two CPU cores. The model is written to the
-    folder `model` of the corpus, with `training.html`, a page of curves and samples.
+    An interrupted run continues from its last checkpoint; Ctrl-C, SIGTERM and a terminal that is closed write one first (exit
+    code 130, 143 or 129). The settings are those of the section `train` of the corpus; change them with
+    `--set train.KEY=VALUE`. `tokenmill config show` prints all of them. With the defaults the loss falls visibly in about a
+    minute on two CPU cores. The model is written to the folder `model` of the corpus, with
+    `training.html`, a page of curves and samples.
 
     For example:
 
@@ -40,67 +42,8 @@ def train(
     """
     from tokenmill.flows.training import run
 
-    run(folder, pairs(settings), draw.Terminal(out), restart_if_stale=restart_if_stale, restart=restart)
-
-
-def sample(
-    folder: Corpus,
-    /,
-    prompt: Annotated[str, Parameter(help="The beginning of a document, which the model continues.")] = "The",
-    *,
-    tokens: int = 100,
-    temperature: float = 0.8,
-    top_k: int = 50,
-    top_p: float = 1.0,
-    min_p: float = 0.0,
-    repetition_penalty: float = 1.0,
-    stop: Annotated[tuple[str, ...], Parameter(negative="")] = (),
-    seed: int = 0,
-) -> None:
-    """Generate text with the trained model of a corpus.
-
-    The command prints the prompt and its continuation by the last checkpoint. It runs on the CPU. The same checkpoint,
-    prompt, options and seed give the same text.
-
-    For example:
-
-        tokenmill sample corpora/docs
-
-        tokenmill sample corpora/docs "Returns a list of" --tokens 50 --temperature 0
-
-        tokenmill sample corpora/docs "Usage:" --top-p 0.9 --repetition-penalty 1.2 --stop "Usage:"
-
-    Parameters
-    ----------
-    tokens
-        Most tokens to generate, at least 1. The text ends earlier if the model generates an end-of-text token.
-    temperature
-        Randomness of the choice, at least 0. 0 always chooses the most probable token.
-    top_k
-        Choose only among this many most probable tokens, at least 1.
-    top_p
-        Choose only among the fewest most probable tokens that have this much probability together, above 0 and at most 1.
-    min_p
-        Leave out tokens with less than this part of the probability of the most probable one, at least 0 and below 1.
-    repetition_penalty
-        Above 1, tokens that stand in the text become less probable.
-    stop
-        End the text before it says this. May be given several times.
-    seed
-        Seed of the random choice.
-    """
-    from tokenmill.flows.training import speak
-
-    choice = {
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repetition_penalty": repetition_penalty,
-    }
-    for piece in speak(folder, prompt, tokens=tokens, choice=choice, seed=seed, stop=stop):
-        out.print(piece, end="", markup=False, highlight=False, soft_wrap=True)
-    out.print()
+    with contextlib.closing(draw.Terminal(out)) as terminal:
+        run(folder, pairs(settings), terminal, restart_if_stale=restart_if_stale, restart=restart)
 
 
 def evaluate(

@@ -5,7 +5,9 @@ Cost: none.
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,7 +64,7 @@ def no_options(_: type, names: str | Sequence[str]) -> None:
 
 
 class Output(Console):
-    """A console that survives a reader who leaves (`| head`): later output is lost, and the work goes on.
+    """A console that survives a reader who leaves (`| head`, a closed terminal): later output is lost, and the work goes on.
 
     Tables fit the width, and what would control a terminal is shown as its escape.
     """
@@ -73,6 +75,8 @@ class Output(Console):
         try:
             super().print(*(fitted(one, self, width) if isinstance(one, Table) else one for one in objects), **how)
         except OSError as error:
+            if error.errno == errno.EIO and stat.S_ISCHR(os.fstat(self.file.fileno()).st_mode):
+                return self.on_broken_pipe()
             raise TokenmillError(
                 f"the output cannot be written: {error.strerror or error}; write it to another place, or make room there"
             ) from error

@@ -1,6 +1,6 @@
 """What a machine has too little of, disk or memory, as errors of ours that say what to do.
 
-Guarantee: every library's way to say it is recognised: MemoryError, also NumPy's and Arrow's; ENOMEM; ENOSPC and EDQUOT.
+Guarantee: every library's way to say it is recognised: MemoryError, also NumPy's and Arrow's; ENOMEM; ENOSPC, EDQUOT and EFBIG.
 Cost: none until it happens.
 """
 
@@ -23,11 +23,17 @@ SHORT = (
     "failed to map segment",
     "std::bad_alloc",
     "Cannot allocate memory",
+    "out of memory",
+    "size calculation overflowed",
 )
 """What errors say that have no class of their own for it."""
 SAYING = (MemoryError, OSError, RuntimeError, ImportError)
 """The classes of errors that may say that memory was short."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of this user is used up",
+    errno.EFBIG: "a file may not be larger here (`ulimit -f`)",
+}
 LEAST_ADDRESSES = 3 << 30
 """Bytes of address space that a build needs (2.7 GB on a small corpus), most of it reserved by libraries and never used. With
 less, a thread of theirs that gets none aborts the process, or leaves it waiting (seen from 0.8 to 1.5 GiB)."""
@@ -72,7 +78,7 @@ def disk_full(error: BaseException, path: Path, *, written: int = 0) -> DiskFull
     if not isinstance(error, OSError) or error.errno not in FULL or isinstance(error, DiskFull):
         return None
     free = free_bytes(path.parent)
-    what = "the quota of this user is used up" if error.errno == errno.EDQUOT else "the disk is full"
+    what = FULL[error.errno or 0]
     left = "" if free is None else f" and {free:,} are free"
     return DiskFull(
         f"{path}: {what}: {written:,} bytes of this file were written{left}; make room, or use another disk, and run the same "
@@ -116,5 +122,5 @@ def out_of_memory(doing: str) -> OutOfMemory:
     """The error to raise when `doing` found no memory."""
     return OutOfMemory(
         f"{doing}: not enough memory; finished work is kept, so run the same command again with fewer --workers, a smaller "
-        "collect.shard_bytes, or a higher limit (`ulimit -v`, the memory of the container)"
+        "collect.shard_bytes or train.batch_windows, or a higher limit (`ulimit -v`, the memory of the container)"
     )

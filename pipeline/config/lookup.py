@@ -7,6 +7,7 @@ Guarantee: an example that is given here is a valid setting. Cost: none.
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -101,10 +102,11 @@ def example(setting: Setting, given: Any = None) -> Any:
 def accepts(setting: Setting, given: Any) -> bool:
     """Whether the type of a setting accepts a value."""
     try:
-        TypeAdapter(setting.type).validate_python(given)
+        found = TypeAdapter(setting.type).validate_python(given)
     except ValidationError:
         return False
-    return True
+    # No section takes one; the types of its settings alone do not say so.
+    return not (isinstance(found, float) and not math.isfinite(found))
 
 
 def _source(setting: Setting, value: Any) -> dict[str, Any]:

@@ -122,7 +122,8 @@ def _origin(fault: Mapping[str, Any], where: str, overrides: Mapping[str, Any]) 
     for key, text in overrides.items():
         path = tuple(key.split("."))
         if place[: len(path)] == path:
-            return f"--set {key}" if CREDENTIALS.search(str(text)) else f"--set {key}={text}"
+            shown = str(text) if len(str(text)) <= faults.LONG else f"{str(text)[: faults.LONG]}..."
+            return f"--set {key}" if CREDENTIALS.search(str(text)) else f"--set {key}={shown}"
         if path[: len(place)] == place:
             inside.append(f"--set {key}")
     return f"{where} with {', '.join(inside)}" if inside else where

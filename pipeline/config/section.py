@@ -28,9 +28,11 @@ class About:
 
 
 class Section(BaseModel):
-    """A frozen part of the config. An unknown key is an error. The docstring below a setting says what it does."""
+    """A frozen part of the config. An unknown key is an error, and so is a number that is not finite. The docstring below a
+    setting says what it does.
+    """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, validate_default=True, allow_inf_nan=False)
 
     def rankings(self) -> Mapping[str, str]:
         """Score columns of its stage by which documents can be ordered, by the names that settings use. Higher is better."""

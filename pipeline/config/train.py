@@ -7,9 +7,9 @@ Cost: none.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from tokenmill.pipeline.config.section import About, Section
 
@@ -23,9 +23,16 @@ OptimizerName = Literal["adamw", "muon"]
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 Attention = Literal["document", "window"]
 
+MOST = 2**31 - 1
+"""Of every count and size."""
+SMALLEST, LARGEST = 1e-18, 1e18
+"""Of every other number that is not 0: the trainer computes in float32, which holds their squares."""
+
 
 class TrainConfig(Section):
-    """The bundled GPT trainer. With the defaults the loss falls visibly in about a minute on two CPU cores."""
+    """The bundled GPT trainer. With the defaults the loss falls visibly in about a minute on two CPU cores. Counts are at most
+    2,147,483,647; other numbers are 0 or from 1e-18 to 1e18, with which float32 computes.
+    """
 
     model: Preset = "modern"
     """Parts of the model. gpt2: those of GPT-2. modern: RMSNorm, rotary positions, QK-norm, squared ReLU, a head of its own.
@@ -125,7 +132,7 @@ class TrainConfig(Section):
     tensorboard: bool = False
     """True: also write what the log says to `model/tensorboard`, as events that TensorBoard shows."""
     compile: bool = False
-    """Compile each layer with torch.compile: faster from some hundred updates on, above all on a GPU. On the CPU it needs g++."""
+    """Compile each layer with torch.compile: faster after some hundred updates, above all on a GPU. On the CPU it needs g++."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
     peak_teraflops: Annotated[float | None, About(unit="teraflops", example=989.0)] = Field(default=None, gt=0)
@@ -133,6 +140,16 @@ class TrainConfig(Section):
     part of it the training uses. Default: known for some GPUs in bfloat16 and float16."""
     sample_tokens: int = Field(default=40, ge=0)
     """Tokens that the model says at each evaluation, from the beginning of a document, for the log. 0: none."""
+
+    @field_validator("*")
+    @classmethod
+    def _in_reach(cls, value: Any, info: ValidationInfo) -> Any:
+        for number in value.values() if isinstance(value, Mapping) else [value]:
+            if isinstance(number, float) and number and not SMALLEST <= abs(number) <= LARGEST:
+                raise ValueError(f"is beyond the numbers that float32 computes with, {SMALLEST} to {LARGEST} (given: {number})")
+            if type(number) is int and number > MOST and info.field_name != "seed":
+                raise ValueError(f"must be at most {MOST:,} (given: {number})")
+        return value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

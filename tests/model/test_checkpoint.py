@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import struct
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 
 from tests.model.runs import windows_of
 from tokenmill.model import checkpoint, optim
-from tokenmill.model.checkpoint import State
+from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import next_token_loss
@@ -20,6 +21,7 @@ from tokenmill.model.optim import Optimizers
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
+from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import TrainConfig
 
@@ -60,7 +62,7 @@ def trained(steps: int) -> tuple[GPT, Optimizers]:
 
 def advance(model: GPT, optimizer: Optimizers) -> None:
     loss = next_token_loss(model, windows_of(torch.arange(18).reshape(2, 9).tolist())).nats
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     optim.update(optimizer, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
 
 
@@ -124,7 +126,7 @@ def test_every_flip_and_cut_is_refused_by_name_and_the_one_before_is_used(folder
 def test_no_whole_checkpoint_is_an_error_and_not_a_fresh_start(folder: Path) -> None:
     for step in (1, 2):
         (folder / f"step-{step:08d}.weights.safetensors").unlink()
-    with pytest.raises(CorruptFile, match="no checkpoint is whole"):
+    with pytest.raises(CorruptFile, match="no checkpoint is whole; begin anew with `tokenmill train --restart`"):
         checkpoint.newest(folder, Silent())
 
 
@@ -172,6 +174,7 @@ def rewrite(folder: Path, **changes: object) -> None:
         {"shape": {"layers": 1, "heads": 0, "width": 8, "context_tokens": 8, "vocabulary": 20}},
         {"shape": {"layers": 2**40, "heads": 2, "width": 8, "context_tokens": 8, "vocabulary": 20}},
         {"shape": {"layers": 1, "heads": 2, "width": 8, "context_tokens": 8, "vocabulary": 2**40}},
+        {"shape": {"layers": 1, "heads": 2, "width": 8, "context_tokens": 2**40, "vocabulary": 20, "positions": "sinusoidal"}},
     ],
 )
 def test_a_made_up_json_is_refused(folder: Path, changes: dict[str, object]) -> None:
@@ -201,6 +204,41 @@ def test_weights_of_another_shape_or_a_pickle_are_refused(folder: Path) -> None:
     assert found is not None
     with pytest.raises(CorruptFile, match="weights.safetensors: holds other tensors"):
         checkpoint.load_model(found)
+
+
+@pytest.mark.parametrize(
+    ("header", "length"),
+    [
+        ({}, 2**63),
+        ({"a": {"dtype": "F32", "shape": [2**40, 2**40], "data_offsets": [0, 8]}}, None),
+        ({"a": {"dtype": "F32", "shape": [2], "data_offsets": [0, 2**60]}}, None),
+        ({"a": {"dtype": "F8_E8M0", "shape": [8], "data_offsets": [0, 8]}}, None),
+        ({"a": {"dtype": "I64", "shape": [1], "data_offsets": [0, 8]}}, None),
+        (
+            {
+                "wte.weight": {"dtype": "F32", "shape": [1], "data_offsets": [0, 4]},
+                "h.0.attn.c_attn.weight": {"dtype": "F32", "shape": [1], "data_offsets": [4, 8]},
+            },
+            None,
+        ),
+    ],
+)
+def test_made_up_headers_of_weights_take_no_memory_and_are_refused(
+    folder: Path, header: dict[str, object], length: int | None
+) -> None:
+    path = folder / "step-00000002.weights.safetensors"
+    entries = json.loads((folder / "step-00000002.json").read_bytes())["files"]
+    plain = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", length or len(plain)) + plain + bytes(8))
+    entries[path.name] = {"bytes": 10**6, "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "rows": None}
+    rewrite(folder, files=entries)
+    found = checkpoint.newest(folder, Silent())
+    assert found is not None
+    assert found.state.step == 1, "the file is smaller than its entry"
+    state = dataclasses.replace(found.state, step=2)
+    named = {name: FileEntry(**entry) for name, entry in entries.items()}
+    with pytest.raises(CorruptFile, match=r"weights.safetensors: (is not a safetensors file|holds other tensors)"):
+        checkpoint.load_model(Checkpoint(folder=folder, state=state, files=named))
 
 
 def test_another_run_is_refused_with_all_that_differs(folder: Path) -> None:

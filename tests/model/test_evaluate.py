@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ def test_the_loss_is_the_mean_over_tokens_whatever_the_batches(make_store: Calla
     model = GPT(Shape(layers=1, heads=2, width=8, context_tokens=10, vocabulary=50), dropout=0.5)
     # 72 tokens are 7 windows of 10, and one that is filled up.
     places = np.arange(8)
-    settings = {"step": 3, "attention": attention, "device": torch.device("cpu")}
+    settings: dict[str, Any] = {"step": 3, "attention": attention, "device": torch.device("cpu")}
     one, many = (evaluate(model, split, places, batch_windows=size, **settings) for size in (8, 2))
     assert model.training
     windows = data.windows_at(split, places, 10, attention)

@@ -91,7 +91,7 @@ def _trained_once(kind: str = "adamw", clip_norm: float = 1.0) -> tuple[GPT, Opt
     model = GPT(SHAPE)
     made = optim.optimizers(model, config(optimizer=kind))
     loss = next_token_loss(model, WINDOWS).nats / WINDOWS.targets
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     halted = torch.zeros(())
     norm = optim.update(made, loss.detach(), rate=1.0, clip_norm=clip_norm, halted=halted)
     return model, made, norm, halted
@@ -118,7 +118,7 @@ def test_an_update_that_is_not_finite_is_not_made_nor_any_after_it(kind: str, ba
     moments = _moments(made)
     for factor in (bad, 1.0):
         loss = factor * next_token_loss(model, WINDOWS).nats
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optim.update(made, loss.detach(), rate=1.0, clip_norm=1.0, halted=halted)
         assert halted.item() == 1
         assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
@@ -139,7 +139,7 @@ def test_a_scaled_update_is_the_unscaled_one() -> None:
         model = GPT(SHAPE)
         optimizers = optim.optimizers(model, config())
         loss = next_token_loss(model, WINDOWS).nats / WINDOWS.targets
-        (loss if scale is None else loss * scale.value).backward()
+        (loss if scale is None else loss * scale.value).backward()  # type: ignore[no-untyped-call]
         optim.update(optimizers, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()), scale=scale)
         made.append(list(model.parameters()))
     for a, b in zip(*made, strict=True):
@@ -155,7 +155,7 @@ def test_an_overflow_skips_one_update_halves_the_scale_and_is_recovered_from(kin
     before = [parameter.detach().clone() for parameter in model.parameters()]
     for factor in (math.inf, 1.0):
         loss = next_token_loss(model, WINDOWS).nats / WINDOWS.targets
-        (loss * scale.value * factor).backward()
+        (loss * scale.value * factor).backward()  # type: ignore[no-untyped-call]
         optim.update(made, loss.detach(), rate=1.0, clip_norm=1.0, halted=halted, scale=scale)
         same = [torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)]
         assert all(same) == (factor == math.inf)

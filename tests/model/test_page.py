@@ -84,6 +84,7 @@ Field = tuple[int, Any]
 
 def fields(data: bytes) -> Iterator[Field]:
     """The fields of a message of protocol buffers: number, and an int, 4 or 8 bytes as a float, or bytes."""
+    at = 0
 
     def varint() -> int:
         nonlocal at
@@ -96,7 +97,6 @@ def fields(data: bytes) -> Iterator[Field]:
             if byte < 0x80:
                 return value
 
-    at = 0
     while at < len(data):
         number, kind = divmod(varint(), 8)
         if kind == 0:

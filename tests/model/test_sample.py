@@ -42,10 +42,10 @@ class Letters:
         return "".join(chr(ord("A") + number) for number in ids)
 
 
-def drawn(logits: torch.Tensor, times: int = 300, *, text: Sequence[int] = (0,), **how: float | None) -> Counter[int]:
+def drawn(logits: torch.Tensor, times: int = 300, *, text: Sequence[int] = (0,), **how: Any) -> Counter[int]:
     generator = torch.Generator().manual_seed(0)
-    choice = Choice(**how)  # type: ignore[arg-type]
-    return Counter(choice.of(logits[None], torch.tensor([list(text)]), generator).item() for _ in range(times))
+    choice = Choice(**how)
+    return Counter(int(choice.of(logits[None], torch.tensor([list(text)]), generator)) for _ in range(times))
 
 
 def test_top_k_leaves_the_k_likeliest() -> None:
@@ -61,6 +61,7 @@ def test_top_p_and_min_p_leave_the_likeliest() -> None:
     assert set(drawn(logits, top_p=0.51)) == {1, 2}
     assert set(drawn(logits, top_p=0.8)) == {1, 2, 3}
     assert set(drawn(logits, top_p=1e-9)) == {1}
+    assert set(drawn(logits, top_p=1e-300)) == {1}
     assert set(drawn(logits, min_p=0.49)) == {1, 2}
     assert set(drawn(logits, min_p=0.99)) == {1}
 
@@ -81,7 +82,7 @@ def test_draws_follow_the_probabilities() -> None:
     assert drawn(torch.tensor([0.0, math.log(9.0)]), 4_000, temperature=2.0)[1] / 4_000 == pytest.approx(0.75, abs=0.03)
 
 
-@pytest.mark.parametrize("temperature", [0.0, 1e-30])
+@pytest.mark.parametrize("temperature", [0.0, -0.0, 1e-9, 1e-30, 1e-300])
 def test_no_temperature_takes_the_likeliest(temperature: float) -> None:
     assert set(drawn(torch.tensor([1.0, 5.0, 4.9]), temperature=temperature)) == {1}
 
@@ -90,13 +91,13 @@ def test_padding_is_never_chosen_however_hot() -> None:
     model = GPT(SHAPE).eval()
     logits = model(torch.tensor([[1, 2, 3]]))[0, -1]
     assert len(logits) == 128
-    assert set(drawn(logits, 2_000, temperature=1e6)) == set(range(20))
+    assert set(drawn(logits, 2_000, temperature=1e6)) == set(drawn(logits, 2_000, temperature=1e9)) == set(range(20))
     assert set(drawn(logits, 500, temperature=1e6, top_k=128)) <= set(range(20))
     assert max(drawn(logits - 1e3, temperature=0)) < 20
 
 
 def generated(model: GPT, *prompts: list[int], **changes: Any) -> list[list[int | None]]:
-    settings = {"tokens": 12, "choice": Choice(), "seed": 0, "end_of_text": 99}
+    settings: dict[str, Any] = {"tokens": 12, "choice": Choice(), "seed": 0, "end_of_text": 99}
     steps = list(generate(model, prompts, **(settings | changes)))
     return [list(one) for one in zip(*steps, strict=True)]
 
@@ -156,7 +157,7 @@ def corpus(make_store: Callable[..., Path], tiny: Callable[..., TrainConfig]) ->
 
 def said(root: Path, prompt: str, **changes: Any) -> str:
     how = {"temperature": 0.0, **{name: changes.pop(name) for name in ("temperature", "top_k") if name in changes}}
-    settings = {"tokens": 6, "seed": 0, "encoder": Letters()}
+    settings: dict[str, Any] = {"tokens": 6, "seed": 0, "encoder": Letters()}
     return "".join(sample(root, prompt, choice=Choice(**how), **(settings | changes)))
 
 
@@ -174,7 +175,12 @@ def test_a_prompt_begins_as_documents_did_in_training(
     train(root, tiny(steps=1), Silent())
     seen: list[list[int]] = []
     hidden = GPT.hidden
-    monkeypatch.setattr(GPT, "hidden", lambda model, ids, *rest: seen.append(ids[0].tolist()) or hidden(model, ids, *rest))
+
+    def noting(model: GPT, ids: torch.Tensor, *rest: Any) -> torch.Tensor:
+        seen.append(ids[0].tolist())
+        return hidden(model, ids, *rest)
+
+    monkeypatch.setattr(GPT, "hidden", noting)
     said(root, "AB", tokens=1)
     said(root, "", tokens=1)
     assert seen == [[49, 0, 1], [49]]
@@ -226,7 +232,14 @@ def test_without_a_model_there_is_nothing_to_say(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"tokens": 0}, {"temperature": -1.0}, {"temperature": math.nan}, {"top_k": 0}, {"stop": [""]}]
+    "wrong",
+    [
+        *({"tokens": wrong} for wrong in (0, -1, 2**31, 2**70)),
+        *({"seed": wrong} for wrong in (-1, 2**63, 2**70)),
+        *({"temperature": wrong} for wrong in (-1.0, -1e-300, math.nan, math.inf, 1e300)),
+        {"top_k": 0},
+        {"stop": [""]},
+    ],
 )
 def test_settings_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match="sample: "):
@@ -234,8 +247,13 @@ def test_settings_out_of_bounds_are_refused(tmp_path: Path, wrong: dict[str, obj
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"top_p": 0.0}, {"top_p": 1.1}, {"min_p": 1.0}, {"min_p": -0.1}, {"repetition_penalty": 0.0}]
+    "wrong",
+    [
+        *({"top_p": wrong} for wrong in (0.0, -0.0, 1.1, math.nan, math.inf)),
+        *({"min_p": wrong} for wrong in (1.0, -0.1, math.nan)),
+        *({"repetition_penalty": wrong} for wrong in (0.0, 1e-300, 1e300, math.nan, math.inf)),
+    ],
 )
-def test_choices_out_of_bounds_are_refused(wrong: dict[str, float]) -> None:
+def test_choices_out_of_bounds_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=f"sample: {next(iter(wrong))}="):
         Choice(**wrong)

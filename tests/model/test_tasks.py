@@ -43,7 +43,9 @@ def test_a_text_has_our_bits_per_byte(built: Path, tmp_path: Path, tiny: Tiny) -
     }
     (tmp_path / "texts.yaml").write_text(json.dumps(task))
     found = evaluate_tasks(built, [str(tmp_path / "texts.yaml")], Silent())
-    model = checkpoint.load_model(checkpoint.newest(built / "model/checkpoints", Silent())).eval()
+    last = checkpoint.newest(built / "model/checkpoints", Silent())
+    assert last is not None
+    model = checkpoint.load_model(last).eval()
     encoder = of_corpus(built, manifest.load(built, TOKENIZER))
     nats = 0.0
     for text in TEXTS:

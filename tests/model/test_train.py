@@ -17,7 +17,8 @@ from tokenmill.model.loss import next_token_loss
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore, forget
 
@@ -68,8 +69,8 @@ def test_accumulation_equals_one_big_batch(make_store: Make, tiny: Tiny) -> None
         )
     models = [checkpoint.newest(root / "model/checkpoints", Silent()) for root in (big, parts)]
     one, other = (checkpoint.load_model(found) for found in models if found)
-    for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=0, atol=1e-5)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 def test_dropout_is_drawn_from_seed_and_step_and_leaves_the_process_alone(make_store: Make, tiny: Tiny) -> None:
@@ -115,7 +116,7 @@ def test_a_store_without_validation_trains_and_says_so(make_store: Make, tiny: T
     told = Told()
     result = train(make_store(val=[]), tiny(), told)
     assert result.evaluations == ()
-    assert "no validation" in told.lines[0]
+    assert "no validation" in told.lines[1]
 
 
 def test_a_device_that_is_not_there_is_refused(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -138,7 +139,7 @@ def test_gradients_do_not_depend_on_how_targets_are_divided(accumulate: int, z_l
         for some in torch.arange(4).chunk(parts):
             one = dataclasses.replace(whole, ids=ids[some], kept=kept[some])
             loss = next_token_loss(model, one, z_loss=z_loss)
-            ((loss.nats + loss.penalty) / whole.targets).backward()
+            ((loss.nats + loss.penalty) / whole.targets).backward()  # type: ignore[no-untyped-call]
         gradients.append([parameter.grad for parameter in model.parameters()])
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=1e-6)
@@ -169,7 +170,7 @@ def test_in_chunks_loss_and_gradients_are_the_same(chunk: int) -> None:
         with torch.no_grad():
             model.head.weight.normal_(generator=torch.Generator().manual_seed(4))
         loss = next_token_loss(model, windows, z_loss=1e-3, chunk_tokens=size)
-        (loss.nats + loss.penalty).backward()
+        (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
         made.append((loss, [parameter.grad for parameter in model.parameters()]))
     torch.testing.assert_close(made[0][0], made[1][0], rtol=1e-6, atol=0)
     for a, b in zip(made[0][1], made[1][1], strict=True):
@@ -182,7 +183,7 @@ def test_activations_computed_again_give_the_same_gradients() -> None:
     for recompute in (False, True):
         model = GPT(Shape(layers=3, heads=2, width=16, context_tokens=12, vocabulary=50), dropout=0.3, recompute=recompute)
         torch.manual_seed(5)
-        next_token_loss(model.train(), windows_of(ids.tolist())).nats.backward()
+        next_token_loss(model.train(), windows_of(ids.tolist())).nats.backward()  # type: ignore[no-untyped-call]
         gradients.append([parameter.grad for parameter in model.parameters()])
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
@@ -204,7 +205,7 @@ def test_a_hopeless_loss_ends_the_run(make_store: Make, tiny: Tiny) -> None:
 def test_a_warm_up_longer_than_the_run_is_said(make_store: Make, tiny: Tiny) -> None:
     told = Told()
     train(make_store(), tiny(warmup_steps=12), told)
-    assert told.lines[0] == "train.warmup_steps=12 is not below train.steps=12: no update has the full rate"
+    assert told.lines[1] == "train.warmup_steps=12 is not below train.steps=12: no update has the full rate"
 
 
 def test_logits_are_counted_from_the_frequency_of_ids(make_store: Make, tiny: Tiny) -> None:
@@ -223,3 +224,27 @@ def test_logits_are_counted_from_the_frequency_of_ids(make_store: Make, tiny: Ti
     guess = -offset[torch.from_numpy(val.read(0, val.tokens).astype(np.int64))].mean().item()
     assert result.evaluations[0].loss == pytest.approx(guess, abs=1e-5)
     assert result.evaluations[-1].loss < 2.5
+
+
+def test_a_store_of_another_tokenizer_is_refused_with_both(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    file = files.write_bytes(root / "tokenizer/tokenizer.json", b"{}")
+    facts = {"vocabulary": 50, "end_of_text": 49, "pattern": None, "own_pattern": None}
+
+    def holds(fingerprint: str) -> None:
+        made = {**facts, "fingerprint": fingerprint}
+        manifest.commit(
+            root,
+            Manifest(stage="tokenizer", version=1, config={}, inputs={}, files={"tokenizer/tokenizer.json": file}, facts=made),
+        )
+
+    holds("e" * 64)
+    with pytest.raises(StaleInput, match=f"packed with the tokenizer {'f' * 64}, but the corpus has {'e' * 64}; run the build"):
+        train(root, tiny(), Silent())
+    assert not (root / "model").exists()
+    holds("f" * 64)
+    (root / "tokenizer/tokenizer.json").write_bytes(b"[]")
+    with pytest.raises(CorruptFile, match="tokenizer.json: holds 2 bytes"):
+        train(root, tiny(), Silent())
+    (root / "tokenizer/tokenizer.json").write_bytes(b"{}")
+    train(root, tiny(steps=1), Silent())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, Told, log_of, published
-from tokenmill.model import checkpoint, loop
+from tokenmill.model import checkpoint, evaluate, loop, stops
 from tokenmill.model import train as training
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
@@ -22,7 +23,7 @@ from tokenmill.pipeline.base.errors import Diverged, Interrupted, StaleInput
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore
-from tokenmill.pipeline.tokens.samples import Samples, samples_of
+from tokenmill.pipeline.tokens.samples import Batch, Samples, samples_of
 
 
 def test_a_finished_run_does_nothing(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +49,7 @@ def test_a_stopped_run_ends_bit_equal(make_store: Make, tiny: Tiny, stop: int) -
     assert published(whole) == published(stopped)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize(
     "step", [1, 6, *(pytest.param(step, marks=pytest.mark.soak) for step in (2, 3, 4, 5, 7, 8, 9, 10, 11))]
 )
@@ -69,13 +70,82 @@ def test_a_signal_ends_a_run_after_the_update_and_no_work_is_lost(
     assert last == published(whole)
 
 
+class SignalIn(Silent):
+    """Sends this process SIGTERM in one call of a function."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, of: object, name: str, call: int) -> None:
+        self.left, real = call, getattr(of, name)
+
+        def then(*arguments: Any, **named: Any) -> Any:
+            self.left -= 1
+            if self.left == 0:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return real(*arguments, **named)
+
+        monkeypatch.setattr(of, name, then)
+
+
+@pytest.mark.parametrize(
+    ("of", "name", "call", "at"),
+    [
+        (evaluate, "token_losses", 1, 0),  # each evaluation has two batches
+        (evaluate, "token_losses", 3, 4),
+        (evaluate, "token_losses", 7, 12),
+        (checkpoint, "publish", 1, 4),
+        (checkpoint, "publish", 3, None),
+    ],
+)
+def test_a_signal_in_an_evaluation_or_a_checkpoint_loses_nothing(
+    make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch, of: object, name: str, call: int, at: int | None
+) -> None:
+    whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
+    config = tiny(evaluate_windows=5)
+    train(whole, config, Silent())
+    with monkeypatch.context() as patch:
+        sender = SignalIn(patch, of, name, call)
+        if at is None:
+            train(stopped, config, sender)
+        else:
+            with pytest.raises(Interrupted, match=f"stopped after step {at};" if at else "stopped before the first step;"):
+                train(stopped, config, sender)
+            assert (stopped / f"model/checkpoints/step-{at:08d}.json").exists() == (at > 0)
+    assert train(stopped, config, Silent()).steps_now == (0 if at is None else 12 - at)
+    assert published(whole) == published(stopped)
+
+
+def test_a_second_signal_ends_a_run_at_once_but_not_the_same_wish_twice(
+    make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Twice(Silent):
+        def advance(self, amount: int) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            signal.raise_signal(signal.SIGINT)
+
+        def say(self, line: str) -> None:
+            if line.startswith("stopping"):
+                raise RuntimeError("reentrant call")
+
+    root = make_store()
+    with pytest.raises(Interrupted, match="stopped after step 1;"):
+        train(root, tiny(), Twice())
+    monkeypatch.setattr(stops, "TWICE_SECONDS", -1.0)
+    with pytest.raises(KeyboardInterrupt):
+        train(root, tiny(), Twice())
+    assert [path.name for path in (root / "model/checkpoints").glob("*.json")] == ["step-00000001.json"]
+
+
 def test_a_run_stopped_twice_across_the_end_of_an_epoch_reads_the_same_samples(
     make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """38 windows an epoch, 4 an update: the 10th update crosses its end. And in an epoch, every token is a target once."""
     reads: list[tuple[int, int]] = []
     read = Samples.read
-    monkeypatch.setattr(Samples, "read", lambda samples, *of: reads.append(of) or read(samples, *of))
+
+    def noting(samples: Samples, first: int, count: int) -> Batch:
+        reads.append((first, count))
+        return read(samples, first, count)
+
+    monkeypatch.setattr(Samples, "read", noting)
     whole, stopped = make_store(folder="whole"), make_store(folder="stopped")
     train(whole, tiny(steps=20), Silent())
     for step in (9, 4):

@@ -93,6 +93,10 @@ class Terminal:
     def say(self, line: str) -> None:
         self._console.print(Text(line, style="dim"))
 
+    def close(self) -> None:
+        """Leave the terminal as it was, however the work ended."""
+        self._finish()
+
     def _finish(self) -> None:
         if self._task is not None:
             self._bars.remove_task(self._task)

@@ -16,6 +16,7 @@ from typing import Any
 
 from tokenmill.pipeline.base.files import faults, tree
 from tokenmill.pipeline.base.files.write import canonical_json, place_of, write_bytes
+from tokenmill.pipeline.base.shortage import disk_full
 
 
 class Log:
@@ -37,14 +38,20 @@ class Log:
             self._raw.write(b"\n")
 
     def append(self, value: Any) -> None:
-        """Append `value` as one line, in one write. Raises OSError, also if only a part was written."""
+        """Append `value` as one line. Raises as `write` does."""
         self.write(canonical_json(value))
 
     def write(self, record: bytes) -> None:
-        """Append a record of another format, in one write. Raises OSError, also if only a part was written."""
-        part = len(record) // 2 if faults.step("write", self._path) == "short" else len(record)
-        if self._raw.write(record[:part]) < len(record):
-            raise OSError(errno.EIO, "short write", str(self._path))
+        """Append a record of another format. Raises OSError with the path; DiskFull, which is one, if there is no room."""
+        try:
+            if faults.step("write", self._path) == "short":
+                self._raw.write(record[: len(record) // 2])
+                raise OSError(errno.EIO, "short write", str(self._path))
+            # A disk that is nearly full takes a part of the record, and says so at the rest.
+            while record:
+                record = record[self._raw.write(record) :]
+        except OSError as error:
+            raise disk_full(error, self._path) or OSError(error.errno, error.strerror, str(self._path)) from error
 
     def close(self) -> None:
         """Close the log."""

@@ -189,7 +189,8 @@ def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
     root = tree.root_of(path) if path.name == MARKER else owner.changing(path)
     if root is not None and path.name != MARKER:
         # A name that is there was noted when it appeared.
-        journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
+        with _naming(path):
+            journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
     with _naming(path), tree.opened(path.parent, root, make=True, durable=durable) as folder:
         around = marker(root) if root is not None else None
         whose = f"{os.getpid()}-{around.id[:ID_DIGITS]}" if around is not None else f"{os.getpid()}"
