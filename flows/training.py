@@ -7,6 +7,7 @@ Cost: imports torch (1.4 s).
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,20 @@ if TYPE_CHECKING:
     from tokenmill.model.chat import Chat
 
 
+@dataclass(frozen=True, kw_only=True)
+class RatesTried:
+    """What a range test found. Parts are of the peaks."""
+
+    peaks: Mapping[str, float]
+    """The learning rates of the settings, by name."""
+    losses: Sequence[tuple[float, float]]
+    """Part and smoothed loss of each update."""
+    steepest: float
+    """Where the loss fell fastest."""
+    lowest: float
+    """Where it was lowest."""
+
+
 def run(
     root: Path, settings: Mapping[str, str], progress: Progress, *, restart_if_stale: bool = False, restart: bool = False
 ) -> None:
@@ -33,17 +48,7 @@ def run(
     `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens or the shape of the model have
     changed, start again instead of raising StaleInput.
     """
-    corpus = open_corpus(root)
-    root = corpus.root
-    foreign = next((key for key in settings if not key.startswith("train.")), None)
-    if foreign is not None:
-        known = [f"train.{name}" for name in TrainConfig.model_fields]
-        near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
-        hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
-        raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
-    whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
-    fit.require_weights(whole)
-    wanted = whole.train
+    root, wanted = _wanted(root, settings)
     from tokenmill.model.page import NAME
     from tokenmill.model.train import train
 
@@ -97,3 +102,31 @@ def chat(root: Path, template: str, *, tokens: int, choice: Mapping[str, Any], s
     parsed, chosen = ChatTemplate.parse(template), Choice(**choice)
     open_corpus(root)
     return Chat(speaker=open_speaker(root), template=parsed, tokens=tokens, choice=chosen, seed=seed, stop=stop)
+
+
+def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, updates: int) -> RatesTried:
+    """Try learning rates on a new model of a corpus; nothing is written. Raises as `run` does, but Locked."""
+    from tokenmill.model import range_test as test
+
+    root, wanted = _wanted(root, settings)
+    tried = test.range_test(root, wanted, progress, updates=updates)
+    peaks = {"learning_rate": wanted.learning_rate}
+    if wanted.optimizer == "muon":
+        peaks["muon_learning_rate"] = wanted.muon_learning_rate
+    losses = [(one.part, one.loss) for one in tried]
+    return RatesTried(peaks=peaks, losses=losses, steepest=test.steepest(tried).part, lowest=test.lowest(tried).part)
+
+
+def _wanted(root: Path, settings: Mapping[str, str]) -> tuple[Path, TrainConfig]:
+    """The folder of a corpus, and its settings of training with `settings` in place of some."""
+    corpus = open_corpus(root)
+    root = corpus.root
+    foreign = next((key for key in settings if not key.startswith("train.")), None)
+    if foreign is not None:
+        known = [f"train.{name}" for name in TrainConfig.model_fields]
+        near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
+        hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
+        raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
+    whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
+    fit.require_weights(whole)
+    return root, whole.train

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from tokenmill.model import data
 from tokenmill.model.gpt import GPT
-from tokenmill.model.groups import Groups, by_source
+from tokenmill.model.groups import TokenGroups, by_source
 from tokenmill.model.loss import token_losses
 from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
@@ -57,7 +57,7 @@ def evaluate(
     batch_windows: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
-    languages: Groups | None = None,
+    languages: TokenGroups | None = None,
     asked: Sequence[int] = (),
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
@@ -115,7 +115,7 @@ def evaluate(
 class _Sums:
     """Sums of losses and numbers of targets, for each group."""
 
-    def __init__(self, groups: Groups, device: torch.device) -> None:
+    def __init__(self, groups: TokenGroups, device: torch.device) -> None:
         self.names = groups.names
         self.edges, self.numbers = (torch.from_numpy(part).to(device) for part in (groups.edges, groups.numbers))
         # Apple's GPUs have no float64.

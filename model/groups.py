@@ -22,7 +22,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Groups:
+class TokenGroups:
     """The groups of the tokens of a split, as parts that follow one another."""
 
     names: tuple[str, ...]
@@ -32,17 +32,17 @@ class Groups:
     """int64 [parts]: the group of each part, by its number in `names`."""
 
 
-def by_source(split: Split) -> Groups:
+def by_source(split: Split) -> TokenGroups:
     """The sources of a split."""
     runs = split.sources
-    return Groups(
+    return TokenGroups(
         names=tuple(run.source for run in runs),
         edges=np.array([run.first_token for run in runs[1:]], dtype=np.int64),
         numbers=np.arange(len(runs)),
     )
 
 
-def by_language(split: Split, corpus: CorpusFolder) -> Groups | None:
+def by_language(split: Split, corpus: CorpusFolder) -> TokenGroups | None:
     """The languages of a split; None where the corpus was built without them. Raises CorruptFile."""
     if corpus.step(LANGUAGE.name) is None:
         return None
@@ -59,7 +59,7 @@ def by_language(split: Split, corpus: CorpusFolder) -> Groups | None:
     names = sorted(set(each))
     number = {name: at for at, name in enumerate(names)}
     tokens = table["tokens"].to_numpy().astype(np.int64)
-    return Groups(
+    return TokenGroups(
         names=tuple(names),
         edges=np.cumsum(tokens)[:-1],
         numbers=np.array([number[name] for name in each], dtype=np.int64),

@@ -26,7 +26,7 @@ from torch import Tensor
 from tokenmill.model import checkpoint, data, evaluate, optim, stops
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.gpt import GPT
-from tokenmill.model.groups import Groups
+from tokenmill.model.groups import TokenGroups
 from tokenmill.model.log import TrainingLog
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers, Scale
@@ -65,7 +65,7 @@ class TrainingLoop:
     progress: Progress
     voice: Voice | None = None
     """Says what the model says at each evaluation."""
-    languages: Groups | None = None
+    languages: TokenGroups | None = None
     """Those of the validation split."""
     phases: Phases = field(init=False)
     pending: list[tuple[dict[str, Any], Tensor]] = field(default_factory=list)

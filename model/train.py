@@ -12,15 +12,12 @@ with `unigram_offset`, one pass over the tokens (1 GB/s).
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor
 
-from tokenmill.model import checkpoint, memory, optim
+from tokenmill.model import checkpoint, memory
 from tokenmill.model.checkpoint import Checkpoint, State
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.generate import Choice
@@ -29,21 +26,18 @@ from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.sample import Speaker, codec_of
+from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
 from tokenmill.model.shape import shape_of
-from tokenmill.pipeline.base import files, manifest, versions
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError, StaleInput
-from tokenmill.pipeline.base.manifest import MODEL, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base import manifest
+from tokenmill.pipeline.base.errors import CorruptFile, InputError
+from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
-from tokenmill.pipeline.corpus import TOKENS, is_ours, open_corpus
-from tokenmill.pipeline.tokens import Split, TokenStore, problems
-from tokenmill.pipeline.tokens.facts import TokenizerFacts
+from tokenmill.pipeline.corpus import TOKENS, open_corpus
+from tokenmill.pipeline.tokens import TokenStore, problems
 from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 2
-PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-COUNTED_AT_ONCE = 1 << 22
-"""Tokens."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,10 +81,10 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     Interrupted
         SIGINT, SIGTERM or SIGHUP arrived. There is a checkpoint of the last update.
     """
-    device = _device(config.device)
-    precision = _precision(config.precision, device)
+    device = device_of(config.device)
+    precision = precision_of(config.precision, device)
     store = TokenStore.open(root / TOKENS)
-    _require_tokenizer(root, store)
+    require_tokenizer(root, store)
     samples = samples_of(store, config)
     if samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
@@ -118,7 +112,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             return _finish(root, found, steps_now=0)
         start = dataclasses.replace(found.state, config=start.config)
         page.state = start
-    corpus = open_corpus(root) if is_ours(root) else None
+    corpus = open_corpus(root) if manifest.find(root, CORPUS) else None
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
     memory.require(start.shape, config, device=device, precision=precision, progress=progress)
@@ -128,23 +122,12 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         progress.say(
             f"train.warmup_steps={config.warmup_steps} is not below train.steps={config.steps}: no update has the full rate"
         )
-    if config.compile:
-        _require_compiler(device)
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        model = GPT(start.shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
-        if found is None and start.shape.unigram_offset:
-            model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
-        optimizers = optim.optimizers(model.to(device), config)
-        scale = optim.Scale.first(device) if precision == torch.float16 else None
-        if found is not None:
-            checkpoint.restore(found, model, optimizers, scale)
-        if config.compile:
-            for block in model.blocks:
-                block.compile()
+        made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
         run = TrainingLoop(
-            model=model,
-            optimizers=optimizers,
-            scale=scale,
+            model=made.model,
+            optimizers=made.optimizers,
+            scale=made.scale,
             precision=precision,
             samples=samples,
             validation=store.split("val"),
@@ -159,37 +142,6 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         with page.told():
             last = run.go(start)
     return _finish(root, last, steps_now=last.state.step - start.step)
-
-
-def log_frequencies(split: Split, vocabulary: int) -> Tensor:
-    """The logarithm of how often each id occurs in a split, as if each occurred once more: float32 [vocabulary].
-
-    Forgotten documents do not count.
-    """
-    counts = np.ones(vocabulary)
-    for first in range(0, split.tokens, COUNTED_AT_ONCE):
-        last = min(first + COUNTED_AT_ONCE, split.tokens)
-        counts += np.bincount(split.read(first, last)[split.kept(first, last)], minlength=vocabulary)
-    return torch.from_numpy(np.log(counts / counts.sum())).float()
-
-
-def _require_tokenizer(root: Path, store: TokenStore) -> None:
-    """Check that the store was packed with the tokenizer of the corpus, which decodes what the model says.
-
-    A corpus without one is a store alone. Raises StaleInput, with both hashes, and CorruptFile.
-    """
-    folder = versions.reading(root).folder
-    made = manifest.find(folder, TOKENIZER)
-    if made is None:
-        return
-    held = manifest.facts(made, TokenizerFacts).fingerprint
-    if held != store.tokenizer:
-        raise StaleInput(
-            f"{store.folder}: was packed with the tokenizer {store.tokenizer}, but the corpus has {held}; run the build again, "
-            "which packs the text anew"
-        )
-    for name, entry in made.entries():
-        files.read_verified(folder, name, entry)
 
 
 def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:
@@ -248,21 +200,6 @@ def _say_changes(was: State, now: State, progress: Progress) -> None:
         progress.say(f"settings differ from those that the first {was.step} steps were made with: {'; '.join(changed)}")
 
 
-def _device(name: str) -> torch.device:
-    """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    if not {"cpu": True, "mps": torch.backends.mps.is_available()}.get(name, torch.cuda.is_available()):
-        raise ConfigError(f"train.device={name}: this machine has no such device; set train.device to auto or cpu")
-    return torch.device(name)
-
-
-def _require_compiler(device: torch.device) -> None:
-    """Raises ConfigError where torch.compile would find no compiler for the CPU."""
-    if device.type == "cpu" and shutil.which("g++") is None:
-        raise ConfigError("train.compile=true, but there is no C++ compiler g++ here; install it, or set train.compile=false")
-
-
 def _voice(root: Path, end_of_text: int, config: TrainConfig) -> Voice:
     """Says how a model continues the beginning of a document."""
     encoder, held = codec_of(root)
@@ -275,11 +212,3 @@ def _voice(root: Path, end_of_text: int, config: TrainConfig) -> Voice:
         return said
 
     return say
-
-
-def _precision(name: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products. "auto" chooses bfloat16 on a GPU that has it."""
-    if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
-    torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
-    return PRECISIONS[name]

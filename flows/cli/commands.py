@@ -49,6 +49,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "speech:sample", "Generate text with the trained model."),
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),
+        CommandEntry("range-test", "model:range_test", "Try learning rates for a model and a corpus."),
         CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
         CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),
     ),

@@ -1,8 +1,9 @@
-"""Commands on models: `train`, `evaluate` and `export-model` for the bundled GPT, `quality train` for quality classifiers."""
+"""Commands on models: `train`, `range-test`, `evaluate`, `export-model` for the GPT, `quality train` for classifiers."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,41 @@ def train(
 
     with contextlib.closing(draw.Terminal(out)) as terminal:
         run(folder, pairs(settings), terminal, restart_if_stale=restart_if_stale, restart=restart)
+
+
+def range_test(
+    folder: Corpus,
+    /,
+    *,
+    settings: Settings = [],  # noqa: B006
+    updates: Annotated[int, Parameter(validator=validators.Number(gte=10, lte=100_000))] = 100,
+    as_json: AsJson = False,
+) -> None:
+    """Find out which learning rates suit a model and a corpus.
+
+    A new model makes some updates while its learning rates grow from a thousandth of `train.learning_rate` and
+    `train.muon_learning_rate` to ten times them (a range test). A good peak lies between the rate at which the loss falls
+    fastest and the one at which it is lowest. Nothing is written, and the training of the corpus is not touched.
+
+    For example:
+
+        tokenmill range-test corpora/docs
+
+        tokenmill range-test corpora/docs --set train.width=256 --updates 200 --json
+
+    Parameters
+    ----------
+    updates
+        Updates of the weights, 10 to 100,000. More give a smoother curve.
+    """
+    from tokenmill.flows.cli.draw.rates import drawn
+    from tokenmill.flows.training import range_test as tried
+
+    found = tried(folder, pairs(settings), draw.Terminal(err if as_json else out), updates=updates)
+    if as_json:
+        out.out(json.dumps(dataclasses.asdict(found)))
+        return
+    out.print(drawn(found))
 
 
 def evaluate(

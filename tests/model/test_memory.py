@@ -144,7 +144,7 @@ def peak(shape: Shape, rows: int, *, recompute: bool = False, chunk: int | None 
     windows = windows_of(torch.randint(0, shape.vocabulary, (rows, shape.context_tokens + 1), generator=generator).tolist())
     with LiveBytes() as living:
         next_token_loss(model, windows, chunk_tokens=chunk).nats.backward()  # type: ignore[no-untyped-call]
-    return living.peak
+    return int(living.peak)
 
 
 def test_what_lives_is_counted() -> None:

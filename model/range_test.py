@@ -1,0 +1,91 @@
+"""A learning-rate range test: which learning rates are worth a run (Smith 2017, "Cyclical Learning Rates", section 3.3).
+
+Purpose: a new model makes some updates with rates that grow from a thousandth of the peaks of the settings to ten times them,
+AdamW's and Muon's together; where the loss falls fastest and where it rises again tells the peak.
+Guarantee: nothing is written. The same store, settings and seed give the same losses on the CPU.
+Cost: that of its updates.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from tokenmill.model import data, evaluate, memory, optim
+from tokenmill.model.loss import next_token_loss
+from tokenmill.model.setup import device_of, precision_of, prepare
+from tokenmill.model.shape import shape_of
+from tokenmill.pipeline.base.errors import Diverged
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.corpus import TOKENS
+from tokenmill.pipeline.tokens import TokenStore
+from tokenmill.pipeline.tokens.samples import samples_of
+
+LOWEST, HIGHEST = 1e-3, 10.0
+"""Parts of the peaks."""
+SMOOTHING = 0.8
+"""What the mean of the losses keeps of itself at each update."""
+LOST = 1.5
+"""How many times its lowest value the mean may reach before the test ends."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tried:
+    """One update of a range test."""
+
+    part: float
+    """Its learning rates, as a part of the peaks of the settings."""
+    loss: float
+    """The mean of the losses until then, recent ones weighing more: of this update's batch and those before it."""
+
+
+def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: int) -> list[Tried]:
+    """Make at most `updates` updates of a new model on the corpus in `root`. Raises as `train` does, and Diverged at once."""
+    device = device_of(config.device)
+    precision = precision_of(config.precision, device)
+    store = TokenStore.open(root / TOKENS)
+    samples, shape = samples_of(store, config), shape_of(config, store.vocabulary)
+    memory.require(shape, config, device=device, precision=precision, progress=progress)
+    tried: list[Tried] = []
+    halted = torch.zeros((), device=device)
+    progress.begin("range test", updates, "updates")
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        data.loader(samples, config, first=0, device=device) as batches,
+    ):
+        torch.manual_seed(config.seed)
+        made = prepare(store, shape, config, device=device, precision=precision)
+        mean = 0.0
+        for number, part in enumerate(np.geomspace(LOWEST, HIGHEST, updates).tolist()):
+            windows = next(batches)
+            with evaluate.autocast(device, precision):
+                loss = next_token_loss(made.model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+            each = (loss.nats + loss.penalty) / max(1, windows.targets)
+            (each if made.scale is None else each * made.scale.value).backward()  # type: ignore[no-untyped-call]
+            optim.update(made.optimizers, each.detach(), rate=part, clip_norm=config.clip_norm, halted=halted, scale=made.scale)
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(each.detach())
+            smooth = mean / (1 - SMOOTHING ** (number + 1))
+            if not math.isfinite(smooth) or smooth > LOST * min((one.loss for one in tried), default=smooth):
+                break
+            tried.append(Tried(part=part, loss=smooth))
+            progress.advance(1)
+    progress.end(f"{len(tried)} updates")
+    if not tried:
+        raise Diverged("range test: the first loss is not finite; nothing can be learned with these settings")
+    return tried
+
+
+def steepest(tried: list[Tried]) -> Tried:
+    """The update around which the loss falls fastest for each step of the rate: what a peak should not be below."""
+    losses = np.array([one.loss for one in tried])
+    return tried[int(np.argmin(np.gradient(losses)))] if len(tried) > 1 else tried[0]
+
+
+def lowest(tried: list[Tried]) -> Tried:
+    """The update with the lowest loss: what a peak should stay below."""
+    return min(tried, key=lambda one: one.loss)

@@ -1,0 +1,114 @@
+"""What a training begins with: device, precision, model, optimizers.
+
+Guarantee: a first model depends on the settings and the tokens alone; one that goes on has the numbers of its checkpoint.
+Cost: with `unigram_offset`, one pass over the tokens (1 GB/s) before the first update.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tokenmill.model import checkpoint, optim
+from tokenmill.model.checkpoint import Checkpoint
+from tokenmill.model.gpt import GPT
+from tokenmill.model.optim import Optimizers, Scale
+from tokenmill.model.shape import Shape
+from tokenmill.pipeline.base import files, manifest, versions
+from tokenmill.pipeline.base.errors import ConfigError, StaleInput
+from tokenmill.pipeline.base.manifest import TOKENIZER
+from tokenmill.pipeline.config import TrainConfig
+from tokenmill.pipeline.tokens import Split, TokenStore
+from tokenmill.pipeline.tokens.facts import TokenizerFacts
+
+PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COUNTED_AT_ONCE = 1 << 22
+"""Tokens."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """What the first update of a call needs."""
+
+    model: GPT
+    optimizers: Optimizers
+    scale: Scale | None
+    """Of the loss, in float16."""
+
+
+def prepare(
+    store: TokenStore,
+    shape: Shape,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+    found: Checkpoint | None = None,
+) -> Prepared:
+    """A new model, or that of the checkpoint `found`, on `device`. Raises ConfigError, CorruptFile."""
+    if config.compile and device.type == "cpu" and shutil.which("g++") is None:
+        raise ConfigError("train.compile=true, but there is no C++ compiler g++ here; install it, or set train.compile=false")
+    model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
+    if found is None and shape.unigram_offset:
+        model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
+    optimizers = optim.optimizers(model.to(device), config)
+    scale = Scale.first(device) if precision == torch.float16 else None
+    if found is not None:
+        checkpoint.restore(found, model, optimizers, scale)
+    if config.compile:
+        for block in model.blocks:
+            block.compile()
+    return Prepared(model=model, optimizers=optimizers, scale=scale)
+
+
+def log_frequencies(split: Split, vocabulary: int) -> Tensor:
+    """The logarithm of how often each id occurs in a split, as if each occurred once more: float32 [vocabulary].
+
+    Forgotten documents do not count.
+    """
+    counts = np.ones(vocabulary)
+    for first in range(0, split.tokens, COUNTED_AT_ONCE):
+        last = min(first + COUNTED_AT_ONCE, split.tokens)
+        counts += np.bincount(split.read(first, last)[split.kept(first, last)], minlength=vocabulary)
+    return torch.from_numpy(np.log(counts / counts.sum())).float()
+
+
+def require_tokenizer(root: Path, store: TokenStore) -> None:
+    """Check that the store was packed with the tokenizer of the corpus, which decodes what the model says.
+
+    A corpus without one is a store alone. Raises StaleInput, with both hashes, and CorruptFile.
+    """
+    folder = versions.reading(root).folder
+    made = manifest.find(folder, TOKENIZER)
+    if made is None:
+        return
+    held = manifest.facts(made, TokenizerFacts).fingerprint
+    if held != store.tokenizer:
+        raise StaleInput(
+            f"{store.folder}: was packed with the tokenizer {store.tokenizer}, but the corpus has {held}; run the build again, "
+            "which packs the text anew"
+        )
+    for name, entry in made.entries():
+        files.read_verified(folder, name, entry)
+
+
+def device_of(name: str) -> torch.device:
+    """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
+    if not {"cpu": True, "mps": torch.backends.mps.is_available()}.get(name, torch.cuda.is_available()):
+        raise ConfigError(f"train.device={name}: this machine has no such device; set train.device to auto or cpu")
+    return torch.device(name)
+
+
+def precision_of(name: str, device: torch.device) -> torch.dtype:
+    """The type of matrix products. "auto" chooses bfloat16 on a GPU that has it."""
+    if name == "auto":
+        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+    torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
+    return PRECISIONS[name]

@@ -1,0 +1,46 @@
+"""Range tests of learning rates."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.command import tokenmill
+from tests.model.runs import Make, Tiny
+from tokenmill.model.range_test import Tried, lowest, range_test, steepest
+from tokenmill.pipeline.base.progress import Silent
+
+
+def test_the_loss_falls_between_rates_that_do_nothing_and_rates_that_destroy(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    tried = range_test(root, tiny(dropout=0.0), Silent(), updates=60)
+    assert [tried[0].part, tried[-1].part] == [pytest.approx(1e-3), pytest.approx(10.0)]
+    best = lowest(tried)
+    assert best.loss < tried[0].loss - 0.5
+    assert tried[0].part < steepest(tried).part < best.part
+    assert tried == range_test(root, tiny(dropout=0.0), Silent(), updates=60)
+    assert not (root / "model").exists()
+
+
+def test_it_ends_where_the_loss_is_lost(make_store: Make, tiny: Tiny) -> None:
+    tried = range_test(make_store(), tiny(learning_rate=100.0, dropout=0.0), Silent(), updates=60)
+    assert len(tried) < 60
+    assert lowest(tried).part < 0.1
+
+
+def test_one_update_is_both() -> None:
+    only = Tried(part=1.0, loss=2.0)
+    assert steepest([only]) is lowest([only]) is only
+
+
+def test_through_the_command(built: Path) -> None:
+    before = sorted(built.rglob("*"))
+    small = ["--updates", "12", "--set", "train.layers=1", "--set", "train.context_tokens=16"]
+    found = json.loads(tokenmill("range-test", built, *small, "--json").stdout)
+    assert len(found["losses"]) == 12
+    assert set(found["peaks"]) == {"learning_rate", "muon_learning_rate"}
+    assert "Take peaks between these" in " ".join(tokenmill("range-test", built, *small).stdout.split())
+    assert sorted(built.rglob("*")) == before
+    assert tokenmill("range-test", built, "--updates", "9").returncode == 2
