@@ -26,7 +26,8 @@ from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.stage import Chooser, Limited, Stage, name_of, one_batch
+from tokenmill.pipeline.stages.protocols import Chooser, Limited, Stage
+from tokenmill.pipeline.stages.stage import name_of, one_batch
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]

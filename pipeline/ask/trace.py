@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.stage import Limited, limits_of
+from tokenmill.pipeline.stages.protocols import Limited, limits_of
 from tokenmill.pipeline.tokens import TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
 from tokenmill.pipeline.tokens.places import PackedDocument

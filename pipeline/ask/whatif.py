@@ -23,8 +23,8 @@ from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.kind import Rebuild
 from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.protocols import Chooser, Stage
 from tokenmill.pipeline.stages.settings import parse, plain
-from tokenmill.pipeline.stages.stage import Chooser, Stage
 
 PREVIEW_CHARACTERS = 80
 """Characters of text to show for an example document."""

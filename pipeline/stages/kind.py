@@ -16,7 +16,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.stages.criteria import Criterion, none
-from tokenmill.pipeline.stages.stage import Stage
+from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 Settings = TypeVar("Settings", bound=Section)

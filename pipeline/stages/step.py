@@ -25,7 +25,8 @@ from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.shards import Named, View, views
 from tokenmill.pipeline.base.shortage import memory
 from tokenmill.pipeline.stages import stage
-from tokenmill.pipeline.stages.stage import Scorer, ShardResult, ShardTask, Stage
+from tokenmill.pipeline.stages.protocols import Editor, Scorer, Stage
+from tokenmill.pipeline.stages.stage import ShardResult, ShardTask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,7 +212,7 @@ def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch]) -
     """Publish the verdicts of a scored shard, unless the same verdicts of the same scores are already published."""
     task, scored, verdict = decided
     view, ((name, entry),) = task.view, scored.shard.files.items()
-    config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, stage.Editor) else None}
+    config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, Editor) else None}
     identity = manifest.fingerprint(task.stage.name, task.stage.version, config, {**view.identity, "scores": entry.sha256})
     # Apart from the records of `score_shard`: no source name begins with a dot.
     record = f"{task.stage.name}/.verdicts"

@@ -16,9 +16,9 @@ from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
+from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.stage import Quality
-from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 SENTENCES = (

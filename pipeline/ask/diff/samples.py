@@ -21,7 +21,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import clip
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.stage import limits_of
+from tokenmill.pipeline.stages.protocols import limits_of
 from tokenmill.pipeline.stages.table import kind_of
 
 PREVIEW_CHARACTERS = 300

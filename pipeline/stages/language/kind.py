@@ -8,7 +8,7 @@ from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
-from tokenmill.pipeline.stages.stage import Stage
+from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.step import Estimate
 
 

@@ -10,9 +10,9 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.quality.recipes import RECIPES, resolve
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
-from tokenmill.pipeline.stages.stage import Stage
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 DEMONSTRATION = {

@@ -19,7 +19,7 @@ from tokenmill.pipeline.base.executor import Executor, local
 from tokenmill.pipeline.stages.language import models
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
-from tokenmill.pipeline.stages.stage import Stage
+from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 ENGLISH = "The river runs through the old town, and the people who live there know every one of its bridges by name."

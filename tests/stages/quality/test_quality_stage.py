@@ -13,10 +13,10 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.protocols import Editor, Stage
 from tokenmill.pipeline.stages.quality.recipes import RECIPES
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
 from tokenmill.pipeline.stages.quality.stage import Quality
-from tokenmill.pipeline.stages.stage import Editor, Stage
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 GOOD = "The river and the sea have met. It is wide. It is deep. Boats go there to fish. Birds follow them home."

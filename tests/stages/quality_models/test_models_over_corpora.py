@@ -17,9 +17,9 @@ from tests.stages.quality_models.conftest import NO_RULE, Trained, config, entry
 from tokenmill.pipeline.base import executor, manifest, schema, shards
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.stages.protocols import Scorer
 from tokenmill.pipeline.stages.quality import models
 from tokenmill.pipeline.stages.quality.ranking import quality
-from tokenmill.pipeline.stages.stage import Scorer
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 

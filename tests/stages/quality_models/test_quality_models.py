@@ -21,11 +21,11 @@ from tokenmill.flows.build import outline
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.stages import fasttext
 from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.protocols import Editor
 from tokenmill.pipeline.stages.quality import models
 from tokenmill.pipeline.stages.quality.ranking import RankedQuality, quality
 from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.settings import parse
-from tokenmill.pipeline.stages.stage import Editor
 from tokenmill.pipeline.stages.step import Resolver
 
 HOSTILE = st.text(st.sampled_from("ab \n\r\t\v\f\0\x1c\x85\u2028\ud7ff\ue000漢😀</s>_label") | st.characters(codec="utf-8"))
