@@ -41,6 +41,7 @@ GIVEN_BACK = 1 << 17
 """Bytes."""
 FLOAT = 4
 DECIDING = (
+    "accumulate",
     "attention",
     "batch_windows",
     "context_tokens",
@@ -141,9 +142,11 @@ def _estimate(shape: Shape, settings: str, precision: torch.dtype) -> Memory:
             starts=torch.zeros((rows, tokens), dtype=torch.int64) if config.attention == "document" else None,
             targets=rows * tokens,
         )
-        with evaluate.autocast(torch.device("cpu"), precision):
-            loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
-        (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
+        # From the second batch on, the gradients of those before live beside its activations.
+        for _ in range(min(config.accumulate, 2)):
+            with evaluate.autocast(torch.device("cpu"), precision):
+                loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+            (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
         optim.update(made, loss.nats.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
     rest = counted.peak - before - kept[0]
     return Memory(weights=weights, optimizer=before - weights, activations=kept[0], rest=rest)

@@ -98,7 +98,9 @@ def test_what_makes_memory_less_or_more() -> None:
     assert total(recompute=True, loss_chunk_tokens=64) < 0.4 * whole
     assert total(batch_windows=16) > 1.5 * whole
     assert total(optimizer="adamw") > total(optimizer="muon")
-    assert total(accumulate=4, steps=7, seed=3) == whole
+    assert total(steps=7, seed=3) == whole
+    few = {"layers": 2, "width": 256}
+    assert total(**few, accumulate=2) > 1.05 * total(**few), "gradients live beside the activations of the next batch"
 
 
 @pytest.mark.parametrize("changes", [{}, {"layers": 2**31 - 1}, {"batch_windows": 2**31 - 1}])
