@@ -124,18 +124,9 @@ class TrainingLoop:
         """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
-        total = torch.zeros((), device=self.device)
         self.phases.mark("data")
         windows = list(itertools.islice(batches, config.batches(state.step)))
-        targets = max(1, sum(one.targets for one in windows))
-        for one in windows:
-            self.phases.mark("forward")
-            with evaluate.autocast(self.device, self.precision):
-                loss = next_token_loss(self.model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
-            self.phases.mark("backward")
-            mean = (loss.nats + loss.penalty) / targets
-            (mean if self.scale is None else mean * self.scale.value).backward()  # type: ignore[no-untyped-call]
-            total += loss.nats.detach() / targets
+        total = backward(self.model, windows, config, precision=self.precision, scale=self.scale, mark=self.phases.mark)
         self.phases.mark("optimizer")
         rate = optim.learning_rate(state.step, config)
         scale = torch.ones_like(total) if self.scale is None else self.scale.value.clone()
@@ -216,6 +207,32 @@ class TrainingLoop:
         bits = "" if made.bits_per_byte is None else f", {made.bits_per_byte:.3f} bits per byte"
         self.progress.say(f"{told}; validation loss {made.loss:.3f}{bits}")
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
+
+
+def backward(
+    model: GPT,
+    windows: Sequence[data.Windows],
+    config: TrainConfig,
+    *,
+    precision: torch.dtype,
+    scale: Scale | None,
+    mark: Callable[[str], None] = lambda phase: None,
+) -> Tensor:
+    """Compute the gradients of the mean loss over all targets of an update's `windows`, times `scale`. Returns that mean.
+
+    It is a float scalar on the device, without the z-loss. `mark`: told which phase begins.
+    """
+    total = torch.zeros((), device=windows[0].ids.device)
+    targets = max(1, sum(one.targets for one in windows))
+    for one in windows:
+        mark("forward")
+        with evaluate.autocast(total.device, precision):
+            loss = next_token_loss(model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+        mark("backward")
+        mean = (loss.nats + loss.penalty) / targets
+        (mean if scale is None else mean * scale.value).backward()  # type: ignore[no-untyped-call]
+        total += loss.nats.detach() / targets
+    return total
 
 
 def evaluation_is_due(state: State, config: TrainConfig) -> bool:

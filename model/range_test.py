@@ -8,6 +8,7 @@ Cost: that of its updates.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tokenmill.model import data, evaluate, memory, optim
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model import data, memory, optim
+from tokenmill.model.loop import backward
 from tokenmill.model.setup import device_of, precision_of, prepare
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base.errors import Diverged
@@ -49,6 +50,8 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
     device = device_of(config.device)
     precision = precision_of(config.precision, device)
     store = TokenStore.open(root / TOKENS)
+    # The rates are for batches that have grown.
+    config = config.model_copy(update={"ramp_steps": 0})
     samples, shape = samples_of(store, config), shape_of(config, store.vocabulary)
     memory.require(shape, config, device=device, precision=precision, progress=progress)
     tried: list[Tried] = []
@@ -60,23 +63,21 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
     ):
         torch.manual_seed(config.seed)
         made = prepare(store, shape, config, device=device, precision=precision)
-        mean = 0.0
+        mean, least = 0.0, math.inf
         for number, part in enumerate(np.geomspace(LOWEST, HIGHEST, updates).tolist()):
-            windows = next(batches)
-            with evaluate.autocast(device, precision):
-                loss = next_token_loss(made.model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
-            each = (loss.nats + loss.penalty) / max(1, windows.targets)
-            (each if made.scale is None else each * made.scale.value).backward()  # type: ignore[no-untyped-call]
-            optim.update(made.optimizers, each.detach(), rate=part, clip_norm=config.clip_norm, halted=halted, scale=made.scale)
-            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(each.detach())
+            windows = list(itertools.islice(batches, config.accumulate))
+            loss = backward(made.model, windows, config, precision=precision, scale=made.scale)
+            optim.update(made.optimizers, loss, rate=part, clip_norm=config.clip_norm, halted=halted, scale=made.scale)
+            mean = SMOOTHING * mean + (1 - SMOOTHING) * float(loss)
             smooth = mean / (1 - SMOOTHING ** (number + 1))
-            if not math.isfinite(smooth) or smooth > LOST * min((one.loss for one in tried), default=smooth):
+            least = min(least, smooth)
+            if halted or smooth > LOST * least:
                 break
             tried.append(Tried(part=part, loss=smooth))
             progress.advance(1)
     progress.end(f"{len(tried)} updates")
     if not tried:
-        raise Diverged("range test: the first loss is not finite; nothing can be learned with these settings")
+        raise Diverged("range test: the first loss or gradient is not finite; nothing can be learned with these settings")
     return tried
 
 

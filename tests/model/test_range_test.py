@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import pytest
+from torch import Tensor
 
 from tests.command import tokenmill
 from tests.model.runs import Make, Tiny
+from tokenmill.model import optim
 from tokenmill.model.range_test import Tried, lowest, range_test, steepest
 from tokenmill.pipeline.base.progress import Silent
 
@@ -28,6 +32,26 @@ def test_it_ends_where_the_loss_is_lost(make_store: Make, tiny: Tiny) -> None:
     tried = range_test(make_store(), tiny(learning_rate=100.0, dropout=0.0), Silent(), updates=60)
     assert len(tried) < 60
     assert lowest(tried).part < 0.1
+
+
+def test_an_update_reads_all_its_batches(make_store: Make, tiny: Tiny) -> None:
+    """The rates that suit a batch of 4 windows do not suit one of 16."""
+    root = make_store()
+    small = range_test(root, tiny(dropout=0.0, batch_windows=2, accumulate=2, ramp_steps=9), Silent(), updates=12)
+    whole = range_test(root, tiny(dropout=0.0, batch_windows=4), Silent(), updates=12)
+    assert [one.loss for one in small] == pytest.approx([one.loss for one in whole], rel=1e-5)
+
+
+def test_it_ends_at_a_gradient_that_is_not_finite(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = optim.update
+
+    def fails(optimizers: optim.Optimizers, loss: Tensor, **how: Any) -> Tensor:
+        if 0.004 < how["rate"] < 0.005:
+            optimizers.adamw.param_groups[0]["params"][0].grad.fill_(math.inf)
+        return made(optimizers, loss, **how)
+
+    monkeypatch.setattr(optim, "update", fails)
+    assert len(range_test(make_store(), tiny(), Silent(), updates=20)) == 3
 
 
 def test_one_update_is_both() -> None:
