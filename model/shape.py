@@ -109,12 +109,14 @@ class Shape:
     def flops_per_token(self) -> int:
         """Floating-point operations that a training step needs for a token (Chowdhery et al. 2022, "PaLM", appendix B).
 
-        6 for each weight of a matrix product, two forward and four backward, and 12 * layers * width * context_tokens for
-        queries with keys and weights with values. Vectors that are looked up take none; a tied embedding is the head.
+        6 for each weight of a matrix product, two forward and four backward, and 12 * layers * width * context_tokens (or the
+        sliding window, if that is shorter) for queries with keys and weights with values. Vectors that are looked up take none;
+        a tied embedding is the head.
         """
         looked_up = (0 if self.tied else self.vocabulary) + (self.context_tokens if self.positions == "learned" else 0)
         products = self.parameters - looked_up * self.width
-        return 6 * products + 12 * self.layers * self.width * self.context_tokens
+        span = min(self.context_tokens, self.sliding_window or self.context_tokens)
+        return 6 * products + 12 * self.layers * self.width * span
 
 
 PRESETS: Mapping[Preset, Mapping[str, Any]] = {

@@ -27,7 +27,7 @@ TICKS = 6
 UPDATES = {
     "learning_rate": ("Learning rate", "How far an update moves the weights: it rises, stays, and falls."),
     "gradient_norm": ("Gradient norm", "The gradient's length before it is clipped. Peaks that grow announce trouble."),
-    "tokens_per_second": ("Tokens per second", "The speed. Evaluations and checkpoints slow it for a moment."),
+    "tokens_per_second": ("Tokens per second", "The speed of the updates alone, without evaluations and checkpoints."),
     "mfu": ("MFU", "Model FLOPs utilisation: the part of the device's peak that the model's own arithmetic uses."),
     "loss_scale": ("Loss scale", "What float16 multiplies the loss by. It halves when gradients overflow."),
 }
