@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
@@ -130,7 +131,8 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
 def require_same(found: Checkpoint, wanted: State) -> None:
     """Check that `found` is a state of the run that begins as `wanted` does.
 
-    Raises StaleInput, with both values, if the store, the tokenizer, the seed, the order of the samples or the shape differs.
+    Raises StaleInput, with both values, if the store, the tokenizer, the seed, the order of the samples, the shape or the
+    optimizer differs.
     """
     was, now = _identity(found.state), _identity(wanted)
     differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
@@ -142,9 +144,12 @@ def require_same(found: Checkpoint, wanted: State) -> None:
 
 
 def _identity(state: State) -> dict[str, Any]:
-    """The values that must not change within a run: they decide the samples, their order, and the tensors of the model."""
+    """The values that must not change within a run: they decide the samples, their order, and the tensors of a checkpoint."""
     shape = {f"shape.{name}": value for name, value in dataclasses.asdict(state.shape).items()}
-    return {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, **shape, "order": state.order}
+    # Before format 5 there was AdamW alone.
+    optimizer = state.config.get("optimizer", "adamw")
+    plain = {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, "optimizer": optimizer}
+    return {**plain, **shape, "order": state.order}
 
 
 def load_model(found: Checkpoint) -> GPT:
@@ -157,11 +162,14 @@ def load_model(found: Checkpoint) -> GPT:
 def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> None:
     """Load the checkpoint's weights into `model`, its moments into the `optimizers`, its `scale` of the loss into that.
 
-    Raises CorruptFile if a file is damaged or holds tensors of other names, shapes or dtypes.
+    A run that goes on in float16 begins with the first scale. Raises CorruptFile if a file is damaged or holds tensors of other
+    names, shapes or dtypes.
     """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     prepare(optimizers)
-    state = _optimizer_tensors(model, optimizers, scale)
+    was_scaled = found.state.config.get("precision") == "float16"
+    kept = (scale or Scale.first(torch.device("cpu"))) if was_scaled else None
+    state = _optimizer_tensors(model, optimizers, kept)
     for name, value in _tensors(found, "optimizer", state).items():
         state[name].copy_(value)
 

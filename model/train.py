@@ -106,6 +106,10 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
             )
         cut = store.split("val").tokens > 0 and evaluation_is_due(found.state, config)
+        if found.state.step > config.steps:
+            progress.say(
+                f"the run has made {found.state.step} updates, more than train.steps={config.steps}: it stays as it is"
+            )
         if found.state.step > config.steps or (found.state.step == config.steps and not cut):
             checkpoint.prune(folder)
             page.write(found.state)
@@ -116,14 +120,14 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
     memory.require(start.shape, config, device=device, precision=precision, progress=progress)
-    manifest.withdraw(root, [MODEL])
-    checkpoint.remove_after(folder, start.step)
-    if config.warmup_steps >= config.steps:
-        progress.say(
-            f"train.warmup_steps={config.warmup_steps} is not below train.steps={config.steps}: no update has the full rate"
-        )
+    for name, wanted, lost in (("warmup_steps", config.warmup_steps, "rate"), ("ramp_steps", config.ramp_steps, "batch")):
+        if wanted >= config.steps:
+            progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
+        # Only now, when nothing of the settings is left to be refused.
+        manifest.withdraw(root, [MODEL])
+        checkpoint.remove_after(folder, start.step)
         run = TrainingLoop(
             model=made.model,
             optimizers=made.optimizers,
@@ -191,11 +195,9 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
 
 def _say_changes(was: State, now: State, progress: Progress) -> None:
     """Report changed settings. They may change within a run, but the result is then no longer that of the original settings."""
-    changed = [
-        f"{name} was {was.config.get(name)!r} and is {value!r}"
-        for name, value in now.config.items()
-        if was.config.get(name) != value
-    ]
+    # What an older version did not know was as it is by default.
+    before = TrainConfig().model_dump(mode="json") | dict(was.config)
+    changed = [f"{name} was {before[name]!r} and is {value!r}" for name, value in now.config.items() if before[name] != value]
     if changed:
         progress.say(f"settings differ from those that the first {was.step} steps were made with: {'; '.join(changed)}")
 

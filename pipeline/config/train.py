@@ -75,8 +75,9 @@ class TrainConfig(Section):
     """Windows of `context_tokens` tokens that go through the model at once."""
     accumulate: Annotated[int, About(unit="batches")] = Field(default=1, ge=1)
     """Batches per update of the weights."""
-    ramp_steps: Annotated[int, About(unit="updates")] = Field(default=0, ge=0)
-    """Updates in which the batch grows evenly from one of `accumulate` batches to all of them. 0: it has all from the first."""
+    ramp_steps: Annotated[int, About(unit="updates")] = Field(default=0, ge=0, le=1_000_000)
+    """Updates, at most 1,000,000, in which the batch grows evenly from one of `accumulate` batches to all of them. 0: it has
+    all from the first."""
     steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
     """Updates of the weights in the run."""
     optimizer: OptimizerName = "muon"

@@ -208,6 +208,14 @@ def test_a_warm_up_longer_than_the_run_is_said(make_store: Make, tiny: Tiny) -> 
     assert told.lines[1] == "train.warmup_steps=12 is not below train.steps=12: no update has the full rate"
 
 
+def test_a_batch_that_never_grows_up_is_said(make_store: Make, tiny: Tiny) -> None:
+    told = Told()
+    train(make_store(), tiny(accumulate=2, batch_windows=2, ramp_steps=40), told)
+    assert told.lines[1] == "train.ramp_steps=40 is not below train.steps=12: no update has the full batch"
+    with pytest.raises(ValueError, match="ramp_steps"):
+        tiny(ramp_steps=1_000_001)
+
+
 def test_logits_are_counted_from_the_frequency_of_ids(make_store: Make, tiny: Tiny) -> None:
     root = make_store()
     result = train(root, tiny(model="modern", optimizer="muon", steps=40, dropout=0.0), Silent())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -18,8 +19,8 @@ from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import Loss, next_token_loss
 from tokenmill.model.train import train
-from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import Diverged, Interrupted, StaleInput
+from tokenmill.pipeline.base import files, formats, manifest
+from tokenmill.pipeline.base.errors import ConfigError, Diverged, Interrupted, StaleInput
 from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore
@@ -35,6 +36,51 @@ def test_a_finished_run_does_nothing(make_store: Make, tiny: Tiny, monkeypatch: 
     assert again.steps_now == 0
     assert (again.evaluations, again.tokens) == (first.evaluations, first.tokens)
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*")} == before
+
+
+def test_another_optimizer_is_another_run(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    train(root, tiny(steps=4), Silent())
+    before = published(root)
+    with pytest.raises(StaleInput, match="optimizer was 'adamw' and is 'muon'"):
+        train(root, tiny(steps=8, optimizer="muon"), Silent())
+    assert published(root) == before
+
+
+@pytest.mark.parametrize(("was", "now"), [("float32", "float16"), ("float16", "float32")])
+def test_a_run_goes_on_in_another_precision(make_store: Make, tiny: Tiny, was: str, now: str) -> None:
+    root = make_store()
+    train(root, tiny(steps=4, precision=was), Silent())
+    assert train(root, tiny(steps=8, precision=now), Silent()).steps_now == 4
+
+
+def test_a_refusal_leaves_what_was_published(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_store()
+    train(root, tiny(steps=4), Silent())
+    before = published(root)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"train\.compile"):
+        train(root, tiny(steps=8, compile=True), Silent())
+    assert published(root) == before
+
+
+def test_fewer_updates_than_were_made_are_said(make_store: Make, tiny: Tiny) -> None:
+    root, told = make_store(), Told()
+    train(root, tiny(steps=8), Silent())
+    assert train(root, tiny(steps=4), told).step == 8
+    assert told.lines[-1] == "the run has made 8 updates, more than train.steps=4: it stays as it is"
+
+
+def test_settings_that_an_older_version_did_not_know_are_no_change(make_store: Make, tiny: Tiny) -> None:
+    root, told = make_store(), Told()
+    train(root, tiny(steps=4), Silent())
+    path = root / "model/checkpoints/step-00000004.json"
+    plain = {name: value for name, value in json.loads(path.read_bytes()).items() if name != "hash"}
+    for name in ("compile", "ramp_steps", "sample_tokens"):
+        del plain["config"][name]
+    path.write_bytes(files.canonical_json(formats.sealed(plain)))
+    train(root, tiny(steps=8), told)
+    assert "settings differ from those that the first 4 steps were made with: steps was 4 and is 8" in told.lines
 
 
 @pytest.mark.parametrize("stop", [1, 4, 5, 7, 12, *(pytest.param(stop, marks=pytest.mark.soak) for stop in (3, 8, 9, 11))])
