@@ -179,7 +179,7 @@ class TrainingLoop:
     def _evaluated(self, state: State, log: TrainingLog, loss: float, asked: Sequence[int]) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
-        Without a token in the split, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
+        Without a token to predict, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
         """
         config = self.config
         windows = self.validation.windows(config.context_tokens)
@@ -200,6 +200,9 @@ class TrainingLoop:
             languages=self.languages,
             asked=asked,
         )
+        if made.tokens == 0:
+            self.progress.say(f"{told}; no validation, what it reads is forgotten")
+            return state
         line = {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
         log.append({**line, "languages": made.languages} if made.languages else line)
         if self.voice is not None:

@@ -105,7 +105,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress.say(
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
             )
-        cut = store.split("val").tokens > 0 and evaluation_is_due(found.state, config)
+        validation = store.split("val")
+        cut = evaluation_is_due(found.state, config) and bool(validation.kept(0, validation.tokens).any())
         if found.state.step > config.steps:
             progress.say(
                 f"the run has made {found.state.step} updates, more than train.steps={config.steps}: it stays as it is"

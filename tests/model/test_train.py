@@ -197,6 +197,18 @@ def test_half_precision_learns(make_store: Make, tiny: Tiny, precision: str) -> 
     assert (scales[0] is None) == (precision == "bfloat16")
 
 
+def test_a_validation_split_that_is_forgotten_has_no_loss(make_store: Make, tiny: Tiny) -> None:
+    root = make_store()
+    ids = TokenStore.open(root / "tokens").split("val").documents_table()["doc_id"].to_pylist()
+    with files.lock(root):
+        forget.forget(root, [forget.request_ids("ids_file", "gone", [one.hex() for one in ids])])
+    told = Told()
+    assert train(root, tiny(steps=4), told).evaluations == ()
+    assert any("no validation, what it reads is forgotten" in line for line in told.lines)
+    assert not any("validation_loss" in line for line in log_of(root))
+    assert train(root, tiny(steps=4), told).steps_now == 0
+
+
 def test_a_hopeless_loss_ends_the_run(make_store: Make, tiny: Tiny) -> None:
     with pytest.raises(Diverged, match=r"far above the 3.91 of guessing; lower train.learning_rate=50.0"):
         train(make_store(), tiny(steps=60, learning_rate=50.0, min_learning_rate=50.0, warmup_steps=0), Silent())
