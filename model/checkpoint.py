@@ -29,8 +29,9 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
-from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
+from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.manifest import MODEL
 from tokenmill.pipeline.base.progress import Progress
 
 FOLDER = "checkpoints"
@@ -126,6 +127,23 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             f"{folder}: no checkpoint is whole; begin anew with `tokenmill train --restart`, or restore the files"
         ) from refused
     return None
+
+
+def last(root: Path, tokenizer: str, progress: Progress) -> Checkpoint:
+    """The last whole checkpoint of the corpus in `root`, if its model reads ids of the `tokenizer` with this fingerprint.
+
+    Raises NotBuilt if nothing was trained, StaleInput for a model of another tokenizer, and as `newest` does.
+    """
+    folder = root / MODEL / FOLDER
+    found = newest(folder, progress)
+    if found is None:
+        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
+    if found.state.tokenizer != tokenizer:
+        raise StaleInput(
+            f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {tokenizer}; train "
+            "again (train --restart), or build the corpus with the settings of before"
+        )
+    return found
 
 
 def require_same(found: Checkpoint, wanted: State) -> None:

@@ -24,14 +24,14 @@ from tokenmill.model import checkpoint
 from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.gpt import GPT
 from tokenmill.model.parts import EPSILON, ROPE_BASE
+from tokenmill.model.sample import encoder_of
 from tokenmill.model.shape import Shape
-from tokenmill.pipeline.base import files, manifest, versions
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
-from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.export import replace
 from tokenmill.pipeline.export.source import Item
-from tokenmill.tokenizer.encode import FastEncoder, of_corpus
+from tokenmill.tokenizer.encode import FastEncoder
 
 PLAIN = {"qk_norm": False, "soft_cap": 0.0, "unigram_offset": False}
 HELD: Mapping[str, Mapping[str, Any]] = {
@@ -68,16 +68,10 @@ def export_model(root: Path, out: Path, progress: Progress) -> str:
     Raises ConfigError if no architecture named here can hold the model; NotBuilt without a checkpoint; CorruptFile; StaleInput
     if the corpus has another tokenizer now; InputError if `out` holds something that no export wrote.
     """
-    folder = root / MODEL / checkpoint.FOLDER
-    found = checkpoint.newest(folder, progress)
-    if found is None:
-        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
+    # The version is held until the end: a build that ends meanwhile would remove it, and the encoder reads its file late.
+    encoder, _held = encoder_of(root)
+    found = checkpoint.last(root, encoder.fingerprint, progress)
     architecture = architecture_of(found.state.shape)
-    # Held until the end: a build that ends meanwhile would remove the version, and the encoder reads its file late.
-    now = versions.reading(root)
-    encoder = of_corpus(now.folder, manifest.load(now.folder, TOKENIZER))
-    if found.state.tokenizer != encoder.fingerprint:
-        raise StaleInput(f"{folder}: the tokenizer was {found.state.tokenizer} and is {encoder.fingerprint}; train again")
     replace(out, _items(found, architecture, encoder), progress)
     progress.end(f"{architecture} of step {found.state.step} in {out}")
     return architecture

@@ -7,43 +7,25 @@ Cost: see `generate`.
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.model import checkpoint
 from tokenmill.model.generate import Choice, generate
 from tokenmill.model.gpt import GPT
 from tokenmill.pipeline.base import manifest, versions
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, StaleInput
-from tokenmill.pipeline.base.manifest import MODEL, TOKENIZER
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.base.versions import InView
 from tokenmill.pipeline.config.train import MOST
-from tokenmill.tokenizer.encode import of_corpus
-
-
-class Codec(Protocol):
-    """The part of a tokenizer that sampling needs."""
-
-    @property
-    def fingerprint(self) -> str:
-        """Identifies the tokenizer."""
-        ...
-
-    def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
-        """The ids of all texts end to end, uint32, and the number of ids of each text, int64 [texts]."""
-        ...
-
-    def decode(self, ids: list[int]) -> str:
-        """The text of `ids`."""
-        ...
+from tokenmill.pipeline.tokens.encoder import Encoder
+from tokenmill.tokenizer.encode import FastEncoder, of_corpus
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +33,7 @@ class Speaker:
     """A trained model with its tokenizer, ready to continue texts."""
 
     model: GPT
-    encoder: Codec
+    encoder: Encoder
     end_of_text: int
     held: object = None
     """The version of the corpus, while the encoder may read of it: a build that ends meanwhile would remove it."""
@@ -85,26 +67,18 @@ def require_sensible(*, tokens: int, seed: int, stop: Sequence[str]) -> None:
         raise ConfigError(f"sample: {'; '.join(wrong)}")
 
 
-def codec_of(root: Path) -> tuple[Codec, InView]:
+def encoder_of(root: Path) -> tuple[FastEncoder, InView]:
     """The tokenizer of the corpus in `root`, and what keeps its version while it may be read. Raises NotBuilt."""
     now = versions.reading(root)
     return of_corpus(now.folder, manifest.load(now.folder, TOKENIZER)), now
 
 
-def open_speaker(root: Path, encoder: Codec | None = None, progress: Progress | None = None) -> Speaker:
+def open_speaker(root: Path, encoder: Encoder | None = None, progress: Progress | None = None) -> Speaker:
     """The model of the last checkpoint of a corpus. Parameters, errors: see `sample`."""
-    folder = root / MODEL / checkpoint.FOLDER
-    found = checkpoint.newest(folder, progress or Silent())
-    if found is None:
-        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
     held = None
     if encoder is None:
-        encoder, held = codec_of(root)
-    if found.state.tokenizer != encoder.fingerprint:
-        raise StaleInput(
-            f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {encoder.fingerprint}; "
-            "train again (train --restart), or build the corpus with the settings of before"
-        )
+        encoder, held = encoder_of(root)
+    found = checkpoint.last(root, encoder.fingerprint, progress or Silent())
     return Speaker(model=checkpoint.load_model(found), encoder=encoder, end_of_text=found.state.end_of_text, held=held)
 
 
@@ -116,7 +90,7 @@ def sample(
     choice: Choice,
     seed: int,
     stop: Sequence[str] = (),
-    encoder: Codec | None = None,
+    encoder: Encoder | None = None,
     progress: Progress | None = None,
 ) -> Iterator[str]:
     """Continue `prompt` with the model of the corpus in `root`: yield the prompt, then pieces of text as they are made.
@@ -152,27 +126,19 @@ def sample(
     return open_speaker(root, encoder, progress).say(prompt, tokens=tokens, choice=choice, seed=seed, stop=stop)
 
 
-def _pieces(encoder: Codec, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:
+def _pieces(encoder: Encoder, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:
     """The text of `ids`, then that of `made`, without a character that is cut, or what may become a text to stop at."""
-    told = encoder.decode(ids)
-    yield told
-    begun = len(told)
-    text = told
+    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    yield decoder.decode(encoder.decode_bytes(ids))
+    held = ""
     for one in made:
-        ids.append(one)
-        text = encoder.decode(ids)
-        ends = [at for at in (text.find(end, begun) for end in stop) if at >= 0]
+        held += decoder.decode(encoder.decode_bytes([one]))
+        ends = [at for at in (held.find(end) for end in stop) if at >= 0]
         if ends:
-            yield text[len(told) : min(ends)]
+            yield held[: min(ends)]
             return
-        sure = text[: len(text) - _unsure(text[begun:], stop)]
-        if len(sure) > len(told):
-            yield sure[len(told) :]
-            told = sure
-    yield text[len(told) :]
-
-
-def _unsure(text: str, stop: Sequence[str]) -> int:
-    """How many characters at the end may still change, or begin a text to stop at."""
-    cut = len(text) - len(text.rstrip("\N{REPLACEMENT CHARACTER}"))
-    return max([cut, *(size for end in stop for size in range(1, len(end)) if text.endswith(end[:size]))])
+        begun = max((size for end in stop for size in range(1, len(end)) if held.endswith(end[:size])), default=0)
+        if len(held) > begun:
+            yield held[: len(held) - begun]
+            held = held[len(held) - begun :]
+    yield held + decoder.decode(b"", final=True)

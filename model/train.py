@@ -25,7 +25,7 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
 from tokenmill.model.page import TrainingPage
-from tokenmill.model.sample import Speaker, codec_of
+from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
@@ -205,7 +205,7 @@ def _say_changes(was: State, now: State, progress: Progress) -> None:
 
 def _voice(root: Path, end_of_text: int, config: TrainConfig) -> Voice:
     """Says how a model continues the beginning of a document."""
-    encoder, held = codec_of(root)
+    encoder, held = encoder_of(root)
     choice = Choice(temperature=0.8, top_k=50)
 
     def say(model: GPT) -> str:

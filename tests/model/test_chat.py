@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,15 @@ class Bytes:
     """A tokenizer of bytes."""
 
     fingerprint = "f" * 64
+    vocabulary = 257
+    end_of_text = 256
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         rows = [text.encode() for text in texts.to_pylist()]
         return np.frombuffer(b"".join(rows), np.uint8).astype(np.uint32), np.array([len(row) for row in rows], np.int64)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return bytes(ids).decode(errors="replace")
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        return bytes(ids)
 
 
 def chat(monkeypatch: pytest.MonkeyPatch, says: str, *, context: int = 80, **changes: Any) -> tuple[Chat, list[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -97,8 +98,11 @@ def test_the_commands_say_what_to_do(built: Path, tiny: Tiny, monkeypatch: pytes
 
 
 def test_what_is_not_there_is_said(built: Path, make_store: Make, tmp_path: Path, tiny: Tiny) -> None:
-    with pytest.raises(NotBuilt, match="train it first"):
+    with pytest.raises(NotBuilt, match="run the build first"):
         export.export_model(tmp_path / "nowhere", tmp_path / "out", Silent())
+    shutil.rmtree(built / "model", ignore_errors=True)
+    with pytest.raises(NotBuilt, match="train it first"):
+        export.export_model(built, tmp_path / "out", Silent())
     model = trained(built, tiny)
     assert model.shape.vocabulary == 260
     path = next((built / "model/checkpoints").glob("*.json"))
@@ -110,7 +114,7 @@ def test_what_is_not_there_is_said(built: Path, make_store: Make, tmp_path: Path
     for name in ("tokenizer", "manifest.json"):
         (tmp_path / "mixed" / name).symlink_to(built / name)
     (tmp_path / "mixed/model").symlink_to(other / "model")
-    with pytest.raises(StaleInput, match="the tokenizer was ffff"):
+    with pytest.raises(StaleInput, match="with the tokenizer ffff"):
         export.export_model(tmp_path / "mixed", tmp_path / "out", Silent())
     assert not (tmp_path / "out").exists()
 

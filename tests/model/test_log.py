@@ -16,7 +16,7 @@ from tokenmill.model import phases
 from tokenmill.model.groups import by_language
 from tokenmill.model.phases import Phases
 from tokenmill.model.run import run_of
-from tokenmill.model.sample import codec_of
+from tokenmill.model.sample import encoder_of
 from tokenmill.model.shape import Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base.progress import Silent
@@ -129,7 +129,7 @@ def test_each_token_has_the_language_of_its_document(bilingual: Path) -> None:
     mean = sum(loss * tokens[name] for name, loss in evaluation.languages.items()) / sum(tokens.values())
     assert evaluation.loss == pytest.approx(mean, rel=1e-6)
     labels = dict(zip(groups.names, range(len(groups.names)), strict=True))
-    codec, _ = codec_of(bilingual)
+    codec, _ = encoder_of(bilingual)
     for number, first, size in zip(groups.numbers.tolist(), [0, *ends[:-1].tolist()], table["tokens"].to_pylist(), strict=True):
         text = codec.decode(split.read(first, first + size).tolist())
         assert number == labels["de" if "ü" in text else "en"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,14 +32,16 @@ class Letters:
     """A tokenizer of 50 ids: id k is the k-th character from "A" on."""
 
     fingerprint: str = "f" * 64
+    vocabulary: int = 50
+    end_of_text: int = 49
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         rows = texts.to_pylist()
         ids = [ord(letter) - ord("A") for text in rows for letter in text]
         return np.array(ids, np.uint32), np.array([len(text) for text in rows], np.int64)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        return "".join(chr(ord("A") + number) for number in ids)
+    def decode_bytes(self, ids: Iterable[int]) -> bytes:
+        return "".join(chr(ord("A") + number) for number in ids).encode()
 
 
 def drawn(logits: torch.Tensor, times: int = 300, *, text: Sequence[int] = (0,), **how: Any) -> Counter[int]:
@@ -199,8 +201,8 @@ def test_pieces_are_whole_characters() -> None:
     letters = {0: b"a", 1: b"\xe2", 2: b"\x82", 3: b"\xac", 4: b"b"}
 
     class Bytes(Letters):
-        def decode(self, ids: Sequence[int]) -> str:
-            return b"".join(letters[one] for one in ids).decode(errors="replace")
+        def decode_bytes(self, ids: Iterable[int]) -> bytes:
+            return b"".join(letters[one] for one in ids)
 
     assert list(_pieces(Bytes(), [0], iter([1, 2, 3, 4]), [])) == ["a", "\u20ac", "b", ""]
     assert "".join(_pieces(Bytes(), [0], iter([4, 1]), [])) == "ab\N{REPLACEMENT CHARACTER}"
