@@ -12,6 +12,8 @@ from torch import Tensor
 
 from tests.command import tokenmill
 from tests.model.runs import Make, Tiny
+from tokenmill.flows.cli.draw.rates import verdict
+from tokenmill.flows.training import RatesTried
 from tokenmill.model import optim
 from tokenmill.model.range_test import Tried, lowest, range_test, steepest
 from tokenmill.pipeline.base.progress import Silent
@@ -65,6 +67,15 @@ def test_through_the_command(built: Path) -> None:
     found = json.loads(tokenmill("range-test", built, *small, "--json").stdout)
     assert len(found["losses"]) == 12
     assert set(found["peaks"]) == {"learning_rate", "muon_learning_rate"}
-    assert "Take peaks between these" in " ".join(tokenmill("range-test", built, *small).stdout.split())
+    assert "train.learning_rate: fastest at" in " ".join(tokenmill("range-test", built, *small).stdout.split())
     assert sorted(built.rglob("*")) == before
     assert tokenmill("range-test", built, "--updates", "9").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("steepest", "best", "said"),
+    [(0.1, 0.5, "Take peaks between"), (0.1, 1.0, "still falls at the highest"), (0.5, 0.1, "more --updates")],
+)
+def test_the_verdict_is_that_of_the_curve(steepest: float, best: float, said: str) -> None:
+    losses = [(part, 3.0) for part in (0.1, 0.5, 1.0)]
+    assert said in verdict(RatesTried(peaks={"learning_rate": 1.0}, losses=losses, steepest=steepest, lowest=best))

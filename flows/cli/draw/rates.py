@@ -26,4 +26,13 @@ def drawn(found: RatesTried) -> Group:
         f"train.{name}: fastest at {peak * found.steepest:.2g}, lowest at {peak * found.lowest:.2g}"
         for name, peak in found.peaks.items()
     )
-    return Group(table, Text(f"{said}. Take peaks between these."))
+    return Group(table, Text(f"{said}. {verdict(found)}"))
+
+
+def verdict(found: RatesTried) -> str:
+    """What to do now."""
+    if found.lowest == found.losses[-1][0]:
+        return "The loss still falls at the highest rates: raise these settings, and test again."
+    if found.steepest >= found.lowest:
+        return "The curve is too rough to tell: test again with more --updates."
+    return "Take peaks between these."
