@@ -45,8 +45,8 @@ def run(
 
     Raises NotBuilt, StaleInput, ConfigError, and Locked if another training of the same corpus runs.
 
-    `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens or the shape of the model have
-    changed, start again instead of raising StaleInput.
+    `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens, the shape of the model or the
+    optimizer have changed, start again instead of raising StaleInput.
     """
     root, wanted = _wanted(root, settings)
     from tokenmill.model.page import NAME

@@ -23,7 +23,11 @@ def train(
     *,
     settings: Settings = [],  # noqa: B006
     restart_if_stale: Annotated[
-        bool, Parameter(negative="", help="Start again if the tokens or the shape of the model have changed. Default: refuse.")
+        bool,
+        Parameter(
+            negative="",
+            help="Start again if the tokens, the shape of the model or the optimizer have changed. Default: refuse.",
+        ),
     ] = False,
     restart: Annotated[bool, Parameter(negative="", help="Start again, also if no checkpoint is whole.")] = False,
 ) -> None:

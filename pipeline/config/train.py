@@ -81,7 +81,7 @@ class TrainConfig(Section):
     steps: Annotated[int, About(unit="updates")] = Field(default=300, ge=1)
     """Updates of the weights in the run."""
     optimizer: OptimizerName = "muon"
-    """Optimizer: adamw; or muon, for the matrices of the layers, and adamw for the rest."""
+    """Optimizer: adamw; or muon, for the matrices of the layers, and adamw for the rest. A run keeps to it."""
     learning_rate: float = Field(default=3e-3, gt=0)
     """Peak learning rate of AdamW, reached after the warm-up. Larger models need lower ones."""
     min_learning_rate: float = Field(default=3e-4, ge=0)
