@@ -57,7 +57,7 @@ def test_a_setting_is_explained() -> None:
     assert "recipe gopher@1 50" in done.stdout
     assert "--set quality.min_words=50" in lines
     assert lines[-2:] == ["[quality]", "min_words = 50"]
-    assert "preset docs 2048" in tokenmill("config", "explain", "tokenizer.vocabulary").stdout
+    assert "preset docs 4096" in tokenmill("config", "explain", "tokenizer.vocabulary").stdout
 
 
 def test_a_section_lists_its_settings_and_a_wrong_name_the_nearest() -> None:
