@@ -14,7 +14,8 @@ from fastwarc.warc import ArchiveIterator
 from tokenmill.pipeline.base import files, manifest, schema, shards
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.collect.entries import Entry
-from tokenmill.pipeline.collect.listing import InputFile, Kind, describe
+from tokenmill.pipeline.collect.kinds import Kind
+from tokenmill.pipeline.collect.listing import InputFile, describe
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CorpusFolder, being_published
 from tokenmill.pipeline.stages.settings import parse

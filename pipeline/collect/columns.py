@@ -8,15 +8,23 @@ average are not read at all. Cost: memory of one batch.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.jsonl import no_such
+from tokenmill.pipeline.base.textfield import TextField, no_such, steps
+from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row, quarantined, too_long
+from tokenmill.pipeline.collect.text import utf8
+
+if TYPE_CHECKING:
+    # Parsers do without the library that checks settings.
+    from tokenmill.pipeline.config import DatasetSource, FilesSource
+
+    Source = FilesSource | DatasetSource
 
 NESTED_VALUES = 1_000
 """Lists and objects with more values per row than this, on average over a row group, are not read."""
@@ -59,19 +67,79 @@ def fits(leaves: Sequence[pq.ColumnChunkMetaData], rows: int) -> bool:
     return values <= NESTED_VALUES * max(1, rows) and size <= NESTED_BYTES * max(1, rows)
 
 
-def fault(schema: pa.Schema, text_field: str) -> RecordError | None:
+def fault(schema: pa.Schema, field: TextField) -> RecordError | None:
     """Why the text cannot be read from a table; None if it can."""
-    at = [number for number, name in enumerate(schema.names) if name == text_field]
-    if not at:
-        return missing(text_field, schema.names)
-    if len(at) > 1:
-        return RecordError("missing_column", f"{len(at)} columns are called {text_field!r}; give them different names")
-    kind = schema.field(at[0]).type
-    if may_be_text(kind):
+    return next(filter(None, (_fault(schema, name) for name in field.columns)), None)
+
+
+def _fault(schema: pa.Schema, column: str) -> RecordError | None:
+    fields, above = list(schema), ""
+    kind = None
+    for step in steps(column, schema.names):
+        called = [field for field in fields if field.name == step]
+        if not called and kind is not None and not fields:
+            break
+        if not called:
+            return missing(column, [above + field.name for field in fields])
+        if len(called) > 1:
+            return RecordError(
+                "missing_column", f"{len(called)} columns are called {above + step!r}; give them different names"
+            )
+        kind = called[0].type
+        above += f"{step}."
+        fields = list(kind) if pa.types.is_struct(kind) else []
+    name = above.rstrip(".")
+    if kind is None or (may_be_text(kind) and name == column):
         return None
-    advice = "join its parts to one string" if is_nested(kind) else "convert it to strings"
-    message = f"the column {text_field!r} holds {kind}, not text; {advice}, or name another column as text_field"
+    if fields:
+        advice = f"name one in it, such as {above}{fields[0].name}"
+    else:
+        advice = "join its parts to one string" if is_nested(kind) else "convert it to strings"
+    message = f"the column {name!r} holds {kind}, not text; {advice}, or name another column as text_field"
     return RecordError("missing_column", message)
+
+
+def texts(batch: pa.RecordBatch, field: TextField) -> list[tuple[bytes | None, ...]]:
+    """For each row, the values of the columns of its text."""
+    found = []
+    for name in field.columns:
+        first, *below = steps(name, batch.schema.names)
+        column = batch.column(batch.schema.names.index(first))
+        for step in below:
+            column = pc.struct_field(column, [column.type.get_field_index(step)])
+        found.append(values(column))
+    return list(zip(*found, strict=True))
+
+
+def rows(batch: pa.RecordBatch, field: TextField) -> Iterator[dict[str, Any]]:
+    """The rows of a batch without the columns of the text, and without what is around these."""
+    names = batch.schema.names
+    around = {steps(name, names)[0] for name in field.columns}
+    others = {
+        name: values(batch.column(at)) if is_read(batch.schema.field(at).type) else [LEFT_OUT] * batch.num_rows
+        for at, name in enumerate(names)
+        if name not in around
+    }
+    for row in zip(*others.values(), strict=True) if others else [()] * batch.num_rows:
+        yield dict(zip(others, row, strict=True))
+
+
+def record(
+    texts: tuple[bytes | None, ...], row: Mapping[str, Any], field: TextField, place: Place, source: Source, limits: Limits
+) -> Record:
+    """The record of a row. `texts`: the values of the columns of its text. `row`: its other values."""
+    if all(data is None for data in texts):
+        return dropped(place, "empty", "the text is null")
+    preview = b"".join(data for data in texts if data is not None)
+    try:
+        limits.begin(place)
+        if len(preview) > limits.record_bytes:
+            raise too_long(len(preview), limits.record_bytes)
+        text = field.joined([None if data is None else utf8(data) for data in texts]) or ""
+        plain = {name: utf8(value) if isinstance(value, bytes) else value for name, value in row.items()}
+    except RecordError as error:
+        return quarantined(place, error, preview)
+    return of_row(text, plain, place, source, limits)
 
 
 def missing(field: str, present: list[str]) -> RecordError:

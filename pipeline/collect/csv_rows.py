@@ -1,4 +1,4 @@
-"""CSV by rows, with the text in a named column.
+"""CSV and TSV by rows, with the text in a named column.
 
 Guarantee: a damaged row costs only itself. It is damaged if it is truncated, has text after a closing quote, or is longer than
 the header; a quote that does not end also takes lines after it, which are counted.
@@ -15,7 +15,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
+from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.textfield import TextField
 from tokenmill.pipeline.collect import columns
 from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
 from tokenmill.pipeline.collect.lines import lines
@@ -66,12 +68,13 @@ class _CsvLines:
 
 
 def read_csv(
-    handle: BinaryIO, codec: Codec, path: str, source: FilesSource | DatasetSource, limits: Limits
+    handle: BinaryIO, codec: Codec, delimiter: str, path: str, source: FilesSource | DatasetSource, limits: Limits
 ) -> Iterator[Record]:
     """The records of a file whose first row names the columns. Rows are numbered from 0 after it. Blank rows are skipped."""
+    field = textfield.parse(source.text_field)
     csv.field_size_limit(limits.record_bytes)
-    feed = _CsvLines(parts=chunks(handle, codec), cap_bytes=limits.record_bytes)
-    rows = csv.reader(iter(feed), strict=True)
+    feed = _CsvLines(parts=chunks(handle, codec, limits.zstd_window), cap_bytes=limits.record_bytes)
+    rows = csv.reader(iter(feed), strict=True, delimiter=delimiter)
     header: list[str] | None = None
     fault: RecordError | None
     number = lines_read = 0
@@ -94,16 +97,17 @@ def read_csv(
         if fault is None and not row:
             continue
         if header is None:
-            fault = fault or _header_fault(row, source.text_field)
+            fault = fault or _header_fault(row, field)
             if fault is not None:
                 yield _without_header(handle, rows, Place(path=path), fault, feed.head)
                 return
             header = row
             continue
-        fault = fault or _row_fault(row, header, source.text_field)
+        fault = fault or _row_fault(row, header, field)
         if fault is None:
             values = dict(zip(header, row, strict=False))
-            yield of_row(values[source.text_field], values, place, source, limits)
+            text = field.joined([values[name] for name in field.columns]) or ""
+            yield of_row(text, field.without(values), place, source, limits)
         elif open_quote:
             yield _swallowed(feed, place, fault, number / max(1, lines_read))
         else:
@@ -140,16 +144,18 @@ def _without_header(handle: BinaryIO, rows: Iterator[list[str]], place: Place, f
             return quarantined(place, fault, head, rows=count + 1, unread_bytes=size, estimate=count + lost.estimate)
 
 
-def _header_fault(header: list[str], text_field: str) -> RecordError | None:
+def _header_fault(header: list[str], field: TextField) -> RecordError | None:
     repeated = sorted(name for name, count in Counter(header).items() if name and count > 1)
     if repeated:
         return RecordError("broken_csv", f"the header names {repeated[0]!r} more than once")
-    return None if text_field in header else columns.missing(text_field, header)
+    missing = next((name for name in field.columns if name not in header), None)
+    return None if missing is None else columns.missing(missing, header)
 
 
-def _row_fault(row: list[str], header: list[str], text_field: str) -> RecordError | None:
+def _row_fault(row: list[str], header: list[str], field: TextField) -> RecordError | None:
     if len(row) > len(header):
         return RecordError("broken_csv", f"the row has {len(row)} fields, the header {len(header)} columns")
-    if len(row) <= header.index(text_field):
-        return RecordError("no_text", f"the row ends before the column {text_field!r}")
+    for name in field.columns:
+        if len(row) <= header.index(name):
+            return RecordError("no_text", f"the row ends before the column {name!r}")
     return None

@@ -17,21 +17,15 @@ from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect import card
 from tokenmill.pipeline.collect.entries import Entry, Seen, identity_of, shown, told
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.listing import CODECS, Kind, Listing, describe, name_below
+from tokenmill.pipeline.collect.kinds import CODECS, RECORDS, Kind, kind_of
+from tokenmill.pipeline.collect.listing import Listing, describe, name_below
 from tokenmill.pipeline.config import DatasetSource
 
-KINDS: dict[str, Kind] = {
-    ".parquet": "parquet",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".csv": "csv",
-    ".txt": "lines",
-}
+KINDS: dict[str, Kind] = {**RECORDS, ".txt": "lines"}
 """Kinds of files in local data sets. As in the library, each line of a text file is a record."""
-ORDER = tuple(dict.fromkeys(KINDS.values()))
+ORDER = tuple(dict.fromkeys(("parquet", *KINDS.values())))
 """Which kind is read if several are as frequent."""
-KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
+KNOWN = f"{' '.join(KINDS)}, those that are no tables of Arrow's also with {' '.join(CODECS)}"
 MOST_CARD_BYTES = 1 << 22
 """What is read of README.md."""
 
@@ -76,17 +70,10 @@ def listing(source: DatasetSource, own: Path | None = None) -> Listing:
 
 def _of_one_kind(names: list[str]) -> list[tuple[str, tuple[Kind, Codec]]]:
     """Of those files the ones that can be read, of the most frequent kind: as in the library, a data set has one."""
-    known = [(name, how) for name in names if (how := _kind_of(name)) is not None]
+    known = [(name, how) for name in names if (how := kind_of(name, KINDS)) is not None]
     counts = Counter(how[0] for _, how in known)
     most = max(ORDER, key=lambda kind: (counts[kind], -ORDER.index(kind)))
     return [(name, how) for name, how in known if how[0] == most]
-
-
-def _kind_of(name: str) -> tuple[Kind, Codec] | None:
-    base, last = os.path.splitext(name)
-    codec = CODECS.get(last, "")
-    kind = KINDS.get(os.path.splitext(base)[1] if codec else last)
-    return None if kind is None or (codec and kind == "parquet") else (kind, codec)
 
 
 def _check_lines(entry: Entry, where: str) -> None:

@@ -3,28 +3,39 @@
 Purpose: the layer below every format that is read as a stream. Chunks are bounded, whatever the input claims.
 Guarantee: a gzip member or zstd frame that does not end is an error, raised after the bytes before the cut; it never ends
 silently, and it says how much was not read. A stream that grows more than `RATIO` times is stopped.
-Cost: memory of a few chunks. gzip inflates at about 300 MB/s, zstd at about 1 GB/s.
+Cost: memory of a few chunks, and of a zstd frame's window. gzip inflates at about 300 MB/s, zstd at about 1 GB/s, xz at about
+100 MB/s, bz2 at about 30 MB/s.
 """
 
 from __future__ import annotations
 
+import bz2
+import lzma
 import math
 import os
 import zlib
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, RECORD_BYTES, Place, Rejected, quarantined
+from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, RECORD_BYTES, ZSTD_WINDOW, Place, Rejected, quarantined
 
-Codec = Literal["", "gzip", "zstd"]
-MAGIC: dict[Codec, bytes] = {"gzip": b"\x1f\x8b\x08", "zstd": b"\x28\xb5\x2f\xfd"}
+Codec = Literal["", "gzip", "zstd", "bz2", "xz"]
+MAGIC: dict[Codec, bytes] = {
+    "gzip": b"\x1f\x8b\x08",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "bz2": b"BZh",
+    "xz": b"\xfd7zXZ\x00",
+}
 CHUNK_BYTES = 1 << 18
 MOST_PADDING = 1 << 16
 """Tapes end in at most so many zero bytes. More are what a disk left of data that it lost."""
 ZSTD_STEP_BYTES = 2_048
 """Bytes of input per call: zstandard does not bound the output of a call. This many give at most 64 MiB (blocks of 4 bytes for
 128 KiB)."""
+XZ_MEMORY_BYTES = 192 << 20
+"""What unpacking xz may take. `xz -9` needs 65 MiB."""
 DEFLATED = 4.0
 """Bytes of content per compressed byte (estimate)."""
 
@@ -53,12 +64,25 @@ def broken_off(place: Place, error: RecordError, read: int, preview: bytes = b""
     return quarantined(place, error, preview, unread_bytes=error.unread_bytes, estimate=error.estimate(read))
 
 
-class Feed:
-    """The compressed bytes of a file from `offset` on. Frames take bytes from it and give back what they do not need."""
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """The first bytes of a frame's content. `readable`: whether a frame begins there, and its content can be read so far."""
 
-    def __init__(self, handle: BinaryIO, codec: Codec, offset: int = 0) -> None:
+    content: bytes = b""
+    readable: bool = False
+
+
+class Feed:
+    """The compressed bytes of a file from `offset` on. Frames take bytes from it and give back what they do not need.
+
+    `zstd_window`: the longest window of zstd frames that is read, as a logarithm to base 2. `begun`: the byte where the frame
+    begins that was read last.
+    """
+
+    def __init__(self, handle: BinaryIO, codec: Codec, offset: int = 0, zstd_window: int = ZSTD_WINDOW) -> None:
         self._handle = handle
         self._codec = codec
+        self._zstd_window = zstd_window
         self._rest = b""
         self.restart(offset)
 
@@ -66,7 +90,7 @@ class Feed:
         """Go to a byte of the file. The ratio counts from here."""
         self._handle.seek(offset)
         self._rest = b""
-        self.offset = self._begin = offset
+        self.offset = self._begin = self.begun = offset
         self._produced = 0
         self._waiting = 0
 
@@ -90,8 +114,8 @@ class Feed:
         return data == magic
 
     def at_end(self) -> bool:
-        """Whether the file ends here. After a frame of gzip, up to `MOST_PADDING` zeros are padding, as for gzip itself."""
-        padded = self._codec == "gzip" and self.offset > 0
+        """Whether the file ends here. After a frame of gzip or xz, up to `MOST_PADDING` zeros are padding, as for these."""
+        padded = self._codec in ("gzip", "xz") and self.offset > 0
         data = part = self.take(CHUNK_BYTES)
         while padded and part and not part.strip(b"\0") and len(data) <= MOST_PADDING:
             data += (part := self.take(CHUNK_BYTES))
@@ -103,10 +127,10 @@ class Feed:
 
         Raises RecordError: cut_archive if the file ends within the frame, broken_archive, bomb.
         """
-        begin = self.offset
+        begin = self.begun = self.offset
         before = self._produced
         try:
-            for chunk in self._inflate() if self._codec == "gzip" else self._unzstd():
+            for chunk in self._content():
                 self._produced += len(chunk)
                 if self._produced > FREE_BYTES + RATIO * (self.offset - self._begin):
                     raise self._stopped("bomb", f"the {self._codec} data at byte {begin} grows more than {RATIO} times")
@@ -153,6 +177,33 @@ class Feed:
         """Bytes of the file. The position in it is lost, so call `restart` before reading on."""
         return self._handle.seek(0, os.SEEK_END)
 
+    def _content(self) -> Iterator[bytes]:
+        if self._codec == "gzip":
+            return self._inflate()
+        if self._codec == "zstd":
+            return self._unzstd()
+        return self._unpack()
+
+    def _unpack(self) -> Iterator[bytes]:
+        """Of bz2 and xz."""
+        stream: bz2.BZ2Decompressor | lzma.LZMADecompressor
+        if self._codec == "bz2":
+            stream = bz2.BZ2Decompressor()
+        else:
+            stream = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+        while not stream.eof:
+            data = self.take(CHUNK_BYTES) if stream.needs_input else b""
+            if stream.needs_input and not data:
+                raise EOFError
+            try:
+                chunk = stream.decompress(data, CHUNK_BYTES)
+            except (OSError, ValueError, lzma.LZMAError) as error:
+                message = f"the {self._codec} data before byte {self.offset} is broken ({error})"
+                raise self._stopped("broken_archive", message) from error
+            if chunk:
+                yield chunk
+        self.give_back(stream.unused_data)
+
     def _inflate(self) -> Iterator[bytes]:
         stream = zlib.decompressobj(wbits=31)
         data = b""
@@ -174,11 +225,14 @@ class Feed:
     def _unzstd(self) -> Iterator[bytes]:
         import zstandard
 
-        stream = zstandard.ZstdDecompressor().decompressobj()
+        begin = self.offset
+        stream = zstandard.ZstdDecompressor(max_window_size=1 << self._zstd_window).decompressobj()
         while not stream.eof:
             data = self.take(ZSTD_STEP_BYTES)
             if not data:
                 raise EOFError
+            if self.offset - len(data) == begin:
+                self._check_window(begin, data)
             try:
                 chunk = stream.decompress(data)
             except zstandard.ZstdError as error:
@@ -188,6 +242,46 @@ class Feed:
             if chunk:
                 yield chunk
         self.give_back(stream.unused_data)
+
+    def _check_window(self, begin: int, data: bytes) -> None:
+        """Refuse a frame with a window that is too long. `data`: its first bytes; those without a header fail later."""
+        import zstandard
+
+        try:
+            found = zstandard.get_frame_parameters(data)
+        except zstandard.ZstdError:
+            return
+        # A window is never longer than the content, where the header states that.
+        needed = max(0, int(found.window_size) - 1).bit_length()
+        if needed > self._zstd_window:
+            message = (
+                f"the zstd frame at byte {begin} has a window of {found.window_size:,} bytes (made with --long={needed}); to read "
+                f"it, set zstd_window = {needed} in its source: each worker may then take so much more memory"
+            )
+            raise self._stopped("long_window", message)
+
+    def head(self, size: int) -> Head:
+        """The first `size` bytes of the content of the frame that begins here. Nothing moves."""
+        if not self.begins_frame():
+            return Head()
+        state = self._rest, self.offset, self.begun, self._produced, self._waiting
+        at = self._handle.tell()
+        try:
+            return Head(content=self._first(size), readable=True)
+        except RecordError:
+            return Head()
+        finally:
+            self._handle.seek(at)
+            self._rest, self.offset, self.begun, self._produced, self._waiting = state
+
+    def _first(self, size: int) -> bytes:
+        """Raises RecordError."""
+        content = b""
+        for chunk in self.frame():
+            content += chunk
+            if len(content) >= size:
+                break
+        return content[:size]
 
     def find(self, begin: int, end: int, content: bytes) -> bool:
         """Go to the first frame that begins in [begin, end) and whose content starts with `content`. False if there is none."""
@@ -207,23 +301,18 @@ class Feed:
         return False
 
     def _starts(self, content: bytes) -> bool:
-        head = b""
         try:
-            for chunk in self.frame():
-                head += chunk
-                if len(head) >= len(content):
-                    break
+            return self._first(len(content)) == content
         except RecordError:
             return False
-        return head.startswith(content)
 
 
-def chunks(handle: BinaryIO, codec: Codec) -> Iterator[bytes]:
+def chunks(handle: BinaryIO, codec: Codec, zstd_window: int = ZSTD_WINDOW) -> Iterator[bytes]:
     """The content of a file, all frames end to end. Raises RecordError like `Feed.frame`."""
     if not codec:
         yield from between(handle, 0, None)
         return
-    feed = Feed(handle, codec)
+    feed = Feed(handle, codec, zstd_window=zstd_window)
     while not feed.at_end():
         yield from feed.frame()
 

@@ -1,125 +1,94 @@
-"""Parses a WARC record: its headers, and the body of an HTTP response with its encodings undone.
+"""HTTP responses as crawlers keep them: the status, the header, and the body with its codings undone.
 
-Purpose: fastwarc parses the record, its headers and chunked bodies. It passes a truncated gzip body without an error
-(measured: 184 of 25,600 bytes), so this module undoes gzip and deflate, to their end.
-Guarantee: at most `cap_bytes` of body are produced, whatever the body claims to hold.
-Cost: a copy of the body.
+Source: RFC 9112. Where crawlers and servers do otherwise, this does what browsers do; the tests have a table of it.
+Guarantee: at most `cap_bytes` of body are produced, whatever it claims to hold. A body that ends within a chunk is an error.
+Cost: a copy of the body for each coding.
 """
 
 from __future__ import annotations
 
-import io
 import re
-import zlib
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from fastwarc.warc import ArchiveIterator, WarcRecordType
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.records import too_long
+from tokenmill.pipeline.collect import codings, headers
 
-CHUNK_HEADER = re.compile(rb"[0-9A-Fa-f]+[ \t]*(?:;[^\r\n]*)?\r?\n")
+STATUS = re.compile(rb"\s*HTTP/\d(?:\.\d)?[ \t]+(\d{3})(?!\d)[ \t]*([^\r\n]*)", re.IGNORECASE)
+NEXT = re.compile(rb"\s*HTTP/\d", re.IGNORECASE)
+CHUNK = re.compile(rb"([0-9A-Fa-f]{1,16})[ \t]*(?:;[^\r\n]*)?\r?\n")
+CUT_CHUNK = re.compile(rb"\r?\n?[0-9A-Fa-f]*[ \t]*(?:;[^\r\n]*)?\r?")
+END_OF_CHUNK = re.compile(rb"\r?(?:\n|\Z)")
+SWITCHING_PROTOCOLS = 101
+"""The one status below 200 that no other response follows."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Resource:
-    """The content of a WARC record. `status` is None if it is not an HTTP response; `mime` is "" if the record names none."""
+class Response:
+    """A response. `mime` is "" if the header states no type. `body` is empty unless the status is a success."""
 
-    conversion: bool
-    record_id: str | None
-    target: str | None
-    date: str | None
-    truncated: str | None
-    status: int | None
+    status: int
     mime: str
     charset: str | None
     body: bytes
 
+    @property
+    def succeeded(self) -> bool:
+        return 200 <= self.status < 300
 
-def parse(data: bytes, cap_bytes: int) -> Resource:
-    """Parse a whole WARC record (headers and block). The body of an HTTP response is read only if its status is a success.
 
-    Raises RecordError: broken_warc, broken_http, cut_http, too_long.
+def parse(block: bytes, cap_bytes: int) -> Response | None:
+    """The last response of a block, after those that only precede it; None if the block is no response.
+
+    Raises RecordError: broken_http, cut_http, too_long.
     """
-    record = _record(data, "none")
-    http = record.http_headers if record.is_http_parsed else None
-    status = http.status_code if http is not None else None
-    body = b""
-    if http is None:
-        body = _read(record, cap_bytes)
-    elif status is not None and 200 <= status < 300:
-        coding = (http.get("Content-Encoding") or "").strip().lower()
-        body = _decoded(_unchunked(data, record, coding, cap_bytes), coding, cap_bytes)
-    headers = record.headers
-    target = headers.get("WARC-Target-URI")
-    mime = (record.http_content_type if http is not None else headers.get("Content-Type")) or ""
-    return Resource(
-        conversion=record.record_type == WarcRecordType.conversion,
-        record_id=headers.get("WARC-Record-ID"),
-        target=target.strip("<> ") if target else None,
-        date=headers.get("WARC-Date"),
-        truncated=headers.get("WARC-Truncated"),
-        status=status,
-        mime=mime.partition(";")[0].strip().lower(),
-        charset=record.http_charset if http is not None else None,
-        body=body,
-    )
+    at = 0
+    while (line := STATUS.match(block, at)) is not None:
+        end = headers.END.search(block, line.end())
+        begin = end.end() if end is not None else len(block)
+        if not _is_interim(int(line[1]), line[2]) or not NEXT.match(block, begin):
+            return _response(int(line[1]), headers.fields(block[line.start() : begin]), block[begin:], cap_bytes)
+        at = begin
+    return None
 
 
-def _record(data: bytes, decoding: Literal["none", "transfer", "all"]) -> Any:
-    try:
-        stream = ArchiveIterator(io.BytesIO(data), parse_http=True, auto_decode=decoding, stream_detect=False, quirks_mode=True)
-        return next(iter(stream))
-    except (OSError, ValueError, StopIteration) as error:
-        raise RecordError("broken_warc", f"the record cannot be parsed ({error})") from error
+def _is_interim(status: int, reason: bytes) -> bool:
+    """Whether another response follows: 100 Continue, 103 Early Hints, or the answer of a proxy that opened a tunnel."""
+    return (100 <= status < 200 and status != SWITCHING_PROTOCOLS) or reason.lower().startswith(b"connection established")
 
 
-def _read(record: Any, cap_bytes: int) -> bytes:
-    """The payload. Raises OSError if an encoding that fastwarc undoes is broken."""
+def _response(status: int, found: headers.Fields, body: bytes, cap_bytes: int) -> Response:
+    mime, charset = headers.mime_type(found)
+    if not 200 <= status < 300:
+        return Response(status=status, mime=mime, charset=charset, body=b"")
+    transfer = headers.listed(found, "transfer-encoding")
+    if "chunked" in transfer:
+        body = unchunked(body)
+    names = (*headers.listed(found, "content-encoding"), *transfer)
+    return Response(status=status, mime=mime, charset=charset, body=codings.decoded(body, names, charset, cap_bytes))
+
+
+def unchunked(body: bytes) -> bytes:
+    """The body without the frames of its chunks. A body that does not begin with a chunk is taken as it is.
+
+    The last chunk may be missing, as in crawls that stop reading when the connection closes: all that was sent is there.
+    Raises RecordError: cut_http, broken_http.
+    """
     parts: list[bytes] = []
-    size = 0
-    while part := record.reader.read(65_536):
-        parts.append(part)
-        size += len(part)
-        if size > cap_bytes:
-            raise too_long(size, cap_bytes)
-    return b"".join(parts)
-
-
-def _unchunked(data: bytes, record: Any, coding: str, cap_bytes: int) -> bytes:
-    """The payload without its transfer encoding. Brotli and zstd, which fastwarc supports, are undone too.
-
-    Crawlers have written unchunked bodies under a header that says chunked. Such bodies are used as they are.
-    """
-    ours = coding in ("", "identity", "gzip", "x-gzip", "deflate")
-    try:
-        return _read(_record(data, "transfer" if ours else "all"), cap_bytes)
-    except OSError as error:
-        body = _read(record, cap_bytes)
-        if ours and not CHUNK_HEADER.match(body):
-            return body
-        raise RecordError("broken_http", f"the body's transfer or content encoding is broken ({error})") from error
-
-
-def _decoded(body: bytes, coding: str, cap_bytes: int) -> bytes:
-    """The body without gzip or deflate. A body that claims gzip but does not begin like gzip is used as it is."""
-    if coding in ("gzip", "x-gzip"):
-        return _inflated(body, 31, cap_bytes) if body.startswith(b"\x1f\x8b") else body
-    if coding == "deflate" and body:
-        zlib_header = body[0] & 15 == 8 and int.from_bytes(body[:2], "big") % 31 == 0
-        return _inflated(body, 15 if zlib_header else -15, cap_bytes)
-    return body
-
-
-def _inflated(body: bytes, wbits: int, cap_bytes: int) -> bytes:
-    stream = zlib.decompressobj(wbits=wbits)
-    try:
-        data = stream.decompress(body, cap_bytes + 1)
-    except zlib.error as error:
-        raise RecordError("broken_http", f"the body's content encoding is broken ({error})") from error
-    if len(data) > cap_bytes:
-        raise too_long(len(data), cap_bytes)
-    if not stream.eof:
-        raise RecordError("cut_http", f"the compressed body is cut after {len(body)} bytes")
-    return data
+    at = 0
+    while (head := CHUNK.match(body, at)) is not None:
+        size = int(head[1], 16)
+        if not size:
+            return b"".join(parts)
+        at = head.end() + size
+        if at > len(body):
+            raise RecordError("cut_http", f"the body is cut within a chunk, after {len(body)} bytes")
+        parts.append(body[head.end() : at])
+        end = END_OF_CHUNK.match(body, at)
+        if end is None:
+            raise RecordError("broken_http", f"the chunk before byte {at} of the body is longer than it says")
+        at = end.end()
+    if not at or at == len(body):
+        return b"".join(parts) if at else body
+    if CUT_CHUNK.fullmatch(body, at):
+        raise RecordError("cut_http", f"the body is cut at the begin of a chunk, after {len(body)} bytes")
+    raise RecordError("broken_http", f"no chunk begins at byte {at} of the body")

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import ConfigError, InputError, RecordError
 from tokenmill.pipeline.collect import card
 from tokenmill.pipeline.collect.jsonl import text_of
@@ -76,13 +77,14 @@ def read(piece: Piece, source: DatasetSource, limits: Limits) -> Iterator[Record
 
 
 def _record(row: dict[str, Any], place: Place, source: DatasetSource, limits: Limits) -> Record:
-    if source.text_field in row and row[source.text_field] is None:
-        return dropped(place, "empty", "the text is null")
+    field = textfield.parse(source.text_field)
     try:
-        text = text_of(row, source.text_field)
+        text = text_of(row, field)
     except RecordError as error:
         return quarantined(place, error)
-    return of_row(text, row, place, source, limits)
+    if text is None:
+        return dropped(place, "empty", "the text is null")
+    return of_row(text, field.without(row), place, source, limits)
 
 
 def _errors() -> tuple[type[Exception], ...]:

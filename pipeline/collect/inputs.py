@@ -21,8 +21,9 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect.entries import shown, spelled
 from tokenmill.pipeline.collect.framing import CHUNK_BYTES
+from tokenmill.pipeline.collect.kinds import BY_LINE
 from tokenmill.pipeline.collect.lines import line_ends
-from tokenmill.pipeline.collect.listing import BY_LINE, InputFile
+from tokenmill.pipeline.collect.listing import InputFile
 
 DOUBTFUL_NS = 2_000_000_000
 """An entry is remembered only if the file's time is more than this many nanoseconds old."""

@@ -24,7 +24,8 @@ from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect.entries import Reason, Seen, spelled, unreadable
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.listing import InputFile, Kind, Listing, describe, in_order, kind_of, name_below
+from tokenmill.pipeline.collect.kinds import Kind, kind_of
+from tokenmill.pipeline.collect.listing import InputFile, Listing, describe, in_order, name_below
 
 OURSELVES = "tokenmill"
 NO_MODULES = frozenset({"__pycache__", "site-packages", "dist-packages"})

@@ -1,21 +1,25 @@
 """JSON Lines: one object per line, with the text in a named field.
 
-Guarantee: one broken line is one quarantined record; its neighbours are untouched. NaN and Infinity are not JSON. A record
+Guarantee: one broken line is one quarantined record; its neighbours are untouched. A file that is one value over many lines
+is one quarantined record, not one a line. NaN and Infinity are not JSON. A record
 whose text is null is dropped as empty.
 Cost: memory of one line; about 200 MB/s.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
-from tokenmill.pipeline.base import spelling
+from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.textfield import TextField
 from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, of_row
+from tokenmill.pipeline.collect.records import RECORD_BYTES, Limits, Place, Record, Rejected, dropped, of_row, quarantined
 from tokenmill.pipeline.collect.text import utf8
 
 if TYPE_CHECKING:
@@ -31,16 +35,26 @@ def read(
     def make(line: bytes, place: Place) -> Record:
         limits.begin(place)
         row = _parsed(utf8(line))
-        if isinstance(row, dict) and source.text_field in row and row[source.text_field] is None:
+        text = text_of(row, field)
+        if text is None:
             return dropped(place, "empty", "the text is null")
-        text = text_of(row, source.text_field)
-        return of_row(text, row, place, source, limits)
+        return of_row(text, field.without(row), place, source, limits)
 
-    return lines.records(handle, codec, path, begin, end, before, limits.record_bytes, make)
+    field = textfield.parse(source.text_field)
+    found = lines.records(handle, codec, path, begin, end, before, limits.record_bytes, make, limits.zstd_window)
+    first = next(found, None)
+    if isinstance(first, Rejected) and not begin and first.preview.removeprefix(codecs.BOM_UTF8).strip() in OPEN:
+        size = handle.seek(0, os.SEEK_END)
+        error = RecordError("broken_json", "the file is one JSON value over many lines; write a record a line (`jq -c '.[]'`)")
+        yield quarantined(Place(path=path), error, first.preview, unread_bytes=size, estimate=max(1, size // RECORD_BYTES))
+        return
+    if first is not None:
+        yield first
+    yield from found
 
 
-MOST_COMPARED = 1_000
-"""Names that are compared with one that is missing, which takes 10 us each."""
+OPEN = (b"[", b"{", b"[{")
+"""First lines of files that hold one value over many lines."""
 
 
 def _parsed(text: str) -> Any:
@@ -59,25 +73,11 @@ DECODE = json.JSONDecoder(parse_constant=_refuse).decode
 """Made once, because that takes as long as reading a short record."""
 
 
-def text_of(row: Any, field: str) -> str:
-    """The text in a record. Raises RecordError (no_text) that names the field and the fields that exist."""
-    if not isinstance(row, dict):
-        raise RecordError("no_text", f"the record is a {type(row).__name__}, not an object with a field {field!r}")
-    text = row.get(field)
-    if isinstance(text, str):
-        return text
-    if field not in row:
-        raise no_such("field", field, list(row), reason="no_text")
-    raise RecordError("no_text", f"the field {field!r} holds a {type(text).__name__}, not text")
-
-
-def no_such(kind: str, name: str, present: list[str], *, reason: str) -> RecordError:
-    """The error of a record or a table without the column with the text: it says the most similar name, and those that exist.
-
-    `kind`: "field" or "column", as the format calls it.
-    """
-    near = spelling.nearest(name, present[:MOST_COMPARED])
-    shown = sorted(present)[:12]
-    hint = f"did you mean {near!r}? There are: " if near else "there are: "
-    said = f"{hint}{', '.join(shown)}" if shown else "there are none"
-    return RecordError(reason, f"no {kind} {name!r}; {said}", instead=near or (shown[0] if shown else ""))
+def text_of(row: Any, field: TextField) -> str | None:
+    """The text in a record; None if it is null. Raises RecordError (no_text) that names the field and the fields that exist."""
+    if isinstance(row, dict):
+        return field.text(row)
+    # An array is what other tools write into files of this name.
+    advice = "; write a record a line (`jq -c '.[]'`)" if isinstance(row, list) else ""
+    message = f"the record is a {type(row).__name__}, not an object with a field {field.columns[0]!r}{advice}"
+    raise RecordError("no_text", message)

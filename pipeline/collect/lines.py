@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.framing import Codec, between, broken_off, chunks
-from tokenmill.pipeline.collect.records import PREVIEW_BYTES, Place, Record, quarantined, too_long
+from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Place, Record, quarantined, too_long
 
 
 def records(
@@ -27,6 +27,7 @@ def records(
     before: int,
     cap_bytes: int,
     make: Callable[[bytes, Place], Record],
+    zstd_window: int = ZSTD_WINDOW,
 ) -> Iterator[Record]:
     """The records of a file, numbered by line. Of an uncompressed file: those whose lines start in the bytes [begin, end).
 
@@ -34,7 +35,7 @@ def records(
     RecordError.
     """
     if codec:
-        found = lines(chunks(handle, codec), cap_bytes)
+        found = lines(chunks(handle, codec, zstd_window), cap_bytes)
     else:
         start = line_start(handle, begin)
         # If a line crosses `begin`, its end lies between `begin` and `start`.

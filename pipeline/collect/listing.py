@@ -19,31 +19,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
-from typing import Literal
 
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
 from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.kinds import KNOWN, Kind, kind_of
 from tokenmill.pipeline.config import FilesSource
-
-Kind = Literal["text", "html", "python", "description", "lines", "jsonl", "parquet", "csv", "warc", "dataset"]
-KINDS: dict[str, Kind] = {
-    ".txt": "text",
-    ".md": "text",
-    ".rst": "text",
-    ".html": "html",
-    ".htm": "html",
-    ".jsonl": "jsonl",
-    ".parquet": "parquet",
-    ".csv": "csv",
-    ".warc": "warc",
-    ".wet": "warc",
-}
-BY_LINE: tuple[Kind, ...] = ("jsonl", "lines")
-"""Kinds with one record per line. An uncompressed file of such a kind can be divided anywhere."""
-CODECS: dict[str, Codec] = {".gz": "gzip", ".zst": "zstd"}
-KNOWN = f"{' '.join(KINDS)}, all but .parquet also with {' or '.join(CODECS)}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,17 +91,12 @@ class Listing:
     own_corpus: bool = False
 
 
-def kind_of(path: str) -> tuple[Kind, Codec] | None:
-    """How a file is read, by its extensions. None if no reader knows the file."""
-    base, last = os.path.splitext(path.lower())
-    codec = CODECS.get(last, "")
-    kind = KINDS.get(os.path.splitext(base)[1] if codec else last)
-    return None if kind is None or (codec and kind == "parquet") else (kind, codec)
-
-
-def _as_sampled(how: tuple[Kind, Codec], source: FilesSource) -> tuple[Kind, Codec]:
-    kind, codec = how
-    return ("lines" if kind == "text" and source.sample_by == "line" else kind), codec
+def _how(path: str, source: FilesSource) -> tuple[Kind, Codec] | None:
+    """How a file of the source is read; None if no reader knows it."""
+    how = kind_of(path, declared=source.format)
+    if how is None or how[0] != "text" or source.sample_by == "document":
+        return how
+    return "lines", how[1]
 
 
 def listing(source: FilesSource, own: Path | None = None) -> Listing:
@@ -138,14 +115,14 @@ def listing(source: FilesSource, own: Path | None = None) -> Listing:
     for text, path in named:
         seen = whole.part()
         _see(path, text, source.name, seen)
-        if not any(kind_of(entry.path) for entry in seen.entries.values()):
+        if not any(_how(entry.path, source) for entry in seen.entries.values()):
             raise InputError(f"source {source.name!r}: {text!r} {_why_nothing(path, seen)}; known kinds: {KNOWN}")
         whole.add(seen)
     root = os.path.commonpath(roots)
     files = [
-        describe(entry, name_below(path, root), *_as_sampled(how, source))
+        describe(entry, name_below(path, root), *how)
         for path, entry in whole.entries.items()
-        if (how := kind_of(path)) is not None
+        if (how := _how(path, source)) is not None
     ]
     return listed(files, whole)
 

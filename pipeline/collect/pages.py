@@ -74,7 +74,7 @@ def plan(handle: BufferedReader, group: Any, needed: frozenset[str], wanted: fro
     too_large: set[str] = set()
     for at in range(group.num_columns):
         chunk = group.column(at)
-        name = chunk.path_in_schema.partition(".")[0]
+        name = chunk.path_in_schema if chunk.path_in_schema in wanted else chunk.path_in_schema.partition(".")[0]
         if name not in wanted:
             continue
         largest = 0

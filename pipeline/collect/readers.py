@@ -16,6 +16,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.kinds import TABLES
 from tokenmill.pipeline.collect.records import Limits, Record
 
 if TYPE_CHECKING:
@@ -28,11 +29,16 @@ MODULES: dict[Needs, tuple[str, ...]] = {
         "email.message",
         # Python's parser looks up names of characters there, and normal forms of identifiers.
         "unicodedata",
+        "brotli",
         "zstandard",
-        *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc")),
+        *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc", "arc", "wacz")),
     ),
     # Casts import the compute functions when they are first used.
-    "tables": ("zstandard", "pyarrow.compute", *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "csv_rows"))),
+    "tables": (
+        "zstandard",
+        "pyarrow.compute",
+        *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "arrow", "csv_rows")),
+    ),
 }
 ONLY_ON_WINDOWS = ("mbcs", "oem")
 """Encodings whose modules cannot be imported elsewhere."""
@@ -40,7 +46,7 @@ ONLY_ON_WINDOWS = ("mbcs", "oem")
 
 def needs(kind: str) -> Needs:
     """Which libraries the reader of a kind needs."""
-    return "tables" if kind in ("parquet", "csv") else "streams"
+    return "tables" if kind in TABLES else "streams"
 
 
 def prepare(what: Needs) -> None:
@@ -74,11 +80,15 @@ def read(
         from tokenmill.pipeline.collect import tables
 
         return tables.read_parquet(handle, name, begin, end, before, source, limits)
-    if kind == "csv":
+    if kind == "arrow":
+        from tokenmill.pipeline.collect import arrow
+
+        return arrow.read(handle, name, source, limits)
+    if kind in ("csv", "tsv"):
         from tokenmill.pipeline.collect import csv_rows
 
-        return csv_rows.read_csv(handle, codec, name, source, limits)
-    from tokenmill.pipeline.collect import jsonl, text, warc
+        return csv_rows.read_csv(handle, codec, "," if kind == "csv" else "\t", name, source, limits)
+    from tokenmill.pipeline.collect import arc, jsonl, text, wacz, warc
 
     if kind == "jsonl":
         return jsonl.read(handle, codec, name, begin, end, before, source, limits)
@@ -86,6 +96,10 @@ def read(
         return text.read_lines(handle, codec, name, begin, end, before, limits)
     if kind == "warc":
         return warc.read(handle, codec, name, begin, end, limits)
+    if kind == "arc":
+        return arc.read(handle, codec, name, limits)
+    if kind == "wacz":
+        return wacz.read(handle, name, limits)
     return text.read(handle, codec, kind, name, limits)
 
 

@@ -1,6 +1,6 @@
 """What a reader makes of one record: a document, or a rejected record with the reason.
 
-Purpose: every reader yields these two and nothing else, so nothing gets lost between them.
+Purpose: every reader yields these two, and a mark for what is only counted, so nothing gets lost between them.
 Guarantee: a document's text is UTF-8, not empty, at most `document_bytes` long, with lines ending in "\\n". Its URL holds no
 user and no password. Its metadata is canonical JSON. A record that cannot meet this is rejected. A rejected record says how
 many records of the input it stands for and how many bytes were not read; a document says which columns its metadata lacks.
@@ -44,6 +44,12 @@ NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
 
 RATIO = 250
 """Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
+ZSTD_WINDOW = 27
+"""Window of zstd frames that is read unless a source allows a longer one, as the logarithm to base 2 of its bytes: 128 MiB, as
+for zstd itself."""
+OTHER_TYPE = "other"
+RECORD_TYPES = ("response", "resource", "conversion", "warcinfo", "request", "metadata", "revisit", "continuation", OTHER_TYPE)
+"""The types of records in web archives, by ISO 28500; the first three may hold text."""
 FREE_BYTES = 8 << 20
 """Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 FATAL = {
@@ -87,6 +93,8 @@ class Limits:
     """Places where a parser died or overran its deadline twice, with the reason. They are quarantined without parsing."""
     announce: Callable[[str], None] | None = None
     """Called with each place before it is parsed."""
+    zstd_window: int = ZSTD_WINDOW
+    """Longest window of zstd frames, as the logarithm to base 2 of its bytes."""
     growth: Growth = field(default_factory=Growth, compare=False)
     """What the piece that is read has grown so far."""
 
@@ -113,6 +121,8 @@ class Document:
     metadata: str
     left_out: tuple[str, ...] = ()
     """Columns of the record that hold something but are not in the metadata."""
+    type: str | None = None
+    """Of a record in a web archive: its type."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,6 +144,8 @@ class Rejected:
     """0 if `rows` is exact. Otherwise about how many records are lost, at least `rows`: the ceiling weighs so many."""
     instead: str | None = None
     """Of a record without the column with the text: see `RecordError`."""
+    type: str | None = None
+    """Of a record in a web archive: its type, if that could be read."""
 
     @property
     def at_least(self) -> bool:
@@ -141,7 +153,14 @@ class Rejected:
         return self.estimate > 0
 
 
-Record = Document | Rejected
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Skipped:
+    """A record of a web archive whose type holds no text, such as a request. It is counted by its type, and else no record."""
+
+    type: str
+
+
+Record = Document | Rejected | Skipped
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

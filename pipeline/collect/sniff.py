@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.collect.entries import shown
+from tokenmill.pipeline.collect.kinds import RECORD_KINDS
 from tokenmill.pipeline.collect.listing import InputFile
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.records import Limits, Rejected
 from tokenmill.pipeline.config import DatasetSource, FilesSource
 
-RECORD_KINDS = ("jsonl", "csv", "parquet")
 FIRST_RECORDS = 8
 
 

@@ -17,13 +17,14 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
-from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, dropped, place_of
+from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, Skipped, dropped, place_of
 from tokenmill.pipeline.collect.write import Made, Writer
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
-VERSION = 5
+VERSION = 6
 """Version of the step, increased whenever the meaning of the output changes."""
 REFUSALS = 8
 """A budget is spent when this many documents did not fit in it. Looking on for shorter ones would read everything."""
@@ -136,6 +137,7 @@ def _done(task: SplitTask) -> tuple[Made, ...] | None:
                 removed=removed_rows,
                 losses=Losses(**plain["losses"]),
                 left_out=plain["left_out"],
+                record_types=plain["record_types"],
             )
         )
     return tuple(made)
@@ -168,7 +170,7 @@ def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
             yield dropped(place, OVER_CAP, "the cap on the corpus leaves no room for it", record.text, size)
         else:
             yield record
-        if budget.spent and next(records, None) is not None:
+        if budget.spent and any(not isinstance(rest, Skipped) for rest in records):
             place = Place(path=piece.file.name, record="rest")
             yield dropped(place, OVER_CAP, "the rest is not read: the cap on the corpus is reached")
             return
@@ -181,10 +183,10 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
         return
     offered = 0
     for record in attempts.records(piece.file, (piece.begin, piece.end, piece.before), settings(task.source), task.limits):
-        offered += 1
+        offered += not isinstance(record, Skipped)
         yield record
     if not piece.file.is_as_listed():
         raise piece.file.changed()
     whole = piece.begin == 0 and (piece.end >= piece.file.size_bytes or piece.file.kind == "parquet")
-    if whole and not offered and (piece.file.kind != "warc" or not piece.file.size_bytes):
+    if whole and not offered and (piece.file.kind not in WEB_ARCHIVES or not piece.file.size_bytes):
         yield dropped(Place(path=piece.file.name), "empty", "the file holds no record")

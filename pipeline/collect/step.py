@@ -137,6 +137,8 @@ class CollectStep:
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         columns_left_out = _columns_left_out(made)
+        record_types = _record_types(made)
+        _say_types(record_types, work)
         _say_columns(columns_left_out, work)
         kept = sum(one.shard.counts.kept for one in made)
         ignored = left_out.get("unknown_kind", 0)
@@ -153,6 +155,7 @@ class CollectStep:
                 "left_out": left_out,
                 FACT: dataclasses.asdict(losses),
                 "columns_left_out": columns_left_out,
+                "record_types": record_types,
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
@@ -256,6 +259,21 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
         save(task, made)
         answer.append(SplitResult(made=made, recomputed=True))
     return answer
+
+
+def _record_types(made: Iterable[Made]) -> dict[str, dict[str, int]]:
+    """How many records of web archives there are, by source and type."""
+    counts: dict[str, Counter[str]] = {}
+    for one in made:
+        if one.record_types:
+            counts.setdefault(one.shard.source, Counter()).update(one.record_types)
+    return {source: dict(sorted(types.items())) for source, types in counts.items()}
+
+
+def _say_types(record_types: Mapping[str, Mapping[str, int]], work: Work) -> None:
+    for source, types in record_types.items():
+        named = ", ".join(f"{kind} {count:,}" for kind, count in types.items())
+        work.progress.say(f"collect: records in the web archives of {source}, by type: {named}")
 
 
 def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:

@@ -9,29 +9,20 @@ from __future__ import annotations
 
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.textfield import TextField, steps
 from tokenmill.pipeline.collect import columns, pages
 from tokenmill.pipeline.collect.columns import LEFT_OUT
-from tokenmill.pipeline.collect.records import (
-    RECORD_BYTES,
-    Limits,
-    Place,
-    Record,
-    Rejected,
-    dropped,
-    of_row,
-    quarantined,
-    too_long,
-)
-from tokenmill.pipeline.collect.text import utf8
+from tokenmill.pipeline.collect.records import RECORD_BYTES, Limits, Place, Record, Rejected, quarantined
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
@@ -50,13 +41,15 @@ def row_groups(handle: BinaryIO, text_field: str) -> list[tuple[int, int]] | Non
     try:
         pages.check_footer(handle)
         metadata = pq.read_metadata(handle)
+        names = textfield.parse(text_field).columns
         groups = []
         for number in range(metadata.num_row_groups):
             group = metadata.row_group(number)
             sizes = {
                 group.column(at).path_in_schema: group.column(at).total_uncompressed_size for at in range(group.num_columns)
             }
-            groups.append((max(0, group.num_rows), max(0, sizes.get(text_field, group.total_byte_size))))
+            known = [sizes[name] for name in names if name in sizes]
+            groups.append((max(0, group.num_rows), max(0, sum(known) if known else group.total_byte_size)))
     except (RecordError, *FAULTS):
         return None
     return groups
@@ -82,45 +75,43 @@ def read_parquet(
 ) -> Iterator[Record]:
     """The records of the row groups [begin, end). `before`: the number of rows before them."""
     rows = 0
+    field = textfield.parse(source.text_field)
     try:
         pages.check_footer(handle)
         table = pq.ParquetFile(handle, page_checksum_verification=True, buffer_size=BUFFER_BYTES, pre_buffer=False)
         rows = table.metadata.num_rows
         schema = table.schema_arrow
-        groups = [
-            _row_group(table, schema, number, source.text_field) for number in range(begin, min(end, table.num_row_groups))
-        ]
+        groups = [_row_group(table, schema, number, field) for number in range(begin, min(end, table.num_row_groups))]
     except pa.ArrowMemoryError:
         raise
     except (RecordError, *FAULTS) as error:
         yield _unreadable(handle, path, error, rows)
         return
     rows = sum(group.rows for group in groups)
-    fault = columns.fault(schema, source.text_field)
+    fault = columns.fault(schema, field)
     if fault is not None:
         size = sum(group.compressed_bytes for group in groups)
         yield quarantined(Place(path=path), fault, rows=rows, unread_bytes=size)
         return
-    needed = frozenset((source.text_field, source.id_field, source.url_field))
+    needed = frozenset((*field.columns, source.id_field, source.url_field))
     for group in groups:
         left = group.rows
         reason, why = "broken_parquet", "holds fewer rows than the footer names"
         try:
-            how = pages.plan(
-                handle, table.metadata.row_group(group.number), needed, frozenset((source.text_field, *group.wanted))
-            )
+            wanted = frozenset((*field.columns, *group.wanted))
+            how = pages.plan(handle, table.metadata.row_group(group.number), needed, wanted)
             limits.growth.read(group.text_bytes)
-            others = (name for name in group.wanted if name != source.text_field and name not in how.too_large)
-            read = dict.fromkeys((source.text_field, *others))
+            read = dict.fromkeys((*field.columns, *(name for name in group.wanted if name not in how.too_large)))
             unread = {name: LEFT_OUT for name in schema.names if name not in read}
             batches = table.iter_batches(how.batch_rows, row_groups=[group.number], columns=list(read), use_threads=False)
             while True:
                 limits.begin(Place(path=path, record=f"{before}-"))
                 if (batch := next(batches, None)) is None:
                     break
-                for row, values in enumerate(_rows(batch), before):
-                    limits.growth.produced(ROW_BYTES + len(values[source.text_field] or b""))
-                    yield _row({**values, **unread}, Place(path=path, record=row), source, limits)
+                for texts, values in zip(columns.texts(batch, field), columns.rows(batch, field), strict=True):
+                    limits.growth.produced(ROW_BYTES + sum(len(text or b"") for text in texts))
+                    place = Place(path=path, record=before)
+                    yield columns.record(texts, {**values, **unread}, field, place, source, limits)
                     before += 1
                     left -= 1
         except RecordError as error:
@@ -137,8 +128,9 @@ def read_parquet(
             before += left
 
 
-def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int, text_field: str) -> _RowGroup:
+def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int, field: TextField) -> _RowGroup:
     """Raises UnicodeDecodeError for a damaged name, of whatever column."""
+    around = {steps(name, schema.names)[0] for name in field.columns}
     group = table.metadata.row_group(number)
     leaves = {(leaf := group.column(at)).path_in_schema: leaf for at in range(group.num_columns)}
     # Tables have 10,000 columns and more, so nothing here looks at all columns for each.
@@ -150,13 +142,14 @@ def _row_group(table: pq.ParquetFile, schema: pa.Schema, number: int, text_field
         number=number,
         rows=group.num_rows,
         compressed_bytes=sum(max(0, leaf.total_compressed_size) for leaf in leaves.values()),
-        text_bytes=leaves[text_field].total_compressed_size if text_field in leaves else 0,
+        text_bytes=sum(leaves[name].total_compressed_size for name in field.columns if name in leaves),
         wanted=tuple(
-            field.name
-            for field in schema
-            if called[field.name] == 1
-            and columns.is_read(field.type)
-            and (not columns.is_nested(field.type) or columns.fits(below[field.name.partition(".")[0]], group.num_rows))
+            one.name
+            for one in schema
+            if called[one.name] == 1
+            and one.name not in around
+            and columns.is_read(one.type)
+            and (not columns.is_nested(one.type) or columns.fits(below[one.name.partition(".")[0]], group.num_rows))
         ),
     )
 
@@ -180,28 +173,3 @@ def _fault(error: Exception) -> str:
     if "CRC checksum verification failed" in str(error):
         return "the bytes of a page do not match its checksum"
     return type(error).__name__
-
-
-def _rows(batch: pa.RecordBatch) -> Iterator[dict[str, Any]]:
-    names = batch.schema.names
-    for row in zip(*map(columns.values, batch.columns), strict=True):
-        yield dict(zip(names, row, strict=True))
-
-
-def _row(values: Mapping[str, Any], place: Place, source: FilesSource | DatasetSource, limits: Limits) -> Record:
-    data = values[source.text_field]
-    if data is None:
-        return dropped(place, "empty", "the text is null")
-    try:
-        limits.begin(place)
-        if len(data) > limits.record_bytes:
-            raise too_long(len(data), limits.record_bytes)
-        text = utf8(data)
-        row = {
-            name: utf8(value) if isinstance(value, bytes) else value
-            for name, value in values.items()
-            if name != source.text_field
-        }
-    except RecordError as error:
-        return quarantined(place, error, data)
-    return of_row(text, row, place, source, limits)

@@ -24,7 +24,7 @@ def read(handle: BinaryIO, codec: Codec, kind: str, path: str, limits: Limits) -
     place = Place(path=path)
     data = b""
     try:
-        data = _whole(handle, codec, limits.document_bytes if kind == "text" else limits.record_bytes)
+        data = _whole(handle, codec, limits.document_bytes if kind == "text" else limits.record_bytes, limits.zstd_window)
         limits.begin(place)
         yield _document(data, kind, place, limits)
     except StreamError as error:
@@ -43,7 +43,7 @@ def read_lines(
         limits.begin(place)
         return document(utf8(line), place, limits)
 
-    return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make)
+    return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make, limits.zstd_window)
 
 
 def utf8(data: bytes) -> str:
@@ -54,10 +54,10 @@ def utf8(data: bytes) -> str:
         raise RecordError("not_utf8", f"byte {error.start} is not UTF-8 ({error.reason})") from error
 
 
-def _whole(handle: BinaryIO, codec: Codec, cap_bytes: int) -> bytes:
+def _whole(handle: BinaryIO, codec: Codec, cap_bytes: int, zstd_window: int) -> bytes:
     parts: list[bytes] = []
     size = 0
-    for part in chunks(handle, codec):
+    for part in chunks(handle, codec, zstd_window):
         parts.append(part)
         size += len(part)
         if size > cap_bytes + len(codecs.BOM_UTF8):

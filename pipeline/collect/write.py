@@ -23,7 +23,7 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named
-from tokenmill.pipeline.collect.records import Document, Record, Rejected
+from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, Record, Rejected, Skipped
 
 ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
@@ -51,6 +51,8 @@ class Made:
     """What was not read."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Values that did not fit into the metadata of documents, by column."""
+    record_types: Mapping[str, int] = field(default_factory=dict)
+    """Records of web archives, by their type."""
 
     @property
     def removed_ids(self) -> list[str]:
@@ -67,6 +69,7 @@ class Made:
             "removed": list(zip(self.removed, self.removed_ids, strict=True)),
             "losses": dataclasses.asdict(self.losses),
             "left_out": dict(self.left_out),
+            "record_types": dict(self.record_types),
         }
 
 
@@ -109,9 +112,14 @@ class Writer:
     _rejected: list[Rejected] = field(default_factory=list)
     _text_bytes: int = 0
     _left_out: Counter[str] = field(default_factory=Counter)
+    _types: Counter[str] = field(default_factory=Counter)
 
     def add(self, record: Record) -> None:
         """Add one record. Writes a shard when enough records are held."""
+        if record.type is not None:
+            self._types[record.type if record.type in RECORD_TYPES else OTHER_TYPE] += 1
+        if isinstance(record, Skipped):
+            return
         if isinstance(record, Document):
             if self._text_bytes + len(record.text) > ROLL * self.shard_bytes and self._documents:
                 self._roll()
@@ -128,6 +136,9 @@ class Writer:
         """Write the remaining records. There is always at least one shard, even without documents."""
         if self._documents or self._rejected or not self.made:
             self._roll()
+        elif self._types:
+            types = self._types + Counter(self.made[-1].record_types)
+            self.made[-1] = dataclasses.replace(self.made[-1], record_types=dict(sorted(types.items())))
         return self.made
 
     def _roll(self) -> None:
@@ -157,9 +168,11 @@ class Writer:
                 ids=b"".join(ids),
                 losses=_losses(broken),
                 left_out=dict(sorted(self._left_out.items())),
+                record_types=dict(sorted(self._types.items())),
             )
         )
-        self._documents, self._rejected, self._text_bytes, self._left_out = [], [], 0, Counter()
+        self._documents, self._rejected, self._text_bytes = [], [], 0
+        self._left_out, self._types = Counter(), Counter()
 
     def _table(self, ids: list[bytes]) -> pa.Table:
         rows = self._documents

@@ -9,14 +9,27 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
+from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.config.section import MB, About, Section
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 WITHOUT_INPUT = "without_input"
 """In the context of a validation: the config may name no input, since it is only shown."""
 CREDENTIALS = re.compile(r"://[^/]*@")
+
+
+Format = Literal["text", "html", "jsonl", "parquet", "arrow", "csv", "tsv", "warc", "arc", "wacz"]
+
+
+def _text_column(text_field: str) -> str:
+    """Raises ValueError."""
+    textfield.parse(text_field)
+    return text_field
+
+
+TextColumn = Annotated[str, AfterValidator(_text_column)]
 
 
 class FilesSource(Section):
@@ -28,8 +41,12 @@ class FilesSource(Section):
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     paths: Annotated[tuple[str, ...], About(example=("books/*.txt",))] = Field(min_length=1)
     """Files, folders (read with everything below them) and globs."""
-    text_field: str = "text"
-    """Record files (.jsonl .parquet .csv): the column with the text."""
+    format: Annotated[Format | None, About(example="text")] = None
+    """What all files of the source are, whatever their names end in. Default: each is what its ending says. A last ending such
+    as .gz still says how a file is packed."""
+    text_field: TextColumn = "text"
+    """Record files (.jsonl .parquet .arrow .csv .tsv): the column with the text. `doc.body` is the column `body` within `doc`;
+    `title + "\\n\\n" + body` joins columns, with strings between them as in JSON."""
     id_field: str = "id"
     """Record files: the column that identifies a record. In files without it, path and position identify the record."""
     id_scope: Literal["source", "file"] = "source"
@@ -38,6 +55,9 @@ class FilesSource(Section):
     """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
     """Plain text files: the whole file is one document, or each line is one (as `datasets` calls it)."""
+    zstd_window: Annotated[int, About(unit="bits")] = Field(default=27, ge=10, le=31)
+    """Longest window of .zst files, as the logarithm to base 2 of its bytes, like zstd's --long. A worker may take so much more
+    memory: 2 GiB at 31."""
     follow_links: bool = False
     """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
 
@@ -50,15 +70,16 @@ class DatasetSource(Section):
     name: Annotated[str, About(example="wiki")]
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     path: Annotated[str, About(example="my/dataset")]
-    """A local folder with .parquet, .jsonl, .csv or .txt files, or the data set's name on a hub (owner/name)."""
+    """A local folder with .parquet, .arrow, .jsonl, .csv, .tsv or .txt files, or the data set's name on a hub (owner/name)."""
     revision: Annotated[str | None, About(example=40 * "0")] = None
     """The commit's hash on the hub. A data set on a hub needs it; a local folder does not."""
     config_name: Annotated[str | None, About(example="default")] = None
     """The data set's configuration. Default: its only one, the one called default, or the one that its card marks so."""
     split: str = "train"
     """The split to read."""
-    text_field: str = "text"
-    """The column with the text."""
+    text_field: TextColumn = "text"
+    """The column with the text. `doc.body` is the column `body` within `doc`; `title + "\\n\\n" + body` joins columns, with
+    strings between them as in JSON."""
     id_field: str = "id"
     """The column that identifies a record. Without it, split, shard and row identify the record."""
     id_scope: Literal["source", "file"] = "source"

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.base.textfield import no_such
 from tokenmill.pipeline.collect import html, pages, tables
-from tokenmill.pipeline.collect.jsonl import no_such
 from tokenmill.pipeline.collect.records import FREE_BYTES, Growth, Limits
 from tokenmill.pipeline.config import FilesSource
 

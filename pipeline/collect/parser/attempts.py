@@ -23,7 +23,17 @@ from tokenmill.pipeline.collect.parser import frames, host
 from tokenmill.pipeline.collect.parser.frames import BadFrame, ParserFailed
 from tokenmill.pipeline.collect.parser.host import Needed
 from tokenmill.pipeline.collect.parser.serve import BATCH_RECORDS
-from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, Document, Limits, Place, Record, quarantined
+from tokenmill.pipeline.collect.records import (
+    FREE_BYTES,
+    RATIO,
+    ZSTD_WINDOW,
+    Document,
+    Limits,
+    Place,
+    Record,
+    Rejected,
+    quarantined,
+)
 from tokenmill.pipeline.collect.records import RECORD_BYTES as ASSUMED_BYTES
 
 MOST_CONDEMNED = 8
@@ -35,6 +45,8 @@ SECONDS_PER_BYTE = 1e-6
 MOST_PLACES = 1_000
 RECORD_BYTES = 100
 """Bytes that a record counts beside its content, in what a parser may send. A file in a frame may hold bodies with a coding."""
+ARROW_BYTES = 1 << 30
+"""Memory that a parser of an Arrow file may take more, at most: a batch of records is read whole."""
 REST = "rest"
 ONE_RECORD = ("text", "html", "python", "description")
 """Kinds of files that are one record each."""
@@ -105,7 +117,7 @@ def row_groups(file: InputFile, text_field: str) -> list[tuple[int, int]] | None
         with (
             contextlib.suppress(ParserFailed),
             file.open() as handle,
-            contextlib.closing(host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=0)) as answers,
+            contextlib.closing(host.answers(_needed(file, {}, limits), request, handle.fileno(), most_bytes=0)) as answers,
         ):
             values = [frames.value_of(answer.head) for answer in itertools.islice(answers, 2) if answer.kind == frames.VALUE]
             return _checked(values)
@@ -135,7 +147,7 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
     with (
         file.open() as handle,
         contextlib.closing(
-            host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
+            host.answers(_needed(file, source, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
         ) as answers,
     ):
         for answer in answers:
@@ -159,7 +171,10 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
                 seen += len(batch)
                 for record in fresh:
                     course.delivered += 1
-                    course.read_bytes += len(record.text) if isinstance(record, Document) else record.text_bytes
+                    if isinstance(record, Document):
+                        course.read_bytes += len(record.text)
+                    elif isinstance(record, Rejected):
+                        course.read_bytes += record.text_bytes
                     yield record
 
 
@@ -182,8 +197,14 @@ def _size(file: InputFile, piece: Range) -> int:
     return file.size_bytes if file.kind == "parquet" else min(end, file.size_bytes) - begin
 
 
-def _needed(file: InputFile, limits: Limits) -> Needed:
-    return Needed(libraries=readers.needs(file.kind), memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
+def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Needed:
+    memory_bytes = host.MEMORY_BYTES + limits.record_bytes
+    window = source.get("zstd_window", ZSTD_WINDOW)
+    if file.codec == "zstd" and window > ZSTD_WINDOW:
+        memory_bytes += 1 << window
+    if file.kind == "arrow":
+        memory_bytes += min(file.size_bytes, ARROW_BYTES)
+    return Needed(libraries=readers.needs(file.kind), memory_bytes=memory_bytes, entry=host.ENTRY)
 
 
 def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:

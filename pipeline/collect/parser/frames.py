@@ -17,13 +17,13 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tokenmill.pipeline.base.errors import TokenmillError
-from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Record, Rejected
+from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Record, Rejected, Skipped
 
 HEADER = struct.Struct("<cIQ")
 """The kind of a frame, then the bytes of its JSON and of what follows it."""
 HELLO, RECORDS, VALUE, PLACE, BEAT, END, FAULT = b"h", b"r", b"v", b"p", b"b", b"e", b"f"
 MOST_JSON_BYTES = 64 << 20
-CLASSES: tuple[type[Document] | type[Rejected], ...] = (Document, Rejected)
+CLASSES: tuple[type[Document] | type[Rejected] | type[Skipped], ...] = (Document, Rejected, Skipped)
 
 
 class ParserFailed(TokenmillError):
@@ -103,7 +103,7 @@ def decode(head: bytes, blob: memoryview, *, path: str, most_text_bytes: int) ->
     value = value_of(head)
     _check(isinstance(value, list) and len(value) == 2, "no batch")
     order, columns = value
-    _check(isinstance(order, str) and isinstance(columns, list) and not order.strip("01"), "no batch")
+    _check(isinstance(order, str) and isinstance(columns, list) and not order.strip("012"), "no batch")
     found: list[list[Record]] = []
     at = 0
     for number, (kind, shape) in enumerate(zip(CLASSES, COLUMNS, strict=True)):

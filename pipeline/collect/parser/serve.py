@@ -23,7 +23,7 @@ from typing import Any, cast
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect import readers
 from tokenmill.pipeline.collect.parser import frames
-from tokenmill.pipeline.collect.records import Document, Limits, Record
+from tokenmill.pipeline.collect.records import ZSTD_WINDOW, Document, Limits, Record, Rejected
 
 BATCH_BYTES = 1 << 20
 BATCH_RECORDS = 2_048
@@ -45,7 +45,8 @@ class Sender:
     def add(self, record: Record) -> None:
         """Send a record, sooner or later."""
         self._held.append(record)
-        self._held_bytes += RECORD_OVERHEAD_BYTES + (len(record.text) if isinstance(record, Document) else len(record.preview))
+        content = record.text if isinstance(record, Document) else record.preview if isinstance(record, Rejected) else b""
+        self._held_bytes += RECORD_OVERHEAD_BYTES + len(content)
         full = self._held_bytes >= BATCH_BYTES or len(self._held) >= BATCH_RECORDS
         if full or self.alone or time.monotonic() - self._sent_at > BATCH_SECONDS:
             self.flush()
@@ -117,7 +118,12 @@ def answer(connection: socket.socket, request: dict[str, Any], descriptor: int) 
     """Read the file as the request says, and send what it holds."""
     sender = Sender(connection=connection, alone=request["alone"])
     announce = sender.announce if sender.alone else None
-    limits = Limits(document_bytes=request["document_bytes"], condemned=request["condemned"], announce=announce)
+    limits = Limits(
+        document_bytes=request["document_bytes"],
+        condemned=request["condemned"],
+        announce=announce,
+        zstd_window=request["source"].get("zstd_window", ZSTD_WINDOW),
+    )
     with cast(io.BufferedReader, io.BufferedReader(Watched(descriptor, sender), 1 << 16)) as handle:
         try:
             if request["ask"] == "row_groups":

@@ -1,0 +1,67 @@
+"""What a crawler kept of one address becomes a document: for web archives of all formats.
+
+Purpose: responses with HTML or plain text become documents, and so do resources and conversions, which have no HTTP header.
+Guarantee: what is left out has a reason. What a conversion calls plain text is text, also with control characters: it was made
+by a program that extracts text. Cost: that of the main text, about 30 MB of HTML per second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect import headers, html, http
+from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined
+
+NOTES = "metadata:"
+"""The scheme of addresses under which crawlers keep notes of their own, such as wget its log."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capture:
+    """One capture. `fields`: the header of its record. `block`: an HTTP response, or content of the type that `fields` state."""
+
+    is_http: bool
+    is_conversion: bool
+    fields: headers.Fields
+    record_id: str | None
+    target: str | None
+    date: str | None
+    truncated: str | None
+    block: bytes
+
+
+def record(found: Capture, place: Place, limits: Limits) -> Record:
+    """The document of a capture, or why it is none."""
+    try:
+        limits.begin(place)
+        return _record(found, place, limits)
+    except RecordError as error:
+        return quarantined(place, error, found.block)
+
+
+def _record(found: Capture, place: Place, limits: Limits) -> Record:
+    """Raises RecordError: broken_http, cut_http, too_long, bomb, hostile_html."""
+    mime, charset = headers.mime_type(found.fields)
+    body = found.block
+    limits.growth.read(len(body))
+    if found.is_http:
+        response = http.parse(body, limits.record_bytes)
+        if response is None:
+            return dropped(place, "content_type", "no HTTP response", body)
+        if not response.succeeded:
+            return dropped(place, "http_status", f"status {response.status}", response.body)
+        mime, charset, body = response.mime, response.charset, response.body
+    limits.growth.produced(len(body))
+    mime = mime or headers.sniffed(body)
+    if (found.target or "").lower().startswith(NOTES):
+        return dropped(place, "content_type", "notes of the crawler", body)
+    if mime not in headers.HTML and mime != "text/plain":
+        return dropped(place, "content_type", f"type {mime or 'unknown'!r}", body)
+    if not (found.is_conversion and mime == "text/plain") and html.is_binary(body, charset):
+        return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", body)
+    text, encoding = html.decode(body, charset, meta=mime in headers.HTML)
+    if mime in headers.HTML:
+        text = html.main_text(text)
+    about = {"mime": mime, "encoding": encoding, "date": found.date, "truncated": found.truncated}
+    return document(text, place, limits, identity=found.record_id, url=found.target, about=about)
