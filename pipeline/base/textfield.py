@@ -1,7 +1,7 @@
 """What `text_field` names: a column, a column within columns, or several that are joined.
 
-Purpose: `text`; `doc.body` for the column `body` of the objects in `doc`; `title + "\\n\\n" + body` for two columns with an empty
-line between them. A string between quotes is written as in JSON.
+Purpose: `text`; `doc.body` for the column `body` of the objects in `doc`; `title + "\\n\\n" + body` for two columns with an
+empty line between them. A string between quotes is written as in JSON.
 Guarantee: a column whose own name has dots comes before a path of that spelling. A column that is not there is an error, never
 an empty text. Columns without a value leave no separator behind: a string stands only between two columns that hold
 something, and before the first or after the last one only if this does.

@@ -58,7 +58,8 @@ def _record(stream: ByteStream, place: Place, limits: Limits) -> Record:
     is_capture = not header[1].startswith(DESCRIPTION)
     wanted = is_capture and size <= limits.record_bytes
     block = stream.take(size) if wanted else b""
-    if len(block) + (0 if wanted else stream.skip(size)) < size:
+    missing = size - len(block) if wanted else size - stream.skip(size)
+    if missing > _bare_ends(block):
         raise EOFError
     if not is_capture:
         return Skipped(type="warcinfo")
@@ -75,6 +76,12 @@ def _record(stream: ByteStream, place: Place, limits: Limits) -> Record:
         block=block,
     )
     return dataclasses.replace(capture.record(found, place, limits), type="response")
+
+
+def _bare_ends(block: bytes) -> int:
+    """Line ends of an HTTP header that are one byte: a copy that changed "\\r\\n" is shorter than its length by so many."""
+    head, _, _ = block.partition(b"\n\n")
+    return 0 if b"\r\n" in head else head.count(b"\n") + 2
 
 
 def _iso(digits: str) -> str:

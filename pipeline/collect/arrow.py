@@ -58,9 +58,8 @@ def read(handle: BufferedReader, path: str, source: FilesSource | DatasetSource,
         # Files name no number of rows, so as many bytes as there are to the end are missing.
         at = min(size, handle.tell()) if begun or number else 0
         message = f"the file is not read {'from here on' if number else 'at all'}: {said}"
-        lost = StreamError(
-            reason, message, unread_bytes=size - at if at < size else size, missing=(size - at) / max(1, at) or 1.0
-        )
+        unread_bytes = size - at or size
+        lost = StreamError(reason, message, unread_bytes=unread_bytes, missing=unread_bytes / max(1, at))
         yield broken_off(Place(path=path, record=number) if number else Place(path=path), lost, number)
 
 

@@ -19,7 +19,7 @@ NOTES = "metadata:"
 
 @dataclass(frozen=True, kw_only=True)
 class Capture:
-    """One capture. `fields`: the header of its record. `block`: an HTTP response, or content of the type that `fields` state."""
+    """One capture. `fields`: the header of its record. `block`: an HTTP response, or content of the type in `fields`."""
 
     is_http: bool
     is_conversion: bool

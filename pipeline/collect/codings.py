@@ -120,7 +120,8 @@ def _brotli(body: bytes, cap_bytes: int) -> bytes:
     size = 0
     for at in range(0, len(body), STEP_BYTES):
         data = body[at : at + STEP_BYTES]
-        while data or not (stream.is_finished() or stream.can_accept_more_data()):
+        # Content may be held back although all input was accepted.
+        while data or not stream.can_accept_more_data() or (parts and parts[-1] and not stream.is_finished()):
             try:
                 parts.append(stream.process(data, output_buffer_limit=STEP_BYTES))
             except brotli.error as error:

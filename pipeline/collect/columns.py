@@ -82,9 +82,8 @@ def _fault(schema: pa.Schema, column: str) -> RecordError | None:
         if not called:
             return missing(column, [above + field.name for field in fields])
         if len(called) > 1:
-            return RecordError(
-                "missing_column", f"{len(called)} columns are called {above + step!r}; give them different names"
-            )
+            message = f"{len(called)} columns are called {above + step!r}; give them different names"
+            return RecordError("missing_column", message)
         kind = called[0].type
         above += f"{step}."
         fields = list(kind) if pa.types.is_struct(kind) else []

@@ -255,8 +255,8 @@ class Feed:
         needed = max(0, int(found.window_size) - 1).bit_length()
         if needed > self._zstd_window:
             message = (
-                f"the zstd frame at byte {begin} has a window of {found.window_size:,} bytes (made with --long={needed}); to read "
-                f"it, set zstd_window = {needed} in its source: each worker may then take so much more memory"
+                f"the zstd frame at byte {begin} has a window of {found.window_size:,} bytes, as zstd --long={needed} makes; "
+                f"to read it, set zstd_window = {needed} in the source (each worker may then take so much more memory)"
             )
             raise self._stopped("long_window", message)
 

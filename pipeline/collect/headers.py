@@ -1,7 +1,7 @@
 """Header fields of a WARC record and of an HTTP message, and what a MIME type in them means.
 
-Source: RFC 9112, section 5, and ISO 28500, section 4: names in any case, values that go on in lines that begin with white space.
-The types are extracted as by the Fetch standard ("extract a MIME type"), and sniffed as by the MIME Sniffing standard.
+Source: RFC 9112, section 5, and ISO 28500, section 4: names in any case; a line that begins with white space goes on with the
+value before. Types are extracted as by the Fetch standard ("extract a MIME type"), and sniffed as by MIME Sniffing.
 Guarantee: a line that is no field is ignored, as browsers do. Cost: linear in the header.
 """
 
@@ -19,11 +19,8 @@ UNKNOWN = ("unknown/unknown", "application/unknown", "*/*")
 """Types that say as much as none."""
 HTML = ("text/html", "application/xhtml+xml")
 SNIFFED_BYTES = 1_445
-MARKUP = re.compile(
-    rb"(?:\xef\xbb\xbf)?[\t\n\x0c\r ]*<(?:!--|(?:!doctype[\t\n\x0c\r ]+html|html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p)"
-    rb"[\t\n\x0c\r />])",
-    re.IGNORECASE,
-)
+TAGS = rb"html|head|script|iframe|h1|div|font|table|a|style|title|b|body|br|p|!doctype[\t\n\x0c\r ]+html"
+MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?[\t\n\x0c\r ]*<(?:!--|(?:" + TAGS + rb")[\t\n\x0c\r />])", re.IGNORECASE)
 """The signatures of HTML in the MIME Sniffing standard, after a byte order mark. There, a tag ends in a space or in ">"."""
 XHTML = re.compile(rb"(?:\xef\xbb\xbf)?\s*<\?xml\b")
 ROOT = re.compile(rb"<(?:!doctype\s+html|html)\b", re.IGNORECASE)

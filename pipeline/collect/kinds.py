@@ -60,7 +60,8 @@ RECORD_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(RECORDS.values()))
 """Kinds of files whose records have named columns."""
 TABLES: tuple[Kind, ...] = ("parquet", "arrow", "csv", "tsv")
 """Kinds whose readers need the libraries of tables."""
-KNOWN = f"{' '.join(KINDS)}, all but {' '.join(end for end, kind in KINDS.items() if kind in NOT_PACKED)} also with {' '.join(CODECS)}"
+_WHOLE = " ".join(end for end, kind in KINDS.items() if kind in NOT_PACKED)
+KNOWN = f"{' '.join(KINDS)}, all but {_WHOLE} also with {' '.join(CODECS)}"
 
 
 def kind_of(name: str, kinds: Mapping[str, Kind] = KINDS, declared: Kind | None = None) -> tuple[Kind, Codec] | None:

@@ -215,7 +215,7 @@ def _rejected(
         preview=preview[:PREVIEW_BYTES],
         quarantined=quarantined,
         instead=instead,
-        **numbers,
+        **numbers,  # type: ignore[arg-type]
     )
 
 

@@ -13,12 +13,12 @@ import os
 import zipfile
 from collections.abc import Iterator
 from io import BufferedReader
-from typing import Any
+from typing import Any, cast
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import warc
 from tokenmill.pipeline.collect.kinds import kind_of
-from tokenmill.pipeline.collect.records import RECORD_BYTES, Limits, Place, Record, quarantined
+from tokenmill.pipeline.collect.records import RECORD_BYTES, Limits, Place, Record, dropped, quarantined
 
 ARCHIVE = "archive/"
 LOCAL_HEADER_BYTES = 30
@@ -65,8 +65,10 @@ def read(handle: BufferedReader, path: str, limits: Limits) -> Iterator[Record]:
     except RecordError as error:
         yield quarantined(Place(path=path), error, unread_bytes=size, estimate=max(1, size // RECORD_BYTES))
         return
+    if not found:
+        yield dropped(Place(path=path), "empty", f"holds no WARC file below {ARCHIVE}")
     for name, begin, length, codec in found:
-        window = io.BufferedReader(Window(handle, begin, length), 1 << 16)
+        window = cast(BufferedReader, io.BufferedReader(Window(handle, begin, length), 1 << 16))
         yield from warc.read(window, codec, path, 0, length, limits, within=name)
 
 

@@ -46,7 +46,7 @@ HEAVY = {
     "apprise": ("flows.notify",),
     "cyclopts": ("flows.cli",),
     "rich": ("flows.cli",),
-    "fastwarc": ("pipeline.collect",),
+    "brotli": ("pipeline.collect",),
     "resiliparse": ("pipeline.collect",),
     "datasets": ("pipeline.collect", "pipeline.export"),
     "tokenizers": ("tokenizer",),

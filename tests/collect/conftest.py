@@ -42,6 +42,10 @@ class Collected:
         found = [name for name in self.done.manifest.files if name.startswith("quarantine/")]
         return [pair for name in found for pair in self._positions(name)]
 
+    def messages(self) -> list[str]:
+        found = [name for name in self.done.manifest.files if name.startswith("quarantine/")]
+        return [row["message"] for name in found for row in pq.read_table(self.root / name).to_pylist()]
+
     def _positions(self, name: str) -> list[tuple[str, str]]:
         return [(row["position"], row["reason"]) for row in pq.read_table(self.root / name).to_pylist()]
 
@@ -50,16 +54,21 @@ class Collected:
         return {name: (self.root / name).read_bytes() for name in [*names, "collect/manifest.json"]}
 
 
+def collected(root: Path, *paths: Path, executor: Executor | None = None, **settings: Any) -> Collected:
+    """A collection of these paths into the folder `root`. The ceiling on quarantine is off unless it is given."""
+    plain = {"quarantine_ceiling": 1.0, "paths": tuple(map(str, paths)), **settings}
+    step = CollectStep(config=CollectConfig.model_validate(plain))
+    work = Work(root=root, before=(), executor=executor or InProcess())
+    done = perform(step, work, downstream=())
+    assert not list(problems(work.root, done.manifest))
+    return Collected(root=work.root, done=done)
+
+
 @pytest.fixture
 def collect(tmp_path: Path) -> Callable[..., Collected]:
     """Runs collection: `collect(folder, max_documents=10)`. The ceiling on quarantine is off unless it is given."""
 
     def run(*paths: Path, out: str = "corpus", executor: Executor | None = None, **settings: Any) -> Collected:
-        plain = {"quarantine_ceiling": 1.0, "paths": tuple(map(str, paths)), **settings}
-        step = CollectStep(config=CollectConfig.model_validate(plain))
-        work = Work(root=tmp_path / out, before=(), executor=executor or InProcess())
-        done = perform(step, work, downstream=())
-        assert not list(problems(work.root, done.manifest))
-        return Collected(root=work.root, done=done)
+        return collected(tmp_path / out, *paths, executor=executor, **settings)
 
     return run

@@ -55,7 +55,9 @@ class _Columns:
         hints = get_type_hints(kind)
         names = tuple(field.name for field in dataclasses.fields(kind))
         types = tuple(_types(hints[name]) for name in names)
-        return _Columns(names=names, types=types, values=attrgetter(*names))
+        # Of one name, `attrgetter` gives the value alone.
+        values = attrgetter(*names) if len(names) > 1 else lambda record: (getattr(record, names[0]),)
+        return _Columns(names=names, types=types, values=values)
 
 
 def _types(hint: Any) -> frozenset[type]:
