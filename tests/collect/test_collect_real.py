@@ -32,7 +32,6 @@ def test_archives_of_other_tools(shared_data, collect):
         position.partition("#")[0].partition("__")[2] for position, reason in done.broken() if reason != "duplicate_id"
     } == {
         "example-trunc.warc",
-        "example-wrong-chunks.warc.gz",
     }
 
 

@@ -82,11 +82,8 @@ def test_names_of_fields_in_any_case(tmp_path, collect, pack):
     def respelled(record: bytes, spell) -> bytes:
         head, end, block = record.partition(b"\r\n\r\n")
         first, *lines = head.split(b"\r\n")
-        return (
-            b"\r\n".join([first, *(spell(name) + b":" + value for name, _, value in (line.partition(b":") for line in lines))])
-            + end
-            + block
-        )
+        fields = [spell(name) + b":" + value for name, _, value in (line.partition(b":") for line in lines)]
+        return b"\r\n".join([first, *fields]) + end + block
 
     spells = [bytes.lower, bytes.upper, bytes.title, lambda name: name + b" "]
     folded = good(9).replace(b"WARC-Type: response", b"WARC-Type:\r\n  response")

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 def page(name: str) -> bytes:
     """A page of HTML whose text says its name."""
-    return f"<!doctype html><html><body><main><p>The page of {name} says enough to be its own text.</p></main></body></html>".encode()
+    text = f"The page of {name} says enough to be its own text."
+    return f"<!doctype html><html><body><main><p>{text}</p></main></body></html>".encode()
 
 
 def response(status: str = "200 OK", *fields: str, body: bytes = b"", mime: str = "text/html; charset=utf-8") -> bytes:
