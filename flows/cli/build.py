@@ -29,7 +29,9 @@ def build(
     settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default, and nothing mutates it
     text_field: Annotated[
         str | None,
-        Parameter(help="Name of the column with the text, in .jsonl, .parquet and .csv files of every source that names none."),
+        Parameter(
+            help="Column with the text in record files (.jsonl .parquet .csv and others) of every source that names none."
+        ),
     ] = None,
     limit: AtLeastOne | None = None,
     workers: AtLeastOne | None = None,

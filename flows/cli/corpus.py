@@ -22,8 +22,8 @@ def status(folder: Corpus, /, *, as_json: AsJson = False) -> None:
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
     of the kept text, and the seconds of the last run. Entries of the input's folders that were not read are counted by
-    reason. Alarms name sources that lost unusually many documents as duplicates. What the section `expect` of the settings
-    asked is shown with the values of the last runs. An unfinished corpus is shown too.
+    reason, and records of web archives by type. Alarms name sources that lost unusually many documents as duplicates. What
+    the section `expect` of the settings asked is shown with the values of the last runs. An unfinished corpus is shown too.
 
     For example:
 
@@ -43,6 +43,8 @@ def status(folder: Corpus, /, *, as_json: AsJson = False) -> None:
     out.print(draw.funnel(state))
     if state.left_out:
         out.print(draw.left_out(state.left_out))
+    if state.record_types:
+        out.print(draw.record_types(state.record_types))
     if state.alarms:
         out.print(draw.alarms(state))
     if state.expected:

@@ -159,7 +159,7 @@ def quality_train(
     negative: Annotated[str, Parameter(help="A file, a folder or a glob of bad documents.")],
     out_file: Annotated[Path, Parameter(name="--out", help="The file to write the model to, for example `edu.bin`.")],
     text_field: Annotated[
-        str, Parameter(help="Name of the column that holds the text, in .jsonl, .parquet and .csv files.")
+        str, Parameter(help="Name of the column that holds the text, in record files such as .jsonl, .parquet and .csv.")
     ] = "text",
     epochs: Annotated[AtLeastOne, Parameter(help="Number of passes over the training documents.")] = 5,
     learning_rate: Annotated[

@@ -24,7 +24,9 @@ SampleBy = Annotated[
     Literal["document", "line"],
     Parameter(help="In a plain text file, take the whole file (`document`) or each line (`line`) as one document."),
 ]
-TextField = Annotated[str, Parameter(help="Name of the column that holds the text, in .jsonl, .parquet and .csv files.")]
+TextField = Annotated[
+    str, Parameter(help="Name of the column that holds the text, in record files such as .jsonl, .parquet and .csv.")
+]
 Documents = Annotated[
     str,
     Parameter(

@@ -52,6 +52,8 @@ class Status:
     left_out: Mapping[str, int]
     """Entries of the input's folders that were seen and not read, by reason. A folder that was not entered counts once. They
     are those of the last collection: an entry that is left out makes nothing stale."""
+    record_types: Mapping[str, Mapping[str, int]]
+    """Records of web archives by source and type; types without text, such as requests, are in no other count."""
     tokens: int | None
     documents: int | None
     vocabulary: int | None
@@ -139,6 +141,7 @@ def status(corpus: CorpusFolder) -> Status:
         stages=funnel(corpus),
         alarms=(*alarms(corpus), *_of_parsers(corpus)),
         left_out=report.left_out(corpus),
+        record_types=report.record_types(corpus),
         tokens=PackFacts.of(pack).tokens if pack else None,
         documents=pack.counts.kept if pack else None,
         vocabulary=facts(tokenizer, TokenizerFacts).vocabulary if tokenizer else None,

@@ -18,7 +18,8 @@ from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import capture
 from tokenmill.pipeline.collect.bytestream import ByteStream
 from tokenmill.pipeline.collect.capture import Capture
-from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
+from tokenmill.pipeline.collect.faults import broken_off
+from tokenmill.pipeline.collect.framing import Codec, chunks
 from tokenmill.pipeline.collect.records import Limits, Place, Record, Skipped, quarantined, too_long
 
 MOST_LINE_BYTES = 1 << 14

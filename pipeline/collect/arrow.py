@@ -18,7 +18,7 @@ from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.textfield import TextField
 from tokenmill.pipeline.collect import columns
-from tokenmill.pipeline.collect.framing import StreamError, broken_off
+from tokenmill.pipeline.collect.faults import StreamError, broken_off
 from tokenmill.pipeline.collect.records import Limits, Place, Record
 from tokenmill.pipeline.collect.tables import FAULTS, ROW_BYTES
 

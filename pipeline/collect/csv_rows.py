@@ -19,7 +19,8 @@ from tokenmill.pipeline.base import textfield
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.textfield import TextField
 from tokenmill.pipeline.collect import columns
-from tokenmill.pipeline.collect.framing import Codec, broken_off, chunks
+from tokenmill.pipeline.collect.faults import broken_off
+from tokenmill.pipeline.collect.framing import Codec, chunks
 from tokenmill.pipeline.collect.lines import lines
 from tokenmill.pipeline.collect.records import Limits, Place, Record, Rejected, of_row, quarantined, too_long
 from tokenmill.pipeline.collect.text import utf8

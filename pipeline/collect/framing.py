@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import math
 import os
 import zlib
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, RECORD_BYTES, ZSTD_WINDOW, Place, Rejected, quarantined
+from tokenmill.pipeline.collect.faults import StreamError
+from tokenmill.pipeline.collect.records import FREE_BYTES, RATIO, ZSTD_WINDOW
 
 Codec = Literal["", "gzip", "zstd", "bz2", "xz"]
 MAGIC: dict[Codec, bytes] = {
@@ -36,32 +36,6 @@ ZSTD_STEP_BYTES = 2_048
 128 KiB)."""
 XZ_MEMORY_BYTES = 192 << 20
 """What unpacking xz may take. `xz -9` needs 65 MiB."""
-DEFLATED = 4.0
-"""Bytes of content per compressed byte (estimate)."""
-
-
-class StreamError(RecordError):
-    """A fault after which the rest of a stream cannot be read.
-
-    unread_bytes: bytes of the file that were not read. A file that is cut has none: what is missing is not there.
-    missing: about how many times as much is missing as was read.
-    """
-
-    def __init__(self, reason: str, message: str, *, unread_bytes: int, missing: float) -> None:
-        super().__init__(reason, message)
-        self.unread_bytes = unread_bytes
-        self.missing = missing
-
-    def estimate(self, read: int) -> int:
-        """About how many records are missing, at least 1, if `read` were read before the fault."""
-        return max(1, math.ceil(read * self.missing if read else self.unread_bytes * DEFLATED / RECORD_BYTES))
-
-
-def broken_off(place: Place, error: RecordError, read: int, preview: bytes = b"") -> Rejected:
-    """The records of a file from `place` on, lost to a fault after `read` records."""
-    if not isinstance(error, StreamError):
-        return quarantined(place, error, preview)
-    return quarantined(place, error, preview, unread_bytes=error.unread_bytes, estimate=error.estimate(read))
 
 
 @dataclass(frozen=True, kw_only=True)

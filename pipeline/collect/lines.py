@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.framing import Codec, between, broken_off, chunks
+from tokenmill.pipeline.collect.faults import broken_off
+from tokenmill.pipeline.collect.framing import Codec, between, chunks
 from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Place, Record, quarantined, too_long
 
 

@@ -13,7 +13,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from tokenmill.pipeline.collect.framing import DEFLATED
+from tokenmill.pipeline.collect.faults import DEFLATED
 from tokenmill.pipeline.collect.kinds import BY_LINE, Kind
 from tokenmill.pipeline.collect.listing import InputFile
 from tokenmill.pipeline.collect.parser.attempts import row_groups

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import json
 import math
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.urls import without_userinfo
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
@@ -36,12 +36,6 @@ RECORD_BYTES = 1_000
 """Assumed bytes per record where nothing of a file could be read, for estimates."""
 ENCODE = json.JSONEncoder(sort_keys=True, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 """Canonical JSON. Made once, because that takes as long as writing the metadata of one record."""
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-AUTHORITY = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:)?//)([^/?#]+)(.*)", re.DOTALL)
-NESTED = re.compile(r"(?::[/\\]*|//)[^/\\?#&@:]+@")
-"""Matches what may be a user or a password of a URL within a URL."""
-
-
 RATIO = 250
 """Largest growth by decompression. Harmless text compresses less; deflate's own limit is about 1,000."""
 ZSTD_WINDOW = 27
@@ -273,25 +267,6 @@ def place_of(metadata: str) -> Place:
 def too_long(size_bytes: int, cap_bytes: int) -> RecordError:
     """The error of a record over a cap."""
     return RecordError("too_long", f"{size_bytes} bytes, at most {cap_bytes} are allowed (collect.max_document_bytes)")
-
-
-def without_userinfo(url: str) -> str | None:
-    """The URL without user, password and control characters; None if it is unclear which part they are.
-
-    The authority is defined by RFC 3986, section 3.2. An "@" is unclear in URLs that programs read in different ways: with
-    "\\", with a scheme but without "//", or with another URL inside.
-    """
-    url = CONTROLS.sub("", url.strip()).strip()
-    if "@" not in url:
-        return url or None
-    if "\\" in url:
-        return None
-    if (match := AUTHORITY.fullmatch(url)) is None:
-        head = re.split(r"[/?#]", url, maxsplit=1)[0]
-        doubtful = ":" in head or "@" in head or url.startswith("//") or NESTED.search(url)
-        return None if doubtful else url
-    begin, authority, rest = match.groups()
-    return None if NESTED.search(rest) else begin + authority.rpartition("@")[2] + rest
 
 
 def fields(row: Mapping[str, Any], *without: str) -> tuple[dict[str, Any] | None, tuple[str, ...]]:

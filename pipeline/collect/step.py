@@ -21,7 +21,7 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import dataset, hub, inputs, installed, listing, plan, publish, sniff, unique
+from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
@@ -29,13 +29,10 @@ from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
-from tokenmill.pipeline.collect.write import MOST_COLUMNS, OTHER_COLUMNS, Made
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
 Source = FilesSource | DatasetSource | InstalledSource
-SHOWN_COLUMNS = 8
-"""Columns that a build names where their values do not fit into the metadata. The manifest names all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,10 +133,10 @@ class CollectStep:
         states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
-        columns_left_out = _columns_left_out(made)
-        record_types = _record_types(made)
-        _say_types(record_types, work)
-        _say_columns(columns_left_out, work)
+        columns_left_out = facts.columns_left_out(made)
+        record_types = facts.record_types(made)
+        facts.say_types(record_types, work)
+        facts.say_columns(columns_left_out, work)
         kept = sum(one.shard.counts.kept for one in made)
         ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
@@ -259,44 +256,6 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
         save(task, made)
         answer.append(SplitResult(made=made, recomputed=True))
     return answer
-
-
-def _record_types(made: Iterable[Made]) -> dict[str, dict[str, int]]:
-    """How many records of web archives there are, by source and type."""
-    counts: dict[str, Counter[str]] = {}
-    for one in made:
-        if one.record_types:
-            counts.setdefault(one.shard.source, Counter()).update(one.record_types)
-    return {source: dict(sorted(types.items())) for source, types in counts.items()}
-
-
-def _say_types(record_types: Mapping[str, Mapping[str, int]], work: Work) -> None:
-    for source, types in record_types.items():
-        named = ", ".join(f"{kind} {count:,}" for kind, count in types.items())
-        work.progress.say(f"collect: records in the web archives of {source}, by type: {named}")
-
-
-def _columns_left_out(made: Iterable[Made]) -> dict[str, dict[str, int]]:
-    """How many values did not fit into the metadata, by source and column. At most `MOST_COLUMNS` of a source have names."""
-    counts: dict[str, Counter[str]] = {}
-    for one in made:
-        if one.left_out:
-            counts.setdefault(one.shard.source, Counter()).update(one.left_out)
-    return {source: dict(sorted(_most(columns).items())) for source, columns in counts.items()}
-
-
-def _most(columns: Counter[str]) -> Counter[str]:
-    named = sorted(columns.keys() - {OTHER_COLUMNS}, key=lambda column: (-columns[column], column))[:MOST_COLUMNS]
-    most = Counter({column: columns[column] for column in named})
-    most[OTHER_COLUMNS] = columns.total() - most.total()
-    return +most
-
-
-def _say_columns(columns: Mapping[str, Mapping[str, int]], work: Work) -> None:
-    for source, counts in columns.items():
-        named = ", ".join(f"{column} {count:,}" for column, count in list(counts.items())[:SHOWN_COLUMNS])
-        more = f", and {len(counts) - SHOWN_COLUMNS} more columns" if len(counts) > SHOWN_COLUMNS else ""
-        work.progress.say(f"collect: values of {source} that do not fit into the metadata of documents: {named}{more}")
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:

@@ -15,7 +15,8 @@ from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import docstrings, html, lines
-from tokenmill.pipeline.collect.framing import Codec, StreamError, chunks
+from tokenmill.pipeline.collect.faults import StreamError
+from tokenmill.pipeline.collect.framing import Codec, chunks
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 

@@ -21,7 +21,8 @@ from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import capture, headers
 from tokenmill.pipeline.collect.bytestream import BEGIN, ByteStream
 from tokenmill.pipeline.collect.capture import Capture
-from tokenmill.pipeline.collect.framing import MAGIC, Codec, Feed, StreamError, between
+from tokenmill.pipeline.collect.faults import StreamError
+from tokenmill.pipeline.collect.framing import MAGIC, Codec, Feed, between
 from tokenmill.pipeline.collect.records import (
     OTHER_TYPE,
     RECORD_TYPES,

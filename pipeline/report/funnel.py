@@ -42,6 +42,12 @@ def left_out(corpus: CorpusFolder) -> dict[str, int]:
     return dict(collect.facts.get("left_out", {})) if collect is not None else {}
 
 
+def record_types(corpus: CorpusFolder) -> dict[str, dict[str, int]]:
+    """Records of web archives, by source and type. Earlier versions did not count them."""
+    collect = corpus.step(COLLECT)
+    return dict(collect.facts.get("record_types", {})) if collect is not None else {}
+
+
 def markdown(corpus: CorpusFolder) -> str:
     """The funnel as a Markdown table, and sentences about what was left out before it and what was not read."""
     head = ("stage", "read", "kept", "dropped", "quarantined", "text in", "text kept", "reasons")
@@ -62,6 +68,9 @@ def markdown(corpus: CorpusFolder) -> str:
     entries = ", ".join(f"{reason} {count(number)}" for reason, number in left_out(corpus).items())
     if entries:
         lines += ["", f"Entries of the input's folders that were not read: {entries}."]
+    for source, types in record_types(corpus).items():
+        named = ", ".join(f"{kind} {count(number)}" for kind, number in types.items())
+        lines += ["", f"Records in the web archives of {source}, by type: {named}."]
     losses = Losses.of(corpus.collect)
     if losses:
         lines += ["", f"{losses}."]

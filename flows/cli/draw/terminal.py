@@ -119,6 +119,12 @@ def left_out(reasons: Mapping[str, int]) -> Text:
     return Text("not read: " + ", ".join(f"{reason} {count:,}" for reason, count in reasons.items()), style="dim")
 
 
+def record_types(types: Mapping[str, Mapping[str, int]]) -> Text:
+    """A line for each source with web archives, about the types of their records."""
+    named = {source: ", ".join(f"{kind} {count:,}" for kind, count in of.items()) for source, of in types.items()}
+    return Text("\n").join(Text(f"web archives of {source}: {line}", style="dim") for source, line in named.items())
+
+
 def funnel(status: Status) -> Table:
     """The funnel of a corpus as a table for the terminal."""
     table = Table(box=None, pad_edge=False, header_style="bold")
