@@ -8,6 +8,7 @@ Cost: that of its WARC files.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import zipfile
@@ -77,7 +78,10 @@ def _entries(handle: BufferedReader, size: int) -> list[tuple[str, int, int, Any
     try:
         with zipfile.ZipFile(handle) as packed:
             infos = [one for one in packed.infolist() if one.filename.startswith(ARCHIVE)]
-    except FAULTS as error:
+    except (*FAULTS, OSError) as error:
+        # Offsets before the file's begin are no fault of the disk.
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise
         raise RecordError("broken_archive", f"the file is no ZIP file that can be read ({type(error).__name__})") from error
     if len(infos) > MOST_ENTRIES:
         raise RecordError("bomb", f"it has {len(infos)} entries below {ARCHIVE}, at most {MOST_ENTRIES} are read")
@@ -90,7 +94,7 @@ def _entries(handle: BufferedReader, size: int) -> list[tuple[str, int, int, Any
         if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
             message = f"{info.filename!a} is compressed or encrypted by ZIP; WACZ stores WARC files as they are: pack it anew"
             raise RecordError("broken_archive", message)
-        handle.seek(info.header_offset)
+        handle.seek(max(0, info.header_offset))
         header = handle.read(LOCAL_HEADER_BYTES)
         begin = info.header_offset + LOCAL_HEADER_BYTES + sum(int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
         if not header.startswith(b"PK\x03\x04") or info.header_offset < end or begin + info.file_size > size:

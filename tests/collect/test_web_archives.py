@@ -247,3 +247,13 @@ def test_wacz_cut_and_hostile(tmp_path, collect):
     }
     assert done.dropped() == [("none.wacz", "empty")]
     assert texts(done) == [text(1), text(3)]
+
+
+def test_no_damage_to_a_wacz_ends_the_build(tmp_path, collect):
+    whole = wacz({"archive/a.warc": good(1)})
+    begin = whole.index(b"PK\x01\x02")
+    for at in range(begin, len(whole)):
+        (tmp_path / f"{at}.wacz").write_bytes(whole[:at] + bytes([whole[at] ^ 0xFF]) + whole[at + 1 :])
+    done = collect(tmp_path)
+    assert done.counts.read >= len(whole) - begin
+    assert {reason for _, reason in done.broken()} <= {"broken_archive", "cut_archive", "duplicate_id", "broken_warc"}
