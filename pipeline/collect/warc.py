@@ -16,10 +16,11 @@ from io import BufferedReader
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import http
+from tokenmill.pipeline.collect.charset.decode import decode, is_binary
+from tokenmill.pipeline.collect.charset.document import document
 from tokenmill.pipeline.collect.framing import MAGIC, Codec, Feed, StreamError, between
-from tokenmill.pipeline.collect.html.encoding import decode, is_binary
 from tokenmill.pipeline.collect.html.main import main_text
-from tokenmill.pipeline.collect.records import Limits, Place, Record, Rejected, document, dropped, quarantined, too_long
+from tokenmill.pipeline.collect.records import Limits, Place, Record, Rejected, dropped, quarantined, too_long
 
 BEGIN = b"WARC/"
 MOST_HEADER_BYTES = 1 << 18
@@ -229,8 +230,7 @@ def _document(found: http.Resource, place: Place, limits: Limits) -> Record:
         return dropped(place, "content_type", f"type {mime or 'unknown'!r}", found.body)
     if is_binary(found.body, found.charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", found.body)
-    text, encoding = decode(found.body, found.charset, meta=mime in HTML)
-    if mime in HTML:
-        text = main_text(text)
-    about = {"mime": mime, "encoding": encoding, "date": found.date, "truncated": found.truncated}
-    return document(text, place, limits, identity=found.record_id, url=found.target, about=about)
+    read = decode(found.body, found.charset, markup=mime in HTML)
+    text = main_text(read.text) if mime in HTML else read.text
+    about = {"mime": mime, "date": found.date, "truncated": found.truncated}
+    return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about)
