@@ -36,9 +36,10 @@ MARKS: tuple[tuple[bytes, str, Evidence], ...] = (
 WIDE = ("utf-16le", "utf-16be")
 FREE_FAULTS = 8
 """So many faults and one in a hundred characters are let through."""
-CONTINUING = "".join(decoders.decoded(bytes([byte]), DEFAULT) for byte in range(0x80, 0xC0))
+CONTINUING = "\u0080-\u00bf" + decoders.decoded(bytes(range(0x80, 0xA0)), DEFAULT)
+"""The bytes 80 to BF in ISO-8859-1 and in windows-1252, within a character class."""
 DOUBLED = re.compile(f"[\u00c2-\u00df][{CONTINUING}]|[\u00e0-\u00ef][{CONTINUING}]{{2}}|[\u00f0-\u00f4][{CONTINUING}]{{3}}")
-"""A character beyond ASCII in UTF-8, read as windows-1252: "Ã©" for "é"."""
+"""A character beyond ASCII in UTF-8, read as one of these: "Ã©" for "é"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,8 +18,8 @@ def about(done):
 
 def response(body: bytes, content_type: str) -> bytes:
     http = b"HTTP/1.1 200 OK\r\nContent-Type: " + content_type.encode() + b"\r\n\r\n" + body
-    head = f"WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.org/\r\nContent-Length: {len(http)}\r\n\r\n"
-    return head.encode() + http + b"\r\n\r\n"
+    head = "WARC/1.0\r\nWARC-Type: response\r\nWARC-Target-URI: http://a.org/\r\nContent-Type: application/http\r\n"
+    return f"{head}Content-Length: {len(http)}\r\n\r\n".encode() + http + b"\r\n\r\n"
 
 
 def test_pages_say_how_they_were_decoded(tmp_path, collect):
@@ -27,10 +27,10 @@ def test_pages_say_how_they_were_decoded(tmp_path, collect):
         "declared.html": PAGE.format("<meta charset=ks_c_5601-1987>", KOREAN).encode("cp949"),
         "silent.html": PAGE.format("", KOREAN).encode("cp949"),
         "utf.html": PAGE.format("", KOREAN).encode(),
-        "marked.html": PAGE.format("<meta charset=euc-kr>", KOREAN).encode("utf-16"),
+        "marked.html": PAGE.format("<meta charset=euc-kr>", KOREAN).encode("utf-8-sig"),
         "wrong.html": PAGE.format("<meta charset=utf-8>", KOREAN).encode("cp949"),
         "twice.html": PAGE.format("", KOREAN.encode().decode("latin-1")).encode(),
-        "once.html": PAGE.format("<meta charset=utf-8>", KOREAN * 3).encode().replace("도".encode(), b"\xff"),
+        "once.html": PAGE.format("<meta charset=utf-8>", KOREAN * 3).encode().replace("등".encode(), b"\xff"),
         "codec.html": PAGE.format("<meta charset=rot13>", "<b>Uryyb</b> there").encode(),
     }
     for name, data in pages.items():
@@ -39,12 +39,12 @@ def test_pages_say_how_they_were_decoded(tmp_path, collect):
     assert about(done) == {
         "codec.html": {"encoding": "utf-8", "encoding_from": "utf-8"},
         "declared.html": {"encoding": "euc-kr", "encoding_from": "meta", "encoding_declared": "ks_c_5601-1987"},
-        "marked.html": {"encoding": "utf-16le", "encoding_from": "bom", "encoding_declared": "euc-kr"},
+        "marked.html": {"encoding": "utf-8", "encoding_from": "bom", "encoding_declared": "euc-kr"},
         "once.html": {
             "encoding": "utf-8",
             "encoding_from": "meta",
             "encoding_declared": "utf-8",
-            "encoding_malformed": KOREAN.count("도") * 3,
+            "encoding_malformed": 3,
         },
         "silent.html": {"encoding": "euc-kr", "encoding_from": "detection", "encoding_detected": "euc-kr"},
         "utf.html": {"encoding": "utf-8", "encoding_from": "utf-8"},
