@@ -82,3 +82,9 @@ def test_malformed_bytes_take_linear_time(name, bad):
 
     small = min(seconds(5_000) for _ in range(3))
     assert seconds(50_000) < 100 * small + 0.1
+
+
+def test_a_text_that_is_malformed_throughout_is_decoded_at_once():
+    begin = time.process_time()
+    assert set(decoded(b"\xff" * 3_000_000, "gb18030")) == {BAD}
+    assert time.process_time() - begin < 2
