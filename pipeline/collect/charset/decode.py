@@ -53,7 +53,7 @@ class Decoded:
     declared: str | None = None
     """The label that the page or the server declares, also where other evidence comes first; None without a known label."""
     detected: str | None = None
-    """What bytes look like that are malformed in the declared encoding."""
+    """What the bytes look like, if they are malformed in the declared encoding, or are UTF-8."""
 
     @property
     def about(self) -> dict[str, str | None]:
@@ -108,8 +108,11 @@ def decode(data: bytes, charset: str | None = None, *, markup: bool = False) -> 
 def _as_said(data: bytes, name: str, evidence: Evidence, label: str | None) -> Decoded:
     text = decoders.decoded(data, name)
     detected = None
-    if decoders.REPLACEMENT in text:
-        detected = "utf-8" if detect.utf8(data) is not None else detect.detect(data)
+    if not data.isascii() and (name != "utf-8" or decoders.REPLACEMENT in text):
+        if detect.utf8(data) is not None:
+            detected = "utf-8"
+        elif decoders.REPLACEMENT in text:
+            detected = detect.detect(data)
     return Decoded(text=text, encoding=name, evidence=evidence, declared=label, detected=detected if detected != name else None)
 
 

@@ -22,7 +22,7 @@ Malformed = Callable[[bytes, int], tuple[str, int]]
 """Gives, for the bytes and the place of a sequence that Python's codec does not know, its text and where to go on."""
 
 MOST_MALFORMED = 1 << 20
-"""Of bytes with more malformed sequences, Python's decoder says how many U+FFFD they are. Such a text is of no use."""
+"""Bytes with more malformed sequences, or escapes, are left to Python's decoder, which is faster. Such a text is of no use."""
 SINGLE = {
     "ibm866": "cp866",
     "iso-8859-8-i": "iso8859_8",
@@ -209,6 +209,8 @@ MALFORMED: dict[str, Malformed] = {
 
 def _iso_2022_jp(data: bytes) -> str:
     """Text between escapes: ASCII, Roman, katakana of half width, or pairs of seven bits, which are those of EUC-JP."""
+    if data.count(b"\x1b") > MOST_MALFORMED:
+        return data.decode("iso2022_jp", "replace")
     first, *rest = JIS_ESCAPE.split(data)
     parts = [_ascii(first)]
     for number, (escape, piece) in enumerate(zip(rest[::2], rest[1::2], strict=True)):

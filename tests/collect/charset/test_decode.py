@@ -82,6 +82,9 @@ def test_a_declared_encoding_stays_though_bytes_are_malformed():
     read = decode(b"<meta charset=utf-8>" + RUSSIAN.encode("cp1251"), markup=True)
     assert (read.encoding, read.evidence, read.detected) == ("utf-8", "meta", "windows-1251")
     assert faults(read.text).reason[0] == "malformed_text"
+    latin = decode(("<meta charset=latin1>" + "é" * 30).encode(), markup=True)
+    assert (latin.encoding, latin.detected) == ("windows-1252", "utf-8")
+    assert faults(latin.text).reason[0] == "double_encoded"
     once = decode("<meta charset=utf-8>Привет".encode() + b"\xff", markup=True)
     assert (once.text[-7:], once.detected, faults(once.text).reason) == ("Привет\ufffd", None, None)
 
