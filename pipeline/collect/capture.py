@@ -10,8 +10,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import headers, html, http
-from tokenmill.pipeline.collect.records import Limits, Place, Record, document, dropped, quarantined
+from tokenmill.pipeline.collect import headers, http
+from tokenmill.pipeline.collect.charset.decode import decode, is_binary
+from tokenmill.pipeline.collect.charset.document import document
+from tokenmill.pipeline.collect.html.main import main_text
+from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, quarantined
 
 NOTES = "metadata:"
 """The scheme of addresses under which crawlers keep notes of their own, such as wget its log."""
@@ -58,10 +61,9 @@ def _record(found: Capture, place: Place, limits: Limits) -> Record:
         return dropped(place, "content_type", "notes of the crawler", body)
     if mime not in headers.HTML and mime != "text/plain":
         return dropped(place, "content_type", f"type {mime or 'unknown'!r}", body)
-    if not (found.is_conversion and mime == "text/plain") and html.is_binary(body, charset):
+    if not (found.is_conversion and mime == "text/plain") and is_binary(body, charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", body)
-    text, encoding = html.decode(body, charset, meta=mime in headers.HTML)
-    if mime in headers.HTML:
-        text = html.main_text(text)
-    about = {"mime": mime, "encoding": encoding, "date": found.date, "truncated": found.truncated}
-    return document(text, place, limits, identity=found.record_id, url=found.target, about=about)
+    read = decode(body, charset, markup=mime in headers.HTML)
+    text = main_text(read.text) if mime in headers.HTML else read.text
+    about = {"mime": mime, "date": found.date, "truncated": found.truncated}
+    return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about)

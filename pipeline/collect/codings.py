@@ -16,7 +16,7 @@ import brotli
 import zstandard
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import html
+from tokenmill.pipeline.collect.charset.decode import is_binary
 from tokenmill.pipeline.collect.records import too_long
 
 MOST_CODINGS = 4
@@ -49,7 +49,7 @@ def _undone(decode: Callable[[bytes, int], bytes], body: bytes, charset: str | N
         return decode(body, cap_bytes)
     except RecordError as error:
         # Compressed bytes look like text by chance in no body of more than some dozen bytes.
-        if error.reason == "too_long" or html.is_binary(body, charset):
+        if error.reason == "too_long" or is_binary(body, charset):
             raise
         return body
 

@@ -53,7 +53,7 @@ def prepare(what: Needs) -> None:
     """Import what the readers need."""
     for name in MODULES[what]:
         importlib.import_module(name)
-    # A page or a module may name any encoding of Python's, under any of its names.
+    # A module may name any encoding of Python's, under any of its names; the web's decoders use a few.
     for module in pkgutil.iter_modules(encodings.__path__):
         if module.name not in ONLY_ON_WINDOWS:
             importlib.import_module(f"encodings.{module.name}")

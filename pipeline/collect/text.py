@@ -2,8 +2,8 @@
 
 Each line of a plain text file can be a document instead.
 
-Guarantee: a file over the cap is read no further than the cap. Plain text that is not UTF-8 is quarantined. The encoding of
-HTML is the one that the file declares or that its bytes suggest.
+Guarantee: a file over the cap is read no further than the cap. The encoding of HTML is the one that the file
+declares or that its bytes suggest, that of plain text the one that its bytes suggest. Lines are UTF-8 or quarantined.
 Cost: memory of one document.
 """
 
@@ -14,9 +14,13 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import docstrings, html, lines
+from tokenmill.pipeline.collect import docstrings, lines
+from tokenmill.pipeline.collect.charset.decode import decode, is_binary
+from tokenmill.pipeline.collect.charset.decoders import REPLACEMENT
+from tokenmill.pipeline.collect.charset.document import document as decoded_document
 from tokenmill.pipeline.collect.faults import StreamError
 from tokenmill.pipeline.collect.framing import Codec, chunks
+from tokenmill.pipeline.collect.html.main import main_text
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 
@@ -68,12 +72,23 @@ def _whole(handle: BinaryIO, codec: Codec, cap_bytes: int, zstd_window: int) -> 
 
 def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
     if kind == "text":
-        return document(utf8(data), place, limits)
+        return _plain(data, place, limits)
     if kind == "html":
-        if html.is_binary(data):
+        if is_binary(data):
             raise RecordError("not_html", "the file's first bytes are binary data, not markup")
-        text, encoding = html.decode(data, meta=True)
-        return document(html.main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
+        found = decode(data, markup=True)
+        return decoded_document(main_text(found.text), found, place, limits, about={"mime": "text/html"})
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)
+
+
+def _plain(data: bytes, place: Place, limits: Limits) -> Record:
+    """Plain text declares nothing. If it is not UTF-8 and does not say enough of its encoding, it is quarantined."""
+    found = decode(data)
+    if found.evidence == "default" or (found.evidence == "detection" and is_binary(data)):
+        # Raises the error that names the byte.
+        return document(utf8(data), place, limits)
+    if found.encoding == "utf-8" and REPLACEMENT not in found.text:
+        return document(found.text, place, limits)
+    return decoded_document(found.text, found, place, limits)

@@ -214,7 +214,10 @@ def test_the_later_of_two_builds_waits_or_is_skipped_and_says_for_whom(prefect: 
         # Stopped as soon as it has the corpus, since a quick machine builds it in seconds.
         builder = wait_for(lambda: process_holding(tmp_path / "one"))
         os.kill(builder, signal.SIGSTOP)
-        for name in ("patient", "patient", "hasty"):
+        prefect.start("patient")
+        # Two that look at the same moment may both find that nobody waits yet.
+        wait_for(lambda: [run["state"]["name"] for run in prefect.runs("patient")] == ["Waiting"])
+        for name in ("patient", "hasty"):
             prefect.start(name)
         wait_for(lambda: {"Waiting", "Skipped"} == {run["state"]["name"] for run in prefect.runs("patient")})
         (hasty,) = all_ended(prefect, "hasty")

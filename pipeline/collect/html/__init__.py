@@ -1,0 +1,1 @@
+"""HTML: `main` takes the main text out of a page."""
