@@ -43,20 +43,24 @@ def alone(
         if isinstance(entered, Locked) and asked is None:
             raise entered
         if isinstance(entered, Locked) and asked is not None:
-            mine = UUID(str(runtime.flow_run.id))
             with get_client(sync_client=True) as client:
-                for_whom, waits = _others(client, root, mine, str(entered))
-                if asked.on_overlap == "skip" or waits:
-                    why = f"skipped: {waits or for_whom}"
+                me = client.read_flow_run(UUID(str(runtime.flow_run.id)))
+                runs = _others(client, root, me)
+                for_whom = _builder(runs, root, str(entered))
+                waiting = next((run for run in runs if _waits(run, me)), None)
+                if asked.on_overlap == "wait" and waiting is None:
+                    progress.say(f"waiting: {for_whom}")
+                    client.set_flow_run_state(me.id, Running(name=WAITING, message=for_whom))
+                    # Two that looked at the same moment may both wait now: the one that was made later leaves.
+                    while isinstance(entered, Locked) and not (waiting := _earlier(_others(client, root, me), me)):
+                        time.sleep(EVERY_SECONDS)
+                        entered = _enter(stack, begin)
+                if isinstance(entered, Locked):
+                    why = f"skipped: {f'{waiting.name} waits already to build {root}' if waiting else for_whom}"
                     progress.say(why)
                     yield why
                     return
-                progress.say(f"waiting: {for_whom}")
-                client.set_flow_run_state(mine, Running(name=WAITING, message=for_whom))
-                while isinstance(entered, Locked):
-                    time.sleep(EVERY_SECONDS)
-                    entered = _enter(stack, begin)
-                client.set_flow_run_state(mine, Running(message=f"waited: {for_whom}"))
+                client.set_flow_run_state(me.id, Running(message=f"waited: {for_whom}"))
                 progress.say("the corpus is free now")
         assert isinstance(entered, Building)
         yield entered
@@ -69,20 +73,24 @@ def _enter(stack: contextlib.ExitStack, begin: Callable[[], AbstractContextManag
         return error
 
 
-def _others(client: SyncPrefectClient, root: Path, mine: UUID, locked: str) -> tuple[str, str | None]:
-    """Who builds here, in words; and which other run of the schedule of `mine` waits already, if one does.
-
-    `locked`: what the lock of the corpus says of its holder, which may be somebody without a run.
-    """
+def _others(client: SyncPrefectClient, root: Path, me: FlowRun) -> list[FlowRun]:
+    """The other runs that build `root`, or wait to."""
     running = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING]))
     here = FlowRunFilter(tags=FlowRunFilterTags(all_=[tags.of_corpus(root)[1]]), state=running)
-    runs = [run for run in client.read_flow_runs(flow_run_filter=here) if run.id != mine]
-    schedule = client.read_flow_run(mine).deployment_id
-    waiting = next((run.name for run in runs if _waits(run) and run.deployment_id == schedule), None)
+    return [run for run in client.read_flow_runs(flow_run_filter=here) if run.id != me.id]
+
+
+def _builder(runs: list[FlowRun], root: Path, locked: str) -> str:
+    """Who builds, in words. `locked`: what the lock of the corpus says of its holder, which may be somebody without a run."""
     building = next((run.name for run in runs if process.named(run.labels) in locked), None)
-    for_whom = f"{building} builds {root}" if building else locked.partition(";")[0]
-    return for_whom, waiting and f"{waiting} waits already to build {root}"
+    return f"{building} builds {root}" if building else locked.partition(";")[0]
 
 
-def _waits(run: FlowRun) -> bool:
-    return run.state is not None and run.state.name == WAITING
+def _waits(run: FlowRun, me: FlowRun) -> bool:
+    """Whether it is of the schedule of `me`, and waits."""
+    return run.deployment_id == me.deployment_id and run.state is not None and run.state.name == WAITING
+
+
+def _earlier(runs: list[FlowRun], me: FlowRun) -> FlowRun | None:
+    """A run of the schedule of `me` that waits and was made before it."""
+    return next((run for run in runs if _waits(run, me) and (str(run.created), run.id) < (str(me.created), me.id)), None)
