@@ -14,8 +14,10 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import docstrings, html, lines
+from tokenmill.pipeline.collect import docstrings, lines
 from tokenmill.pipeline.collect.framing import Codec, StreamError, chunks
+from tokenmill.pipeline.collect.html.encoding import decode, is_binary
+from tokenmill.pipeline.collect.html.main import main_text
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 
@@ -69,10 +71,10 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
     if kind == "text":
         return document(utf8(data), place, limits)
     if kind == "html":
-        if html.is_binary(data):
+        if is_binary(data):
             raise RecordError("not_html", "the file's first bytes are binary data, not markup")
-        text, encoding = html.decode(data, meta=True)
-        return document(html.main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
+        text, encoding = decode(data, meta=True)
+        return document(main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)

@@ -15,8 +15,10 @@ from collections.abc import Iterator
 from io import BufferedReader
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect import html, http
+from tokenmill.pipeline.collect import http
 from tokenmill.pipeline.collect.framing import MAGIC, Codec, Feed, StreamError, between
+from tokenmill.pipeline.collect.html.encoding import decode, is_binary
+from tokenmill.pipeline.collect.html.main import main_text
 from tokenmill.pipeline.collect.records import Limits, Place, Record, Rejected, document, dropped, quarantined, too_long
 
 BEGIN = b"WARC/"
@@ -225,10 +227,10 @@ def _document(found: http.Resource, place: Place, limits: Limits) -> Record:
     mime = found.mime or ("text/html" if LOOKS_LIKE_HTML.match(found.body) else "")
     if mime not in HTML and mime != "text/plain":
         return dropped(place, "content_type", f"type {mime or 'unknown'!r}", found.body)
-    if html.is_binary(found.body, found.charset):
+    if is_binary(found.body, found.charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", found.body)
-    text, encoding = html.decode(found.body, found.charset, meta=mime in HTML)
+    text, encoding = decode(found.body, found.charset, meta=mime in HTML)
     if mime in HTML:
-        text = html.main_text(text)
+        text = main_text(text)
     about = {"mime": mime, "encoding": encoding, "date": found.date, "truncated": found.truncated}
     return document(text, place, limits, identity=found.record_id, url=found.target, about=about)

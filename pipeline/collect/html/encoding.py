@@ -1,10 +1,8 @@
-"""HTML bytes to main text, and bytes of unknown encoding to text.
+"""Bytes of unknown encoding to text.
 
-Purpose: one way from markup to text for files, web archives and installed pages.
-Source: resiliparse extracts the main content and detects encodings. The order of evidence for the encoding, and the bytes that
-indicate binary data, follow the WHATWG Encoding and MIME Sniffing standards.
-Guarantee: time is linear in the size of the page: `tags` refuses, or gives less work to, what the libraries take longer for.
-Cost: about 30 MB of HTML per second.
+Purpose: one way from bytes to text for files, web archives and installed pages.
+Source: resiliparse detects encodings. The order of evidence for the encoding, and the bytes that indicate binary data, follow
+the WHATWG Encoding and MIME Sniffing standards.
 """
 
 from __future__ import annotations
@@ -12,10 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from resiliparse.extract.html2text import extract_plain_text
 from resiliparse.parse.encoding import bytes_to_str, detect_encoding, map_encoding_to_html5
-
-from tokenmill.pipeline.collect import tags
 
 SNIFFED_BYTES = 1_445
 """Bytes of a resource that the MIME Sniffing standard looks at."""
@@ -61,10 +56,3 @@ def _known(charset: str) -> str | None:
         return codecs.lookup(name).name if name else None
     except (LookupError, ValueError):
         return None
-
-
-def main_text(html: str) -> str:
-    """The main content of a page as text. Raises RecordError (hostile_html) for tags made to stall the parser."""
-    deepest = tags.check(html)
-    text: str = extract_plain_text(html, main_content=deepest <= tags.DEEPEST)
-    return text

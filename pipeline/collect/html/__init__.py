@@ -1,0 +1,1 @@
+"""HTML: `encoding` decodes bytes, `main` takes the main text out of a page."""
