@@ -41,7 +41,7 @@ class Blocks:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the features, in the order of their columns."""
-        return features.NAMES
+        return features.feature_names()
 
     @property
     def features(self) -> npt.NDArray[np.float32]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import numpy.typing as npt
 
@@ -20,4 +22,4 @@ def texts(page: npt.NDArray[np.uint8], found: Found, kept: npt.NDArray[np.bool_]
     write(page, found, kept, references(), markdown, np.zeros(STATE, np.int64), out, offsets)
     data = out[: offsets[-1]].tobytes()
     places = offsets.tolist()
-    return [data[start:stop].decode("utf-8", "replace") for start, stop in zip(places, places[1:], strict=False)]
+    return [data[start:stop].decode("utf-8", "replace") for start, stop in itertools.pairwise(places)]
