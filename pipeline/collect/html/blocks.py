@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.errors import RecordError
-from tokenmill.pipeline.collect.html import features
+from tokenmill.pipeline.collect.html import features, render
 from tokenmill.pipeline.collect.html.texts import texts
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html.columns import Found
@@ -25,7 +25,7 @@ MOST_MARKS = 4_000_000
 """Most tags and comments of a page."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Blocks:
     """The blocks of a page, in its order.
 
@@ -53,6 +53,11 @@ class Blocks:
         """The content of the page's first `title`, as it stands in the source; empty if there is none."""
         start, stop = int(self.found.state[c.TITLE_START]), int(self.found.state[c.TITLE_STOP])
         return self.page[start:stop].tobytes().decode("utf-8", "replace")
+
+    def text(self, kept: npt.NDArray[np.bool_] | None = None, *, markdown: bool = False) -> str:
+        """The text of the blocks that are `kept` (bool [blocks]; None: all), plain or as Markdown; see `render.render`."""
+        chosen = np.ones(len(self), np.bool_) if kept is None else kept
+        return render.render(self.page, self.found, chosen, markdown=markdown)
 
     def texts(self) -> list[str]:
         """The text of every block, without structure."""

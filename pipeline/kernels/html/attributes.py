@@ -11,11 +11,10 @@ import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.text.utf8 import Integer
 
 Bytes = npt.NDArray[np.uint8]
 
-DISPLAY_NONE = (b"display:none", b"visibility:hidden")
-TEX_TYPES = b"math/tex"
 DISPLAY_TEX = 1 << 29
 """The script is a formula in a line of its own."""
 TEX = 1 << 28
@@ -24,11 +23,10 @@ MATHJAX = 1 << 27
 """The element shows a formula whose TeX stands in a script behind it."""
 KATEX = 1 << 26
 """The element shows a formula whose TeX stands in an annotation before it."""
-OWN = TEX | DISPLAY_TEX | MATHJAX | KATEX
 
 
 @leaf
-def is_space(byte: int) -> bool:
+def is_space(byte: Integer) -> bool:
     """Tab, line feed, form feed, carriage return, space."""
     return byte == 0x20 or byte == 0x0A or byte == 0x09 or byte == 0x0D or byte == 0x0C
 
@@ -79,33 +77,40 @@ def _keywords(page: Bytes, names: n.Names, start: int, stop: int) -> np.uint64:
 
 
 @leaf
-def _find(names: n.Names, wanted: np.uint64) -> int:
+def _find(names: n.Names, wanted: np.uint64) -> Integer:
     slot = np.int64(wanted & np.uint64(n.SLOTS - 1))
     while names.hashes[slot] != 0:
         if names.hashes[slot] == wanted:
-            return names.values[slot]
+            return np.int64(names.values[slot])
         slot = (slot + 1) & (n.SLOTS - 1)
     return 0
 
 
 @leaf
-def tag_id(names: n.Names, name: np.uint64) -> int:
+def tag_id(names: n.Names, name: np.uint64) -> Integer:
     """The id of a tag, by the hash of its name."""
     found = _find(names, name)
     return found if found > 0 else n.UNKNOWN + np.int64(name >> np.uint64(40)) % (n.IDS - n.UNKNOWN)
 
 
 @leaf
-def _role(names: n.Names, value: np.uint64) -> int:
+def _role(names: n.Names, value: np.uint64) -> Integer:
     found = _find(names, value)
     return names.flags[found] & ~n.GONE if found > 0 else -found
 
 
 @leaf
-def read(page: Bytes, at: int, names: n.Names) -> tuple[int, int, np.uint64, np.uint64, bool]:
+def _tex(page: Bytes, start: int, stop: int) -> int:
+    if holds(page, start, stop, b"math/tex") or holds(page, start, stop, b"application/x-tex"):
+        return TEX | DISPLAY_TEX if holds(page, start, stop, b"mode=display") else TEX
+    return 0
+
+
+@leaf
+def read(page: Bytes, at: int, names: n.Names) -> tuple[int, Integer, np.uint64, np.uint64, bool]:
     """The attributes from `at` on, behind the name of a tag.
 
-    Returns where the tag ends (behind ">"; -1 if it does not), flags, keywords, the hash of the class, and whether it ends in "/>".
+    Returns where the tag ends (behind ">"; -1 if it does not), flags, keywords, the hash of the class, whether it ends in "/>".
     """
     size = len(page)
     flags, keywords, style = np.int64(0), np.uint64(0), np.uint64(0)
@@ -172,7 +177,4 @@ def read(page: Bytes, at: int, names: n.Names) -> tuple[int, int, np.uint64, np.
             if holds(page, start, stop, b"true"):
                 flags |= n.HIDDEN
         elif name == n.TYPE or name == n.ENCODING:
-            if holds(page, start, stop, b"math/tex") or holds(page, start, stop, b"application/x-tex"):
-                flags |= TEX
-                if holds(page, start, stop, b"mode=display"):
-                    flags |= DISPLAY_TEX
+            flags |= _tex(page, start, stop)

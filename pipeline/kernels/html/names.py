@@ -18,6 +18,11 @@ BASIS, PRIME = 0xCBF29CE484222325, 0x100000001B3
 """FNV-1a."""
 MASK = (1 << 64) - 1
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 # Kinds of tags, as bits.
 BLOCK = 1 << 0
 """Closes the block of text before it and after it."""
@@ -46,7 +51,7 @@ _KINDS: dict[int, str] = {
     RAW: "script style iframe noembed noframes title",
     RAW_TEXT: "textarea xmp plaintext",
     SKIPPED: "template rt rp rtc datalist desc metadata annotation annotation-xml",
-    BARRIER: "table td th caption template object applet marquee foreignobject",
+    BARRIER: "table td th caption template object applet marquee foreignobject desc title annotation-xml mi mo mn ms mtext",
     ENDS_P: "address article aside blockquote center dd details dialog dir div dl dt fieldset figcaption figure footer form h1"
     " h2 h3 h4 h5 h6 header hgroup hr li listing main menu nav ol p plaintext pre search section summary table ul xmp",
     TABLE_PART: "table tbody td tfoot th thead tr caption",
@@ -55,7 +60,7 @@ _KINDS: dict[int, str] = {
 _INLINE = (
     "a abbr acronym applet audio b bdi bdo big canvas cite code data del dfn em font i ins kbd label map mark marquee math"
     " meter nobr noscript object output picture progress q ruby rb s samp slot small span strike strong sub sup svg time tt u"
-    " var video foreignobject text"
+    " var video foreignobject text mi mo mn ms mtext"
 )
 
 TAGS: tuple[str, ...] = tuple(dict.fromkeys(" ".join((*_KINDS.values(), _INLINE)).split()))
@@ -65,37 +70,17 @@ IDS = 256
 SLOTS = 1 << 10
 ID = {name: 1 + at for at, name in enumerate(TAGS)}
 
+
+def ids(tags: str) -> tuple[int, ...]:
+    """The ids of tags that are named in one string."""
+    return tuple(ID[name] for name in tags.split())
+
+
 # Flags of elements, as bits; what is inside an element has its flags too.
-FLAGS = [
-    "link",
-    "hidden",
-    "nav",
-    "aside",
-    "footer",
-    "header",
-    "form",
-    "article",
-    "main",
-    "list",
-    "table",
-    "figure",
-    "button",
-    "pre",
-    "quote",
-    "heading",
-    "code",
-    "label",
-    "time",
-    "bold",
-    "section",
-    "noscript",
-    "sub",
-    "sup",
-    "kbd",
-    "svg",
-    "math",
-    "cell",
-]
+FLAGS: tuple[str, ...] = _words(
+    "link hidden nav aside footer header form article main list table figure button pre quote heading code label time bold"
+    " section noscript sub sup kbd svg math cell"
+)
 (
     LINK, HIDDEN, NAV, ASIDE, FOOTER, HEADER, FORM, ARTICLE, MAIN, LIST, TABLE, FIGURE, BUTTON, PRE, QUOTE, HEADING, CODE,
     LABEL, TIME, BOLD, SECTION, NOSCRIPT, SUB, SUP, KBD, SVG, MATH, CELL,
@@ -135,69 +120,12 @@ ROLES = {"navigation": NAV, "main": MAIN, "contentinfo": FOOTER, "banner": HEADE
          "search": FORM, "form": FORM, "button": BUTTON, "menu": NAV, "menubar": NAV, "heading": HEADING}  # fmt: skip
 """Values of the attribute `role` that stand for a flag."""
 
-KEYWORDS = [
-    "comment",
-    "nav",
-    "foot",
-    "head",
-    "side",
-    "menu",
-    "share",
-    "social",
-    "relat",
-    "recom",
-    "post",
-    "article",
-    "content",
-    "entry",
-    "body",
-    "main",
-    "meta",
-    "author",
-    "date",
-    "breadcrumb",
-    "cookie",
-    "consent",
-    "modal",
-    "popup",
-    "widget",
-    "promo",
-    "newsletter",
-    "subscri",
-    "tag",
-    "reply",
-    "message",
-    "thread",
-    "product",
-    "descri",
-    "review",
-    "price",
-    "cart",
-    "list",
-    "card",
-    "grid",
-    "item",
-    "story",
-    "text",
-    "banner",
-    "sponsor",
-    "advert",
-    "caption",
-    "copyright",
-    "login",
-    "search",
-    "pagin",
-    "byline",
-    "toc",
-    "code",
-    "spec",
-    "answer",
-    "question",
-    "faq",
-    "testimon",
-    "feature",
-    "hidden",
-]
+KEYWORDS: tuple[str, ...] = _words(
+    "comment nav foot head side menu share social relat recom post article content entry body main meta author date breadcrumb"
+    " cookie consent modal popup widget promo newsletter subscri tag reply message thread product descri review price cart list"
+    " card grid item story text banner sponsor advert caption copyright login search pagin byline toc code spec answer question"
+    " faq testimon feature hidden"
+)
 """Looked for in the values of class, id, role, itemprop and data-testid. Bit k of an element's keywords is the k-th word."""
 LETTERS = 27
 """a to z, and all else."""

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from tokenmill.pipeline.kernels.html.attributes import Bytes
 from tokenmill.pipeline.kernels.html.names import BASIS, PRIME, name_hash
 from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.text.utf8 import Integer
 
 SLOTS = 1 << 13
 LONGEST = 32
@@ -56,7 +57,7 @@ def references() -> References:
 
 
 @leaf
-def resolve(page: Bytes, at: int, stop: int, tables: References) -> tuple[int, int, int]:
+def resolve(page: Bytes, at: int, stop: int, tables: References) -> tuple[int, Integer, Integer]:
     """The reference at the ampersand `at`: where it ends, its code point, and a second one or 0.
 
     The code point is `NOT_ONE` or `EMPTY` where there is none.
@@ -86,7 +87,7 @@ def resolve(page: Bytes, at: int, stop: int, tables: References) -> tuple[int, i
 
 
 @leaf
-def _number(page: Bytes, at: int, stop: int, tables: References) -> tuple[int, int, int]:
+def _number(page: Bytes, at: int, stop: int, tables: References) -> tuple[int, Integer, Integer]:
     begin = at - 1
     base = np.int64(10)
     if at < stop and page[at] | 0x20 == 0x78:

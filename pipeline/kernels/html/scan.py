@@ -18,27 +18,14 @@ from tokenmill.pipeline.kernels.html import tree
 from tokenmill.pipeline.kernels.html.attributes import Bytes
 from tokenmill.pipeline.kernels.html.columns import Found
 from tokenmill.pipeline.kernels.html.counts import count
+from tokenmill.pipeline.kernels.html.raw import ends_name, raw_end, script_end, starts
 from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.text.utf8 import Integer
 
-BR, IMG, INPUT, TITLE, BODY, SCRIPT, HR, P, ANNOTATION, SVG, MATH, FOREIGN, PLAINTEXT, TEXT = (
-    n.ID[name]
-    for name in [
-        "br",
-        "img",
-        "input",
-        "title",
-        "body",
-        "script",
-        "hr",
-        "p",
-        "annotation",
-        "svg",
-        "math",
-        "foreignobject",
-        "plaintext",
-        "text",
-    ]
+BR, IMG, INPUT, TITLE, BODY, SCRIPT, HR, ANNOTATION, SVG, MATH, PLAINTEXT, TEXT = n.ids(
+    "br img input title body script hr annotation svg math plaintext text"
 )
+HOLD_HTML = n.ids("foreignobject desc title annotation-xml mi mo mn ms mtext")
 
 
 @leaf
@@ -103,7 +90,7 @@ def _name(page: Bytes, at: int) -> tuple[int, np.uint64]:
     name = np.uint64(n.BASIS)
     while at < len(page):
         byte = page[at]
-        if a.is_space(byte) or byte == 0x2F or byte == 0x3E:
+        if ends_name(byte):
             break
         name = (name ^ np.uint64(a.lower(byte))) * np.uint64(n.PRIME)
         at += 1
@@ -118,40 +105,39 @@ def _behind(page: Bytes, at: int, byte: int) -> int:
 
 
 @leaf
-def _starts(page: Bytes, at: int, wanted: bytes) -> bool:
-    if at + len(wanted) > len(page):
-        return False
-    for i in range(len(wanted)):  # noqa: SIM110 -- `all` of a generator does not compile
-        if page[at + i] != wanted[i]:
-            return False
-    return True
+def _html_inside(found: Found) -> Integer:
+    """The innermost open element of SVG or MathML that holds HTML ("integration point")."""
+    inner = np.int64(0)
+    for tag in HOLD_HTML:
+        inner = max(inner, found.open[tag])
+    return inner
 
 
 @leaf
 def _foreign(found: Found) -> bool:
     """Whether this is inside SVG or MathML, where sections of CDATA are text and "/>" ends an element."""
-    return max(found.open[SVG], found.open[MATH]) > found.open[FOREIGN]
+    return bool(max(found.open[SVG], found.open[MATH]) > _html_inside(found))
 
 
 @leaf
 def _declaration(page: Bytes, at: int, found: Found) -> int:
     """Where a comment, a document type or a section of CDATA that begins at `at` ends."""
     size = len(page)
-    if not _starts(page, at, b"<!--"):
-        if _starts(page, at, b"<![CDATA[") and _foreign(found):
+    if not starts(page, at, b"<!--"):
+        if starts(page, at, b"<![cdata[") and _foreign(found):
             stop = at + 9
-            while stop < size and not _starts(page, stop, b"]]>"):
+            while stop < size and not starts(page, stop, b"]]>"):
                 stop += 1
             _segment(page, at + 9, min(stop, size), c.RAW, found)
             return stop + 3
         return _behind(page, at + 2, 0x3E)
-    if _starts(page, at + 4, b">"):
+    if starts(page, at + 4, b">"):
         return at + 5
-    if _starts(page, at + 4, b"->"):
+    if starts(page, at + 4, b"->"):
         return at + 6
     at += 4
     while at < size:
-        if page[at] == 0x2D and (_starts(page, at, b"-->") or _starts(page, at, b"--!>")):
+        if page[at] == 0x2D and (starts(page, at, b"-->") or starts(page, at, b"--!>")):
             return at + (3 if page[at + 2] == 0x3E else 4)
         at += 1
     return size
@@ -217,7 +203,7 @@ def _segment(page: Bytes, start: int, stop: int, kind: int, found: Found) -> Non
 
 
 @leaf
-def _new_block(found: Found, element: int, start: int) -> int:
+def _new_block(found: Found, element: Integer, start: int) -> Integer:
     state = found.state
     block = state[c.N_BLOCKS]
     state[c.N_BLOCKS] = block + 1
@@ -233,7 +219,7 @@ def _new_block(found: Found, element: int, start: int) -> int:
     found.blocks[block, c.INPUTS] = state[c.INPUTS_SEEN]
     state[c.IMAGES_SEEN] = state[c.INPUTS_SEEN] = 0
     found.hashes[block] = np.uint64(n.BASIS)
-    return block
+    return np.int64(block)
 
 
 @leaf
@@ -255,26 +241,8 @@ def _mark(found: Found, at: int, kind: int) -> None:
 
 
 @leaf
-def _raw_end(page: Bytes, at: int, name_start: int, name_stop: int) -> int:
-    """Where the end tag begins whose name stands at `name_start`; the size of the page if there is none."""
-    size, length = len(page), name_stop - name_start
-    while at < size:
-        if page[at] == 0x3C and at + 2 + length <= size and page[at + 1] == 0x2F:
-            matched = 0
-            while matched < length and a.lower(page[at + 2 + matched]) == a.lower(page[name_start + matched]):
-                matched += 1
-            behind = at + 2 + length
-            if matched == length and (
-                behind == size or a.is_space(page[behind]) or page[behind] == 0x2F or page[behind] == 0x3E
-            ):
-                return at
-        at += 1
-    return size
-
-
-@leaf
 def _start_tag(page: Bytes, begin: int, names: n.Names, found: Found) -> int:
-    """Read the start tag at `begin`, and its content if that holds no tags; returns where to go on, -1 at a tag without an end."""
+    """Read the start tag at `begin`, and its content if that holds no tags. Returns where to go on; -1: the tag has no end."""
     state, elements = found.state, found.elements
     behind, name = _name(page, begin + 1)
     at, flags, keywords, style, closed = a.read(page, behind, names)
@@ -299,7 +267,7 @@ def _start_tag(page: Bytes, begin: int, names: n.Names, found: Found) -> int:
             state[c.INPUTS_SEEN] += 1
         return at
     if kind & n.RAW and not foreign:
-        stop = _raw_end(page, at, begin + 1, behind)
+        stop = script_end(page, at) if tag == SCRIPT else raw_end(page, at, begin + 1, behind)
         if tag == TITLE and state[c.TITLE_STOP] == 0:
             state[c.TITLE_START], state[c.TITLE_STOP] = at, stop
         elif tag == SCRIPT and flags & a.TEX:
@@ -318,7 +286,7 @@ def _start_tag(page: Bytes, begin: int, names: n.Names, found: Found) -> int:
         state[c.MATHJAX_PARENT], state[c.MATHJAX_SEGMENT] = state[c.CURRENT], state[c.N_SEGMENTS]
     tree.begin(found, names, tag, name, flags & ~(a.TEX | a.DISPLAY_TEX), keywords, style)
     if kind & n.RAW_TEXT:
-        stop = len(page) if tag == PLAINTEXT else _raw_end(page, at, begin + 1, behind)
+        stop = len(page) if tag == PLAINTEXT else raw_end(page, at, begin + 1, behind)
         _segment(page, at, stop, c.RAW if tag != tree.TEXTAREA else c.TEXT, found)
         return stop
     if closed and foreign:
@@ -329,12 +297,12 @@ def _start_tag(page: Bytes, begin: int, names: n.Names, found: Found) -> int:
 
 
 @leaf
-def _outer(found: Found) -> int:
-    """The outermost of the open SVG and MathML elements inside the innermost `foreignObject`."""
-    outer = np.int64(0)
+def _outer(found: Found) -> Integer:
+    """The outermost of the open SVG and MathML elements that are not around HTML in them."""
+    outer, inside = np.int64(0), _html_inside(found)
     for tag in (SVG, MATH):
         at = found.open[tag]
-        while at > found.open[FOREIGN]:
+        while at > inside:
             outer = at if outer == 0 else min(outer, at)
             at = np.int64(found.elements[at, c.SAME])
     return outer

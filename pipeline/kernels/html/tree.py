@@ -1,49 +1,29 @@
 """Open elements of a page: start tags put them in, end tags take them out, and both end blocks of text.
 
 Purpose: the tree of a page without the parts of the HTML standard that move nodes: no text is moved, repeated or lost.
-Guarantee: an element is opened once and closed once, and no search goes up the tree, so the work is linear at any depth. The end
-tag of an inline element does not reach over a block, and none reaches out of a cell of a table.
+Guarantee: an element is opened once and closed once, and no search goes up the tree, so the work is linear at any depth. The
+end tag of an inline element does not reach over a block, and none reaches out of a cell of a table.
 """
 
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.columns import Found
 from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.text.utf8 import Integer
 
-P, LI, DT, DD, UL, OL, DL, DIR, MENU, TR, TD, TH, TABLE, OPTION, OPTGROUP, A, SVG, MATH, SELECT = (
-    n.ID[name]
-    for name in [
-        "p",
-        "li",
-        "dt",
-        "dd",
-        "ul",
-        "ol",
-        "dl",
-        "dir",
-        "menu",
-        "tr",
-        "td",
-        "th",
-        "table",
-        "option",
-        "optgroup",
-        "a",
-        "svg",
-        "math",
-        "select",
-    ]
+P, LI, DT, DD, UL, OL, DL, DIR, MENU, TR, TD, TH, TABLE, OPTION, OPTGROUP, A, SVG, MATH, SELECT = n.ids(
+    "p li dt dd ul ol dl dir menu tr td th table option optgroup a svg math select"
 )
-THEAD, TBODY, TFOOT, CAPTION, BLOCKQUOTE, BUTTON, RT, RP, RTC, RB, TEXTAREA = (
-    n.ID[name] for name in ["thead", "tbody", "tfoot", "caption", "blockquote", "button", "rt", "rp", "rtc", "rb", "textarea"]
+THEAD, TBODY, TFOOT, CAPTION, BLOCKQUOTE, BUTTON, RT, RP, RTC, RB, TEXTAREA = n.ids(
+    "thead tbody tfoot caption blockquote button rt rp rtc rb textarea"
 )
-HEADINGS = tuple(n.ID[f"h{level}"] for level in range(1, 7))
-FIRST_HEADING, LAST_HEADING = HEADINGS[0], HEADINGS[-1]
+FIRST_HEADING, LAST_HEADING = n.ids("h1 h6")
 
 
 @leaf
@@ -59,7 +39,7 @@ def close_block(found: Found) -> None:
 
 
 @leaf
-def pop(found: Found, names: n.Names, last: int) -> None:
+def pop(found: Found, names: n.Names, last: Integer) -> None:
     """Close the open elements down to `last`, itself included."""
     state, elements = found.state, found.elements
     at = state[c.CURRENT]
@@ -76,7 +56,7 @@ def pop(found: Found, names: n.Names, last: int) -> None:
 
 
 @leaf
-def end(found: Found, names: n.Names, tag: int) -> None:
+def end(found: Found, names: n.Names, tag: Integer) -> None:
     """An end tag."""
     state, elements = found.state, found.elements
     kind = names.kinds[tag]
@@ -104,7 +84,7 @@ def end(found: Found, names: n.Names, tag: int) -> None:
 
 
 @leaf
-def imply_ends(found: Found, names: n.Names, tag: int) -> None:
+def imply_ends(found: Found, names: n.Names, tag: Integer) -> None:
     """Close what a start tag closes without an end tag."""
     opened = found.open
     barrier = found.elements[found.state[c.CURRENT], c.BARRIER]
@@ -113,26 +93,26 @@ def imply_ends(found: Found, names: n.Names, tag: int) -> None:
     if tag == LI:
         if opened[LI] > max(barrier, opened[UL], opened[OL], opened[DIR], opened[MENU]):
             pop(found, names, opened[LI])
-    elif tag == DT or tag == DD:
+    elif tag in (DT, DD):
         at = max(opened[DT], opened[DD])
         if at > max(barrier, opened[DL]):
             pop(found, names, at)
-    elif tag == TD or tag == TH:
+    elif tag in (TD, TH):
         at = max(opened[TD], opened[TH])
         if at > max(opened[TABLE], opened[TR]):
             pop(found, names, at)
     elif tag == TR:
         if opened[TR] > opened[TABLE]:
             pop(found, names, opened[TR])
-    elif tag == TBODY or tag == THEAD or tag == TFOOT:
+    elif tag in (TBODY, THEAD, TFOOT):
         at = max(opened[TBODY], opened[THEAD], opened[TFOOT])
         if at > opened[TABLE]:
             pop(found, names, at)
-    elif tag == OPTION or tag == OPTGROUP:
+    elif tag in (OPTION, OPTGROUP):
         at = max(opened[OPTION], opened[OPTGROUP] if tag == OPTGROUP else np.int64(0))
         if at > max(barrier, opened[SELECT]):
             pop(found, names, at)
-    elif tag == A or tag == BUTTON:
+    elif tag in (A, BUTTON):
         # Neither stands in itself.
         if opened[tag] > max(barrier, found.elements[found.state[c.CURRENT], c.BLOCK] if tag == A else np.int64(0)):
             pop(found, names, opened[tag])
@@ -140,15 +120,24 @@ def imply_ends(found: Found, names: n.Names, tag: int) -> None:
         current = found.state[c.CURRENT]
         if FIRST_HEADING <= found.elements[current, c.TAG] <= LAST_HEADING:
             pop(found, names, current)
-    elif tag == RT or tag == RP or tag == RTC or tag == RB:
+    elif tag in (RT, RP, RTC, RB):
         current = found.state[c.CURRENT]
         inside = found.elements[current, c.TAG]
-        if inside == RT or inside == RP or inside == RB or (inside == RTC and tag != RT):
+        if inside in (RT, RP, RB) or (inside == RTC and tag != RT):
             pop(found, names, current)
 
 
 @leaf
-def begin(found: Found, names: n.Names, tag: int, name: np.uint64, flags: int, keywords: np.uint64, style: np.uint64) -> None:
+def _enumerate(elements: npt.NDArray[np.int32], at: Integer, whole: Integer) -> None:
+    """Give an element its number in a list or a row, which counts in its own ordinal how many it has."""
+    elements[whole, c.ORDINAL] += 1
+    elements[at, c.ORDINAL] = elements[whole, c.ORDINAL]
+
+
+@leaf
+def begin(
+    found: Found, names: n.Names, tag: Integer, name: np.uint64, flags: Integer, keywords: np.uint64, style: np.uint64
+) -> None:
     """Open an element. name: the hash of its tag. flags, keywords, style: of its attributes; style is the hash of its class."""
     state, elements = found.state, found.elements
     kind = names.kinds[tag]
@@ -162,6 +151,8 @@ def begin(found: Found, names: n.Names, tag: int, name: np.uint64, flags: int, k
     elements[at, c.PARENT] = parent
     elements[at, c.TAG] = tag
     elements[at, c.FLAGS] = elements[parent, c.FLAGS] | flags | names.flags[tag]
+    if elements[at, c.FLAGS] & n.PRE and not elements[parent, c.FLAGS] & n.PRE:
+        elements[at, c.PRE] = at
     elements[at, c.SAME] = found.open[tag]
     found.open[tag] = at
     elements[at, c.DEPTH] += 1
@@ -174,8 +165,9 @@ def begin(found: Found, names: n.Names, tag: int, name: np.uint64, flags: int, k
         elements[at, c.BLOCK] = at
     if kind & n.BARRIER:
         elements[at, c.BARRIER] = at
-    if tag == TD or tag == TH or tag == CAPTION:
+    if tag in (TD, TH, CAPTION):
         elements[at, c.CELL] = at
+        _enumerate(elements, at, elements[at, c.ROW])
     elif tag == TR:
         elements[at, c.ROW] = at
     elif tag == TABLE:
@@ -183,16 +175,13 @@ def begin(found: Found, names: n.Names, tag: int, name: np.uint64, flags: int, k
         elements[at, c.ROW] = elements[at, c.CELL] = 0
     elif tag == BLOCKQUOTE:
         elements[at, c.QUOTES] += 1
-    elif tag == UL or tag == OL or tag == DIR or tag == MENU:
+    elif tag in (UL, OL, DIR, MENU):
         elements[at, c.LIST] = at
         elements[at, c.LISTS] += 1
     elif tag == LI:
         elements[at, c.ITEM] = at
-        # Items of a list count in the list's own ordinal until they have theirs.
-        listed = elements[at, c.LIST]
-        elements[listed, c.ORDINAL] += 1
-        elements[at, c.ORDINAL] = elements[listed, c.ORDINAL]
-    elif tag == DT or tag == DD:
+        _enumerate(elements, at, elements[at, c.LIST])
+    elif tag in (DT, DD):
         elements[at, c.ITEM] = at
     path = mix64(found.paths[parent, 0] ^ name)
     found.paths[at, 0] = path

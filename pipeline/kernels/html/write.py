@@ -16,6 +16,7 @@ from tokenmill.pipeline.kernels.html.attributes import Bytes
 from tokenmill.pipeline.kernels.html.columns import Found
 from tokenmill.pipeline.kernels.html.references import EMPTY, References, resolve
 from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.text.utf8 import Integer
 
 MARKED = n.CODE | n.SUB | n.SUP
 MARK_BYTES = 16
@@ -25,7 +26,7 @@ STATE = 4
 
 
 @leaf
-def most_bytes(found: Found, kept: npt.NDArray[np.bool_]) -> int:
+def most_bytes(found: Found, kept: npt.NDArray[np.bool_]) -> Integer:
     """An upper bound of what `write` writes. The longest text for a reference is of 6 bytes, for one of 5 (`&nGt;`)."""
     total = np.int64(MARK_BYTES)
     for row in range(len(found.segments)):
@@ -191,7 +192,7 @@ def _put(text: bytes, out: Bytes, at: int) -> int:
 
 
 @leaf
-def _character(code: int, out: Bytes, at: int) -> int:
+def _character(code: Integer, out: Bytes, at: int) -> int:
     """The UTF-8 of a code point."""
     if code < 0x80:
         out[at] = code
