@@ -19,10 +19,12 @@ from tokenmill.pipeline.kernels.html.columns import Found
 from tokenmill.pipeline.kernels.html.names import IDS, names
 from tokenmill.pipeline.kernels.html.scan import most_rows, scan
 
-MOST_ELEMENTS = 2_000_000
-"""Most elements of a page. With 200 bytes each, more would be too much memory for a parser."""
-MOST_MARKS = 4_000_000
-"""Most tags and comments of a page."""
+ELEMENT_BYTES = 4 * c.ELEMENT_COLUMNS + 24
+MARK_BYTES = 8 * c.SEGMENT_COLUMNS + 4 * c.BLOCK_COLUMNS + 8
+MOST_BYTES = 320 << 20
+"""Memory of the tables of a page: those of a million tags, half of them start tags, take 190 MB. A parser has 512 MiB."""
+MOST_BLOCKS = 200_000
+"""Blocks of a page whose features take 210 MB."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,7 +47,9 @@ class Blocks:
 
     @property
     def features(self) -> npt.NDArray[np.float32]:
-        """float32 [blocks, len(names)]; computed at each access."""
+        """float32 [blocks, len(names)]; computed at each access. Raises RecordError (hostile_html) for too many blocks."""
+        if len(self) > MOST_BLOCKS:
+            raise RecordError("hostile_html", f"{len(self)} blocks of text are more than {MOST_BLOCKS}")
         return features.features(self.found)
 
     @property
@@ -65,7 +69,7 @@ class Blocks:
 
 
 def blocks_of(page: str | bytes) -> Blocks:
-    """The blocks of a page; bytes are UTF-8. Raises RecordError (hostile_html) for more tags than `MOST_MARKS`."""
+    """The blocks of a page; bytes are UTF-8. Raises RecordError (hostile_html) for more tags than `MOST_BYTES` holds."""
     data = page.encode("utf-8", "replace") if isinstance(page, str) else page
     array = np.frombuffer(data, np.uint8)
     return Blocks(page=array, found=scanned(array))
@@ -74,10 +78,9 @@ def blocks_of(page: str | bytes) -> Blocks:
 def scanned(page: npt.NDArray[np.uint8]) -> Found:
     """The tables of a scan, cut to the rows in use. Raises RecordError (hostile_html)."""
     elements, marks = most_rows(page)
-    if elements > MOST_ELEMENTS or marks > MOST_MARKS:
-        raise RecordError(
-            "hostile_html", f"{elements} elements, {marks} tags and comments; most are {MOST_ELEMENTS}, {MOST_MARKS}"
-        )
+    if elements * ELEMENT_BYTES + marks * MARK_BYTES > MOST_BYTES:
+        message = f"{elements} elements and {marks} tags and comments would take more than {MOST_BYTES >> 20} MiB"
+        raise RecordError("hostile_html", message)
     # Memory is taken when a row is written.
     found = Found(
         elements=np.empty((elements, c.ELEMENT_COLUMNS), np.int32),

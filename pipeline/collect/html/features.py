@@ -43,8 +43,10 @@ OWN = {
 
 def features(found: Found) -> Numbers:
     """float32 [blocks, len(feature_names())]."""
-    columns = [column for _, column in _columns(found)]
-    return np.ascontiguousarray(np.array(columns, np.float32).T)
+    made = np.empty((len(found.blocks), len(feature_names())), np.float32)
+    for at, (_, column) in enumerate(_columns(found)):
+        made[:, at] = column
+    return made
 
 
 def _columns(found: Found) -> Named:

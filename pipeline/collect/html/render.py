@@ -21,7 +21,7 @@ from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.columns import Found
 
 INVISIBLE = "\u200b\u2060\ufeff\u00ad"
-"""Characters without a width. A block of nothing else, such as the link beside a heading, has no text."""
+"""Characters without a width. A block of nothing else has no text."""
 BLANK = f"{INVISIBLE} \t\n\r\f\xa0"
 LONG_CELL = 200
 """Characters that the cells of a table of data have at most, on average; longer ones lay out a page."""
@@ -30,6 +30,8 @@ HEADINGS = {n.ID[f"h{level}"]: level for level in range(1, 7)}
 OL, LI = n.ids("ol li")
 INDENT = 4
 """Spaces for each level of a list: inside the text of `- ` and of `1. ` alike."""
+MOST_NESTED = 12
+"""Levels of lists and of quotes that Markdown shows. Each indents what is in it, so more would be quadratic in the page."""
 BACKTICKS = re.compile(r"`{3,}")
 
 
@@ -99,7 +101,7 @@ def _blocks(page: npt.NDArray[np.uint8], found: Found, kept: npt.NDArray[np.bool
         ordered = elements[row[c.LIST], c.TAG] == OL and elements[item, c.TAG] == LI
         made.append(
             _Block(
-                text=text if row[c.PRE] else text.strip(BLANK),
+                text=text if row[c.PRE] else text.strip(),
                 tag=row[c.TAG],
                 pre=row[c.PRE],
                 row=row[c.ROW],
@@ -107,8 +109,8 @@ def _blocks(page: npt.NDArray[np.uint8], found: Found, kept: npt.NDArray[np.bool
                 table=table,
                 item=item if item > table else 0,
                 number=int(elements[item, c.ORDINAL]) if ordered else 0,
-                lists=row[c.LISTS],
-                quotes=row[c.QUOTES],
+                lists=min(row[c.LISTS], MOST_NESTED),
+                quotes=min(row[c.QUOTES], MOST_NESTED),
             )
         )
     return made

@@ -323,6 +323,8 @@ def _annotation(page: Bytes, at: int, found: Found) -> int:
     state[c.CURRENT] = math if math > 0 else current
     _segment(page, at, stop, c.TEX, found)
     state[c.CURRENT] = current
+    # What is dropped, and this formula, are not looked at again.
+    found.elements[max(math, np.int64(0)), c.FIRST_SEGMENT] = state[c.N_SEGMENTS]
     return stop
 
 

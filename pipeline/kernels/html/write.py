@@ -14,6 +14,7 @@ from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.attributes import Bytes
 from tokenmill.pipeline.kernels.html.columns import Found
+from tokenmill.pipeline.kernels.html.raw import starts
 from tokenmill.pipeline.kernels.html.references import EMPTY, References, resolve
 from tokenmill.pipeline.kernels.leaf import leaf
 from tokenmill.pipeline.kernels.text.utf8 import Integer
@@ -72,12 +73,25 @@ def write(
             if kind == c.TEX or kind == c.TEX_DISPLAY:
                 at = _tex(page, segment[c.START], segment[c.STOP], kind == c.TEX_DISPLAY, tables, state, out, at)
                 continue
+            if flags & n.LINK and _is_invisible(page, segment[c.START], segment[c.STOP]):
+                continue
             marks = flags & MARKED if markdown and not preformatted else 0
             at = _segment(page, segment[c.START], segment[c.STOP], kind == c.TEXT, preformatted, marks, tables, state, out, at)
         at = _close_marks(state, out, at)
         if at == begin:
             continue
     offsets[len(found.blocks)] = at
+
+
+@leaf
+def _is_invisible(page: Bytes, start: int, stop: int) -> bool:
+    """Whether this is a zero width space alone, as links beside headings have it (also as a reference)."""
+    while start < stop and a.is_space(page[start]):
+        start += 1
+    while stop > start and a.is_space(page[stop - 1]):
+        stop -= 1
+    size = stop - start
+    return (size == 3 and starts(page, start, b"\xe2\x80\x8b")) or (size == 7 and starts(page, start, b"&#8203;"))
 
 
 @leaf
