@@ -1,0 +1,125 @@
+"""Overlap of texts, labels of blocks, and models that are trained, written and read."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.collect.extract import boost, labels, model
+from tokenmill.pipeline.collect.extract.boost import Boosting
+from tokenmill.pipeline.collect.extract.model import Model
+from tokenmill.pipeline.collect.extract.overlap import Overlap, overlap, tokens, without_markdown
+
+
+def test_tokens_are_words_and_characters_without_spaces() -> None:
+    assert tokens("It's 3.5 km -- naïve_x, 日本語テキスト!") == ["it", "s", "3", "5", "km", "naïve", "x", *"日本語テキスト"]
+    assert tokens("한국어 단어") == ["한국어", "단어"]
+
+
+def test_overlap_counts_each_token_as_often_as_both_have_it() -> None:
+    found = overlap(["a", "a", "b", "c"], ["a", "b", "b", "d"])
+    assert found == Overlap(extracted=4, expected=4, common=2)
+    assert (found.precision, found.recall, found.f1) == (0.5, 0.5, 0.5)
+    assert overlap([], ["a"]).f1 == 0
+    assert overlap(["a"], []).f1 == 0
+    assert overlap([], []).f1 == 1
+
+
+def test_markdown_loses_addresses_and_keeps_words() -> None:
+    text = '# A [link](https://a.example/b "c") to ![picture](x.png) and <sup>2</sup> [foot [1]](#n)'
+    assert tokens(without_markdown(text)) == ["a", "link", "to", "and", "2", "foot", "1"]
+
+
+def test_blocks_are_main_text_by_runs_or_as_whole_lines() -> None:
+    gold = "The quick brown fox jumps over the lazy dog.\nA short line\nMore"
+    blocks = [
+        "the quick brown fox jumps over the lazy dog",  # all of it
+        "ad the quick brown fox ad ad ad",  # half of it, in one run
+        "ad the quick brown fox ad ad ad ad",  # less than half
+        "a short line",  # too short for a run, but a line
+        "More",  # stands in menus too
+        "quick the fox brown",  # other order
+        "",
+    ]
+    assert labels.main_blocks(list(map(tokens, blocks)), gold).tolist() == [True, True, False, True, False, False, False]
+    assert labels.main_blocks([list("一二三四五"), list("一二三四五六")], "一二三四五六七八").tolist() == [False, True]
+
+
+def _example(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
+    generator = np.random.Generator(np.random.PCG64(3))
+    values = generator.integers(0, 400, size=(rows, 6)).astype(np.float32)
+    values[:, 1] /= 7
+    return values, (values[:, 0] > 200) ^ (values[:, 1] > 20)
+
+
+def _trained(seed: int = 0, trees: int = 40) -> Model:
+    values, main = _example()
+    settings = Boosting(trees=trees, leaves=8, rate=0.3, least_rows=5, feature_share=0.7, seed=seed)
+    trees_ = boost.train(boost.binned(values), main, np.ones(len(values)), settings)
+    return Model(trees=trees_, names=tuple("abcdef"), features_version=1, threshold=0, note="made of numbers")
+
+
+def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
+    values, main = _example()
+    first = _trained()
+    assert ((first.trees.scores(values) >= 0) == main).mean() > 0.98
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        model.save(_trained(seed), tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
+    assert model.load(tmp_path / "a", "abcdef", 1).trees.scores(values).tolist() == first.trees.scores(values).tolist()
+
+
+def test_bins_hold_what_the_thresholds_say() -> None:
+    values, _ = _example(5_000)
+    values[:, 2] = np.float32(0)
+    values[:4_000, 3] = np.float32(5)
+    made = boost.binned(values)
+    for number, edges in enumerate(made.edges):
+        assert len(edges) < 256
+        assert (np.diff(edges) > 0).all()
+        for place, edge in enumerate(edges):
+            assert ((made.bins[number] <= place) == (values[:, number] <= edge)).all()
+    assert len(made.edges[2]) == 0
+    assert len(made.edges[3]) > 200  # the frequent value takes one bin
+
+
+def test_the_best_block_is_kept_where_none_reaches_the_threshold() -> None:
+    assert model.kept(np.array([-5, -3, -4], dtype=np.int32), 0).tolist() == [False, True, False]
+    assert model.kept(np.array([1, 3, -4], dtype=np.int32), 0).tolist() == [True, True, False]
+    assert model.kept(np.array([], dtype=np.int32), 0).tolist() == []
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("format", "other", "is no model"),
+        ("version", 99, "reads 1"),
+        ("children", [[0, 0]], "damaged"),
+        ("roots", [10**6], "damaged"),
+        ("features", [77], "damaged"),
+        ("thresholds", "x", "damaged"),
+        ("leaves", [], "damaged"),
+        ("names", ["a"], "damaged"),
+        ("names", [*"abcdez"], "other features"),
+    ],
+)
+def test_a_damaged_model_is_refused(tmp_path: Path, key: str, value: object, said: str) -> None:
+    path = tmp_path / "model.json"
+    model.save(_trained(trees=1), path)
+    content = json.loads(path.read_bytes())
+    if key in ("children", "features"):
+        value = [*value, *content[key][1:]]  # type: ignore[misc]
+    path.write_text(json.dumps(content | {key: value}))
+    with pytest.raises(InputError, match=said):
+        model.load(path, "abcdef", 1)
+
+
+def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"\xff{")
+    for name in ("x", "absent"):
+        with pytest.raises(InputError):
+            model.load(tmp_path / name)
