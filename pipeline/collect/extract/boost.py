@@ -59,10 +59,11 @@ def binned(rows: Rows) -> Binned:
 def _edges(column: Rows) -> Rows:
     values, counts = np.unique(column, return_counts=True)
     if len(values) <= grow.BINS:
-        return values[:-1]
+        return values[:-1].astype(np.float32)
     upto = np.cumsum(np.minimum(counts, max(1, len(column) // grow.BINS)))
     places = np.searchsorted(upto, np.arange(1, grow.BINS) * (upto[-1] // grow.BINS))
-    return values[np.unique(places)]
+    edges: Rows = values[np.unique(places)]
+    return edges
 
 
 def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.float64], settings: Boosting) -> Trees:

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -57,7 +58,7 @@ def read(paths: Sequence[Path]) -> list[Page]:
     return pages
 
 
-def _rows(path: Path) -> list[dict[str, str | bytes]]:
+def _rows(path: Path) -> list[dict[str, Any]]:
     try:
         with pq.ParquetFile(path) as file:
             missing = [name for name in COLUMNS if name not in file.schema_arrow.names]
@@ -75,4 +76,5 @@ def _rows(path: Path) -> list[dict[str, str | bytes]]:
             table = table.set_column(table.column_names.index(name), name, table[name].cast(kind))
         except pa.ArrowException as error:
             raise InputError(f"{path}: the column {name} is no {kind} ({error})") from error
-    return table.to_pylist()
+    rows: list[dict[str, Any]] = table.to_pylist()
+    return rows

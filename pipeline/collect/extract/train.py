@@ -1,6 +1,6 @@
 """Examples of blocks from pages, and models trained on some of them and tested on the others.
 
-Guarantee: no page is judged by a model that saw a page of its host (`crossed` by `hosts`), or of its set (by `sets`). The
+Guarantee: no page is judged by a model that saw a page of its host (`crossed` over `by_host`), or of its set (over `by_set`). The
 threshold of a model comes from pages that it is not judged on.
 Cost: features and bins of all blocks in memory, 5 bytes for each value; see `boost`.
 """
@@ -11,15 +11,16 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.errors import InputError, RecordError
 from tokenmill.pipeline.collect.extract import boost
 from tokenmill.pipeline.collect.extract.boost import Binned, Boosting
 from tokenmill.pipeline.collect.extract.labels import main_blocks
-from tokenmill.pipeline.collect.extract.model import UNITS, Trees, kept
+from tokenmill.pipeline.collect.extract.model import UNITS, Model, Trees, kept
 from tokenmill.pipeline.collect.extract.overlap import tokens
 from tokenmill.pipeline.collect.extract.pages import Page
 
@@ -27,8 +28,24 @@ THRESHOLDS = np.arange(-30, 21) * (UNITS // 10)
 """Scores that are tried as threshold: log odds from -3 to 2."""
 FOLDS = 5
 
-BlocksOf = Callable[[str], tuple[npt.NDArray[np.float32], Sequence[str]]]
-"""From a page to float32 [blocks, features] and the text of each block."""
+
+class Blocks(Protocol):
+    """The blocks of a page."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features."""
+
+    @property
+    def features(self) -> npt.NDArray[np.float32]:
+        """float32 [blocks, features]"""
+
+    def texts(self) -> list[str]:
+        """The text of each block."""
+
+
+BlocksOf = Callable[[str], Blocks]
+"""From a decoded page to its blocks. Raises RecordError for a page that has none to be learnt from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +53,7 @@ class Examples:
     """The blocks of all pages, page after page."""
 
     pages: Sequence[Page]
+    names: tuple[str, ...]
     first: npt.NDArray[np.int64]
     """int64 [pages + 1]: where the blocks of each page begin."""
     data: Binned
@@ -57,22 +75,30 @@ def examples(pages: Sequence[Page], blocks_of: BlocksOf) -> Examples:
     """
     sizes = Counter(page.set for page in pages)
     rows, main, weights, words, counts = [], [], [], [], [0]
+    names: tuple[str, ...] = ()
     for page in pages:
-        features, texts = blocks_of(page.html)
-        of_blocks = [tokens(text) for text in texts]
+        try:
+            blocks = blocks_of(page.html)
+        except RecordError:  # a page that a build quarantines teaches nothing, and its text counts as empty
+            counts.append(0)
+            continue
+        names = blocks.names
+        of_blocks = [tokens(text) for text in blocks.texts()]
         lengths = np.array(list(map(len, of_blocks)), dtype=np.float64)
         labels = main_blocks(of_blocks, page.gold)
-        rows.append(features)
+        rows.append(blocks.features)
         main.append(labels)
         weights.append(np.minimum(lengths / max(1.0, lengths[labels].sum()), 1) / np.sqrt(sizes[page.set]))
         words += of_blocks
         counts.append(len(of_blocks))
-    table = np.concatenate(rows)
-    weight, labels = np.concatenate(weights), np.concatenate(main)
+    if not rows:
+        raise InputError("no page has blocks")
+    table, weight, labels = np.concatenate(rows), np.concatenate(weights), np.concatenate(main)
     if not labels.any() or labels.all():
         raise InputError("the pages have no blocks that are main text, or none that are not: nothing can be learnt from them")
     return Examples(
         pages=pages,
+        names=names,
         first=np.cumsum(counts),
         data=boost.binned(table),
         main=labels,
@@ -149,3 +175,32 @@ def thresholds(
     for fold in folds:
         out[fold] = threshold_of(curve, pages, ~fold)
     return out
+
+
+def kept_tokens(given: Examples, scores: npt.NDArray[np.int32], limits: npt.NDArray[np.int64]) -> list[list[str]]:
+    """The tokens of each page's blocks that reach the page's threshold."""
+    found = []
+    for begin, end, limit in zip(given.first[:-1], given.first[1:], limits, strict=True):
+        chosen = begin + np.flatnonzero(kept(scores[begin:end], int(limit)))
+        found.append([word for block in chosen for word in given.tokens[block]])
+    return found
+
+
+def make(given: Examples, settings: Boosting, *, features_version: int, note: str) -> tuple[Model, float]:
+    """A model of all pages, and its macro F1 on pages of hosts that were left out when trees and threshold were chosen.
+
+    The threshold is the one that is best for scores of trees that did not see the page's host.
+    """
+    folds = by_host(given.pages)
+    curve = curves(given, crossed(given, folds, settings))
+    limits = thresholds(curve, given.pages, folds)
+    f1 = curve[np.arange(len(given.pages)), np.searchsorted(THRESHOLDS, limits)]
+    every = np.ones(len(given.pages), dtype=bool)
+    model = Model(
+        trees=trained(given, every, settings),
+        names=given.names,
+        features_version=features_version,
+        threshold=threshold_of(curve, given.pages, every),
+        note=note,
+    )
+    return model, float(np.mean([f1[chosen].mean() for chosen in by_set(given.pages)]))
