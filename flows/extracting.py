@@ -1,8 +1,9 @@
 """Measures extractors of main text, and trains the model of ours.
 
 Purpose: the work of `tokenmill extract evaluate` and `tokenmill extract train`.
-Guarantee: see `tokenmill.pipeline.collect.extract`. Cost: a second per 100 pages and extractor; a training takes half a minute for
-1,600 pages, and `blocks-hosts` takes five, `blocks-sets` one for each set.
+Guarantee: see `tokenmill.pipeline.collect.extract`.
+Cost: a second per 100 pages and extractor. A training takes half a minute for 1,600 pages; `blocks-hosts` needs five, and
+`blocks-sets` one for each set.
 """
 
 from __future__ import annotations
@@ -19,7 +20,6 @@ from tokenmill.pipeline.collect.extract import train as training
 from tokenmill.pipeline.collect.extract.boost import Boosting
 from tokenmill.pipeline.collect.extract.evaluate import BY_HOST, BY_SET, Mean
 from tokenmill.pipeline.collect.html.blocks import blocks_of
-from tokenmill.pipeline.collect.html.features import VERSION
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,23 +49,21 @@ def evaluate(paths: Sequence[Path], names: Sequence[str], *, seed: int, progress
         raise ConfigError(f"--extractor {','.join(unknown)}: choose from {', '.join(known)}")
     given = pages.read(paths)
     progress.say(f"{len(given):,} pages of {len({page.set for page in given})} sets")
-    trees = tuple(name for name in names if name in (BY_HOST, BY_SET))
-    extractors, missing = peers.installed(tuple(name for name in names if name not in trees))
+    found, missing = peers.installed(tuple(name for name in names if name in peers.EXTRACTORS))
+    if len(missing) == len(names):
+        raise ConfigError(f"{', '.join(names)}: not installed; install one of them with pip, or choose others")
+    by_trees = {BY_HOST, BY_SET} & set(names)
+    examples = training.examples(given, blocks_of) if by_trees else None
     results = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         if name in missing:
             continue
         progress.say(f"{name} ...")
-        if name in extractors:
-            results[name] = evaluation.of_extractor(extractors[name], given)
-    if trees:
-        examples = training.examples(given, blocks_of)
-        for name in trees:
+        if examples is not None and name in by_trees:
             results[name] = evaluation.of_trees(examples, name, Boosting(seed=seed))
-    if not results:
-        raise ConfigError(f"of the extractors {', '.join(names)} none is installed; pip install one, or choose others")
-    ordered = {name: results[name] for name in names if name in results}
-    return Compared(table=evaluation.compared(given, ordered), missing=missing)
+        else:
+            results[name] = evaluation.of_extractor(found[name], given)
+    return Compared(table=evaluation.compared(given, results), missing=missing)
 
 
 def train(paths: Sequence[Path], out: Path, *, note: str, seed: int, progress: Progress) -> Trained:
@@ -73,7 +71,7 @@ def train(paths: Sequence[Path], out: Path, *, note: str, seed: int, progress: P
     given = pages.read(paths)
     progress.say(f"{len(given):,} pages of {len({page.set for page in given})} sets; six trainings")
     examples = training.examples(given, blocks_of)
-    made, macro = training.make(examples, Boosting(seed=seed), features_version=VERSION, note=note)
+    made, macro = training.make(examples, Boosting(seed=seed), note)
     model.save(made, out)
     return Trained(
         pages=len(given),

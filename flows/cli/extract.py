@@ -39,10 +39,10 @@ def evaluate(
 ) -> None:
     """Measure extractors of main text: F1, precision and recall of tokens, by set and by page type.
 
-    A token is a word, or a character of Chinese or Japanese. The total is the mean over sets, so that a large set counts no more
-    than a small one; sets of fewer than 50 pages are joined by source, the part of their name before the first hyphen. Intervals
-    are those of 95 % from 1,000 draws of pages. The pages are parsed in this process: give pages that you trust as much as a
-    browser of yours would.
+    A token is a word, or a character of Chinese or Japanese. The total is the mean over sets, so that a large set counts no
+    more than a small one; sets of fewer than 50 pages are joined by source, the part of their name before the first hyphen.
+    Intervals are those of 95 % from 1,000 draws of pages. The pages are parsed in this process: give pages that you trust as
+    much as a browser of yours would.
 
     For example:
 
@@ -74,8 +74,8 @@ def train(
 ) -> None:
     """Train the model that tells which blocks of a page are main text.
 
-    The model consists of 80 boosted trees. The same pages, seed and tokenmill give the same bytes. The command prints the mean F1
-    over sets on pages whose hosts were left out of the training; `tokenmill extract evaluate` has the details.
+    The model consists of 80 boosted trees. The same pages, seed and tokenmill give the same bytes. The command prints the mean
+    F1 over sets on pages whose hosts were left out of the training; `tokenmill extract evaluate` has the details.
 
     For example:
 

@@ -58,7 +58,7 @@ def of_extractor(extract: Extract, pages: Iterable[Page]) -> list[Overlap]:
 
 
 def of_trees(given: Examples, by: str, settings: Boosting) -> list[Overlap]:
-    """The same of trees that saw no page of the host (`BY_HOST`) or of the set (`BY_SET`). Nor did the choice of the threshold."""
+    """The same of trees, and a threshold, that saw no page of the same host (`by` is `BY_HOST`) or of the same set (`BY_SET`)."""
     folds = train.by_host(given.pages) if by == BY_HOST else train.by_set(given.pages)
     scores = train.crossed(given, folds, settings)
     limits = train.thresholds(train.curves(given, scores), given.pages, folds)

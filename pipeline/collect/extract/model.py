@@ -22,7 +22,9 @@ from tokenmill.pipeline.kernels.trees import score
 
 FORMAT = "tokenmill-blocks"
 VERSION = 1
-"""Of the file. A model also depends on what its features mean, which their names and `features_version` say."""
+"""Of the file."""
+FEATURES_VERSION = 1
+"""Of what features mean. It goes up when one of the same name means something else, so that older models are refused."""
 UNITS = 1 << 16
 """A score counts this many units for each step of 1 of the log odds."""
 MOST_BYTES = 1 << 20
@@ -53,7 +55,6 @@ class Model:
 
     trees: Trees
     names: tuple[str, ...]
-    features_version: int
     threshold: int
     note: str
 
@@ -75,7 +76,7 @@ def save(model: Model, path: Path) -> None:
         "format": FORMAT,
         "version": VERSION,
         "note": model.note,
-        "features_version": model.features_version,
+        "features_version": FEATURES_VERSION,
         "names": list(model.names),
         "threshold": model.threshold,
         "start": trees.start,
@@ -88,8 +89,8 @@ def save(model: Model, path: Path) -> None:
     files.write_json(path, content)
 
 
-def load(path: Path, names: Sequence[str] | None = None, features_version: int | None = None) -> Model:
-    """The model in a file. Raises InputError if it is none, or if it looks at features other than `names` of this version."""
+def load(path: Path, names: Sequence[str]) -> Model:
+    """The model in a file. Raises InputError if it is none, or if its features are not `names` of this version."""
     try:
         data = path.read_bytes()
         content = json.loads(data) if len(data) <= MOST_BYTES else None
@@ -105,10 +106,11 @@ def load(path: Path, names: Sequence[str] | None = None, features_version: int |
         )
     try:
         model = _model(content)
+        features_version = int(content["features_version"])
         _check(model)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(f"{path}: the model is damaged ({error!r}); train it again") from error
-    if names is not None and (tuple(names), features_version) != (model.names, model.features_version):
+    if (model.names, features_version) != (tuple(names), FEATURES_VERSION):
         raise InputError(f"{path}: the model was trained for other features of blocks; train it again with this tokenmill")
     return model
 
@@ -125,7 +127,6 @@ def _model(content: dict[str, Any]) -> Model:
     return Model(
         trees=trees,
         names=tuple(map(str, content["names"])),
-        features_version=int(content["features_version"]),
         threshold=int(content["threshold"]),
         note=str(content["note"]),
     )

@@ -186,7 +186,7 @@ def kept_tokens(given: Examples, scores: npt.NDArray[np.int32], limits: npt.NDAr
     return found
 
 
-def make(given: Examples, settings: Boosting, *, features_version: int, note: str) -> tuple[Model, float]:
+def make(given: Examples, settings: Boosting, note: str) -> tuple[Model, float]:
     """A model of all pages, and its macro F1 on pages of hosts that were left out when trees and threshold were chosen.
 
     The threshold is the one that is best for scores of trees that did not see the page's host.
@@ -199,7 +199,6 @@ def make(given: Examples, settings: Boosting, *, features_version: int, note: st
     model = Model(
         trees=trained(given, every, settings),
         names=given.names,
-        features_version=features_version,
         threshold=threshold_of(curve, given.pages, every),
         note=note,
     )

@@ -60,7 +60,7 @@ def _trained(seed: int = 0, trees: int = 40) -> Model:
     values, main = _example()
     settings = Boosting(trees=trees, leaves=8, rate=0.3, least_rows=5, feature_share=0.7, seed=seed)
     trees_ = boost.train(boost.binned(values), main, np.ones(len(values)), settings)
-    return Model(trees=trees_, names=tuple("abcdef"), features_version=1, threshold=0, note="made of numbers")
+    return Model(trees=trees_, names=tuple("abcdef"), threshold=0, note="made of numbers")
 
 
 def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         model.save(_trained(seed), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
-    assert model.load(tmp_path / "a", "abcdef", 1).trees.scores(values).tolist() == first.trees.scores(values).tolist()
+    assert model.load(tmp_path / "a", "abcdef").trees.scores(values).tolist() == first.trees.scores(values).tolist()
 
 
 def test_bins_hold_what_the_thresholds_say() -> None:
@@ -105,6 +105,7 @@ def test_the_best_block_is_kept_where_none_reaches_the_threshold() -> None:
         ("leaves", [], "damaged"),
         ("names", ["a"], "damaged"),
         ("names", [*"abcdez"], "other features"),
+        ("features_version", 0, "other features"),
     ],
 )
 def test_a_damaged_model_is_refused(tmp_path: Path, key: str, value: object, said: str) -> None:
@@ -115,11 +116,11 @@ def test_a_damaged_model_is_refused(tmp_path: Path, key: str, value: object, sai
         value = [*value, *content[key][1:]]  # type: ignore[misc]
     path.write_text(json.dumps(content | {key: value}))
     with pytest.raises(InputError, match=said):
-        model.load(path, "abcdef", 1)
+        model.load(path, "abcdef")
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_bytes(b"\xff{")
     for name in ("x", "absent"):
         with pytest.raises(InputError):
-            model.load(tmp_path / name)
+            model.load(tmp_path / name, "a")
