@@ -21,6 +21,7 @@ from tokenmill.pipeline.base.errors import RecordError
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config import DatasetSource, FilesSource
+    from tokenmill.pipeline.config.sources import Extract
 
 
 PREVIEW_BYTES = 200
@@ -87,6 +88,8 @@ class Limits:
     """Places where a parser died or overran its deadline twice, with the reason. They are quarantined without parsing."""
     announce: Callable[[str], None] | None = None
     """Called with each place before it is parsed."""
+    extract: Extract = "resiliparse"
+    """What takes the main text out of HTML; see `config.sources`."""
     growth: Growth = field(default_factory=Growth, compare=False)
     """What the piece that is read has grown so far."""
 

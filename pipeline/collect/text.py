@@ -74,7 +74,7 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
         if is_binary(data):
             raise RecordError("not_html", "the file's first bytes are binary data, not markup")
         text, encoding = decode(data, meta=True)
-        return document(main_text(text), place, limits, about={"mime": "text/html", "encoding": encoding})
+        return document(main_text(text, limits.extract), place, limits, about={"mime": "text/html", "encoding": encoding})
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)

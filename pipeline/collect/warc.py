@@ -231,6 +231,6 @@ def _document(found: http.Resource, place: Place, limits: Limits) -> Record:
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", found.body)
     text, encoding = decode(found.body, found.charset, meta=mime in HTML)
     if mime in HTML:
-        text = main_text(text)
+        text = main_text(text, limits.extract)
     about = {"mime": mime, "encoding": encoding, "date": found.date, "truncated": found.truncated}
     return document(text, place, limits, identity=found.record_id, url=found.target, about=about)

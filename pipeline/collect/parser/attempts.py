@@ -105,7 +105,7 @@ def row_groups(file: InputFile, text_field: str) -> list[tuple[int, int]] | None
         with (
             contextlib.suppress(ParserFailed),
             file.open() as handle,
-            contextlib.closing(host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=0)) as answers,
+            contextlib.closing(host.answers(_needed(file, {}, limits), request, handle.fileno(), most_bytes=0)) as answers,
         ):
             values = [frames.value_of(answer.head) for answer in itertools.islice(answers, 2) if answer.kind == frames.VALUE]
             return _checked(values)
@@ -135,7 +135,7 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
     with (
         file.open() as handle,
         contextlib.closing(
-            host.answers(_needed(file, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
+            host.answers(_needed(file, source, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
         ) as answers,
     ):
         for answer in answers:
@@ -182,8 +182,8 @@ def _size(file: InputFile, piece: Range) -> int:
     return file.size_bytes if file.kind == "parquet" else min(end, file.size_bytes) - begin
 
 
-def _needed(file: InputFile, limits: Limits) -> Needed:
-    return Needed(libraries=readers.needs(file.kind), memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
+def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Needed:
+    return Needed(libraries=readers.needs(file.kind, source.get("extract")), memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
 
 
 def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:

@@ -117,7 +117,12 @@ def answer(connection: socket.socket, request: dict[str, Any], descriptor: int) 
     """Read the file as the request says, and send what it holds."""
     sender = Sender(connection=connection, alone=request["alone"])
     announce = sender.announce if sender.alone else None
-    limits = Limits(document_bytes=request["document_bytes"], condemned=request["condemned"], announce=announce)
+    limits = Limits(
+        document_bytes=request["document_bytes"],
+        condemned=request["condemned"],
+        announce=announce,
+        extract=request["source"].get("extract") or "resiliparse",
+    )
     with cast(io.BufferedReader, io.BufferedReader(Watched(descriptor, sender), 1 << 16)) as handle:
         try:
             if request["ask"] == "row_groups":
