@@ -61,7 +61,9 @@ def grown(
 def test_a_tree_is_that_of_plain_python(seed: int) -> None:
     generator = np.random.Generator(np.random.PCG64(seed))
     count, most, least = int(generator.integers(1, 80)), int(generator.integers(2, 9)), int(generator.integers(1, 8))
-    bins = generator.integers(0, (3, 256, 1, 20, 2)[seed % 5], size=(4, count), dtype=np.uint8)
+    width = (3, 256, 1, 20, 2)[seed % 5]
+    bins = generator.integers(0, width, size=(4, count), dtype=np.uint8)
+    widths = np.full(4, width, dtype=np.int32)
     drawn = np.sort(generator.permutation(4)[:3]).astype(np.int32)
     # Sums of whole numbers are exact, so that their order does not matter.
     gradients = generator.integers(-9, 10, size=count).astype(np.float64)
@@ -70,7 +72,7 @@ def test_a_tree_is_that_of_plain_python(seed: int) -> None:
     nodes = np.zeros((most - 1, 4), dtype=np.int32)
     bounds, sums = np.zeros((most + 1, 2), dtype=np.int32), np.zeros((most, 2))
     room = (np.empty(count, dtype=np.int32), np.empty((most, 3, grow.BINS, 3)), np.empty((most, 3)))
-    leaves = grow.grow(bins, drawn, gradients, hessians, least, rows, *room, bounds, nodes, sums)
+    leaves = grow.grow(bins, widths, drawn, gradients, hessians, least, rows, *room, bounds, nodes, sums)
     expected, of_leaves = grown(bins, drawn.tolist(), gradients.tolist(), hessians.tolist(), least, most)
     assert leaves == len(of_leaves)
     assert [tuple(node) for node in nodes[: leaves - 1].tolist()] == expected

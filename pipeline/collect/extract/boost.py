@@ -77,6 +77,7 @@ def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.flo
     gradients, hessians = np.empty(count), np.empty(count)
     scratch = np.empty(count, dtype=np.int32)
     histograms = np.empty((settings.leaves, drawn_features, grow.BINS, 3))
+    widths = np.array([len(of) + 1 for of in data.edges], dtype=np.int32)
     best, sums = np.empty((settings.leaves, 3)), np.empty((settings.leaves, 2))
     bounds = np.empty((settings.leaves + 1, 2), dtype=np.int32)
     nodes = np.empty((settings.leaves - 1, 4), dtype=np.int32)
@@ -85,9 +86,8 @@ def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.flo
         grow.derivatives(margins, 1 / UNITS, main, weights, gradients, hessians)
         drawn = np.sort(generator.permutation(features)[:drawn_features]).astype(np.int32)
         rows = np.arange(count, dtype=np.int32)
-        leaves = grow.grow(
-            data.bins, drawn, gradients, hessians, settings.least_rows, rows, scratch, histograms, best, bounds, nodes, sums
-        )
+        room = (scratch, histograms, best, bounds, nodes, sums)
+        leaves = grow.grow(data.bins, widths, drawn, gradients, hessians, settings.least_rows, rows, *room)
         steps = -sums[:leaves, 0] / (sums[:leaves, 1] + grow.SMOOTHING) * settings.rate
         values = np.rint(steps * UNITS).astype(np.int32)
         for number in range(leaves):

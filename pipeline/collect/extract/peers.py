@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Literal
 
 from tokenmill.pipeline.base.errors import RecordError
 
@@ -15,16 +16,19 @@ Extract = Callable[[str], str]
 """From a decoded page to its main text; "" if it finds none."""
 
 
-def _resiliparse() -> Extract:
-    from tokenmill.pipeline.collect.html.main import main_text
+def _ours(how: Literal["blocks", "resiliparse", "none"]) -> Callable[[], Extract]:
+    def make() -> Extract:
+        from tokenmill.pipeline.collect.html.main import main_text
 
-    def extract(html: str) -> str:
-        try:
-            return main_text(html)
-        except RecordError:  # a page that a build quarantines gives no text
-            return ""
+        def extract(html: str) -> str:
+            try:
+                return main_text(html, how)
+            except RecordError:  # a page that a build quarantines gives no text
+                return ""
 
-    return extract
+        return extract
+
+    return make
 
 
 def _trafilatura() -> Extract:
@@ -55,7 +59,9 @@ def _readability() -> Extract:
 
 EXTRACTORS: Mapping[str, Callable[[], Extract]] = MappingProxyType(
     {
-        "resiliparse": _resiliparse,
+        "blocks": _ours("blocks"),
+        "resiliparse": _ours("resiliparse"),
+        "none": _ours("none"),
         "trafilatura": _trafilatura,
         "trafilatura-recall": _trafilatura_recall,
         "readability": _readability,

@@ -1,7 +1,7 @@
 """Examples of blocks from pages, and models trained on some of them and tested on the others.
 
-Guarantee: no page is judged by a model that saw a page of its host (`crossed` over `by_host`), or of its set (over `by_set`). The
-threshold of a model comes from pages that it is not judged on.
+Guarantee: no page is judged by a model that saw a page of its host (`crossed` over `by_host`), or of its set (over `by_set`).
+The threshold of a model comes from pages that it is not judged on.
 Cost: features and bins of all blocks in memory, 5 bytes for each value; see `boost`.
 """
 

@@ -61,11 +61,21 @@ def derivatives(
 
 @inlined
 def _fill(
-    bins: Binned, drawn: Integers, rows: Integers, begin: int, end: int, gradients: Floats, hessians: Floats, out: Floats
+    bins: Binned,
+    widths: Integers,
+    drawn: Integers,
+    rows: Integers,
+    begin: int,
+    end: int,
+    gradients: Floats,
+    hessians: Floats,
+    out: Floats,
 ) -> None:
     """out[k] = the histogram of feature drawn[k] over the rows of a leaf."""
-    out[:] = 0.0
     for k in range(len(drawn)):
+        for place in range(widths[drawn[k]]):
+            for what in range(3):
+                out[k, place, what] = 0.0
         column = bins[drawn[k]]
         for at in range(begin, end):
             row = rows[at]
@@ -76,10 +86,10 @@ def _fill(
 
 
 @inlined
-def _take(whole: Floats, part: Floats, swap: bool) -> None:
+def _take(whole: Floats, part: Floats, widths: Integers, drawn: Integers, swap: bool) -> None:
     """whole -= part, and then, if `swap`, each takes the place of the other."""
-    for k in range(len(whole)):
-        for place in range(BINS):
+    for k in range(len(drawn)):
+        for place in range(widths[drawn[k]]):
             for what in range(3):
                 taken = part[k, place, what]
                 rest = whole[k, place, what] - taken
@@ -93,18 +103,18 @@ def _gain(gradient: float, hessian: float) -> float:
 
 
 @inlined
-def _best(histogram: Floats, least_rows: int, best: Floats) -> None:
+def _best(histogram: Floats, widths: Integers, drawn: Integers, least_rows: int, best: Floats) -> None:
     """best = gain, index of the drawn feature, bin: of the split of a leaf that gains most; a gain of 0 if there is none."""
     best[:] = 0.0
-    for k in range(len(histogram)):
+    for k in range(len(drawn)):
         gradient = hessian = count = 0.0
-        for place in range(BINS):
+        for place in range(widths[drawn[k]]):
             gradient += histogram[k, place, GRADIENT]
             hessian += histogram[k, place, HESSIAN]
             count += histogram[k, place, ROWS]
         whole = _gain(gradient, hessian)
         left_gradient = left_hessian = left_count = 0.0
-        for place in range(BINS - 1):
+        for place in range(widths[drawn[k]] - 1):
             left_gradient += histogram[k, place, GRADIENT]
             left_hessian += histogram[k, place, HESSIAN]
             left_count += histogram[k, place, ROWS]
@@ -120,6 +130,7 @@ def _best(histogram: Floats, least_rows: int, best: Floats) -> None:
 @leaf
 def grow(
     bins: Binned,
+    widths: Integers,
     drawn: Integers,
     gradients: Floats,
     hessians: Floats,
@@ -134,15 +145,15 @@ def grow(
 ) -> int:
     """Grow one tree; returns its number of leaves, which has one more than there are nodes.
 
-    bins: uint8 [features, rows]. drawn: the features that may be used. gradients, hessians: float64 [rows]. least_rows: in a
-    leaf. rows: int32 [rows], the rows that count; they are sorted by leaf. scratch: int32 [rows]. histograms: float64 [most
-    leaves, drawn, BINS, 3]. best: float64 [most leaves, 3]. bounds: int32 [most leaves + 1, 2], where the rows of each leaf
-    begin and end. nodes: int32 [most leaves - 1, 4]: feature, bin, and two children, for at most the bin and above it; a leaf
-    is ~number. sums: float64 [most leaves, 2], of the gradients and hessians in each leaf.
+    bins: uint8 [features, rows]. widths: how many bins each feature has. drawn: the features that may be used. gradients,
+    hessians: float64 [rows]. least_rows: in a leaf. rows: int32 [rows], the rows that count; they are sorted by leaf. scratch:
+    int32 [rows]. histograms: float64 [most leaves, drawn, BINS, 3]. best: float64 [most leaves, 3]. bounds: int32 [most leaves
+    + 1, 2], where the rows of each leaf begin and end. nodes: int32 [most leaves - 1, 4]: feature, bin, and two children, for
+    at most the bin and above it; a leaf is ~number. sums: float64 [most leaves, 2], of the gradients and hessians in each leaf.
     """
     bounds[0, 0], bounds[0, 1] = 0, len(rows)
-    _fill(bins, drawn, rows, 0, len(rows), gradients, hessians, histograms[0])
-    _best(histograms[0], least_rows, best[0])
+    _fill(bins, widths, drawn, rows, 0, len(rows), gradients, hessians, histograms[0])
+    _best(histograms[0], widths, drawn, least_rows, best[0])
     leaves = 1
     while leaves < len(best):
         chosen = 0
@@ -175,10 +186,10 @@ def grow(
         # The histogram of the smaller child is filled; that of the larger one is what is left of their parent's.
         below = middle - begin < end - middle
         first, last = (begin, middle) if below else (middle, end)
-        _fill(bins, drawn, rows, first, last, gradients, hessians, histograms[new])
-        _take(histograms[chosen], histograms[new], below)
-        _best(histograms[chosen], least_rows, best[chosen])
-        _best(histograms[new], least_rows, best[new])
+        _fill(bins, widths, drawn, rows, first, last, gradients, hessians, histograms[new])
+        _take(histograms[chosen], histograms[new], widths, drawn, below)
+        _best(histograms[chosen], widths, drawn, least_rows, best[chosen])
+        _best(histograms[new], widths, drawn, least_rows, best[new])
         leaves += 1
     for number in range(leaves):
         sums[number] = 0.0
