@@ -58,11 +58,11 @@ def of_extractor(extract: Extract, pages: Iterable[Page]) -> list[Overlap]:
 
 
 def of_trees(given: Examples, by: str, settings: Boosting) -> list[Overlap]:
-    """The same of trees, and a threshold, that saw no page of the same host (`by` is `BY_HOST`) or of the same set (`BY_SET`)."""
+    """The same of trees, and an offset, that saw no page of the same host (`by` is `BY_HOST`) or of the same set (`BY_SET`)."""
     folds = train.by_host(given.pages) if by == BY_HOST else train.by_set(given.pages)
     scores = train.crossed(given, folds, settings)
-    limits = train.thresholds(train.curves(given, scores), given.pages, folds)
-    found = train.kept_tokens(given, scores, limits)
+    by_page = train.offsets(train.curves(given, scores), given.pages, folds)
+    found = train.kept_tokens(given, scores, by_page)
     return [overlap(words, tokens(page.gold)) for words, page in zip(found, given.pages, strict=True)]
 
 

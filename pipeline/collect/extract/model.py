@@ -28,6 +28,8 @@ FEATURES_VERSION = 1
 UNITS = 1 << 16
 """A score counts this many units for each step of 1 of the log odds."""
 MOST_BYTES = 1 << 20
+SIZE = ("words", "cjk")
+"""Features whose sum is about the number of tokens of a block."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,21 +53,33 @@ class Trees:
 
 @dataclass(frozen=True, kw_only=True)
 class Model:
-    """Trees, the names of the features that they look at, and from which score on a block is kept."""
+    """Trees, and the names of the features that they look at. offset: what is added to scores before blocks are chosen."""
 
     trees: Trees
     names: tuple[str, ...]
-    threshold: int
+    offset: int
     note: str
 
-    def kept(self, scores: npt.NDArray[np.int32]) -> npt.NDArray[np.bool_]:
-        """Which blocks are main text; bool [blocks]. At least the best one is, if there is one."""
-        return kept(scores, self.threshold)
+    def kept(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+        """Which blocks are main text, given their features, float32 [blocks, features]; bool [blocks]."""
+        return kept(self.trees.scores(rows), sizes(rows, self.names), self.offset)
 
 
-def kept(scores: npt.NDArray[np.int32], threshold: int) -> npt.NDArray[np.bool_]:
-    """Which blocks have at least the score `threshold`, or else the best one; bool [blocks]."""
-    chosen: npt.NDArray[np.bool_] = scores >= min(threshold, int(scores.max(initial=np.iinfo(np.int32).min)))
+def sizes(rows: npt.NDArray[np.float32], names: Sequence[str]) -> npt.NDArray[np.float64]:
+    """About how many tokens each block has, by its features; float64 [blocks]."""
+    words, characters = (rows[:, names.index(name)] for name in SIZE)
+    made: npt.NDArray[np.float64] = np.maximum(words.astype(np.float64) + characters, 1)
+    return made
+
+
+def kept(scores: npt.NDArray[np.int32], of_tokens: npt.NDArray[np.float64], offset: int) -> npt.NDArray[np.bool_]:
+    """Those blocks of a page, the best first, with which the expected F1 of its tokens is highest; bool [blocks].
+
+    How many that are depends on the whole page: where no block is likely to be main text, less likely ones are kept too.
+    """
+    order = np.argsort(-scores.astype(np.int64), kind="stable")
+    chosen = np.zeros(len(scores), dtype=bool)
+    chosen[order[: score.best_cut(order, scores, of_tokens, offset, 1 / UNITS)]] = True
     return chosen
 
 
@@ -78,7 +92,7 @@ def save(model: Model, path: Path) -> None:
         "note": model.note,
         "features_version": FEATURES_VERSION,
         "names": list(model.names),
-        "threshold": model.threshold,
+        "offset": model.offset,
         "start": trees.start,
         "roots": trees.roots.tolist(),
         "features": trees.features.tolist(),
@@ -127,7 +141,7 @@ def _model(content: dict[str, Any]) -> Model:
     return Model(
         trees=trees,
         names=tuple(map(str, content["names"])),
-        threshold=int(content["threshold"]),
+        offset=int(content["offset"]),
         note=str(content["note"]),
     )
 
@@ -138,6 +152,8 @@ def _check(model: Model) -> None:
     count = len(trees.features)
     if not len(trees.thresholds) == len(trees.children) == count:
         raise ValueError("nodes of different number")
+    if not set(SIZE) <= set(model.names):
+        raise ValueError("features that every model needs are missing")
     later = (trees.children < 0) | (trees.children > np.arange(count)[:, None])
     inside = (trees.children < count) & (trees.children >= -len(trees.leaves))
     roots = (trees.roots < count) & (trees.roots >= -len(trees.leaves))

@@ -1,7 +1,7 @@
 """Examples of blocks from pages, and models trained on some of them and tested on the others.
 
 Guarantee: no page is judged by a model that saw a page of its host (`crossed` over `by_host`), or of its set (over `by_set`).
-The threshold of a model comes from pages that it is not judged on.
+The offset of a model comes from pages that it is not judged on.
 Cost: features and bins of all blocks in memory, 5 bytes for each value; see `boost`.
 """
 
@@ -20,12 +20,12 @@ from tokenmill.pipeline.base.errors import InputError, RecordError
 from tokenmill.pipeline.collect.extract import boost
 from tokenmill.pipeline.collect.extract.boost import Binned, Boosting
 from tokenmill.pipeline.collect.extract.labels import main_blocks
-from tokenmill.pipeline.collect.extract.model import UNITS, Model, Trees, kept
+from tokenmill.pipeline.collect.extract.model import UNITS, Model, Trees, kept, sizes
 from tokenmill.pipeline.collect.extract.overlap import tokens
 from tokenmill.pipeline.collect.extract.pages import Page
 
-THRESHOLDS = np.arange(-30, 21) * (UNITS // 10)
-"""Scores that are tried as threshold: log odds from -3 to 2."""
+OFFSETS = np.arange(-8, 9) * (UNITS // 4)
+"""What is tried to be added to scores: log odds from -2 to 2."""
 FOLDS = 5
 
 
@@ -60,6 +60,7 @@ class Examples:
     main: npt.NDArray[np.bool_]
     weights: npt.NDArray[np.float64]
     rows: npt.NDArray[np.float32]
+    sizes: npt.NDArray[np.float64]
     tokens: Sequence[Sequence[str]]
 
     def of(self, pages: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
@@ -104,6 +105,7 @@ def examples(pages: Sequence[Page], blocks_of: BlocksOf) -> Examples:
         main=labels,
         weights=weight / weight.mean(),
         rows=table,
+        sizes=sizes(table, names),
         tokens=words,
     )
 
@@ -136,8 +138,8 @@ def crossed(given: Examples, folds: Sequence[npt.NDArray[np.bool_]], settings: B
 
 
 def curves(given: Examples, scores: npt.NDArray[np.int32]) -> npt.NDArray[np.float64]:
-    """F1 of each page at each of `THRESHOLDS`; float64 [pages, thresholds]."""
-    found = np.empty((len(given.pages), len(THRESHOLDS)))
+    """F1 of each page with each of `OFFSETS`; float64 [pages, offsets]."""
+    found = np.empty((len(given.pages), len(OFFSETS)))
     for number, page in enumerate(given.pages):
         begin, end = given.first[number], given.first[number + 1]
         left = Counter(tokens(page.gold))
@@ -153,53 +155,54 @@ def curves(given: Examples, scores: npt.NDArray[np.int32]) -> npt.NDArray[np.flo
                     left[word] -= 1
                     common += 1
             sums[place] = sums[place - 1] + (len(words), common)
-        taken = np.array([kept(scores[begin:end], int(threshold)).sum() for threshold in THRESHOLDS])
+        parts = (scores[begin:end], given.sizes[begin:end])
+        taken = np.array([kept(*parts, int(offset)).sum() for offset in OFFSETS])
         found[number] = 2 * sums[taken, 1] / np.maximum(1, sums[taken, 0] + expected)
     return found
 
 
-def threshold_of(curve: npt.NDArray[np.float64], pages: Sequence[Page], chosen: npt.NDArray[np.bool_]) -> int:
-    """The threshold with the best mean over sets of the F1 of the chosen pages; the middle of the best if several are."""
+def offset_of(curve: npt.NDArray[np.float64], pages: Sequence[Page], chosen: npt.NDArray[np.bool_]) -> int:
+    """The offset with the best mean over sets of the F1 of the chosen pages; the middle of the best if several are."""
     names = np.array([page.set for page in pages])
     means = [curve[chosen & (names == name)].mean(axis=0) for name in sorted(set(names[chosen]))]
     macro = np.mean(means, axis=0)
     best = np.flatnonzero(macro >= macro.max() - 1e-12)
-    return int(THRESHOLDS[best[len(best) // 2]])
+    return int(OFFSETS[best[len(best) // 2]])
 
 
-def thresholds(
+def offsets(
     curve: npt.NDArray[np.float64], pages: Sequence[Page], folds: Sequence[npt.NDArray[np.bool_]]
 ) -> npt.NDArray[np.int64]:
-    """For each page the threshold that is best for the pages of the other folds; int64 [pages]."""
+    """For each page the offset that is best for the pages of the other folds; int64 [pages]."""
     out = np.empty(len(pages), dtype=np.int64)
     for fold in folds:
-        out[fold] = threshold_of(curve, pages, ~fold)
+        out[fold] = offset_of(curve, pages, ~fold)
     return out
 
 
-def kept_tokens(given: Examples, scores: npt.NDArray[np.int32], limits: npt.NDArray[np.int64]) -> list[list[str]]:
-    """The tokens of each page's blocks that reach the page's threshold."""
+def kept_tokens(given: Examples, scores: npt.NDArray[np.int32], by_page: npt.NDArray[np.int64]) -> list[list[str]]:
+    """The tokens of each page's blocks that are kept with the page's offset."""
     found = []
-    for begin, end, limit in zip(given.first[:-1], given.first[1:], limits, strict=True):
-        chosen = begin + np.flatnonzero(kept(scores[begin:end], int(limit)))
+    for begin, end, offset in zip(given.first[:-1], given.first[1:], by_page, strict=True):
+        chosen = begin + np.flatnonzero(kept(scores[begin:end], given.sizes[begin:end], int(offset)))
         found.append([word for block in chosen for word in given.tokens[block]])
     return found
 
 
 def make(given: Examples, settings: Boosting, note: str) -> tuple[Model, float]:
-    """A model of all pages, and its macro F1 on pages of hosts that were left out when trees and threshold were chosen.
+    """A model of all pages, and its macro F1 on pages of hosts that were left out when trees and offset were chosen.
 
-    The threshold is the one that is best for scores of trees that did not see the page's host.
+    The offset is the one that is best for scores of trees that did not see the page's host.
     """
     folds = by_host(given.pages)
     curve = curves(given, crossed(given, folds, settings))
-    limits = thresholds(curve, given.pages, folds)
-    f1 = curve[np.arange(len(given.pages)), np.searchsorted(THRESHOLDS, limits)]
+    by_page = offsets(curve, given.pages, folds)
+    f1 = curve[np.arange(len(given.pages)), np.searchsorted(OFFSETS, by_page)]
     every = np.ones(len(given.pages), dtype=bool)
     model = Model(
         trees=trained(given, every, settings),
         names=given.names,
-        threshold=threshold_of(curve, given.pages, every),
+        offset=offset_of(curve, given.pages, every),
         note=note,
     )
     return model, float(np.mean([f1[chosen].mean() for chosen in by_set(given.pages)]))

@@ -34,6 +34,5 @@ def text(html: str, *, everything: bool) -> str:
     blocks = blocks_of(html)
     if not len(blocks):
         return ""
-    found = np.array(blocks.texts())
-    kept = np.ones(len(blocks), dtype=bool) if everything else shipped().kept(shipped().trees.scores(blocks.features))
-    return "\n".join(found[kept].tolist())
+    kept = np.ones(len(blocks), dtype=bool) if everything else shipped().kept(blocks.features)
+    return blocks.text(kept)

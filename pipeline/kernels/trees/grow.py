@@ -10,37 +10,21 @@ Cost: about 1 ns per row, drawn feature and level of the tree.
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.leaf import inlined, leaf
+from tokenmill.pipeline.kernels.trees.score import probability
 
 BINS = 256
 GRADIENT, HESSIAN, ROWS = range(3)
 """What a histogram sums."""
 SMOOTHING = 1.0
 """Added to the sum of second derivatives (lambda in XGBoost): small leaves move less."""
-LN2 = math.log(2)
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int32]
 Binned = npt.NDArray[np.uint8]
-
-
-@inlined
-def exponential(x: float) -> float:
-    """e ** x for x in [-40, 40] within 1e-14, by additions and multiplications alone."""
-    power = math.floor(x / LN2 + 0.5)
-    rest = x - power * LN2
-    value = 1.0
-    for term in range(16, 0, -1):
-        value = 1.0 + value * rest / term
-    scale = 2.0 if power > 0 else 0.5
-    for _ in range(abs(power)):
-        value *= scale
-    return value
 
 
 @leaf
@@ -54,9 +38,9 @@ def derivatives(
 ) -> None:
     """First and second derivatives of the weighted log loss by the margin; float64 [rows]. A margin counts units of `unit`."""
     for i in range(len(margins)):
-        probability = 1.0 / (1.0 + exponential(-min(max(margins[i] * unit, -40.0), 40.0)))
-        gradients[i] = weights[i] * (probability - main[i])
-        hessians[i] = weights[i] * probability * (1.0 - probability)
+        share = probability(margins[i] * unit)
+        gradients[i] = weights[i] * (share - main[i])
+        hessians[i] = weights[i] * share * (1.0 - share)
 
 
 @inlined

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,9 @@ def test_blocks_are_main_text_by_runs_or_as_whole_lines() -> None:
     assert labels.main_blocks([list("一二三四五"), list("一二三四五六")], "一二三四五六七八").tolist() == [False, True]
 
 
+NAMES = ("words", "cjk", "c", "d", "e", "f")
+
+
 def _example(rows: int = 600) -> tuple[np.ndarray, np.ndarray]:
     generator = np.random.Generator(np.random.PCG64(3))
     values = generator.integers(0, 400, size=(rows, 6)).astype(np.float32)
@@ -60,7 +64,7 @@ def _trained(seed: int = 0, trees: int = 40) -> Model:
     values, main = _example()
     settings = Boosting(trees=trees, leaves=8, rate=0.3, least_rows=5, feature_share=0.7, seed=seed)
     trees_ = boost.train(boost.binned(values), main, np.ones(len(values)), settings)
-    return Model(trees=trees_, names=tuple("abcdef"), threshold=0, note="made of numbers")
+    return Model(trees=trees_, names=NAMES, offset=0, note="made of numbers")
 
 
 def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
@@ -70,7 +74,7 @@ def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         model.save(_trained(seed), tmp_path / name)
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes() != (tmp_path / "c").read_bytes()
-    assert model.load(tmp_path / "a", "abcdef").trees.scores(values).tolist() == first.trees.scores(values).tolist()
+    assert model.load(tmp_path / "a", NAMES).trees.scores(values).tolist() == first.trees.scores(values).tolist()
 
 
 def test_bins_hold_what_the_thresholds_say() -> None:
@@ -87,10 +91,32 @@ def test_bins_hold_what_the_thresholds_say() -> None:
     assert len(made.edges[3]) > 200  # the frequent value takes one bin
 
 
-def test_the_best_block_is_kept_where_none_reaches_the_threshold() -> None:
-    assert model.kept(np.array([-5, -3, -4], dtype=np.int32), 0).tolist() == [False, True, False]
-    assert model.kept(np.array([1, 3, -4], dtype=np.int32), 0).tolist() == [True, True, False]
-    assert model.kept(np.array([], dtype=np.int32), 0).tolist() == []
+def _expected_f1(scores: list[int], sizes: list[float], offset: int) -> set[int]:
+    """The plain twin of `kept`: tries every cut of the ranking."""
+    chances = [1 / (1 + math.exp(-(score + offset) / model.UNITS)) for score in scores]
+    order = sorted(range(len(scores)), key=lambda at: -scores[at])
+    wanted = sum(chance * size for chance, size in zip(chances, sizes, strict=True))
+    values = [
+        sum(chances[at] * sizes[at] for at in order[:count]) / (sum(sizes[at] for at in order[:count]) + wanted)
+        for count in range(1, len(order) + 1)
+    ]
+    return set(order[: 1 + max(range(len(values)), key=values.__getitem__)])
+
+
+def test_blocks_are_kept_by_their_expected_f1() -> None:
+    generator = np.random.Generator(np.random.PCG64(5))
+    for _ in range(200):
+        count = int(generator.integers(1, 30))
+        scores = generator.integers(-4 * model.UNITS, 3 * model.UNITS, size=count).astype(np.int32)
+        sizes = generator.integers(1, 200, size=count).astype(np.float64)
+        offset = int(generator.integers(-2, 3)) * model.UNITS
+        found = set(np.flatnonzero(model.kept(scores, sizes, offset)).tolist())
+        assert found == _expected_f1(scores.tolist(), sizes.tolist(), offset)
+
+
+def test_a_block_is_kept_where_none_is_likely() -> None:
+    assert model.kept(np.array([-500_000, -300_000], dtype=np.int32), np.ones(2), 0).tolist() == [False, True]
+    assert model.kept(np.array([], dtype=np.int32), np.ones(0), 0).tolist() == []
 
 
 @pytest.mark.parametrize(
@@ -104,7 +130,7 @@ def test_the_best_block_is_kept_where_none_reaches_the_threshold() -> None:
         ("thresholds", "x", "damaged"),
         ("leaves", [], "damaged"),
         ("names", ["a"], "damaged"),
-        ("names", [*"abcdez"], "other features"),
+        ("names", [*NAMES[:-1], "z"], "other features"),
         ("features_version", 0, "other features"),
     ],
 )
@@ -116,7 +142,7 @@ def test_a_damaged_model_is_refused(tmp_path: Path, key: str, value: object, sai
         value = [*value, *content[key][1:]]  # type: ignore[misc]
     path.write_text(json.dumps(content | {key: value}))
     with pytest.raises(InputError, match=said):
-        model.load(path, "abcdef")
+        model.load(path, NAMES)
 
 
 def test_what_is_no_json_is_refused(tmp_path: Path) -> None:
