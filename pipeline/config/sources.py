@@ -132,7 +132,9 @@ class CollectConfig(Section):
         first = (FilesSource(name="files", paths=self.paths),) if self.paths else ()
         return tuple(self._extracting(source) for source in (*first, *self.sources))
 
-    def _extracting(self, source: FilesSource | DatasetSource | InstalledSource) -> FilesSource | DatasetSource | InstalledSource:
+    def _extracting(
+        self, source: FilesSource | DatasetSource | InstalledSource
+    ) -> FilesSource | DatasetSource | InstalledSource:
         if isinstance(source, DatasetSource) or source.extract is not None:
             return source
         return source.model_copy(update={"extract": self.extract})

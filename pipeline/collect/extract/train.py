@@ -74,7 +74,7 @@ def examples(pages: Sequence[Page], blocks_of: BlocksOf) -> Examples:
     Each set weighs the square root of its number of pages, since each page weighs 1 over it. A block of a page weighs as its
     tokens over those of the main text, at most 1.
     """
-    sizes = Counter(page.set for page in pages)
+    set_pages = Counter(page.set for page in pages)
     rows, main, weights, words, counts = [], [], [], [], [0]
     names: tuple[str, ...] = ()
     for page in pages:
@@ -89,7 +89,7 @@ def examples(pages: Sequence[Page], blocks_of: BlocksOf) -> Examples:
         labels = main_blocks(of_blocks, page.gold)
         rows.append(blocks.features)
         main.append(labels)
-        weights.append(np.minimum(lengths / max(1.0, lengths[labels].sum()), 1) / np.sqrt(sizes[page.set]))
+        weights.append(np.minimum(lengths / max(1.0, lengths[labels].sum()), 1) / np.sqrt(set_pages[page.set]))
         words += of_blocks
         counts.append(len(of_blocks))
     if not rows:

@@ -183,7 +183,11 @@ def _size(file: InputFile, piece: Range) -> int:
 
 
 def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Needed:
-    return Needed(libraries=readers.needs(file.kind, source.get("extract")), memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
+    return Needed(
+        libraries=readers.needs(file.kind, source.get("extract")),
+        memory_bytes=host.MEMORY_BYTES + limits.record_bytes,
+        entry=host.ENTRY,
+    )
 
 
 def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:

@@ -67,12 +67,12 @@ def best_cut(
 ) -> int:
     """How many of the rows in `order` to keep, so that the expected F1 is highest; at least one, if there is one.
 
-    With a probability p that a row of size n is wanted, the first k rows have an expected F1 of about 2 * (the sum of p * n over
-    them) / (the sum of n over them + the sum of p * n over all): Z. Lipton, C. Elkan, B. Narayanaswamy, "Optimal thresholding of
-    classifiers to maximize F1 measure" (2014, arXiv 1402.1892).
+    With a probability p that a row of size n is wanted, the first k rows have an expected F1 of about 2 * (the sum of p * n
+    over them) / (the sum of n over them + the sum of p * n over all): Z. Lipton, C. Elkan, B. Narayanaswamy, "Optimal
+    thresholding of classifiers to maximize F1 measure" (2014, arXiv 1402.1892).
 
-    order: int64 [rows], by descending score. found: int32 [rows], scores in units of `unit` log odds. sizes: float64 [rows], above
-    0. offset: added to each score.
+    order: int64 [rows], by descending score. found: int32 [rows], scores in units of `unit` log odds. sizes: float64 [rows],
+    above 0. offset: added to each score.
     """
     wanted = 0.0
     for row in order:

@@ -17,8 +17,8 @@ from tokenmill.pipeline.collect.extract import evaluate, pages, peers, train
 from tokenmill.pipeline.collect.extract.overlap import Overlap
 from tokenmill.pipeline.collect.extract.pages import Page
 
-WORDS = """the river under bridge walks slowly toward old harbour where boats rest until morning light comes
-again""".split()
+TEXT = "the river under bridge walks slowly toward old harbour where boats rest until morning light comes again"
+WORDS = TEXT.split()
 
 
 def _page(number: int) -> dict[str, object]:
