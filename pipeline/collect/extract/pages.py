@@ -48,7 +48,7 @@ def read(paths: Sequence[Path]) -> list[Page]:
     if not rows:
         raise InputError("the files have no pages")
     sizes = Counter(row["set"] for row in rows)
-    pages = []
+    pages: list[Page] = []
     for row in rows:
         name = row["set"] if sizes[row["set"]] >= SMALLEST_SET else row["set"].partition("-")[0]
         html, _ = decode(row["html"], meta=True)

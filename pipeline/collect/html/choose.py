@@ -23,8 +23,9 @@ def shipped() -> Model:
     return model.load(MODEL, blocks_of("").names)
 
 
+@functools.cache
 def prepare() -> None:
-    """Load the model, and the compiled code of everything that `text` calls."""
+    """Load the model, and the compiled code of everything that `text` calls; compile what was never compiled (half a minute)."""
     for everything in (False, True):
         text("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference", everything=everything)
 

@@ -183,11 +183,13 @@ def _size(file: InputFile, piece: Range) -> int:
 
 
 def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Needed:
-    return Needed(
-        libraries=readers.needs(file.kind, source.get("extract")),
-        memory_bytes=host.MEMORY_BYTES + limits.record_bytes,
-        entry=host.ENTRY,
-    )
+    libraries = readers.needs(file.kind, source.get("extract"))
+    if libraries == "pages":
+        from tokenmill.pipeline.collect.html import choose
+
+        # What was never compiled is compiled here, since a parser has less time to start.
+        choose.prepare()
+    return Needed(libraries=libraries, memory_bytes=host.MEMORY_BYTES + limits.record_bytes, entry=host.ENTRY)
 
 
 def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:
