@@ -25,7 +25,7 @@ def shipped() -> Model:
 
 @functools.cache
 def prepare() -> None:
-    """Load the model, and the compiled code of everything that `text` calls; compile what was never compiled (half a minute)."""
+    """Load the model, and the compiled code of everything that `text` calls. What was never compiled takes half a minute."""
     for everything in (False, True):
         text("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference", everything=everything)
 
