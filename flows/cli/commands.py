@@ -46,6 +46,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
     "Tokenizers and models": (
         CommandEntry("tokenizer", "tokenizer:app", "Train, use, evaluate and compare tokenizers."),
         CommandEntry("quality", "model:quality_app", "Train quality classifiers."),
+        CommandEntry("extract", "extract:app", "Measure extractors of main text on pages, and train the one of tokenmill."),
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "speech:sample", "Generate text with the trained model."),
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),

@@ -2,7 +2,7 @@
 
 Purpose: responses with HTML or plain text become documents, and so do resources and conversions, which have no HTTP header.
 Guarantee: what is left out has a reason. What a conversion calls plain text is text, also with control characters: it was made
-by a program that extracts text. Cost: that of the main text, about 30 MB of HTML per second.
+by a program that extracts text. Cost: that of the main text, see `html/main`.
 """
 
 from __future__ import annotations
@@ -64,6 +64,6 @@ def _record(found: Capture, place: Place, limits: Limits) -> Record:
     if not (found.is_conversion and mime == "text/plain") and is_binary(body, charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", body)
     read = decode(body, charset, markup=mime in headers.HTML)
-    text = main_text(read.text) if mime in headers.HTML else read.text
+    text = main_text(read.text, limits.extract) if mime in headers.HTML else read.text
     about = {"mime": mime, "date": found.date, "truncated": found.truncated}
     return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about)

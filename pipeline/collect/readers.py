@@ -23,16 +23,19 @@ if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config import FilesSource
 
-Needs = Literal["streams", "tables"]
+Needs = Literal["streams", "pages", "tables"]
+STREAMS = (
+    "email.message",
+    # Python's parser looks up names of characters there, and normal forms of identifiers.
+    "unicodedata",
+    "brotli",
+    "zstandard",
+    *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc", "arc", "wacz")),
+)
 MODULES: dict[Needs, tuple[str, ...]] = {
-    "streams": (
-        "email.message",
-        # Python's parser looks up names of characters there, and normal forms of identifiers.
-        "unicodedata",
-        "brotli",
-        "zstandard",
-        *(f"tokenmill.pipeline.collect.{name}" for name in ("jsonl", "text", "warc", "arc", "wacz")),
-    ),
+    "streams": STREAMS,
+    # Compiled code is loaded when a kernel is first called, so that is done too.
+    "pages": (*STREAMS, "tokenmill.pipeline.collect.html.choose"),
     # Casts import the compute functions when they are first used.
     "tables": (
         "zstandard",
@@ -44,15 +47,21 @@ ONLY_ON_WINDOWS = ("mbcs", "oem")
 """Encodings whose modules cannot be imported elsewhere."""
 
 
-def needs(kind: str) -> Needs:
-    """Which libraries the reader of a kind needs."""
-    return "tables" if kind in TABLES else "streams"
+def needs(kind: str, extract: str | None) -> Needs:
+    """Which libraries the reader of a kind needs, given what takes the main text out of pages."""
+    if kind in TABLES:
+        return "tables"
+    return "pages" if kind in ("html", "warc", "arc", "wacz") and extract in ("blocks", "none") else "streams"
 
 
 def prepare(what: Needs) -> None:
     """Import what the readers need."""
     for name in MODULES[what]:
         importlib.import_module(name)
+    if what == "pages":
+        from tokenmill.pipeline.collect.html import choose
+
+        choose.prepare()
     # A module may name any encoding of Python's, under any of its names; the web's decoders use a few.
     for module in pkgutil.iter_modules(encodings.__path__):
         if module.name not in ONLY_ON_WINDOWS:

@@ -21,6 +21,7 @@ from tokenmill.pipeline.collect.urls import without_userinfo
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config import DatasetSource, FilesSource
+    from tokenmill.pipeline.config.sources import Extract
 
 
 PREVIEW_BYTES = 200
@@ -89,6 +90,8 @@ class Limits:
     """Called with each place before it is parsed."""
     zstd_window: int = ZSTD_WINDOW
     """Longest window of zstd frames, as the logarithm to base 2 of its bytes."""
+    extract: Extract = "resiliparse"
+    """What takes the main text out of HTML; see `config.sources`."""
     growth: Growth = field(default_factory=Growth, compare=False)
     """What the piece that is read has grown so far."""
 

@@ -18,6 +18,7 @@ SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 WITHOUT_INPUT = "without_input"
 """In the context of a validation: the config may name no input, since it is only shown."""
 CREDENTIALS = re.compile(r"://[^/]*@")
+Extract = Literal["blocks", "resiliparse", "none"]
 
 
 Format = Literal["text", "html", "jsonl", "parquet", "arrow", "csv", "tsv", "warc", "arc", "wacz"]
@@ -58,6 +59,8 @@ class FilesSource(Section):
     zstd_window: Annotated[int, About(unit="bits")] = Field(default=27, ge=10, le=31)
     """Longest window of .zst files, as the logarithm to base 2 of its bytes, like zstd's --long. A worker may take so much more
     memory: 2 GiB at 31."""
+    extract: Annotated[Extract | None, About(example="none")] = None
+    """Like `collect.extract`, for this source. Default: what that says."""
     follow_links: bool = False
     """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
 
@@ -97,6 +100,8 @@ class InstalledSource(Section):
     """What the source is."""
     name: str = "installed"
     """Name of the source, a folder name in the corpus."""
+    extract: Annotated[Extract | None, About(example="none")] = None
+    """Like `collect.extract`, for this source. Default: what that says."""
 
 
 def _kind(source: Any) -> Any:
@@ -125,6 +130,9 @@ class CollectConfig(Section):
     """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
+    extract: Extract = "resiliparse"
+    """What takes the main text out of HTML pages: "blocks" is tokenmill's own, trained on pages of many kinds; "resiliparse" is
+    that library's; "none" takes all visible text."""
     max_text_bytes: Annotated[int | None, About(example=10 * MB)] = Field(default=None, ge=1)
     """Collect at most this many bytes of text over all sources. A hash of file names and `seed` chooses which. Default: no
     limit."""
@@ -141,9 +149,16 @@ class CollectConfig(Section):
 
     @property
     def all_sources(self) -> tuple[FilesSource | DatasetSource | InstalledSource, ...]:
-        """All sources in order of priority: `paths` first, then `sources`."""
+        """All sources in order of priority: `paths` first, then `sources`. Each says how it extracts text from HTML."""
         first = (FilesSource(name="files", paths=self.paths),) if self.paths else ()
-        return (*first, *self.sources)
+        return tuple(self._extracting(source) for source in (*first, *self.sources))
+
+    def _extracting(
+        self, source: FilesSource | DatasetSource | InstalledSource
+    ) -> FilesSource | DatasetSource | InstalledSource:
+        if isinstance(source, DatasetSource) or source.extract is not None:
+            return source
+        return source.model_copy(update={"extract": self.extract})
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:

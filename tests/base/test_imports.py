@@ -15,7 +15,7 @@ BELOW = {
     "pipeline.config": ("base",),
     "pipeline.stages": ("base", "kernels", "config"),
     "pipeline.corpus": ("base", "config", "stages"),
-    "pipeline.collect": ("base", "config", "stages"),
+    "pipeline.collect": ("base", "kernels", "config", "stages"),
     "pipeline.tokens": ("base", "kernels", "config", "stages", "corpus"),
     "pipeline.report": ("base", "config", "stages", "corpus", "tokens"),
     "pipeline.export": ("base", "stages", "corpus", "tokens", "report"),

@@ -1,1 +1,6 @@
-"""HTML: `main` takes the main text out of a page."""
+"""HTML: `main` takes the main text out of a page, `blocks` divides it into blocks of text.
+
+Input: the bytes of a page.
+Work: `blocks` scans it (`kernels/html`); `features` describes each block in numbers.
+Output: the text of all or of chosen blocks, by `texts` (each by itself) and `render` (together, plain or as Markdown).
+"""

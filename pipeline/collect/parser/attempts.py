@@ -204,7 +204,13 @@ def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Neede
         memory_bytes += 1 << window
     if file.kind == "arrow":
         memory_bytes += min(file.size_bytes, ARROW_BYTES)
-    return Needed(libraries=readers.needs(file.kind), memory_bytes=memory_bytes, entry=host.ENTRY)
+    libraries = readers.needs(file.kind, source.get("extract"))
+    if libraries == "pages":
+        from tokenmill.pipeline.collect.html import choose
+
+        # What was never compiled is compiled here, since a parser has less time to start.
+        choose.prepare()
+    return Needed(libraries=libraries, memory_bytes=memory_bytes, entry=host.ENTRY)
 
 
 def _request(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits, *, alone: bool) -> dict[str, Any]:

@@ -123,6 +123,7 @@ def answer(connection: socket.socket, request: dict[str, Any], descriptor: int) 
         condemned=request["condemned"],
         announce=announce,
         zstd_window=request["source"].get("zstd_window", ZSTD_WINDOW),
+        extract=request["source"].get("extract") or "resiliparse",
     )
     with cast(io.BufferedReader, io.BufferedReader(Watched(descriptor, sender), 1 << 16)) as handle:
         try:

@@ -1,0 +1,1 @@
+"""Kernels that scan pages of HTML, and write their text."""

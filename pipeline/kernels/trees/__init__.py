@@ -1,0 +1,1 @@
+"""Boosted decision trees: `grow` makes one from binned features, `score` applies all of them."""

@@ -1,0 +1,213 @@
+"""The scan of HTML agrees with a plain twin, takes time linear in the page, and loses no character."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from pathlib import Path
+
+import pytest
+from fastwarc.warc import ArchiveIterator, WarcRecordType
+from resiliparse.parse.html import HTMLTree, NodeType
+
+from tests.collect.html import scan_oracle
+from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.charset.decode import decode
+from tokenmill.pipeline.collect.html.blocks import blocks_of
+from tokenmill.pipeline.kernels.html import columns as c
+from tokenmill.pipeline.kernels.html import names as n
+
+PARTS = (
+    *(f"<{tag}>" for tag in n.TAGS if tag not in ("plaintext", "xmp", "script", "annotation")),
+    *(f"</{tag}>" for tag in n.TAGS),
+    *("<p>", "</p>", "<div>", "</div>", "<li>", "<td>", "<tr>", "<table>", "</table>", "<b>", "</b>", "<a>", "</a>") * 6,
+    *("text", "不", " ", "\n", "a b", "&amp;", "<", "< ", "</", "</>", "<>", "x<3") * 8,
+    *("<!-- c -->", "<!-->", "<!--->", "<!--a--!>", "<!doctype html>", "<?pi?>", "<![CDATA[x]]>", "</ x>", "<!") * 2,
+    *(
+        "<p a=1>",
+        "<p a='>'>",
+        '<p a=">" b>',
+        "<p a = x/>",
+        "<p =a>",
+        "<p/a/b>",
+        "<path/>",
+        "<p a='1'b=\"2\">",
+        "<x-y>",
+        "</x-y>",
+    ),
+    *(
+        "<script>a</script>",
+        "<script><!--<script></script>--></script>",
+        "<script><!-- </script>",
+        "<style><p></style>",
+        "<BR>",
+    ),
+    *(
+        "<textarea> <p></textarea>",
+        "<xmp><b></xmp>",
+        "<title>t</title>",
+        "<svg/>",
+        "<svg><title>x</title></svg>",
+        "<br>",
+        "<br>",
+    ),
+)
+
+
+def ours(page: str) -> tuple[list[tuple[str, list[str]]], list[int]]:
+    found = blocks_of(page).found
+    data = page.encode()
+    tags = ["", *n.TAGS]
+    blocks = [(tags[found.elements[row[c.ELEMENT], c.TAG]], []) for row in found.blocks]
+    for start, stop, kind, _, block in found.segments.tolist():
+        assert kind in (c.TEXT, c.RAW, c.BREAK)
+        blocks[block][1].append("\n" if kind == c.BREAK else data[start:stop].decode())
+    return blocks, found.elements[:, c.PARENT].tolist()
+
+
+NOISE = "<>/!-=\"' bpA&;\n不?[]"
+"""Put into pages at random. Unknown names of tags are told apart by a hash of six bits, so it makes few of them."""
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_agrees_with_a_plain_twin(seed: int) -> None:
+    rng = random.Random(seed)
+    for turn in range(90):
+        pieces = rng.choices(PARTS, k=rng.randrange(1, 40))
+        page = "".join(pieces)
+        if turn % 3 == 1:
+            page = page[: rng.randrange(len(page) + 1)]
+        elif turn % 3 == 2:
+            for _ in range(rng.randrange(3)):
+                at = rng.randrange(len(page) + 1)
+                page = page[:at] + rng.choice(NOISE) + page[at:]
+        expected = scan_oracle.scan(page)
+        assert ours(page) == (expected.blocks, expected.parents), page
+
+
+@pytest.mark.parametrize(
+    ("page", "texts"),
+    [
+        ("<b>不</b>是我。", ["不是我。"]),
+        ("10<span>€</span> a<i>—</i>b", ["10€ a—b"]),
+        ("<body><ul><li>one<li>two</ul>", ["one", "two"]),
+        ("<ruby>漢<rt>かん</rt>字<rp>(</rp><rt>じ</rt></ruby>を", ["漢字を"]),
+        ("<p>a<script>if (a</b>b) '</p>'</script>b<style>p</style><template>t</template>", ["ab"]),
+        ("<script><!--\n<script>a</script>\n--></script>b", ["b"]),
+        ("<p title='a>b'>c<p title=\"</p>\">d", ["c", "d"]),
+        ("<!-- <p>a --><p>b<![CDATA[c]]>d", ["bd"]),
+        ("<svg><title>icon</title><text>label</text><desc>d</desc></svg>", ["label"]),
+        ("a<br>b<br><br>c", ["a\nb", "c"]),
+        ("<table><tr><td><b>a<td>b</b></table>c", ["a", "b", "c"]),
+        ("<pre>\n  x\r\n y</pre>", ["\n  x\n y"]),
+        ("a &amp; b&nbsp;&euro;&#8364;&notit; &bogus; &#x1F600;", ["a & b\xa0€€¬it; &bogus; 😀"]),
+        ("a  \n\t b <b> c</b>d", ["a b cd"]),
+        ("<h1>Title<a href='#t'>\u200b</a></h1>", ["Title"]),
+        ("<p>\u200bខ្មែរ\u200b", ["\u200bខ្មែរ\u200b"]),
+        ("<noscript><p>forum</p></noscript>", ["forum"]),
+    ],
+)
+def test_texts_of_blocks(page: str, texts: list[str]) -> None:
+    assert blocks_of(page).texts() == texts
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    [
+        (
+            "<p>so <math><mi>x</mi><annotation encoding='application/x-tex'>\\frac{x}{2}</annotation></math> is",
+            "so $\\frac{x}{2}$ is",
+        ),
+        ("<p>so <script type='math/tex'>a<b</script> is", "so $a<b$ is"),
+        ("<p>so <span class=MathJax>ab</span><script type='math/tex; mode=display'>a</script> is", "so $$a$$ is"),
+        (
+            "<span class=katex><span class=katex-mathml><math><mi>x</mi>"
+            "<annotation encoding='application/x-tex'>x^2</annotation></math></span>"
+            "<span class=katex-html aria-hidden=true>x2</span></span>",
+            "$x^2$",
+        ),
+        ("<span class=katex><span class=katex-html>x2</span></span>", "x2"),
+    ],
+)
+def test_formulas_are_tex(page: str, text: str) -> None:
+    assert blocks_of(page).texts() == [text]
+
+
+LINEAR = {
+    "levels": ("<div>", "x"),
+    "inline levels": ("<b><i>", "x</u>"),
+    "end tags that match nothing": ("<b><div></b>", ""),
+    "attributes": ("<p ", " a=1"),
+    "attributes by slashes": ("<p", "/a"),
+    "no blank": ("x", "x"),
+    "brackets": ("<", "<"),
+    "quote without end": ("<p a='", "x"),
+    "style": ("<p style='", "display:"),
+    "references": ("", "&a"),
+    "numbers": ("&#", "1"),
+    "comments": ("", "<!--"),
+    "scripts in comments": ("<script><!--", "<script "),
+    "cells": ("<table><tr>", "<td>x"),
+    "tables": ("", "<table><tr><td>x"),
+    "lists": ("", "<ul><li>x"),
+    "quotes": ("", "<blockquote>x"),
+    "svg": ("", "<svg><desc><p>"),
+    "formulas": ("<math>", "<mi>x</mi><annotation encoding='application/x-tex'>a</annotation>"),
+    "breaks": ("x", "<br>x"),
+}
+
+
+@pytest.mark.parametrize("kind", LINEAR)
+def test_time_is_linear(kind: str) -> None:
+    begin, part = LINEAR[kind]
+    blocks_of(begin + part).text(markdown=True)
+
+    def seconds(times: int) -> float:
+        page = begin + part * times
+        started = time.process_time()
+        blocks = blocks_of(page)
+        assert blocks.features.shape[0] == len(blocks)
+        blocks.text(markdown=True)
+        return time.process_time() - started
+
+    # Quadratic work would be 256 times as much.
+    assert seconds(16_000) < 0.05 + 60 * max(seconds(1_000), 0.001)
+
+
+def test_too_many_tags_are_hostile() -> None:
+    with pytest.raises(RecordError, match="would take more than 320 MiB"):
+        blocks_of("<p>" * 2_000_000)
+
+
+SKIPPED = ("script", "style", "template", "iframe", "noembed", "noframes", "title", "rt", "rp", "rtc", "datalist")
+
+
+def visible(page: str) -> str:
+    """The text nodes of lexbor's tree."""
+    pieces = []
+    stack = [HTMLTree.parse(page).document]
+    while stack:
+        node = stack.pop()
+        if node.type == NodeType.TEXT:
+            pieces.append(node.text)
+        elif node.type != NodeType.ELEMENT or node.tag not in SKIPPED:
+            stack.extend(reversed(list(node.child_nodes)))
+    return "".join(pieces)
+
+
+@pytest.mark.parametrize(
+    ("step", "most"), [(30, 12), pytest.param(17, 313, marks=(pytest.mark.soak, pytest.mark.timeout(1_800)))]
+)
+def test_no_character_of_real_pages_is_lost(shared_data: Path, step: int, most: int) -> None:
+    checked = 0
+    with (shared_data / "web" / "docs.warc.gz").open("rb") as handle:
+        for at, record in enumerate(ArchiveIterator(handle, record_types=WarcRecordType.response)):
+            if checked == most:
+                break
+            if at % step:
+                continue
+            page = decode(record.reader.read(), record.http_charset, markup=True).text
+            assert re.sub(r"\s", "", blocks_of(page).text()) == re.sub(r"\s", "", visible(page)), record.record_id
+            checked += 1
+    assert checked == most
