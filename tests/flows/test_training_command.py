@@ -13,14 +13,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 
 from tests.command import tokenmill
 from tests.folders import smallest, twin
+from tests.threads import one_thread  # noqa: F401 -- a fixture
 from tokenmill.flows import build as builds
 
 TOKENMILL = Path(sys.executable).with_name("tokenmill")
@@ -35,15 +35,6 @@ TRAIN = {
     "evaluate_every": 12,
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small only wait for a second thread."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from tests.folders import smallest
+from tests.threads import one_thread  # noqa: F401 -- a fixture
 from tokenmill.flows.build import build
 from tokenmill.pipeline import tokens
 from tokenmill.pipeline.base import files, manifest, schema, shards
@@ -22,15 +22,6 @@ from tokenmill.pipeline.config import TrainConfig
 VOCABULARY = 50
 END_OF_TEXT = 49
 TOKENIZER = "f" * 64
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Models this small only wait for a second thread, the longer the busier the machine is."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)
