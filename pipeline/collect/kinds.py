@@ -58,6 +58,8 @@ NOT_PACKED: tuple[Kind, ...] = ("parquet", "arrow", "wacz")
 WEB_ARCHIVES: tuple[Kind, ...] = ("warc", "arc", "wacz")
 RECORD_KINDS: tuple[Kind, ...] = tuple(dict.fromkeys(RECORDS.values()))
 """Kinds of files whose records have named columns."""
+PAGES: tuple[Kind, ...] = ("html", *WEB_ARCHIVES)
+"""Kinds that hold pages of HTML."""
 TABLES: tuple[Kind, ...] = ("parquet", "arrow", "csv", "tsv")
 """Kinds whose readers need the libraries of tables."""
 _WHOLE = " ".join(end for end, kind in KINDS.items() if kind in NOT_PACKED)

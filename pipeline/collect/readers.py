@@ -16,8 +16,8 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.kinds import TABLES
-from tokenmill.pipeline.collect.records import Limits, Record
+from tokenmill.pipeline.collect.kinds import PAGES, TABLES
+from tokenmill.pipeline.collect.records import EXTRACT, Limits, Record
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
@@ -51,7 +51,7 @@ def needs(kind: str, extract: str | None) -> Needs:
     """Which libraries the reader of a kind needs, given what takes the main text out of pages."""
     if kind in TABLES:
         return "tables"
-    return "pages" if kind in ("html", "warc", "arc", "wacz") and extract in ("blocks", "none") else "streams"
+    return "pages" if kind in PAGES and (extract or EXTRACT) in ("blocks", "none") else "streams"
 
 
 def prepare(what: Needs) -> None:

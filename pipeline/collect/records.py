@@ -45,6 +45,8 @@ for zstd itself."""
 OTHER_TYPE = "other"
 RECORD_TYPES = ("response", "resource", "conversion", "warcinfo", "request", "metadata", "revisit", "continuation", OTHER_TYPE)
 """The types of records in web archives, by ISO 28500; the first three may hold text."""
+EXTRACT: Extract = "blocks"
+"""What takes the main text out of HTML unless a source says so."""
 FREE_BYTES = 8 << 20
 """Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 FATAL = {
@@ -90,7 +92,7 @@ class Limits:
     """Called with each place before it is parsed."""
     zstd_window: int = ZSTD_WINDOW
     """Longest window of zstd frames, as the logarithm to base 2 of its bytes."""
-    extract: Extract = "resiliparse"
+    extract: Extract = EXTRACT
     """What takes the main text out of HTML; see `config.sources`."""
     growth: Growth = field(default_factory=Growth, compare=False)
     """What the piece that is read has grown so far."""

@@ -24,7 +24,7 @@ from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, 
 from tokenmill.pipeline.collect.write import Made, Writer
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
-VERSION = 8
+VERSION = 9
 """Version of the step, increased whenever the meaning of the output changes."""
 REFUSALS = 8
 """A budget is spent when this many documents did not fit in it. Looking on for shorter ones would read everything."""

@@ -21,8 +21,10 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, readers, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
+from tokenmill.pipeline.collect.html import choose
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
@@ -117,6 +119,7 @@ class CollectStep:
         _say_left_out(left_out, any(found.own_corpus for found in snapshot.listings), work)
         for what in confine.lacking():
             work.progress.say(f"collect: parsers of foreign files are less confined here: the kernel lacks {what}")
+        self._compile(snapshot, work.progress)
         tasks = self._tasks(work.root, snapshot)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
@@ -156,6 +159,17 @@ class CollectStep:
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
+
+    def _compile(self, snapshot: _Snapshot, progress: Progress) -> None:
+        """Compile what reads pages before parsers need it, once per environment."""
+        needed = {
+            readers.needs(file.kind, None if isinstance(source, DatasetSource) else source.extract)
+            for source, found in zip(self._config.all_sources, snapshot.listings, strict=True)
+            for file in found.files
+        }
+        if "pages" in needed and not choose.is_compiled():
+            progress.say("compiling what reads web pages, once per environment (up to a minute)")
+            choose.prepare()
 
     def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
         config = self._config

@@ -130,7 +130,7 @@ class CollectConfig(Section):
     """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
-    extract: Extract = "resiliparse"
+    extract: Extract = "blocks"
     """What takes the main text out of HTML pages: "blocks" is tokenmill's own, trained on pages of many kinds; "resiliparse" is
     that library's; "none" takes all visible text."""
     max_text_bytes: Annotated[int | None, About(example=10 * MB)] = Field(default=None, ge=1)

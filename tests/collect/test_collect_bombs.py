@@ -50,14 +50,14 @@ ORDINARY = {
 def test_tags_made_to_stall_the_parser_are_refused_in_linear_time(how):
     begun = time.process_time()
     with pytest.raises(RecordError, match="attributes|elements"):
-        main_text(STALLING[how])
+        main_text(STALLING[how], "resiliparse")
     # Quadratic work takes more than 40 s.
     assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("how", ORDINARY)
 def test_ordinary_carelessness_is_not_hostile(how):
-    assert "words" in main_text("<body>" + ORDINARY[how])
+    assert "words" in main_text("<body>" + ORDINARY[how], "resiliparse")
 
 
 @pytest.mark.parametrize(
@@ -69,12 +69,12 @@ def test_ordinary_carelessness_is_not_hostile(how):
     ],
 )
 def test_one_long_attribute_is_not_hostile(attribute):
-    assert "words" in main_text(f"<body><p {attribute}>words here</p></body>")
+    assert "words" in main_text(f"<body><p {attribute}>words here</p></body>", "resiliparse")
 
 
 def test_words_in_scripts_and_comments_are_no_attributes():
     words = "for (i = 0; i<n; i++) " + "word " * 9_000
-    assert "kept" in main_text(f"<body><script>{words}</script><!-- <div {words} --><p>kept</p></body>")
+    assert "kept" in main_text(f"<body><script>{words}</script><!-- <div {words} --><p>kept</p></body>", "resiliparse")
 
 
 def test_a_small_file_of_large_texts_costs_no_memory(tmp_path, collect):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from tokenmill.pipeline import kernels
 from tokenmill.pipeline.collect.extract import model
 from tokenmill.pipeline.collect.extract.model import BlockModel
 from tokenmill.pipeline.collect.html.blocks import blocks_of
@@ -23,9 +24,14 @@ def shipped() -> BlockModel:
     return model.load(MODEL, blocks_of("").names)
 
 
+def is_compiled() -> bool:
+    """Whether `prepare` finds machine code. It may take a minute otherwise."""
+    return kernels.compiled("scan.scan")
+
+
 @functools.cache
 def prepare() -> None:
-    """Load the model, and the compiled code of everything that `text` calls. What was never compiled takes half a minute."""
+    """Load the model, and the compiled code of everything that `text` calls."""
     for everything in (False, True):
         text("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference", everything=everything)
 

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING
 from resiliparse.extract.html2text import extract_plain_text
 
 from tokenmill.pipeline.collect import tags
+from tokenmill.pipeline.collect.records import EXTRACT
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config.sources import Extract
 
 
-def main_text(html: str, extract: Extract = "resiliparse") -> str:
+def main_text(html: str, extract: Extract = EXTRACT) -> str:
     """The main content of a page as text. Raises RecordError (hostile_html) for tags made to stall the parser."""
     if extract == "resiliparse":
         deepest = tags.check(html)

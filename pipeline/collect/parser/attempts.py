@@ -205,11 +205,6 @@ def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Neede
     if file.kind == "arrow":
         memory_bytes += min(file.size_bytes, ARROW_BYTES)
     libraries = readers.needs(file.kind, source.get("extract"))
-    if libraries == "pages":
-        from tokenmill.pipeline.collect.html import choose
-
-        # What was never compiled is compiled here, since a parser has less time to start.
-        choose.prepare()
     return Needed(libraries=libraries, memory_bytes=memory_bytes, entry=host.ENTRY)
 
 

@@ -36,7 +36,8 @@ RECORD_SECONDS = 10.0
 """CPU seconds that a parser may take without showing a record or having read on."""
 SILENT_SECONDS = 10.0
 """Seconds that a parser may sleep while its worker waits for it."""
-START_SECONDS = 60.0
+START_SECONDS = 180.0
+"""Where machine code of kernels cannot be kept, each process that starts parsers compiles them."""
 WATCH_SECONDS = 0.25
 BUFFER_BYTES = 1 << 20
 MOST_WAITS = 8
