@@ -8,6 +8,7 @@ by a program that extracts text. Cost: that of the main text, see `html/main`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import headers, http
@@ -64,6 +65,10 @@ def _record(found: Capture, place: Place, limits: Limits) -> Record:
     if not (found.is_conversion and mime == "text/plain") and is_binary(body, charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", body)
     read = decode(body, charset, markup=mime in headers.HTML)
-    text = main_text(read.text, limits.extract) if mime in headers.HTML else read.text
-    about = {"mime": mime, "date": found.date, "truncated": found.truncated}
-    return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about)
+    text, lost = read.text, None
+    about: dict[str, Any] = {"mime": mime, "date": found.date, "truncated": found.truncated}
+    if mime in headers.HTML:
+        main = main_text(read.text, limits.extraction)
+        text, lost = main.text, main.lost(limits.extraction.extract_recall)
+        about |= main.about
+    return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about, lost=lost)

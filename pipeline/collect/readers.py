@@ -16,14 +16,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.html.extraction import Extraction
 from tokenmill.pipeline.collect.kinds import PAGES, TABLES
-from tokenmill.pipeline.collect.records import EXTRACT, Limits, Record
+from tokenmill.pipeline.collect.records import Limits, Record
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config import FilesSource
 
-Needs = Literal["streams", "pages", "tables"]
+Needs = Literal["streams", "pages", "trafilatura", "tables"]
 STREAMS = (
     "email.message",
     # Python's parser looks up names of characters there, and normal forms of identifiers.
@@ -36,6 +37,7 @@ MODULES: dict[Needs, tuple[str, ...]] = {
     "streams": STREAMS,
     # Compiled code is loaded when a kernel is first called, so that is done too.
     "pages": (*STREAMS, "tokenmill.pipeline.collect.html.choose"),
+    "trafilatura": (*STREAMS, "tokenmill.pipeline.collect.html.choose", "trafilatura"),
     # Casts import the compute functions when they are first used.
     "tables": (
         "zstandard",
@@ -51,17 +53,22 @@ def needs(kind: str, extract: str | None) -> Needs:
     """Which libraries the reader of a kind needs, given what takes the main text out of pages."""
     if kind in TABLES:
         return "tables"
-    return "pages" if kind in PAGES and (extract or EXTRACT) in ("blocks", "none") else "streams"
+    if kind not in PAGES:
+        return "streams"
+    return "trafilatura" if extract == "trafilatura" else "pages"
 
 
 def prepare(what: Needs) -> None:
     """Import what the readers need."""
     for name in MODULES[what]:
         importlib.import_module(name)
-    if what == "pages":
-        from tokenmill.pipeline.collect.html import choose
+    if what in ("pages", "trafilatura"):
+        from tokenmill.pipeline.collect.html import choose, main
 
         choose.prepare()
+        if what == "trafilatura":
+            # It reads settings and lists of words when it is first used.
+            main.main_text("<p>A page", Extraction(extract="trafilatura"))
     # A module may name any encoding of Python's, under any of its names; the web's decoders use a few.
     for module in pkgutil.iter_modules(encodings.__path__):
         if module.name not in ONLY_ON_WINDOWS:

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tokenmill.pipeline.base.errors import RecordError
+from tokenmill.pipeline.collect.html.extraction import Extraction
 from tokenmill.pipeline.collect.urls import without_userinfo
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
     from tokenmill.pipeline.config import DatasetSource, FilesSource
-    from tokenmill.pipeline.config.sources import Extract
 
 
 PREVIEW_BYTES = 200
@@ -45,8 +45,6 @@ for zstd itself."""
 OTHER_TYPE = "other"
 RECORD_TYPES = ("response", "resource", "conversion", "warcinfo", "request", "metadata", "revisit", "continuation", OTHER_TYPE)
 """The types of records in web archives, by ISO 28500; the first three may hold text."""
-EXTRACT: Extract = "blocks"
-"""What takes the main text out of HTML unless a source says so."""
 FREE_BYTES = 8 << 20
 """Bytes of output that the check of the ratio ignores: short runs may be very regular."""
 FATAL = {
@@ -92,8 +90,8 @@ class Limits:
     """Called with each place before it is parsed."""
     zstd_window: int = ZSTD_WINDOW
     """Longest window of zstd frames, as the logarithm to base 2 of its bytes."""
-    extract: Extract = EXTRACT
-    """What takes the main text out of HTML; see `config.sources`."""
+    extraction: Extraction = field(default_factory=Extraction)
+    """How main text is taken out of HTML."""
     growth: Growth = field(default_factory=Growth, compare=False)
     """What the piece that is read has grown so far."""
 

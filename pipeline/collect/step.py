@@ -10,6 +10,7 @@ Cost: one read of the input for its identity and one to collect it. Memory of on
 from __future__ import annotations
 
 import dataclasses
+import importlib.util
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -18,14 +19,15 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, state
-from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, readers, sniff, unique
+from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.html import choose
 from tokenmill.pipeline.collect.inputs import Identity, Known
+from tokenmill.pipeline.collect.kinds import PAGES
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
@@ -89,6 +91,7 @@ class CollectStep:
         no input. Reads no file except the footers of Parquet files and the first records of record files. Raises InputError,
         ConfigError.
         """
+        self._require_extractors()
         listings = [_listing(source, root) for source in self._config.all_sources]
         for source, found in zip(self._config.all_sources, listings, strict=True):
             if not isinstance(source, InstalledSource) and self._config.quarantine_ceiling < 1:
@@ -109,7 +112,8 @@ class CollectStep:
         }
 
     def run(self, work: Work) -> Outcome:
-        """Collect everything. Raises InputError, StaleInput, QuarantineCeiling."""
+        """Collect everything. Raises ConfigError, InputError, StaleInput, QuarantineCeiling."""
+        self._require_extractors()
         if work.root not in self._snapshots:
             self.inputs(work)
         snapshot = self._snapshots.pop(work.root)
@@ -160,14 +164,19 @@ class CollectStep:
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),
         )
 
+    def _require_extractors(self) -> None:
+        """Raises ConfigError if a source names an extractor that is not installed."""
+        for source in self._config.all_sources:
+            named = not isinstance(source, DatasetSource) and source.extract == "trafilatura"
+            if named and importlib.util.find_spec("trafilatura") is None:
+                raise ConfigError(
+                    f"source {source.name}: extract = \"trafilatura\" needs that package: pip install 'tokenmill[trafilatura]'"
+                )
+
     def _compile(self, snapshot: _Snapshot, progress: Progress) -> None:
         """Compile what reads pages before parsers need it, once per environment."""
-        needed = {
-            readers.needs(file.kind, None if isinstance(source, DatasetSource) else source.extract)
-            for source, found in zip(self._config.all_sources, snapshot.listings, strict=True)
-            for file in found.files
-        }
-        if "pages" in needed and not choose.is_compiled():
+        pages = any(file.kind in PAGES for found in snapshot.listings for file in found.files)
+        if pages and not choose.is_compiled():
             progress.say("compiling what reads web pages, once per environment (up to a minute)")
             choose.prepare()
 

@@ -77,7 +77,9 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
         if is_binary(data):
             raise RecordError("not_html", "the file's first bytes are binary data, not markup")
         found = decode(data, markup=True)
-        return decoded_document(main_text(found.text, limits.extract), found, place, limits, about={"mime": "text/html"})
+        main = main_text(found.text, limits.extraction)
+        lost = main.lost(limits.extraction.extract_recall)
+        return decoded_document(main.text, found, place, limits, about={"mime": "text/html", **main.about}, lost=lost)
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)

@@ -18,9 +18,12 @@ SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 WITHOUT_INPUT = "without_input"
 """In the context of a validation: the config may name no input, since it is only shown."""
 CREDENTIALS = re.compile(r"://[^/]*@")
-Extract = Literal["blocks", "resiliparse", "none"]
-
-
+Extract = Literal["blocks", "resiliparse", "trafilatura", "none"]
+ExtractFormat = Literal["text", "markdown"]
+OURS: tuple[Extract, ...] = ("blocks", "none")
+"""Extractors that divide a page into blocks."""
+MOST_BIAS = 20
+"""Log odds beyond which the score of a block does not matter."""
 Format = Literal["text", "html", "jsonl", "parquet", "arrow", "csv", "tsv", "warc", "arc", "wacz"]
 
 
@@ -33,7 +36,22 @@ def _text_column(text_field: str) -> str:
 TextColumn = Annotated[str, AfterValidator(_text_column)]
 
 
-class FilesSource(Section):
+class PagesSource(Section):
+    """How a source takes the main text out of web pages."""
+
+    extract: Annotated[Extract | None, About(example="none")] = None
+    """Like `collect.extract`, for this source. Default: what that says."""
+    extract_format: Annotated[ExtractFormat | None, About(example="markdown")] = None
+    """Like `collect.extract_format`, for this source. Default: what that says."""
+    extract_bias: Annotated[float | None, About(unit="log odds", example=1.0)] = Field(
+        default=None, ge=-MOST_BIAS, le=MOST_BIAS
+    )
+    """Like `collect.extract_bias`, for this source. Default: what that says."""
+    extract_recall: Annotated[float | None, About(unit="share", example=0.2)] = Field(default=None, ge=0, le=1)
+    """Like `collect.extract_recall`, for this source. Default: what that says."""
+
+
+class FilesSource(PagesSource):
     """Files, folders and globs."""
 
     kind: Literal["files"] = "files"
@@ -59,8 +77,6 @@ class FilesSource(Section):
     zstd_window: Annotated[int, About(unit="bits")] = Field(default=27, ge=10, le=31)
     """Longest window of .zst files, as the logarithm to base 2 of its bytes, like zstd's --long. A worker may take so much more
     memory: 2 GiB at 31."""
-    extract: Annotated[Extract | None, About(example="none")] = None
-    """Like `collect.extract`, for this source. Default: what that says."""
     follow_links: bool = False
     """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
 
@@ -93,15 +109,13 @@ class DatasetSource(Section):
     """Follow symbolic links in a local folder to files outside it, and links to folders. Otherwise these are left out."""
 
 
-class InstalledSource(Section):
+class InstalledSource(PagesSource):
     """The documentation that is installed on this machine."""
 
     kind: Literal["installed"] = "installed"
     """What the source is."""
     name: str = "installed"
     """Name of the source, a folder name in the corpus."""
-    extract: Annotated[Extract | None, About(example="none")] = None
-    """Like `collect.extract`, for this source. Default: what that says."""
 
 
 def _kind(source: Any) -> Any:
@@ -123,6 +137,15 @@ def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, 
     return source.paths if isinstance(source, FilesSource) else (source.path,)
 
 
+def _check_extraction(source: FilesSource | InstalledSource) -> None:
+    """Raises ValueError if settings of an extractor contradict one another."""
+    name, extract = source.name, source.extract
+    if source.extract_format == "markdown" and extract not in OURS:
+        raise ValueError(f'source {name}: extract_format = "markdown" needs extract = "blocks" or "none", not "{extract}"')
+    if source.extract_bias and extract != "blocks":
+        raise ValueError(f'source {name}: extract_bias = {source.extract_bias:g} needs extract = "blocks", not "{extract}"')
+
+
 class CollectConfig(Section):
     """Where documents come from, in order of priority."""
 
@@ -131,8 +154,18 @@ class CollectConfig(Section):
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
     extract: Extract = "blocks"
-    """What takes the main text out of HTML pages: "blocks" is tokenmill's own, trained on pages of many kinds; "resiliparse" is
-    that library's; "none" takes all visible text."""
+    """What takes the main text out of HTML pages: "blocks" is tokenmill's own, trained on many kinds of pages; "resiliparse"
+    and "trafilatura" are those libraries, of which pip install "tokenmill[trafilatura]" installs the latter; "none" takes all
+    visible text."""
+    extract_format: ExtractFormat = "text"
+    """What the main text of HTML pages becomes: "text", or "markdown" with headings, lists, tables, code and quotes. Only with
+    extract = "blocks" or "none"."""
+    extract_bias: Annotated[float, About(unit="log odds")] = Field(default=0.0, ge=-MOST_BIAS, le=MOST_BIAS)
+    """Added to the score of each block of a page: above 0, more of the page is kept; below 0, less. Only with extract =
+    "blocks"."""
+    extract_recall: Annotated[float, About(unit="share")] = Field(default=0.1, ge=0, le=1)
+    """Drop HTML pages of which too little came out: fewer characters than this share of the visible prose, which is what stands
+    in long paragraphs with few links. Pages without a text are dropped at any share."""
     max_text_bytes: Annotated[int | None, About(example=10 * MB)] = Field(default=None, ge=1)
     """Collect at most this many bytes of text over all sources. A hash of file names and `seed` chooses which. Default: no
     limit."""
@@ -156,9 +189,10 @@ class CollectConfig(Section):
     def _extracting(
         self, source: FilesSource | DatasetSource | InstalledSource
     ) -> FilesSource | DatasetSource | InstalledSource:
-        if isinstance(source, DatasetSource) or source.extract is not None:
+        if isinstance(source, DatasetSource):
             return source
-        return source.model_copy(update={"extract": self.extract})
+        absent = {name: getattr(self, name) for name in PagesSource.model_fields if getattr(source, name) is None}
+        return source.model_copy(update=absent)
 
     @model_validator(mode="after")
     def _check(self, info: ValidationInfo) -> Self:
@@ -173,6 +207,9 @@ class CollectConfig(Section):
         for name in names:
             if not SOURCE_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a source name: use letters, digits, '.', '_' and '-', at most 64 characters")
+        for source in self.all_sources:
+            if not isinstance(source, DatasetSource):
+                _check_extraction(source)
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"source names must differ, but more than one source is named {', '.join(twice)}")

@@ -48,6 +48,7 @@ HEAVY = {
     "rich": ("flows.cli",),
     "brotli": ("pipeline.collect",),
     "resiliparse": ("pipeline.collect",),
+    "trafilatura": ("pipeline.collect",),
     "datasets": ("pipeline.collect", "pipeline.export"),
     "tokenizers": ("tokenizer",),
     "jinja2": ("pipeline.report",),

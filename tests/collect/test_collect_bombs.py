@@ -12,10 +12,12 @@ import pytest
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.base.textfield import no_such
 from tokenmill.pipeline.collect import pages, tables
+from tokenmill.pipeline.collect.html.extraction import Extraction
 from tokenmill.pipeline.collect.html.main import main_text
 from tokenmill.pipeline.collect.records import FREE_BYTES, Growth, Limits
 from tokenmill.pipeline.config import FilesSource
 
+RESILIPARSE = Extraction(extract="resiliparse")
 NAMES = [f"a{number}" for number in range(200_000)]
 STALLING = {
     "spaces": "<div " + " ".join(NAMES) + ">x",
@@ -50,14 +52,14 @@ ORDINARY = {
 def test_tags_made_to_stall_the_parser_are_refused_in_linear_time(how):
     begun = time.process_time()
     with pytest.raises(RecordError, match="attributes|elements"):
-        main_text(STALLING[how], "resiliparse")
+        main_text(STALLING[how], RESILIPARSE)
     # Quadratic work takes more than 40 s.
     assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize("how", ORDINARY)
 def test_ordinary_carelessness_is_not_hostile(how):
-    assert "words" in main_text("<body>" + ORDINARY[how], "resiliparse")
+    assert "words" in main_text("<body>" + ORDINARY[how], RESILIPARSE).text
 
 
 @pytest.mark.parametrize(
@@ -69,12 +71,12 @@ def test_ordinary_carelessness_is_not_hostile(how):
     ],
 )
 def test_one_long_attribute_is_not_hostile(attribute):
-    assert "words" in main_text(f"<body><p {attribute}>words here</p></body>", "resiliparse")
+    assert "words" in main_text(f"<body><p {attribute}>words here</p></body>", RESILIPARSE).text
 
 
 def test_words_in_scripts_and_comments_are_no_attributes():
     words = "for (i = 0; i<n; i++) " + "word " * 9_000
-    assert "kept" in main_text(f"<body><script>{words}</script><!-- <div {words} --><p>kept</p></body>", "resiliparse")
+    assert "kept" in main_text(f"<body><script>{words}</script><!-- <div {words} --><p>kept</p></body>", RESILIPARSE).text
 
 
 def test_a_small_file_of_large_texts_costs_no_memory(tmp_path, collect):

@@ -19,8 +19,12 @@ def document(
     identity: str | None = None,
     url: str | None = None,
     about: Mapping[str, Any] | None = None,
+    lost: tuple[str, str] | None = None,
 ) -> Record:
-    """The record at `place` with the text `text`, which is `found.text` or a part of it. See `records.document`."""
+    """The record at `place` with the text `text`, which is `found.text` or a part of it. See `records.document`.
+
+    lost: why the text is of no use even if decoding did not spoil it, a reason and a message.
+    """
     spoiled = faults(text)
     if reason := spoiled.reason:
         note = f" (declared {found.declared}, decoded as {found.encoding}" + (
@@ -28,5 +32,8 @@ def document(
         )
         data = text.encode(errors="replace")
         return records.dropped(place, reason[0], reason[1] + note, data, len(data))
+    if lost is not None:
+        data = text.encode(errors="replace")
+        return records.dropped(place, *lost, data, len(data))
     known = {**(about or {}), **found.about, **spoiled.about}
     return records.document(text, place, limits, identity=identity, url=url, about=known)

@@ -16,13 +16,18 @@ Extract = Callable[[str], str]
 """From a decoded page to its main text; "" if it finds none."""
 
 
-def _ours(how: Literal["blocks", "resiliparse", "none"]) -> Callable[[], Extract]:
+def _setting(name: Literal["blocks", "resiliparse", "none"]) -> Callable[[], Extract]:
+    """What the setting `collect.extract` says."""
+
     def make() -> Extract:
-        from tokenmill.pipeline.collect.html.main import main_text
+        from tokenmill.pipeline.collect.html import main
+        from tokenmill.pipeline.collect.html.extraction import Extraction
+
+        how = Extraction(extract=name)
 
         def extract(html: str) -> str:
             try:
-                return main_text(html, how)
+                return main.of_library(html, name) if name == "resiliparse" else main.main_text(html, how).text
             except RecordError:  # a page that a build quarantines gives no text
                 return ""
 
@@ -59,9 +64,9 @@ def _readability() -> Extract:
 
 EXTRACTORS: Mapping[str, Callable[[], Extract]] = MappingProxyType(
     {
-        "blocks": _ours("blocks"),
-        "resiliparse": _ours("resiliparse"),
-        "none": _ours("none"),
+        "blocks": _setting("blocks"),
+        "resiliparse": _setting("resiliparse"),
+        "none": _setting("none"),
         "trafilatura": _trafilatura,
         "trafilatura-recall": _trafilatura_recall,
         "readability": _readability,

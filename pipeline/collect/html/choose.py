@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from tokenmill.pipeline import kernels
 from tokenmill.pipeline.collect.extract import model
 from tokenmill.pipeline.collect.extract.model import BlockModel
-from tokenmill.pipeline.collect.html.blocks import blocks_of
+from tokenmill.pipeline.collect.html import recall
+from tokenmill.pipeline.collect.html.blocks import Blocks, blocks_of
+from tokenmill.pipeline.collect.html.extraction import Extraction
+
+if TYPE_CHECKING:
+    from tokenmill.pipeline.config.sources import Extract
 
 MODEL = Path(__file__).with_name("blocks.json")
 
@@ -32,14 +36,16 @@ def is_compiled() -> bool:
 @functools.cache
 def prepare() -> None:
     """Load the model, and the compiled code of everything that `text` calls."""
-    for everything in (False, True):
-        text("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference", everything=everything)
+    blocks = blocks_of("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference")
+    extracts: tuple[Extract, ...] = ("blocks", "none")
+    for extract in extracts:
+        text(blocks, Extraction(extract=extract, extract_format="markdown"))
+    recall.visible(blocks.found)
 
 
-def text(html: str, *, everything: bool) -> str:
+def text(blocks: Blocks, how: Extraction) -> str:
     """The main text of a page, or all its visible text. Raises RecordError (hostile_html)."""
-    blocks = blocks_of(html)
     if not len(blocks):
         return ""
-    kept = np.ones(len(blocks), dtype=bool) if everything else shipped().kept(blocks.features)
-    return blocks.text(kept)
+    kept = None if how.extract == "none" else shipped().kept(blocks.features, how.extract_bias)
+    return blocks.text(kept, markdown=how.extract_format == "markdown")

@@ -45,6 +45,10 @@ SECONDS_PER_BYTE = 1e-6
 MOST_PLACES = 1_000
 RECORD_BYTES = 100
 """Bytes that a record counts beside its content, in what a parser may send. A file in a frame may hold bodies with a coding."""
+TRAFILATURA_BYTES = 512 << 20
+"""Memory that a parser with trafilatura may take more: a page of 2 MB with 100,000 links takes 500 MB."""
+TRAFILATURA_SECONDS_PER_BYTE = 1e-5
+"""In place of `SECONDS_PER_BYTE`: it takes ten times as long as the other extractors."""
 ARROW_BYTES = 1 << 30
 """Memory that a parser of an Arrow file may take more, at most: a batch of records is read whole."""
 REST = "rest"
@@ -59,6 +63,7 @@ class _Course:
     """How far the reading of a piece has come, over all attempts."""
 
     size_bytes: int
+    seconds_per_byte: float = SECONDS_PER_BYTE
     delivered: int = 0
     announced: str = ""
     """The place that was announced last and has shown no record yet."""
@@ -82,12 +87,13 @@ class _Course:
     @property
     def overtime(self) -> float:
         """CPU seconds of all attempts beyond what their bytes explain."""
-        return self.lost_seconds + max(0.0, self.cpu_seconds - SECONDS_PER_BYTE * (self.size_bytes + self.sent_bytes))
+        return self.lost_seconds + max(0.0, self.cpu_seconds - self.seconds_per_byte * (self.size_bytes + self.sent_bytes))
 
 
 def records(file: InputFile, piece: Range, source: Mapping[str, Any], limits: Limits) -> Generator[Record, None, None]:
     """Every record of a piece of a file. `source`: the settings of its source. Raises InputError, StaleInput."""
-    course = _Course(size_bytes=_size(file, piece))
+    slow = source.get("extract") == "trafilatura"
+    course = _Course(size_bytes=_size(file, piece), seconds_per_byte=TRAFILATURA_SECONDS_PER_BYTE if slow else SECONDS_PER_BYTE)
     while True:
         try:
             yield from _attempt(file, piece, source, limits, course)
@@ -205,6 +211,8 @@ def _needed(file: InputFile, source: Mapping[str, Any], limits: Limits) -> Neede
     if file.kind == "arrow":
         memory_bytes += min(file.size_bytes, ARROW_BYTES)
     libraries = readers.needs(file.kind, source.get("extract"))
+    if libraries == "trafilatura":
+        memory_bytes += TRAFILATURA_BYTES
     return Needed(libraries=libraries, memory_bytes=memory_bytes, entry=host.ENTRY)
 
 

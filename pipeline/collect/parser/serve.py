@@ -22,8 +22,9 @@ from typing import Any, cast
 
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect import readers
+from tokenmill.pipeline.collect.html.extraction import Extraction
 from tokenmill.pipeline.collect.parser import frames
-from tokenmill.pipeline.collect.records import EXTRACT, ZSTD_WINDOW, Document, Limits, Record, Rejected
+from tokenmill.pipeline.collect.records import ZSTD_WINDOW, Document, Limits, Record, Rejected
 
 BATCH_BYTES = 1 << 20
 BATCH_RECORDS = 2_048
@@ -123,7 +124,7 @@ def answer(connection: socket.socket, request: dict[str, Any], descriptor: int) 
         condemned=request["condemned"],
         announce=announce,
         zstd_window=request["source"].get("zstd_window", ZSTD_WINDOW),
-        extract=request["source"].get("extract") or EXTRACT,
+        extraction=Extraction.of(request["source"]),
     )
     with cast(io.BufferedReader, io.BufferedReader(Watched(descriptor, sender), 1 << 16)) as handle:
         try:
