@@ -22,7 +22,8 @@ PROSE = (
 PAGE = f"""<html><body><nav><ul><li><a href=/>Home</a><li><a href=/about>About</a></ul></nav>
 <article><h1>A story</h1>{f"<p>{PROSE}</p>" * 6}<ul><li>one <li>two</ul></article><footer>Imprint</footer></body></html>"""
 LONG = (
-    "It is long. It goes on for a while, as articles do, and says things that a reader of the page sees at once, and some more."
+    "It is long. It goes on for a while, as articles do, and says things that a reader of the page sees at once, and then "
+    "some more of these things."
 )
 
 
