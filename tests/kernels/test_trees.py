@@ -79,6 +79,10 @@ def test_a_tree_is_that_of_plain_python(seed: int) -> None:
     for number, members in enumerate(of_leaves):
         assert rows[bounds[number, 0] : bounds[number, 1]].tolist() == members
         assert sums[number].tolist() == [gradients[members].sum(), hessians[members].sum()]
+    margins = np.full(count, 7, dtype=np.int32)
+    grow.step(bins, nodes[: leaves - 1], np.arange(1, leaves + 1, dtype=np.int32), margins)
+    for number, members in enumerate(of_leaves):
+        assert (margins[members] == 8 + number).all()
 
 
 def test_derivatives_are_those_of_the_log_loss() -> None:
