@@ -32,7 +32,10 @@ class Boosting:
     feature_share: float = 0.5
     """Share of the features that a tree may use."""
     row_share: float = 0.5
-    """Share of the rows that a tree is grown from, drawn anew for each (J. H. Friedman, "Stochastic gradient boosting", 2002)."""
+    """Share of the rows that a tree is grown from, drawn anew for each.
+
+    Source: J. H. Friedman, "Stochastic gradient boosting" (2002).
+    """
     seed: int = 0
 
 
