@@ -72,7 +72,10 @@ def test_a_tree_is_that_of_plain_python(seed: int) -> None:
     nodes = np.zeros((most - 1, 4), dtype=np.int32)
     bounds, sums = np.zeros((most + 1, 2), dtype=np.int32), np.zeros((most, 2))
     room = (np.empty(count, dtype=np.int32), np.empty((most, 3, grow.BINS, 3)), np.empty((most, 3)))
-    leaves = grow.grow(bins, widths, drawn, gradients, hessians, least, rows, *room, bounds, nodes, sums)
+    table = np.empty((count, 3), dtype=np.uint8)
+    grow.gather(bins, drawn, rows, table)
+    leaves = grow.grow(table, widths[drawn], gradients, hessians, least, rows, *room, bounds, nodes, sums)
+    nodes[: leaves - 1, 0] = drawn[nodes[: leaves - 1, 0]]
     expected, of_leaves = grown(bins, drawn.tolist(), gradients.tolist(), hessians.tolist(), least, most)
     assert leaves == len(of_leaves)
     assert [tuple(node) for node in nodes[: leaves - 1].tolist()] == expected

@@ -91,9 +91,13 @@ def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.flo
     for _ in range(settings.trees):
         grow.derivatives(margins, 1 / UNITS, main, weights, gradients, hessians)
         drawn = np.sort(generator.permutation(features)[:drawn_features]).astype(np.int32)
-        rows = np.flatnonzero(generator.random(count) < settings.row_share).astype(np.int32)
+        chosen = np.flatnonzero(generator.random(count) < settings.row_share).astype(np.int32)
+        table = np.empty((len(chosen), drawn_features), dtype=np.uint8)
+        grow.gather(data.bins, drawn, chosen, table)
+        rows = np.arange(len(chosen), dtype=np.int32)
         room = (scratch, histograms, best, bounds, nodes, sums)
-        leaves = grow.grow(data.bins, widths, drawn, gradients, hessians, least_rows, rows, *room)
+        leaves = grow.grow(table, widths[drawn], gradients[chosen], hessians[chosen], least_rows, rows, *room)
+        nodes[: leaves - 1, 0] = drawn[nodes[: leaves - 1, 0]]
         steps = -sums[:leaves, 0] / (sums[:leaves, 1] + grow.SMOOTHING) * settings.rate
         values = np.rint(steps * UNITS).astype(np.int32)
         grow.step(data.bins, nodes[: leaves - 1], values, margins)
