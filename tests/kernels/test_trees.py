@@ -72,13 +72,20 @@ def test_a_tree_is_that_of_plain_python(seed: int) -> None:
     nodes = np.zeros((most - 1, 4), dtype=np.int32)
     bounds, sums = np.zeros((most + 1, 2), dtype=np.int32), np.zeros((most, 2))
     room = (np.empty(count, dtype=np.int32), np.empty((most, 3, grow.BINS, 3)), np.empty((most, 3)))
-    leaves = grow.grow(bins, widths, drawn, gradients, hessians, least, rows, *room, bounds, nodes, sums)
+    table = np.empty((count, 3), dtype=np.uint8)
+    grow.gather(bins, drawn, rows, table)
+    leaves = grow.grow(table, widths[drawn], gradients, hessians, least, rows, *room, bounds, nodes, sums)
+    nodes[: leaves - 1, 0] = drawn[nodes[: leaves - 1, 0]]
     expected, of_leaves = grown(bins, drawn.tolist(), gradients.tolist(), hessians.tolist(), least, most)
     assert leaves == len(of_leaves)
     assert [tuple(node) for node in nodes[: leaves - 1].tolist()] == expected
     for number, members in enumerate(of_leaves):
         assert rows[bounds[number, 0] : bounds[number, 1]].tolist() == members
         assert sums[number].tolist() == [gradients[members].sum(), hessians[members].sum()]
+    margins = np.full(count, 7, dtype=np.int32)
+    grow.step(bins, nodes[: leaves - 1], np.arange(1, leaves + 1, dtype=np.int32), margins)
+    for number, members in enumerate(of_leaves):
+        assert (margins[members] == 8 + number).all()
 
 
 def test_derivatives_are_those_of_the_log_loss() -> None:

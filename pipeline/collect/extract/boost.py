@@ -3,7 +3,7 @@
 Purpose: the few hundred lines that a model of blocks needs, without a library of trees, the same on every machine.
 Guarantee: the same rows, weights and seed give the same trees, to the bit. Margins are integers, as in the finished model, so
 what is learnt from is what will be computed.
-Cost: memory of one byte for each value; 80 trees of 31 leaves on 400,000 rows of 200 features take about 40 s of one core.
+Cost: memory of one byte for each value; 80 trees of 31 leaves on 400,000 rows of 260 features take about 20 s of one core.
 """
 
 from __future__ import annotations
@@ -28,9 +28,14 @@ class Boosting:
     leaves: int = 31
     rate: float = 0.12
     least_rows: int = 80
-    """Rows of a leaf."""
+    """Rows of a leaf, in a tree that is grown from all rows."""
     feature_share: float = 0.5
     """Share of the features that a tree may use."""
+    row_share: float = 0.5
+    """Share of the rows that a tree is grown from, drawn anew for each.
+
+    Source: J. H. Friedman, "Stochastic gradient boosting" (2002).
+    """
     seed: int = 0
 
 
@@ -72,6 +77,7 @@ def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.flo
     share = min(max(float(weights[main].sum() / weights.sum()), 1e-3), 1 - 1e-3)
     start = round(math.log(share / (1 - share)) * UNITS)
     margins = np.full(count, start, dtype=np.int32)
+    least_rows = max(1, round(settings.least_rows * settings.row_share))
     drawn_features = max(1, round(features * settings.feature_share))
     generator = np.random.Generator(np.random.PCG64(settings.seed))
     gradients, hessians = np.empty(count), np.empty(count)
@@ -85,13 +91,16 @@ def train(data: Binned, main: npt.NDArray[np.bool_], weights: npt.NDArray[np.flo
     for _ in range(settings.trees):
         grow.derivatives(margins, 1 / UNITS, main, weights, gradients, hessians)
         drawn = np.sort(generator.permutation(features)[:drawn_features]).astype(np.int32)
-        rows = np.arange(count, dtype=np.int32)
+        chosen = np.flatnonzero(generator.random(count) < settings.row_share).astype(np.int32)
+        table = np.empty((len(chosen), drawn_features), dtype=np.uint8)
+        grow.gather(data.bins, drawn, chosen, table)
+        rows = np.arange(len(chosen), dtype=np.int32)
         room = (scratch, histograms, best, bounds, nodes, sums)
-        leaves = grow.grow(data.bins, widths, drawn, gradients, hessians, settings.least_rows, rows, *room)
+        leaves = grow.grow(table, widths[drawn], gradients[chosen], hessians[chosen], least_rows, rows, *room)
+        nodes[: leaves - 1, 0] = drawn[nodes[: leaves - 1, 0]]
         steps = -sums[:leaves, 0] / (sums[:leaves, 1] + grow.SMOOTHING) * settings.rate
         values = np.rint(steps * UNITS).astype(np.int32)
-        for number in range(leaves):
-            margins[rows[bounds[number, 0] : bounds[number, 1]]] += values[number]
+        grow.step(data.bins, nodes[: leaves - 1], values, margins)
         grown.append((nodes[: leaves - 1].copy(), values))
     return _trees(grown, data.edges, start)
 

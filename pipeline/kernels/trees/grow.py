@@ -5,7 +5,7 @@ C. Guestrin, "XGBoost" (2016, arXiv 1603.02754); histograms, growth by the best 
 the parent's less the smaller child's: G. Ke et al., "LightGBM" (2017).
 Guarantee: sums run in the order of the rows, and of equally good splits the first leaf, feature and bin wins; so the same input
 gives the same tree. There is no call of the C library's mathematics, whose last bit differs between machines.
-Cost: about 1 ns per row, drawn feature and level of the tree.
+Cost: about 1.5 ns per row, feature and level of the tree.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from tokenmill.pipeline.kernels.trees.score import probability
 BINS = 256
 GRADIENT, HESSIAN, ROWS = range(3)
 """What a histogram sums."""
+STRIP = 64
+"""Rows that are gathered at a time, so that they stay in the cache."""
 SMOOTHING = 1.0
 """Added to the sum of second derivatives (lambda in XGBoost): small leaves move less."""
 
@@ -43,37 +45,41 @@ def derivatives(
         hessians[i] = weights[i] * share * (1.0 - share)
 
 
+@leaf
+def gather(bins: Binned, drawn: Integers, chosen: Integers, out: Binned) -> None:
+    """out[i, k] = bins[drawn[k], chosen[i]]: what a tree looks at, row by row, which is twice as fast to sum up."""
+    for begin in range(0, len(chosen), STRIP):
+        for k in range(len(drawn)):
+            column = bins[drawn[k]]
+            for at in range(begin, min(begin + STRIP, len(chosen))):
+                out[at, k] = column[chosen[at]]
+
+
 @inlined
 def _fill(
-    bins: Binned,
-    widths: Integers,
-    drawn: Integers,
-    rows: Integers,
-    begin: int,
-    end: int,
-    gradients: Floats,
-    hessians: Floats,
-    out: Floats,
+    bins: Binned, widths: Integers, rows: Integers, begin: int, end: int, gradients: Floats, hessians: Floats, out: Floats
 ) -> None:
-    """out[k] = the histogram of feature drawn[k] over the rows of a leaf."""
-    for k in range(len(drawn)):
-        for place in range(widths[drawn[k]]):
+    """out[k] = the histogram of feature k over the rows of a leaf."""
+    features = bins.shape[1]
+    for k in range(features):
+        for place in range(widths[k]):
             for what in range(3):
                 out[k, place, what] = 0.0
-        column = bins[drawn[k]]
-        for at in range(begin, end):
-            row = rows[at]
-            place = column[row]
-            out[k, place, GRADIENT] += gradients[row]
-            out[k, place, HESSIAN] += hessians[row]
+    for at in range(begin, end):
+        row = rows[at]
+        gradient, hessian = gradients[row], hessians[row]
+        for k in range(features):
+            place = bins[row, k]
+            out[k, place, GRADIENT] += gradient
+            out[k, place, HESSIAN] += hessian
             out[k, place, ROWS] += 1.0
 
 
 @inlined
-def _take(whole: Floats, part: Floats, widths: Integers, drawn: Integers, swap: bool) -> None:
+def _take(whole: Floats, part: Floats, widths: Integers, swap: bool) -> None:
     """whole -= part, and then, if `swap`, each takes the place of the other."""
-    for k in range(len(drawn)):
-        for place in range(widths[drawn[k]]):
+    for k in range(len(widths)):
+        for place in range(widths[k]):
             for what in range(3):
                 taken = part[k, place, what]
                 rest = whole[k, place, what] - taken
@@ -87,18 +93,18 @@ def _gain(gradient: float, hessian: float) -> float:
 
 
 @inlined
-def _best(histogram: Floats, widths: Integers, drawn: Integers, least_rows: int, best: Floats) -> None:
-    """best = gain, index of the drawn feature, bin: of the split of a leaf that gains most; a gain of 0 if there is none."""
+def _best(histogram: Floats, widths: Integers, least_rows: int, best: Floats) -> None:
+    """best = gain, feature, bin: of the split of a leaf that gains most; a gain of 0 if there is none."""
     best[:] = 0.0
-    for k in range(len(drawn)):
+    for k in range(len(widths)):
         gradient = hessian = count = 0.0
-        for place in range(widths[drawn[k]]):
+        for place in range(widths[k]):
             gradient += histogram[k, place, GRADIENT]
             hessian += histogram[k, place, HESSIAN]
             count += histogram[k, place, ROWS]
         whole = _gain(gradient, hessian)
         left_gradient = left_hessian = left_count = 0.0
-        for place in range(widths[drawn[k]] - 1):
+        for place in range(widths[k] - 1):
             left_gradient += histogram[k, place, GRADIENT]
             left_hessian += histogram[k, place, HESSIAN]
             left_count += histogram[k, place, ROWS]
@@ -112,10 +118,20 @@ def _best(histogram: Floats, widths: Integers, drawn: Integers, least_rows: int,
 
 
 @leaf
+def step(bins: Binned, nodes: Integers, values: Integers, margins: Integers) -> None:
+    """Add to the margin of each row the value of the leaf in which it ends; `nodes` as `grow` fills them, for one tree."""
+    for row in range(len(margins)):
+        node = np.int64(0) if len(nodes) else np.int64(-1)
+        while node >= 0:
+            above = bins[nodes[node, 0], row] > nodes[node, 1]
+            node = np.int64(nodes[node, 3 if above else 2])
+        margins[row] += values[~node]
+
+
+@leaf
 def grow(
     bins: Binned,
     widths: Integers,
-    drawn: Integers,
     gradients: Floats,
     hessians: Floats,
     least_rows: int,
@@ -129,15 +145,15 @@ def grow(
 ) -> int:
     """Grow one tree; returns its number of leaves, which has one more than there are nodes.
 
-    bins: uint8 [features, rows]. widths: how many bins each feature has. drawn: the features that may be used. gradients,
-    hessians: float64 [rows]. least_rows: in a leaf. rows: int32 [rows], the rows that count; they are sorted by leaf. scratch:
-    int32 [rows]. histograms: float64 [most leaves, drawn, BINS, 3]. best: float64 [most leaves, 3]. bounds: int32 [most leaves
+    bins: uint8 [rows, features]. widths: how many bins each feature has. gradients, hessians: float64 [rows]. least_rows: in a
+    leaf. rows: int32 [rows], the numbers of all rows; they are sorted by leaf. scratch: int32 [rows]. histograms: float64 [most
+    leaves, features, BINS, 3]. best: float64 [most leaves, 3]. bounds: int32 [most leaves
     + 1, 2], where the rows of each leaf begin and end. nodes: int32 [most leaves - 1, 4]: feature, bin, and two children, for
     at most the bin and above it; a leaf is ~number. sums: float64 [most leaves, 2], of the gradients and hessians in each leaf.
     """
     bounds[0, 0], bounds[0, 1] = 0, len(rows)
-    _fill(bins, widths, drawn, rows, 0, len(rows), gradients, hessians, histograms[0])
-    _best(histograms[0], widths, drawn, least_rows, best[0])
+    _fill(bins, widths, rows, 0, len(rows), gradients, hessians, histograms[0])
+    _best(histograms[0], widths, least_rows, best[0])
     leaves = 1
     while leaves < len(best):
         chosen = 0
@@ -146,12 +162,12 @@ def grow(
                 chosen = number
         if best[chosen, 0] <= 0.0:
             break
-        feature, place = drawn[int(best[chosen, 1])], int(best[chosen, 2])
+        feature, place = int(best[chosen, 1]), int(best[chosen, 2])
         begin, end = bounds[chosen, 0], bounds[chosen, 1]
         middle, above = begin, 0
         for at in range(begin, end):
             row = rows[at]
-            if bins[feature, row] <= place:
+            if bins[row, feature] <= place:
                 rows[middle] = row
                 middle += 1
             else:
@@ -170,10 +186,10 @@ def grow(
         # The histogram of the smaller child is filled; that of the larger one is what is left of their parent's.
         below = middle - begin < end - middle
         first, last = (begin, middle) if below else (middle, end)
-        _fill(bins, widths, drawn, rows, first, last, gradients, hessians, histograms[new])
-        _take(histograms[chosen], histograms[new], widths, drawn, below)
-        _best(histograms[chosen], widths, drawn, least_rows, best[chosen])
-        _best(histograms[new], widths, drawn, least_rows, best[new])
+        _fill(bins, widths, rows, first, last, gradients, hessians, histograms[new])
+        _take(histograms[chosen], histograms[new], widths, below)
+        _best(histograms[chosen], widths, least_rows, best[chosen])
+        _best(histograms[new], widths, least_rows, best[new])
         leaves += 1
     for number in range(leaves):
         sums[number] = 0.0

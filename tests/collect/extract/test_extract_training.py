@@ -35,19 +35,43 @@ def test_markdown_loses_addresses_and_keeps_words() -> None:
     assert tokens(without_markdown(text)) == ["a", "link", "to", "and", "2", "foot", "1"]
 
 
+def _main(blocks: list[str], gold: str) -> list[bool]:
+    return labels.main_blocks(list(map(tokens, blocks)), gold).tolist()
+
+
 def test_blocks_are_main_text_by_runs_or_as_whole_lines() -> None:
     gold = "The quick brown fox jumps over the lazy dog.\nA short line\nMore"
     blocks = [
+        "More",  # before all main text
         "the quick brown fox jumps over the lazy dog",  # all of it
         "ad the quick brown fox ad ad ad",  # half of it, in one run
         "ad the quick brown fox ad ad ad ad",  # less than half
         "a short line",  # too short for a run, but a line
-        "More",  # stands in menus too
         "quick the fox brown",  # other order
         "",
     ]
-    assert labels.main_blocks(list(map(tokens, blocks)), gold).tolist() == [True, True, False, True, False, False, False]
+    assert _main(blocks, gold) == [False, True, True, False, True, False, False]
     assert labels.main_blocks([list("一二三四五"), list("一二三四五六")], "一二三四五六七八").tolist() == [False, True]
+    assert _main(["a", ""], "") == [False, False]
+    assert _main([], "a") == []
+
+
+def test_of_copies_those_stay_that_have_main_text_around_them() -> None:
+    title, text = "The story of the river", "It walks slowly toward the old harbour."
+    menu = [title, *["Home", "About"] * 5]
+    assert _main([*menu, title, text, *["News", "Imprint"] * 5, title], f"{title}\n{text}") == [
+        *[False] * 11, True, True, *[False] * 11,
+    ]  # fmt: skip
+    assert _main([title, text, title], f"{title}\n{text}\n{title}") == [True, True, True]
+
+
+def test_short_blocks_are_main_text_where_the_main_text_has_them_next() -> None:
+    gold = "Results of the last race:\nAnn\n12\nBo\n9\nThat was all for today."
+    cells = ["Results of the last race:", "Ann", "12", "Menu", "Bo", "9", "That was all for today."]
+    assert _main(["Bo", *cells, "Ann"], gold) == [False, True, True, True, False, True, True, True, False]
+    assert _main(["Ann", "12", "Bo", "9", "That was all for today."], gold) == [True] * 5
+    far = f"Results of the last race:\n{'so ' * 20}\nAnn"
+    assert _main(["Results of the last race:", "Ann"], far) == [True, False]
 
 
 NAMES = ("words", "cjk", "c", "d", "e", "f")
