@@ -2,32 +2,31 @@
 
 Purpose: paragraphs, headings, nested lists, tables, code with its indentation, quotes and line breaks as readers know them.
 Guarantee: each kept block is written once, in the order of the page. Plain text has no character that the page does not show,
-but for white space and the `$` around TeX.
-Cost: some microseconds for each kept block.
+but for white space and the `$` around TeX. Markdown marks structure alone: not bold or italic text, not links, and no sign of
+the text is escaped.
+Cost: a microsecond or two for each kept block. Memory: the result, and the blocks of one table or one piece of code.
 """
 
 from __future__ import annotations
 
+import io
 import itertools
 import re
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.collect.html.texts import texts
+from tokenmill.pipeline.collect.html import code, kept, tables
+from tokenmill.pipeline.collect.html.kept import KeptBlock
+from tokenmill.pipeline.collect.html.lists import Levels, Numbers
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.columns import Scanned
 
-INVISIBLE = "\u200b\u2060\ufeff\u00ad"
-"""Characters without a width. A block of nothing else has no text."""
-BLANK = f"{INVISIBLE} \t\n\r\f\xa0"
-LONG_CELL = 200
-"""Characters that the cells of a table of data have at most, on average; longer ones lay out a page."""
-MOST_COLUMNS = 100
 HEADINGS = {n.ID[f"h{level}"]: level for level in range(1, 7)}
-OL, LI = n.ids("ol li")
+(LI,) = n.ids("li")
 INDENT = 4
 """Spaces for each level of a list: inside the text of `- ` and of `1. ` alike."""
 MOST_NESTED = 12
@@ -35,154 +34,151 @@ MOST_NESTED = 12
 BACKTICKS = re.compile(r"`{3,}")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
-class _KeptBlock:
-    """A kept block. pre, row, table, item: numbers of elements, 0 where there is none. column: of its cell, from 1. number: in
-    an ordered list, from 1, else 0. lists, quotes: how many stand around it.
-    """
-
-    text: str
-    tag: int
-    pre: int
-    row: int
-    column: int
-    table: int
-    item: int
-    number: int
-    lists: int
-    quotes: int
-
-
-@dataclass(frozen=True)
-class _Lines:
+class _Part(NamedTuple):
     """Lines of the result. close: to the part before, if that is of the same kind."""
 
     text: str
     close: str = ""
 
 
-def render(page: npt.NDArray[np.uint8], found: Scanned, kept: npt.NDArray[np.bool_], *, markdown: bool = False) -> str:
-    """The text of the blocks that are `kept` (bool [blocks]); plain, or as Markdown.
+def render(
+    page: npt.NDArray[np.uint8], found: Scanned, chosen: npt.NDArray[np.bool_], *, markdown: bool = False, whole: bool = False
+) -> str:
+    """The text of the blocks that are `chosen` (bool [blocks]); plain, or as Markdown.
 
     In plain text an empty line stands between paragraphs, a tab between cells of a table of data, and a line break between
-    rows and between items of a list.
+    rows and between items of a list. whole: with the signs that main text lacks (`kernels.html.signs`, numbers of lines).
     """
-    blocks = _blocks(page, found, kept, markdown)
-    data = _data_tables(blocks, found)
-    parts: list[_Lines] = []
-    item = 0
-    for (pre, table), group in itertools.groupby(blocks, key=lambda b: (b.pre, 0 if b.pre or b.table not in data else b.table)):
-        unit = list(group)
-        if pre:
-            parts.append(_preformatted(unit, markdown))
-        elif table:
-            parts += _table(unit, markdown)
-        else:
-            for block in unit:
-                parts.append(_paragraph(block, block.item != item, markdown))
-                item = block.item
-    out = []
-    for last, part in itertools.pairwise([_Lines(""), *parts]):
-        out.append("\n" if part.close and part.close == last.close else "\n\n")
-        out.append(part.text)
-    return "".join(out[1:])
+    out = io.StringIO()
+    last = None
+    for part in _parts(page, found, chosen, markdown, whole):
+        if last is not None:
+            out.write("\n" if part.close and part.close == last else "\n\n")
+        out.write(part.text)
+        last = part.close
+    return out.getvalue()
 
 
-def _blocks(page: npt.NDArray[np.uint8], found: Scanned, kept: npt.NDArray[np.bool_], markdown: bool) -> list[_KeptBlock]:
-    made = []
-    written = texts(page, found, kept, markdown=markdown)
-    elements = found.elements
-    for at in np.flatnonzero(kept).tolist():
-        text = written[at]
-        if not text.strip(BLANK):
+def _parts(
+    page: npt.NDArray[np.uint8], found: Scanned, chosen: npt.NDArray[np.bool_], markdown: bool, whole: bool
+) -> Iterator[_Part]:
+    data = tables.data_tables(page, found, chosen)
+    columns = tables.Columns(page, found) if data else None
+    layout = _Layout(page, found) if markdown else None
+    blocks = kept.blocks(page, found, chosen, markdown=markdown, whole=whole)
+    for (table, pre), group in itertools.groupby(
+        blocks, key=lambda block: (block.table, 0) if block.table in data else (0, block.pre)
+    ):
+        if not table and not pre:
+            for block in group:
+                if not whole and block.cell and code.are_numbers(page, found, block.text, block.cell, block.row, code=False):
+                    continue
+                yield layout.paragraph(block) if layout else _Part(block.text, _close(block))
             continue
-        row = elements[found.blocks[at, c.ELEMENT]].tolist()
-        table, item = row[c.TABLE], row[c.ITEM]
-        ordered = elements[row[c.LIST], c.TAG] == OL and elements[item, c.TAG] == LI
-        made.append(
-            _KeptBlock(
-                text=text if row[c.PRE] else text.strip(),
-                tag=row[c.TAG],
-                pre=row[c.PRE],
-                row=row[c.ROW],
-                column=int(elements[row[c.CELL], c.ORDINAL]) if row[c.ROW] else 0,
-                table=table,
-                item=item if item > table else 0,
-                number=int(elements[item, c.ORDINAL]) if ordered else 0,
-                lists=min(row[c.LISTS], MOST_NESTED),
-                quotes=min(row[c.QUOTES], MOST_NESTED),
-            )
-        )
-    return made
+        unit = list(group)
+        if columns and table:
+            yield from _table(unit, columns.of(table), layout)
+            continue
+        text = "\n".join(block.text.strip("\n") for block in unit).rstrip()
+        if not whole and code.are_numbers(page, found, text, unit[0].cell, unit[0].row, code=True):
+            continue
+        yield layout.code(text, unit[0]) if layout else _Part(text)
 
 
-def _data_tables(blocks: list[_KeptBlock], found: Scanned) -> set[int]:
-    """The tables that show data in rows and columns; others lay out a page, and their cells are paragraphs."""
-    cells: dict[int, set[tuple[int, int]]] = {}
-    chars: dict[int, int] = {}
-    around = set()
-    for block in blocks:
-        if block.table and block.row and not block.pre:
-            cells.setdefault(block.table, set()).add((block.row, block.column))
-            chars[block.table] = chars.get(block.table, 0) + len(block.text)
-            around.add(int(found.elements[found.elements[block.table, c.PARENT], c.TABLE]))
-    return {
-        table
-        for table, places in cells.items()
-        if table not in around
-        and len({row for row, _ in places}) >= 2
-        and 2 <= max(column for _, column in places) <= MOST_COLUMNS
-        and chars[table] <= LONG_CELL * len(places)
-    }
+def _close(block: KeptBlock) -> str:
+    if block.item > block.table:
+        return "list"
+    return f"row {block.row}" if block.row else ""
 
 
-def _preformatted(unit: list[_KeptBlock], markdown: bool) -> _Lines:
-    """Code and other text whose white space counts; several blocks in one are its lines."""
-    text = "\n".join(block.text.strip("\n") for block in unit).rstrip()
-    if not markdown:
-        return _Lines(text)
-    fence = "`" * max(3, 1 + max((len(run) for run in BACKTICKS.findall(text)), default=0))
-    return _Lines(_indented(f"{fence}\n{text}\n{fence}", unit[0], " " * INDENT * unit[0].lists))
-
-
-def _table(unit: list[_KeptBlock], markdown: bool) -> list[_Lines]:
+def _table(unit: list[KeptBlock], columns: dict[int, int], layout: _Layout | None) -> Iterator[_Part]:
     """Its rows, and before them what stands in no row, such as a caption."""
-    parts = [_Lines(block.text) for block in unit if not block.row]
-    rows: dict[int, dict[int, list[str]]] = {}
+    rows: dict[int, dict[int, str]] = {}
     for block in unit:
-        if block.row:
-            rows.setdefault(block.row, {}).setdefault(block.column, []).append(" ".join(block.text.split("\n")))
-    lines = [[" ".join(cells.get(column, ())) for column in range(1, max(cells) + 1)] for cells in rows.values()]
-    if not markdown:
-        return parts + [_Lines("\t".join(line), "row") for line in lines]
-    width = max(map(len, lines))
-    cells = [[cell.replace("|", "\\|") for cell in line] + [""] * (width - len(line)) for line in lines]
-    cells.insert(1, ["---"] * width)
-    text = "\n".join(f"| {' | '.join(line)} |" for line in cells)
-    return [*parts, _Lines(_indented(text, unit[0], " " * INDENT * unit[0].lists))]
+        if not block.row:
+            yield layout.paragraph(block) if layout else _Part(block.text)
+            continue
+        cells = rows.setdefault(block.row, {})
+        column = columns.get(block.cell, 0)
+        text = " ".join(block.text.split("\n"))
+        cells[column] = f"{cells[column]} {text}" if column in cells else text
+    lines = [[cells.get(column, "") for column in range(max(cells) + 1)] for cells in rows.values()]
+    if not layout:
+        yield from (_Part("\t".join(line), "row") for line in lines)
+        return
+    width = max(map(len, lines), default=0)
+    if not width:
+        return
+    cells_of_lines = [[cell.replace("|", "\\|") for cell in line] + [""] * (width - len(line)) for line in lines]
+    cells_of_lines.insert(1, ["---"] * width)
+    text = "\n".join(f"| {' | '.join(line)} |" for line in cells_of_lines)
+    first = next(block for block in unit if block.row)
+    yield layout.whole(text, first.table)
 
 
-def _paragraph(block: _KeptBlock, begins: bool, markdown: bool) -> _Lines:
-    """A block of prose. begins: whether it is the first of its item of a list."""
-    listed = "list" if block.item else f"row {block.row}" if block.row else ""
-    if not markdown:
-        return _Lines(block.text, listed)
-    text = block.text
-    level = HEADINGS.get(block.tag)
-    if level:
-        text = f"{'#' * level} {' '.join(text.split())}"
-    text = text.replace("\n", "  \n")
-    if not block.item:
-        return _Lines(_indented(text, block, ""))
-    indent = " " * INDENT * max(0, block.lists - 1)
-    if begins and block.lists:
-        marker = f"{block.number}. " if block.number else "- "
-        body = text.replace("\n", "\n" + " " * INDENT)
-        return _Lines(_indented(marker + body, block, indent), listed)
-    # Another paragraph of the item, or a term and its description, which have no marks.
-    return _Lines(_indented(text, block, indent + " " * INDENT * bool(block.lists)), "" if block.lists else listed)
+class _Layout:
+    """Where Markdown puts blocks: behind the marks of lists and quotes that stand around them."""
+
+    def __init__(self, page: npt.NDArray[np.uint8], found: Scanned) -> None:
+        self._page, self._found = page, found
+        self._numbers, self._levels = Numbers(page, found), Levels()
+        self._last_item = 0
+
+    def paragraph(self, block: KeptBlock) -> _Part:
+        """A block of prose."""
+        text = block.text
+        level = HEADINGS.get(block.tag)
+        if level:
+            text = f"{'#' * level} {' '.join(text.split())}"
+        item = block.item if block.item > block.table else 0
+        first, rest, begins = self._places(item, block.lists if item else 0, block.quotes)
+        placed = _placed(text.replace("\n", "  \n"), first, rest)
+        # Another paragraph of an item follows an empty line; terms and descriptions stand in no list.
+        return _Part(placed, "list" if item and (begins or not block.lists) else _close(block) if not item else "")
+
+    def code(self, text: str, block: KeptBlock) -> _Part:
+        """Code between fences."""
+        fence = "`" * max(3, 1 + max((len(run) for run in BACKTICKS.findall(text)), default=0))
+        return self.whole(f"{fence}{self._language(block)}\n{text}\n{fence}", block.pre)
+
+    def whole(self, text: str, element: int) -> _Part:
+        """A table or code, which stands in `element`."""
+        row = self._found.elements[element].tolist()
+        around = int(self._found.elements[row[c.PARENT], c.TABLE]) if row[c.TABLE] == element else row[c.TABLE]
+        item = row[c.ITEM] if row[c.ITEM] > around else 0
+        first, rest, _ = self._places(item, row[c.LISTS] if item else 0, row[c.QUOTES])
+        # Its lines are indented alike.
+        return _Part(_placed(text, first.ljust(len(rest)), rest))
+
+    def _language(self, block: KeptBlock) -> str:
+        elements = self._found.elements
+        begin = int(np.searchsorted(self._found.segments[:, c.START], elements[block.pre, c.BEGIN]))
+        first = int(self._found.segments[begin, c.OWNER]) if begin < len(self._found.segments) else 0
+        return code.language(self._page, self._found, block.pre, first)
+
+    def _places(self, item: int, lists: int, quotes: int) -> tuple[str, str, bool]:
+        """What stands before the first line and before the others, and whether this begins an item of a list."""
+        elements = self._found.elements
+        level, new = self._levels.enter(min(lists, MOST_NESTED))
+        quotes = min(quotes, MOST_NESTED)
+        outer = min(int(elements[item, c.QUOTES]), quotes) if level else quotes
+        begins = bool(level) and (new or (item > self._last_item and elements[item, c.TAG] == LI))
+        self._last_item = max(item, self._last_item)
+        before, behind = "> " * outer, "> " * (quotes - outer)
+        if not begins:
+            indent = before + " " * INDENT * level + behind
+            return indent, indent, False
+        marker = self._numbers.marker(item)
+        return (
+            before + " " * INDENT * (level - 1) + marker + behind,
+            before + " " * INDENT * level + behind,
+            True,
+        )
 
 
-def _indented(text: str, block: _KeptBlock, indent: str) -> str:
-    begin = "> " * block.quotes + indent
-    return "\n".join((begin + line).rstrip(" ") + "  " * line.endswith("  ") for line in text.split("\n")) if begin else text
+def _placed(text: str, first: str, rest: str) -> str:
+    if not rest:
+        return text
+    lines = text.split("\n")
+    placed = [(begin + line).rstrip(" ") for begin, line in zip(itertools.chain((first,), itertools.repeat(rest)), lines)]  # noqa: B905
+    return "\n".join(made + "  " * line.endswith("  ") for made, line in zip(placed, lines, strict=True))

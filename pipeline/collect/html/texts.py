@@ -12,14 +12,15 @@ from tokenmill.pipeline.kernels.html.references import references
 from tokenmill.pipeline.kernels.html.write import STATE, most_bytes, write
 
 
-def texts(page: npt.NDArray[np.uint8], found: Scanned, kept: npt.NDArray[np.bool_], *, markdown: bool) -> list[str]:
-    """The text of every block, empty for those that are not `kept` (bool [blocks]).
+def texts(
+    page: npt.NDArray[np.uint8], found: Scanned, chosen: npt.NDArray[np.int64], *, markdown: bool, whole: bool
+) -> list[str]:
+    """The text of each of the `chosen` blocks, by their numbers.
 
-    markdown: mark code, subscripts and superscripts.
+    markdown: mark code, subscripts and superscripts. whole: with the signs and characters that `kernels.html.signs` leaves out.
     """
-    out = np.empty(most_bytes(found, kept), np.uint8)
-    offsets = np.zeros(len(found.blocks) + 1, np.int64)
-    write(page, found, kept, references(), markdown, np.zeros(STATE, np.int64), out, offsets)
+    out = np.empty(most_bytes(found, chosen), np.uint8)
+    offsets = np.zeros(len(chosen) + 1, np.int64)
+    write(page, found, chosen, references(), markdown, whole, np.zeros(STATE, np.int64), out, offsets)
     data = out[: offsets[-1]].tobytes()
-    places = offsets.tolist()
-    return [data[start:stop].decode("utf-8", "replace") for start, stop in itertools.pairwise(places)]
+    return [data[start:stop].decode("utf-8", "replace") for start, stop in itertools.pairwise(offsets.tolist())]

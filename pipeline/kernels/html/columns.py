@@ -14,12 +14,13 @@ import numpy.typing as npt
 # An element. Those that name other elements are rows, 0 (the root) where there is none.
 (
     PARENT, TAG, FLAGS, SAME, BLOCK, BARRIER, DEPTH, CELL, ROW, TABLE, ITEM, LIST, PRE, LISTS, QUOTES, CHILDREN,
-    ORDINAL, FIRST_BLOCK, END_BLOCK, FIRST_SEGMENT,
-) = range(20)  # fmt: skip
-ELEMENT_COLUMNS = 20
+    ORDINAL, FIRST_BLOCK, END_BLOCK, FIRST_SEGMENT, BEGIN,
+) = range(21)  # fmt: skip
+ELEMENT_COLUMNS = 21
 """SAME: the element of the same tag that was open before. BLOCK, BARRIER, CELL...: the innermost element of that kind, or
 itself; PRE: the outermost. LISTS, QUOTES: how many stand around it. CHILDREN: elements directly in it. ORDINAL: which item of
-its list or cell of its row, from 1; of a list or row, how many it has. FIRST_BLOCK, END_BLOCK: the blocks inside it."""
+its list or cell of its row, from 1; of a list or row, how many it has. FIRST_BLOCK, END_BLOCK: the blocks inside it. BEGIN: the
+byte at which the name of its tag begins."""
 
 # A segment: a run of text without tags, or a mark between two.
 START, STOP, KIND, OWNER, OF_BLOCK = range(5)
@@ -33,6 +34,10 @@ TEXT, RAW, BREAK, TEX, TEX_DISPLAY, NOTHING = range(6)
     COPYRIGHT, BOLD_CHARS, TIME_CHARS, CODE_CHARS, LINKS, BREAKS, SEGMENTS, IMAGES, INPUTS,
 ) = range(23)  # fmt: skip
 BLOCK_COLUMNS = 23
+
+
+SPARE = 8
+"""Rows of each table that may be taken between two looks at whether they are full."""
 
 
 class Scanned(NamedTuple):
@@ -55,10 +60,10 @@ class Scanned(NamedTuple):
 
 
 # Scalars of the scan. OPEN_BLOCK: the block that is being filled, or -1. BREAK_RUN: line breaks since the last text. IN_WORD:
-# whether the last byte was of a word. DEAD_LINK: a link whose end tag could not close it. TEX_ELEMENT: the last element that
-# gave TeX. TITLE_*: the bytes of the title. IMAGES_, INPUTS_: since the last block.
+# whether the last byte was of a word. DEAD_LINK: a link whose end tag could not close it. TEX_ELEMENT, TEX_SEGMENT: the last
+# element that gave TeX, and its segment. TITLE_*: the bytes of the title. IMAGES_, INPUTS_: since the last block.
 (
     N_ELEMENTS, N_SEGMENTS, N_BLOCKS, CURRENT, OPEN_BLOCK, BREAK_RUN, IN_WORD, DEAD_LINK, TEX_ELEMENT, TITLE_START, TITLE_STOP,
-    BODY, IMAGES_SEEN, INPUTS_SEEN, MATHJAX_PARENT, MATHJAX_SEGMENT, LAST_LINK,
-) = range(17)  # fmt: skip
-STATE = 17
+    BODY, IMAGES_SEEN, INPUTS_SEEN, MATHJAX_PARENT, MATHJAX_SEGMENT, LAST_LINK, TEX_SEGMENT,
+) = range(18)  # fmt: skip
+STATE = 18

@@ -34,6 +34,8 @@ RAW_TEXT = 1 << 3
 """Its content holds no tags, and is text of the page."""
 SKIPPED = 1 << 4
 """Text inside it is no text of the page."""
+NO_SHAPE = 1 << 10
+"""The same, but in SVG and MathML alone: what describes a picture or a formula. Elsewhere these names mean nothing."""
 BARRIER = 1 << 5
 """End tags and implied ends do not reach out of it ("has an element in scope")."""
 ENDS_P = 1 << 6
@@ -42,6 +44,8 @@ TABLE_PART = 1 << 7
 """Its end tag reaches out of cells, up to the innermost table."""
 IGNORED = 1 << 8
 """Tags that change nothing: the root, the head, frames."""
+IMPLIES = 1 << 9
+"""Its start tag ends an open element of its own kind, such as another item, even without an end tag."""
 
 _KINDS: dict[int, str] = {
     BLOCK: "address article aside blockquote body button caption center dd details dialog dir div dl dt fieldset figcaption"
@@ -50,12 +54,14 @@ _KINDS: dict[int, str] = {
     VOID: "area base basefont bgsound br col embed frame hr img image input keygen link meta param source track wbr",
     RAW: "script style iframe noembed noframes title",
     RAW_TEXT: "textarea xmp plaintext",
-    SKIPPED: "template rt rp rtc datalist desc metadata annotation annotation-xml",
+    SKIPPED: "template rt rp rtc datalist",
+    NO_SHAPE: "desc metadata annotation annotation-xml script style iframe noembed noframes title",
     BARRIER: "table td th caption template object applet marquee foreignobject desc title annotation-xml mi mo mn ms mtext",
     ENDS_P: "address article aside blockquote center dd details dialog dir div dl dt fieldset figcaption figure footer form h1"
     " h2 h3 h4 h5 h6 header hgroup hr li listing main menu nav ol p plaintext pre search section summary table ul xmp",
     TABLE_PART: "table tbody td tfoot th thead tr caption",
     IGNORED: "html head frameset colgroup",
+    IMPLIES: "li dt dd td th tr tbody thead tfoot option optgroup a button h1 h2 h3 h4 h5 h6 rt rp rtc rb",
 }
 _INLINE = (
     "a abbr acronym applet audio b bdi bdo big canvas cite code data del dfn em font i ins kbd label map mark marquee math"
@@ -85,8 +91,14 @@ FLAGS: tuple[str, ...] = _words(
     LINK, HIDDEN, NAV, ASIDE, FOOTER, HEADER, FORM, ARTICLE, MAIN, LIST, TABLE, FIGURE, BUTTON, PRE, QUOTE, HEADING, CODE,
     LABEL, TIME, BOLD, SECTION, NOSCRIPT, SUB, SUP, KBD, SVG, MATH, CELL,
 ) = (1 << bit for bit in range(len(FLAGS)))  # fmt: skip
+MATHJAX = 1 << 28
+"""The element shows a formula whose TeX stands in a script behind it."""
 GONE = 1 << 30
 """Text inside is no text of the page."""
+TEX, DISPLAY_TEX, KATEX, OPEN = (1 << bit for bit in range(32, 36))
+"""Of attributes alone, and not kept. TEX: the content is TeX (`script type="math/tex"`, `annotation encoding="application/x-tex"`).
+DISPLAY_TEX: a formula in a line of its own. KATEX: shows a formula whose TeX stands in an annotation before it. OPEN: has the
+attribute `open`."""
 _FLAGGED: dict[int, str] = {
     LINK: "a",
     NAV: "nav menu",
@@ -127,6 +139,10 @@ KEYWORDS: tuple[str, ...] = _words(
     " faq testimon feature hidden"
 )
 """Looked for in the values of class, id, role, itemprop and data-testid. Bit k of an element's keywords is the k-th word."""
+_FORMULAS = ("mathjax", "katex")
+MATHJAX_WORD, KATEX_WORD = (1 << len(KEYWORDS) + at for at in range(len(_FORMULAS)))
+"""Further words that the same automaton finds, which are no keywords of the element."""
+WORDS_MASK = (1 << len(KEYWORDS)) - 1
 LETTERS = 27
 """a to z, and all else."""
 
@@ -140,10 +156,24 @@ def name_hash(name: str) -> int:
 
 
 # Attributes whose values the scan looks at.
-CLASS, ID_, ROLE, ITEMPROP, TESTID, HIDDEN_, STYLE, TYPE, ENCODING, ARIA_HIDDEN = (
+(
+    CLASS, ID_, ROLE, ITEMPROP, TESTID, HIDDEN_, STYLE, TYPE, ENCODING, ARIA_HIDDEN, OPEN_, ALT, DISPLAY, HREF, START, VALUE,
+    COLSPAN, ROWSPAN, REVERSED, DATA_LANG, LANG,
+) = (
     np.uint64(name_hash(name))
-    for name in ("class", "id", "role", "itemprop", "data-testid", "hidden", "style", "type", "encoding", "aria-hidden")
+    for name in (
+        "class", "id", "role", "itemprop", "data-testid", "hidden", "style", "type", "encoding", "aria-hidden", "open", "alt",
+        "display", "href", "start", "value", "colspan", "rowspan", "reversed",
+        "data-lang", "lang",
+    )
 )  # fmt: skip
+
+# What bytes are, as bits.
+WORD, NEUTRAL, LEAD, SPACE, ENDS_NAME = (1 << bit for bit in range(5))
+"""WORD: a letter or a digit. NEUTRAL: goes on with a word, and begins none. LEAD: the first byte of a longer character. SPACE: as
+HTML has it. ENDS_NAME: of a tag."""
+FIELD = 10
+"""Bits of each count in `Names.counted`."""
 
 
 class Names(NamedTuple):
@@ -151,7 +181,9 @@ class Names(NamedTuple):
 
     hashes: uint64 [SLOTS], of tags and roles, 0 where there is none. values: int64 [SLOTS], the id of a tag, or minus the flags
     of a role. kinds, flags: int64 [IDS], of a tag. moves: uint16 [states, LETTERS], the automaton that finds keywords. found:
-    uint64 [states], the keywords that end in a state.
+    uint64 [states], the keywords that end in a state. letters: uint8 [256], the column of a byte in `moves`. bytes_: uint8 [256],
+    what a byte is. counted: uint64 [256], what a byte counts for, in fields of `FIELD` bits: characters, sentence marks, commas,
+    digits, capitals, bars. mixed: uint64 [256], random numbers for hashes of texts.
     """
 
     hashes: npt.NDArray[np.uint64]
@@ -160,6 +192,10 @@ class Names(NamedTuple):
     flags: npt.NDArray[np.int64]
     moves: npt.NDArray[np.uint16]
     found: npt.NDArray[np.uint64]
+    letters: npt.NDArray[np.uint8]
+    bytes_: npt.NDArray[np.uint8]
+    counted: npt.NDArray[np.uint64]
+    mixed: npt.NDArray[np.uint64]
 
 
 @functools.cache
@@ -178,7 +214,7 @@ def names() -> Names:
                 into[ID[name]] |= bit
     for name in _KINDS[SKIPPED].split():
         flags[ID[name]] |= GONE
-    made = Names(hashes, values, kinds, flags, *_automaton())
+    made = Names(hashes, values, kinds, flags, *_automaton(), *_bytes())
     for array in made:
         array.flags.writeable = False
     return made
@@ -188,7 +224,7 @@ def _automaton() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64]]:
     """A. Aho, M. Corasick, "Efficient string matching" (1975)."""
     trie: list[dict[int, int]] = [{}]
     found = [0]
-    for bit, word in enumerate(KEYWORDS):
+    for bit, word in enumerate((*KEYWORDS, *_FORMULAS)):
         state = 0
         for letter in word:
             at = ord(letter) - ord("a")
@@ -211,3 +247,24 @@ def _automaton() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64]]:
             moves[state, at] = after
             queue.append(after)
     return moves, np.array(found, np.uint64)
+
+
+def _bytes() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    letters, kinds = np.full(256, LETTERS - 1, np.uint8), np.zeros(256, np.uint8)
+    counted, mixed = np.zeros(256, np.uint64), np.zeros(256, np.uint64)
+    fields = ("", ".!?", ",;", "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "|")
+    for byte in range(256):
+        character = chr(byte) if byte < 0x80 else ""
+        if character.isalpha():
+            letters[byte] = ord(character.lower()) - ord("a")
+        kinds[byte] = (
+            WORD * character.isalnum()
+            | NEUTRAL * (character == "'" or 0x80 <= byte < 0xC0)
+            | LEAD * (byte >= 0xC0)
+            | SPACE * (character in "\t\n\f\r " and byte < 0x80)
+            | ENDS_NAME * (character in "\t\n\f\r />" and byte < 0x80)
+        )
+        counts = [byte > 0x20 and not 0x80 <= byte < 0xC0, *(character in field and byte < 0x80 for field in fields[1:])]
+        counted[byte] = sum(count << FIELD * at for at, count in enumerate(counts))
+        mixed[byte] = name_hash(f"byte {byte}")
+    return letters, kinds, counted, mixed

@@ -6,7 +6,7 @@ Guarantee: each byte is read once, or again as part of a name that was not the w
 
 from __future__ import annotations
 
-from tokenmill.pipeline.kernels.html.attributes import Bytes, is_space, lower
+from tokenmill.pipeline.kernels.html.values import Bytes, is_space, lower, starts
 from tokenmill.pipeline.kernels.leaf import leaf
 
 
@@ -17,22 +17,13 @@ def ends_name(byte: int) -> bool:
 
 
 @leaf
-def starts(page: Bytes, at: int, wanted: bytes) -> bool:
-    """Whether `wanted`, in lower case, stands at `at`, in any case."""
-    if at + len(wanted) > len(page):
-        return False
-    for i in range(len(wanted)):  # noqa: SIM110 -- `all` of a generator does not compile
-        if lower(page[at + i]) != wanted[i]:
-            return False
-    return True
-
-
-@leaf
 def raw_end(page: Bytes, at: int, name_start: int, name_stop: int) -> int:
     """Where the end tag begins whose name stands at `name_start`; the size of the page if there is none."""
     size, length = len(page), name_stop - name_start
     while at < size:
-        if page[at] == 0x3C and at + 2 + length <= size and page[at + 1] == 0x2F:
+        while at < size and page[at] != 0x3C:
+            at += 1
+        if at + 2 + length <= size and page[at + 1] == 0x2F:
             matched = 0
             while matched < length and lower(page[at + 2 + matched]) == lower(page[name_start + matched]):
                 matched += 1
@@ -49,6 +40,8 @@ def script_end(page: Bytes, at: int) -> int:
     size = len(page)
     comment = inner = False
     while at < size:
+        while not comment and at + 1 < size and page[at] != 0x3C:
+            at += 1
         byte = page[at]
         if byte == 0x2D and comment and starts(page, at, b"-->"):
             comment = inner = False

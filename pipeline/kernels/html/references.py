@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.kernels.html.attributes import Bytes
 from tokenmill.pipeline.kernels.html.names import BASIS, PRIME, name_hash
+from tokenmill.pipeline.kernels.html.values import Bytes
 from tokenmill.pipeline.kernels.leaf import leaf
 from tokenmill.pipeline.kernels.text.utf8 import Integer
 
@@ -32,12 +32,14 @@ EMPTY = -2
 
 class References(NamedTuple):
     """hashes: uint64 [SLOTS], of names, 0 where there is none. values: int64 [SLOTS, 2], one or two code points (0: one only).
-    c1: int64 [32], what the numbers 0x80 to 0x9F stand for.
+    c1: int64 [32], what the numbers 0x80 to 0x9F stand for. special: bool [256], bytes that are more than a part of a text:
+    ampersands, white space, NUL, and those with which characters without a width begin.
     """
 
     hashes: npt.NDArray[np.uint64]
     values: npt.NDArray[np.int64]
     c1: npt.NDArray[np.int64]
+    special: npt.NDArray[np.bool_]
 
 
 @functools.cache
@@ -51,9 +53,12 @@ def references() -> References:
         hashes[slot] = name_hash(name)
         values[slot, : len(text)] = [ord(character) for character in text]
     c1 = np.array([ord(html.unescape(f"&#{code};")) for code in range(FIRST_C1, LAST_C1 + 1)], np.int64)
-    for array in (hashes, values, c1):
+    special = np.zeros(256, np.bool_)
+    special[list(b"\0&\t\n\f\r ") + [0xC2, 0xE2, 0xEF]] = True
+    made = References(hashes, values, c1, special)
+    for array in made:
         array.flags.writeable = False
-    return References(hashes, values, c1)
+    return made
 
 
 @leaf

@@ -14,7 +14,7 @@ from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.columns import Scanned
-from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.leaf import inlined, leaf
 from tokenmill.pipeline.kernels.text.utf8 import Integer
 
 P, LI, DT, DD, UL, OL, DL, DIR, MENU, TR, TD, TH, TABLE, OPTION, OPTGROUP, A, SVG, MATH, SELECT = n.ids(
@@ -26,7 +26,7 @@ THEAD, TBODY, TFOOT, CAPTION, BLOCKQUOTE, BUTTON, RT, RP, RTC, RB, TEXTAREA = n.
 FIRST_HEADING, LAST_HEADING = n.ids("h1 h6")
 
 
-@leaf
+@inlined
 def close_block(found: Scanned) -> None:
     """End the block of text that is being filled."""
     state = found.state
@@ -38,7 +38,7 @@ def close_block(found: Scanned) -> None:
     state[c.IN_WORD] = 0
 
 
-@leaf
+@inlined
 def pop(found: Scanned, names: n.Names, last: Integer) -> None:
     """Close the open elements down to `last`, itself included."""
     state, elements = found.state, found.elements
@@ -55,7 +55,7 @@ def pop(found: Scanned, names: n.Names, last: Integer) -> None:
     state[c.CURRENT] = at
 
 
-@leaf
+@inlined
 def end(found: Scanned, names: n.Names, tag: Integer) -> None:
     """An end tag."""
     state, elements = found.state, found.elements
@@ -83,62 +83,68 @@ def end(found: Scanned, names: n.Names, tag: Integer) -> None:
         state[c.DEAD_LINK] = at
 
 
-@leaf
+@inlined
 def imply_ends(found: Scanned, names: n.Names, tag: Integer) -> None:
     """Close what a start tag closes without an end tag."""
     opened = found.open
     barrier = found.elements[found.state[c.CURRENT], c.BARRIER]
     if names.kinds[tag] & n.ENDS_P and opened[P] > max(barrier, opened[BUTTON]):
         pop(found, names, opened[P])
-    if tag == LI:
-        if opened[LI] > max(barrier, opened[UL], opened[OL], opened[DIR], opened[MENU]):
-            pop(found, names, opened[LI])
-    elif tag in (DT, DD):
-        at = max(opened[DT], opened[DD])
-        if at > max(barrier, opened[DL]):
-            pop(found, names, at)
-    elif tag in (TD, TH):
-        at = max(opened[TD], opened[TH])
-        if at > max(opened[TABLE], opened[TR]):
-            pop(found, names, at)
-    elif tag == TR:
-        if opened[TR] > opened[TABLE]:
-            pop(found, names, opened[TR])
-    elif tag in (TBODY, THEAD, TFOOT):
-        at = max(opened[TBODY], opened[THEAD], opened[TFOOT])
-        if at > opened[TABLE]:
-            pop(found, names, at)
-    elif tag in (OPTION, OPTGROUP):
-        at = max(opened[OPTION], opened[OPTGROUP] if tag == OPTGROUP else np.int64(0))
-        if at > max(barrier, opened[SELECT]):
-            pop(found, names, at)
-    elif tag in (A, BUTTON):
-        # Neither stands in itself.
-        if opened[tag] > max(barrier, found.elements[found.state[c.CURRENT], c.BLOCK] if tag == A else np.int64(0)):
-            pop(found, names, opened[tag])
-    elif FIRST_HEADING <= tag <= LAST_HEADING:
-        current = found.state[c.CURRENT]
-        if FIRST_HEADING <= found.elements[current, c.TAG] <= LAST_HEADING:
-            pop(found, names, current)
-    elif tag in (RT, RP, RTC, RB):
-        current = found.state[c.CURRENT]
-        inside = found.elements[current, c.TAG]
-        if inside in (RT, RP, RB) or (inside == RTC and tag != RT):
-            pop(found, names, current)
+    if names.kinds[tag] & n.IMPLIES:
+        pop(found, names, _ended(found, tag, barrier))
 
 
 @leaf
+def _ended(found: Scanned, tag: Integer, barrier: Integer) -> Integer:
+    """The element of its own kind that a start tag closes; 0 for none."""
+    opened, at, limit = found.open, np.int64(0), np.int64(0)
+    current = found.state[c.CURRENT]
+    inside = found.elements[current, c.TAG]
+    if tag == LI:
+        at, limit = opened[LI], max(barrier, opened[UL], opened[OL], opened[DIR], opened[MENU])
+    elif tag == DT or tag == DD:
+        at, limit = max(opened[DT], opened[DD]), max(barrier, opened[DL])
+    elif tag == TD or tag == TH:
+        at, limit = max(opened[TD], opened[TH]), max(opened[TABLE], opened[TR])
+    elif tag == TR:
+        at, limit = opened[TR], opened[TABLE]
+    elif tag == TBODY or tag == THEAD or tag == TFOOT:
+        at, limit = max(opened[TBODY], opened[THEAD], opened[TFOOT]), opened[TABLE]
+    elif tag == OPTION or tag == OPTGROUP:
+        at, limit = max(opened[OPTION], opened[OPTGROUP] if tag == OPTGROUP else np.int64(0)), max(barrier, opened[SELECT])
+    elif tag == A:
+        # Neither a link nor a button stands in itself.
+        at, limit = opened[A], max(barrier, np.int64(found.elements[current, c.BLOCK]))
+    elif tag == BUTTON:
+        at, limit = opened[BUTTON], np.int64(barrier)
+    elif FIRST_HEADING <= tag <= LAST_HEADING:
+        at = current if FIRST_HEADING <= inside <= LAST_HEADING else at
+    elif inside == RT or inside == RP or inside == RB or (inside == RTC and tag != RT):
+        at = current
+    return at if at > limit else np.int64(0)
+
+
+@inlined
 def _enumerate(elements: npt.NDArray[np.int32], at: Integer, whole: Integer) -> None:
     """Give an element its number in a list or a row, which counts in its own ordinal how many it has."""
     elements[whole, c.ORDINAL] += 1
     elements[at, c.ORDINAL] = elements[whole, c.ORDINAL]
 
 
-@leaf
+@inlined
 def begin(
-    found: Scanned, names: n.Names, tag: Integer, name: np.uint64, flags: Integer, keywords: np.uint64, style: np.uint64
+    found: Scanned,
+    names: n.Names,
+    tag: Integer,
+    place: int,
+    name: np.uint64,
+    flags: Integer,
+    keywords: np.uint64,
+    style: np.uint64,
 ) -> None:
-    """Open an element. name: the hash of its tag. flags, keywords, style: of its attributes; style is the hash of its class."""
+    """Open an element. place, name: where its name begins, and the hash of it. flags, keywords, style: of its attributes; style is
+    the hash of its class.
+    """
     state, elements = found.state, found.elements
     kind = names.kinds[tag]
     if kind & n.BLOCK:
@@ -161,6 +167,7 @@ def begin(
     elements[at, c.ORDINAL] = 0
     elements[at, c.FIRST_BLOCK] = state[c.N_BLOCKS]
     elements[at, c.FIRST_SEGMENT] = state[c.N_SEGMENTS]
+    elements[at, c.BEGIN] = place
     if kind & n.BLOCK:
         elements[at, c.BLOCK] = at
     if kind & n.BARRIER:

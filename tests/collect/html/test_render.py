@@ -76,7 +76,7 @@ def test_references_are_those_of_python(seed: int) -> None:
         )
         source = "".join(f"{rng.choice(kinds)}{rng.choice((';', '', '!', '9'))}" for _ in range(4))
         resolved = html.unescape(source)
-        assert blocks_of(f"<pre>-{source}-</pre>").texts() == [f"-{resolved}-".replace("\r", "\n")], source
+        assert blocks_of(f"<pre>-{source}-</pre>").text() == f"-{resolved}-".replace("\r", "\n"), source
 
 
 def test_hashes_of_names_differ() -> None:

@@ -104,7 +104,7 @@ def test_agrees_with_a_plain_twin(seed: int) -> None:
         ("a &amp; b&nbsp;&euro;&#8364;&notit; &bogus; &#x1F600;", ["a & b\xa0€€¬it; &bogus; 😀"]),
         ("a  \n\t b <b> c</b>d", ["a b cd"]),
         ("<h1>Title<a href='#t'>\u200b</a></h1>", ["Title"]),
-        ("<p>\u200bខ្មែរ\u200b", ["\u200bខ្មែរ\u200b"]),
+        ("<p>\u200bខ្មែរ\u200bខ្មែរ", ["ខ្មែរ\u200bខ្មែរ"]),
         ("<noscript><p>forum</p></noscript>", ["forum"]),
     ],
 )
@@ -176,8 +176,8 @@ def test_time_is_linear(kind: str) -> None:
 
 
 def test_too_many_tags_are_hostile() -> None:
-    with pytest.raises(RecordError, match="would take more than 320 MiB"):
-        blocks_of("<p>" * 2_000_000)
+    with pytest.raises(RecordError, match="more than 320"):
+        blocks_of("<p>" * 4_000_000)
 
 
 SKIPPED = ("script", "style", "template", "iframe", "noembed", "noframes", "title", "rt", "rp", "rtc", "datalist")
