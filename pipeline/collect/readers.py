@@ -45,6 +45,10 @@ MODULES: dict[Needs, tuple[str, ...]] = {
         *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "arrow", "csv_rows")),
     ),
 }
+SHORT_PAGES = (
+    "<html><body><p>A page with a few words.</p></body></html>",
+    "<html><body><article><p>A page with a few words, and more of them.</p><p>Two paragraphs.</p></article></body></html>",
+)
 ONLY_ON_WINDOWS = ("mbcs", "oem")
 """Encodings whose modules cannot be imported elsewhere."""
 
@@ -67,8 +71,9 @@ def prepare(what: Needs) -> None:
 
         choose.prepare()
         if what == "trafilatura":
-            # It reads settings and lists of words when it is first used.
-            main.main_text("<p>A page", Extraction(extract="trafilatura"))
+            # Of a page with little text it reads lists of words, once.
+            for page in SHORT_PAGES:
+                main.main_text(page, Extraction(extract="trafilatura"))
     # A module may name any encoding of Python's, under any of its names; the web's decoders use a few.
     for module in pkgutil.iter_modules(encodings.__path__):
         if module.name not in ONLY_ON_WINDOWS:

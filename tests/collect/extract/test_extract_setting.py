@@ -21,6 +21,7 @@ PROSE = (
 )
 PAGE = f"""<html><body><nav><ul><li><a href=/>Home</a><li><a href=/about>About</a></ul></nav>
 <article><h1>A story</h1>{f"<p>{PROSE}</p>" * 6}<ul><li>one <li>two</ul></article><footer>Imprint</footer></body></html>"""
+SHORT = "<html><body><p>A page with a few words.</p></body></html>"
 LONG = (
     "It is long. It goes on for a while, as articles do, and says things that a reader of the page sees at once, and then "
     "some more of these things."
@@ -98,12 +99,12 @@ def test_bias_moves_precision_against_recall() -> None:
 def test_a_page_of_which_little_came_out_is_dropped_with_a_reason_and_counted(collect, tmp_path: Path) -> None:
     # libxml2 gives up trees as deep as this, so trafilatura finds nothing.
     pytest.importorskip("trafilatura")
-    pages = {"deep": "<div>" * 600 + PAGE, "good": PAGE, "void": "<script>no()</script>"}
+    pages = {"deep": "<div>" * 600 + PAGE, "good": PAGE, "void": "<script>no()</script>", "short": SHORT}
     source = {"name": "pages", "paths": [write(tmp_path / "in", **pages)], "extract": "trafilatura"}
     done = collect(sources=[source])
     assert done.dropped() == [("deep.html", "extract_recall"), ("void.html", "empty")]
     assert done.counts.dropped == {"extract_recall": 1, "empty": 1}
-    assert len(done.texts()) == 1
+    assert len(done.texts()) == 2
     # No share makes a document of nothing.
     done = collect(sources=[source], extract_recall=0.0, out="again")
     assert done.counts.dropped == {"extract_recall": 1, "empty": 1}
