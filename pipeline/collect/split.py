@@ -17,6 +17,7 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
@@ -50,6 +51,7 @@ class SplitTask:
         """Identifies this task's result."""
         config = {
             "source": settings(self.source),
+            "extractor": extractor(self.source),
             "document_bytes": self.limits.document_bytes,
             "shard_bytes": self.shard_bytes,
             "seed": self.seed,
@@ -70,6 +72,11 @@ class SplitResult:
 def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
     """The settings of a source that documents depend on: all but its location on this machine."""
     return source.model_dump(mode="json", exclude={"path", "paths"})
+
+
+def extractor(source: FilesSource | DatasetSource | InstalledSource) -> str | None:
+    """What identifies the extractor of a source's pages, beside its settings."""
+    return model_digest() if not isinstance(source, DatasetSource) and source.extract == "blocks" else None
 
 
 @dataclass(kw_only=True)

@@ -25,14 +25,13 @@ from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
-from tokenmill.pipeline.collect.html import choose
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.kinds import PAGES
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
-from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, run_split, save, settings
+from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
@@ -63,6 +62,7 @@ class CollectStep:
         config = self._config
         return {
             "sources": [settings(source) for source in config.all_sources],
+            "extractors": [extractor(source) for source in config.all_sources],
             "max_text_bytes": config.max_text_bytes,
             "max_documents": config.max_documents,
             "max_document_bytes": config.max_document_bytes,
@@ -175,8 +175,12 @@ class CollectStep:
 
     def _compile(self, snapshot: _Snapshot, progress: Progress) -> None:
         """Compile what reads pages before parsers need it, once per environment."""
-        pages = any(file.kind in PAGES for found in snapshot.listings for file in found.files)
-        if pages and not choose.is_compiled():
+        if not any(file.kind in PAGES for found in snapshot.listings for file in found.files):
+            return
+        # The import takes longer than most commands.
+        from tokenmill.pipeline.collect.html import choose
+
+        if not choose.is_compiled():
             progress.say("compiling what reads web pages, once per environment (up to a minute)")
             choose.prepare()
 

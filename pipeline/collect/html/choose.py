@@ -6,20 +6,20 @@ Guarantee: the same page gives the same text on every processor. After `prepare`
 from __future__ import annotations
 
 import functools
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tokenmill.pipeline import kernels
 from tokenmill.pipeline.collect.extract import model
 from tokenmill.pipeline.collect.extract.model import BlockModel
 from tokenmill.pipeline.collect.html import recall
 from tokenmill.pipeline.collect.html.blocks import Blocks, blocks_of
-from tokenmill.pipeline.collect.html.extraction import Extraction
+from tokenmill.pipeline.collect.html.extraction import MODEL, Extraction
 
-if TYPE_CHECKING:
-    from tokenmill.pipeline.config.sources import Extract
-
-MODEL = Path(__file__).with_name("blocks.json")
+EVERYTHING = """<h1 class=title>A page</h1><p>with <a href=x>links</a> &amp; a <b>reference</b>,<br>x<sub>2</sub>
+<ol start=3><li value=4>one<ul><li>two</ul></ol><blockquote>a quote</blockquote><ruby>a<rt>b</ruby><img class=math alt=x>
+<table><tr><th colspan=2>a<tr><td rowspan=2>1<td>2<tr><td>3</table><dl><dt>a<dd>b</dl><select><option>a</select>
+<div class=highlight-python><pre><code class=language-python data-lang=python>x = 1\n  y</code></pre></div>
+<math><semantics><mi>x</mi><annotation encoding="application/x-tex">x</annotation></semantics></math>"""
+"""A page with all that has kernels of its own."""
 
 
 @functools.cache
@@ -36,11 +36,11 @@ def is_compiled() -> bool:
 @functools.cache
 def prepare() -> None:
     """Load the model, and the compiled code of everything that `text` calls."""
-    blocks = blocks_of("<h1>A page</h1><p>with <a href=x>two</a> blocks &amp; a reference")
-    extracts: tuple[Extract, ...] = ("blocks", "none")
-    for extract in extracts:
-        text(blocks, Extraction(extract=extract, extract_format="markdown"))
+    blocks = blocks_of(EVERYTHING)
     recall.visible(blocks.found)
+    text(blocks, Extraction())
+    text(blocks, Extraction(extract="none"))
+    text(blocks, Extraction(extract="none", extract_format="markdown"))
 
 
 def text(blocks: Blocks, how: Extraction) -> str:

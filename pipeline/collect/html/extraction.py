@@ -5,12 +5,24 @@ Guarantee: plain values, which parsers have without the library that checks sett
 
 from __future__ import annotations
 
+import functools
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tokenmill.pipeline.config.sources import Extract, ExtractFormat
+
+MODEL = Path(__file__).with_name("blocks.json")
+"""The trees that choose blocks."""
+
+
+@functools.cache
+def model_digest() -> str:
+    """Identifies the model that comes with tokenmill: texts depend on it."""
+    return hashlib.sha256(MODEL.read_bytes()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,23 @@ def test_who_builds_says_that_pages_are_read_by_code_that_is_compiled_first(tmp_
     collected(tmp_path / "out", Path(write(tmp_path / "in", a=PAGE)))
     assert prepared == [1]
     assert any("compiling" in line for line in said)
+
+
+LATE = """
+import importlib, pkgutil
+from numba.core.dispatcher import Dispatcher
+from tokenmill.pipeline.collect import html
+from tokenmill.pipeline.collect.html import choose
+choose.prepare()
+for module in pkgutil.iter_modules(html.__path__):
+    for name, kernel in vars(importlib.import_module(f"{html.__name__}.{module.name}")).items():
+        if isinstance(kernel, Dispatcher):
+            print(module.name, name, "ready" if kernel.signatures else "late")
+"""
+
+
+def test_no_kernel_is_loaded_when_a_parser_is_confined() -> None:
+    done = subprocess.run([sys.executable, "-c", LATE], capture_output=True, text=True, check=True)
+    states = [line.rpartition(" ") for line in done.stdout.splitlines()]
+    assert len(states) >= 6
+    assert [name for name, _, state in states if state != "ready"] == []
