@@ -6,7 +6,9 @@ Source: the classes and attributes of Prism and CommonMark (`language-`, `lang-`
 
 from __future__ import annotations
 
+import itertools
 import re
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -16,13 +18,14 @@ from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.columns import Scanned
 
-MOST_LEVELS = 3
-"""Elements above `pre`, and below it, whose attributes are looked at."""
+MOST_INSIDE, MOST_OUTSIDE = 3, 6
+"""Elements below and above `pre` whose attributes are looked at."""
+WRAPPERS = frozenset(n.ids("div figure table tbody tr td span"))
+"""Elements around `pre` that belong to the code."""
 NAME = re.compile(r"[A-Za-z][A-Za-z0-9+#._-]{0,29}")
-IN_CLASS = re.compile(
-    r"(?:^|\s)(?:lang(?:uage)?-|highlight-source-|highlight-text-|highlight-|sourceCode\s+|brush:\s*|hljs\s+(?:language-)?"
-    r"|highlight\s+)([A-Za-z][\w+#.-]*)"
-)
+PREFIX = re.compile(r"(?:lang(?:uage)?|highlight-source|highlight-text|highlight)-|brush:")
+BEFORE_NAME = frozenset(("sourceCode", "hljs", "highlight", "brush:"))
+"""Classes that the name of the language follows."""
 NO_LANGUAGE = frozenset(
     "default none text plain plaintext plain-text txt nohighlight no-highlight notranslate lines wrapper code block src undefined"
     " source highlight table hljs language auto unknown raw".split()  # noqa: SIM905 -- a list reads worse
@@ -36,29 +39,30 @@ def language(page: npt.NDArray[np.uint8], found: Scanned, pre: int, first: int) 
 
     first: the innermost element around the first text of the code.
     """
-    inner = []
-    while first > pre and len(inner) < MOST_LEVELS:
-        inner.append(first)
-        first = int(found.elements[first, c.PARENT])
-    outer = [pre]
-    while outer[-1] and len(outer) <= MOST_LEVELS:
-        outer.append(int(found.elements[outer[-1], c.PARENT]))
-    for element in (*reversed(inner), *outer):
-        named = _named(page, found, element, inside=element >= pre)
-        if named:
-            return named
-    return ""
+    elements = found.elements
+    near = []
+    while first > pre and len(near) < MOST_INSIDE:
+        near.append(first)
+        first = int(elements[first, c.PARENT])
+    near = [*reversed(near), pre]
+    around = int(elements[pre, c.PARENT])
+    while elements[around, c.TAG] in WRAPPERS and len(near) < MOST_INSIDE + MOST_OUTSIDE:
+        near.append(around)
+        around = int(elements[around, c.PARENT])
+    return next((name for element in near for name in _names(page, found, element, inside=element >= pre)), "")
 
 
-def _named(page: npt.NDArray[np.uint8], found: Scanned, element: int, *, inside: bool) -> str:
+def _names(page: npt.NDArray[np.uint8], found: Scanned, element: int, *, inside: bool) -> Iterator[str]:
+    """What may be the language, by the attributes of one element. inside: whether it is `pre`, or in it."""
+    words = (attributes.value(page, found, element, n.CLASS) or "").replace(";", " ").split()
     candidates = [attributes.value(page, found, element, n.DATA_LANG) or ""]
-    candidates += IN_CLASS.findall(attributes.value(page, found, element, n.CLASS) or "")
+    candidates += [word[prefix.end() :] for word in words if (prefix := PREFIX.match(word))]
+    candidates += [after for word, after in itertools.pairwise(words) if word in BEFORE_NAME and not PREFIX.match(after)]
     if inside:
         candidates.append(attributes.value(page, found, element, n.LANG) or "")
     for name in candidates:
         if NAME.fullmatch(name) and name.lower() not in NO_LANGUAGE:
-            return name.lower()
-    return ""
+            yield name.lower()
 
 
 def are_numbers(page: npt.NDArray[np.uint8], found: Scanned, text: str, cell: int, row: int, *, code: bool) -> bool:

@@ -78,10 +78,11 @@ class Columns:
         made = {}
         # For each column, how many of the rows to come have a cell from above in it.
         taken = [0] * MOST_COLUMNS
-        row = column = 0
+        row, column = -1, 0
         for cell, its_row, width, height in zip(cells.tolist(), rows, wide, high, strict=True):
             if its_row != row:
-                taken = [max(0, left - 1) for left in taken] if row else taken
+                if any(taken):
+                    taken = [max(0, left - 1) for left in taken]
                 row, column = its_row, 0
             while column < MOST_COLUMNS - 1 and taken[column]:
                 column += 1

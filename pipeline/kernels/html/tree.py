@@ -174,6 +174,9 @@ def begin(
         elements[at, c.BARRIER] = at
     if tag in (TD, TH, CAPTION):
         elements[at, c.CELL] = at
+        if tag != CAPTION and elements[at, c.ROW] == 0 and elements[at, c.TABLE] > 0:
+            # A row without a tag of its own.
+            elements[at, c.ROW] = parent
         _enumerate(elements, at, elements[at, c.ROW])
     elif tag == TR:
         elements[at, c.ROW] = at

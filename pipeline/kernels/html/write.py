@@ -16,25 +16,29 @@ from tokenmill.pipeline.kernels.html.columns import Scanned
 from tokenmill.pipeline.kernels.html.references import EMPTY, NOT_ONE, References, resolve
 from tokenmill.pipeline.kernels.html.signs import has_no_width, left_out
 from tokenmill.pipeline.kernels.html.values import Bytes, is_space, trimmed
-from tokenmill.pipeline.kernels.leaf import leaf
+from tokenmill.pipeline.kernels.leaf import inlined, leaf
 from tokenmill.pipeline.kernels.text.utf8 import Integer, decode
 
 MARKED = n.CODE | n.SUB | n.SUP
 MARK_BYTES = 48
 """Most bytes that a segment may take beyond its own: marks that end before it and begin in it, a line break or a blank, the signs
 around TeX."""
+FAR = 64
+"""Bytes of the longest segment that may be a sign or a number, white space included."""
 PENDING_SPACE, LINES, WRITTEN, MARKS, CODE_AT = range(5)
 STATE = 5
 
 
 @leaf
 def most_bytes(found: Scanned, chosen: npt.NDArray[np.int64]) -> Integer:
-    """An upper bound of what `write` writes. The longest text for a reference is of 6 bytes, for one of 5 (`&nGt;`)."""
+    """An upper bound of what `write` writes, tags between its segments included. The longest text for a reference is of 6 bytes, for
+    one of 5 (`&nGt;`).
+    """
     total = np.int64(MARK_BYTES)
     for block in chosen:
-        for row in range(found.blocks[block, c.FIRST], found.blocks[block, c.END]):
-            size = np.int64(found.segments[row, c.STOP] - found.segments[row, c.START])
-            total += size + (size >> 2) + MARK_BYTES
+        first, end = found.blocks[block, c.FIRST], found.blocks[block, c.END]
+        size = np.int64(found.segments[end - 1, c.STOP] - found.segments[first, c.START])
+        total += size + (size >> 2) + MARK_BYTES * (end - first)
     return total
 
 
@@ -73,7 +77,7 @@ def write(
                 at = _tex(page, start, stop, kind == c.TEX_DISPLAY, tables, whole, state, out, at)
                 continue
             flags = np.int64(found.elements[segment[c.OWNER], c.FLAGS])
-            if not whole and flags & (n.LINK | n.PRE) and left_out(page, found, row):
+            if not whole and flags & (n.LINK | n.PRE) and stop - start <= FAR and left_out(page, found, row):
                 continue
             preformatted = flags & n.PRE != 0
             marks = flags & MARKED if markdown and not preformatted else np.int64(0)
@@ -82,7 +86,7 @@ def write(
     offsets[len(chosen)] = at
 
 
-@leaf
+@inlined
 def _segment(
     page: Bytes,
     start: int,
@@ -123,6 +127,8 @@ def _segment(
             continue
         space = code < 0x80 and is_space(code)
         if space and not preformatted:
+            if state[MARKS] & ~marks:
+                at = _close_marks(state, out, at)
             state[PENDING_SPACE] = 1
         elif space:
             if code == 0x0D and byte == 0x0D:
@@ -146,7 +152,7 @@ def _segment(
     return at
 
 
-@leaf
+@inlined
 def _before(state: npt.NDArray[np.int64], marks: int, out: Bytes, at: int) -> int:
     """White space that has to stand before the next character, and marks that end or begin here."""
     if state[MARKS] != marks:

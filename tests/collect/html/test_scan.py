@@ -106,6 +106,20 @@ def test_agrees_with_a_plain_twin(seed: int) -> None:
         ("<h1>Title<a href='#t'>\u200b</a></h1>", ["Title"]),
         ("<p>\u200bខ្មែរ\u200bខ្មែរ", ["ខ្មែរ\u200bខ្មែរ"]),
         ("<noscript><p>forum</p></noscript>", ["forum"]),
+        ("<body>a</body></html>b<p>c", ["a", "b", "c"]),
+        ("<p><b>a<p>b</b>c", ["a", "bc"]),
+        ("<table><p>a</p><tr><td>b</table>c", ["a", "b", "c"]),
+        ("a<plaintext><b>&amp;", ["a", "<b>&amp;"]),
+        ("<svg><![CDATA[a<b]]></svg><math><mi><![CDATA[c]]></mi></math>", ["a<b"]),
+        ("<svg><text>a</text><p>b</svg>", ["a", "b"]),
+        ("<desc>a</desc><metadata>b</metadata><svg><metadata>c</metadata></svg>", ["ab"]),
+        ("<select><option>a<option>b<b>c</b></select>", ["a", "bc"]),
+        ("<textarea>a &lt; <b></textarea><button>c<button>d", ["a < <b>", "c", "d"]),
+        ("<frameset><frame><noframes>a</noframes></frameset>b", ["b"]),
+        ("a\0b<p\0>c", ["abc"]),
+        ("<p>a\ud800b", ["a?b"]),
+        ("x<!-- a", ["x"]),
+        ("x<a href='", ["x"]),
     ],
 )
 def test_texts_of_blocks(page: str, texts: list[str]) -> None:
@@ -128,6 +142,20 @@ def test_texts_of_blocks(page: str, texts: list[str]) -> None:
             "$x^2$",
         ),
         ("<span class=katex><span class=katex-html>x2</span></span>", "x2"),
+        ("<table><tr><td>x<span class=MathJax>ab</span><script type='math/tex'>a</script></table>", "x$a$"),
+        ("<math display=block><mi>x</mi><annotation encoding='application/x-tex'>y</annotation></math>", "$$y$$"),
+        (
+            "<span class=katex-display><span class=katex><span class=katex-mathml><math>"
+            "<annotation encoding='application/x-tex'>y</annotation></math></span></span></span>",
+            "$$y$$",
+        ),
+        (
+            "<span><span style='display: none'><math><mi>x</mi>\n<annotation encoding='application/x-tex'>y</annotation>\n</math>"
+            "</span>\n<img class=mwe-math-fallback-image-inline alt=y></span> is",
+            "$y$ is",
+        ),
+        ("so <img alt='a &lt; b' class='x tex'><img alt=no class=texture> is", "so $a < b$ is"),
+        ("<img class=mwe-math-fallback-image-display alt='y'>", "$$y$$"),
     ],
 )
 def test_formulas_are_tex(page: str, text: str) -> None:
