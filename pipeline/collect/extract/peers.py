@@ -62,6 +62,22 @@ def _readability() -> Extract:
     return extract
 
 
+def _chromerag() -> Extract:
+    from chromerag import ChromeRAG
+
+    from tokenmill.pipeline.collect.extract.overlap import without_markdown
+
+    extractor = ChromeRAG()
+
+    def extract(html: str) -> str:
+        found = extractor.extract(html)
+        # Before the text stands what the page says of itself, as front matter between two lines of dashes.
+        text = found.markdown.split("\n---\n", 1)[-1] if found.front_matter else found.markdown
+        return without_markdown(text)
+
+    return extract
+
+
 EXTRACTORS: Mapping[str, Callable[[], Extract]] = MappingProxyType(
     {
         "blocks": _setting("blocks"),
@@ -70,6 +86,7 @@ EXTRACTORS: Mapping[str, Callable[[], Extract]] = MappingProxyType(
         "trafilatura": _trafilatura,
         "trafilatura-recall": _trafilatura_recall,
         "readability": _readability,
+        "chromerag": _chromerag,
     }
 )
 """What makes each extractor. Raises ImportError where its library is not installed."""
