@@ -58,8 +58,8 @@ def about(page: str, url: str | None = None) -> dict[str, str | int]:
     """What a decoded page says about itself; `url` is the address that it was read from.
 
     Keys, where the page has them: `title`, `author` (several joined by "; "), `published` (ISO 8601), `site`, `canonical_url`,
-    `language` (a tag of RFC 5646); and where each was found in `title_from` and so on: "json-ld", the name
-    of a `meta` ("og:title", "meta author"), "itemprop", or an element. `json_ld_broken` counts scripts of JSON-LD that could not be read.
+    `language` (a tag of RFC 5646); and where each was found in `title_from` and so on: "json-ld", the name of a `meta`
+    ("og:title", "meta author"), "itemprop", or an element. `json_ld_broken` counts scripts of JSON-LD that could not be read.
     """
     found = marks(page)
     things, broken = jsonld.things(found.json_ld())
@@ -94,7 +94,8 @@ def web_address(written: str, base: str | None) -> str | None:
     if not written or len(written) > URL_CHARACTERS or " " in written:
         return None
     try:
-        whole = without_userinfo(urljoin(base or "", written))
+        relative = urlsplit(written)
+        whole = without_userinfo(urljoin(base or "", written)) if relative.netloc or not relative.scheme else None
         parts = urlsplit(whole or "")
         usable = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:
@@ -157,7 +158,7 @@ def _titles(found: Marks, metas: Metas, main: Thing | None, sites: set[str]) -> 
     heading = (found.heading or "").casefold()
     if main:
         headline, name = jsonld.text(main.get("headline")), jsonld.text(main.get("name"))
-        title = name if not headline or name.casefold() == heading else headline
+        title = name if not headline or (name and name.casefold() == heading) else headline
         yield _without_site(title, sites, heading), JSON_LD
     for title, source in _named(metas, TITLE):
         yield _without_site(title, sites, heading), source

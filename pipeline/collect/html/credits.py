@@ -25,7 +25,7 @@ BY = re.compile(
     re.IGNORECASE,
 )
 NO_NAME = re.compile(r"https?:|www\.|[@{}<>\[\]|]|[0-9]{3}")
-NOBODY = {"admin", "administrator", "author", "unknown", "anonymous", "guest", "undefined", "null", "none", "n/a"}
+NOBODY = {"by", "admin", "administrator", "author", "unknown", "anonymous", "guest", "undefined", "null", "none", "n/a"}
 INNER_NAME = re.compile(r"itemprop\s*=\s*[\"']?name[\"']?(?=[\s/>])[^<>]*>([^<>]{1,100})<", re.IGNORECASE)
 INNER_CHARACTERS = 600
 

@@ -27,7 +27,7 @@ NEAR_CHARACTERS = 20_000
 WANTED = re.compile(
     r"<(?=[!mlthsb][-eictat1])(?:!--"
     r"|(?P<name>meta(?!\s(?:name|property)=[\"']?(?:og:[idv]|twitter:[^t]|[fgmrv]))"
-    r"|link(?=[^>]{0,500}canonical)|title|time|script|style|base|h1|html|textarea|template)(?=[\s/>]))",
+    r"|link(?=[^<>]{0,300}canonical)|title|time|script|style|base|h1|html|textarea|template)(?=[\s/>]))",
     re.IGNORECASE,
 )
 ATTRIBUTES = re.compile(r"(?:[^\"'>]++|\"[^\"]*+\"|'[^']*+')*+>")
@@ -126,12 +126,12 @@ def clean(text: str) -> str:
     return " ".join(UNSEEN.sub("", CONTROLS.sub(" ", unescape(text))).split())
 
 
-def read_tag(page: str, name: str, at: int) -> Tag | None:
-    """The start tag whose name ends at `at`; None if it does not end in time."""
-    if usual := USUAL.match(page, at, at + TAG_CHARACTERS):
+def read_tag(page: str, name: str, at: int, most: int = TAG_CHARACTERS) -> Tag | None:
+    """The start tag whose name ends at `at`; None if it does not end in `most` characters."""
+    if usual := USUAL.match(page, at, at + most):
         key, value, other, content = usual.groups()
         return Tag(name=name.lower(), attributes={other.lower(): content, key.lower(): value}, end=usual.end())
-    end = ATTRIBUTES.match(page, at, at + TAG_CHARACTERS)
+    end = ATTRIBUTES.match(page, at, at + most)
     if end is None:
         return None
     # The first attribute of a name counts.
