@@ -20,8 +20,9 @@ BYLINES = {
 }
 """Classes of elements whose text is the author's name."""
 BY = re.compile(
-    r"(?:(?:(?:written|posted|published|words|text) )?by|von|par|por|di|door|af|av|autore?|author|作者|撰文|記者|记者|文)"
-    r"(?:\s*[:：/／]\s*|\s+)",
+    r"(?:(?:(?:authored|edited|posted|published|story|text|updated|words|written) )?by|von|par|por|di|door|af|av|autore?|author"
+    r"|作者|撰文|記者|记者|文)"
+    r"(?:\s*[:：/／]\s*|\s+|$)",
     re.IGNORECASE,
 )
 NO_NAME = re.compile(r"https?:|www\.|[@{}<>\[\]|]|[0-9]{3}")

@@ -79,7 +79,7 @@ class Marks:
     def json_ld(self) -> Iterator[str]:
         """The contents of scripts with JSON-LD, in order."""
         for attributes, start, stop in self.scripts:
-            if "ld+json" in attributes.get("type", "").lower():
+            if "ld+json" in clean(attributes.get("type", "")).lower():
                 yield self.page[start:stop]
 
     def is_opaque(self, at: int) -> bool:
@@ -153,7 +153,7 @@ def marks(page: str) -> Marks:
             continue
         name = hit["name"].lower()
         if name in OPAQUE:
-            if name == "script" and page.find("json", at, at + TYPE_CHARACTERS) >= 0:
+            if name == "script" and "json" in page[at : at + TYPE_CHARACTERS].lower():
                 left -= _keep_script(found, at)
             end = ENDS[name].search(page, at)
             at = end.start() if end else len(page)

@@ -212,7 +212,7 @@ def test_types_with_addresses_and_main_entities() -> None:
 
 
 @pytest.mark.parametrize(
-    "author", ["https://facebook.com/ann", "admin", "ann@example.org", "@ann", "x" * 101, "{{author}}", "by "]
+    "author", ["https://facebook.com/ann", "admin", "ann@example.org", "@ann", "x" * 101, "{{author}}", "by ", "Written by:"]
 )
 def test_addresses_and_placeholders_are_no_authors(author: str) -> None:
     assert "author" not in about(f'<meta name=author content="{author}">')
@@ -222,6 +222,11 @@ def test_addresses_and_placeholders_are_no_authors(author: str) -> None:
 def test_wrapped_json_is_read(wrapped: str) -> None:
     page = f"<script type='application/ld+json'>{wrapped.format(json.dumps(article()))}</script>"
     assert about(page) == {"title": "Rain", "title_from": "json-ld"}
+
+
+@pytest.mark.parametrize("kind", ["Application/LD+JSON", "application/ld+json; charset=utf-8", "application/ld&#43;json"])
+def test_types_of_scripts_as_servers_write_them(kind: str) -> None:
+    assert about(f'<script type="{kind}">{json.dumps(article())}</script>')["title"] == "Rain"
 
 
 BROKEN = {
