@@ -2,7 +2,7 @@
 
 Purpose: responses with HTML or plain text become documents, and so do resources and conversions, which have no HTTP header.
 Guarantee: what is left out has a reason. What a conversion calls plain text is text, also with control characters: it was made
-by a program that extracts text. Cost: that of the main text, see `html/main`.
+by a program that extracts text. Cost: that of the main text, see `html/page`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect import headers, http
 from tokenmill.pipeline.collect.charset.decode import decode, is_binary
 from tokenmill.pipeline.collect.charset.document import document
-from tokenmill.pipeline.collect.html.main import main_text
+from tokenmill.pipeline.collect.html import page
 from tokenmill.pipeline.collect.records import Limits, Place, Record, dropped, quarantined
 
 NOTES = "metadata:"
@@ -68,7 +68,7 @@ def _record(found: Capture, place: Place, limits: Limits) -> Record:
     text, lost = read.text, None
     about: dict[str, Any] = {"mime": mime, "date": found.date, "truncated": found.truncated}
     if mime in headers.HTML:
-        main = main_text(read.text, limits.extraction)
-        text, lost = main.text, main.lost(limits.extraction.extract_recall)
-        about |= main.about
+        known = page.read(read.text, limits.extraction, found.target)
+        text, lost = known.main.text, known.main.lost(limits.extraction.extract_recall)
+        about |= known.about
     return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about, lost=lost)

@@ -20,7 +20,7 @@ from tokenmill.pipeline.collect.charset.decoders import REPLACEMENT
 from tokenmill.pipeline.collect.charset.document import document as decoded_document
 from tokenmill.pipeline.collect.faults import StreamError
 from tokenmill.pipeline.collect.framing import Codec, chunks
-from tokenmill.pipeline.collect.html.main import main_text
+from tokenmill.pipeline.collect.html import page
 from tokenmill.pipeline.collect.records import Limits, Place, Record, document, quarantined, too_long
 
 
@@ -77,9 +77,9 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
         if is_binary(data):
             raise RecordError("not_html", "the file's first bytes are binary data, not markup")
         found = decode(data, markup=True)
-        main = main_text(found.text, limits.extraction)
-        lost = main.lost(limits.extraction.extract_recall)
-        return decoded_document(main.text, found, place, limits, about={"mime": "text/html", **main.about}, lost=lost)
+        known = page.read(found.text, limits.extraction)
+        lost = known.main.lost(limits.extraction.extract_recall)
+        return decoded_document(known.main.text, found, place, limits, about={"mime": "text/html", **known.about}, lost=lost)
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)

@@ -8,6 +8,7 @@ Cost: about 50 MB of HTML per second with blocks, 30 with resiliparse, 3 with tr
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,10 @@ class MainText:
             return {"extract_recall": None}
         return {"extract_recall": min(1000, 1000 * self.characters // self.prose) / 1000}
 
+    def replaced(self, text: str) -> MainText:
+        """Another text in place of the main text of the same page."""
+        return dataclasses.replace(self, text=text, characters=_characters(text))
+
     def lost(self, least: float) -> tuple[str, str] | None:
         """Why the text is of no use, and a message: it has less than the share `least` of the visible prose."""
         if self.visible and not self.characters:
@@ -69,7 +74,11 @@ def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
     else:
         text = of_library(html, how.extract)
         visible, prose = recall.of_page(html)
-    return MainText(text=text, characters=len("".join(text.split())), prose=prose, visible=visible)
+    return MainText(text=text, characters=_characters(text), prose=prose, visible=visible)
+
+
+def _characters(text: str) -> int:
+    return len("".join(text.split()))
 
 
 def of_library(html: str, extract: Extract) -> str:

@@ -1,0 +1,35 @@
+"""A page of HTML as a document: its text, and what its metadata say.
+
+Cost: that of the main text, and an eighth of it for what the page says about itself.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tokenmill.pipeline.collect.html import embedded
+from tokenmill.pipeline.collect.html.about import about
+from tokenmill.pipeline.collect.html.extraction import Extraction
+from tokenmill.pipeline.collect.html.main import MainText, main_text
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageDocument:
+    """The text of a page, and its metadata by name. `text_from` there says where the text stood, if not in elements."""
+
+    main: MainText
+    about: Mapping[str, str | float | None]
+
+
+def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
+    """The document of a page that was read from `url`. Raises RecordError (hostile_html); see `main.main_text`."""
+    # First of all: it refuses hostile pages.
+    main = main_text(html, how)
+    known = about(html, url)
+    everything = dataclasses.replace(how, extract="none")
+    if found := embedded.instead(html, main.text, lambda part: main_text(part, everything).text):
+        main = main.replaced(found.text)
+        known["text_from"] = found.source
+    return PageDocument(main=main, about={**main.about, **known})
