@@ -13,6 +13,7 @@ from tokenmill.pipeline.collect.extract.model import BlockModel
 from tokenmill.pipeline.collect.html import recall
 from tokenmill.pipeline.collect.html.blocks import Blocks, blocks_of
 from tokenmill.pipeline.collect.html.extraction import MODEL, Extraction
+from tokenmill.pipeline.collect.html.whole import whole
 
 EVERYTHING = """<h1 class=title>A page</h1><p>with <a href=x>links</a> &amp; a <b>reference</b>,<br>x<sub>2</sub>
 <ol start=3><li value=4>one<ul><li>two</ul></ol><blockquote>a quote</blockquote><ruby>a<rt>b</ruby><img class=math alt=x>
@@ -47,5 +48,5 @@ def text(blocks: Blocks, how: Extraction) -> str:
     """The main text of a page, or all its visible text. Raises RecordError (hostile_html)."""
     if not len(blocks):
         return ""
-    kept = None if how.extract == "none" else shipped().kept(blocks.features, how.extract_bias)
+    kept = None if how.extract == "none" else whole(blocks.found, shipped().kept(blocks.features, how.extract_bias))
     return blocks.text(kept, markdown=how.extract_format == "markdown")
