@@ -19,7 +19,7 @@ from tokenmill.pipeline.collect.html import jsonld
 from tokenmill.pipeline.collect.html.marks import Marks, marks, read_tag, unescape
 
 MOST_SHOWN = 500
-TIMES = 3
+TIMES = 2
 LEAST = 150
 """Characters of embedded text that is worth taking."""
 MOST_VISIBLE = 0.5

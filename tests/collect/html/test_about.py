@@ -202,6 +202,13 @@ def test_a_graph_names_its_persons_by_reference() -> None:
     assert (said["title"], said["author"], said["site"]) == ("Rain", "Ann & Co; Bob", "The Post")
 
 
+@pytest.mark.parametrize("between", [0, 30_000, 300_000])
+def test_data_far_behind_the_heading_are_read(between: int) -> None:
+    page = f"<h1>Sun</h1>{'<p>word</p>' * (between // 11)}{ld(article())}"
+    assert about(page) == {"title": "Rain", "title_from": "json-ld"}
+    assert about(page.replace("<h1>Sun</h1>", "")) == about(page)
+
+
 def test_types_with_addresses_and_main_entities() -> None:
     thing = {
         "@type": "http://schema.org/QAPage",
