@@ -52,7 +52,7 @@ def evaluate(paths: Sequence[Path], names: Sequence[str], *, seed: int, progress
     if len(missing) == len(names):
         raise ConfigError(f"{', '.join(names)}: not installed; install one of them with pip, or choose others")
     by_trees = {BY_HOST, BY_SET} & set(names)
-    examples = training.examples(given) if by_trees else None
+    examples = training.examples(given, seed=seed) if by_trees else None
     results = {}
     for name in dict.fromkeys(names):
         if name in missing:
@@ -69,13 +69,13 @@ def train(paths: Sequence[Path], out: Path, *, note: str, seed: int, progress: P
     """Train a model on the pages of Parquet files, and write it to `out`. Raises InputError."""
     given = pages.read(paths)
     progress.say(f"{len(given):,} pages of {len({page.set for page in given})} sets; six trainings")
-    examples = training.examples(given)
+    examples = training.examples(given, seed=seed)
     made, macro = training.make(examples, Boosting(seed=seed), note)
     model.save(made, out)
     return Trained(
         pages=len(given),
-        blocks=len(examples.main),
-        main=int(examples.main.sum()),
+        blocks=len(examples.rows),
+        main=int(examples.main[: len(examples.rows)].sum()),
         macro_f1=macro,
         bytes=out.stat().st_size,
     )

@@ -22,11 +22,14 @@ from tokenmill.pipeline.collect.extract.labels import main_blocks
 from tokenmill.pipeline.collect.extract.model import UNITS, BlockModel, Trees, kept, sizes
 from tokenmill.pipeline.collect.extract.overlap import tokens
 from tokenmill.pipeline.collect.extract.pages import KnownPage
+from tokenmill.pipeline.collect.extract.variants import variant
 from tokenmill.pipeline.collect.html.blocks import blocks_of
 
 OFFSETS = np.arange(-8, 9) * (UNITS // 4)
 """What is tried to be added to scores: log odds from -2 to 2."""
 FOLDS = 5
+VARIANTS = 1 / 3
+"""Share of the pages that are learnt from a second time, as in another language."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,8 +41,11 @@ class Examples:
     first: npt.NDArray[np.int64]
     """int64 [pages + 1]: where the blocks of each page begin."""
     data: Binned
+    """Of the blocks, and behind them those of `variants`; so are `main` and `weights`."""
     main: npt.NDArray[np.bool_]
     weights: npt.NDArray[np.float64]
+    variants: npt.NDArray[np.int64]
+    """int64 [blocks of variants]: the number of the page of which each block is a variant. They are learnt from, not judged."""
     rows: npt.NDArray[np.float32]
     sizes: npt.NDArray[np.float64]
     tokens: Sequence[Sequence[str]]
@@ -49,16 +55,19 @@ class Examples:
         return np.repeat(pages, np.diff(self.first))
 
 
-def examples(pages: Sequence[KnownPage]) -> Examples:
+def examples(pages: Sequence[KnownPage], *, seed: int) -> Examples:
     """Blocks with labels and weights.
 
     Each set weighs the square root of its number of pages, since each page weighs 1 over it. A block of a page weighs as its
-    tokens over those of the main text, at most 1.
+    tokens over those of the main text, at most 1. `VARIANTS` of the pages are there a second time, as in another language;
+    `seed` draws them.
     """
     set_pages = Counter(page.set for page in pages)
     rows, main, weights, words, counts = [], [], [], [], [0]
+    more: list[tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_], npt.NDArray[np.float64], int]] = []
+    generator = np.random.Generator(np.random.PCG64(seed))
     names: tuple[str, ...] = ()
-    for page in pages:
+    for number, page in enumerate(pages):
         try:
             blocks = blocks_of(page.html)
         except RecordError:  # a page that a build quarantines teaches nothing, and its text counts as empty
@@ -71,20 +80,25 @@ def examples(pages: Sequence[KnownPage]) -> Examples:
         rows.append(blocks.features)
         main.append(labels)
         weights.append(np.minimum(lengths / max(1.0, lengths[labels].sum()), 1) / np.sqrt(set_pages[page.set]))
+        if generator.random() < VARIANTS:
+            more.append((variant(blocks, generator).features, labels, weights[-1], number))
         words += of_blocks
         counts.append(len(of_blocks))
     if not rows:
         raise InputError("no page has blocks")
-    table, weight, labels = np.concatenate(rows), np.concatenate(weights), np.concatenate(main)
+    table = np.concatenate(rows)
+    weight = np.concatenate([*weights, *(one[2] for one in more)])
+    labels = np.concatenate([*main, *(one[1] for one in more)])
     if not labels.any() or labels.all():
         raise InputError("the pages have no blocks that are main text, or none that are not: nothing can be learnt from them")
     return Examples(
         pages=pages,
         names=names,
         first=np.cumsum(counts),
-        data=boost.binned(table),
+        data=boost.binned(np.concatenate([table, *(one[0] for one in more)])),
         main=labels,
         weights=weight / weight.mean(),
+        variants=np.repeat([one[3] for one in more], [len(one[1]) for one in more]).astype(np.int64),
         rows=table,
         sizes=sizes(table, names),
         tokens=words,
@@ -105,7 +119,7 @@ def by_set(pages: Sequence[KnownPage]) -> list[npt.NDArray[np.bool_]]:
 
 def trained(given: Examples, pages: npt.NDArray[np.bool_], settings: Boosting) -> Trees:
     """Trees that saw the chosen pages alone."""
-    chosen = np.flatnonzero(given.of(pages))
+    chosen = np.flatnonzero(np.concatenate([given.of(pages), pages[given.variants]]))
     return boost.train(given.data.of(chosen), given.main[chosen], given.weights[chosen], settings)
 
 

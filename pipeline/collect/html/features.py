@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.kernels.html import around
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.ancestors import MOST_STEPS, growing, keyword_steps
@@ -20,10 +21,13 @@ from tokenmill.pipeline.kernels.html.columns import Scanned
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.float32]
-Named = Iterator[tuple[str, npt.NDArray[np.generic]]]
+Named = Iterator[tuple[tuple[str, ...], npt.NDArray[np.generic]]]
+"""Names of features, and their values, [blocks] or [blocks, names]. Each costs microseconds, so many stand in one table."""
 
 ANCESTORS = 5
 NEIGHBOURS = (-3, -2, -1, 1, 2, 3)
+RADII = (2, 5, 10)
+"""Of windows around a block."""
 LONG = 200
 """Least weight of a long paragraph, in half characters (a character of CJK weighs five of them): 100 characters."""
 FAR = 1_000
@@ -41,11 +45,28 @@ OWN = {
 }  # fmt: skip
 
 
+TAG_NAMES = tuple(f"tag_{tags.replace(' ', '_')}" for tags in TAG_GROUPS)
+ANCESTOR_NAMES = tuple(
+    f"up{step}_{name}"
+    for step in range(1, ANCESTORS + 1)
+    for name in ("weight", "links", "long", "long_share", "blocks", "share", "tag")
+)
+NEIGHBOUR_NAMES = tuple(
+    f"{'next' if step > 0 else 'last'}{abs(step)}_{name}"
+    for step in NEIGHBOURS
+    for name in ("weight", "links", "tag", "sentences", "same_path")
+)
+
+WINDOW_NAMES = tuple(f"window{radius}_{name}" for radius in RADII for name in ("weight", "links", "long"))
+
+
 def features(found: Scanned) -> Numbers:
     """float32 [blocks, len(feature_names())]."""
     made = np.empty((len(found.blocks), len(feature_names())), np.float32)
-    for at, (_, column) in enumerate(_columns(found)):
-        made[:, at] = column
+    at = 0
+    for names, columns in _columns(found):
+        made[:, at : at + len(names)] = columns if columns.ndim == 2 else columns[:, None]
+        at += len(names)
     return made
 
 
@@ -93,9 +114,9 @@ def ratio(part: npt.NDArray[np.generic] | int, whole: npt.NDArray[np.generic] | 
     return made
 
 
-def _groups() -> npt.NDArray[np.int32]:
-    """int32 [IDS]: the number of a tag's group, from 1; 0 for tags in no group."""
-    groups = np.zeros(n.IDS, np.int32)
+def _groups() -> Ints:
+    """int64 [IDS]: the number of a tag's group, from 1; 0 for tags in no group."""
+    groups = np.zeros(n.IDS, np.int64)
     for number, tags in enumerate(TAG_GROUPS, 1):
         groups[[n.ID[tag] for tag in tags.split() if tag in n.ID]] = number
     return groups
@@ -105,73 +126,74 @@ GROUPS = _groups()
 
 
 def _own(page: _Described) -> Named:
-    for name, column in OWN.items():
-        yield name, page.blocks[column]
-    yield "weight", page.weight
-    yield "link_share", page.link_share
-    yield "chars_per_word", ratio(page.chars, page.blocks[c.WORDS])
+    yield tuple(OWN), page.blocks[list(OWN.values())].T
+    yield ("weight",), page.weight
+    yield ("link_share",), page.link_share
+    yield ("chars_per_word",), ratio(page.chars, page.blocks[c.WORDS])
     for name in ("sentences", "commas", "digits", "capitals", "cjk", "bold", "time", "code", "words"):
-        yield f"{name}_share", ratio(page.blocks[OWN[name]], page.chars)
-    yield "chars_per_link", ratio(page.chars, page.blocks[c.LINKS])
-    yield "long", page.long
+        yield (f"{name}_share",), ratio(page.blocks[OWN[name]], page.chars)
+    yield ("chars_per_link",), ratio(page.chars, page.blocks[c.LINKS])
+    yield ("long",), page.long
 
 
 def _tags(page: _Described) -> Named:
     elements = page.found.elements
-    for number, tags in enumerate(TAG_GROUPS, 1):
-        yield f"tag_{tags.replace(' ', '_')}", page.group == number
+    yield TAG_NAMES, page.group[:, None] == np.arange(1, len(TAG_GROUPS) + 1)
     above = elements[page.element, c.PARENT]
     for step in range(1, 4):
         above = elements[above, c.BLOCK]
-        yield f"tag_above_{step}", GROUPS[elements[above, c.TAG]]
+        yield (f"tag_above_{step}",), GROUPS[elements[above, c.TAG]]
         above = elements[above, c.PARENT]
     # The flags of the text itself, which may stand in a link or in bold.
     flags = elements[page.found.segments[page.blocks[c.FIRST], c.OWNER], c.FLAGS] if page.count else page.element
-    for bit, name in enumerate(n.FLAGS):
-        yield f"in_{name}", flags >> bit & 1
-    yield "depth", elements[page.element, c.DEPTH]
-    yield "lists", elements[page.element, c.LISTS]
-    yield "children", elements[page.element, c.CHILDREN]
-    yield "siblings", elements[elements[page.element, c.PARENT], c.CHILDREN]
-    yield "ordinal", elements[page.element, c.ORDINAL]
+    yield tuple(f"in_{name}" for name in n.FLAGS), flags[:, None] >> np.arange(len(n.FLAGS)) & 1
+    yield ("depth",), elements[page.element, c.DEPTH]
+    yield ("lists",), elements[page.element, c.LISTS]
+    yield ("children",), elements[page.element, c.CHILDREN]
+    yield ("siblings",), elements[elements[page.element, c.PARENT], c.CHILDREN]
+    yield ("ordinal",), elements[page.element, c.ORDINAL]
 
 
 def _keywords(page: _Described) -> Named:
     steps = np.full((page.count, len(n.KEYWORDS)), MOST_STEPS, np.int32)
     keyword_steps(page.found, steps)
-    for keyword, name in enumerate(n.KEYWORDS):
-        yield f"steps_{name}", steps[:, keyword]
+    yield tuple(f"steps_{name}" for name in n.KEYWORDS), steps
 
 
 def _ancestors(page: _Described) -> Named:
-    weight, chars = page.inside(page.weight), page.inside(page.chars)
-    links, long, blocks = page.inside(page.links), page.inside(page.long), page.inside(np.ones(page.count, np.int64))
-    long_weight = page.inside(page.weight * page.long)
+    inside = np.array(
+        [
+            page.inside(values)
+            for values in (
+                page.weight,
+                page.chars,
+                page.links,
+                page.long,
+                page.weight * page.long,
+                np.ones(page.count, np.int64),
+            )
+        ]
+    )
+    weight = inside[0]
     up = np.zeros(len(weight), np.int64)
     growing(page.found.elements, weight, up)
-    at = np.where(weight[page.element] > page.weight, page.element, up[page.element])
-    for step in range(1, ANCESTORS + 1):
-        yield f"up{step}_weight", weight[at]
-        yield f"up{step}_links", ratio(links[at], chars[at])
-        yield f"up{step}_long", long[at]
-        yield f"up{step}_long_share", ratio(long_weight[at], weight[at])
-        yield f"up{step}_blocks", blocks[at]
-        yield f"up{step}_share", ratio(weight[at], page.total)
-        yield f"up{step}_tag", GROUPS[page.found.elements[at, c.TAG]]
-        at = up[at]
+    first = np.where(weight[page.element] > page.weight, page.element, up[page.element])
+    made = np.empty((page.count, len(ANCESTOR_NAMES)), np.float32)
+    around.ancestors(first, up, inside, GROUPS[page.found.elements[:, c.TAG]], page.total, ANCESTORS, made)
+    yield ANCESTOR_NAMES, made
 
 
 def _position(page: _Described) -> Named:
     index = np.arange(page.count)
     before = np.cumsum(page.weight) - page.weight
-    yield "index", index
-    yield "index_from_end", page.count - index
-    yield "place", ratio(index, page.count)
-    yield "before", before
-    yield "before_share", ratio(before, page.total)
-    yield "after", page.total - before
+    yield ("index",), index
+    yield ("index_from_end",), page.count - index
+    yield ("place",), ratio(index, page.count)
+    yield ("before",), before
+    yield ("before_share",), ratio(before, page.total)
+    yield ("after",), page.total - before
     first = np.flatnonzero(page.tag == n.ID["h1"])
-    yield "from_h1", index - first[0] if len(first) else np.full(page.count, -FAR)
+    yield ("from_h1",), index - first[0] if len(first) else np.full(page.count, -FAR)
     yield from _distances("long", page.long, index)
     yield from _distances("heading", (page.group >= 2) & (page.group <= 5), index)
     yield from _distances("very_long", page.weight * page.long >= 3 * LONG, index)
@@ -181,39 +203,21 @@ def _distances(name: str, marked: npt.NDArray[np.bool_], index: npt.NDArray[np.i
     """Blocks since the last marked one and to the next, 0 for a marked one."""
     last = np.maximum.accumulate(np.where(marked, index, -FAR))
     following = np.minimum.accumulate(np.where(marked, index, len(index) + FAR)[::-1])[::-1]
-    yield f"since_{name}", np.minimum(index - last, FAR)
-    yield f"until_{name}", np.minimum(following - index, FAR)
+    yield (f"since_{name}",), np.minimum(index - last, FAR)
+    yield (f"until_{name}",), np.minimum(following - index, FAR)
 
 
 def _neighbours(page: _Described) -> Named:
-    path = page.found.paths[page.element, 0]
-    for step in NEIGHBOURS:
-        side = f"{'next' if step > 0 else 'last'}{abs(step)}"
-        yield f"{side}_weight", _shifted(page.weight, step, -1)
-        yield f"{side}_links", _shifted(page.link_share, step, -1)
-        yield f"{side}_tag", _shifted(page.group, step, -1)
-        yield f"{side}_sentences", _shifted(page.blocks[c.SENTENCES], step, -1)
-        yield f"{side}_same_path", _shifted(path, step, np.uint64(0)) == path
-    for radius in (2, 5, 10):
-        weight, chars, links, long = (_windowed(values, radius) for values in (page.weight, page.chars, page.links, page.long))
-        yield f"window{radius}_weight", weight
-        yield f"window{radius}_links", ratio(links, chars)
-        yield f"window{radius}_long", long
-
-
-def _shifted(values: npt.NDArray[np.generic], step: int, absent: object) -> npt.NDArray[np.generic]:
-    """values[i + step], `absent` outside."""
-    made = np.full(len(values), absent, values.dtype)
-    if abs(step) < len(values):
-        made[max(0, -step) : len(values) - max(0, step)] = values[max(0, step) : len(values) + min(0, step)]
-    return made
-
-
-def _windowed(values: npt.NDArray[np.generic], radius: int) -> Ints:
-    sums = np.concatenate(([0], np.cumsum(values, dtype=np.int64)))
-    index = np.arange(len(values))
-    made: Ints = sums[np.minimum(index + radius + 1, len(values))] - sums[np.maximum(index - radius, 0)]
-    return made
+    made = np.empty((page.count, len(NEIGHBOUR_NAMES)), np.float32)
+    path, sentences = page.found.paths[page.element, 0], page.blocks[c.SENTENCES]
+    around.neighbours(page.weight, page.link_share, page.group, sentences, path, np.array(NEIGHBOURS), made)
+    yield NEIGHBOUR_NAMES, made
+    sums = np.zeros((4, page.count + 1), np.int64)
+    for at, values in enumerate((page.weight, page.chars, page.links, page.long)):
+        np.cumsum(values, out=sums[at, 1:])
+    made = np.empty((page.count, len(WINDOW_NAMES)), np.float32)
+    around.windows(sums, np.array(RADII), made)
+    yield WINDOW_NAMES, made
 
 
 def _repetition(page: _Described) -> Named:
@@ -223,34 +227,35 @@ def _repetition(page: _Described) -> Named:
         ("text", page.found.hashes),
     ):
         _, place, counts = np.unique(keys, return_inverse=True, return_counts=True)
-        yield f"{name}_count", counts[place]
+        yield (f"{name}_count",), counts[place]
         if name != "text":
             weight = np.zeros(len(counts), np.int64)
             np.add.at(weight, place, page.weight)
-            yield f"{name}_share", ratio(weight[place], page.total)
-            yield f"{name}_mean", ratio(weight[place], counts[place])
+            yield (f"{name}_share",), ratio(weight[place], page.total)
+            yield (f"{name}_mean",), ratio(weight[place], counts[place])
 
 
 def _totals(page: _Described) -> Named:
     chars = int(page.chars.sum())
-    for name, value in (
-        ("blocks", page.count),
-        ("weight", page.total),
-        ("long", int(page.long.sum())),
-        ("headings", int(((page.group >= 2) & (page.group <= 5)).sum())),
-        ("elements", len(page.found.elements)),
-    ):
-        yield f"page_{name}", np.full(page.count, value)
-    for name, value in (
-        ("links", int(page.links.sum())),
-        ("cjk", int(page.blocks[c.CJK].sum())),
-        ("code", int(page.blocks[c.CODE_CHARS].sum())),
-        ("digits", int(page.blocks[c.DIGITS].sum())),
-        ("in_long", int((page.chars * page.long).sum())),
-        ("in_items", int((page.chars * (page.group == 6)).sum())),
-        ("in_cells", int((page.chars * ((page.group == 8) | (page.group == 9))).sum())),
-    ):
-        yield f"page_{name}_share", np.full(page.count, ratio(value, chars))
+    values = {
+        "page_blocks": page.count,
+        "page_weight": page.total,
+        "page_long": int(page.long.sum()),
+        "page_headings": int(((page.group >= 2) & (page.group <= 5)).sum()),
+        "page_elements": len(page.found.elements),
+    }
+    of_chars = {
+        "links": page.links,
+        "cjk": page.blocks[c.CJK],
+        "code": page.blocks[c.CODE_CHARS],
+        "digits": page.blocks[c.DIGITS],
+        "in_long": page.chars * page.long,
+        "in_items": page.chars * (page.group == 6),
+        "in_cells": page.chars * ((page.group == 8) | (page.group == 9)),
+    }
+    shares = ratio(np.array([int(part.sum()) for part in of_chars.values()]), chars)
+    row = np.concatenate([np.array(list(values.values()), np.float32), shares])
+    yield (*values, *(f"page_{name}_share" for name in of_chars)), np.broadcast_to(row, (page.count, len(row)))
 
 
 def _container(page: _Described) -> Named:
@@ -261,9 +266,9 @@ def _container(page: _Described) -> Named:
         score = price * long - (weight - long)
         best = len(score) - 1 - int(np.argmax(score[::-1]))
         first, end = page.found.elements[best, [c.FIRST_BLOCK, c.END_BLOCK]]
-        yield f"{name}_inside", (index >= first) & (index < end)
-        yield f"{name}_distance", np.maximum(np.maximum(first - index, index - end + 1), 0)
-        yield f"{name}_share", np.full(page.count, ratio(int(weight[best]), page.total))
+        yield (f"{name}_inside",), (index >= first) & (index < end)
+        yield (f"{name}_distance",), np.maximum(np.maximum(first - index, index - end + 1), 0)
+        yield (f"{name}_share",), np.full(page.count, ratio(int(weight[best]), page.total))
 
 
 @functools.cache
@@ -279,4 +284,4 @@ def feature_names() -> tuple[str, ...]:
         open=np.zeros(n.IDS, np.int64),
         state=np.zeros(c.STATE, np.int64),
     )
-    return tuple(name for name, _ in _columns(empty))
+    return tuple(name for names, _ in _columns(empty) for name in names)

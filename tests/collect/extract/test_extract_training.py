@@ -101,6 +101,17 @@ def test_training_learns_and_is_the_same_each_time(tmp_path: Path) -> None:
     assert model.load(tmp_path / "a", NAMES).trees.scores(values).tolist() == first.trees.scores(values).tolist()
 
 
+def test_a_model_is_the_mean_of_its_bags() -> None:
+    values, main = _example()
+    of = {bags: boost.train(boost.binned(values), main, np.ones(len(values)), Boosting(bags=bags, trees=5)) for bags in (1, 2)}
+    assert len(of[2].roots) == 2 * len(of[1].roots) == 10
+    # Each leaf of the mean is half of one of a bag, rounded.
+    first = of[2].leaves[: len(of[1].leaves)]
+    assert np.abs(2 * first - of[1].leaves).max() <= 1
+    assert np.array_equal(of[1].features, of[2].features[: len(of[1].features)])
+    assert not np.array_equal(of[2].features[: len(of[1].features)], of[2].features[len(of[1].features) :])
+
+
 def test_bins_hold_what_the_thresholds_say() -> None:
     values, _ = _example(5_000)
     values[:, 2] = np.float32(0)

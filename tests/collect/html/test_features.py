@@ -90,3 +90,39 @@ def test_agree_with_plain_twins(seed: int) -> None:
         paths = [tuple(elements[element, c.TAG] for element in above(int(row[c.ELEMENT]))) for row in found.blocks]
         assert feature(blocks, "path_count") == [paths.count(path) for path in paths]
         assert np.isfinite(blocks.features).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_what_stands_around_agrees_with_plain_twins(seed: int) -> None:
+    rng = random.Random(seed)
+    for _ in range(20):
+        blocks = blocks_of("".join(rng.choices([*PARTS, "<p>a <a>bc</a>", LONG], k=30)))
+        count, rows = len(blocks), blocks.found.blocks.astype(int)
+        weight = (2 * rows[:, c.CHARS] + 3 * rows[:, c.CJK]).tolist()
+        chars, links = rows[:, c.CHARS].tolist(), rows[:, c.LINK_CHARS].tolist()
+        paths = blocks.found.paths[rows[:, c.ELEMENT], 0].tolist()
+        for step, name in ((-3, "last3"), (-1, "last1"), (1, "next1"), (2, "next2")):
+            near = [at + step if 0 <= at + step < count else None for at in range(count)]
+            assert feature(blocks, f"{name}_weight") == [-1 if at is None else weight[at] for at in near]
+            assert feature(blocks, f"{name}_sentences") == [-1 if at is None else rows[at, c.SENTENCES] for at in near]
+            shares = [-1 if at is None else float(np.float32(links[at] / max(1, chars[at]))) for at in near]
+            assert feature(blocks, f"{name}_links") == shares
+            same = [paths[at] == (0 if other is None else paths[other]) for at, other in enumerate(near)]
+            assert feature(blocks, f"{name}_same_path") == same
+        for radius in (2, 10):
+            windows = [slice(max(0, at - radius), at + radius + 1) for at in range(count)]
+            assert feature(blocks, f"window{radius}_weight") == [sum(weight[window]) for window in windows]
+            shares = [float(np.float32(sum(links[window]) / max(1, sum(chars[window])))) for window in windows]
+            assert feature(blocks, f"window{radius}_links") == shares
+        shares = [float(np.float32(up / max(1, sum(weight)))) for up in feature(blocks, "up3_weight")]
+        assert feature(blocks, "up3_share") == shares
+
+
+def test_of_growing_ancestors() -> None:
+    page = blocks_of(f"<body><section><div><p>a <a href=/>bc</a></div><p>{LONG}</section><p>d")
+    assert feature(page, "up1_weight") == [6 + 2 * 150, 6 + 2 * 150, 6 + 2 * 150 + 2]
+    assert feature(page, "up1_blocks") == [2, 2, 3]
+    assert feature(page, "up1_long") == [1, 1, 1]
+    assert feature(page, "up1_links") == [float(np.float32(share)) for share in (2 / 153, 2 / 153, 2 / 154)]
+    assert feature(page, "up2_blocks") == [3, 3, 3]
+    assert feature(page, "up1_long_share")[0] == np.float32(300 / 306)
