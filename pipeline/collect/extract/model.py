@@ -2,7 +2,7 @@
 
 Guarantee: the file holds numbers and names alone, and what is read from it is checked before it is used: every node leads to a
 later node of its tree or to a leaf, so a walk ends. Equal models have equal bytes.
-Cost: 0.2 MB and 10 ms for 80 trees of 31 leaves.
+Cost: 0.2 MB and 20 ms for 180 trees of 31 leaves.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class _Described:
 
     def __init__(self, found: Scanned) -> None:
         self.found = found
-        self.blocks = found.blocks.astype(np.int64).T
+        self.blocks = np.ascontiguousarray(found.blocks.T, np.int64)
         self.count = len(found.blocks)
         self.element = self.blocks[c.ELEMENT]
         self.chars = self.blocks[c.CHARS]
