@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 from pathlib import Path
 
-import numpy as np
-
 from tokenmill.pipeline.collect.extract import model
 from tokenmill.pipeline.collect.extract.model import BlockModel
 from tokenmill.pipeline.collect.html.blocks import blocks_of
@@ -35,5 +33,4 @@ def text(html: str, *, everything: bool) -> str:
     blocks = blocks_of(html)
     if not len(blocks):
         return ""
-    kept = np.ones(len(blocks), dtype=bool) if everything else shipped().kept(blocks.features)
-    return blocks.text(kept)
+    return blocks.text(None if everything else shipped().kept(blocks.features))
