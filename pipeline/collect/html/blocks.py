@@ -75,7 +75,7 @@ class Blocks:
 
 
 def blocks_of(page: str | bytes) -> Blocks:
-    """The blocks of a page; bytes are UTF-8. Raises RecordError (hostile_html) if its elements and blocks take more than `MOST_BYTES`."""
+    """The blocks of a page; bytes are UTF-8. Raises RecordError (hostile_html) if its tables take more than `MOST_BYTES`."""
     data = page.encode("utf-8", "replace") if isinstance(page, str) else page
     array = np.frombuffer(data, np.uint8)
     return Blocks(page=array, found=scanned(array))

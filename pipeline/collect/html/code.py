@@ -26,9 +26,9 @@ NAME = re.compile(r"[A-Za-z][A-Za-z0-9+#._-]{0,29}")
 PREFIX = re.compile(r"(?:lang(?:uage)?|highlight-source|highlight-text|highlight)-|brush:")
 BEFORE_NAME = frozenset(("sourceCode", "hljs", "highlight", "brush:"))
 """Classes that the name of the language follows."""
-NO_LANGUAGE = frozenset(
-    "default none text plain plaintext plain-text txt nohighlight no-highlight notranslate lines wrapper code block src undefined"
-    " source highlight table hljs language auto unknown raw".split()  # noqa: SIM905 -- a list reads worse
+NO_LANGUAGE = re.compile(
+    r"default|none|text|plain|plain-?text|txt|raw|auto|unknown|undefined|no-?highlight|notranslate|language|source|src|code|block"
+    r"|lines|wrapper|table|hljs|highlight"
 )
 NUMBERED = re.compile(r"lineno|linenum|line[-_]num|gutter|blob-num|\bln\b|\blnt\b")
 NUMBERS = re.compile(r"\d{1,8}(?:\s+\d{1,8})*")
@@ -40,7 +40,7 @@ def language(page: npt.NDArray[np.uint8], found: Scanned, pre: int, first: int) 
     first: the innermost element around the first text of the code.
     """
     elements = found.elements
-    near = []
+    near: list[int] = []
     while first > pre and len(near) < MOST_INSIDE:
         near.append(first)
         first = int(elements[first, c.PARENT])
@@ -61,7 +61,7 @@ def _names(page: npt.NDArray[np.uint8], found: Scanned, element: int, *, inside:
     if inside:
         candidates.append(attributes.value(page, found, element, n.LANG) or "")
     for name in candidates:
-        if NAME.fullmatch(name) and name.lower() not in NO_LANGUAGE:
+        if NAME.fullmatch(name) and not NO_LANGUAGE.fullmatch(name.lower()):
             yield name.lower()
 
 

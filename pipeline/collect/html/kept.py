@@ -22,8 +22,10 @@ AT_A_TIME = 4_096
 
 
 class KeptBlock(NamedTuple):
-    """A kept block. tag: its id. pre, row, cell, table, item, list: numbers of elements, 0 where there is none. lists, quotes: how
-    many stand around it.
+    """A kept block.
+
+    tag: its id. pre, row, cell, table, item, list: numbers of elements, 0 where there is none. lists, quotes: how many stand
+    around it.
     """
 
     text: str
@@ -48,9 +50,8 @@ def blocks(
     numbers = np.flatnonzero(kept)
     for first in range(0, len(numbers), AT_A_TIME):
         chosen = numbers[first : first + AT_A_TIME]
-        places = found.elements[found.blocks[chosen, c.ELEMENT]][:, COLUMNS].tolist()
+        places = found.elements[found.blocks[chosen, c.ELEMENT, None], COLUMNS].tolist()
         for text, place in zip(texts(page, found, chosen, markdown=markdown, whole=whole), places, strict=True):
-            shown = text.strip(BLANK)
-            if shown:
+            if text.strip(None if whole else BLANK):
                 # The indentation of the first line of code counts.
                 yield KeptBlock(text if place[1] else text.strip(), *place)

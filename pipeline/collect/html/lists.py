@@ -70,3 +70,7 @@ class Levels:
         if new:
             self._open.append(lists)
         return len(self._open), new
+
+    def leave(self) -> None:
+        """What follows stands in no list."""
+        self._open = []

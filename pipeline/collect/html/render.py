@@ -130,9 +130,14 @@ class _Layout:
         level = HEADINGS.get(block.tag)
         if level:
             text = f"{'#' * level} {' '.join(text.split())}"
+        if "\n" in text:
+            text = text.replace("\n", "  \n")
         item = block.item if block.item > block.table else 0
+        if not item and not block.quotes:
+            self._levels.leave()
+            return _Part(text, _close(block))
         first, rest, begins = self._places(item, block.lists if item else 0, block.quotes)
-        placed = _placed(text.replace("\n", "  \n"), first, rest)
+        placed = _placed(text, first, rest)
         # Another paragraph of an item follows an empty line; terms and descriptions stand in no list.
         return _Part(placed, "list" if item and (begins or not block.lists) else _close(block) if not item else "")
 

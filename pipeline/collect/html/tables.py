@@ -16,7 +16,8 @@ from tokenmill.pipeline.kernels.html.columns import Scanned
 
 TD, TH, CAPTION, THEAD = n.ids("td th caption thead")
 LONG_CELL, LONG_HEADED_CELL = 200, 1_000
-"""Characters that the cells of a table of data have at most, on average, without and with headers; longer ones lay out a page."""
+"""Characters that the cells of a table of data have at most, on average: without headers, and with them. Longer cells lay out a
+page."""
 MOST_COLUMNS = 100
 MOST_CELLS = 100_000
 """Tables with more are written cell by cell: their rows would not fit into memory together."""
@@ -25,36 +26,47 @@ LAYOUT_ROLES = ("presentation", "none")
 
 def data_tables(page: npt.NDArray[np.uint8], found: Scanned, kept: npt.NDArray[np.bool_]) -> set[int]:
     """The tables that show data in rows and columns; others lay out a page, and their cells are paragraphs."""
-    elements, blocks = found.elements, found.blocks[kept]
-    of_blocks = elements[blocks[:, c.ELEMENT]]
-    inside = (of_blocks[:, c.TABLE] > 0) & (of_blocks[:, c.ROW] > 0)
+    elements, chosen = found.elements, np.flatnonzero(kept)
+    of_blocks = found.blocks[chosen, c.ELEMENT]
+    inside = (elements[of_blocks, c.TABLE] > 0) & (elements[of_blocks, c.ROW] > 0)
     if not inside.any():
         return set()
-    blocks, of_blocks = blocks[inside], of_blocks[inside]
-    code = of_blocks[:, c.PRE] > 0
-    with_code = {
-        table
-        for table, begin, end in np.column_stack((of_blocks[:, c.TABLE], blocks[:, [c.BEGIN_BYTE, c.END_BYTE]]))[code].tolist()
-        if b"\n" in page[begin:end].tobytes().strip()
-    }
-    tables, first = np.unique(of_blocks[:, c.TABLE], return_inverse=True)
-    chars = np.bincount(first, weights=blocks[:, c.CHARS]).tolist()
-    places = np.unique(np.column_stack((first, of_blocks[:, [c.ROW, c.CELL]])), axis=0)
-    cells = np.bincount(places[:, 0]).tolist()
-    rows = np.bincount(np.unique(places[:, :2], axis=0)[:, 0]).tolist()
+    chosen, of_blocks = chosen[inside], of_blocks[inside]
+    tables, place = np.unique(elements[of_blocks, c.TABLE], return_inverse=True)
+    chars = np.bincount(place, weights=found.blocks[chosen, c.CHARS]).tolist()
+    cells = np.unique(elements[of_blocks, c.CELL])
+    cells = cells[cells > 0]
+    of_cells = np.searchsorted(tables, elements[cells, c.TABLE])
+    counts = np.bincount(of_cells, minlength=len(tables)).tolist()
     widest = np.zeros(len(tables), np.int64)
-    np.maximum.at(widest, places[:, 0], elements[places[:, 2], c.ORDINAL])
-    headed = set(elements[np.isin(elements[:, c.TAG], (TH, CAPTION, THEAD)), c.TABLE].tolist())
-    others = with_code.union(elements[elements[tables, c.PARENT], c.TABLE].tolist())
+    np.maximum.at(widest, of_cells, elements[cells, c.ORDINAL])
+    _, first = np.unique(elements[cells, c.ROW], return_index=True)
+    rows = np.bincount(of_cells[first], minlength=len(tables)).tolist()
+    headers = (elements[:, c.TAG] == TH) | (elements[:, c.TAG] == CAPTION) | (elements[:, c.TAG] == THEAD)
+    headed = set(elements[headers, c.TABLE].tolist())
+    others = _with_code(page, found, chosen, of_blocks).union(elements[elements[tables, c.PARENT], c.TABLE].tolist())
     return {
         table
         for at, table in enumerate(tables.tolist())
         if table not in others
         and rows[at] >= 2
         and 2 <= widest[at] <= MOST_COLUMNS
-        and cells[at] <= MOST_CELLS
-        and chars[at] <= (LONG_HEADED_CELL if table in headed else LONG_CELL) * cells[at]
+        and counts[at] <= MOST_CELLS
+        and chars[at] <= (LONG_HEADED_CELL if table in headed else LONG_CELL) * counts[at]
         and attributes.value(page, found, table, n.ROLE) not in LAYOUT_ROLES
+    }
+
+
+def _with_code(
+    page: npt.NDArray[np.uint8], found: Scanned, chosen: npt.NDArray[np.int64], of_blocks: npt.NDArray[np.int32]
+) -> set[int]:
+    """The tables with code of several lines, which does not fit into a cell."""
+    code = found.elements[of_blocks, c.PRE] > 0
+    places = found.blocks[chosen[code]][:, [c.BEGIN_BYTE, c.END_BYTE]].tolist()
+    return {
+        table
+        for table, (begin, end) in zip(found.elements[of_blocks[code], c.TABLE].tolist(), places, strict=True)
+        if b"\n" in page[begin:end].tobytes().strip()
     }
 
 
@@ -63,7 +75,7 @@ class Columns:
 
     def __init__(self, page: npt.NDArray[np.uint8], found: Scanned) -> None:
         self._page, self._found = page, found
-        cells = np.flatnonzero(np.isin(found.elements[:, c.TAG], (TD, TH)))
+        cells = np.flatnonzero((found.elements[:, c.TAG] == TD) | (found.elements[:, c.TAG] == TH))
         tables = found.elements[cells, c.TABLE]
         order = np.argsort(tables, kind="stable")
         self._cells, self._tables = cells[order], tables[order]

@@ -102,7 +102,7 @@ def read(page: Bytes, at: int, names: n.Names) -> tuple[int, Integer, np.uint64,
 
 @leaf
 def find(page: Bytes, at: int, wanted: np.uint64) -> tuple[int, int]:
-    """Where the value of an attribute begins and ends in the tag at `at`, by the hash of its name; an empty place if it has none.
+    """Where the value of an attribute, by the hash of its name, begins and ends in the tag at `at`; 0 and 0 if it has none.
 
     Only the first `FAR` bytes of the tag are looked at.
     """

@@ -37,10 +37,10 @@ def count(page: Bytes, start: int, stop: int, flags: int, linked: bool, names: n
             kind = np.int64(names.bytes_[byte])
             sums += names.counted[byte]
             if byte > 0x20:
-                text = (text << np.uint64(7) | text >> np.uint64(57)) ^ names.mixed[byte]
+                text = (text ^ np.uint64(byte)) * np.uint64(n.PRIME)
             word = kind & n.WORD | (in_word & kind >> 1)
             if kind & n.LEAD:
-                word = _longer(page, at, stop, row)
+                word = np.int64(_longer(page, at, stop, row))
             words += word & ~in_word
             in_word = word
         for field in range(len(FIELDS)):

@@ -1,7 +1,7 @@
 """Formulas: their TeX stands for what the page shows of them.
 
-Purpose: TeX from the annotation of MathML (KaTeX, Wikipedia, LaTeXML), from the scripts of MathJax, and from the `alt` of images
-that show a formula, which is the one `alt` that is content.
+Purpose: TeX from the annotation of MathML (KaTeX, Wikipedia, LaTeXML), from the scripts of MathJax, and from the `alt` of
+images that show a formula, which is the one `alt` that is content.
 Guarantee: a formula is written once. Its markup and its picture are left out where its TeX is there, and kept where it is not.
 Cost: at most five tags are looked at for a formula, of each `attributes.FAR` bytes.
 """
@@ -76,7 +76,7 @@ def script(page: Bytes, start: int, stop: int, kind: int, names: n.Names, found:
 
 @leaf
 def image(page: Bytes, at: int, names: n.Names, found: Scanned) -> None:
-    """Take the `alt` of the image whose tag begins at `at`, if it shows a formula and the TeX does not stand right before it."""
+    """Take the `alt` of the image whose tag begins at `at`, if it shows a formula whose TeX does not stand right before it."""
     start, stop = find(page, at, n.CLASS)
     if not _is_formula(page, start, stop):
         return

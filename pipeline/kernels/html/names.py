@@ -96,9 +96,9 @@ MATHJAX = 1 << 28
 GONE = 1 << 30
 """Text inside is no text of the page."""
 TEX, DISPLAY_TEX, KATEX, OPEN = (1 << bit for bit in range(32, 36))
-"""Of attributes alone, and not kept. TEX: the content is TeX (`script type="math/tex"`, `annotation encoding="application/x-tex"`).
-DISPLAY_TEX: a formula in a line of its own. KATEX: shows a formula whose TeX stands in an annotation before it. OPEN: has the
-attribute `open`."""
+"""Of attributes alone, and not kept. TEX: the content is TeX (`script type="math/tex"`, `annotation
+encoding="application/x-tex"`). DISPLAY_TEX: a formula in a line of its own. KATEX: shows a formula whose TeX stands in an
+annotation before it. OPEN: has the attribute `open`."""
 _FLAGGED: dict[int, str] = {
     LINK: "a",
     NAV: "nav menu",
@@ -169,9 +169,8 @@ def name_hash(name: str) -> int:
 )  # fmt: skip
 
 # What bytes are, as bits.
-WORD, NEUTRAL, LEAD, SPACE, ENDS_NAME = (1 << bit for bit in range(5))
-"""WORD: a letter or a digit. NEUTRAL: goes on with a word, and begins none. LEAD: the first byte of a longer character. SPACE: as
-HTML has it. ENDS_NAME: of a tag."""
+WORD, NEUTRAL, LEAD = (1 << bit for bit in range(3))
+"""WORD: a letter or a digit. NEUTRAL: goes on with a word, and begins none. LEAD: the first byte of a longer character."""
 FIELD = 10
 """Bits of each count in `Names.counted`."""
 
@@ -181,9 +180,9 @@ class Names(NamedTuple):
 
     hashes: uint64 [SLOTS], of tags and roles, 0 where there is none. values: int64 [SLOTS], the id of a tag, or minus the flags
     of a role. kinds, flags: int64 [IDS], of a tag. moves: uint16 [states, LETTERS], the automaton that finds keywords. found:
-    uint64 [states], the keywords that end in a state. letters: uint8 [256], the column of a byte in `moves`. bytes_: uint8 [256],
-    what a byte is. counted: uint64 [256], what a byte counts for, in fields of `FIELD` bits: characters, sentence marks, commas,
-    digits, capitals, bars. mixed: uint64 [256], random numbers for hashes of texts.
+    uint64 [states], the keywords that end in a state. letters: uint8 [256], the column of a byte in `moves`. bytes_: uint8
+    [256], what a byte is. counted: uint64 [256], what a byte counts for, in fields of `FIELD` bits: characters, sentence marks,
+    commas, digits, capitals, bars.
     """
 
     hashes: npt.NDArray[np.uint64]
@@ -195,7 +194,6 @@ class Names(NamedTuple):
     letters: npt.NDArray[np.uint8]
     bytes_: npt.NDArray[np.uint8]
     counted: npt.NDArray[np.uint64]
-    mixed: npt.NDArray[np.uint64]
 
 
 @functools.cache
@@ -214,7 +212,7 @@ def names() -> Names:
                 into[ID[name]] |= bit
     for name in _KINDS[SKIPPED].split():
         flags[ID[name]] |= GONE
-    made = Names(hashes, values, kinds, flags, *_automaton(), *_bytes())
+    made = Names(hashes, values, kinds, flags, *_automaton(), *_letters(), _counted())
     for array in made:
         array.flags.writeable = False
     return made
@@ -249,22 +247,22 @@ def _automaton() -> tuple[npt.NDArray[np.uint16], npt.NDArray[np.uint64]]:
     return moves, np.array(found, np.uint64)
 
 
-def _bytes() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8], npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _letters() -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     letters, kinds = np.full(256, LETTERS - 1, np.uint8), np.zeros(256, np.uint8)
-    counted, mixed = np.zeros(256, np.uint64), np.zeros(256, np.uint64)
-    fields = ("", ".!?", ",;", "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "|")
     for byte in range(256):
         character = chr(byte) if byte < 0x80 else ""
         if character.isalpha():
             letters[byte] = ord(character.lower()) - ord("a")
-        kinds[byte] = (
-            WORD * character.isalnum()
-            | NEUTRAL * (character == "'" or 0x80 <= byte < 0xC0)
-            | LEAD * (byte >= 0xC0)
-            | SPACE * (character in "\t\n\f\r " and byte < 0x80)
-            | ENDS_NAME * (character in "\t\n\f\r />" and byte < 0x80)
-        )
-        counts = [byte > 0x20 and not 0x80 <= byte < 0xC0, *(character in field and byte < 0x80 for field in fields[1:])]
+        neutral = character == "'" or 0x80 <= byte < 0xC0
+        kinds[byte] = WORD * character.isalnum() | NEUTRAL * neutral | LEAD * (byte >= 0xC0)
+    return letters, kinds
+
+
+def _counted() -> npt.NDArray[np.uint64]:
+    counted = np.zeros(256, np.uint64)
+    fields = (".!?", ",;", "0123456789", "ABCDEFGHIJKLMNOPQRSTUVWXYZ", "|")
+    for byte in range(256):
+        begins = byte > 0x20 and not 0x80 <= byte < 0xC0
+        counts = [begins, *(byte in field.encode() for field in fields)]
         counted[byte] = sum(count << FIELD * at for at, count in enumerate(counts))
-        mixed[byte] = name_hash(f"byte {byte}")
-    return letters, kinds, counted, mixed
+    return counted

@@ -54,7 +54,7 @@ def references() -> References:
         values[slot, : len(text)] = [ord(character) for character in text]
     c1 = np.array([ord(html.unescape(f"&#{code};")) for code in range(FIRST_C1, LAST_C1 + 1)], np.int64)
     special = np.zeros(256, np.bool_)
-    special[list(b"\0&\t\n\f\r ") + [0xC2, 0xE2, 0xEF]] = True
+    special[[*b"\0&\t\n\f\r ", 0xC2, 0xE2, 0xEF]] = True
     made = References(hashes, values, c1, special)
     for array in made:
         array.flags.writeable = False

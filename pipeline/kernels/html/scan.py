@@ -229,5 +229,3 @@ def _outer(found: Scanned) -> Integer:
             outer = at if outer == 0 else min(outer, at)
             at = np.int64(found.elements[at, c.SAME])
     return outer
-
-

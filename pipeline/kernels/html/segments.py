@@ -1,7 +1,7 @@
 """Runs of text, and the blocks that they are put into.
 
-Guarantee: a run is put into the block that is being filled, or begins one in the innermost element that makes blocks. White space
-alone begins none, unless it is preformatted. Two line breaks end a block.
+Guarantee: a run is put into the block that is being filled, or begins one in the innermost element that makes blocks. White
+space alone begins none, unless it is preformatted. Two line breaks end a block.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Signs that a page shows beside its text, and characters that nobody sees: they are left out of main text.
 
-Purpose: `¶` and `#` behind headings, which link to themselves; numbers of lines in code; zero width spaces, soft hyphens and byte
-order marks in words. Zero width joiners and non-joiners stay, as Persian, Hindi and emoji need them; so do zero width spaces
-between words of Thai, Lao, Tibetan, Burmese and Khmer, which are written without other spaces; so do marks of direction.
+Purpose: `¶` and `#` behind headings, which link to themselves; numbers of lines in code; zero width spaces, soft hyphens and
+byte order marks in words. Zero width joiners and non-joiners stay, as Persian, Hindi and emoji need them. So do zero width
+spaces between words of Thai, Lao, Tibetan, Burmese and Khmer, which are written without other spaces, and marks of direction.
 Cost: a tag is looked at for each link with a sign alone, and for each piece of code with digits alone.
 """
 
@@ -20,7 +20,17 @@ from tokenmill.pipeline.kernels.text.utf8 import Integer
 
 (A,) = n.ids("a")
 SOFT_HYPHEN, ZERO_WIDTH_SPACE, WORD_JOINER, BYTE_ORDER_MARK = 0xAD, 0x200B, 0x2060, 0xFEFF
-SIGNS = (b"#", b"\xc2\xb6", b"\xc2\xa7", b"\xf0\x9f\x94\x97", b"\xef\x83\x81", b"\xe2\x80\x8b", b"&para;", b"&sect;", b"&#8203;")
+SIGNS = (
+    b"#",
+    b"\xc2\xb6",
+    b"\xc2\xa7",
+    b"\xf0\x9f\x94\x97",
+    b"\xef\x83\x81",
+    b"\xe2\x80\x8b",
+    b"&para;",
+    b"&sect;",
+    b"&#8203;",
+)
 """`#`, U+00B6, U+00A7, the picture of a chain, the same in the icon font of Read the Docs, and a zero width space."""
 MOST_DIGITS = 8
 NUMBERED = (b"lineno", b"linenum", b"line-num", b"line_num", b"gutter")
@@ -39,14 +49,14 @@ def left_out(page: Bytes, found: Scanned, row: int) -> bool:
         link = found.elements[owner, c.TAG] == A and found.elements[owner, c.FIRST_SEGMENT] == row
         if link and not _has_more(found, row, owner):
             start, stop = find(page, found.elements[owner, c.BEGIN], n.HREF)
-            return start < stop and page[start] == 0x23
+            return bool(start < stop and page[start] == 0x23)
         return False
     return flags & n.PRE != 0 and 0 < size <= MOST_DIGITS and _is_number(page, found, start, stop, owner)
 
 
 @leaf
 def _is_sign(page: Bytes, start: int, size: int) -> bool:
-    for sign in SIGNS:
+    for sign in SIGNS:  # noqa: SIM110 -- `any` of a generator does not compile
         if len(sign) == size and starts(page, start, sign):
             return True
     return False
@@ -60,7 +70,7 @@ def _has_more(found: Scanned, row: int, link: Integer) -> bool:
     at = np.int64(found.segments[row + 1, c.OWNER])
     while at > link:
         at = np.int64(found.elements[at, c.PARENT])
-    return at == link
+    return bool(at == link)
 
 
 @leaf
@@ -71,8 +81,8 @@ def _is_number(page: Bytes, found: Scanned, start: int, stop: int, owner: Intege
     first, end = find(page, found.elements[owner, c.BEGIN], n.CLASS)
     size = end - first
     if (size == 2 or size == 3) and starts(page, first, b"ln"):
-        return size == 2 or starts(page, first, b"lnt")
-    for word in NUMBERED:
+        return bool(size == 2 or starts(page, first, b"lnt"))
+    for word in NUMBERED:  # noqa: SIM110 -- the same
         if holds(page, first, end, word):
             return True
     return False

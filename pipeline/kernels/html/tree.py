@@ -91,35 +91,37 @@ def imply_ends(found: Scanned, names: n.Names, tag: Integer) -> None:
     if names.kinds[tag] & n.ENDS_P and opened[P] > max(barrier, opened[BUTTON]):
         pop(found, names, opened[P])
     if names.kinds[tag] & n.IMPLIES:
-        pop(found, names, _ended(found, tag, barrier))
+        pop(found, names, _ended(found, tag, np.int64(barrier)))
 
 
 @leaf
-def _ended(found: Scanned, tag: Integer, barrier: Integer) -> Integer:
+def _ended(found: Scanned, tag: Integer, barrier: np.int64) -> Integer:
     """The element of its own kind that a start tag closes; 0 for none."""
-    opened, at, limit = found.open, np.int64(0), np.int64(0)
+    opened = found.open
+    at: Integer = np.int64(0)
+    limit: Integer = np.int64(0)
     current = found.state[c.CURRENT]
     inside = found.elements[current, c.TAG]
     if tag == LI:
         at, limit = opened[LI], max(barrier, opened[UL], opened[OL], opened[DIR], opened[MENU])
-    elif tag == DT or tag == DD:
+    elif tag in (DT, DD):
         at, limit = max(opened[DT], opened[DD]), max(barrier, opened[DL])
-    elif tag == TD or tag == TH:
+    elif tag in (TD, TH):
         at, limit = max(opened[TD], opened[TH]), max(opened[TABLE], opened[TR])
     elif tag == TR:
         at, limit = opened[TR], opened[TABLE]
-    elif tag == TBODY or tag == THEAD or tag == TFOOT:
+    elif tag in (TBODY, THEAD, TFOOT):
         at, limit = max(opened[TBODY], opened[THEAD], opened[TFOOT]), opened[TABLE]
-    elif tag == OPTION or tag == OPTGROUP:
+    elif tag in (OPTION, OPTGROUP):
         at, limit = max(opened[OPTION], opened[OPTGROUP] if tag == OPTGROUP else np.int64(0)), max(barrier, opened[SELECT])
     elif tag == A:
         # Neither a link nor a button stands in itself.
         at, limit = opened[A], max(barrier, np.int64(found.elements[current, c.BLOCK]))
     elif tag == BUTTON:
-        at, limit = opened[BUTTON], np.int64(barrier)
+        at, limit = opened[BUTTON], barrier
     elif FIRST_HEADING <= tag <= LAST_HEADING:
         at = current if FIRST_HEADING <= inside <= LAST_HEADING else at
-    elif inside == RT or inside == RP or inside == RB or (inside == RTC and tag != RT):
+    elif inside in (RT, RP, RB) or (inside == RTC and tag != RT):
         at = current
     return at if at > limit else np.int64(0)
 
@@ -142,8 +144,8 @@ def begin(
     keywords: np.uint64,
     style: np.uint64,
 ) -> None:
-    """Open an element. place, name: where its name begins, and the hash of it. flags, keywords, style: of its attributes; style is
-    the hash of its class.
+    """Open an element. place, name: where its name begins, and the hash of it. flags, keywords, style: of its attributes; style
+    is the hash of its class.
     """
     state, elements = found.state, found.elements
     kind = names.kinds[tag]

@@ -21,8 +21,8 @@ from tokenmill.pipeline.kernels.text.utf8 import Integer, decode
 
 MARKED = n.CODE | n.SUB | n.SUP
 MARK_BYTES = 48
-"""Most bytes that a segment may take beyond its own: marks that end before it and begin in it, a line break or a blank, the signs
-around TeX."""
+"""Most bytes that a segment may take beyond its own: marks that end before it and begin in it, a line break or a blank, the
+signs around TeX."""
 FAR = 64
 """Bytes of the longest segment that may be a sign or a number, white space included."""
 PENDING_SPACE, LINES, WRITTEN, MARKS, CODE_AT = range(5)
@@ -31,8 +31,9 @@ STATE = 5
 
 @leaf
 def most_bytes(found: Scanned, chosen: npt.NDArray[np.int64]) -> Integer:
-    """An upper bound of what `write` writes, tags between its segments included. The longest text for a reference is of 6 bytes, for
-    one of 5 (`&nGt;`).
+    """An upper bound of what `write` writes, tags between its segments included.
+
+    The longest text for a reference is of 6 bytes, for one of 5 (`&nGt;`).
     """
     total = np.int64(MARK_BYTES)
     for block in chosen:
@@ -56,8 +57,8 @@ def write(
 ) -> None:
     """Write block chosen[i] to out[offsets[i]:offsets[i + 1]].
 
-    markdown: mark code, subscripts and superscripts. whole: write signs and characters, too, that `signs` leaves out. state: int64
-    [STATE], scratch.
+    markdown: mark code, subscripts and superscripts. whole: write signs and characters, too, that `signs` leaves out. state:
+    int64 [STATE], scratch.
     """
     at = 0
     for i in range(len(chosen)):
@@ -66,7 +67,7 @@ def write(
         state[:] = 0
         for row in range(found.blocks[block, c.FIRST], found.blocks[block, c.END]):
             segment = found.segments[row]
-            kind, start, stop = np.int64(segment[c.KIND]), np.int64(segment[c.START]), np.int64(segment[c.STOP])
+            kind, start, stop = int(segment[c.KIND]), int(segment[c.START]), int(segment[c.STOP])
             if kind == c.NOTHING:
                 continue
             if kind == c.BREAK:
@@ -76,11 +77,11 @@ def write(
             if kind == c.TEX or kind == c.TEX_DISPLAY:
                 at = _tex(page, start, stop, kind == c.TEX_DISPLAY, tables, whole, state, out, at)
                 continue
-            flags = np.int64(found.elements[segment[c.OWNER], c.FLAGS])
+            flags = int(found.elements[segment[c.OWNER], c.FLAGS])
             if not whole and flags & (n.LINK | n.PRE) and stop - start <= FAR and left_out(page, found, row):
                 continue
             preformatted = flags & n.PRE != 0
-            marks = flags & MARKED if markdown and not preformatted else np.int64(0)
+            marks = flags & MARKED if markdown and not preformatted else 0
             at = _segment(page, start, stop, kind == c.TEXT, preformatted, marks, tables, whole, state, out, at)
         at = _close_marks(state, out, at)
     offsets[len(chosen)] = at
@@ -110,8 +111,9 @@ def _segment(
                 at += 1
                 i += 1
             continue
-        code, second = np.int64(byte), np.int64(0)
         end = i + 1
+        code: Integer = np.int64(byte)
+        second: Integer = 0
         if byte == 0x26:
             if references:
                 end, code, second = resolve(page, i, stop, tables)
@@ -134,7 +136,7 @@ def _segment(
             if code == 0x0D and byte == 0x0D:
                 code = np.int64(0x0A)
                 end += end < stop and page[end] == 0x0A
-            at = _before(state, np.int64(0), out, at)
+            at = _before(state, 0, out, at)
             out[at] = 0x0A if code == 0x0D else code
             at += 1
         elif whole or not has_no_width(code, out, at if state[WRITTEN] else 0):
@@ -186,13 +188,13 @@ def _close_marks(state: npt.NDArray[np.int64], out: Bytes, at: int) -> int:
     if marks & n.SUB:
         at = _put(b"</sub>", out, at)
     if marks & n.CODE:
-        at = _close_code(state[CODE_AT], out, at)
+        at = _close_code(int(state[CODE_AT]), out, at)
     state[MARKS] = 0
     return at
 
 
 @leaf
-def _close_code(begin: Integer, out: Bytes, at: int) -> int:
+def _close_code(begin: int, out: Bytes, at: int) -> int:
     """Code with a backtick in it stands between tags."""
     ticks = False
     for i in range(begin + 1, at):
@@ -221,9 +223,9 @@ def _tex(
     start, stop = trimmed(page, start, stop)
     if start == stop:
         return at
-    at = _before(state, np.int64(0), out, at)
+    at = _before(state, 0, out, at)
     at = _put(b"$$" if display else b"$", out, at)
-    at = _segment(page, start, stop, True, True, np.int64(0), tables, whole, state, out, at)
+    at = _segment(page, start, stop, True, True, 0, tables, whole, state, out, at)
     return _put(b"$$" if display else b"$", out, at)
 
 

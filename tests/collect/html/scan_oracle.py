@@ -17,6 +17,7 @@ NAME = re.compile(r"[A-Za-z][^\t\n\f\r />]*")
 RAW = set("script style iframe noembed noframes title".split())  # noqa: SIM905 -- a list reads worse
 BLOCKS = {name for name in n.TAGS if n.names().kinds[n.ID[name]] & n.BLOCK}
 ENDS_P = {name for name in n.TAGS if n.names().kinds[n.ID[name]] & n.ENDS_P}
+NO_SHAPE = {name for name in n.TAGS if n.names().kinds[n.ID[name]] & n.NO_SHAPE}
 VOID = {name for name in n.TAGS if n.names().kinds[n.ID[name]] & n.VOID}
 BARRIERS = {name for name in n.TAGS if n.names().kinds[n.ID[name]] & n.BARRIER}
 HOLD_HTML = ("foreignobject", "desc", "title", "annotation-xml", "mi", "mo", "mn", "ms", "mtext")
@@ -238,7 +239,7 @@ def start_tag(s: Scan, at: int) -> int:
         return at
     s.body = s.body or name == "body"
     s.imply(name)
-    s.begin(name, gone=foreign and name in RAW)
+    s.begin(name, gone=foreign and name in NO_SHAPE)
     if name in ("textarea", "xmp", "plaintext"):
         stop = len(page) if name == "plaintext" else raw_end(page, at, name)
         s.text(page[at:stop])

@@ -38,7 +38,7 @@ LAYOUT = f"<table><tr><td>Menu<td><p>{'Long text. ' * 100}</p><tr><td>Foot<td>No
         ("<blockquote><p>a<br>b<ul><li>c</ul></blockquote>d", "a\nb\n\nc\n\nd", "> a  \n> b\n\n> - c\n\nd"),
         ("H<sub>2</sub>O, 10<sup>5</sup>, <code>x = 1</code>.", "H2O, 105, x = 1.", "H<sub>2</sub>O, 10<sup>5</sup>, `x = 1`."),
         ("<dl><dt>a<dd>b<dt>c<dd>d</dl>", "a\nb\nc\nd", "a\nb\nc\nd"),
-        ("<p>&nbsp;<p>a<p>\u200b<p>b", "a\n\nb", "a\n\nb"),
+        ("<p>&nbsp;<p>a<p> <p>b", "a\n\nb", "a\n\nb"),
         ("<img alt='a picture'><p>a<input value='b'>", "a", "a"),
     ],
 )
@@ -132,6 +132,7 @@ def test_main_text_has_no_numbers_of_lines(page: str) -> None:
         ("so<i>\u00ad</i>ft hy&shy;phen zero\u200bwidth \ufeffmark &#8203;&zwj;", "soft hyphen zerowidth mark \u200d"),
         ("می\u200cخواهم 👨\u200d👩 क्\u200dष ไทย\u200bภาษา", "می\u200cخواهم 👨\u200d👩 क्\u200dष ไทย\u200bภาษา"),
         ("a<wbr>b", "ab"),
+        ("<p>a<p>\u200b<p>&nbsp;<p>b", "a\n\nb"),
     ],
 )
 def test_main_text_has_no_signs_beside_it(page: str, text: str) -> None:

@@ -86,6 +86,50 @@ def test_agrees_with_a_plain_twin(seed: int) -> None:
         assert ours(page) == (expected.blocks, expected.parents), page
 
 
+SIGNS = "aZ0'.!?,;|-_ \t\n©·é世。、！？，한ไ🎉\u0301“\x7f\ufffd"
+
+
+def counted(text: str) -> dict[int, int]:
+    """What a block of this text counts, letter by letter."""
+    words, in_word = 0, False
+    for character in text:
+        goes_on = in_word and character == "'"
+        code = ord(character)
+        is_sign = 0x80 <= code < 0xC0 or 0x2000 <= code < 0x2080 or 0x3000 <= code < 0xE000 or 0xFF00 <= code < 0xFF40
+        is_word = character.isalnum() if code < 0x80 else not is_sign
+        words += is_word and not in_word
+        in_word = is_word or goes_on
+    shown = [character for character in text if ord(character) > 0x20]
+    return {
+        c.CHARS: len(shown),
+        c.WORDS: words,
+        c.SENTENCES: sum(character in ".!?。！？" for character in shown),
+        c.COMMAS: sum(character in ",;、，" for character in shown),
+        c.DIGITS: sum(character in "0123456789" for character in shown),
+        c.CAPITALS: sum("A" <= character <= "Z" for character in shown),
+        c.CJK: sum(0x3000 <= ord(character) < 0xE000 for character in shown),
+        c.BARS: sum(character in "|·" for character in shown),
+        c.COPYRIGHT: sum(character == "©" for character in shown),
+    }
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 3_000])
+def test_counts_agree_with_a_plain_twin(size: int) -> None:
+    rng = random.Random(size)
+    for _ in range(20):
+        text = "".join(rng.choices(SIGNS, k=size)) + "x"
+        (row,) = blocks_of(f"<p>{text}</p>").found.blocks
+        expected = counted(text)
+        assert {column: int(row[column]) for column in expected} == expected, text
+
+
+def test_hashes_tell_texts_apart() -> None:
+    texts = ["a", "b", "ab", "ba", "a" * 64 + "b", "b" + "a" * 64, "a" * 65]
+    hashes = blocks_of("".join(f"<p>{text}<p> {text[:1]}\n {text[1:]}" for text in texts)).found.hashes.tolist()
+    assert hashes[::2] == hashes[1::2]
+    assert len(set(hashes)) == len(texts)
+
+
 @pytest.mark.parametrize(
     ("page", "texts"),
     [
@@ -150,8 +194,8 @@ def test_texts_of_blocks(page: str, texts: list[str]) -> None:
             "$$y$$",
         ),
         (
-            "<span><span style='display: none'><math><mi>x</mi>\n<annotation encoding='application/x-tex'>y</annotation>\n</math>"
-            "</span>\n<img class=mwe-math-fallback-image-inline alt=y></span> is",
+            "<span><span style='display: none'><math><mi>x</mi>\n<annotation encoding='application/x-tex'>y</annotation>\n"
+            "</math></span>\n<img class=mwe-math-fallback-image-inline alt=y></span> is",
             "$y$ is",
         ),
         ("so <img alt='a &lt; b' class='x tex'><img alt=no class=texture> is", "so $a < b$ is"),
@@ -183,7 +227,51 @@ LINEAR = {
     "svg": ("", "<svg><desc><p>"),
     "formulas": ("<math>", "<mi>x</mi><annotation encoding='application/x-tex'>a</annotation>"),
     "breaks": ("x", "<br>x"),
+    "spans": ("<table>", "<tr><td rowspan=0 colspan=1000>x<td>y"),
+    "numbers of items": ("<ol reversed>", "<li value=5>x"),
+    "signs": ("", "<a href='#x'>#<b>"),
+    "code": ("", "<code>`<b>"),
+    "languages": ("", "<pre class='language-x'><code>a</code></pre>"),
+    "formulas in a large tag": (
+        f"<span {'x ' * 50_000}>",
+        "<math><annotation encoding='application/x-tex'>a</annotation></math>",
+    ),
+    "images of formulas": ("", "<img class=tex alt=x>"),
 }
+
+
+PASSING = {
+    "a large attribute": "<p data-preloaded='" + '{"a":[1,2]}' * 1_500 + "'>x",
+    "attributes of one element": "<p" + "".join(f" a{at}=1" for at in range(200_000)) + ">x",
+    "attributes by slashes": "<div" + "".join(f"/a{at}" for at in range(200_000)) + ">x",
+    "a million attributes": "<p a b=1 c='2' d e>" * 200_000 + "x",
+    "a hundred thousand levels": "<div>" * 100_000 + "x",
+    "a million elements": "<b>" * 1_000_000 + "x",
+    "a path in a picture": "<svg><path d='" + "M1 2" * 100_000 + "'/></svg>x",
+    "sources of a picture": "<img srcset='" + "data:image/png;base64,AAAA " * 10_000 + "'>x",
+    "an endless comment": "x" + "<!--" * 1_000_000,
+}
+
+
+@pytest.mark.parametrize("kind", PASSING)
+def test_large_pages_pass(kind: str) -> None:
+    blocks = blocks_of(PASSING[kind])
+    assert blocks.text() == "x"
+    assert len(blocks.features) == 1
+
+
+@pytest.mark.parametrize("part", ["x", "<", "&", "\0", "\ud800", "&#x1"])
+def test_text_of_megabytes_passes(part: str) -> None:
+    shown = {"\0": "", "\ud800": "?", "&#x1": ""}.get(part, part)
+    assert blocks_of(part * 1_000_000).text() == shown * 1_000_000
+
+
+def test_tables_grow_while_a_page_is_scanned() -> None:
+    page = "<p>a<br>b<table><tr><td>c<td>d</table>" * 2_000
+    blocks = blocks_of(page)
+    assert len(blocks) == 6_000
+    assert blocks.texts() == ["a\nb", "c", "d"] * 2_000
+    assert [len(array) for array in blocks.found[:6]] == [10_001, 10_001, 10_001, 10_000, 6_000, 6_000]
 
 
 @pytest.mark.parametrize("kind", LINEAR)
@@ -214,13 +302,18 @@ SKIPPED = ("script", "style", "template", "iframe", "noembed", "noframes", "titl
 def visible(page: str) -> str:
     """The text nodes of lexbor's tree."""
     pieces = []
-    stack = [HTMLTree.parse(page).document]
-    while stack:
-        node = stack.pop()
+    node = HTMLTree.parse(page).document
+    while node is not None:
+        inside = None
         if node.type == NodeType.TEXT:
             pieces.append(node.text)
         elif node.type != NodeType.ELEMENT or node.tag not in SKIPPED:
-            stack.extend(reversed(list(node.child_nodes)))
+            inside = node.first_child
+        if inside is None:
+            while node is not None and node.next is None:
+                node = node.parent
+            inside = node.next if node is not None else None
+        node = inside
     return "".join(pieces)
 
 
