@@ -5,8 +5,8 @@ Guarantee: with the preset `gpt2` and its weights, the model gives GPT-2's logit
 documents begin, each document gets the logits that it gets alone: attention stays within it, and its positions count from its
 beginning (like Megatron-LM's reset_attention_mask and reset_position_ids; Zhao et al. 2024, "Analysing The Impact of Sequence
 Composition on Language Model Pre-Training", measured that this helps). The vocabulary is padded to a multiple of 128; the added
-ids have a logit of -inf, so their probability and their gradient are exactly 0. Under autocast to bfloat16 the residual stream is
-bfloat16, too.
+ids have a logit of -inf, so their probability and their gradient are exactly 0. Under autocast to bfloat16 the residual stream
+is bfloat16, too.
 Cost: about 6 * parameters floating-point operations per token and training step.
 """
 

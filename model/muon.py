@@ -70,7 +70,7 @@ class Muon(torch.optim.Optimizer):
         # A tall matrix maps to more numbers than it reads: its change is scaled so that what comes out changes alike.
         rows, columns = parameters[0].shape
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-        weights = torch.stack(parameters)
+        weights = torch.stack([*parameters])
         updated = weights * (1 - group["lr"] * group["weight_decay"]) - rate * changes
         if self.found_inf is not None:
             skipped = self.found_inf > 0

@@ -133,7 +133,7 @@ def attend_in_documents(query: Tensor, key: Tensor, value: Tensor, edges: Tensor
     span = (window - 1 if window else -1, 0)
     mixed = varlen_attn(query, key, value, edges, edges, tokens, tokens, window_size=span)
     assert isinstance(mixed, Tensor)
-    return mixed.unflatten(0, (-1, tokens)).transpose(1, 2)
+    return mixed.reshape(-1, tokens, *mixed.shape[1:]).transpose(1, 2)
 
 
 def has_flash(device: torch.device, head_width: int) -> bool:
