@@ -37,6 +37,8 @@ class Windows:
     """int64 [windows, length]: where in its row the document of an input begins; None if attention needs no mask."""
     targets: int
     """How many targets count."""
+    edges: Tensor | None = None
+    """int32 [documents + 1]: with `starts`, where the documents of the inputs begin, row after row, and where they end."""
 
     def to(self, device: torch.device) -> Windows:
         """Copy the batch to `device`; from pinned memory the copy is asynchronous."""
@@ -47,8 +49,8 @@ class Windows:
         return self._each(Tensor.pin_memory)
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
-        kept, starts = (None if one is None else change(one) for one in (self.kept, self.starts))
-        return dataclasses.replace(self, ids=change(self.ids), kept=kept, starts=starts)
+        kept, starts, edges = (None if one is None else change(one) for one in (self.kept, self.starts, self.edges))
+        return dataclasses.replace(self, ids=change(self.ids), kept=kept, starts=starts, edges=edges)
 
 
 def windows_at(split: Split, numbers: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
@@ -92,18 +94,24 @@ def loader(
 
 
 def _tensors(batch: Batch, attention: Attention) -> Windows:
+    starts, edges = _documents(batch) if attention == "document" else (None, None)
     return Windows(
         ids=torch.from_numpy(batch.ids.astype(np.int64)),
         kept=None if batch.kept[:, 1:].all() else torch.from_numpy(batch.kept),
-        starts=_starts(batch) if attention == "document" else None,
+        starts=starts,
         targets=int(batch.kept[:, 1:].sum()),
+        edges=edges,
     )
 
 
-def _starts(batch: Batch) -> Tensor | None:
-    """`Windows.starts`; None if every row is one document: causal attention is then the same, and faster without a mask."""
+def _documents(batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+    """`Windows.starts` and `Windows.edges`.
+
+    None if every row is one document: causal attention is then the same, and faster without a mask.
+    """
     rows, length = len(batch.ids), batch.ids.shape[1] - 1
-    edges = batch.cu_seqlens().astype(np.int64)
+    edges = batch.cu_seqlens()
     if len(edges) == rows + 1:
-        return None
-    return torch.from_numpy(np.repeat(edges[:-1] % length, np.diff(edges)).reshape(rows, length))
+        return None, None
+    starts = np.repeat(edges[:-1].astype(np.int64) % length, np.diff(edges)).reshape(rows, length)
+    return torch.from_numpy(starts), torch.from_numpy(edges)

@@ -57,6 +57,7 @@ def evaluate(
     batch_windows: int,
     device: torch.device,
     precision: torch.dtype = torch.float32,
+    chunk_tokens: int | None = None,
     languages: TokenGroups | None = None,
     asked: Sequence[int] = (),
 ) -> Evaluation:
@@ -72,6 +73,8 @@ def evaluate(
         The number of updates so far; it is only recorded in the result.
     batch_windows
         Windows per forward pass.
+    chunk_tokens
+        The most tokens whose logits exist at a time; None for all of a forward pass.
     languages
         Those of the split's tokens.
     asked
@@ -95,7 +98,7 @@ def evaluate(
             some = numbers[first : first + batch_windows]
             windows = data.windows_at(split, some, length, attention).to(device)
             places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)
-            losses = token_losses(model, windows).flatten()
+            losses = token_losses(model, windows, chunk_tokens=chunk_tokens).flatten()
             counts = torch.ones_like(losses) if windows.kept is None else windows.kept[:, 1:].flatten()
             for one in sums:
                 one.add(places, losses, counts)

@@ -197,6 +197,7 @@ class TrainingLoop:
             batch_windows=config.batch_windows,
             device=self.device,
             precision=self.precision,
+            chunk_tokens=config.loss_chunk_tokens,
             languages=self.languages,
             asked=asked,
         )
@@ -230,7 +231,9 @@ def backward(
     for one in windows:
         mark("forward")
         with evaluate.autocast(total.device, precision):
-            loss = next_token_loss(model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+            loss = next_token_loss(
+                model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens, compiled=config.compile
+            )
         mark("backward")
         mean = (loss.nats + loss.penalty) / targets
         (mean if scale is None else mean * scale.value).backward()  # type: ignore[no-untyped-call]

@@ -3,11 +3,14 @@
 Purpose: what is divided by what is decided once per update, over all batches and processes: a mean of means would weigh the
 tokens of a batch with few targets more.
 Guarantee: targets that do not count have no gradient. In chunks the same numbers come out, and only a chunk's logits exist.
-Cost: 4 bytes for each token of a chunk and each id, twice; in chunks the head is computed again in the backward pass.
+Cost: 4 bytes for each token of a chunk and each id, twice; in chunks the head is computed again in the backward pass. Compiled
+on a GPU it is 2 bytes, twice: logits are read once in each pass, and never exist in float32.
 """
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -31,29 +34,36 @@ class Loss(NamedTuple):
     (Chowdhery et al. 2022, "PaLM", section 5)."""
 
 
-def next_token_loss(model: GPT, windows: Windows, *, z_loss: float = 0.0, chunk_tokens: int | None = None) -> Loss:
+def next_token_loss(
+    model: GPT, windows: Windows, *, z_loss: float = 0.0, chunk_tokens: int | None = None, compiled: bool = False
+) -> Loss:
     """The loss of those targets of `windows` that count.
 
     `z_loss`: the weight of its penalty. `chunk_tokens`: the most tokens whose logits exist at a time; None for all.
+    `compiled`: head and loss as one compiled function.
     """
-    hidden = model.hidden(windows.ids[:, :-1], windows.starts).flatten(0, 1)
+    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
     targets = windows.ids[:, 1:]
     if windows.kept is not None:
         targets = targets.masked_fill(~windows.kept[:, 1:], IGNORED)
     targets = targets.flatten()
+    of_hidden = _compiled() if compiled else _of_hidden
     if chunk_tokens is None or chunk_tokens >= len(targets):
-        return _of_hidden(model, hidden, targets, z_loss)
+        return of_hidden(model, hidden, targets, z_loss)
     parts = [
-        Loss(*checkpoint(_of_hidden, model, some, wanted, z_loss, use_reentrant=False))
+        Loss(*checkpoint(of_hidden, model, some, wanted, z_loss, use_reentrant=False))
         for some, wanted in zip(torch.split(hidden, chunk_tokens), torch.split(targets, chunk_tokens), strict=True)
     ]
     return Loss(torch.stack([one.nats for one in parts]).sum(), torch.stack([one.penalty for one in parts]).sum())
 
 
-def token_losses(model: GPT, windows: Windows) -> Tensor:
-    """The cross-entropy of each target in nats, float32 [B, T]; 0 where it does not count."""
-    logits = model(windows.ids[:, :-1], windows.starts).flatten(0, 1).float()
-    each = F.cross_entropy(logits, windows.ids[:, 1:].flatten(), reduction="none").view(len(windows.ids), -1)
+def token_losses(model: GPT, windows: Windows, *, chunk_tokens: int | None = None) -> Tensor:
+    """The cross-entropy of each target in nats, float32 [B, T]; 0 where it does not count. `chunk_tokens`: as above."""
+    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
+    targets = windows.ids[:, 1:].flatten()
+    parts = zip(*(torch.split(whole, chunk_tokens or len(targets)) for whole in (hidden, targets)), strict=True)
+    losses = [F.cross_entropy(model.logits(some).float(), wanted, reduction="none") for some, wanted in parts]
+    each = torch.cat(losses).view(len(windows.ids), -1)
     return each if windows.kept is None else each.masked_fill(~windows.kept[:, 1:], 0.0)
 
 
@@ -64,3 +74,9 @@ def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Lo
         return Loss(nats, nats.new_zeros(()))
     squares = logits.logsumexp(dim=-1).square()
     return Loss(nats, z_loss * squares.masked_fill(targets == IGNORED, 0.0).sum())
+
+
+@functools.cache
+def _compiled() -> Callable[[GPT, Tensor, Tensor, float], Loss]:
+    """`_of_hidden`, compiled at its first call, for all models of this process."""
+    return torch.compile(_of_hidden)

@@ -60,7 +60,8 @@ class Muon(torch.optim.Optimizer):
     def _update(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
         states = [self.state[parameter] for parameter in parameters]
         for parameter, state in zip(parameters, states, strict=True):
-            state.setdefault("momentum", torch.zeros_like(parameter))
+            if "momentum" not in state:
+                state["momentum"] = torch.zeros_like(parameter)
         gradients = torch.stack([parameter.grad for parameter in parameters if parameter.grad is not None])
         before = torch.stack([state["momentum"] for state in states])
         momenta = before.lerp(gradients, 1 - MOMENTUM)
@@ -69,10 +70,11 @@ class Muon(torch.optim.Optimizer):
         # A tall matrix maps to more numbers than it reads: its change is scaled so that what comes out changes alike.
         rows, columns = parameters[0].shape
         rate = group["lr"] * max(1.0, rows / columns) ** 0.5
-        skipped = None if self.found_inf is None else self.found_inf > 0
-        for parameter, state, momentum, change in zip(parameters, states, momenta, changes, strict=True):
-            updated = parameter * (1 - group["lr"] * group["weight_decay"]) - rate * change
-            if skipped is not None:
-                updated, momentum = torch.where(skipped, parameter, updated), torch.where(skipped, state["momentum"], momentum)
-            parameter.copy_(updated)
+        weights = torch.stack([*parameters])
+        updated = weights * (1 - group["lr"] * group["weight_decay"]) - rate * changes
+        if self.found_inf is not None:
+            skipped = self.found_inf > 0
+            updated, momenta = torch.where(skipped, weights, updated), torch.where(skipped, before, momenta)
+        for parameter, state, weight, momentum in zip(parameters, states, updated, momenta, strict=True):
+            parameter.copy_(weight)
             state["momentum"].copy_(momentum)

@@ -1,8 +1,8 @@
 """The parts of a decoder: normalisation, positions, attention, MLP, and the block that joins them.
 
 Purpose: every part stands alone, is chosen by `Shape`, and has the formula of its paper.
-Guarantee: `attend` (fast) and `attend_in_steps` (to read) give the same numbers. Queries, keys and values have matrices of
-their own, whose rows are ordered by heads, so that a tensor-parallel plan can divide them.
+Guarantee: `attend` (fast) and `attend_in_steps` (to read) give the same numbers, to the rounding of their precision. Queries,
+keys and values have matrices of their own, whose rows are ordered by heads, so that a tensor-parallel plan can divide them.
 Cost: per token 2 floating-point operations for each weight, and 4 * width for each token that is attended to.
 
 Shapes in this package: B rows of a batch, T tokens, S tokens with keys (S >= T with a cache), H heads, G heads of keys and
@@ -17,11 +17,14 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
+from torch.nn.attention.varlen import varlen_attn
 
 from tokenmill.model.shape import Shape
 
 EPSILON = 1e-5
 ROPE_BASE = 10_000.0
+WIDEST_HEAD, HEAD_MULTIPLE = 256, 8
+"""Of the kernels of FlashAttention."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,10 @@ class Scope:
     """Whether, without a mask, each token attends to itself and all before it; otherwise to all."""
     rotation: tuple[Tensor, Tensor] | None
     """For rotary positions: cosines and sines, float [B or 1, 1, T, D / 2]."""
+    edges: Tensor | None = None
+    """int32 [documents + 1], in place of a mask: where, row after row, each document begins, and where the last one ends."""
+    window: int = 0
+    """With edges, the most tokens that a token attends to; 0: all before it."""
 
 
 class LayerCache:
@@ -62,7 +69,15 @@ def norm(shape: Shape) -> nn.Module:
     """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) over the width."""
     if shape.norm == "layer":
         return nn.LayerNorm(shape.width, eps=EPSILON, bias=shape.biases)
-    return nn.RMSNorm(shape.width, eps=EPSILON)
+    return RMSNorm(shape.width, eps=EPSILON)
+
+
+class RMSNorm(nn.RMSNorm):
+    """Torch's, whose fused kernel wants the gain in the type of what it scales."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[..., W] -> [..., W]"""
+        return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
 def rotation(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
@@ -91,6 +106,8 @@ def sinusoids(tokens: int, width: int) -> Tensor:
 
 def attend(query: Tensor, key: Tensor, value: Tensor, scope: Scope, dropout: float = 0.0) -> Tensor:
     """Scaled dot-product attention: [B, H, T, D], [B, G, S, D] twice -> [B, H, T, D]."""
+    if scope.edges is not None:
+        return attend_in_documents(query, key, value, scope.edges, scope.window)
     return F.scaled_dot_product_attention(
         query,
         key,
@@ -100,6 +117,30 @@ def attend(query: Tensor, key: Tensor, value: Tensor, scope: Scope, dropout: flo
         is_causal=scope.mask is None and scope.causal,
         enable_gqa=key.shape[1] != query.shape[1],
     )
+
+
+def attend_in_documents(query: Tensor, key: Tensor, value: Tensor, edges: Tensor, window: int = 0) -> Tensor:
+    """The same within documents, by FlashAttention's kernel for sequences of any lengths (Dao 2023, "FlashAttention-2").
+
+    Where `attend` with a mask computes all pairs of a row, this computes those of each document. `edges`, `window`: as in
+    `Scope`. Needs what `has_flash` says, and bfloat16 or float16.
+    """
+    tokens, shared = query.shape[2], query.shape[1] // key.shape[1]
+    if shared > 1:
+        key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))
+    # The documents of all rows, one after the other. Norms and rotations may have made float32 of queries and keys.
+    query, key, value = (part.transpose(1, 2).flatten(0, 1).to(value.dtype) for part in (query, key, value))
+    span = (window - 1 if window else -1, 0)
+    mixed = varlen_attn(query, key, value, edges, edges, tokens, tokens, window_size=span)
+    assert isinstance(mixed, Tensor)
+    return mixed.reshape(-1, tokens, *mixed.shape[1:]).transpose(1, 2)
+
+
+def has_flash(device: torch.device, head_width: int) -> bool:
+    """Whether `device` has the kernels of FlashAttention for such heads."""
+    if device.type != "cuda" or not torch.backends.cuda.is_flash_attention_available():
+        return False
+    return head_width % HEAD_MULTIPLE == 0 and head_width <= WIDEST_HEAD and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def attend_in_steps(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:

@@ -58,6 +58,7 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
     halted = torch.zeros((), device=device)
     progress.begin("range test", updates, "updates")
     with (
+        memory.watched(shape, config),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         data.loader(samples, config, first=0, device=device) as batches,
     ):

@@ -27,6 +27,8 @@ from tokenmill.pipeline.tokens import Split, TokenStore
 from tokenmill.pipeline.tokens.facts import TokenizerFacts
 
 PRECISIONS = {"float32": torch.float32, "tf32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+COMPILERS = {"cpu": ("g++",), "cuda": ("gcc", "clang", "cc"), "mps": ("g++", "clang++")}
+"""What torch's compiler calls, by the type of the device; one is enough."""
 COUNTED_AT_ONCE = 1 << 22
 """Tokens."""
 
@@ -51,8 +53,9 @@ def prepare(
     found: Checkpoint | None = None,
 ) -> Prepared:
     """A new model, or that of the checkpoint `found`, on `device`. Raises ConfigError, CorruptFile."""
-    if config.compile and device.type == "cpu" and shutil.which("g++") is None:
-        raise ConfigError("train.compile=true, but there is no C++ compiler g++ here; install it, or set train.compile=false")
+    if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
+        wanted = ", ".join(COMPILERS[device.type])
+        raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
     model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
     if found is None and shape.unigram_offset:
         model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
@@ -101,14 +104,30 @@ def device_of(name: str) -> torch.device:
     """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
-    if not {"cpu": True, "mps": torch.backends.mps.is_available()}.get(name, torch.cuda.is_available()):
+    device = torch.device(name)
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not {"cpu": True, "mps": torch.backends.mps.is_available()}.get(name, (device.index or 0) < gpus):
         raise ConfigError(f"train.device={name}: this machine has no such device; set train.device to auto or cpu")
-    return torch.device(name)
+    return device
 
 
 def precision_of(name: str, device: torch.device) -> torch.dtype:
-    """The type of matrix products. "auto" chooses bfloat16 on a GPU that has it."""
+    """The type of matrix products. "auto" chooses bfloat16 on a GPU that has it.
+
+    Raises ConfigError for bfloat16 on a GPU that would only imitate it.
+    """
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and torch.cuda.is_bf16_supported() else torch.float32
+        name = "bfloat16" if device.type == "cuda" and has_bfloat16(device) else "float32"
+    elif name == "bfloat16" and device.type == "cuda" and not has_bfloat16(device):
+        raise ConfigError(
+            f"train.precision=bfloat16: {torch.cuda.get_device_name(device)} has no bfloat16; set train.precision to float16, "
+            "float32 or auto"
+        )
     torch.set_float32_matmul_precision("high" if name == "tf32" else "highest")
     return PRECISIONS[name]
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether a GPU computes in bfloat16 itself."""
+    with torch.cuda.device(device):
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))

@@ -75,7 +75,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     ConfigError
         The device does not exist, or the weights of the sources are impossible.
     OutOfMemory
-        The model does not fit. Nothing of it was allocated.
+        The model does not fit. Where that is known before, nothing of it was allocated; a run goes on from its last checkpoint.
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
@@ -124,7 +124,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     for name, wanted, lost in (("warmup_steps", config.warmup_steps, "rate"), ("ramp_steps", config.ramp_steps, "batch")):
         if wanted >= config.steps:
             progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with memory.watched(start.shape, config), forked:
         made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
         # Only now, when nothing of the settings is left to be refused.
         manifest.withdraw(root, [MODEL])
@@ -144,7 +145,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             languages=None if corpus is None else by_language(store.split("val"), corpus),
             progress=progress,
         )
-        with page.told():
+        # Once more, so that the page tells that error too.
+        with page.told(), memory.watched(start.shape, config):
             last = run.go(start)
     return _finish(root, last, steps_now=last.state.step - start.step)
 

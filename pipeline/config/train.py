@@ -125,7 +125,7 @@ class TrainConfig(Section):
     """Seed of the run."""
     precision: Precision = "auto"
     """Of matrix products: float32, tf32, bfloat16, or float16 with loss scaling. auto: bfloat16 on a GPU that has it, else
-    float32."""
+    float32. In bfloat16 what goes from layer to layer is bfloat16, too."""
     recompute: bool = False
     """Compute the activations of each layer again in the backward pass: less memory, a third more time."""
     loss_chunk_tokens: Annotated[int | None, About(example=4096)] = Field(default=None, ge=1)
@@ -133,7 +133,8 @@ class TrainConfig(Section):
     tensorboard: bool = False
     """True: also write what the log says to `model/tensorboard`, as events that TensorBoard shows."""
     compile: bool = False
-    """Compile each layer with torch.compile: faster after some hundred updates, above all on a GPU. On the CPU it needs g++."""
+    """Compile each layer and the loss with torch.compile: faster after some hundred updates, above all on a GPU, where it also
+    takes half the memory. It needs g++ on the CPU, and gcc, clang or cc on a GPU."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
     peak_teraflops: Annotated[float | None, About(unit="teraflops", example=989.0)] = Field(default=None, gt=0)

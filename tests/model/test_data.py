@@ -54,7 +54,10 @@ def test_a_batch_says_where_documents_begin(make_store: Make) -> None:
     assert made.starts is not None
     assert made.starts.dtype == torch.int64
     assert made.starts.tolist() == [[0, 0, 0, 0, 4, 4], [0, 0, 0, 0, 0, 5]]
-    assert data.windows_at(split, np.array([0, 1]), 6, "window").starts is None
+    assert made.edges is not None
+    assert (made.edges.dtype, made.edges.tolist()) == (torch.int32, [0, 4, 6, 11, 12])
+    plain = data.windows_at(split, np.array([0, 1]), 6, "window")
+    assert plain.starts is plain.edges is None
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 4])

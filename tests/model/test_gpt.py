@@ -85,6 +85,29 @@ def test_gradients_of_documents_stay_in_them(dropout: float) -> None:
     assert not gradient[4:].any(), "positions are counted in the document"
 
 
+def test_without_the_kernels_of_a_gpu_a_mask_does_what_edges_would(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, ids = GPT(SHAPE).eval(), some_ids(1, 12)
+    starts, edges = torch.tensor([[0] * 5 + [5] * 7]), torch.tensor([0, 5, 12], dtype=torch.int32)
+    assert torch.equal(model(ids, starts), model.logits(model.hidden(ids, starts, edges=edges)))
+    asked: list[torch.Tensor] = []
+
+    def kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, *more: Any, **named: Any) -> torch.Tensor:
+        asked.append(more[0])
+        assert query.shape == key.shape == value.shape == (12, 2, 8)
+        assert {query.dtype, key.dtype, value.dtype} == {torch.bfloat16}
+        return query
+
+    monkeypatch.setattr("tokenmill.model.gpt.has_flash", lambda device, head_width: True)
+    monkeypatch.setattr("tokenmill.model.parts.varlen_attn", kernel)
+    model.hidden(ids, starts, edges=edges)
+    assert not asked, "in float32 there are no such kernels"
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        model.hidden(ids, starts, edges=edges)
+        assert asked == [edges, edges], "one for each layer"
+        GPT(SHAPE, dropout=0.1).train().hidden(ids, starts, edges=edges)
+    assert len(asked) == 2, "nor with dropout"
+
+
 def test_positions_matter() -> None:
     logits = GPT(SHAPE).eval()(torch.full((1, 2), 3))
     assert not torch.allclose(logits[0, 0, :50], logits[0, 1, :50])

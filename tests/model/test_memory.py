@@ -123,6 +123,22 @@ def test_a_model_that_does_not_fit_is_refused_first(
     assert not (root / "model/checkpoints").exists()
 
 
+def test_what_a_gpu_compiles_takes_less_than_is_said_and_may_begin(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
+    cuda, told, shape = torch.device("cuda"), Told(), shape_of(tiny(), 50)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (400_000, 1 << 30))
+    needed = memory.estimate(shape, tiny(), precision=torch.float32)
+    assert needed.total > 400_000
+    monkeypatch.setattr(memory, "estimate", lambda *of, **how: needed)
+    with pytest.raises(OutOfMemory, match=r"400 kB are free \(cuda\)"):
+        memory.require(shape, tiny(), device=cuda, precision=torch.float32, progress=told)
+    memory.require(shape, tiny(compile=True), device=cuda, precision=torch.float32, progress=told)
+    assert told.lines[0].startswith("memory: at most ")
+    with pytest.raises(OutOfMemory, match="at least"):
+        memory.require(
+            shape_of(tiny(layers=99), 50), tiny(compile=True, layers=99), device=cuda, precision=torch.float32, progress=told
+        )
+
+
 def test_little_room_is_used_sparingly(monkeypatch: pytest.MonkeyPatch, tiny: Tiny) -> None:
     asked: list[bool] = []
     monkeypatch.setattr(memory, "arrange", lambda *, sparing: asked.append(sparing))

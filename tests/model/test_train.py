@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from tests.model.runs import Make, Tiny, Told, log_of, published, windows_of
-from tokenmill.model import checkpoint, loop
+from tests.model.runs import Make, StopAt, Stopped, Tiny, Told, log_of, published, windows_of
+from tokenmill.model import checkpoint, loop, setup
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model.loss import next_token_loss, token_losses
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Diverged, InputError, NotBuilt, OutOfMemory, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore, forget
@@ -125,6 +125,41 @@ def test_a_device_that_is_not_there_is_refused(make_store: Make, tiny: Tiny, mon
         train(make_store(), tiny(device="cuda:1"), Silent())
 
 
+def test_bfloat16_is_not_imitated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(setup, "has_bfloat16", lambda device: False)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "Tesla T4")
+    cuda = torch.device("cuda")
+    assert setup.precision_of("auto", cuda) == torch.float32
+    assert setup.precision_of("float16", cuda) == torch.float16
+    with pytest.raises(ConfigError, match=r"bfloat16: Tesla T4 has no bfloat16; set train.precision to float16"):
+        setup.precision_of("bfloat16", cuda)
+    monkeypatch.setattr(setup, "has_bfloat16", lambda device: True)
+    assert setup.precision_of("auto", cuda) == setup.precision_of("bfloat16", cuda) == torch.bfloat16
+
+
+def test_a_precision_does_not_outlive_its_run() -> None:
+    setup.precision_of("tf32", torch.device("cpu"))
+    assert torch.get_float32_matmul_precision() == "high"
+    setup.precision_of("auto", torch.device("cpu"))
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_a_gpu_that_is_full_is_an_error_of_ours(make_store: Make, tiny: Tiny, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_store()
+    with pytest.raises(Stopped):
+        train(root, tiny(), StopAt(6))
+
+    def full(*windows: object, **settings: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. If reserved but unallocated, see ...")
+
+    monkeypatch.setattr(loop, "next_token_loss", full)
+    with pytest.raises(OutOfMemory, match=r"do not fit: CUDA out of memory\. Tried .* 2\.00 GiB; lower train\.batch_windows"):
+        train(root, tiny(), Silent())
+    monkeypatch.undo()
+    assert "do not fit" in (root / "model/training.html").read_text()
+    assert train(root, tiny(batch_windows=2, accumulate=2), Silent()).steps_now == 8
+
+
 @pytest.mark.parametrize("accumulate", [2, 4])
 @pytest.mark.parametrize("z_loss", [0.0, 0.01])
 def test_gradients_do_not_depend_on_how_targets_are_divided(accumulate: int, z_loss: float) -> None:
@@ -172,6 +207,8 @@ def test_in_chunks_loss_and_gradients_are_the_same(chunk: int) -> None:
         loss = next_token_loss(model, windows, z_loss=1e-3, chunk_tokens=size)
         (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
         made.append((loss, [parameter.grad for parameter in model.parameters()]))
+        losses = token_losses(model, windows, chunk_tokens=size)
+        assert losses.sum().item() == pytest.approx(loss.nats.item(), rel=1e-5)
     torch.testing.assert_close(made[0][0], made[1][0], rtol=1e-6, atol=0)
     for a, b in zip(made[0][1], made[1][1], strict=True):
         torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)

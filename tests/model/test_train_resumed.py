@@ -11,13 +11,15 @@ from collections import Counter
 from typing import Any, Literal
 
 import pytest
+import torch
 
 from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, Told, log_of, published
-from tokenmill.model import checkpoint, evaluate, loop, stops
+from tokenmill.model import checkpoint, evaluate, loop, setup, stops
 from tokenmill.model import train as training
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import Loss, next_token_loss
+from tokenmill.model.shape import shape_of
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, formats, manifest
 from tokenmill.pipeline.base.errors import ConfigError, Diverged, Interrupted, StaleInput
@@ -62,6 +64,9 @@ def test_a_refusal_leaves_what_was_published(make_store: Make, tiny: Tiny, monke
     with pytest.raises(ConfigError, match=r"train\.compile"):
         train(root, tiny(steps=8, compile=True), Silent())
     assert published(root) == before
+    store = TokenStore.open(root / "tokens")
+    with pytest.raises(ConfigError, match=r"there is none of gcc, clang, cc here"):
+        setup.prepare(store, shape_of(tiny(), 50), tiny(compile=True), device=torch.device("cuda"), precision=torch.bfloat16)
 
 
 def test_fewer_updates_than_were_made_are_said(make_store: Make, tiny: Tiny) -> None:
