@@ -25,7 +25,7 @@ def _child(
     features: npt.NDArray[np.int32],
     thresholds: npt.NDArray[np.float32],
     children: npt.NDArray[np.int32],
-    node: int,
+    node: np.int64,
 ) -> np.int64:
     return np.int64(children[node, 1 if row[features[node]] > thresholds[node] else 0])
 
