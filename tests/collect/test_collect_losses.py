@@ -66,13 +66,13 @@ def losses(done) -> Losses:
 @pytest.mark.parametrize(
     ("name", "data"),
     [
-        ("a.jsonl.gz", gzip.compress(jsonl(0, 500))),
+        ("a.jsonl.gz", gzip.compress(jsonl(0, 500), mtime=0)),
         ("a.jsonl.zst", b"".join(UNSIZED(jsonl(first, 50)) for first in range(0, 500, 50))),
         ("a.jsonl", jsonl(0, 500)[:-3]),
-        ("a.csv.gz", gzip.compress(csv_of(500))),
+        ("a.csv.gz", gzip.compress(csv_of(500), mtime=0)),
         ("a.warc.gz", warc_of(500)),
         ("a.warc.zst", warc_of(500, zstandard.compress)),
-        ("a.warc.gz", gzip.compress(b"".join(record(n, page(n)) for n in range(500)))),
+        ("a.warc.gz", gzip.compress(b"".join(record(n, page(n)) for n in range(500)), mtime=0)),
         ("a.warc", b"".join(record(n, page(n)) for n in range(500))),
     ],
 )

@@ -172,7 +172,7 @@ def test_xhtml_is_a_page(tmp_path, collect):
     [
         ("notes.org", "text", b"any ending"),
         ("README", "text", b"any ending"),
-        ("a.tex.gz", "text", gzip.compress(b"any ending")),
+        ("a.tex.gz", "text", gzip.compress(b"any ending", mtime=0)),
         ("page.php", "html", b"<p>any ending</p>"),
         ("rows.dat", "jsonl", b'{"text": "any ending"}\n'),
         ("rows.dump.xz", "tsv", lzma.compress(b"n\ttext\n1\tany ending\n")),
