@@ -17,7 +17,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
-from torch.nn.attention.varlen import varlen_attn
 
 from tokenmill.model.shape import Shape
 
@@ -125,6 +124,9 @@ def attend_in_documents(query: Tensor, key: Tensor, value: Tensor, edges: Tensor
     Where `attend` with a mask computes all pairs of a row, this computes those of each document. `edges`, `window`: as in
     `Scope`. Needs what `has_flash` says, and bfloat16 or float16.
     """
+    # It imports torch's compiler, which takes as long as torch itself, and only a GPU gets here.
+    from torch.nn.attention.varlen import varlen_attn
+
     tokens, shared = query.shape[2], query.shape[1] // key.shape[1]
     if shared > 1:
         key, value = (part.repeat_interleave(shared, dim=1) for part in (key, value))

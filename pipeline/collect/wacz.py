@@ -26,7 +26,7 @@ LOCAL_HEADER_BYTES = 30
 MOST_ENTRIES = 10_000
 """Entries of the largest known collections: one for every GB."""
 FAULTS = (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, UnicodeError)
-"""What the library raises on damaged files."""
+"""What the library raises on damaged files; NotImplementedError is its word for a compression that it does not know."""
 
 
 class Window(io.RawIOBase):

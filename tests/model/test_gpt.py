@@ -98,7 +98,7 @@ def test_without_the_kernels_of_a_gpu_a_mask_does_what_edges_would(monkeypatch: 
         return query
 
     monkeypatch.setattr("tokenmill.model.gpt.has_flash", lambda device, head_width: True)
-    monkeypatch.setattr("tokenmill.model.parts.varlen_attn", kernel)
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", kernel)
     model.hidden(ids, starts, edges=edges)
     assert not asked, "in float32 there are no such kernels"
     with torch.autocast("cpu", dtype=torch.bfloat16):

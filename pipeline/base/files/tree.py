@@ -89,8 +89,7 @@ def _descend(root: Path, parts: list[str], *, make: bool, durable: bool) -> int:
             below = _step(here, part, path, make=make, durable=durable)
             os.close(here)
             here = below
-    except BaseException:
-        # Also on Ctrl-C: whatever ends the way, its last descriptor is closed.
+    except BaseException:  # also on Ctrl-C: whatever ends the way, its last descriptor is closed
         os.close(here)
         raise
     return here

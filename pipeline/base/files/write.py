@@ -123,9 +123,8 @@ def create(path: Path, *, durable: bool = True, hashed: bool = True) -> Iterator
             yield out
             out.finish(durable=durable)
             place.rename()
-        except BaseException as error:
+        except BaseException as error:  # also on Ctrl-C: whatever ends the block, no incomplete file may stay
             full = disk_full(error, path, written=out.tell())
-            # Also on Ctrl-C: whatever ends the block, no incomplete file may stay.
             out.close()
             place.forget_temporary()
             if full is not None:

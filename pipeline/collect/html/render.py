@@ -34,7 +34,7 @@ MOST_NESTED = 12
 BACKTICKS = re.compile(r"`{3,}")
 
 
-class _Part(NamedTuple):
+class _Lines(NamedTuple):
     """Lines of the result. close: to the part before, if that is of the same kind."""
 
     text: str
@@ -61,10 +61,10 @@ def render(
 
 def _parts(
     page: npt.NDArray[np.uint8], found: Scanned, chosen: npt.NDArray[np.bool_], markdown: bool, whole: bool
-) -> Iterator[_Part]:
+) -> Iterator[_Lines]:
     data = tables.data_tables(page, found, chosen)
-    columns = tables.Columns(page, found) if data else None
-    layout = _Layout(page, found) if markdown else None
+    columns = tables.CellColumns(page, found) if data else None
+    layout = _Rendering(page, found) if markdown else None
     blocks = kept.blocks(page, found, chosen, markdown=markdown, whole=whole)
     for (table, pre), group in itertools.groupby(
         blocks, key=lambda block: (block.table, 0) if block.table in data else (0, block.pre)
@@ -73,7 +73,7 @@ def _parts(
             for block in group:
                 if not whole and block.cell and code.are_numbers(page, found, block.text, block.cell, block.row, code=False):
                     continue
-                yield layout.paragraph(block) if layout else _Part(block.text, _close(block))
+                yield layout.paragraph(block) if layout else _Lines(block.text, _close(block))
             continue
         unit = list(group)
         if columns and table:
@@ -82,7 +82,7 @@ def _parts(
         text = "\n".join(block.text.strip("\n") for block in unit).rstrip()
         if not whole and code.are_numbers(page, found, text, unit[0].cell, unit[0].row, code=True):
             continue
-        yield layout.code(text, unit[0]) if layout else _Part(text)
+        yield layout.code(text, unit[0]) if layout else _Lines(text)
 
 
 def _close(block: KeptBlock) -> str:
@@ -91,12 +91,12 @@ def _close(block: KeptBlock) -> str:
     return f"row {block.row}" if block.row else ""
 
 
-def _table(unit: list[KeptBlock], columns: dict[int, int], layout: _Layout | None) -> Iterator[_Part]:
+def _table(unit: list[KeptBlock], columns: dict[int, int], layout: _Rendering | None) -> Iterator[_Lines]:
     """Its rows, and before them what stands in no row, such as a caption."""
     rows: dict[int, dict[int, str]] = {}
     for block in unit:
         if not block.row:
-            yield layout.paragraph(block) if layout else _Part(block.text)
+            yield layout.paragraph(block) if layout else _Lines(block.text)
             continue
         cells = rows.setdefault(block.row, {})
         column = columns.get(block.cell, 0)
@@ -104,7 +104,7 @@ def _table(unit: list[KeptBlock], columns: dict[int, int], layout: _Layout | Non
         cells[column] = f"{cells[column]} {text}" if column in cells else text
     lines = [[cells.get(column, "") for column in range(max(cells) + 1)] for cells in rows.values()]
     if not layout:
-        yield from (_Part("\t".join(line), "row") for line in lines)
+        yield from (_Lines("\t".join(line), "row") for line in lines)
         return
     width = max(map(len, lines), default=0)
     if not width:
@@ -116,7 +116,7 @@ def _table(unit: list[KeptBlock], columns: dict[int, int], layout: _Layout | Non
     yield layout.whole(text, first.table)
 
 
-class _Layout:
+class _Rendering:
     """Where Markdown puts blocks: behind the marks of lists and quotes that stand around them."""
 
     def __init__(self, page: npt.NDArray[np.uint8], found: Scanned) -> None:
@@ -124,7 +124,7 @@ class _Layout:
         self._numbers, self._levels = Numbers(page, found), Levels()
         self._last_item = 0
 
-    def paragraph(self, block: KeptBlock) -> _Part:
+    def paragraph(self, block: KeptBlock) -> _Lines:
         """A block of prose."""
         text = block.text
         level = HEADINGS.get(block.tag)
@@ -135,25 +135,25 @@ class _Layout:
         item = block.item if block.item > block.table else 0
         if not item and not block.quotes:
             self._levels.leave()
-            return _Part(text, _close(block))
+            return _Lines(text, _close(block))
         first, rest, begins = self._places(item, block.lists if item else 0, block.quotes)
         placed = _placed(text, first, rest)
         # Another paragraph of an item follows an empty line; terms and descriptions stand in no list.
-        return _Part(placed, "list" if item and (begins or not block.lists) else _close(block) if not item else "")
+        return _Lines(placed, "list" if item and (begins or not block.lists) else _close(block) if not item else "")
 
-    def code(self, text: str, block: KeptBlock) -> _Part:
+    def code(self, text: str, block: KeptBlock) -> _Lines:
         """Code between fences."""
         fence = "`" * max(3, 1 + max((len(run) for run in BACKTICKS.findall(text)), default=0))
         return self.whole(f"{fence}{self._language(block)}\n{text}\n{fence}", block.pre)
 
-    def whole(self, text: str, element: int) -> _Part:
+    def whole(self, text: str, element: int) -> _Lines:
         """A table or code, which stands in `element`."""
         row = self._found.elements[element].tolist()
         around = int(self._found.elements[row[c.PARENT], c.TABLE]) if row[c.TABLE] == element else row[c.TABLE]
         item = row[c.ITEM] if row[c.ITEM] > around else 0
         first, rest, _ = self._places(item, row[c.LISTS] if item else 0, row[c.QUOTES])
         # Its lines are indented alike.
-        return _Part(_placed(text, first.ljust(len(rest)), rest))
+        return _Lines(_placed(text, first.ljust(len(rest)), rest))
 
     def _language(self, block: KeptBlock) -> str:
         elements = self._found.elements

@@ -70,7 +70,7 @@ def _with_code(
     }
 
 
-class Columns:
+class CellColumns:
     """The column of every cell of the tables of data, from 0."""
 
     def __init__(self, page: npt.NDArray[np.uint8], found: Scanned) -> None:

@@ -7,9 +7,10 @@ import pytest
 
 from tokenmill.pipeline.collect.html.blocks import blocks_of
 from tokenmill.pipeline.collect.html.main import main_text
-from tokenmill.pipeline.collect.html.whole import MOST_BETWEEN, whole
+from tokenmill.pipeline.collect.html.whole import MOST_BETWEEN, SMALL_PAGE, whole
 
 PROSE = "It goes on for a while, as articles do, and says a lot of things that a reader of the page sees at once. " * 3
+MENU = "<nav>" + "menu " * SMALL_PAGE + "</nav>"
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ PROSE = "It goes on for a while, as articles do, and says a lot of things that a
     ],
 )
 def test_what_belongs_to_kept_blocks(page: str, kept: set[int], expected: set[int]) -> None:
-    blocks = blocks_of(page)
+    blocks = blocks_of(page + MENU)
     given = np.array([at in kept for at in range(len(blocks))], np.bool_)
     assert set(np.flatnonzero(whole(blocks.found, given)).tolist()) == expected
 
@@ -42,3 +43,11 @@ def test_a_list_and_code_within_an_article_are_kept() -> None:
     text = main_text(f"<body><article>{prose}<ul><li>one<li>two</ul>{prose}<pre>a = 1</pre>{prose}</article>").text
     assert "\n\none\ntwo\n\n" in text
     assert "\n\na = 1\n\n" in text
+
+
+@pytest.mark.parametrize("language", ["A", "不", "د"])
+def test_of_a_page_of_a_few_lines_all_is_kept(language: str) -> None:
+    main = f"<h1>{language}h</h1><p>p{language}<ul><li>i<li>j<b>€</b></ul><pre>x = 1</pre><p><a href=x>a link and no more</a>"
+    blocks = blocks_of(f"<nav><a href=x>menu</a></nav>{main}<footer>foot</footer>")
+    kept = whole(blocks.found, np.zeros(len(blocks), np.bool_))
+    assert blocks.text(kept) == f"{language}h\n\np{language}\n\ni\nj€\n\nx = 1"
