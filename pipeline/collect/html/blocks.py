@@ -17,6 +17,7 @@ from tokenmill.pipeline.collect.html import features, render
 from tokenmill.pipeline.collect.html.texts import texts
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html.columns import Scanned
+from tokenmill.pipeline.kernels.html.features import NAMES
 from tokenmill.pipeline.kernels.html.names import IDS, names
 from tokenmill.pipeline.kernels.html.scan import scan
 
@@ -46,7 +47,7 @@ class Blocks:
     @property
     def names(self) -> tuple[str, ...]:
         """The names of the features, in the order of their columns."""
-        return features.feature_names()
+        return NAMES
 
     @property
     def features(self) -> npt.NDArray[np.float32]:

@@ -11,9 +11,9 @@ import numpy as np
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.html.blocks import blocks_of
-from tokenmill.pipeline.collect.html.features import LONG
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html.columns import Scanned
+from tokenmill.pipeline.kernels.html.described import LONG_WEIGHT
 from tokenmill.pipeline.kernels.html.names import FLAGS
 
 HIDDEN = FLAGS.index("hidden")
@@ -23,7 +23,7 @@ def visible(found: Scanned) -> tuple[int, int]:
     """Characters of the page that are visible, and those of its prose."""
     element, chars, cjk, links = (found.blocks[:, at].astype(np.int64) for at in (c.ELEMENT, c.CHARS, c.CJK, c.LINK_CHARS))
     shown = found.elements[element, c.FLAGS] >> HIDDEN & 1 == 0
-    prose = shown & (2 * chars + 3 * cjk >= LONG) & (5 * links < 2 * chars)
+    prose = shown & (2 * chars + 3 * cjk >= LONG_WEIGHT) & (5 * links < 2 * chars)
     _, first = np.unique(found.hashes[prose], return_index=True)
     return int(chars[shown].sum()), int(chars[prose][first].sum())
 

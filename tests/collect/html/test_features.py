@@ -1,4 +1,4 @@
-"""Features of blocks, by hand on a small page and against plain twins on made-up ones."""
+"""Features of blocks, by hand on a small page and against a plain twin on made-up and odd ones."""
 
 from __future__ import annotations
 
@@ -7,11 +7,16 @@ import random
 import numpy as np
 import pytest
 
+from tests.collect.html import features_oracle
 from tests.collect.html.test_scan import PARTS
 from tokenmill.pipeline.collect.html.blocks import Blocks, blocks_of
+from tokenmill.pipeline.collect.html.features import features
 from tokenmill.pipeline.kernels.html import columns as c
 from tokenmill.pipeline.kernels.html import names as n
 from tokenmill.pipeline.kernels.html.ancestors import MOST_STEPS
+from tokenmill.pipeline.kernels.html.columns import Scanned
+from tokenmill.pipeline.kernels.html.described import FAR
+from tokenmill.pipeline.kernels.html.features import NAMES
 
 LONG = "Some words, and more of them, until this is a long paragraph. " * 3
 PAGE = f"""<body class="home"><nav><ul><li><a href="/">Home</a><li><a href="/a">About us</a></ul></nav>
@@ -59,63 +64,72 @@ def test_words_of_classes_and_roles() -> None:
     assert [bool(flag & n.HIDDEN) for flag in flags] == [False, True, True, False]
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_agree_with_plain_twins(seed: int) -> None:
-    rng = random.Random(seed)
-    for _ in range(30):
-        blocks = blocks_of("".join(rng.choices(PARTS, k=40)))
-        if not len(blocks):
-            continue
-        found, elements = blocks.found, blocks.found.elements
-        weight = 2 * found.blocks[:, c.CHARS] + 3 * found.blocks[:, c.CJK]
-        parents = elements[:, c.PARENT].tolist()
-
-        def above(element: int, parents: list[int] = parents) -> list[int]:
-            chain = [element]
-            while chain[-1]:
-                chain.append(parents[chain[-1]])
-            return chain
-
-        inside = [0] * len(elements)
-        for row, part in zip(found.blocks, weight.tolist(), strict=True):
-            # A block counts where it begins, which may be in an inline element.
-            for element in above(int(found.segments[row[c.FIRST], c.OWNER])):
-                inside[element] += part
-        grown = []
-        for row, part in zip(found.blocks, weight.tolist(), strict=True):
-            chain = [inside[element] for element in above(int(row[c.ELEMENT]))]
-            grown.append(next((sum_ for sum_ in chain if sum_ > part), chain[-1]))
-        assert feature(blocks, "up1_weight") == grown
-        assert feature(blocks, "page_weight") == [max(1, sum(weight.tolist()))] * len(blocks)
-        paths = [tuple(elements[element, c.TAG] for element in above(int(row[c.ELEMENT]))) for row in found.blocks]
-        assert feature(blocks, "path_count") == [paths.count(path) for path in paths]
-        assert np.isfinite(blocks.features).all()
+def assert_equal(found: Scanned) -> None:
+    names, expected = features_oracle.features(found)
+    assert names == list(NAMES)
+    made = features(found)
+    assert [names[at] for at in np.flatnonzero((made != expected).any(axis=0))] == []
+    assert np.isfinite(made).all()
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_stands_around_agrees_with_plain_twins(seed: int) -> None:
+def test_agree_with_a_plain_twin(seed: int) -> None:
     rng = random.Random(seed)
+    parts = [*PARTS, *["<p>a <a>bc</a>", "<h1>h", LONG, 5 * LONG, "<div class='post body'>", "<li class=menu>no. 1"] * 9]
     for _ in range(20):
-        blocks = blocks_of("".join(rng.choices([*PARTS, "<p>a <a>bc</a>", LONG], k=30)))
-        count, rows = len(blocks), blocks.found.blocks.astype(int)
-        weight = (2 * rows[:, c.CHARS] + 3 * rows[:, c.CJK]).tolist()
-        chars, links = rows[:, c.CHARS].tolist(), rows[:, c.LINK_CHARS].tolist()
-        paths = blocks.found.paths[rows[:, c.ELEMENT], 0].tolist()
-        for step, name in ((-3, "last3"), (-1, "last1"), (1, "next1"), (2, "next2")):
-            near = [at + step if 0 <= at + step < count else None for at in range(count)]
-            assert feature(blocks, f"{name}_weight") == [-1 if at is None else weight[at] for at in near]
-            assert feature(blocks, f"{name}_sentences") == [-1 if at is None else rows[at, c.SENTENCES] for at in near]
-            shares = [-1 if at is None else float(np.float32(links[at] / max(1, chars[at]))) for at in near]
-            assert feature(blocks, f"{name}_links") == shares
-            same = [paths[at] == (0 if other is None else paths[other]) for at, other in enumerate(near)]
-            assert feature(blocks, f"{name}_same_path") == same
-        for radius in (2, 10):
-            windows = [slice(max(0, at - radius), at + radius + 1) for at in range(count)]
-            assert feature(blocks, f"window{radius}_weight") == [sum(weight[window]) for window in windows]
-            shares = [float(np.float32(sum(links[window]) / max(1, sum(chars[window])))) for window in windows]
-            assert feature(blocks, f"window{radius}_links") == shares
-        shares = [float(np.float32(up / max(1, sum(weight)))) for up in feature(blocks, "up3_weight")]
-        assert feature(blocks, "up3_share") == shares
+        assert_equal(blocks_of("".join(rng.choices(parts, k=rng.randrange(200)))).found)
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        "",
+        "<title>no block</title>",
+        "a",
+        "<p>" * 1_500 + "a",
+        "<p>a" * (FAR + 100) + f"<h1>b<p>{5 * LONG}" + "<p>a" * (FAR + 100),
+        "<div class=post>" * 40 + "deep" + "</div>" * 20 + "less",
+        f"<main><p>{LONG}<p>{'不' * 99}</main><main><p>{LONG}<p>{'不' * 99}</main>",
+        "<a href=x>" + LONG + "</a>",
+    ],
+    ids=("empty", "no-block", "one", "depth", "far", "keywords", "equal-containers", "link"),
+)
+def test_of_odd_pages_agree_with_a_plain_twin(page: str) -> None:
+    assert_equal(blocks_of(page).found)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_tables_that_no_page_has_agree_with_a_plain_twin(seed: int) -> None:
+    """Counts up to 31 bits, whose sums no float32 holds; any tree, flags and hashes."""
+    rng = np.random.default_rng(seed)
+    for count in (1, 2, 12, 90):
+        size = 2 * count
+        large = rng.integers(0, 1 << rng.integers(0, 32, (count, c.BLOCK_COLUMNS)), dtype=np.int64)
+        elements = rng.integers(0, 9, (size, c.ELEMENT_COLUMNS))
+        elements[:, [c.PARENT, c.BLOCK]] = rng.integers(0, np.maximum(np.arange(size), 1)[:, None], (size, 2))
+        elements[:, c.TAG] = rng.integers(0, n.IDS, size)
+        elements[:, c.FLAGS] = rng.integers(0, 1 << 31, size)
+        elements[:, [c.FIRST_BLOCK, c.END_BLOCK]] = np.sort(rng.integers(0, count + 1, (size, 2)), axis=1)
+        for row in elements[:0:-1]:
+            parent = elements[row[c.PARENT]]
+            parent[c.FIRST_BLOCK] = min(parent[c.FIRST_BLOCK], row[c.FIRST_BLOCK])
+            parent[c.END_BLOCK] = max(parent[c.END_BLOCK], row[c.END_BLOCK])
+        segments = rng.integers(0, size, (size, c.SEGMENT_COLUMNS))
+        large[:, [c.ELEMENT, c.FIRST]] = rng.integers(0, size, (count, 2))
+        large[:, c.SEGMENTS] = rng.integers(0, 3, count)
+        assert_equal(
+            Scanned(
+                elements=elements.astype(np.int32),
+                paths=rng.integers(0, 4, (size, 2), dtype=np.uint64),
+                keywords=rng.integers(0, 1 << len(n.KEYWORDS), size, dtype=np.uint64)
+                & rng.integers(0, 1 << len(n.KEYWORDS), size, dtype=np.uint64),
+                segments=segments.astype(np.int32),
+                blocks=large.astype(np.int32),
+                hashes=rng.integers(0, 1 + count // 2, count, dtype=np.uint64) << np.uint64(60),
+                open=np.zeros(n.IDS, np.int64),
+                state=np.zeros(c.STATE, np.int64),
+            )
+        )
 
 
 def test_of_growing_ancestors() -> None:
