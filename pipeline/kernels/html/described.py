@@ -96,7 +96,7 @@ GROUPS = _groups()
 
 @inlined
 def ratio(part: Integer, whole: Integer) -> np.float32:
-    """`part / whole`; 0 where `whole` is 0, as then `part` is."""
+    """`part / whole`; `part` where `whole` is 0."""
     return np.float32(np.float64(part) / max(np.float64(whole), 1.0))
 
 

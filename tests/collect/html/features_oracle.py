@@ -74,7 +74,7 @@ class Page:
 
 
 def ratio(part: Any, whole: Any) -> Any:
-    """`part / whole` in float32; 0 where `whole` is 0."""
+    """`part / whole` in float32; `part` where `whole` is 0."""
     return (np.asarray(part, np.float64) / np.maximum(np.asarray(whole, np.float64), 1)).astype(np.float32)
 
 

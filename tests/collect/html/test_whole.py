@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 
+from tests.collect.html import whole_oracle
+from tests.collect.html.test_scan import PARTS
 from tokenmill.pipeline.collect.html.blocks import blocks_of
 from tokenmill.pipeline.collect.html.main import main_text
-from tokenmill.pipeline.collect.html.whole import MOST_BETWEEN, SMALL_PAGE, whole
+from tokenmill.pipeline.collect.html.whole import whole
+from tokenmill.pipeline.kernels.html.whole import MOST_BETWEEN, SMALL_PAGE
 
 PROSE = "It goes on for a while, as articles do, and says a lot of things that a reader of the page sees at once. " * 3
 MENU = "<nav>" + "menu " * SMALL_PAGE + "</nav>"
@@ -51,3 +56,14 @@ def test_of_a_page_of_a_few_lines_all_is_kept(language: str) -> None:
     blocks = blocks_of(f"<nav><a href=x>menu</a></nav>{main}<footer>foot</footer>")
     kept = whole(blocks.found, np.zeros(len(blocks), np.bool_))
     assert blocks.text(kept) == f"{language}h\n\np{language}\n\ni\nj€\n\nx = 1"
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_a_plain_twin(seed: int) -> None:
+    rng = random.Random(seed)
+    parts = [*PARTS, *["<p>a <a>bc</a>", "<ul><li>a<li>b", "<table><tr><td>a<td>b", "<p hidden>a", "</div><p>", PROSE] * 9]
+    for _ in range(60):
+        blocks = blocks_of("".join(rng.choices(parts, k=rng.randrange(150))))
+        for share in (0.0, 0.1, 0.5, 0.9):
+            kept = np.array([rng.random() < share for _ in range(len(blocks))], np.bool_)
+            assert whole(blocks.found, kept).tolist() == whole_oracle.whole(blocks.found, kept).tolist()
