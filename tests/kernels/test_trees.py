@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tokenmill.pipeline.kernels.trees import grow, score
+from tokenmill.pipeline.collect.extract.trees import Trees
+from tokenmill.pipeline.kernels.trees import grow
 
 Node = tuple[int, int, int, int]
 
@@ -100,23 +102,64 @@ def test_derivatives_are_those_of_the_log_loss() -> None:
         assert hessians[i] == pytest.approx(weights[i] * probability * (1 - probability), rel=1e-12, abs=1e-15)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_scores_are_those_of_plain_python(seed: int) -> None:
-    generator = np.random.Generator(np.random.PCG64(seed))
-    values = np.array([0.0, -0.0, 0.1, 1 / 3, 1e-45, 3e38, -7.5], dtype=np.float32)
-    rows = generator.choice(values, size=(50, 3))
-    # Two trees of three nodes, and one that is a leaf.
-    roots = np.array([0, 3, ~8], dtype=np.int32)
-    children = np.array([[1, 2], [~0, ~1], [~2, ~3], [~4, 4], [5, ~5], [~6, ~7]], dtype=np.int32)
-    features = generator.integers(0, 3, size=6).astype(np.int32)
-    thresholds = generator.choice(values, size=6)
-    leaves = generator.integers(-(2**20), 2**20, size=9).astype(np.int32)
-    out = np.empty(50, dtype=np.int32)
-    score.scores(rows, roots, features, thresholds, children, leaves, 7, out)
-    for row, found in zip(rows, out.tolist(), strict=True):
+def random_trees(generator: np.random.Generator, sizes: list[int], features: int, values: npt.NDArray[np.float32]) -> Trees:
+    """Trees with so many leaves, split at random."""
+    roots: list[int] = []
+    children: list[list[int]] = []
+    count = 0
+    for size in sizes:
+        base, open_leaves = len(children), [(-1, 0)]
+        while len(open_leaves) < size:
+            above, side = open_leaves.pop(int(generator.integers(len(open_leaves))))
+            if above >= 0:
+                children[above][side] = len(children)
+            open_leaves += [(len(children), 0), (len(children), 1)]
+            children.append([0, 0])
+        for above, side in open_leaves:
+            if above >= 0:
+                children[above][side] = ~count
+            count += 1
+        roots.append(base if size > 1 else ~(count - 1))
+    return Trees(
+        start=7,
+        roots=np.array(roots, np.int32),
+        features=generator.integers(0, features, len(children)).astype(np.int32),
+        thresholds=generator.choice(values, len(children)),
+        children=np.array(children, np.int32).reshape(-1, 2),
+        leaves=generator.integers(-(2**20), 2**20, count).astype(np.int32),
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1, 63, 64, 65, 200])
+@pytest.mark.parametrize("sizes", [[], [1], [2, 1, 32], [32] * 5, [3, 31, 17, 1, 1]])
+def test_scores_are_those_of_walks_in_plain_python(count: int, sizes: list[int]) -> None:
+    generator = np.random.Generator(np.random.PCG64(count))
+    values = np.array([0.0, -0.0, 0.1, 1 / 3, 1e-45, 3e38, -7.5, np.inf], dtype=np.float32)
+    rows = generator.choice(values, size=(count, 3))
+    trees = random_trees(generator, sizes, 3, values)
+    trees.check(3)
+    for row, found in zip(rows, trees.scores(rows).tolist(), strict=True):
         expected = 7
-        for node in roots.tolist():
+        for node in trees.roots.tolist():
             while node >= 0:
-                node = int(children[node][int(row[features[node]] > thresholds[node])])
-            expected += int(leaves[~node])
+                node = int(trees.children[node][int(row[trees.features[node]] > trees.thresholds[node])])
+            expected += int(trees.leaves[~node])
         assert found == expected
+
+
+def test_trees_that_cannot_be_scored_are_refused() -> None:
+    generator = np.random.Generator(np.random.PCG64(0))
+    values = np.zeros(1, np.float32)
+    with pytest.raises(ValueError, match="more than 32 leaves"):
+        random_trees(generator, [33], 3, values).check(3)
+    good = random_trees(generator, [4, 3], 3, values)
+    for changes in (
+        {"roots": good.roots[:1]},
+        {"roots": np.array([0, 0], np.int32)},
+        {"leaves": good.leaves[:-1]},
+        {"children": np.where(good.children == 1, 0, good.children)},
+        {"features": good.features + np.int32(3)},
+        {"thresholds": good.thresholds[1:]},
+    ):
+        with pytest.raises(ValueError, match="node"):
+            dataclasses.replace(good, **changes).check(3)

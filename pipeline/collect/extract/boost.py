@@ -15,7 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.collect.extract.model import UNITS, Trees
+from tokenmill.pipeline.collect.extract.model import UNITS
+from tokenmill.pipeline.collect.extract.trees import Trees
 from tokenmill.pipeline.kernels.trees import grow
 
 Rows = npt.NDArray[np.float32]
@@ -32,6 +33,7 @@ class Boosting:
     trees: int = 60
     """Of each of them."""
     leaves: int = 31
+    """Of a tree, at most; `score.MOST_LEAVES` is the limit."""
     rate: float = 0.14
     least_rows: int = 80
     """Rows of a leaf, in a tree that is grown from all rows."""

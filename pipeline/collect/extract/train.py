@@ -19,9 +19,10 @@ from tokenmill.pipeline.base.errors import InputError, RecordError
 from tokenmill.pipeline.collect.extract import boost
 from tokenmill.pipeline.collect.extract.boost import Binned, Boosting
 from tokenmill.pipeline.collect.extract.labels import main_blocks
-from tokenmill.pipeline.collect.extract.model import UNITS, BlockModel, Trees, kept, sizes
+from tokenmill.pipeline.collect.extract.model import UNITS, BlockModel, kept, sizes
 from tokenmill.pipeline.collect.extract.overlap import tokens
 from tokenmill.pipeline.collect.extract.pages import KnownPage
+from tokenmill.pipeline.collect.extract.trees import Trees
 from tokenmill.pipeline.collect.extract.variants import variant
 from tokenmill.pipeline.collect.html.blocks import blocks_of
 
