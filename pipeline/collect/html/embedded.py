@@ -87,7 +87,7 @@ def instead(page: str, shown: str, as_text: AsText) -> Embedded | None:
 
     as_text: gives the text of HTML with every block kept.
     """
-    if len(shown) >= MOST_SHOWN or not any(hint in page for hint in HINTS):
+    if len(shown) >= MOST_SHOWN or not may_have(page):
         return None
     try:
         best = max(_candidates(page, as_text), key=lambda found: len(found.text), default=None)
@@ -100,6 +100,11 @@ def instead(page: str, shown: str, as_text: AsText) -> Embedded | None:
         # Data made to stall the extractor are no text; the page itself has passed.
         return None
     return best if _share(best.text, visible) < MOST_VISIBLE else None
+
+
+def may_have(page: str) -> bool:
+    """Whether a page may have embedded text."""
+    return any(hint in page for hint in HINTS)
 
 
 def _share(text: str, visible: str) -> float:

@@ -22,6 +22,11 @@ class PageDocument:
     main: MainText
     about: Mapping[str, str | float | None]
 
+    @property
+    def scores(self) -> bytes:
+        """What is stored of its blocks; empty if nothing is."""
+        return b"" if self.main.scores is None else self.main.scores.packed()
+
 
 def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     """The document of a page that was read from `url`. Raises RecordError (hostile_html); see `main.main_text`."""

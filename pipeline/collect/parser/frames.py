@@ -17,6 +17,7 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.collect.html.candidates import unpacked
 from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Record, Rejected, Skipped
 
 HEADER = struct.Struct("<cIQ")
@@ -170,5 +171,10 @@ def _check_documents(fields: dict[str, Sequence[Any]], path: str, most_text_byte
         about = json.loads(f"[{','.join(fields['metadata'])}]")
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a text or its metadata are malformed ({type(error).__name__})") from error
+    try:
+        for scores in filter(None, fields["scores"]):
+            unpacked(scores)
+    except ValueError as error:
+        raise BadFrame(str(error)) from error
     named = all(isinstance(one, dict) and one.get("path") == path for one in about)
     _check(len(about) == len(texts) and named, "metadata of another file")
