@@ -17,10 +17,10 @@ from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.collect.html.candidates import COLUMNS, Candidates, PageScores, unpacked
 from tokenmill.pipeline.stages.stage import name_of
 
-FACTS = {"prose": pa.int32(), "visible": pa.int32(), "has_data": pa.bool_(), "embedded": pa.int32()}
+FACTS = ("prose", "visible", "embedded", "rival")
 LISTS = (*COLUMNS, "shown")
 SCHEMA = pa.schema(
-    [schema.DOC_ID, *(pa.field(name, kind) for name, kind in FACTS.items())]
+    [schema.DOC_ID, *(pa.field(name, pa.int32()) for name in FACTS)]
     + [pa.field(name, pa.list_(pa.field("item", pa.int32(), nullable=False))) for name in LISTS]
 )
 
@@ -33,7 +33,7 @@ def name(shard: str) -> str:
 def table(ids: Sequence[bytes], packed: Sequence[bytes]) -> pa.Table:
     """The table of documents with these ids and bytes of `PageScores.packed`; empty bytes where there is none."""
     pages = [unpacked(data) if data else None for data in packed]
-    facts = [pa.array([None if page is None else getattr(page, name) for page in pages], kind) for name, kind in FACTS.items()]
+    facts = [pa.array([None if page is None else getattr(page, name) for page in pages], pa.int32()) for name in FACTS]
     ends = np.cumsum([0, *(0 if page is None else len(page.candidates) for page in pages)])
     missing = pa.array([page is None for page in pages], pa.bool_())
     lists = []

@@ -96,11 +96,15 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _set(plain: dict[str, Any], key: str, value: Any, model: Any) -> None:
+def _set(plain: Any, key: str, value: Any, model: Any) -> None:
     *path, last = key.split(".")
-    for part in path:
-        plain = plain.setdefault(part, {})
-        if not isinstance(plain, dict):
+    for place, part in enumerate(path, 1):
+        if isinstance(plain, list):
+            # Tables with names, as `collect.sources.web.extract`.
+            plain = next((one for one in plain if isinstance(one, dict) and one.get("name") == part), None)
+        else:
+            plain = plain.setdefault(part, {})
+        if not isinstance(plain, dict) and not (isinstance(plain, list) and place < len(path)):
             raise ConfigError(f"--set {key}: {part} is not a section; `tokenmill config explain {part}` describes it")
         model = _type_of(model, part)
     if not isinstance(value, list) and get_origin(_type_of(model, last)) is tuple:

@@ -69,21 +69,20 @@ class Candidates:
 class PageScores:
     """All that is stored of a page. Counts of characters are without white space.
 
-    shown: int32 [blocks], characters of each block in plain text. prose, visible: of the page, see `recall.visible`. has_data:
-    whether the page may have data with a text (`embedded`). embedded: characters of that text, where it stands in place of the
-    blocks, else `NOTHING`.
+    shown: int32 [blocks], characters of each block in plain text. prose, visible: of the page, see `recall.visible`. embedded:
+    characters of the text of its data that stands in place of the blocks, else `NOTHING`. rival: see `embedded.rival`.
     """
 
     candidates: Candidates
     shown: Ints
     prose: int
     visible: int
-    has_data: bool
     embedded: int = NOTHING
+    rival: int = 0
 
-    def packed(self) -> bytes:
-        """As the bytes that parsers send: int32, little-endian."""
-        facts = [self.prose, self.visible, self.has_data, self.embedded]
+    def packed(self, rival: int) -> bytes:
+        """As the bytes that parsers send, with this `rival`: int32, little-endian."""
+        facts = [self.prose, self.visible, self.embedded, rival]
         columns = [getattr(self.candidates, name) for name in COLUMNS]
         return np.concatenate([facts, *columns, self.shown]).astype("<i4").tobytes()
 
@@ -97,12 +96,10 @@ def unpacked(data: bytes) -> PageScores:
     width = len(COLUMNS) + 1
     if len(values) < FACTS + width or (len(values) - FACTS) % width:
         raise ValueError("scores of blocks are cut")
-    prose, visible, has_data, embedded = values[:FACTS].tolist()
+    prose, visible, embedded, rival = values[:FACTS].tolist()
     *columns, shown = values[FACTS:].reshape(width, -1)
     candidates = Candidates(**dict(zip(COLUMNS, columns, strict=True)))
     counts = np.stack((candidates.chars, candidates.links, candidates.tables, candidates.lists, candidates.ends, shown))
-    if min(prose, visible, has_data, embedded - NOTHING, counts.min()) < 0 or candidates.sizes.min() < 1:
+    if min(prose, visible, embedded - NOTHING, counts.min()) < 0 or candidates.sizes.min() < 1:
         raise ValueError("scores of blocks are out of bounds")
-    return PageScores(
-        candidates=candidates, shown=shown, prose=prose, visible=visible, has_data=has_data > 0, embedded=embedded
-    )
+    return PageScores(candidates=candidates, shown=shown, prose=prose, visible=visible, embedded=embedded, rival=rival)

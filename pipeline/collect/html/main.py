@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 from resiliparse.extract.html2text import extract_plain_text
 
 from tokenmill.pipeline.collect import tags
-from tokenmill.pipeline.collect.html import embedded
 from tokenmill.pipeline.collect.html.candidates import PageScores
 from tokenmill.pipeline.collect.html.extraction import Extraction
 
@@ -81,8 +80,7 @@ def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
         visible, prose = recall.visible(blocks.found)
         if how.extract_scores and page is not None:
             shown = render.characters(blocks.page, blocks.found)
-            has_data = embedded.may_have(html)
-            scores = PageScores(candidates=page, shown=shown, prose=prose, visible=visible, has_data=has_data)
+            scores = PageScores(candidates=page, shown=shown, prose=prose, visible=visible)
     else:
         text = of_library(html, how.extract)
         visible, prose = recall.of_page(html)

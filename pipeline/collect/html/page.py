@@ -21,11 +21,8 @@ class PageDocument:
 
     main: MainText
     about: Mapping[str, str | float | None]
-
-    @property
-    def scores(self) -> bytes:
-        """What is stored of its blocks; empty if nothing is."""
-        return b"" if self.main.scores is None else self.main.scores.packed()
+    scores: bytes = b""
+    """What is stored of its blocks; empty if nothing is."""
 
 
 def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
@@ -33,8 +30,13 @@ def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     # First of all: it refuses hostile pages.
     main = main_text(html, how)
     known = about(html, url)
-    everything = dataclasses.replace(how, extract="none")
-    if found := embedded.instead(html, main.text, lambda part: main_text(part, everything).text):
+    everything = dataclasses.replace(how, extract="none", extract_scores=False)
+
+    def as_text(part: str) -> str:
+        return main_text(part, everything).text
+
+    if found := embedded.instead(html, main.text, as_text):
         main = main.replaced(found.text)
         known["text_from"] = found.source
-    return PageDocument(main=main, about={**main.about, **known})
+    scores = b"" if main.scores is None else main.scores.packed(embedded.rival(html, as_text))
+    return PageDocument(main=main, about={**main.about, **known}, scores=scores)
