@@ -133,10 +133,10 @@ def _check(corpus: CorpusFolder, asked: Mapping[str, Asked]) -> None:
 
 def _of_shard(corpus: CorpusFolder, number: int, shard: Shard, asked: Asked, tally: Tally) -> Iterator[Group]:
     """Count the pages of a shard. Gives the documents whose texts change or that are dropped, by what becomes of them."""
-    documents, stored = f"documents/{shard.name}.parquet", scores.name(shard.name)
-    table = shards.read(corpus.published, (stored, shard.files[stored]))
-    ids = shards.read(corpus.published, (documents, shard.files[documents]), ["doc_id"])
-    shards.align((documents, shard.files[documents]), ids["doc_id"], (stored, shard.files[stored]), table["doc_id"])
+    documents, name = corpus.shards[number].documents, scores.name(shard.name)
+    table = shards.read(corpus.published, (name, shard.files[name]))
+    ids = shards.read(corpus.published, documents, ["doc_id"])["doc_id"]
+    shards.align(documents, ids, (name, shard.files[name]), table["doc_id"])
     groups: dict[tuple[bool, str], list[tuple[int, int, int]]] = defaultdict(list)
     for row, page in enumerate(scores.pages(table)):
         if page is None:

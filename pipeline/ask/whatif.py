@@ -87,7 +87,7 @@ def _other_texts(corpus: CorpusFolder, old: Config, new: Config, samples: int, s
         "stages": [stage],
         "changes": [entry for entry in _sides(done) if entry["now"] == "dropped"],
         "margins": [],
-        "samples": _samples(corpus.views(before=corpus.steps[1].stage), [done], samples, seed),
+        "samples": _samples(shards.views(corpus.published, corpus.steps[:1]), [done], samples, seed),
         "extraction": extraction,
     }
 

@@ -59,7 +59,7 @@ def parse(
     except RecursionError as error:
         raise ConfigError(f"{where}: its settings are nested too deeply") from error
     for key, text in overrides.items():
-        _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
+        _set(values, key, _value(key, text) if isinstance(text, str) else copy.deepcopy(text), model)
     try:
         return model.model_validate(values, context={WITHOUT_INPUT: without_input})
     except ValidationError as error:
@@ -100,8 +100,11 @@ def _set(plain: Any, key: str, value: Any, model: Any) -> None:
     *path, last = key.split(".")
     for place, part in enumerate(path, 1):
         if isinstance(plain, list):
-            # Tables with names, as `collect.sources.web.extract`.
-            plain = next((one for one in plain if isinstance(one, dict) and one.get("name") == part), None)
+            # Tables with names, as in `collect.sources.web.extract`.
+            named = {one["name"]: one for one in plain if isinstance(one, dict) and isinstance(one.get("name"), str)}
+            if part not in named:
+                raise ConfigError(f"--set {key}: {path[place - 2]} has none with the name {part!r}; there: {', '.join(named)}")
+            plain = named[part]
         else:
             plain = plain.setdefault(part, {})
         if not isinstance(plain, dict) and not (isinstance(plain, list) and place < len(path)):

@@ -51,9 +51,8 @@ def blocks(
     numbers = np.flatnonzero(kept)
     for first in range(0, len(numbers), AT_A_TIME):
         chosen = numbers[first : first + AT_A_TIME]
-        places = found.elements[found.blocks[chosen, c.ELEMENT, None], COLUMNS].tolist()
-        written = texts(page, found, chosen, markdown=markdown, whole=whole)
-        for text, place, number in zip(written, places, chosen.tolist(), strict=True):
+        places = np.column_stack((found.elements[found.blocks[chosen, c.ELEMENT, None], COLUMNS], chosen)).tolist()
+        for text, place in zip(texts(page, found, chosen, markdown=markdown, whole=whole), places, strict=True):
             if text.strip(None if whole else BLANK):
                 # The indentation of the first line of code counts.
-                yield KeptBlock(text if place[1] else text.strip(), *place, number)
+                yield KeptBlock(text if place[1] else text.strip(), *place)
