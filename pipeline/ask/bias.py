@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
 from tokenmill.pipeline.ask.replay import Group, Replayed
 from tokenmill.pipeline.base import shards
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.collect import scores
@@ -138,7 +139,7 @@ def _of_shard(corpus: CorpusFolder, number: int, shard: Shard, asked: Asked, tal
     ids = shards.read(corpus.published, documents, ["doc_id"])["doc_id"]
     shards.align(documents, ids, (name, shard.files[name]), table["doc_id"])
     groups: dict[tuple[bool, str], list[tuple[int, int, int]]] = defaultdict(list)
-    for row, page in enumerate(scores.pages(table)):
+    for row, page in enumerate(_pages(table, name)):
         if page is None:
             continue
         fate, before, after = _fate(page, asked, tally)
@@ -161,9 +162,18 @@ def _of_shard(corpus: CorpusFolder, number: int, shard: Shard, asked: Asked, tal
         )
 
 
+def _pages(table: pa.Table, name: str) -> Iterator[PageScores | None]:
+    """Raises CorruptFile for numbers that no build writes, which kernels must not see."""
+    try:
+        yield from scores.pages(table)
+    except ValueError as error:
+        raise CorruptFile(f"{name}: {error}; run the build again") from error
+
+
 def _fate(page: PageScores, asked: Asked, tally: Tally) -> tuple[str, int, int]:
     """Count a page. Gives what becomes of it (`KEPT`: another text), and its characters before and after."""
-    before, after = (choose.kept(page.candidates, bias) for bias in (asked.before, asked.after))
+    candidates = page.candidates()
+    before, after = (choose.kept(candidates, bias) for bias in (asked.before, asked.after))
     now = int(page.shown[before].sum()) if page.embedded == NOTHING else page.embedded
     then = int(page.shown[after].sum())
     tally.characters["before"] += now

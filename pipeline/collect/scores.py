@@ -14,14 +14,12 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect.html.candidates import COLUMNS, Candidates, PageScores, unpacked
+from tokenmill.pipeline.collect.html.candidates import COLUMNS, FACTS, PageScores, unpacked
 from tokenmill.pipeline.stages.stage import name_of
 
-FACTS = ("prose", "visible", "embedded", "rival")
-LISTS = (*COLUMNS, "shown")
+LIST = pa.list_(pa.field("item", pa.int32(), nullable=False))
 SCHEMA = pa.schema(
-    [schema.DOC_ID, *(pa.field(name, pa.int32()) for name in FACTS)]
-    + [pa.field(name, pa.list_(pa.field("item", pa.int32(), nullable=False))) for name in LISTS]
+    [schema.DOC_ID, *(pa.field(name, pa.int32()) for name in FACTS), *(pa.field(name, LIST) for name in COLUMNS)]
 )
 
 
@@ -32,32 +30,25 @@ def name(shard: str) -> str:
 
 def table(ids: Sequence[bytes], packed: Sequence[bytes]) -> pa.Table:
     """The table of documents with these ids and bytes of `PageScores.packed`; empty bytes where there is none."""
-    pages = [unpacked(data) if data else None for data in packed]
-    facts = [pa.array([None if page is None else getattr(page, name) for page in pages], pa.int32()) for name in FACTS]
-    ends = np.cumsum([0, *(0 if page is None else len(page.candidates) for page in pages)])
-    missing = pa.array([page is None for page in pages], pa.bool_())
-    lists = []
-    for field in list(SCHEMA)[-len(LISTS) :]:
-        parts = [_column(page, field.name) for page in pages if page is not None]
-        values = np.concatenate([np.empty(0, np.int32), *parts])
-        lists.append(pa.ListArray.from_arrays(pa.array(ends, pa.int32()), pa.array(values), type=field.type, mask=missing))
+    found = [unpacked(data) if data else None for data in packed]
+    facts = [pa.array([None if page is None else getattr(page, fact) for page in found], pa.int32()) for fact in FACTS]
+    ends = pa.array(np.cumsum([0, *(0 if page is None else len(page.shown) for page in found)]), pa.int32())
+    missing = pa.array([page is None for page in found], pa.bool_())
+    blocks = np.concatenate([np.empty((len(COLUMNS), 0), np.int32), *(page.table for page in found if page)], axis=1)
+    lists = [pa.ListArray.from_arrays(ends, pa.array(column), type=LIST, mask=missing) for column in blocks]
     return pa.table([pa.array(ids, schema.DOC_ID.type), *facts, *lists], schema=SCHEMA)
 
 
 def pages(stored: pa.Table) -> Iterator[PageScores | None]:
-    """The pages of a table; None for a document that is of none."""
-    facts = {name: stored[name].to_pylist() for name in FACTS}
-    lists = {name: stored[name].combine_chunks() for name in LISTS}
-    ends = lists["shown"].offsets.to_numpy()
-    values = {name: column.values.to_numpy() for name, column in lists.items()}
-    for row in range(stored.num_rows):
-        if facts["prose"][row] is None:
+    """The pages of a table; None for a document that is of none. Raises ValueError for numbers that no page has."""
+    facts = zip(*(stored[fact].to_pylist() for fact in FACTS), strict=True)
+    lists = [stored[column].combine_chunks() for column in COLUMNS]
+    ends = [column.offsets.to_numpy().tolist() for column in lists]
+    if any(one != ends[0] for one in ends):
+        raise ValueError("columns of blocks have different lengths")
+    blocks = np.stack([column.values.to_numpy() for column in lists])
+    for row, values in enumerate(facts):
+        if None in values:
             yield None
-            continue
-        blocks = {name: column[ends[row] : ends[row + 1]] for name, column in values.items()}
-        shown = blocks.pop("shown")
-        yield PageScores(candidates=Candidates(**blocks), shown=shown, **{name: column[row] for name, column in facts.items()})
-
-
-def _column(page: PageScores, name: str) -> np.ndarray:
-    return page.shown if name == "shown" else getattr(page.candidates, name)
+        else:
+            yield PageScores(table=blocks[:, ends[0][row] : ends[0][row + 1]], **dict(zip(FACTS, values, strict=True)))

@@ -51,12 +51,13 @@ def prepare() -> None:
 def candidates(blocks: Blocks) -> Candidates:
     """The blocks of a page with their scores. Raises RecordError (hostile_html)."""
     rows = blocks.features
-    return Candidates.of(blocks.found, shipped().scores(rows), model.sizes(rows, blocks.names).astype(np.int32))
+    sizes = model.sizes(rows, blocks.names).astype(np.int32)
+    return Candidates(found=blocks.found, scores=shipped().scores(rows), sizes=sizes)
 
 
 def kept(page: Candidates, bias: float) -> Bools:
     """Which blocks are main text; bool [blocks]. bias: `extract_bias`, log odds that the score of each block gets."""
-    return whole(page, model.kept(page.scores, page.sizes.astype(np.float64), round(bias * model.UNITS)))
+    return whole(page.found, model.kept(page.scores, page.sizes.astype(np.float64), round(bias * model.UNITS)))
 
 
 def text(blocks: Blocks, page: Candidates | None, how: Extraction) -> str:

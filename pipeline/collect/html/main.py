@@ -80,7 +80,7 @@ def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
         visible, prose = recall.visible(blocks.found)
         if how.extract_scores and page is not None:
             shown = render.characters(blocks.page, blocks.found)
-            scores = PageScores(candidates=page, shown=shown, prose=prose, visible=visible)
+            scores = PageScores.of(page, shown, prose=prose, visible=visible)
     else:
         text = of_library(html, how.extract)
         visible, prose = recall.of_page(html)

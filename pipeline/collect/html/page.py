@@ -38,5 +38,7 @@ def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     if found := embedded.instead(html, main.text, as_text):
         main = main.replaced(found.text)
         known["text_from"] = found.source
-    scores = b"" if main.scores is None else main.scores.packed(embedded.rival(html, as_text))
-    return PageDocument(main=main, about={**main.about, **known}, scores=scores)
+    scores = main.scores
+    if scores is not None:
+        scores = dataclasses.replace(scores, rival=embedded.rival(html, as_text))
+    return PageDocument(main=main, about={**main.about, **known}, scores=scores.packed() if scores else b"")
