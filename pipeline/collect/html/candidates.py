@@ -133,5 +133,5 @@ def unpacked(data: bytes) -> PageScores:
 
 def _numbered(elements: Ints) -> Ints:
     """Numbers from 1 on in place of numbers of elements; 0 stays."""
-    made: Ints = np.unique(np.append(0, elements), return_inverse=True)[1][1:]
-    return made
+    _, numbers = np.unique(np.append(0, elements), return_inverse=True)
+    return numbers[1:].astype(np.int32)

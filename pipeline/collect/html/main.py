@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING
 from resiliparse.extract.html2text import extract_plain_text
 
 from tokenmill.pipeline.collect import tags
-from tokenmill.pipeline.collect.html.candidates import PageScores
 from tokenmill.pipeline.collect.html.extraction import Extraction
 
 if TYPE_CHECKING:
+    from tokenmill.pipeline.collect.html.candidates import PageScores
     from tokenmill.pipeline.config.sources import Extract
 
 DEFAULT = Extraction()
@@ -69,7 +69,7 @@ class MainText:
 def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
     """The main text of a page. Raises RecordError (hostile_html) for tags made to stall the parser."""
     # Parsers of other files do without compiled code.
-    from tokenmill.pipeline.collect.html import choose, recall, render
+    from tokenmill.pipeline.collect.html import candidates, choose, recall, render
     from tokenmill.pipeline.collect.html.blocks import blocks_of
 
     scores = None
@@ -80,7 +80,7 @@ def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
         visible, prose = recall.visible(blocks.found)
         if how.extract_scores and page is not None:
             shown = render.characters(blocks.page, blocks.found)
-            scores = PageScores.of(page, shown, prose=prose, visible=visible)
+            scores = candidates.PageScores.of(page, shown, prose=prose, visible=visible)
     else:
         text = of_library(html, how.extract)
         visible, prose = recall.of_page(html)

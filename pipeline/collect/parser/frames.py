@@ -17,7 +17,6 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tokenmill.pipeline.base.errors import TokenmillError
-from tokenmill.pipeline.collect.html.candidates import unpacked
 from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Record, Rejected, Skipped
 
 HEADER = struct.Struct("<cIQ")
@@ -171,6 +170,9 @@ def _check_documents(fields: dict[str, Sequence[Any]], path: str, most_text_byte
         about = json.loads(f"[{','.join(fields['metadata'])}]")
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a text or its metadata are malformed ({type(error).__name__})") from error
+    # Parsers do without NumPy where they can; they encode.
+    from tokenmill.pipeline.collect.html.candidates import unpacked
+
     try:
         for scores in filter(None, fields["scores"]):
             unpacked(scores)
