@@ -64,10 +64,10 @@ class Tally:
         }
 
 
-def questions(old: CollectConfig, new: CollectConfig) -> dict[str, Asked]:
-    """The sources whose bias differs, by name; none if something else differs too."""
+def questions(old: CollectConfig, new: CollectConfig) -> dict[str, Asked] | None:
+    """The sources whose bias differs, by name; None if something else differs too."""
     if _unbiased(old) != _unbiased(new):
-        return {}
+        return None
     return {
         before.name: Asked(before=before.extract_bias, after=after.extract_bias, least=after.extract_recall)
         for before, after in zip(old.all_sources, new.all_sources, strict=True)
@@ -124,8 +124,7 @@ def _check(corpus: CorpusFolder, asked: Mapping[str, Asked]) -> None:
                 f"extract_bias of source {shard.source}: no scores of blocks are stored. Set collect.extract_scores = true, or "
                 "extract_scores of the source, and run `tokenmill build` once, which reads its pages again"
             )
-    digests = {digest for digest in made.config["extractors"] if digest is not None}
-    if made.version != VERSION or digests != {model_digest()}:
+    if asked and (made.version != VERSION or model_digest() not in made.config["extractors"]):
         raise ConfigError(
             "extract_bias: the scores of blocks were stored by another version of tokenmill, which chooses otherwise; "
             "`tokenmill build` makes them again"

@@ -55,7 +55,7 @@ class Group:
 
 @dataclass(kw_only=True)
 class Replayed:
-    """One stage under the new settings. read == kept + sum(dropped) + not_scored + undecided."""
+    """One stage under the new settings. read == kept + sum(dropped) + not_scored + undecided (+ quarantined, of collection)."""
 
     stage: str
     read: int = 0

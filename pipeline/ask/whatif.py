@@ -66,7 +66,7 @@ def _other_texts(corpus: CorpusFolder, old: Config, new: Config, samples: int, s
     from tokenmill.pipeline.ask import bias
 
     asked = bias.questions(old.collect, new.collect)
-    if not asked:
+    if asked is None:
         raise ConfigError(
             "collect: of its settings only extract_bias can be tried, by stored scores of blocks; `tokenmill build` can change "
             "the others"

@@ -172,7 +172,7 @@ class CollectConfig(Section):
     in long paragraphs with few links. Pages without a text are dropped at any share."""
     extract_scores: bool = False
     """Store the scores of all blocks of HTML pages, so that `tokenmill whatif` says what another `extract_bias` would keep.
-    They take about as much disk as the documents. Only with extract = "blocks"."""
+    Pages take two to three times as long to read then. Only with extract = "blocks"."""
     max_text_bytes: Annotated[int | None, About(example=10 * MB)] = Field(default=None, ge=1)
     """Collect at most this many bytes of text over all sources. A hash of file names and `seed` chooses which. Default: no
     limit."""
