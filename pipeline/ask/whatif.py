@@ -276,7 +276,7 @@ def _distance(group: Group, place: int) -> dict[str, Any]:
     """The value, the new threshold and their distance; nulls if the reason compares no number. Or characters of texts."""
     if group.characters is not None:
         before, after = group.characters[place].tolist()
-        return {"characters": {"before": before, "after": after}}
+        return {"now": "changed" if group.kept else "dropped", "characters": {"before": before, "after": after}}
     if group.limit is None or np.isnan(group.values[place]):
         return {"column": None, "value": None, "threshold": None, "distance": None}
     value, threshold = float(group.values[place]), group.limit.threshold

@@ -72,7 +72,7 @@ def show(answer: Mapping[str, Any], console: Console) -> None:
 
 def _show_extraction(found: Mapping[str, Any], console: Console) -> None:
     """What another bias does to the texts of web pages, by source, and what only a build can tell."""
-    headings = ("pages", "changed", "dropped", "undecided", "characters", "blocks", "added", "dropped")
+    headings = ("pages", "changed", "dropped", "undecided", "characters", "blocks", "blocks added", "blocks dropped")
     table = _table("source", *headings, words=("source",))
     rows = [*found["sources"].items()]
     if len(rows) > 1:
