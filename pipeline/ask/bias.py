@@ -46,7 +46,7 @@ class Asked:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class BiasTally:
     """Pages by what becomes of them, their characters before and after, and their blocks."""
 
     pages: Counter[str] = field(default_factory=Counter)
@@ -90,7 +90,7 @@ def choose_again(corpus: CorpusFolder, asked: Mapping[str, Asked]) -> tuple[Repl
     """Collection under the other bias, and what it does to texts as JSON values. Raises ConfigError, CorruptFile."""
     _check(corpus, asked)
     made = corpus.collect
-    tallies: dict[str, Tally] = defaultdict(Tally)
+    tallies: dict[str, BiasTally] = defaultdict(BiasTally)
     done = Replayed(stage=made.stage, read=made.counts.read)
     for number, shard in enumerate(made.shards):
         if shard.source in asked:
@@ -107,7 +107,7 @@ def choose_again(corpus: CorpusFolder, asked: Mapping[str, Asked]) -> tuple[Repl
         source: {"bias": {"before": asked[source].before, "after": asked[source].after}, **tally.plain()}
         for source, tally in tallies.items()
     }
-    total = Tally()
+    total = BiasTally()
     for tally in tallies.values():
         total.pages += tally.pages
         total.characters += tally.characters
@@ -131,7 +131,7 @@ def _check(corpus: CorpusFolder, asked: Mapping[str, Asked]) -> None:
         )
 
 
-def _of_shard(corpus: CorpusFolder, number: int, shard: Shard, asked: Asked, tally: Tally) -> Iterator[Group]:
+def _of_shard(corpus: CorpusFolder, number: int, shard: Shard, asked: Asked, tally: BiasTally) -> Iterator[Group]:
     """Count the pages of a shard. Gives the documents whose texts change or that are dropped, by what becomes of them."""
     documents, name = corpus.shards[number].documents, scores.name(shard.name)
     table = shards.read(corpus.published, (name, shard.files[name]))
@@ -169,7 +169,7 @@ def _pages(table: pa.Table, name: str) -> Iterator[PageScores | None]:
         raise CorruptFile(f"{name}: {error}; run the build again") from error
 
 
-def _fate(page: PageScores, asked: Asked, tally: Tally) -> tuple[str, int, int]:
+def _fate(page: PageScores, asked: Asked, tally: BiasTally) -> tuple[str, int, int]:
     """Count a page. Gives what becomes of it (`KEPT`: another text), and its characters before and after."""
     candidates = page.candidates()
     before, after = (choose.kept(candidates, bias) for bias in (asked.before, asked.after))
