@@ -30,11 +30,7 @@ def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     # First of all: it refuses hostile pages.
     main = main_text(html, how)
     known = about(html, url)
-    everything = dataclasses.replace(how, extract="none", extract_scores=False)
-
-    def as_text(part: str) -> str:
-        return main_text(part, everything).text
-
+    as_text = everything(how)
     if found := embedded.instead(html, main.text, as_text):
         main = main.replaced(found.text)
         known["text_from"] = found.source
@@ -42,3 +38,9 @@ def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     if scores is not None:
         scores = dataclasses.replace(scores, rival=embedded.rival(html, as_text))
     return PageDocument(main=main, about={**main.about, **known}, scores=scores.packed() if scores else b"")
+
+
+def everything(how: Extraction) -> embedded.AsText:
+    """What gives the text of HTML with every block kept, in the format of `how`."""
+    every = dataclasses.replace(how, extract="none", extract_scores=False)
+    return lambda html: main_text(html, every).text
