@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
@@ -24,21 +24,26 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
+from tokenmill.model.encoders import Model, model_of
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import MODEL
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config.train import Objective
 
 FOLDER = "checkpoints"
 """Below the folder of the model."""
 KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+SPEAKING = ("instructions", "causal")
+"""Objectives whose models continue texts; the first one that was trained does it."""
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
 OLDER_NAMES = {
@@ -76,6 +81,13 @@ class State:
     """The training settings as JSON values, without the device."""
     evaluations: tuple[Evaluation, ...] = ()
     """The evaluations so far, in the order of their steps."""
+    labels: tuple[str, ...] = ()
+    """The names of the classes, where the model tells some apart."""
+
+    @property
+    def objective(self) -> str:
+        """What the model learns. Older checkpoints are of causal models."""
+        return str(self.config.get("objective", "causal"))
 
 
 _STATE, _ENTRIES = TypeAdapter(State), TypeAdapter(dict[str, FileEntry])
@@ -91,8 +103,13 @@ class Checkpoint:
     files: Mapping[str, FileEntry]
     """All its files, the JSON included, by their names in `folder`."""
 
+    @property
+    def stem(self) -> str:
+        """What the names of its files begin with."""
+        return _stem(self.state.step)
 
-def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
+
+def publish(folder: Path, state: State, model: Model, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
     """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
 
     Raises OSError.
@@ -129,21 +146,44 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     return None
 
 
-def last(root: Path, tokenizer: str, progress: Progress) -> Checkpoint:
+def place_of(objective: str) -> str:
+    """The folder of the model with this objective, below the corpus; also the name of its manifest."""
+    return MODEL if objective == "causal" else f"{MODEL}/{objective}"
+
+
+def last(root: Path, tokenizer: str, progress: Progress, *, objective: str = "causal") -> Checkpoint:
     """The last whole checkpoint of the corpus in `root`, if its model reads ids of the `tokenizer` with this fingerprint.
 
     Raises NotBuilt if nothing was trained, StaleInput for a model of another tokenizer, and as `newest` does.
     """
-    folder = root / MODEL / FOLDER
+    folder = root / place_of(objective) / FOLDER
     found = newest(folder, progress)
     if found is None:
-        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
+        others = [one for one in OBJECTIVES if (root / place_of(one) / FOLDER).is_dir() and one != objective]
+        hint = f"; its models have other objectives: {', '.join(others)}" if others else ""
+        raise NotBuilt(
+            f"{root} has no trained model of the objective {objective}: there is no checkpoint in {folder}{hint}; train it first"
+        )
     if found.state.tokenizer != tokenizer:
         raise StaleInput(
             f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {tokenizer}; train "
             "again (train --restart), or build the corpus with the settings of before"
         )
     return found
+
+
+def speaking(root: Path, tokenizer: str, progress: Progress, *, objective: str | None = None) -> Checkpoint:
+    """The last checkpoint of a model that continues texts: that of `objective`; None: fine-tuned, if there is one, or causal.
+
+    Raises ConfigError for an objective whose models do not continue texts, and as `last` does.
+    """
+    if objective is None:
+        objective = next((one for one in SPEAKING if (root / place_of(one) / FOLDER).is_dir()), "causal")
+    if objective not in SPEAKING:
+        raise ConfigError(
+            f"a model of the objective {objective} does not continue texts; take one of: {', '.join(sorted(SPEAKING))}"
+        )
+    return last(root, tokenizer, progress, objective=objective)
 
 
 def require_same(found: Checkpoint, wanted: State) -> None:
@@ -171,13 +211,21 @@ def _identity(state: State) -> dict[str, Any]:
 
 
 def load_model(found: Checkpoint) -> GPT:
+    """Build the decoder of a checkpoint, in float32 on the CPU. Raises CorruptFile if its weights are damaged."""
+    model = load(found)
+    if not isinstance(model, GPT):
+        raise ConfigError(f"{found.folder}: is a model of the objective {found.state.objective}, which does not continue texts")
+    return model
+
+
+def load(found: Checkpoint) -> Model:
     """Build the model of a checkpoint, in float32 on the CPU. Raises CorruptFile if its weights are damaged."""
-    model = GPT(found.state.shape)
+    model = model_of(found.state.shape)
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     return model
 
 
-def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> None:
+def restore(found: Checkpoint, model: Model, optimizers: Optimizers, scale: Scale | None = None) -> None:
     """Load the checkpoint's weights into `model`, its moments into the `optimizers`, its `scale` of the loss into that.
 
     A run that goes on in float16 begins with the first scale. Raises CorruptFile if a file is damaged or holds tensors of other
@@ -263,7 +311,7 @@ def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _optimizer_tensors(model: GPT, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
+def _optimizer_tensors(model: Model, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     tensors = {
         f"{names[parameter]}.{key}": value

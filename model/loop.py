@@ -25,10 +25,12 @@ from torch import Tensor
 
 from tokenmill.model import checkpoint, data, evaluate, optim, stops
 from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.encoders import Model
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import TokenGroups
 from tokenmill.model.log import TrainingLog
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model.loss import Loss
+from tokenmill.model.objectives.objective import Objective
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.phases import Phases, peak_teraflops
@@ -36,7 +38,6 @@ from tokenmill.pipeline.base.errors import Diverged, Interrupted
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens import Split
-from tokenmill.pipeline.tokens.samples import Samples
 
 LOG_EVERY = 10
 """Steps between writes of the log."""
@@ -51,12 +52,12 @@ LEAST_SCALE = 1e-4
 class TrainingLoop:
     """One call of `train`: the model as it changes, and the measurements not yet written to the log."""
 
-    model: GPT
+    model: Model
     optimizers: Optimizers
     scale: Scale | None
     """Of the loss, in float16."""
     precision: torch.dtype
-    samples: Samples
+    objective: Objective
     validation: Split
     config: TrainConfig
     device: torch.device
@@ -89,7 +90,7 @@ class TrainingLoop:
         with (
             stops.asked(self.progress) as asked,
             contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
-            data.loader(self.samples, config, first=state.samples, step=state.step, device=self.device) as batches,
+            data.loader(self.objective.read, config, first=state.samples, step=state.step, device=self.device) as batches,
         ):
             while True:
                 complete = state.step == config.steps
@@ -120,13 +121,21 @@ class TrainingLoop:
                 if state.step % LOG_EVERY == 0 or evaluation_is_due(state, config):
                     loss = self._write_down(log)
 
-    def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
+    def _update(self, state: State, batches: Iterator[data.Batch], halted: Tensor) -> None:
         """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
         self.phases.mark("data")
         windows = list(itertools.islice(batches, config.batches(state.step)))
-        total = backward(self.model, windows, config, precision=self.precision, scale=self.scale, mark=self.phases.mark)
+        total = backward(
+            self.model,
+            windows,
+            config,
+            loss_of=self.objective.loss,
+            precision=self.precision,
+            scale=self.scale,
+            mark=self.phases.mark,
+        )
         self.phases.mark("optimizer")
         rate = optim.learning_rate(state.step, config)
         scale = torch.ones_like(total) if self.scale is None else self.scale.value.clone()
@@ -182,42 +191,50 @@ class TrainingLoop:
         Without a token to predict, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
         """
         config = self.config
-        windows = self.validation.windows(config.context_tokens)
+        windows, objective = self.objective.held_out, self.objective
         told = f"step {state.step} of {config.steps}" + ("" if math.isnan(loss) else f": training loss {loss:.3f}")
         if windows == 0:
-            self.progress.say(f"{told}; no validation, the split is empty")
+            self.progress.say(f"{told}; no validation, nothing is held out")
             return state
         wanted = windows if state.step == config.steps else config.evaluate_windows
-        made = evaluate.evaluate(
-            self.model,
-            self.validation,
-            evaluate.spread(windows, wanted),
-            step=state.step,
-            attention=config.attention,
-            batch_windows=config.batch_windows,
-            device=self.device,
-            precision=self.precision,
-            chunk_tokens=config.loss_chunk_tokens,
-            languages=self.languages,
-            asked=asked,
-        )
+        numbers = evaluate.spread(windows, wanted)
+        common: dict[str, Any] = {
+            "step": state.step,
+            "batch_windows": config.batch_windows,
+            "device": self.device,
+            "precision": self.precision,
+            "chunk_tokens": config.loss_chunk_tokens,
+            "asked": asked,
+        }
+        if objective.validation is not None:
+            made = evaluate.evaluate_batches(
+                self.model, objective.validation, objective.loss, numbers, right=objective.right, **common
+            )
+        else:
+            assert isinstance(self.model, GPT)
+            made = evaluate.evaluate(
+                self.model, self.validation, numbers, attention=config.attention, languages=self.languages, **common
+            )
         if made.tokens == 0:
             self.progress.say(f"{told}; no validation, what it reads is forgotten")
             return state
         line = {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
-        log.append({**line, "languages": made.languages} if made.languages else line)
-        if self.voice is not None:
+        line |= {"languages": made.languages} if made.languages else {}
+        log.append(line if made.accuracy is None else {**line, "accuracy": made.accuracy})
+        if self.voice is not None and isinstance(self.model, GPT):
             log.append({"step": made.step, "sample": self.voice(self.model)})
         bits = "" if made.bits_per_byte is None else f", {made.bits_per_byte:.3f} bits per byte"
+        bits += "" if made.accuracy is None else f", accuracy {made.accuracy:.1%}"
         self.progress.say(f"{told}; validation loss {made.loss:.3f}{bits}")
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
 
 
 def backward(
-    model: GPT,
-    windows: Sequence[data.Windows],
+    model: Model,
+    windows: Sequence[data.Batch],
     config: TrainConfig,
     *,
+    loss_of: Callable[..., Loss],
     precision: torch.dtype,
     scale: Scale | None,
     mark: Callable[[str], None] = lambda phase: None,
@@ -231,9 +248,7 @@ def backward(
     for one in windows:
         mark("forward")
         with evaluate.autocast(total.device, precision):
-            loss = next_token_loss(
-                model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens, compiled=config.compile
-            )
+            loss = loss_of(model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens, compiled=config.compile)
         mark("backward")
         mean = (loss.nats + loss.penalty) / targets
         (mean if scale is None else mean * scale.value).backward()  # type: ignore[no-untyped-call]

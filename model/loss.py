@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -46,7 +46,30 @@ def next_token_loss(
     targets = windows.ids[:, 1:]
     if windows.kept is not None:
         targets = targets.masked_fill(~windows.kept[:, 1:], IGNORED)
-    targets = targets.flatten()
+    return targets_loss(model, hidden, targets.flatten(), z_loss=z_loss, chunk_tokens=chunk_tokens, compiled=compiled)
+
+
+class Headed(Protocol):
+    """A model with a head over the vocabulary."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float [..., W] -> float [..., padded_vocabulary]"""
+        ...
+
+
+def targets_loss(
+    model: Headed,
+    hidden: Tensor,
+    targets: Tensor,
+    *,
+    z_loss: float = 0.0,
+    chunk_tokens: int | None = None,
+    compiled: bool = False,
+) -> Loss:
+    """The loss of ids, int64 [targets], -100 where there is none, each from what the head sees, float [targets, W].
+
+    Parameters: as those of `next_token_loss`.
+    """
     of_hidden = _compiled() if compiled else _of_hidden
     if chunk_tokens is None or chunk_tokens >= len(targets):
         return of_hidden(model, hidden, targets, z_loss)
@@ -67,7 +90,7 @@ def token_losses(model: GPT, windows: Windows, *, chunk_tokens: int | None = Non
     return each if windows.kept is None else each.masked_fill(~windows.kept[:, 1:], 0.0)
 
 
-def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
+def _of_hidden(model: Headed, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
     logits = model.logits(hidden).float()
     nats = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
     if not z_loss:
@@ -77,6 +100,6 @@ def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Lo
 
 
 @functools.cache
-def _compiled() -> Callable[[GPT, Tensor, Tensor, float], Loss]:
+def _compiled() -> Callable[[Headed, Tensor, Tensor, float], Loss]:
     """`_of_hidden`, compiled at its first call, for all models of this process."""
     return torch.compile(_of_hidden)

@@ -10,17 +10,21 @@ Cost: two numbers of state per parameter of AdamW, one per parameter of Muon; on
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from tokenmill.model.gpt import GPT
 from tokenmill.model.muon import Muon
 from tokenmill.pipeline.config import TrainConfig
 
 BETAS = (0.9, 0.95)
 """AdamW's decay rates of the first and the second moment."""
+BLOCKS = re.compile(r"(^|\.)(blocks|decoder)\.")
+"""In names of parameters: those inside of blocks."""
+LOOKED_UP = re.compile(r"(^|\.)(position|segment)\.")
+"""Vectors of places."""
 FIRST_SCALE = 65_536.0
 """By which the loss is multiplied in float16, at first (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2)."""
 GROWTH_UPDATES = 2_000
@@ -60,16 +64,14 @@ class Optimizers:
         return {"adamw": self.adamw} | ({} if self.muon is None else {"muon": self.muon})
 
 
-def optimizers(model: GPT, config: TrainConfig) -> Optimizers:
+def optimizers(model: nn.Module, config: TrainConfig) -> Optimizers:
     """The optimizers that the settings ask for, with empty state. `update` sets their learning rates at each step."""
     inner = {
-        name
-        for name, p in model.named_parameters()
-        if config.optimizer == "muon" and name.startswith("blocks.") and p.dim() == 2
+        name for name, p in model.named_parameters() if config.optimizer == "muon" and BLOCKS.search(name) and p.dim() == 2
     }
     named = [(name, p) for name, p in model.named_parameters() if name not in inner]
-    decayed = [p for name, p in named if p.dim() >= 2 and not name.startswith("position.")]
-    rest = [p for name, p in named if p.dim() < 2 or name.startswith("position.")]
+    decayed = [p for name, p in named if p.dim() >= 2 and not LOOKED_UP.search(name)]
+    rest = [p for name, p in named if p.dim() < 2 or LOOKED_UP.search(name)]
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},

@@ -73,12 +73,14 @@ def encoder_of(root: Path) -> tuple[FastEncoder, InView]:
     return of_corpus(now.folder, manifest.load(now.folder, TOKENIZER)), now
 
 
-def open_speaker(root: Path, encoder: Encoder | None = None, progress: Progress | None = None) -> Speaker:
+def open_speaker(
+    root: Path, encoder: Encoder | None = None, progress: Progress | None = None, *, objective: str | None = None
+) -> Speaker:
     """The model of the last checkpoint of a corpus. Parameters, errors: see `sample`."""
     held = None
     if encoder is None:
         encoder, held = encoder_of(root)
-    found = checkpoint.last(root, encoder.fingerprint, progress or Silent())
+    found = checkpoint.speaking(root, encoder.fingerprint, progress or Silent(), objective=objective)
     return Speaker(model=checkpoint.load_model(found), encoder=encoder, end_of_text=found.state.end_of_text, held=held)
 
 
@@ -92,6 +94,7 @@ def sample(
     stop: Sequence[str] = (),
     encoder: Encoder | None = None,
     progress: Progress | None = None,
+    objective: str | None = None,
 ) -> Iterator[str]:
     """Continue `prompt` with the model of the corpus in `root`: yield the prompt, then pieces of text as they are made.
 
@@ -107,11 +110,13 @@ def sample(
         Texts that end it, too. They are not given.
     encoder
         The tokenizer; None for the corpus's own.
+    objective
+        Of the model; None takes the one that was fine-tuned on instructions, if there is one, or the causal one.
 
     Raises
     ------
     ConfigError
-        A setting is out of bounds.
+        A setting is out of bounds, or models of this objective do not continue texts.
     InputError
         The prompt is not UTF-8.
     NotBuilt
@@ -123,7 +128,9 @@ def sample(
     """
     require_sensible(tokens=tokens, seed=seed, stop=stop)
     as_utf8(prompt, where="prompt")
-    return open_speaker(root, encoder, progress).say(prompt, tokens=tokens, choice=choice, seed=seed, stop=stop)
+    return open_speaker(root, encoder, progress, objective=objective).say(
+        prompt, tokens=tokens, choice=choice, seed=seed, stop=stop
+    )
 
 
 def _pieces(encoder: Encoder, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:

@@ -6,6 +6,7 @@ Cost: with `unigram_offset`, one pass over the tokens (1 GB/s) before the first 
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from tokenmill.model import checkpoint, optim
 from tokenmill.model.checkpoint import Checkpoint
-from tokenmill.model.gpt import GPT
+from tokenmill.model.encoders import Model, model_of, stack_of
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, manifest, versions
@@ -37,7 +38,7 @@ COUNTED_AT_ONCE = 1 << 22
 class Prepared:
     """What the first update of a call needs."""
 
-    model: GPT
+    model: Model
     optimizers: Optimizers
     scale: Scale | None
     """Of the loss, in float16."""
@@ -51,14 +52,24 @@ def prepare(
     device: torch.device,
     precision: torch.dtype,
     found: Checkpoint | None = None,
+    base: Checkpoint | None = None,
 ) -> Prepared:
-    """A new model, or that of the checkpoint `found`, on `device`. Raises ConfigError, CorruptFile."""
+    """A new model, or one with the weights of `base`, or that of the checkpoint `found`, on `device`.
+
+    Raises ConfigError, CorruptFile.
+    """
     if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
         wanted = ", ".join(COMPILERS[device.type])
         raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
-    model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
-    if found is None and shape.unigram_offset:
-        model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
+    model = model_of(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
+    stack = stack_of(model)
+    if found is None and base is not None:
+        tensors = checkpoint.load_model(base).state_dict()
+        stack.load_state_dict({name: tensors[name] for name in stack.state_dict()})
+    elif found is None and shape.unigram_offset:
+        stack.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
+        # An id that stands in no text is taken for an average one.
+        stack.offset[store.vocabulary : shape.vocabulary] = -math.log(store.vocabulary)
     optimizers = optim.optimizers(model.to(device), config)
     scale = Scale.first(device) if precision == torch.float16 else None
     if found is not None:

@@ -24,18 +24,17 @@ from tokenmill.model.generate import Choice
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
+from tokenmill.model.objectives.objective import Objective, objective_of
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
-from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import CorruptFile, InputError
-from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK, Manifest
+from tokenmill.pipeline.base.manifest import CORPUS, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS, open_corpus
 from tokenmill.pipeline.tokens import TokenStore, problems
-from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 2
 
@@ -85,18 +84,20 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     precision = precision_of(config.precision, device)
     store = TokenStore.open(root / TOKENS)
     require_tokenizer(root, store)
-    samples = samples_of(store, config)
-    if samples.windows < config.batch_windows * config.accumulate:
+    objective = objective_of(root, store, config, progress)
+    config, samples = objective.config, objective.samples
+    if samples is not None and samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
             f"{store.folder}: {samples.split.tokens} tokens for training are {samples.windows} windows of "
             f"{config.context_tokens=}, but one step reads {config.batch_windows * config.accumulate} (train.batch_windows * "
             "train.accumulate); pack more text, or lower these settings"
         )
-    if samples.mixture is not None:
+    if samples is not None and samples.mixture is not None:
         progress.say(f"sources: {samples.mixture}")
-    start = _beginning(store, config, samples)
-    folder = root / MODEL / checkpoint.FOLDER
-    page = TrainingPage(root=root, store=store, samples=samples, device=device, progress=progress, state=start)
+    start = _beginning(store, config, objective)
+    place = checkpoint.place_of(config.objective)
+    folder = root / place / checkpoint.FOLDER
+    page = TrainingPage(root=root, store=store, objective=objective, device=device, progress=progress, state=start)
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
         checkpoint.require_same(found, start)
@@ -105,8 +106,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress.say(
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
             )
-        validation = store.split("val")
-        cut = evaluation_is_due(found.state, config) and bool(validation.kept(0, validation.tokens).any())
+        cut = evaluation_is_due(found.state, config) and _has_validation(store, objective)
         if found.state.step > config.steps:
             progress.say(
                 f"the run has made {found.state.step} updates, more than train.steps={config.steps}: it stays as it is"
@@ -126,23 +126,24 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with memory.watched(start.shape, config), forked:
-        made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
+        made = prepare(store, start.shape, config, device=device, precision=precision, found=found, base=objective.base)
         # Only now, when nothing of the settings is left to be refused.
-        manifest.withdraw(root, [MODEL])
+        manifest.withdraw(root, [place])
         checkpoint.remove_after(folder, start.step)
+        speaks = config.objective in checkpoint.SPEAKING
         run = TrainingLoop(
             model=made.model,
             optimizers=made.optimizers,
             scale=made.scale,
             precision=precision,
-            samples=samples,
+            objective=objective,
             validation=store.split("val"),
             config=config,
             device=device,
             folder=folder,
             page=page,
-            voice=_voice(root, store.end_of_text, config) if corpus and config.sample_tokens else None,
-            languages=None if corpus is None else by_language(store.split("val"), corpus),
+            voice=_voice(root, store.end_of_text, config) if corpus and config.sample_tokens and speaks else None,
+            languages=None if corpus is None or objective.validation else by_language(store.split("val"), corpus),
             progress=progress,
         )
         # Once more, so that the page tells that error too.
@@ -151,7 +152,13 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     return _finish(root, last, steps_now=last.state.step - start.step)
 
 
-def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:
+def _has_validation(store: TokenStore, objective: Objective) -> bool:
+    """Whether an evaluation has something to read that is not forgotten."""
+    validation = store.split("val")
+    return objective.held_out > 0 and (objective.samples is None or bool(validation.kept(0, validation.tokens).any()))
+
+
+def _beginning(store: TokenStore, config: TrainConfig, objective: Objective) -> State:
     """The state before the first update."""
     return State(
         step=0,
@@ -159,10 +166,11 @@ def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> Stat
         store=store.hash,
         tokenizer=store.tokenizer,
         seed=config.seed,
-        order=samples.order,
+        order=objective.order,
         end_of_text=store.end_of_text,
-        shape=shape_of(config, store.vocabulary),
-        config=config.model_dump(mode="json", exclude={"device", "tensorboard"}),
+        shape=objective.shape,
+        labels=objective.labels,
+        config=config.model_dump(mode="json", exclude={"device", "tensorboard", "examples"}),
     )
 
 
@@ -176,15 +184,16 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
         "parameters": state.shape.parameters,
         "evaluations": [dataclasses.asdict(evaluation) for evaluation in state.evaluations],
     }
+    place = checkpoint.place_of(state.objective)
     made = Manifest(
-        stage=MODEL,
+        stage=place,
         version=VERSION,
         config=state.config,
         inputs={PACK: state.store},
-        files={f"{MODEL}/{checkpoint.FOLDER}/{name}": entry for name, entry in sorted(last.files.items())},
+        files={f"{place}/{checkpoint.FOLDER}/{name}": entry for name, entry in sorted(last.files.items())},
         facts=facts,
     )
-    published = manifest.find(root, MODEL)
+    published = manifest.find(root, place)
     if published is None or published.hash != made.hash:
         manifest.commit(root, made)
     return TrainResult(
