@@ -161,9 +161,8 @@ def last(root: Path, tokenizer: str, progress: Progress, *, objective: str = "ca
     if found is None:
         others = [one for one in OBJECTIVES if (root / place_of(one) / FOLDER).is_dir() and one != objective]
         hint = f"; its models have other objectives: {', '.join(others)}" if others else ""
-        raise NotBuilt(
-            f"{root} has no trained model of the objective {objective}: there is no checkpoint in {folder}{hint}; train it first"
-        )
+        kind = "trained model" if objective == "causal" else f"trained model of the objective {objective}"
+        raise NotBuilt(f"{root} has no {kind}: there is no checkpoint in {folder}{hint}; train it first")
     if found.state.tokenizer != tokenizer:
         raise StaleInput(
             f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {tokenizer}; train "

@@ -1,8 +1,8 @@
 """An encoder, an encoder-decoder, and a decoder with a head of classes, of the same parts as the decoder.
 
 Purpose: `Encoder` is BERT's architecture (Devlin et al. 2019), `EncoderDecoder` T5's (Raffel et al. 2020, one embedding for
-both sides), `Classifier` that of GPT's fine-tuning (Radford et al. 2018, section 3.2). Norms, positions and MLP are those of the
-shape, so attention comes after norms. Each holds a `GPT`, which gives embedding, blocks and head.
+both sides), `Classifier` that of GPT's fine-tuning (Radford et al. 2018, section 3.2). Norms, positions and MLP are those of
+the shape, so norms come before attention. Each holds a `GPT`, which gives embedding, blocks and head.
 Guarantee: with `documents`, nothing is attended to outside a token's document, the decoder's tokens included.
 Cost: of an encoder as of a decoder, but the head sees the predicted tokens alone. With `documents`, a mask of tokens squared.
 

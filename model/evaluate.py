@@ -133,8 +133,8 @@ def evaluate_batches(
 ) -> Evaluation:
     """Evaluate a model of any objective: its mean loss for each target, without bits per byte and sources.
 
-    `batch` gives the samples of some numbers, `loss` theirs, `right` how many of their targets the model gets right. The others,
-    and errors: as those of `evaluate`.
+    `batch` gives the samples of some numbers, `loss` theirs, `right` how many of their targets the model gets right. The other
+    parameters, and the errors, are those of `evaluate`.
     """
     nats, targets, rights = 0.0, 0, 0
     was_training = model.training

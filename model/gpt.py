@@ -105,7 +105,10 @@ class GPT(nn.Module):
         return normalised
 
     def embedded(self, ids: Tensor, positions: Tensor, more: Tensor | None = None) -> Tensor:
-        """What the first block reads, float [B, T, W]. `positions`: int64 [B or 1, T]. `more`: what else is added, [B, T, W]."""
+        """What the first block reads, float [B, T, W].
+
+        `positions`: int64 [B or 1, T]. `more`: what else is added, [B, T, W].
+        """
         x: Tensor = self.embedding(ids)
         if self.shape.positions == "learned":
             x = x + self.position(positions)

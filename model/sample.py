@@ -23,7 +23,7 @@ from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.base.versions import InView
-from tokenmill.pipeline.config.train import MOST
+from tokenmill.pipeline.config.train import MOST, TEMPLATE
 from tokenmill.pipeline.tokens.encoder import Encoder
 from tokenmill.tokenizer.encode import FastEncoder, of_corpus
 
@@ -35,6 +35,8 @@ class Speaker:
     model: GPT
     encoder: Encoder
     end_of_text: int
+    template: str = TEMPLATE
+    """How the conversations were written that it learnt from."""
     held: object = None
     """The version of the corpus, while the encoder may read of it: a build that ends meanwhile would remove it."""
 
@@ -81,7 +83,9 @@ def open_speaker(
     if encoder is None:
         encoder, held = encoder_of(root)
     found = checkpoint.speaking(root, encoder.fingerprint, progress or Silent(), objective=objective)
-    return Speaker(model=checkpoint.load_model(found), encoder=encoder, end_of_text=found.state.end_of_text, held=held)
+    template = str(found.state.config.get("template", TEMPLATE)) if found.state.objective == "instructions" else TEMPLATE
+    model, end_of_text = checkpoint.load_model(found), found.state.end_of_text
+    return Speaker(model=model, encoder=encoder, end_of_text=end_of_text, template=template, held=held)
 
 
 def sample(

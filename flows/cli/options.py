@@ -32,6 +32,12 @@ Settings = Annotated[
     ),
 ]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
+OfObjective = Annotated[
+    str | None,
+    Parameter(
+        help="The model to take: instructions or causal. Default: the one that was fine-tuned on instructions, if there is one."
+    ),
+]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 

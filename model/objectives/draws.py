@@ -25,4 +25,4 @@ def draws(seed: int, purpose: int, sample: int, count: int) -> Floats:
     """
     bits = np.random.Philox(key=np.array([seed, purpose], np.uint64), counter=np.array([0, sample, 0, 0], np.uint64))
     raw: npt.NDArray[np.uint64] = bits.random_raw(count)
-    return (raw >> np.uint64(64 - BITS)) * 2.0**-BITS
+    return (raw >> np.uint64(64 - BITS)).astype(np.float64) * 2.0**-BITS

@@ -1,8 +1,8 @@
 """Lines of a file of examples: conversations, or texts with labels.
 
 Purpose: reads what others write: lists of messages, Alpaca's instructions, prompts with completions, texts with labels.
-Guarantee: a line that is none of these ends the run, with its number and what is missing. Nothing is left out. Which examples are
-held out depends on each alone, so equal ones stay together. Cost: the file in memory.
+Guarantee: a line that is none of these ends the run, with its number and what is missing. Nothing is left out. Whether an
+example is held out depends on it alone, so equal ones stay together. Cost: the file in memory.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _of_messages(messages: Any) -> Turns:
         before, roles, texts = f"{texts[0]}\n", roles[1:], texts[1:]
     if not roles or roles != [*ROLES] * (len(roles) // 2):
         raise _Wrong(
-            'has "messages" whose roles are not user and assistant in turn, ending with assistant, after at most one system'
+            'has "messages" that are not of user and assistant in turn, assistant last, after at most one of the system'
         )
     return tuple(zip([before + texts[0], *texts[2::2]], texts[1::2], strict=True))
 

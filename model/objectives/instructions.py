@@ -1,7 +1,7 @@
 """Instruction fine-tuning: the causal model learns to answer (Ouyang et al. 2022, "InstructGPT", section 3.5).
 
-Purpose: a conversation is written by a template, as `chat` writes it. The targets are the answers alone, with what ends each: the
-text of the template after it, and at last an end-of-text.
+Purpose: a conversation is written by a template, as `chat` writes it. The targets are the answers alone, with what ends each:
+the text of the template after it, and at last an end-of-text.
 Guarantee: no gradient comes from any other token. A question is cut into ids as `chat` cuts it, up to where the answer begins.
 Cost: that of encoding; then that of the causal objective.
 """
@@ -45,10 +45,8 @@ def examples_of(
     for turns in conversations:
         parts = pieces(turns, template)
         ids, counts = encoder.encode(pa.array([text for text, _ in parts], pa.large_string()))
-        answers = [
-            _answered(encoder, part.tolist(), said)
-            for part, (_, said) in zip(np.split(ids, np.cumsum(counts)[:-1]), parts, strict=True)
-        ]
+        each = zip(np.split(ids, np.cumsum(counts)[:-1]), parts, strict=True)
+        answers = [_answered(encoder, part.tolist(), said) for part, (_, said) in each]
         kept = np.concatenate([*answers, [True]])
         if len(ids) > most:
             cut += 1

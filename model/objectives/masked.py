@@ -3,7 +3,7 @@
 Purpose: a sample is `[CLS] first [SEP] second [SEP]`. A share of its tokens is chosen, and the model says what they were: 80 %
 of them read as [MASK], 10 % as another id, 10 % as they are. From [CLS] it says whether `second` follows `first`.
 Guarantee: a sample is a pure function of (store, seed, its number). Samples 2i and 2i + 1 keep their second halves, or swap
-them, so each token of an epoch is in exactly one sample, and no place is filled up. Neither end-of-text nor a forgotten token is
+them, so each token of an epoch is in exactly one sample, and no place is filled up. No end-of-text and no forgotten token is
 chosen, and a text is never cut where a document ends. With attention within documents, the two documents at the cut are one.
 Cost: 100 us a sample, on the thread that reads ahead.
 """
@@ -132,16 +132,15 @@ def choose(ids: Ids, able: npt.NDArray[np.bool_], uniform: Floats, rules: Rules)
 def batch(texts: Callable[[int], Text], numbers: Sequence[int], partner: Callable[[int], int | None], rules: Rules) -> Masked:
     """The samples with these numbers. `partner`: the other sample of each one's pair, or None if it has none."""
     rows = [_row(texts, number, partner(number), rules) for number in numbers]
-    ids, segments, documents, places, labels = (
-        torch.from_numpy(np.stack(column)) for column in list(zip(*rows, strict=True))[:5]
-    )
+    *columns, follows = zip(*rows, strict=True)
+    ids, segments, documents, places, labels = (torch.from_numpy(np.stack(column)) for column in columns)
     return Masked(
         ids=ids,
         segments=segments,
         documents=documents if rules.apart else None,
         places=places,
         labels=labels,
-        follows=torch.tensor([row[5] for row in rows]),
+        follows=torch.tensor(follows),
         targets=int((labels != IGNORED).sum()),
     )
 

@@ -59,7 +59,7 @@ class Rows:
 
     def batch(self, numbers: npt.NDArray[np.int64]) -> Batch:
         """The rows of these numbers, as samples of a store are read."""
-        return Batch(ids=self.ids[numbers], kept=self.kept[numbers], end_of_text=self.end_of_text)
+        return Batch(ids=self.ids[numbers].astype(np.uint32), kept=self.kept[numbers], end_of_text=self.end_of_text)
 
 
 def packed(examples: Sequence[Example], *, length: int, seed: int, end_of_text: int) -> Rows:

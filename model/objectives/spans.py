@@ -1,9 +1,10 @@
-"""Span corruption (Raffel et al. 2020, "T5", section 3.1.4): an encoder reads a text with holes, a decoder writes what was there.
+"""Span corruption (Raffel et al. 2020, "T5", section 3.1.4).
 
-Purpose: of the tokens `a b c d e f` with the holes `b` and `d e`, the encoder reads `a <0> c <1> f` and the decoder writes
-`<0> b <1> d e` and an end-of-text. `<0>`, `<1>`, ... are sentinels, ids after those of the tokenizer.
-Guarantee: a sample is a pure function of (store, seed, its number). All samples have the same number of tokens on both sides, so
-no place is filled up, and each token of an epoch is read or written exactly once. Forgotten tokens bring no loss.
+Purpose: an encoder reads a text with holes, and a decoder writes what was there. Of the tokens `a b c d e f` with the holes `b`
+and `d e`, the encoder reads `a <0> c <1> f` and the decoder writes `<0> b <1> d e` and an end-of-text. `<0>`, `<1>`, ... are
+sentinels, ids after those of the tokenizer.
+Guarantee: a sample is a pure function of (store, seed, its number). All samples have the same lengths on both sides, so no
+place is filled up, and each token of an epoch is read or written exactly once. Forgotten tokens bring no loss.
 Cost: 50 us a sample, on the thread that reads ahead.
 """
 
