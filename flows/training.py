@@ -81,7 +81,7 @@ def speak(
 ) -> Iterator[str]:
     """The prompt and its continuation by the model, in pieces. `choice`: how tokens are chosen. Raises NotBuilt, ConfigError.
 
-    `objective`: of the model; None: instructions, if one was fine-tuned on them, or causal.
+    `objective`: of the model: see `model.checkpoint.speaking`.
     """
     from tokenmill.model.generate import Choice
     from tokenmill.model.sample import sample

@@ -42,8 +42,8 @@ KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
 OBJECTIVES: tuple[str, ...] = get_args(Objective)
-SPEAKING = ("instructions", "causal")
-"""Objectives whose models continue texts; the first one that was trained does it."""
+SPEAKING = ("causal", "instructions")
+"""Objectives whose models continue texts."""
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
 OLDER_NAMES = {
@@ -83,6 +83,8 @@ class State:
     """The evaluations so far, in the order of their steps."""
     labels: tuple[str, ...] = ()
     """The names of the classes, where the model tells some apart."""
+    base: str = ""
+    """SHA-256 in hex of the weights that a fine-tuned model began with."""
 
     @property
     def objective(self) -> str:
@@ -104,9 +106,9 @@ class Checkpoint:
     """All its files, the JSON included, by their names in `folder`."""
 
     @property
-    def stem(self) -> str:
-        """What the names of its files begin with."""
-        return _stem(self.state.step)
+    def weights(self) -> str:
+        """SHA-256 in hex of the file of its weights."""
+        return self.files[f"{_stem(self.state.step)}.weights.safetensors"].sha256
 
 
 def publish(folder: Path, state: State, model: Model, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
@@ -172,17 +174,20 @@ def last(root: Path, tokenizer: str, progress: Progress, *, objective: str = "ca
 
 
 def speaking(root: Path, tokenizer: str, progress: Progress, *, objective: str | None = None) -> Checkpoint:
-    """The last checkpoint of a model that continues texts: that of `objective`; None: fine-tuned, if there is one, or causal.
+    """The last checkpoint of a model that continues texts: that of `objective`, instructions or causal.
 
-    Raises ConfigError for an objective whose models do not continue texts, and as `last` does.
+    None: the one that was fine-tuned on instructions, if it began with the causal model that is there now, or if that is gone;
+    else the causal one. Raises ConfigError for an objective whose models do not continue texts, and as `last` does.
     """
-    if objective is None:
-        objective = next((one for one in SPEAKING if (root / place_of(one) / FOLDER).is_dir()), "causal")
-    if objective not in SPEAKING:
-        raise ConfigError(
-            f"a model of the objective {objective} does not continue texts; take one of: {', '.join(sorted(SPEAKING))}"
-        )
-    return last(root, tokenizer, progress, objective=objective)
+    if objective is not None:
+        if objective not in SPEAKING:
+            raise ConfigError(
+                f"a model of the objective {objective} does not continue texts; take one of: {', '.join(SPEAKING)}"
+            )
+        return last(root, tokenizer, progress, objective=objective)
+    tuned, causal = (newest(root / place_of(one) / FOLDER, progress) for one in ("instructions", "causal"))
+    fits = tuned is not None and (causal is None or tuned.state.base == causal.weights)
+    return last(root, tokenizer, progress, objective="instructions" if fits else "causal")
 
 
 def require_same(found: Checkpoint, wanted: State) -> None:

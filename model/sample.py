@@ -115,7 +115,7 @@ def sample(
     encoder
         The tokenizer; None for the corpus's own.
     objective
-        Of the model; None takes the one that was fine-tuned on instructions, if there is one, or the causal one.
+        Of the model: see `checkpoint.speaking`.
 
     Raises
     ------

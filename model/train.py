@@ -170,6 +170,7 @@ def _beginning(store: TokenStore, config: TrainConfig, objective: Objective) -> 
         end_of_text=store.end_of_text,
         shape=objective.shape,
         labels=objective.labels,
+        base="" if objective.base is None else objective.base.weights,
         config=config.model_dump(mode="json", exclude={"device", "tensorboard", "examples"}),
     )
 

@@ -35,7 +35,8 @@ AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one J
 OfObjective = Annotated[
     str | None,
     Parameter(
-        help="The model to take: instructions or causal. Default: the one that was fine-tuned on instructions, if there is one."
+        help="The model to take: causal or instructions. Default: the one that was fine-tuned on instructions, if it began "
+        "with the causal model that is there now."
     ),
 ]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]

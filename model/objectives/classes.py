@@ -44,6 +44,8 @@ class Classes:
 
 def examples_of(texts: Sequence[Labelled], labels: Sequence[str], encoder: Encoder, *, most: int) -> tuple[list[Example], int]:
     """Texts as examples of at most `most` ids, and how many were cut there. Raises InputError."""
+    if not texts:
+        return [], 0
     ids, counts = encoder.encode(pa.array([one.text for one in texts], pa.large_string()))
     parts = np.split(ids.astype(np.int64), np.cumsum(counts)[:-1])
     number = {label: at for at, label in enumerate(labels)}

@@ -224,7 +224,7 @@ def _tuned(root: Path, config: TrainConfig, progress: Progress) -> Objective:
     learned, cut = sum(len(one) for one in rows.ends), sum(cut for _, cut in parts)
     if not learned:
         raise ConfigError(f"train.examples={path}: no example is left to learn from; lower train.held_out={config.held_out}")
-    named = base.files[f"{base.stem}.weights.safetensors"].sha256[:NAMED_DIGITS]
+    rows_named = f"rows of {shape.context_tokens} targets"
     source = f"{many(learned, 'example')} in {many(len(rows), 'row')}, {rows.filled:.0%} full"
     progress.say(f"examples: {source}; {count(sum(len(one) for one in held_out.ends))} held out")
     if cut:
@@ -232,7 +232,7 @@ def _tuned(root: Path, config: TrainConfig, progress: Progress) -> Objective:
     return Objective(
         config=config,
         shape=shape,
-        order=f"rows of {shape.context_tokens} targets of the examples {digest[:NAMED_DIGITS]} after the model {named}",
+        order=f"{rows_named} of the examples {digest[:NAMED_DIGITS]} after the model {base.weights[:NAMED_DIGITS]}",
         windows=len(rows),
         held_out=len(held_out),
         source=source,
