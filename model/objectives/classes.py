@@ -1,13 +1,15 @@
 """Fine-tuning to classes: a head on the causal model says to which class a text belongs (Radford et al. 2018, "GPT", 3.2).
 
 Purpose: `loss` reads the model at the last token of each text; many short texts share a row, each with its own positions.
-Guarantee: with attention within documents, a text gets the logits that it gets alone. Cost: no head over the vocabulary.
+Guarantee: a text gets the logits that it gets alone. Cost: no head over the vocabulary.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +18,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from tokenmill.model import data
+from tokenmill.model import checkpoint, data
 from tokenmill.model.encoders import Classifier
 from tokenmill.model.loss import Loss
 from tokenmill.model.objectives.examples import Labelled
-from tokenmill.model.objectives.packing import Example, Rows
-from tokenmill.pipeline.config import Attention
+from tokenmill.model.objectives.packing import Example, Rows, packed
+from tokenmill.model.sample import encoder_of
+from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.tokens.encoder import Encoder
 
 
@@ -56,9 +59,9 @@ def examples_of(texts: Sequence[Labelled], labels: Sequence[str], encoder: Encod
     return found, int((counts > most).sum())
 
 
-def batch(rows: Rows, numbers: npt.NDArray[np.int64], attention: Attention) -> Classes:
-    """Rows as tensors."""
-    windows = data.windows_of(rows.batch(numbers), attention)
+def batch(rows: Rows, numbers: npt.NDArray[np.int64]) -> Classes:
+    """Rows as tensors, with attention that stays within texts."""
+    windows = data.windows_of(rows.batch(numbers), "document")
     tokens = windows.ids.shape[1] - 1
     ends = [place * tokens + end for place, row in enumerate(numbers.tolist()) for end in rows.ends[row]]
     labels = [label for row in numbers.tolist() for label in rows.labels[row]]
@@ -70,6 +73,33 @@ def batch(rows: Rows, numbers: npt.NDArray[np.int64], attention: Attention) -> C
         labels=torch.tensor(labels),
         targets=len(labels),
     )
+
+
+def classify(root: Path, texts: Sequence[str], progress: Progress | None = None) -> list[tuple[str, float]]:
+    """The most probable label of each text, with its probability, by the last classifier of the corpus in `root`.
+
+    Longer texts are cut at the context. Raises NotBuilt, StaleInput and CorruptFile as `checkpoint.last` does, and InputError
+    for a text that cannot be encoded.
+    """
+    encoder, _held = encoder_of(root)
+    found = checkpoint.last(root, encoder.fingerprint, progress or Silent(), objective="classes")
+    model, state = checkpoint.load(found), found.state
+    assert isinstance(model, Classifier)
+    nameless = [Labelled(text=text, label=state.labels[0]) for text in texts]
+    length = state.shape.context_tokens
+    some, _ = examples_of(nameless, state.labels, encoder, most=length - 1)
+    # A label is the number of its text here, to find it again in its row.
+    numbered = [dataclasses.replace(one, label=number) for number, one in enumerate(some)]
+    rows = packed(numbered, length=length, seed=0, end_of_text=state.end_of_text)
+    said: list[tuple[str, float]] = [("", 0.0)] * len(texts)
+    model.eval()
+    with torch.inference_mode():
+        for row in range(len(rows)):
+            one = batch(rows, np.array([row]))
+            shares, bests = model(one.ids, one.starts, one.edges, one.ends).softmax(dim=1).max(dim=1)
+            for number, best, share in zip(one.labels.tolist(), bests.tolist(), shares.tolist(), strict=True):
+                said[number] = (state.labels[best], share)
+    return said
 
 
 def loss(

@@ -181,7 +181,7 @@ def _spans(store: TokenStore, config: TrainConfig) -> Objective:
 
 
 def _tuned(root: Path, config: TrainConfig, progress: Progress) -> Objective:
-    """Fine-tuning of the causal model, on examples."""
+    """Fine-tuning of the causal model, on examples. Attention stays within each, whatever the settings say."""
     # The version is held while its tokenizer is read.
     encoder, _held = encoder_of(root)
     base = checkpoint.last(root, encoder.fingerprint, progress)
@@ -203,8 +203,8 @@ def _tuned(root: Path, config: TrainConfig, progress: Progress) -> Objective:
         ]
         rows, held_out = (rows_of(made) for made, _ in parts)
         common: dict[str, Any] = {
-            "read": lambda first, count: data.windows_of(rows.batch(rows.numbers(first, count)), config.attention),
-            "validation": lambda numbers: data.windows_of(held_out.batch(numbers), config.attention),
+            "read": lambda first, count: data.windows_of(rows.batch(rows.numbers(first, count)), "document"),
+            "validation": lambda numbers: data.windows_of(held_out.batch(numbers), "document"),
             "loss": next_token_loss,
         }
     else:
@@ -216,8 +216,8 @@ def _tuned(root: Path, config: TrainConfig, progress: Progress) -> Objective:
         rows, held_out = (rows_of(made) for made, _ in parts)
         shape = dataclasses.replace(shape, classes=len(labels))
         common = {
-            "read": lambda first, count: classes.batch(rows, rows.numbers(first, count), config.attention),
-            "validation": lambda numbers: classes.batch(held_out, numbers, config.attention),
+            "read": lambda first, count: classes.batch(rows, rows.numbers(first, count)),
+            "validation": lambda numbers: classes.batch(held_out, numbers),
             "loss": classes.loss,
             "right": classes.right,
         }
