@@ -135,8 +135,8 @@ def based(built: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 
 def test_models_stand_beside_one_another_and_each_is_taken_for_what_it_is(based: tuple[Path, Path, Path], tiny: Tiny) -> None:
     root, talks, texts = based
-    common = {"context_tokens": 48, "width": 32, "dropout": 0.0, "checkpoint_every": 20, "batch_windows": 2}
-    tuning = {**common, "context_tokens": 8, "layers": 1, "steps": 40, "held_out": 0.2, "evaluate_every": 20}
+    common = {"context_tokens": 48, "width": 32, "dropout": 0.0, "checkpoint_every": 20, "batch_windows": 2, "sample_tokens": 0}
+    tuning = {**common, "context_tokens": 8, "layers": 1, "steps": 20, "held_out": 0.2, "evaluate_every": 20}
     wanted = tiny(**{**tuning, "objective": "instructions", "examples": str(talks)})
     with pytest.raises(NotBuilt, match="no trained model"):
         train(root, wanted, Silent())
@@ -156,7 +156,7 @@ def test_models_stand_beside_one_another_and_each_is_taken_for_what_it_is(based:
     tokenizer = open_speaker(root).encoder.fingerprint
     causal, tuned = (checkpoint.speaking(root, tokenizer, Silent(), objective=name) for name in ("causal", None))
     assert (causal.state.objective, tuned.state.objective) == ("causal", "instructions")
-    assert (tuned.state.shape, tuned.state.step) == (causal.state.shape, 40)
+    assert (tuned.state.shape, tuned.state.step) == (causal.state.shape, 20)
     assert open_speaker(root).template == wanted.template
     with pytest.raises(ConfigError, match="model of the objective masked does not continue texts; take one of: causal, instr"):
         checkpoint.speaking(root, tokenizer, Silent(), objective="masked")
@@ -171,20 +171,22 @@ def test_models_stand_beside_one_another_and_each_is_taken_for_what_it_is(based:
     assert checkpoint.speaking(root, tokenizer, Silent()).state.objective == "causal"
     with pytest.raises(StaleInput, match="order was .* after the model"):
         train(root, wanted, Silent())
-    train(root, wanted, Silent(), resume=False)
-    talks.write_text(talks.read_text() + '{"prompt": "a", "completion": "b"}\n')
+    before = talks.read_text()
+    talks.write_text(before + '{"prompt": "a", "completion": "b"}\n')
     with pytest.raises(StaleInput, match="order was 'rows of 48 targets of the examples"):
         train(root, wanted, Silent())
+    talks.write_text(before)
 
 
 @pytest.mark.parametrize("objective", ["masked", "spans", "instructions", "classes"])
 def test_a_run_that_is_stopped_ends_with_the_same_bytes(based: tuple[Path, Path, Path], tiny: Tiny, objective: str) -> None:
     root, talks, texts = based
-    wanted = tiny(objective=objective, examples=str(texts if objective == "classes" else talks), context_tokens=48, steps=6)
+    path = str(texts if objective == "classes" else talks)
+    wanted = tiny(objective=objective, examples=path, context_tokens=48, steps=4, checkpoint_every=2, sample_tokens=0)
     train(root, wanted, Silent(), resume=False)
     whole = {name: held for name, held in published(root).items() if f"/{objective}/" in name}
     with pytest.raises(Stopped):
-        train(root, wanted, StopAt(5), resume=False)
+        train(root, wanted, StopAt(3), resume=False)
     train(root, wanted, Silent())
     assert {name: held for name, held in published(root).items() if f"/{objective}/" in name} == whole
     assert whole
