@@ -13,9 +13,11 @@ Cost: about 6 * parameters floating-point operations per token and training step
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
@@ -86,8 +88,21 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         if seen + tokens > self.shape.context_tokens:
             raise InputError(f"tokens={seen + tokens} but {self.shape.context_tokens=}")
-        scope, positions = self._scope(seen, tokens, starts, ids.device, edges)
-        x = self.embedding(ids)
+        scope, positions = self.scope(tokens, starts, ids.device, seen=seen, edges=edges)
+        x = self.embedded(ids, positions)
+        if cache is None:
+            x = through(self.blocks, x, scope, recompute=self.recompute and self.training)
+        else:
+            for number, block in enumerate(self.blocks):
+                # Past a compiled layer: each length would be compiled anew.
+                x = block.forward(x, scope, cache.layers[number], seen)
+            cache.seen += tokens
+        normalised: Tensor = self.norm(x)
+        return normalised
+
+    def embedded(self, ids: Tensor, positions: Tensor) -> Tensor:
+        """What the first block reads, float [B, T, W]. `positions`: int64 [B or 1, T]."""
+        x: Tensor = self.embedding(ids)
         if self.shape.positions == "learned":
             x = x + self.position(positions)
         elif self.shape.positions == "sinusoidal":
@@ -96,22 +111,14 @@ class GPT(nn.Module):
         if _autocast_dtype(ids.device) == torch.bfloat16:
             # Half the memory, and half the bytes that norms and sums move. Float16 would overflow.
             x = x.bfloat16()
-        for number, block in enumerate(self.blocks):
-            if cache is not None:
-                # Past a compiled layer: each length would be compiled anew.
-                x = block.forward(x, scope, cache.layers[number], seen)
-            elif self.recompute and self.training:
-                x = checkpoint(block, x, scope, use_reentrant=False)
-            else:
-                x = block(x, scope)
-        if cache is not None:
-            cache.seen += tokens
-        normalised: Tensor = self.norm(x)
-        return normalised
+        return x
 
     def logits(self, hidden: Tensor) -> Tensor:
         """float [..., W] -> float [..., padded_vocabulary], soft-capped as in Gemma 2 (Riviere et al. 2024, section 2)."""
         weight = self.embedding.weight if self.shape.tied else self.head.weight
+        if isinstance(weight, DTensor):
+            # Each process has some of the ids, and gives what it knows of the gradient.
+            hidden = DTensor.from_local(hidden, weight.device_mesh, [Replicate()])
         if not self.shape.soft_cap:
             # As the head's bias, the offset costs little; adding it afterwards would copy the logits, forward and backward.
             zero = self.shape.vocabulary == self.shape.padded_vocabulary and not self.shape.unigram_offset
@@ -119,10 +126,13 @@ class GPT(nn.Module):
         cap = self.shape.soft_cap
         return cap * torch.tanh(F.linear(hidden, weight) / cap) + self.offset
 
-    def _scope(
-        self, seen: int, tokens: int, starts: Tensor | None, device: torch.device, edges: Tensor | None
+    def scope(
+        self, tokens: int, starts: Tensor | None, device: torch.device, *, seen: int = 0, edges: Tensor | None = None
     ) -> tuple[Scope, Tensor]:
-        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T]."""
+        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T].
+
+        `starts`, `edges`: as in `hidden`. `seen`: tokens in a cache before them.
+        """
         rows = torch.arange(seen, seen + tokens, device=device)
         columns = torch.arange(seen + tokens, device=device)
         # What fills a row up before its document has no position.
@@ -173,6 +183,13 @@ class GPT(nn.Module):
         self.embedding.weight[self.shape.vocabulary :] = 0
         if not self.shape.tied:
             self.head.weight[self.shape.vocabulary :] = 0
+
+
+def through(blocks: Iterable[nn.Module], x: Tensor, scope: Scope, *, recompute: bool) -> Tensor:
+    """Through all blocks, [B, T, W] -> [B, T, W]. `recompute`: compute what is inside a block again in the backward pass."""
+    for block in blocks:
+        x = checkpoint(block, x, scope, use_reentrant=False) if recompute else block(x, scope)
+    return x
 
 
 def _autocast_dtype(device: torch.device) -> torch.dtype:

@@ -10,6 +10,7 @@ Cost: two numbers of state per parameter of AdamW, one per parameter of Muon; on
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -74,6 +75,12 @@ def optimizers(model: GPT, config: TrainConfig) -> Optimizers:
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": rest, "weight_decay": 0.0},
     ]
+    # The fused kernel takes tensors that are divided among the same processes.
+    groups = [
+        {**one, "params": [p for p in one["params"] if getattr(p, "device_mesh", None) == mesh]}
+        for one in groups
+        for mesh in {getattr(p, "device_mesh", None): None for p in one["params"]}
+    ]
     adamw = torch.optim.AdamW([one for one in groups if one["params"]], lr=0.0, betas=BETAS, eps=1e-8, fused=True)
     muon = (
         Muon((p for name, p in model.named_parameters() if name in inner), weight_decay=config.weight_decay) if inner else None
@@ -119,7 +126,14 @@ class Scale:
 
 
 def update(
-    optimizers: Optimizers, loss: Tensor, *, rate: float, clip_norm: float, halted: Tensor, scale: Scale | None = None
+    optimizers: Optimizers,
+    loss: Tensor,
+    *,
+    rate: float,
+    clip_norm: float,
+    halted: Tensor,
+    scale: Scale | None = None,
+    clip: Callable[[list[nn.Parameter], float], Tensor] = nn.utils.clip_grad_norm_,
 ) -> Tensor:
     """Clip the gradients, make one update, and clear the gradients. All of it happens on the device, without waiting for it.
 
@@ -136,6 +150,8 @@ def update(
         moments stay bit-identical. With a `scale`, gradients that overflow skip this update only.
     scale
         What the gradients were multiplied by.
+    clip
+        Scales the gradients down to a norm, and returns the norm before: torch's, or that of several processes.
 
     Returns
     -------
@@ -147,7 +163,7 @@ def update(
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.div_(scale.value)
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    norm = clip(parameters, clip_norm)
     overflow = ~torch.isfinite(norm)
     halted.logical_or_(~torch.isfinite(loss) | (overflow if scale is None else torch.zeros_like(overflow)))
     skipped = halted.bool() | overflow

@@ -172,7 +172,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
         """[B, T, W] -> [B, T, W]"""
-        batch, tokens, width = x.shape
+        batch, tokens, _ = x.shape
         query, key, value = (
             part.view(batch, tokens, -1, self.shape.head_width).transpose(1, 2)
             for part in (self.query(x), self.key(x), self.value(x))
@@ -185,7 +185,7 @@ class Attention(nn.Module):
         if cache is not None:
             key, value = cache.extended(key, value, seen)
         mixed = attend(query, key, value, scope, self.dropout if self.training else 0.0)
-        joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
 

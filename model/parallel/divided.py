@@ -1,0 +1,183 @@
+"""A model in several processes: how a batch goes through it, and how its numbers come from the first process and return to it.
+
+Purpose: `prepare` divides a model as the layout says, and gives its parts the numbers of a whole one; `Divided` computes with it.
+Guarantee: gradients are those of the sum over all samples of an update, as in one process, up to rounding. What is gathered is
+what one process would have: a checkpoint does not know the layout.
+Cost: replicated alone, torch's DDP: gradients are summed while the backward pass goes on. To begin and at a checkpoint, the first
+process holds the whole model and its moments in the memory of its host, and each tensor visits the others one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch import distributed as dist
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule
+from torch.distributed.tensor import DTensor
+from torch.distributed.tensor.parallel import loss_parallel
+from torch.nn.parallel import DistributedDataParallel
+
+from tokenmill.model.data import Windows
+from tokenmill.model.gpt import GPT
+from tokenmill.model.loss import token_losses
+from tokenmill.model.muon import local
+from tokenmill.model.parallel.plans import place
+from tokenmill.model.parallel.layout import ALONE, Layout
+from tokenmill.model.parallel.pipeline import Pipeline
+
+Tensors = dict[str, dict[str, Tensor]]
+"""By kind, as in a checkpoint, and name."""
+
+
+class Through(nn.Module):
+    """A model with what is computed with it, as one module: DDP and FSDP act where a module is called."""
+
+    def __init__(self, model: GPT) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, compute: Callable[..., Any], *given: Any, **settings: Any) -> Any:
+        """`compute(model, *given, **settings)`"""
+        return compute(self.model, *given, **settings)
+
+
+@dataclass(kw_only=True)
+class Divided:
+    """The part of a model that this process has, and the way to the others."""
+
+    model: GPT
+    layout: Layout = ALONE
+    through: nn.Module = field(init=False)
+    pipeline: Pipeline | None = None
+    mesh: DeviceMesh | None = None
+    ends: dist.ProcessGroup | None = None
+    """The first and the last stage, where both have the embedding."""
+    owners: dict[tuple[str, str], int] = field(default_factory=dict)
+    """For each tensor of a checkpoint, the first process that has it."""
+
+    def __post_init__(self) -> None:
+        self.through = Through(self.model)
+
+    @property
+    def has_loss(self) -> bool:
+        """Whether this process has the loss of what it reads: in a pipeline, the last stage."""
+        return self.pipeline is None or self.pipeline.last
+
+    def call(self, compute: Callable[..., Any], *given: Any, **settings: Any) -> Any:
+        """`compute(model, ...)`, with what of the model is elsewhere."""
+        return self.through(compute, *given, **settings)
+
+    @contextlib.contextmanager
+    def batch(self, *, last: bool) -> Iterator[None]:
+        """Around a batch, forward and backward. The `last` one of an update sums the gradients of all processes."""
+        with contextlib.ExitStack() as held:
+            if self.layout.tensor > 1:
+                held.enter_context(loss_parallel())  # type: ignore[no-untyped-call]
+            if isinstance(self.through, DistributedDataParallel) and not last:
+                held.enter_context(self.through.no_sync())
+            yield
+
+    def token_losses(self, windows: Windows, *, chunk_tokens: int | None) -> Tensor:
+        """`loss.token_losses`, without gradients. In a pipeline, 0 in all stages before the last one."""
+        with self.batch(last=False):
+            if self.pipeline is not None:
+                return self.pipeline.token_losses(windows, chunk_tokens=chunk_tokens)
+            losses: Tensor = self.call(token_losses, windows, chunk_tokens=chunk_tokens)
+        self._come_apart()
+        return losses
+
+    def finish(self, total: Tensor) -> None:
+        """After the last batch of an update: sum what torch has not summed yet, of gradients and of the loss `total`."""
+        if self.layout.alone:
+            return
+        waiting = []
+        if not isinstance(self.through, DistributedDataParallel | FSDPModule) and self.mesh is not None:
+            group = self.mesh.get_group("replicate")
+            for parameter in self.model.parameters():
+                if parameter.grad is not None and self.layout.replicate > 1:
+                    waiting.append(dist.all_reduce(local(parameter.grad), group=group, async_op=True))
+        for one in waiting:
+            one.wait()
+        if self.ends is not None and isinstance(self.model.embedding, nn.Embedding):
+            dist.all_reduce(local(self.model.embedding.weight.grad), group=self.ends)
+        self.layout.add_up(total)
+
+    def clip(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> Tensor:
+        """Scale gradients of all processes down to a norm of `clip_norm` together. Returns the norm before, float scalar."""
+        if not self.layout.divided:
+            return nn.utils.clip_grad_norm_(parameters, clip_norm)
+        with_gradient = [one for one in parameters if one.grad is not None]
+        gradients = [local(one.grad) for one in with_gradient if one.grad is not None]
+        # Of the processes, so many have the same part.
+        copies = torch.tensor([self._copies(one) for one in with_gradient], device=gradients[0].device)
+        squares = (torch.stack(torch._foreach_norm(gradients)).square() / copies).sum()
+        dist.all_reduce(squares)
+        norm = squares.sqrt()
+        torch._foreach_mul_(gradients, (clip_norm / (norm + 1e-6)).clamp(max=1.0))
+        return norm
+
+    def gathered(self, tensors: Tensors) -> Tensors | None:
+        """The whole tensors of which these are the parts, on the CPU, in the first process; None in others."""
+        if self.layout.alone:
+            return tensors
+        found: Tensors = {kind: {} for kind in tensors}
+        for (kind, name), owner in self.owners.items():
+            if kind not in tensors:
+                continue
+            part = tensors[kind].get(name)
+            whole = part.full_tensor() if isinstance(part, DTensor) else part
+            if self.layout.rank == owner and owner:
+                assert whole is not None
+                dist.send(whole.contiguous(), 0)
+            elif self.layout.first:
+                if whole is None:
+                    shape, dtype = self._known[kind, name]
+                    whole = torch.empty(shape, dtype=dtype, device=self._device)
+                    dist.recv(whole, owner)
+                found[kind][name] = whole.detach().cpu()
+        return found if self.layout.first else None
+
+    def filled(self, parts: Tensors, whole: Tensors | None, *, device: torch.device) -> None:
+        """Copy to `parts` their parts of `whole`, which the first process has. A collective."""
+        self._device = device
+        listed = [
+            (kind, name, list(value.shape), str(value.dtype))
+            for kind, held in (whole or {}).items()
+            for name, value in held.items()
+        ]
+        known = self.layout.told(listed)
+        self._known = {(kind, name): (shape, getattr(torch, dtype.split(".")[1])) for kind, name, shape, dtype in known}
+        mine = [self.layout.rank if name in parts[kind] else self.layout.ranks for kind, name in self._known]
+        owners = torch.tensor(mine)
+        dist.all_reduce(owners, dist.ReduceOp.MIN)
+        self.owners = dict(zip(self._known, owners.tolist(), strict=True))
+        with torch.no_grad():
+            for (kind, name), (shape, dtype) in self._known.items():
+                if whole is None:
+                    value = torch.empty(shape, dtype=dtype, device=device)
+                else:
+                    value = whole[kind][name].detach().to(device)
+                dist.broadcast(value, 0)
+                if name in parts[kind]:
+                    place(parts[kind][name], value)
+
+    def _copies(self, parameter: nn.Parameter) -> float:
+        layout = self.layout
+        apart = 1
+        if isinstance(parameter, DTensor):
+            for size, placement in zip(parameter.device_mesh.shape, parameter.placements, strict=True):
+                apart *= 1 if placement.is_replicate() else size
+        both = self.ends is not None and parameter is self.model.embedding.weight
+        return layout.data_ranks * layout.tensor / apart * (2 if both else 1)
+
+    def _come_apart(self) -> None:
+        # Without a backward pass, what came together would stay so.
+        if isinstance(self.through, FSDPModule):
+            self.through.reshard()
+
