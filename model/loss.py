@@ -94,7 +94,7 @@ def losses_of_hidden(model: GPT, hidden: Tensor, windows: Windows, *, chunk_toke
 
 def whole(values: Tensor) -> Tensor:
     """Values whose logits may lie in several processes, all of which have them."""
-    return values.full_tensor() if isinstance(values, DTensor) else values
+    return values.full_tensor().clone() if isinstance(values, DTensor) else values
 
 
 def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:

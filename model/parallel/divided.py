@@ -96,14 +96,18 @@ class Divided:
         """After the last batch of an update: sum what torch has not summed yet, of gradients and of the loss `total`."""
         if self.layout.alone:
             return
-        waiting = []
-        if not isinstance(self.through, DistributedDataParallel | FSDPModule) and self.mesh is not None:
+        gradients = []
+        for parameter in self.model.parameters():
+            if isinstance(parameter.grad, DTensor):
+                # That of an embedding comes whole.
+                parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
+            if parameter.grad is not None:
+                gradients.append(local(parameter.grad))
+        if self.layout.replicate > 1 and not isinstance(self.through, DistributedDataParallel | FSDPModule):
+            assert self.mesh is not None
             group = self.mesh.get_group("replicate")
-            for parameter in self.model.parameters():
-                if parameter.grad is not None and self.layout.replicate > 1:
-                    waiting.append(dist.all_reduce(local(parameter.grad), group=group, async_op=True))
-        for one in waiting:
-            one.wait()
+            for work in [dist.all_reduce(one, group=group, async_op=True) for one in gradients]:
+                work.wait()
         if self.ends is not None and isinstance(self.model.embedding, nn.Embedding):
             dist.all_reduce(local(self.model.embedding.weight.grad), group=self.ends)
         self.layout.add_up(total)

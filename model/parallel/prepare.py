@@ -63,7 +63,7 @@ def prepare(
     optim.prepare(optimizers)
     made.filled(checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}, whole, device=device)
     if not layout.divided:
-        made.through = DistributedDataParallel(made.through, broadcast_buffers=False, gradient_as_bucket_view=True)
+        made.through = DistributedDataParallel(made.through, gradient_as_bucket_view=True)
         made.through.register_comm_hook(None, lambda _, bucket: _sum(bucket.buffer()))
     return made, optimizers
 
