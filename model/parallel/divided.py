@@ -65,6 +65,11 @@ class Divided:
         self.through = Through(self.model)
 
     @property
+    def entry(self) -> nn.Module:
+        """What a batch is given to."""
+        return self.through if self.pipeline is None else self.pipeline.module
+
+    @property
     def has_loss(self) -> bool:
         """Whether this process has the loss of what it reads: in a pipeline, the last stage."""
         return self.pipeline is None or self.pipeline.last
@@ -87,9 +92,12 @@ class Divided:
         """`loss.token_losses`, without gradients. In a pipeline, 0 in all stages before the last one."""
         with self.batch(last=False):
             if self.pipeline is not None:
-                return self.pipeline.token_losses(windows, chunk_tokens=chunk_tokens)
-            losses: Tensor = self.call(token_losses, windows, chunk_tokens=chunk_tokens)
-        self._come_apart()
+                losses = self.pipeline.token_losses(windows, chunk_tokens=chunk_tokens)
+            else:
+                losses = self.call(token_losses, windows, chunk_tokens=chunk_tokens)
+        if isinstance(self.entry, FSDPModule):
+            # Without a backward pass, what came together would stay so.
+            self.entry.reshard()
         return losses
 
     def finish(self, total: Tensor) -> None:
@@ -103,7 +111,7 @@ class Divided:
                 parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
             if parameter.grad is not None:
                 gradients.append(local(parameter.grad))
-        if self.layout.replicate > 1 and not isinstance(self.through, DistributedDataParallel | FSDPModule):
+        if self.layout.replicate > 1 and not isinstance(self.entry, DistributedDataParallel | FSDPModule):
             assert self.mesh is not None
             group = self.mesh.get_group("replicate")
             for work in [dist.all_reduce(one, group=group, async_op=True) for one in gradients]:
@@ -179,9 +187,3 @@ class Divided:
                 apart *= 1 if placement.is_replicate() else size
         both = self.ends is not None and parameter is self.model.embedding.weight
         return layout.data_ranks * layout.tensor / apart * (2 if both else 1)
-
-    def _come_apart(self) -> None:
-        # Without a backward pass, what came together would stay so.
-        if isinstance(self.through, FSDPModule):
-            self.through.reshard()
-

@@ -173,10 +173,9 @@ def require(layout: Layout, config: TrainConfig, shape: Shape, device: torch.dev
     if stages > 1:
         wrong |= {
             "compile=true does not work with pipeline_parallel": config.compile,
-            "shard does not work with pipeline_parallel, use data_parallel": layout.shard > 1,
             "ramp_steps does not work with pipeline_parallel": config.ramp_steps > 0,
             f"layers={shape.layers} must be at least pipeline_parallel={stages}": shape.layers < stages,
-            f"accumulate={config.accumulate} must be a multiple of data_parallel={slices}, and at least {stages * slices}, "
+            f"accumulate={config.accumulate} must be a multiple of data_parallel x shard = {slices}, and at least {stages * slices}, "
             "since batches fill the stages of a pipeline": config.accumulate % slices > 0
             or config.accumulate < stages * slices,
         }

@@ -64,7 +64,8 @@ def shard(model: GPT, whole: nn.Module, mesh: DeviceMesh) -> None:
     `mesh`: one dimension, or two, of which the first has copies. `whole`: a module around `model`, through which it is called.
     """
     for block in model.blocks:
-        fully_shard(block, mesh=mesh)
+        if isinstance(block, Block):
+            fully_shard(block, mesh=mesh)
     fully_shard(whole, mesh=mesh)
     for module in whole.modules():
         if isinstance(module, FSDPModule):

@@ -57,7 +57,8 @@ def prepare(
         for block in model.blocks:
             block.compile()
     if layout.shard > 1:
-        plans.shard(model, made.through, mesh["replicate", "shard"] if layout.replicate > 1 else mesh["shard"])
+        entry = made.through if made.pipeline is None else made.pipeline.module
+        plans.shard(model, entry, mesh["replicate", "shard"] if layout.replicate > 1 else mesh["shard"])
     model.to_empty(device=device)
     optimizers = optim.optimizers(model, config)
     optim.prepare(optimizers)
