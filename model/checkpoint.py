@@ -27,7 +27,7 @@ from torch import Tensor
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
-from tokenmill.model.parallel.divided import Tensors
+from tokenmill.model.parallel.exchange import Tensors
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput

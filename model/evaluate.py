@@ -97,7 +97,7 @@ def evaluate(
     through = divided or Divided(model=model)
     slices = through.layout.data_ranks
     # DTensors cannot be made in inference mode.
-    with torch.no_grad() if through.layout.divided else torch.inference_mode(), autocast(device, precision):
+    with torch.no_grad() if through.layout.parts > 1 else torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(numbers), batch_windows * slices):
             if number := asked():
                 raise Interrupted(f"the evaluation after step {step} was stopped", number=number)

@@ -90,20 +90,19 @@ def local(tensor: Tensor) -> Tensor:
 
 def wholes(each: Tensor, like: list[nn.Parameter]) -> Tensor:
     """The matrices of which these are the parts that this process has, divided as the parameters are."""
-    if not isinstance(like[0], DTensor):
-        return each
-    placed = [
-        DTensor.from_local(part, p.device_mesh, p.placements, shape=p.shape, stride=p.stride())
-        for part, p in zip(each, like, strict=True)
+    found = [
+        DTensor.from_local(part, one.device_mesh, one.placements, shape=one.shape, stride=one.stride()).full_tensor()
+        for part, one in zip(each, like, strict=True)
+        if isinstance(one, DTensor)
     ]
-    return torch.stack([one.full_tensor() for one in placed])
+    return torch.stack(found) if found else each
 
 
 def parts(matrices: Tensor, like: list[nn.Parameter]) -> Tensor:
     """Of whole matrices, the parts that this process has."""
-    if not isinstance(like[0], DTensor):
-        return matrices
-    placed = [
-        distribute_tensor(one, p.device_mesh, p.placements, src_data_rank=None) for one, p in zip(matrices, like, strict=True)
+    found = [
+        local(distribute_tensor(matrix, one.device_mesh, one.placements, src_data_rank=None))
+        for matrix, one in zip(matrices, like, strict=True)
+        if isinstance(one, DTensor)
     ]
-    return torch.stack([local(one) for one in placed])
+    return torch.stack(found) if found else matrices

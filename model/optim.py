@@ -15,6 +15,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
 
 from tokenmill.model.gpt import GPT
 from tokenmill.model.muon import Muon
@@ -71,17 +73,13 @@ def optimizers(model: GPT, config: TrainConfig) -> Optimizers:
     named = [(name, p) for name, p in model.named_parameters() if name not in inner]
     decayed = [p for name, p in named if p.dim() >= 2 and not name.startswith("position.")]
     rest = [p for name, p in named if p.dim() < 2 or name.startswith("position.")]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
     # The fused kernel takes tensors that are divided among the same processes.
-    groups = [
-        {**one, "params": [p for p in one["params"] if getattr(p, "device_mesh", None) == mesh]}
-        for one in groups
-        for mesh in {getattr(p, "device_mesh", None): None for p in one["params"]}
-    ]
-    adamw = torch.optim.AdamW([one for one in groups if one["params"]], lr=0.0, betas=BETAS, eps=1e-8, fused=True)
+    groups: dict[tuple[float, DeviceMesh | None], list[nn.Parameter]] = {}
+    for decay, some in ((config.weight_decay, decayed), (0.0, rest)):
+        for p in some:
+            groups.setdefault((decay, p.device_mesh if isinstance(p, DTensor) else None), []).append(p)
+    given = [{"params": some, "weight_decay": decay} for (decay, _), some in groups.items()]
+    adamw = torch.optim.AdamW(given, lr=0.0, betas=BETAS, eps=1e-8, fused=True)
     muon = (
         Muon((p for name, p in model.named_parameters() if name in inner), weight_decay=config.weight_decay) if inner else None
     )

@@ -18,7 +18,8 @@ from tokenmill.model import checkpoint, optim
 from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale
-from tokenmill.model.parallel.divided import Divided, Tensors
+from tokenmill.model.parallel.divided import Divided
+from tokenmill.model.parallel.exchange import Tensors
 from tokenmill.model.parallel.layout import ALONE, Layout
 from tokenmill.model.parallel.prepare import buffers_of
 from tokenmill.model.parallel.prepare import prepare as divide

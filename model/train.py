@@ -26,7 +26,7 @@ from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
 from tokenmill.model.page import TrainingPage
-from tokenmill.model.parallel.layout import ALONE, Layout, require
+from tokenmill.model.parallel.layout import ALONE, Layout, require, together
 from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
 from tokenmill.model.shape import shape_of
@@ -81,6 +81,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         The device does not exist, or the weights of the sources are impossible.
     OutOfMemory
         The model does not fit. Where that is known before, nothing of it was allocated; a run goes on from its last checkpoint.
+    WorkerDied
+        Another process of the run ended.
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
@@ -120,12 +122,14 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     corpus = open_corpus(root) if manifest.find(root, CORPUS) else None
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
-    memory.require(start.shape, config, device=device, precision=precision, progress=progress)
+    if layout.ranks > 1:
+        progress.say(str(layout))
+    memory.require(start.shape, config, device=device, precision=precision, progress=progress, parts=layout.parts)
     for name, wanted, lost in (("warmup_steps", config.warmup_steps, "rate"), ("ramp_steps", config.ramp_steps, "batch")):
         if wanted >= config.steps:
             progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
     # Who has all of the model can let it speak.
-    speaks = config.sample_tokens > 0 and layout.first and not layout.divided
+    speaks = config.sample_tokens > 0 and layout.first and layout.parts == 1
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with memory.watched(start.shape, config), forked:
         made = prepare(store, start.shape, config, device=device, precision=precision, found=found, layout=layout)
@@ -150,7 +154,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             progress=progress,
         )
         # Once more, so that the page tells that error too.
-        with page.told() if layout.first else contextlib.nullcontext(), memory.watched(start.shape, config):
+        with page.told() if layout.first else contextlib.nullcontext(), together(layout), memory.watched(start.shape, config):
             last = run.go(start)
     return _finish(root, last, steps_now=last.state.step - start.step, writes=layout.first)
 

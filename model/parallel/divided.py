@@ -1,10 +1,11 @@
-"""A model in several processes: how a batch goes through it, and how its numbers come from the first process and return to it.
+"""A model as it lies in several processes, or in one.
 
-Purpose: `prepare` divides a model as the layout says, and gives its parts the numbers of a whole one; `Divided` computes with it.
+Purpose: what the loop does with a model, whatever the layout: a batch forward and backward, the sum of all gradients, their
+norm, a checkpoint.
 Guarantee: gradients are those of the sum over all samples of an update, as in one process, up to rounding. What is gathered is
 what one process would have: a checkpoint does not know the layout.
-Cost: replicated alone, torch's DDP: gradients are summed while the backward pass goes on. To begin and at a checkpoint, the first
-process holds the whole model and its moments in the memory of its host, and each tensor visits the others one by one.
+Cost: with copies of the whole model (torch's DDP) and with shards, gradients are summed while the backward pass goes on; with
+copies of parts, after the last batch.
 """
 
 from __future__ import annotations
@@ -27,12 +28,10 @@ from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import token_losses
 from tokenmill.model.muon import local
-from tokenmill.model.parallel.plans import place
+from tokenmill.model.parallel import exchange
+from tokenmill.model.parallel.exchange import Known, Tensors
 from tokenmill.model.parallel.layout import ALONE, Layout
 from tokenmill.model.parallel.pipeline import Pipeline
-
-Tensors = dict[str, dict[str, Tensor]]
-"""By kind, as in a checkpoint, and name."""
 
 
 class Through(nn.Module):
@@ -58,8 +57,8 @@ class Divided:
     mesh: DeviceMesh | None = None
     ends: dist.ProcessGroup | None = None
     """The first and the last stage, where both have the embedding."""
-    owners: dict[tuple[str, str], int] = field(default_factory=dict)
-    """For each tensor of a checkpoint, the first process that has it."""
+    known: Mapping[tuple[str, str], Known] = field(default_factory=dict)
+    """What is gathered, by kind and name."""
 
     def __post_init__(self) -> None:
         self.through = Through(self.model)
@@ -83,7 +82,7 @@ class Divided:
         """Around a batch, forward and backward. The `last` one of an update sums the gradients of all processes."""
         with contextlib.ExitStack() as held:
             if self.layout.tensor > 1:
-                held.enter_context(loss_parallel())  # type: ignore[no-untyped-call]
+                held.enter_context(loss_parallel())
             if isinstance(self.through, DistributedDataParallel) and not last:
                 held.enter_context(self.through.no_sync())
             yield
@@ -106,7 +105,7 @@ class Divided:
             return
         gradients = []
         for parameter in self.model.parameters():
-            if isinstance(parameter.grad, DTensor):
+            if isinstance(parameter, DTensor) and isinstance(parameter.grad, DTensor):
                 # That of an embedding comes whole.
                 parameter.grad = parameter.grad.redistribute(placements=parameter.placements)
             if parameter.grad is not None:
@@ -116,13 +115,14 @@ class Divided:
             group = self.mesh.get_group("replicate")
             for work in [dist.all_reduce(one, group=group, async_op=True) for one in gradients]:
                 work.wait()
-        if self.ends is not None and isinstance(self.model.embedding, nn.Embedding):
-            dist.all_reduce(local(self.model.embedding.weight.grad), group=self.ends)
+        tied = self.model.embedding.weight.grad if self.ends is not None else None
+        if tied is not None:
+            dist.all_reduce(local(tied), group=self.ends)
         self.layout.add_up(total)
 
     def clip(self, parameters: Sequence[nn.Parameter], clip_norm: float) -> Tensor:
         """Scale gradients of all processes down to a norm of `clip_norm` together. Returns the norm before, float scalar."""
-        if not self.layout.divided:
+        if self.layout.parts == 1:
             return nn.utils.clip_grad_norm_(parameters, clip_norm)
         with_gradient = [one for one in parameters if one.grad is not None]
         gradients = [local(one.grad) for one in with_gradient if one.grad is not None]
@@ -136,48 +136,7 @@ class Divided:
 
     def gathered(self, tensors: Tensors) -> Tensors | None:
         """The whole tensors of which these are the parts, on the CPU, in the first process; None in others."""
-        if self.layout.alone:
-            return tensors
-        found: Tensors = {kind: {} for kind in tensors}
-        for (kind, name), owner in self.owners.items():
-            if kind not in tensors:
-                continue
-            part = tensors[kind].get(name)
-            whole = part.full_tensor() if isinstance(part, DTensor) else part
-            if self.layout.rank == owner and owner:
-                assert whole is not None
-                dist.send(whole.contiguous(), 0)
-            elif self.layout.first:
-                if whole is None:
-                    shape, dtype = self._known[kind, name]
-                    whole = torch.empty(shape, dtype=dtype, device=self._device)
-                    dist.recv(whole, owner)
-                found[kind][name] = whole.detach().cpu()
-        return found if self.layout.first else None
-
-    def filled(self, parts: Tensors, whole: Tensors | None, *, device: torch.device) -> None:
-        """Copy to `parts` their parts of `whole`, which the first process has. A collective."""
-        self._device = device
-        listed = [
-            (kind, name, list(value.shape), str(value.dtype))
-            for kind, held in (whole or {}).items()
-            for name, value in held.items()
-        ]
-        known = self.layout.told(listed)
-        self._known = {(kind, name): (shape, getattr(torch, dtype.split(".")[1])) for kind, name, shape, dtype in known}
-        mine = [self.layout.rank if name in parts[kind] else self.layout.ranks for kind, name in self._known]
-        owners = torch.tensor(mine)
-        dist.all_reduce(owners, dist.ReduceOp.MIN)
-        self.owners = dict(zip(self._known, owners.tolist(), strict=True))
-        with torch.no_grad():
-            for (kind, name), (shape, dtype) in self._known.items():
-                if whole is None:
-                    value = torch.empty(shape, dtype=dtype, device=device)
-                else:
-                    value = whole[kind][name].detach().to(device)
-                dist.broadcast(value, 0)
-                if name in parts[kind]:
-                    place(parts[kind][name], value)
+        return tensors if self.layout.alone else exchange.gathered(self.layout, self.known, tensors)
 
     def _copies(self, parameter: nn.Parameter) -> float:
         layout = self.layout

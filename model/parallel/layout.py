@@ -1,7 +1,7 @@
 """How the processes of a run share its work, and what they tell each other about it.
 
-Purpose: processes that torchrun starts form a mesh of pipeline x replicate x shard x tensor. Those that differ in `replicate` or
-`shard` read different samples; those that differ in `tensor` or `pipeline` only, the same ones.
+Purpose: processes that torchrun starts form a mesh of pipeline x replicate x shard x tensor. Those that differ in `replicate`
+or `shard` read different samples; those that differ in `tensor` or `pipeline` only, the same ones.
 Guarantee: what cannot be shared is refused before anything is allocated. Numbers that decide what a run does next (a signal, a
 count of targets) are the same in all processes.
 Cost: two messages of 8 bytes for each update, between CPUs, so that no GPU waits for them.
@@ -22,7 +22,7 @@ from torch import distributed as dist
 from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from tokenmill.model.shape import Shape
-from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
 from tokenmill.pipeline.config import TrainConfig
 
 DIMENSIONS = ("pipeline", "replicate", "shard", "tensor")
@@ -69,9 +69,13 @@ class Layout:
         return self.rank // (self.tensor * self.data_ranks)
 
     @property
-    def divided(self) -> bool:
-        """Whether a process holds a part of the weights only."""
-        return self.shard * self.tensor * self.pipeline > 1
+    def parts(self) -> int:
+        """The number of processes that hold the weights together."""
+        return self.shard * self.tensor * self.pipeline
+
+    def __str__(self) -> str:
+        sizes = [f"{name} {size}" for name in DIMENSIONS if (size := getattr(self, name)) > 1]
+        return f"{self.ranks} processes: {' x '.join(sizes)}"
 
     def mesh(self, device: torch.device) -> DeviceMesh:
         """The processes as torch's mesh. A collective: all processes call it once."""
@@ -109,6 +113,21 @@ class Layout:
 
 
 ALONE = Layout()
+
+
+@contextlib.contextmanager
+def together(layout: Layout) -> Iterator[None]:
+    """Turn the loss of another process in the block into WorkerDied."""
+    try:
+        yield
+    except RuntimeError as error:
+        # Gloo has no class of its own for it.
+        if not layout.alone and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+            raise WorkerDied(
+                f"train: process {layout.rank} of {layout.ranks} has lost another one, which says itself why it ended, or was "
+                "killed; run the same command again to continue from the last checkpoint"
+            ) from error
+        raise
 
 
 @contextlib.contextmanager
@@ -175,9 +194,8 @@ def require(layout: Layout, config: TrainConfig, shape: Shape, device: torch.dev
             "compile=true does not work with pipeline_parallel": config.compile,
             "ramp_steps does not work with pipeline_parallel": config.ramp_steps > 0,
             f"layers={shape.layers} must be at least pipeline_parallel={stages}": shape.layers < stages,
-            f"accumulate={config.accumulate} must be a multiple of data_parallel x shard = {slices}, and at least {stages * slices}, "
-            "since batches fill the stages of a pipeline": config.accumulate % slices > 0
-            or config.accumulate < stages * slices,
+            f"accumulate={config.accumulate} must be a multiple of data_parallel x shard = {slices}, and at least "
+            f"{stages * slices}, to fill the pipeline": config.accumulate % slices > 0 or config.accumulate < stages * slices,
         }
     for problem, found in wrong.items():
         if found:

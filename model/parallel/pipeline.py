@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -82,10 +83,11 @@ class Pipeline:
         starts = None
         if any(one.starts is not None for one in windows):
             starts = torch.cat([torch.zeros_like(one.ids[:, 1:]) if one.starts is None else one.starts for one in windows])
-        arguments = (ids,) if self.stage == 0 else ()
-        last = {"target": torch.cat([targets_of(one) for one in windows]), "losses": []} if self.last else {}
+        named: dict[str, Any] = {} if starts is None else {"starts": starts}
+        if self.last:
+            named |= {"target": torch.cat([targets_of(one) for one in windows]), "losses": []}
         schedule = Schedule1F1B(self._stage(len(windows[0].ids)), len(windows), loss, scale_grads=False)
-        schedule.step(*arguments, **last, **({} if starts is None else {"starts": starts}), return_outputs=False)
+        schedule.step(*(() if self.stage else (ids,)), return_outputs=False, **named)
         return torch.stack(nats).sum() if nats else torch.zeros((), device=self.device)
 
     def token_losses(self, windows: Windows, *, chunk_tokens: int | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""How the modules of a model are divided: layers among the stages of a pipeline, matrices by rows or columns, parameters by bytes.
+"""How a model is divided: its layers among the stages of a pipeline, its matrices by rows or columns, its parameters by rows.
 
 Purpose: `cut` (pipeline), `tensor_parallel` (Shoeybi et al. 2019, "Megatron-LM", section 3) and `shard` (Zhao et al. 2023,
 "PyTorch FSDP", by torch's `fully_shard`), in this order.
@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
-from torch.distributed.tensor import DTensor, Replicate, Shard, distribute_tensor
+from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import ColwiseParallel, PrepareModuleInput, RowwiseParallel, parallelize_module
 
 from tokenmill.model.gpt import GPT
@@ -26,19 +26,17 @@ def cut(model: GPT, *, stage: int, stages: int) -> None:
     layers = len(model.blocks)
     mine = range(layers * stage // stages, layers * (stage + 1) // stages)
     first, last = stage == 0, stage == stages - 1
-    for number in range(layers):
-        if number not in mine:
-            model.blocks[number] = nn.Identity()
-    if not first:
-        model.position = nn.Identity()
-    if not (first or (last and model.shape.tied)):
-        model.embedding = nn.Identity()
-    if not last:
-        model.norm, model.head = nn.Identity(), nn.Identity()
+    elsewhere = {f"blocks.{number}" for number in range(layers) if number not in mine}
+    elsewhere |= set() if first else {"position"}
+    elsewhere |= set() if first or (last and model.shape.tied) else {"embedding"}
+    elsewhere |= set() if last else {"norm", "head"}
+    for name in elsewhere:
+        # What stays keeps its name.
+        model.set_submodule(name, nn.Identity())
 
 
 def tensor_parallel(model: GPT, mesh: DeviceMesh) -> None:
-    """Divide all matrices: heads, the inside of the MLPs, and the ids of embedding and head, whose loss is computed in parts."""
+    """Divide all matrices: heads, the inside of the MLPs, and the ids of embedding, head and loss."""
     entry = PrepareModuleInput(
         input_layouts=(Replicate(), None, None, None), desired_input_layouts=(Replicate(), None, None, None)
     )
@@ -72,10 +70,3 @@ def shard(model: GPT, whole: nn.Module, mesh: DeviceMesh) -> None:
             # Gradients are sums: the loss was divided by all targets.
             module.set_gradient_divide_factor(1.0)
             module.set_force_sum_reduction_for_comms(True)
-
-
-def place(target: Tensor, whole: Tensor) -> None:
-    """Copy to `target`, which may be a part, its part of `whole`, a tensor on its device."""
-    if isinstance(target, DTensor):
-        whole = distribute_tensor(whole, target.device_mesh, target.placements, src_data_rank=None)
-    target.copy_(whole)

@@ -16,8 +16,9 @@ from torch.nn.parallel import DistributedDataParallel
 from tokenmill.model import checkpoint, optim
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale
-from tokenmill.model.parallel import plans
-from tokenmill.model.parallel.divided import Divided, Tensors
+from tokenmill.model.parallel import exchange, plans
+from tokenmill.model.parallel.divided import Divided
+from tokenmill.model.parallel.exchange import Tensors
 from tokenmill.model.parallel.layout import Layout
 from tokenmill.model.parallel.pipeline import Pipeline
 from tokenmill.model.shape import Shape
@@ -34,7 +35,10 @@ def prepare(
     precision: torch.dtype,
     scale: Scale | None,
 ) -> tuple[Divided, Optimizers]:
-    """The part of a model that this process has, with its optimizers. `whole`: the numbers, in the first process. A collective."""
+    """The part of a model that this process has, with its optimizers. A collective.
+
+    `whole`: what `checkpoint.tensors_of` and `buffers_of` give of the model in one process; None but in the first one.
+    """
     mesh = layout.mesh(device)
     with torch.device("meta"):
         model = GPT(shape, recompute=config.recompute)
@@ -62,8 +66,9 @@ def prepare(
     model.to_empty(device=device)
     optimizers = optim.optimizers(model, config)
     optim.prepare(optimizers)
-    made.filled(checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}, whole, device=device)
-    if not layout.divided:
+    parts = checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}
+    made.known = exchange.spread(layout, parts, whole, device=device)
+    if layout.parts == 1:
         made.through = DistributedDataParallel(made.through, gradient_as_bucket_view=True)
         made.through.register_comm_hook(None, lambda _, bucket: _sum(bucket.buffer()))
     return made, optimizers
@@ -85,5 +90,6 @@ def _ends(layout: Layout) -> dist.ProcessGroup | None:
     """The group of this process with the other end of its pipeline, if it is at an end. A collective."""
     apart = layout.data_ranks * layout.tensor
     last = (layout.pipeline - 1) * apart
-    group, _ = dist.new_subgroups_by_enumeration([[number, last + number] for number in range(apart)])
+    ends = [[number, last + number] for number in range(apart)]
+    group: dist.ProcessGroup | None = dist.new_subgroups_by_enumeration(ends)[0]  # type: ignore[no-untyped-call]
     return group

@@ -138,8 +138,8 @@ class TrainConfig(Section):
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
     data_parallel: Annotated[int | None, About(unit="processes", example=4)] = Field(default=None, ge=1)
-    """Copies of the model, each of which reads a part of an update's samples. Default: as many as there are processes for. The
-    settings from here to `pipeline_parallel` are multiplied; their product is the number of processes that `torchrun` starts."""
+    """Copies of the model, each of which reads a part of an update's samples. Default: as many as there are processes for. This
+    times the next three settings is the number of processes that `torchrun` starts."""
     shard: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
     """Processes that hold a part of each weight, gradient and moment (FSDP), and read a part of the samples each."""
     tensor_parallel: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
