@@ -19,6 +19,7 @@ from torch import Tensor
 from tokenmill.model import data
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import TokenGroups, by_source
+from tokenmill.model.loss import token_losses
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
@@ -105,7 +106,7 @@ def evaluate(
             some = together[through.layout.data_rank :: slices]
             # All processes compute as often. What one reads only for that does not count.
             windows = data.windows_at(split, some if len(some) else together[:1], length, attention).to(device)
-            losses = through.token_losses(windows, chunk_tokens=chunk_tokens).flatten()
+            losses = through.evaluated(token_losses, windows, chunk_tokens=chunk_tokens).flatten()
             if len(some) == 0 or not through.has_loss:
                 continue
             places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)

@@ -66,7 +66,7 @@ class TrainingLoop:
     page: TrainingPage
     progress: Progress
     divided: Divided
-    """The model as it lies in several processes, or in this one alone. The first one writes the log, checkpoints and the page."""
+    """The model as it lies in several processes, or in this one alone. The first one writes log, checkpoints and page."""
     voice: Voice | None = None
     """Says what the model says at each evaluation."""
     languages: TokenGroups | None = None

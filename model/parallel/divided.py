@@ -26,7 +26,6 @@ from torch.nn.parallel import DistributedDataParallel
 
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
-from tokenmill.model.loss import token_losses
 from tokenmill.model.muon import local
 from tokenmill.model.parallel import exchange
 from tokenmill.model.parallel.exchange import Known, Tensors
@@ -87,17 +86,20 @@ class Divided:
                 held.enter_context(self.through.no_sync())
             yield
 
-    def token_losses(self, windows: Windows, *, chunk_tokens: int | None) -> Tensor:
-        """`loss.token_losses`, without gradients. In a pipeline, 0 in all stages before the last one."""
+    def evaluated(self, compute: Callable[..., Any], windows: Windows, *, chunk_tokens: int | None) -> Any:
+        """`compute(model, windows, chunk_tokens=...)` without gradients.
+
+        A pipeline computes `loss.token_losses`, and 0 in all stages before the last one.
+        """
         with self.batch(last=False):
             if self.pipeline is not None:
-                losses = self.pipeline.token_losses(windows, chunk_tokens=chunk_tokens)
+                found: Any = self.pipeline.token_losses(windows, chunk_tokens=chunk_tokens)
             else:
-                losses = self.call(token_losses, windows, chunk_tokens=chunk_tokens)
+                found = self.call(compute, windows, chunk_tokens=chunk_tokens)
         if isinstance(self.entry, FSDPModule):
             # Without a backward pass, what came together would stay so.
             self.entry.reshard()
-        return losses
+        return found
 
     def finish(self, total: Tensor) -> None:
         """After the last batch of an update: sum what torch has not summed yet, of gradients and of the loss `total`."""
