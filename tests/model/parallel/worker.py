@@ -1,7 +1,8 @@
 """One process of several that train: `python -m torch.distributed.run ... -m tests.model.parallel.worker JOBS`.
 
 JOBS is a JSON file with a list of jobs: `root`, `config`, and perhaps `stop`: a rank, a number of updates, and the signal that
-this rank sends to itself then. Each rank says with which signal it ended, and notes the samples that it reads in `root/reads-RANK.json`.
+this rank sends to itself then. Each rank says with which signal it ended, and notes the samples that it reads in
+`root/reads-RANK.json`.
 """
 
 from __future__ import annotations
