@@ -6,6 +6,7 @@ Cost: imports torch (1.4 s).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
 from tokenmill.pipeline.base.manifest import PACK
-from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.config import TrainConfig, fit, lookup
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
@@ -51,16 +52,19 @@ def run(
     root, wanted = _wanted(root, settings)
     from tokenmill.model.checkpoint import place_of
     from tokenmill.model.page import NAME
+    from tokenmill.model.parallel.layout import joined
     from tokenmill.model.train import train
 
-    with housekeeping.at_training(root):
+    with joined(wanted) as layout, housekeeping.at_training(root) if layout.first else contextlib.nullcontext():
+        if not layout.first:
+            progress = Silent()
         try:
-            train(root, wanted, progress, resume=not restart)
+            train(root, wanted, progress, resume=not restart, layout=layout)
         except StaleInput as error:
             if not restart_if_stale:
                 raise
             progress.say(f"starting again: {error}")
-            train(root, wanted, progress, resume=False)
+            train(root, wanted, progress, resume=False, layout=layout)
         place = place_of(wanted.objective)
         progress.say(f"curves, samples and settings: {root / place / NAME}")
         trained, now = manifest.find(root, place), versions.reading(root)

@@ -28,6 +28,7 @@ from tokenmill.model.encoders import Model, model_of
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
+from tokenmill.model.parallel.exchange import Tensors
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
@@ -111,21 +112,48 @@ class Checkpoint:
         return self.files[f"{_stem(self.state.step)}.weights.safetensors"].sha256
 
 
-def publish(folder: Path, state: State, model: Model, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
+def publish(
+    folder: Path,
+    state: State,
+    model: Model,
+    optimizers: Optimizers,
+    scale: Scale | None = None,
+    *,
+    gathered: Callable[[Tensors], Tensors | None] = lambda tensors: tensors,
+) -> Checkpoint:
     """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
 
-    Raises OSError.
+    `gathered`: makes whole tensors of those that lie in several processes. Where it gives None, another process writes them,
+    and the checkpoint that is returned names no files. Raises OSError.
     """
+    whole = gathered(tensors_of(model, optimizers, scale))
+    if whole is None:
+        return Checkpoint(folder=folder, state=state, files={})
     stem = _stem(state.step)
     # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
-    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizers, scale)), strict=True):
+    for kind in KINDS:
         name = f"{stem}.{kind}.safetensors"
-        entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
+        entries[name] = files.write_bytes(folder / name, safetensors.torch.save(whole[kind]))
     json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
     prune(folder)
     return Checkpoint(folder=folder, state=state, files={**entries, f"{stem}.json": json_entry})
+
+
+def tensors_of(model: Model, optimizers: Optimizers, scale: Scale | None) -> Tensors:
+    """What a checkpoint holds of numbers, by kind and name; of a model in several processes, the part of this one."""
+    return {"weights": model.state_dict(), "optimizer": _optimizer_tensors(model, optimizers, scale)}
+
+
+def to_plain(state: State) -> dict[str, Any]:
+    """A state as JSON values."""
+    return dataclasses.asdict(state)
+
+
+def of_plain(plain: Any) -> State:
+    """The state of such values."""
+    return _STATE.validate_python(plain)
 
 
 def newest(folder: Path, progress: Progress) -> Checkpoint | None:

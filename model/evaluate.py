@@ -8,7 +8,7 @@ Cost: a third of a training step per token.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -20,6 +20,7 @@ from tokenmill.model import data
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import TokenGroups, by_source
 from tokenmill.model.loss import Loss, token_losses
+from tokenmill.model.parallel.divided import Divided
 from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
@@ -61,7 +62,8 @@ def evaluate(
     precision: torch.dtype = torch.float32,
     chunk_tokens: int | None = None,
     languages: TokenGroups | None = None,
-    asked: Sequence[int] = (),
+    asked: Callable[[], int] = lambda: 0,
+    divided: Divided | None = None,
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -80,7 +82,9 @@ def evaluate(
     languages
         Those of the split's tokens.
     asked
-        Numbers of signals: the first one that appears in it ends the evaluation.
+        Gives the number of a signal that ends the evaluation, or 0. It is called before each batch.
+    divided
+        The model as it lies in several processes, which all evaluate: each reads its part of the windows.
 
     Raises
     ------
@@ -93,17 +97,27 @@ def evaluate(
     sums = [_Sums(groups, device) for groups in (by_source(split), languages) if groups is not None]
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device, precision):
-        for first in range(0, len(numbers), batch_windows):
-            if asked:
-                raise Interrupted(f"the evaluation after step {step} was stopped", number=asked[0])
-            some = numbers[first : first + batch_windows]
-            windows = data.moved(data.windows_at(split, some, length, attention), device)
+    through = divided or Divided(model=model)
+    slices = through.layout.data_ranks
+    # DTensors cannot be made in inference mode.
+    with torch.no_grad() if through.layout.parts > 1 else torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(numbers), batch_windows * slices):
+            if number := asked():
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=number)
+            together = numbers[first : first + batch_windows * slices]
+            some = together[through.layout.data_rank :: slices]
+            # All processes compute as often. What one reads only for that does not count.
+            windows = data.windows_at(split, some if len(some) else together[:1], length, attention)
+            windows = data.moved(windows, device)
+            losses = through.evaluated(token_losses, windows, chunk_tokens=chunk_tokens).flatten()
+            if len(some) == 0 or not through.has_loss:
+                continue
             places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)
-            losses = token_losses(model, windows, chunk_tokens=chunk_tokens).flatten()
             counts = torch.ones_like(losses) if windows.kept is None else windows.kept[:, 1:].flatten()
             for one in sums:
                 one.add(places, losses, counts)
+    for one in sums:
+        through.layout.add_up(one.totals)
     model.train(was_training)
     nats, tokens = sums[0].totals.tolist()
     read = int(sum(tokens))
@@ -129,7 +143,7 @@ def evaluate_batches(
     device: torch.device,
     precision: torch.dtype = torch.float32,
     chunk_tokens: int | None = None,
-    asked: Sequence[int] = (),
+    asked: Callable[[], int] = lambda: 0,
 ) -> Evaluation:
     """Evaluate a model of any objective: its mean loss for each target, without bits per byte and sources.
 
@@ -141,8 +155,8 @@ def evaluate_batches(
     model.eval()
     with torch.inference_mode(), autocast(device, precision):
         for first in range(0, len(numbers), batch_windows):
-            if asked:
-                raise Interrupted(f"the evaluation after step {step} was stopped", number=asked[0])
+            if number := asked():
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=number)
             some = data.moved(batch(numbers[first : first + batch_windows]), device)
             nats += loss(model, some, chunk_tokens=chunk_tokens).nats.item()
             rights += 0 if right is None else int(right(model, some))

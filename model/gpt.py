@@ -17,6 +17,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
@@ -92,7 +93,7 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         if seen + tokens > self.shape.context_tokens:
             raise InputError(f"tokens={seen + tokens} but {self.shape.context_tokens=}")
-        scope, positions = self._scope(seen, tokens, starts, ids.device, edges)
+        scope, positions = self.scope(tokens, starts, ids.device, seen=seen, edges=edges)
         x = self.embedded(ids, positions)
         if cache is None:
             x = through(self.blocks, x, scope, recompute=self.recompute and self.training)
@@ -123,6 +124,9 @@ class GPT(nn.Module):
     def logits(self, hidden: Tensor) -> Tensor:
         """float [..., W] -> float [..., padded_vocabulary], soft-capped as in Gemma 2 (Riviere et al. 2024, section 2)."""
         weight = self.embedding.weight if self.shape.tied else self.head.weight
+        if isinstance(weight, DTensor):
+            # Each process has some of the ids, and gives what it knows of the gradient.
+            hidden = DTensor.from_local(hidden, weight.device_mesh, [Replicate()])
         if not self.shape.soft_cap:
             # As the head's bias, the offset costs little; adding it afterwards would copy the logits, forward and backward.
             zero = self.shape.vocabulary == self.shape.padded_vocabulary and not self.shape.unigram_offset
@@ -130,10 +134,13 @@ class GPT(nn.Module):
         cap = self.shape.soft_cap
         return cap * torch.tanh(F.linear(hidden, weight) / cap) + self.offset
 
-    def _scope(
-        self, seen: int, tokens: int, starts: Tensor | None, device: torch.device, edges: Tensor | None
+    def scope(
+        self, tokens: int, starts: Tensor | None, device: torch.device, *, seen: int = 0, edges: Tensor | None = None
     ) -> tuple[Scope, Tensor]:
-        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T]."""
+        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T].
+
+        `starts`, `edges`: as in `hidden`. `seen`: tokens in a cache before them.
+        """
         rows = torch.arange(seen, seen + tokens, device=device)
         columns = torch.arange(seen + tokens, device=device)
         # What fills a row up before its document has no position.

@@ -15,6 +15,7 @@ from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
@@ -43,10 +44,14 @@ def next_token_loss(
     `compiled`: head and loss as one compiled function.
     """
     hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
+    targets = targets_of(windows).flatten()
+    return targets_loss(model, hidden, targets, z_loss=z_loss, chunk_tokens=chunk_tokens, compiled=compiled)
+
+
+def targets_of(windows: Windows) -> Tensor:
+    """The id that follows each token, int64 [B, T]; -100 where it does not count."""
     targets = windows.ids[:, 1:]
-    if windows.kept is not None:
-        targets = targets.masked_fill(~windows.kept[:, 1:], IGNORED)
-    return targets_loss(model, hidden, targets.flatten(), z_loss=z_loss, chunk_tokens=chunk_tokens, compiled=compiled)
+    return targets if windows.kept is None else targets.masked_fill(~windows.kept[:, 1:], IGNORED)
 
 
 class Headed(Protocol):
@@ -82,20 +87,30 @@ def targets_loss(
 
 def token_losses(model: GPT, windows: Windows, *, chunk_tokens: int | None = None) -> Tensor:
     """The cross-entropy of each target in nats, float32 [B, T]; 0 where it does not count. `chunk_tokens`: as above."""
-    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
-    targets = windows.ids[:, 1:].flatten()
+    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges)
+    return losses_of_hidden(model, hidden, windows, chunk_tokens=chunk_tokens)
+
+
+def losses_of_hidden(model: GPT, hidden: Tensor, windows: Windows, *, chunk_tokens: int | None = None) -> Tensor:
+    """`token_losses` of what the head sees, float [B, T, W]."""
+    hidden, targets = hidden.flatten(0, 1), windows.ids[:, 1:].flatten()
     parts = zip(*(torch.split(whole, chunk_tokens or len(targets)) for whole in (hidden, targets)), strict=True)
-    losses = [F.cross_entropy(model.logits(some).float(), wanted, reduction="none") for some, wanted in parts]
+    losses = [whole(F.cross_entropy(model.logits(some).float(), wanted, reduction="none")) for some, wanted in parts]
     each = torch.cat(losses).view(len(windows.ids), -1)
     return each if windows.kept is None else each.masked_fill(~windows.kept[:, 1:], 0.0)
 
 
+def whole(values: Tensor) -> Tensor:
+    """Values whose logits may lie in several processes, all of which have them."""
+    return values.full_tensor().clone() if isinstance(values, DTensor) else values
+
+
 def _of_hidden(model: Headed, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
     logits = model.logits(hidden).float()
-    nats = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    nats = whole(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum"))
     if not z_loss:
         return Loss(nats, nats.new_zeros(()))
-    squares = logits.logsumexp(dim=-1).square()
+    squares = whole(logits.logsumexp(dim=-1)).square()
     return Loss(nats, z_loss * squares.masked_fill(targets == IGNORED, 0.0).sum())
 
 

@@ -80,10 +80,19 @@ class Memory:
         )
 
 
-def require(shape: Shape, config: TrainConfig, *, device: torch.device, precision: torch.dtype, progress: Progress) -> None:
+def require(
+    shape: Shape,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: Progress,
+    parts: int = 1,
+) -> None:
     """Say what the training takes. Raises OutOfMemory if that is more than is free.
 
-    Compiled on a GPU it takes less, and how much less nobody knows before: then a doubt is said, and the run begins.
+    Compiled on a GPU it takes less, and how much less nobody knows before: then a doubt is said, and the run begins. So it is
+    if the weights lie in several processes, in so many `parts`.
     """
     if device.type == "cuda":
         free, where = torch.cuda.mem_get_info(device)[0], str(device)
@@ -91,9 +100,9 @@ def require(shape: Shape, config: TrainConfig, *, device: torch.device, precisio
         where, free = min(shortage.free_memory().items(), key=lambda pair: pair[1], default=("machine", 1 << 62))
     # First what needs no computation: sizes that no machine has would take for ever, or overflow.
     tokens = config.batch_windows * config.context_tokens
-    least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers)
+    least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers) // parts
     wanted = None if least > free else estimate(shape, config, precision=precision, device=device)
-    less = config.compile and device.type == "cuda"
+    less = (config.compile and device.type == "cuda") or parts > 1
     if wanted is None or (wanted.total > free and not less):
         takes = f"at least {amount(least)}" if wanted is None else str(wanted)
         raise OutOfMemory(f"{_asked(shape, config)} take {takes}, and {amount(free)} are free ({where}); {_remedy()}")

@@ -178,8 +178,7 @@ class Attention(nn.Module):
         self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0, memory: Tensor | None = None
     ) -> Tensor:
         """[B, T, W] -> [B, T, W]. Keys and values are those of `memory`, [B, M, W]; None: of `x` itself."""
-        batch, tokens, width = x.shape
-        read = x if memory is None else memory
+        batch, read = x.shape[0], x if memory is None else memory
         query, key, value = (
             part.view(batch, part.shape[1], -1, self.shape.head_width).transpose(1, 2)
             for part in (self.query(x), self.key(read), self.value(read))
@@ -192,7 +191,7 @@ class Attention(nn.Module):
         if cache is not None:
             key, value = cache.extended(key, value, seen)
         mixed = attend(query, key, value, scope, self.dropout if self.training else 0.0)
-        joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
 

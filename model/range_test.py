@@ -67,7 +67,7 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
         mean, least = 0.0, math.inf
         for number, part in enumerate(np.geomspace(LOWEST, HIGHEST, updates).tolist()):
             windows = list(itertools.islice(batches, config.accumulate))
-            loss = backward(made.model, windows, config, loss_of=objective.loss, precision=precision, scale=made.scale)
+            loss = backward(made.divided, windows, config, loss_of=objective.loss, precision=precision, scale=made.scale)
             optim.update(made.optimizers, loss, rate=part, clip_norm=config.clip_norm, halted=halted, scale=made.scale)
             mean = SMOOTHING * mean + (1 - SMOOTHING) * float(loss)
             smooth = mean / (1 - SMOOTHING ** (number + 1))

@@ -49,6 +49,11 @@ def train(
         tokenmill train corpora/docs --set train.steps=2000 --set train.width=256
 
         tokenmill train corpora/docs --set train.objective=instructions --set train.examples=chat.jsonl
+
+    On several GPUs, `torchrun` starts a process for each, and `train.shard`, `train.tensor_parallel` and
+    `train.pipeline_parallel` divide the model among them:
+
+        torchrun --standalone --nproc-per-node=4 -m tokenmill train corpora/docs --set train.shard=4
     """
     from tokenmill.flows.training import run
 

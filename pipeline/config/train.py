@@ -159,6 +159,16 @@ class TrainConfig(Section):
     takes half the memory. It needs g++ on the CPU, and gcc, clang or cc on a GPU."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
+    data_parallel: Annotated[int | None, About(unit="processes", example=4)] = Field(default=None, ge=1)
+    """Copies of the model, each of which reads a part of an update's samples. Default: as many as there are processes for. This
+    times the next three settings is the number of processes that `torchrun` starts."""
+    shard: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that hold a part of each weight, gradient and moment (FSDP), and read a part of the samples each."""
+    tensor_parallel: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that compute a part of each matrix product (tensor parallelism), of the same samples."""
+    pipeline_parallel: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that hold some of the layers each. The batches of an update go from one to the next: `accumulate` should be a
+    multiple of this, and better four times."""
     peak_teraflops: Annotated[float | None, About(unit="teraflops", example=989.0)] = Field(default=None, gt=0)
     """What the device computes at most, in 10^12 floating-point operations per second in `precision`. The log then says which
     part of it the training uses. Default: known for some GPUs in bfloat16 and float16."""
