@@ -20,7 +20,7 @@ from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.expectations import Expectation
 from tokenmill.pipeline.base import executor, files, manifest, versions
 from tokenmill.pipeline.base.executor import Executor
-from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODELS, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.shortage import memory
 from tokenmill.pipeline.collect.step import CollectStep
@@ -133,7 +133,7 @@ class Building:
         later = list(steps)[list(steps).index(name) + 1 :]
         before = tuple(done.manifest for done in self.done)
         work = Work(root=self.root, before=before, executor=self.executor, progress=self.progress)
-        done = perform(steps[name](self.root), work, downstream=[*later, CORPUS, MODEL])
+        done = perform(steps[name](self.root), work, downstream=[*later, CORPUS, *MODELS])
         self.done.append(done)
         return done
 

@@ -15,7 +15,7 @@ from tokenmill.flows import housekeeping
 from tokenmill.flows.build import outline, publish
 from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
-from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK
+from tokenmill.pipeline.base.manifest import CORPUS, MODELS, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.config import Config
@@ -78,7 +78,7 @@ def compact(root: Path, progress: Progress) -> Compacted:
         config = open_corpus(root).settings if finished else settings.load(root / CONFIG)
         if not finished:
             _require_made_by(config, root)
-        done = compact_store(root, downstream=(CORPUS, MODEL), progress=progress)
+        done = compact_store(root, downstream=(CORPUS, *MODELS), progress=progress)
         whole = manifest.find(root, CORPUS)
         if whole is None or whole.inputs.get(PACK) != done.manifest.hash:
             publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))

@@ -6,6 +6,7 @@ Cost: imports torch (1.4 s).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base import manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
-from tokenmill.pipeline.base.manifest import MODEL, PACK
-from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.base.manifest import PACK
+from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.config import TrainConfig, fit, lookup
 from tokenmill.pipeline.corpus import CONFIG, open_corpus
 from tokenmill.pipeline.stages.settings import parse, plain
@@ -49,39 +50,59 @@ def run(
     optimizer have changed, start again instead of raising StaleInput.
     """
     root, wanted = _wanted(root, settings)
+    from tokenmill.model.checkpoint import place_of
     from tokenmill.model.page import NAME
+    from tokenmill.model.parallel.layout import joined
     from tokenmill.model.train import train
 
-    with housekeeping.at_training(root):
+    with joined(wanted) as layout, housekeeping.at_training(root) if layout.first else contextlib.nullcontext():
+        if not layout.first:
+            progress = Silent()
         try:
-            train(root, wanted, progress, resume=not restart)
+            train(root, wanted, progress, resume=not restart, layout=layout)
         except StaleInput as error:
             if not restart_if_stale:
                 raise
             progress.say(f"starting again: {error}")
-            train(root, wanted, progress, resume=False)
-        progress.say(f"curves, samples and settings: {root / MODEL / NAME}")
-        trained, now = manifest.find(root, MODEL), versions.reading(root)
+            train(root, wanted, progress, resume=False, layout=layout)
+        place = place_of(wanted.objective)
+        progress.say(f"curves, samples and settings: {root / place / NAME}")
+        trained, now = manifest.find(root, place), versions.reading(root)
         packed = manifest.find(now.folder, PACK)
         if trained is not None and packed is not None and trained.inputs[PACK] != packed.hash:
             progress.say("the corpus was built anew meanwhile: this model was trained on the tokens before")
 
 
-def speak(root: Path, prompt: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Iterator[str]:
-    """The prompt and its continuation by the model, in pieces. `choice`: how tokens are chosen. Raises NotBuilt."""
+def speak(
+    root: Path,
+    prompt: str,
+    *,
+    tokens: int,
+    choice: Mapping[str, Any],
+    seed: int,
+    stop: Sequence[str],
+    objective: str | None = None,
+) -> Iterator[str]:
+    """The prompt and its continuation by the model, in pieces. `choice`: how tokens are chosen. Raises NotBuilt, ConfigError.
+
+    `objective`: of the model: see `model.checkpoint.speaking`.
+    """
     from tokenmill.model.generate import Choice
     from tokenmill.model.sample import sample
 
     open_corpus(root)
-    return sample(root, prompt, tokens=tokens, choice=Choice(**choice), seed=seed, stop=stop)
+    return sample(root, prompt, tokens=tokens, choice=Choice(**choice), seed=seed, stop=stop, objective=objective)
 
 
-def export_model(root: Path, out: Path, progress: Progress) -> str:
-    """Write the last checkpoint for transformers. Returns the name of the architecture. Raises NotBuilt, ConfigError."""
+def export_model(root: Path, out: Path, progress: Progress, *, objective: str | None = None) -> str:
+    """Write the last checkpoint for transformers. Returns the name of the architecture. Raises NotBuilt, ConfigError.
+
+    `objective`: as in `speak`.
+    """
     from tokenmill.model.export import export_model as write
 
     open_corpus(root)
-    return write(root, out, progress)
+    return write(root, out, progress, objective=objective)
 
 
 def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int | None) -> Mapping[str, Mapping[str, float]]:
@@ -92,16 +113,30 @@ def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int
     return evaluate_tasks(root, tasks, progress, limit=limit)
 
 
-def chat(root: Path, template: str, *, tokens: int, choice: Mapping[str, Any], seed: int, stop: Sequence[str]) -> Chat:
-    """A conversation with the model that begins. Parameters as those of `speak`. Raises NotBuilt, ConfigError."""
+def chat(
+    root: Path,
+    template: str | None,
+    *,
+    tokens: int,
+    choice: Mapping[str, Any],
+    seed: int,
+    stop: Sequence[str],
+    objective: str | None = None,
+) -> Chat:
+    """A conversation with the model that begins. Parameters as those of `speak`. Raises NotBuilt, ConfigError.
+
+    `template`: None: the one that the model was fine-tuned with, or the one that is the default of the settings.
+    """
     from tokenmill.model.chat import Chat, ChatTemplate
     from tokenmill.model.generate import Choice
     from tokenmill.model.sample import open_speaker, require_sensible
 
     require_sensible(tokens=tokens, seed=seed, stop=stop)
-    parsed, chosen = ChatTemplate.parse(template), Choice(**choice)
+    given, chosen = None if template is None else ChatTemplate.parse(template), Choice(**choice)
     open_corpus(root)
-    return Chat(speaker=open_speaker(root), template=parsed, tokens=tokens, choice=chosen, seed=seed, stop=stop)
+    speaker = open_speaker(root, objective=objective)
+    parsed = given or ChatTemplate.parse(speaker.template)
+    return Chat(speaker=speaker, template=parsed, tokens=tokens, choice=chosen, seed=seed, stop=stop)
 
 
 def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, updates: int) -> RatesTried:

@@ -16,7 +16,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import safetensors.torch
 import torch
@@ -24,21 +24,27 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
+from tokenmill.model.encoders import Model, model_of
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
+from tokenmill.model.parallel.exchange import Tensors
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, formats
-from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
+from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import MODEL
 from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config.train import Objective
 
 FOLDER = "checkpoints"
 """Below the folder of the model."""
 KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
+OBJECTIVES: tuple[str, ...] = get_args(Objective)
+SPEAKING = ("causal", "instructions")
+"""Objectives whose models continue texts."""
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
 OLDER_NAMES = {
@@ -76,6 +82,15 @@ class State:
     """The training settings as JSON values, without the device."""
     evaluations: tuple[Evaluation, ...] = ()
     """The evaluations so far, in the order of their steps."""
+    labels: tuple[str, ...] = ()
+    """The names of the classes, where the model tells some apart."""
+    base: str = ""
+    """SHA-256 in hex of the weights that a fine-tuned model began with."""
+
+    @property
+    def objective(self) -> str:
+        """What the model learns. Older checkpoints are of causal models."""
+        return str(self.config.get("objective", "causal"))
 
 
 _STATE, _ENTRIES = TypeAdapter(State), TypeAdapter(dict[str, FileEntry])
@@ -91,22 +106,54 @@ class Checkpoint:
     files: Mapping[str, FileEntry]
     """All its files, the JSON included, by their names in `folder`."""
 
+    @property
+    def weights(self) -> str:
+        """SHA-256 in hex of the file of its weights."""
+        return self.files[f"{_stem(self.state.step)}.weights.safetensors"].sha256
 
-def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
+
+def publish(
+    folder: Path,
+    state: State,
+    model: Model,
+    optimizers: Optimizers,
+    scale: Scale | None = None,
+    *,
+    gathered: Callable[[Tensors], Tensors | None] = lambda tensors: tensors,
+) -> Checkpoint:
     """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
 
-    Raises OSError.
+    `gathered`: makes whole tensors of those that lie in several processes. Where it gives None, another process writes them,
+    and the checkpoint that is returned names no files. Raises OSError.
     """
+    whole = gathered(tensors_of(model, optimizers, scale))
+    if whole is None:
+        return Checkpoint(folder=folder, state=state, files={})
     stem = _stem(state.step)
     # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
-    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizers, scale)), strict=True):
+    for kind in KINDS:
         name = f"{stem}.{kind}.safetensors"
-        entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
+        entries[name] = files.write_bytes(folder / name, safetensors.torch.save(whole[kind]))
     json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
     prune(folder)
     return Checkpoint(folder=folder, state=state, files={**entries, f"{stem}.json": json_entry})
+
+
+def tensors_of(model: Model, optimizers: Optimizers, scale: Scale | None) -> Tensors:
+    """What a checkpoint holds of numbers, by kind and name; of a model in several processes, the part of this one."""
+    return {"weights": model.state_dict(), "optimizer": _optimizer_tensors(model, optimizers, scale)}
+
+
+def to_plain(state: State) -> dict[str, Any]:
+    """A state as JSON values."""
+    return dataclasses.asdict(state)
+
+
+def of_plain(plain: Any) -> State:
+    """The state of such values."""
+    return _STATE.validate_python(plain)
 
 
 def newest(folder: Path, progress: Progress) -> Checkpoint | None:
@@ -129,21 +176,46 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     return None
 
 
-def last(root: Path, tokenizer: str, progress: Progress) -> Checkpoint:
+def place_of(objective: str) -> str:
+    """The folder of the model with this objective, below the corpus; also the name of its manifest."""
+    return MODEL if objective == "causal" else f"{MODEL}/{objective}"
+
+
+def last(root: Path, tokenizer: str, progress: Progress, *, objective: str = "causal") -> Checkpoint:
     """The last whole checkpoint of the corpus in `root`, if its model reads ids of the `tokenizer` with this fingerprint.
 
     Raises NotBuilt if nothing was trained, StaleInput for a model of another tokenizer, and as `newest` does.
     """
-    folder = root / MODEL / FOLDER
+    folder = root / place_of(objective) / FOLDER
     found = newest(folder, progress)
     if found is None:
-        raise NotBuilt(f"{root} has no trained model: there is no checkpoint in {folder}; train it first")
+        others = [one for one in OBJECTIVES if (root / place_of(one) / FOLDER).is_dir() and one != objective]
+        hint = f"; its models have other objectives: {', '.join(others)}" if others else ""
+        kind = "trained model" if objective == "causal" else f"trained model of the objective {objective}"
+        raise NotBuilt(f"{root} has no {kind}: there is no checkpoint in {folder}{hint}; train it first")
     if found.state.tokenizer != tokenizer:
         raise StaleInput(
             f"{folder}: was trained with the tokenizer {found.state.tokenizer}, but the corpus now has {tokenizer}; train "
             "again (train --restart), or build the corpus with the settings of before"
         )
     return found
+
+
+def speaking(root: Path, tokenizer: str, progress: Progress, *, objective: str | None = None) -> Checkpoint:
+    """The last checkpoint of a model that continues texts: that of `objective`, instructions or causal.
+
+    None: the one that was fine-tuned on instructions, if it began with the causal model that is there now, or if that is gone;
+    else the causal one. Raises ConfigError for an objective whose models do not continue texts, and as `last` does.
+    """
+    if objective is not None:
+        if objective not in SPEAKING:
+            raise ConfigError(
+                f"a model of the objective {objective} does not continue texts; take one of: {', '.join(SPEAKING)}"
+            )
+        return last(root, tokenizer, progress, objective=objective)
+    tuned, causal = (newest(root / place_of(one) / FOLDER, progress) for one in ("instructions", "causal"))
+    fits = tuned is not None and (causal is None or tuned.state.base == causal.weights)
+    return last(root, tokenizer, progress, objective="instructions" if fits else "causal")
 
 
 def require_same(found: Checkpoint, wanted: State) -> None:
@@ -171,13 +243,21 @@ def _identity(state: State) -> dict[str, Any]:
 
 
 def load_model(found: Checkpoint) -> GPT:
+    """Build the decoder of a checkpoint, in float32 on the CPU. Raises CorruptFile if its weights are damaged."""
+    model = load(found)
+    if not isinstance(model, GPT):
+        raise ConfigError(f"{found.folder}: is a model of the objective {found.state.objective}, which does not continue texts")
+    return model
+
+
+def load(found: Checkpoint) -> Model:
     """Build the model of a checkpoint, in float32 on the CPU. Raises CorruptFile if its weights are damaged."""
-    model = GPT(found.state.shape)
+    model = model_of(found.state.shape)
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     return model
 
 
-def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> None:
+def restore(found: Checkpoint, model: Model, optimizers: Optimizers, scale: Scale | None = None) -> None:
     """Load the checkpoint's weights into `model`, its moments into the `optimizers`, its `scale` of the loss into that.
 
     A run that goes on in float16 begins with the first scale. Raises CorruptFile if a file is damaged or holds tensors of other
@@ -263,7 +343,7 @@ def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return found
 
 
-def _optimizer_tensors(model: GPT, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
+def _optimizer_tensors(model: Model, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
     names: dict[Tensor, str] = {parameter: name for name, parameter in model.named_parameters()}
     tensors = {
         f"{names[parameter]}.{key}": value

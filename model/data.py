@@ -14,6 +14,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +22,8 @@ import torch
 from torch import Tensor
 
 from tokenmill.pipeline.config import Attention, TrainConfig
-from tokenmill.pipeline.tokens import Split, prefetch
-from tokenmill.pipeline.tokens.samples import Batch, Samples, consecutive, slice_of
+from tokenmill.pipeline.tokens import Split, prefetch, samples
+from tokenmill.pipeline.tokens.samples import consecutive, slice_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,32 +41,64 @@ class Windows:
     edges: Tensor | None = None
     """int32 [documents + 1]: with `starts`, where the documents of the inputs begin, row after row, and where they end."""
 
-    def to(self, device: torch.device) -> Windows:
-        """Copy the batch to `device`; from pinned memory the copy is asynchronous."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def pinned(self) -> Windows:
-        """Copy the batch to pinned memory."""
-        return self._each(Tensor.pin_memory)
+class Batch(Protocol):
+    """What every objective's batch has: a dataclass whose tensors begin with `ids`, and the number of targets in them."""
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> Windows:
-        kept, starts, edges = (None if one is None else change(one) for one in (self.kept, self.starts, self.edges))
-        return dataclasses.replace(self, ids=change(self.ids), kept=kept, starts=starts, edges=edges)
+    @property
+    def ids(self) -> Tensor:
+        """What the model reads first, int64."""
+        ...
+
+    @property
+    def targets(self) -> int:
+        """By how many the sum of the losses is divided."""
+        ...
+
+
+SomeBatch = TypeVar("SomeBatch", bound=Batch)
+
+
+def moved(batch: SomeBatch, device: torch.device) -> SomeBatch:
+    """A copy of the batch on `device`; from pinned memory the copy is asynchronous."""
+    return _each(batch, lambda tensor: tensor.to(device, non_blocking=True))
+
+
+def pinned(batch: SomeBatch) -> SomeBatch:
+    """A copy of the batch in pinned memory."""
+    return _each(batch, Tensor.pin_memory)
+
+
+def _each(batch: SomeBatch, change: Callable[[Tensor], Tensor]) -> SomeBatch:
+    tensors = {name: change(value) for name, value in vars(batch).items() if isinstance(value, Tensor)}
+    return dataclasses.replace(batch, **tensors)  # type: ignore[type-var]
 
 
 def windows_at(split: Split, numbers: npt.NDArray[np.int64], length: int, attention: Attention) -> Windows:
     """Read windows of a split, by their numbers from 0, int64 [windows]. Raises CorruptFile if a shard is damaged."""
-    return _tensors(consecutive(split, numbers, length), attention)
+    return windows_of(consecutive(split, numbers, length), attention)
+
+
+def reader(of: samples.Samples, attention: Attention) -> Callable[[int, int], Windows]:
+    """Reads samples from a number on, so many. It raises CorruptFile if a shard is damaged."""
+    return lambda first, count: windows_of(of.read(first, count), attention)
 
 
 @contextlib.contextmanager
 def loader(
-    samples: Samples, config: TrainConfig, *, first: int, step: int = 0, device: torch.device, rank: int = 0, ranks: int = 1
-) -> Iterator[Iterator[Windows]]:
-    """Yield an endless iterator of batches on `device`, of at most `config.batch_windows` windows each.
+    read: Callable[[int, int], SomeBatch],
+    config: TrainConfig,
+    *,
+    first: int,
+    step: int = 0,
+    device: torch.device,
+    rank: int = 0,
+    ranks: int = 1,
+) -> Iterator[Iterator[SomeBatch]]:
+    """Yield an endless iterator of batches on `device`, of at most `config.batch_windows` samples each.
 
     The first update is number `step`, from 0, and begins at sample `first`. Of each update's samples, the iterator holds the
-    slice of this rank.
+    slice of this rank. `read` gives the samples from a number on, so many; it is called on another thread.
 
     Raises
     ------
@@ -85,15 +118,16 @@ def loader(
             for at in range(begin, begin + count, config.batch_windows):
                 yield at, min(config.batch_windows, begin + count - at)
 
-    def batch(of: tuple[int, int]) -> Windows:
-        made = _tensors(samples.read(*of), config.attention)
-        return made.pinned() if device.type == "cuda" else made
+    def batch(of: tuple[int, int]) -> SomeBatch:
+        made = read(*of)
+        return pinned(made) if device.type == "cuda" else made
 
     with prefetch.ahead(batch, numbers()) as batches:
-        yield (one.to(device) for one in batches)
+        yield (moved(one, device) for one in batches)
 
 
-def _tensors(batch: Batch, attention: Attention) -> Windows:
+def windows_of(batch: samples.Batch, attention: Attention) -> Windows:
+    """Samples as tensors."""
     starts, edges = _documents(batch) if attention == "document" else (None, None)
     return Windows(
         ids=torch.from_numpy(batch.ids.astype(np.int64)),
@@ -104,7 +138,7 @@ def _tensors(batch: Batch, attention: Attention) -> Windows:
     )
 
 
-def _documents(batch: Batch) -> tuple[Tensor | None, Tensor | None]:
+def _documents(batch: samples.Batch) -> tuple[Tensor | None, Tensor | None]:
     """`Windows.starts` and `Windows.edges`.
 
     None if every row is one document: causal attention is then the same, and faster without a mask.

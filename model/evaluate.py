@@ -8,18 +8,19 @@ Cost: a third of a training step per token.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tokenmill.model import data
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import TokenGroups, by_source
-from tokenmill.model.loss import token_losses
+from tokenmill.model.loss import Loss, token_losses
+from tokenmill.model.parallel.divided import Divided
 from tokenmill.pipeline.base.errors import Interrupted
 from tokenmill.pipeline.config import Attention
 from tokenmill.pipeline.tokens import Split
@@ -39,6 +40,8 @@ class Evaluation:
     """The loss of each source of which tokens were read."""
     languages: Mapping[str, float] = field(default_factory=dict)
     """The same of each language, where the corpus knows them."""
+    accuracy: float | None = None
+    """The part of the labels that is right, where the model tells classes apart."""
 
 
 def spread(windows: int, wanted: int) -> npt.NDArray[np.int64]:
@@ -59,7 +62,8 @@ def evaluate(
     precision: torch.dtype = torch.float32,
     chunk_tokens: int | None = None,
     languages: TokenGroups | None = None,
-    asked: Sequence[int] = (),
+    asked: Callable[[], int] = lambda: 0,
+    divided: Divided | None = None,
 ) -> Evaluation:
     """Evaluate `model` on windows of its `context_tokens` tokens, with the attention that training uses.
 
@@ -78,7 +82,9 @@ def evaluate(
     languages
         Those of the split's tokens.
     asked
-        Numbers of signals: the first one that appears in it ends the evaluation.
+        Gives the number of a signal that ends the evaluation, or 0. It is called before each batch.
+    divided
+        The model as it lies in several processes, which all evaluate: each reads its part of the windows.
 
     Raises
     ------
@@ -91,17 +97,27 @@ def evaluate(
     sums = [_Sums(groups, device) for groups in (by_source(split), languages) if groups is not None]
     was_training = model.training
     model.eval()
-    with torch.inference_mode(), autocast(device, precision):
-        for first in range(0, len(numbers), batch_windows):
-            if asked:
-                raise Interrupted(f"the evaluation after step {step} was stopped", number=asked[0])
-            some = numbers[first : first + batch_windows]
-            windows = data.windows_at(split, some, length, attention).to(device)
+    through = divided or Divided(model=model)
+    slices = through.layout.data_ranks
+    # DTensors cannot be made in inference mode.
+    with torch.no_grad() if through.layout.parts > 1 else torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(numbers), batch_windows * slices):
+            if number := asked():
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=number)
+            together = numbers[first : first + batch_windows * slices]
+            some = together[through.layout.data_rank :: slices]
+            # All processes compute as often. What one reads only for that does not count.
+            windows = data.windows_at(split, some if len(some) else together[:1], length, attention)
+            windows = data.moved(windows, device)
+            losses = through.evaluated(token_losses, windows, chunk_tokens=chunk_tokens).flatten()
+            if len(some) == 0 or not through.has_loss:
+                continue
             places = (torch.from_numpy(some * length)[:, None] + torch.arange(length)).flatten().to(device)
-            losses = token_losses(model, windows, chunk_tokens=chunk_tokens).flatten()
             counts = torch.ones_like(losses) if windows.kept is None else windows.kept[:, 1:].flatten()
             for one in sums:
                 one.add(places, losses, counts)
+    for one in sums:
+        through.layout.add_up(one.totals)
     model.train(was_training)
     nats, tokens = sums[0].totals.tolist()
     read = int(sum(tokens))
@@ -113,6 +129,41 @@ def evaluate(
         sources=sums[0].means(),
         languages=sums[1].means() if len(sums) > 1 else {},
     )
+
+
+def evaluate_batches(
+    model: nn.Module,
+    batch: Callable[[npt.NDArray[np.int64]], data.Batch],
+    loss: Callable[..., Loss],
+    numbers: npt.NDArray[np.int64],
+    *,
+    right: Callable[..., Tensor] | None,
+    step: int,
+    batch_windows: int,
+    device: torch.device,
+    precision: torch.dtype = torch.float32,
+    chunk_tokens: int | None = None,
+    asked: Callable[[], int] = lambda: 0,
+) -> Evaluation:
+    """Evaluate a model of any objective: its mean loss for each target, without bits per byte and sources.
+
+    `batch` gives the samples of some numbers, `loss` theirs, `right` how many of their targets the model gets right. The other
+    parameters, and the errors, are those of `evaluate`.
+    """
+    nats, targets, rights = 0.0, 0, 0
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode(), autocast(device, precision):
+        for first in range(0, len(numbers), batch_windows):
+            if number := asked():
+                raise Interrupted(f"the evaluation after step {step} was stopped", number=number)
+            some = data.moved(batch(numbers[first : first + batch_windows]), device)
+            nats += loss(model, some, chunk_tokens=chunk_tokens).nats.item()
+            rights += 0 if right is None else int(right(model, some))
+            targets += some.targets
+    model.train(was_training)
+    accuracy = None if right is None else rights / max(1, targets)
+    return Evaluation(step=step, tokens=targets, loss=nats / max(1, targets), accuracy=accuracy)
 
 
 class _Sums:

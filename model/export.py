@@ -62,7 +62,7 @@ LLAMA_NAMES = {
 }
 
 
-def export_model(root: Path, out: Path, progress: Progress) -> str:
+def export_model(root: Path, out: Path, progress: Progress, *, objective: str | None = None) -> str:
     """Write the last checkpoint of the corpus in `root` to `out`. Returns the name of the architecture.
 
     Raises ConfigError if no architecture named here can hold the model; NotBuilt without a checkpoint; CorruptFile; StaleInput
@@ -70,7 +70,7 @@ def export_model(root: Path, out: Path, progress: Progress) -> str:
     """
     # The version is held until the end: a build that ends meanwhile would remove it, and the encoder reads its file late.
     encoder, _held = encoder_of(root)
-    found = checkpoint.last(root, encoder.fingerprint, progress)
+    found = checkpoint.speaking(root, encoder.fingerprint, progress, objective=objective)
     architecture = architecture_of(found.state.shape)
     replace(out, _items(found, architecture, encoder), progress)
     progress.end(f"{architecture} of step {found.state.step} in {out}")

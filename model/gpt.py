@@ -13,9 +13,11 @@ Cost: about 6 * parameters floating-point operations per token and training step
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, Replicate
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
@@ -24,7 +26,7 @@ from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base.errors import InputError
 
 INITIAL_STD = 0.02
-RESIDUAL = ("attention.out.weight", "mlp.down.weight")
+RESIDUAL = ("attention.out.weight", "cross.out.weight", "mlp.down.weight")
 """Matrices that add to the residual stream."""
 
 
@@ -47,13 +49,18 @@ class GPT(nn.Module):
         self.drop = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(shape, dropout) for _ in range(shape.layers))
         self.norm = norm(shape)
-        if not shape.tied:
+        if shape.has_head:
             self.head = nn.Linear(shape.width, shape.padded_vocabulary, bias=False)
         offset = torch.zeros(shape.padded_vocabulary)
         offset[shape.vocabulary :] = -math.inf
         # Log frequencies come from the text, so they are part of what is saved.
         self.register_buffer("offset", offset, persistent=shape.unigram_offset)
-        self._initialise(torch.Generator().manual_seed(seed))
+        initialise(self, shape, torch.Generator().manual_seed(seed))
+        with torch.no_grad():
+            # The rows of the padding start at 0 and get no gradient, so they stay 0 in every checkpoint.
+            self.embedding.weight[shape.vocabulary :] = 0
+            if shape.has_head:
+                self.head.weight[shape.vocabulary :] = 0
 
     def forward(self, ids: Tensor, starts: Tensor | None = None, cache: Cache | None = None) -> Tensor:
         """The logits of each next token: `head(hidden(...))`. float [B, T, padded_vocabulary]; -inf for ids of the padding."""
@@ -86,32 +93,40 @@ class GPT(nn.Module):
         tokens = ids.shape[1]
         if seen + tokens > self.shape.context_tokens:
             raise InputError(f"tokens={seen + tokens} but {self.shape.context_tokens=}")
-        scope, positions = self._scope(seen, tokens, starts, ids.device, edges)
-        x = self.embedding(ids)
-        if self.shape.positions == "learned":
-            x = x + self.position(positions)
-        elif self.shape.positions == "sinusoidal":
-            x = x + self.sinusoids[positions]
-        x = self.drop(x)
-        if _autocast_dtype(ids.device) == torch.bfloat16:
-            # Half the memory, and half the bytes that norms and sums move. Float16 would overflow.
-            x = x.bfloat16()
-        for number, block in enumerate(self.blocks):
-            if cache is not None:
+        scope, positions = self.scope(tokens, starts, ids.device, seen=seen, edges=edges)
+        x = self.embedded(ids, positions)
+        if cache is None:
+            x = through(self.blocks, x, scope, recompute=self.recompute and self.training)
+        else:
+            for number, block in enumerate(self.blocks):
                 # Past a compiled layer: each length would be compiled anew.
                 x = block.forward(x, scope, cache.layers[number], seen)
-            elif self.recompute and self.training:
-                x = checkpoint(block, x, scope, use_reentrant=False)
-            else:
-                x = block(x, scope)
-        if cache is not None:
             cache.seen += tokens
         normalised: Tensor = self.norm(x)
         return normalised
 
+    def embedded(self, ids: Tensor, positions: Tensor, more: Tensor | None = None) -> Tensor:
+        """What the first block reads, float [B, T, W].
+
+        `positions`: int64 [B or 1, T]. `more`: what else is added, [B, T, W].
+        """
+        x: Tensor = self.embedding(ids)
+        if self.shape.positions == "learned":
+            x = x + self.position(positions)
+        elif self.shape.positions == "sinusoidal":
+            x = x + self.sinusoids[positions]
+        x = self.drop(x if more is None else x + more)
+        if _autocast_dtype(ids.device) == torch.bfloat16:
+            # Half the memory, and half the bytes that norms and sums move. Float16 would overflow.
+            x = x.bfloat16()
+        return x
+
     def logits(self, hidden: Tensor) -> Tensor:
         """float [..., W] -> float [..., padded_vocabulary], soft-capped as in Gemma 2 (Riviere et al. 2024, section 2)."""
         weight = self.embedding.weight if self.shape.tied else self.head.weight
+        if isinstance(weight, DTensor):
+            # Each process has some of the ids, and gives what it knows of the gradient.
+            hidden = DTensor.from_local(hidden, weight.device_mesh, [Replicate()])
         if not self.shape.soft_cap:
             # As the head's bias, the offset costs little; adding it afterwards would copy the logits, forward and backward.
             zero = self.shape.vocabulary == self.shape.padded_vocabulary and not self.shape.unigram_offset
@@ -119,10 +134,13 @@ class GPT(nn.Module):
         cap = self.shape.soft_cap
         return cap * torch.tanh(F.linear(hidden, weight) / cap) + self.offset
 
-    def _scope(
-        self, seen: int, tokens: int, starts: Tensor | None, device: torch.device, edges: Tensor | None
+    def scope(
+        self, tokens: int, starts: Tensor | None, device: torch.device, *, seen: int = 0, edges: Tensor | None = None
     ) -> tuple[Scope, Tensor]:
-        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T]."""
+        """What the layers share, and the positions of the tokens in their documents, int64 [B or 1, T].
+
+        `starts`, `edges`: as in `hidden`. `seen`: tokens in a cache before them.
+        """
         rows = torch.arange(seen, seen + tokens, device=device)
         columns = torch.arange(seen + tokens, device=device)
         # What fills a row up before its document has no position.
@@ -148,31 +166,35 @@ class GPT(nn.Module):
         half = _autocast_dtype(device) != torch.float32
         return half and not (self.training and self.drop.p) and has_flash(device, self.shape.head_width)
 
-    @torch.no_grad()
-    def _initialise(self, generator: torch.Generator) -> None:
-        """Draw the initial weights.
 
-        Matrices are normal with standard deviation 0.02. Those that add to the residual stream are smaller by
-        1/sqrt(2 * layers) as in GPT-2, or 0, so that each block begins as the identity (Zhang et al. 2019, "Fixup"). Biases are
-        0. A head of its own begins at 0 where projections do: every id is then as likely as its offset says.
-        """
-        kind = self.shape.initialisation
-        for name, parameter in self.named_parameters():
-            if parameter.dim() < 2:
-                if name.endswith("bias"):
-                    nn.init.zeros_(parameter)
-                continue
-            std = INITIAL_STD
-            if name.endswith(RESIDUAL) and kind == "gpt2":
-                std /= math.sqrt(2 * self.shape.layers)
-            if kind == "zero_projections" and (name.endswith(RESIDUAL) or name == "head.weight"):
+def through(blocks: Iterable[nn.Module], x: Tensor, scope: Scope, *, recompute: bool) -> Tensor:
+    """Through all blocks, [B, T, W] -> [B, T, W]. `recompute`: compute what is inside a block again in the backward pass."""
+    for block in blocks:
+        x = checkpoint(block, x, scope, use_reentrant=False) if recompute else block(x, scope)
+    return x
+
+
+@torch.no_grad()
+def initialise(module: nn.Module, shape: Shape, generator: torch.Generator) -> None:
+    """Draw the initial weights of a module.
+
+    Matrices are normal with standard deviation 0.02. Those that add to the residual stream are smaller by
+    1/sqrt(2 * layers) as in GPT-2, or 0, so that each block begins as the identity (Zhang et al. 2019, "Fixup"). Biases are
+    0. A head of its own begins at 0 where projections do: every id is then as likely as its offset says.
+    """
+    kind = shape.initialisation
+    for name, parameter in module.named_parameters():
+        if parameter.dim() < 2:
+            if name.endswith("bias"):
                 nn.init.zeros_(parameter)
-            else:
-                nn.init.normal_(parameter, std=std, generator=generator)
-        # The rows of the padding start at 0 and get no gradient, so they stay 0 in every checkpoint.
-        self.embedding.weight[self.shape.vocabulary :] = 0
-        if not self.shape.tied:
-            self.head.weight[self.shape.vocabulary :] = 0
+            continue
+        std = INITIAL_STD
+        if name.endswith(RESIDUAL) and kind == "gpt2":
+            std /= math.sqrt(2 * shape.layers)
+        if kind == "zero_projections" and (name.endswith(RESIDUAL) or name == "head.weight"):
+            nn.init.zeros_(parameter)
+        else:
+            nn.init.normal_(parameter, std=std, generator=generator)
 
 
 def _autocast_dtype(device: torch.device) -> torch.dtype:

@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,22 +25,25 @@ from torch import Tensor
 
 from tokenmill.model import checkpoint, data, evaluate, optim, stops
 from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.encoders import Model
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import TokenGroups
 from tokenmill.model.log import TrainingLog
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model.loss import Loss
+from tokenmill.model.objectives.objective import Objective
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
+from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.phases import Phases, peak_teraflops
 from tokenmill.pipeline.base.errors import Diverged, Interrupted
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.tokens import Split
-from tokenmill.pipeline.tokens.samples import Samples
 
 LOG_EVERY = 10
 """Steps between writes of the log."""
 Voice = Callable[[GPT], str]
+Write = Callable[[Mapping[str, Any]], None]
 HOPELESS = 1.5
 """How many times the loss of guessing a run may lose, on average over the steps of one write of the log."""
 LEAST_SCALE = 1e-4
@@ -51,18 +54,20 @@ LEAST_SCALE = 1e-4
 class TrainingLoop:
     """One call of `train`: the model as it changes, and the measurements not yet written to the log."""
 
-    model: GPT
+    model: Model
     optimizers: Optimizers
     scale: Scale | None
     """Of the loss, in float16."""
     precision: torch.dtype
-    samples: Samples
+    objective: Objective
     validation: Split
     config: TrainConfig
     device: torch.device
     folder: Path
     page: TrainingPage
     progress: Progress
+    divided: Divided
+    """The model as it lies in several processes, or in this one alone. The first one writes log, checkpoints and page."""
     voice: Voice | None = None
     """Says what the model says at each evaluation."""
     languages: TokenGroups | None = None
@@ -80,7 +85,7 @@ class TrainingLoop:
 
     def go(self, state: State) -> Checkpoint:
         """Make all updates that are left after `state`. Returns the last checkpoint. Raises Diverged, Interrupted."""
-        config = self.config
+        config, layout = self.config, self.divided.layout
         left = config.samples_before(config.steps) - config.samples_before(state.step)
         self.progress.begin("train", left * config.context_tokens, "tokens")
         halted = torch.zeros((), device=self.device)
@@ -88,29 +93,46 @@ class TrainingLoop:
         self.tokens_written = state.samples * config.context_tokens
         with (
             stops.asked(self.progress) as asked,
-            contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=config.tensorboard)) as log,
-            data.loader(self.samples, config, first=state.samples, step=state.step, device=self.device) as batches,
+            self._log(state) as log,
+            data.loader(
+                self.objective.read,
+                config,
+                first=state.samples,
+                step=state.step,
+                device=self.device,
+                rank=layout.data_rank,
+                ranks=layout.data_ranks,
+            ) as batches,
         ):
+
+            def stop() -> int:
+                """The number of a signal that any process has got, the same in all; 0 for none."""
+                return layout.largest(asked[0] if asked else 0)
+
             while True:
                 complete = state.step == config.steps
                 if evaluation_is_due(state, config):
                     try:
-                        state = self._evaluated(state, log, loss, asked)
+                        state = self._evaluated(state, log, loss, stop)
                     except Interrupted:
                         complete = False
+                number = stop()
                 every = state.step > 0 and state.step % config.checkpoint_every == 0
-                if complete or (state is not saved and state.step > 0 and (every or asked)):
+                if complete or (state is not saved and state.step > 0 and (every or number)):
                     if self.pending:
                         loss = self._write_down(log)
-                    made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale)
-                    self.page.write(state)
+                    whole = self.divided.gathered
+                    made = checkpoint.publish(self.folder, state, self.model, self.optimizers, self.scale, gathered=whole)
+                    if layout.first:
+                        self.page.write(state)
                     saved = state
+                    number = stop()
                 if complete:
                     self.progress.end(f"{state.step} steps" + ("" if math.isnan(loss) else f", loss {loss:.3f}"))
                     return made
-                if asked and (state is saved or state.step == 0):
+                if number and (state is saved or state.step == 0):
                     told = f"after step {state.step}" if state.step else "before the first step"
-                    raise Interrupted(f"stopped {told}; run the same command again to continue", number=asked[0])
+                    raise Interrupted(f"stopped {told}; run the same command again to continue", number=number)
                 if not self.pending:
                     self.written_at = time.monotonic()
                 self._update(state, batches, halted)
@@ -120,26 +142,51 @@ class TrainingLoop:
                 if state.step % LOG_EVERY == 0 or evaluation_is_due(state, config):
                     loss = self._write_down(log)
 
-    def _update(self, state: State, batches: Iterator[data.Windows], halted: Tensor) -> None:
+    def _update(self, state: State, batches: Iterator[data.Batch], halted: Tensor) -> None:
         """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
         self.phases.mark("data")
-        windows = list(itertools.islice(batches, config.batches(state.step)))
-        total = backward(self.model, windows, config, precision=self.precision, scale=self.scale, mark=self.phases.mark)
+        windows = list(itertools.islice(batches, self.divided.layout.batches(config.batches(state.step))))
+        total = backward(
+            self.divided,
+            windows,
+            config,
+            loss_of=self.objective.loss,
+            precision=self.precision,
+            scale=self.scale,
+            mark=self.phases.mark,
+        )
         self.phases.mark("optimizer")
         rate = optim.learning_rate(state.step, config)
         scale = torch.ones_like(total) if self.scale is None else self.scale.value.clone()
-        norm = optim.update(self.optimizers, total, rate=rate, clip_norm=config.clip_norm, halted=halted, scale=self.scale)
+        norm = optim.update(
+            self.optimizers,
+            total,
+            rate=rate,
+            clip_norm=config.clip_norm,
+            halted=halted,
+            scale=self.scale,
+            clip=self.divided.clip,
+        )
         self.phases.mark("")
         line = {
             "step": state.step + 1,
             "learning_rate": rate * config.learning_rate,
-            "tokens": (state.samples + config.batch_windows * len(windows)) * config.context_tokens,
+            "tokens": (state.samples + config.batch_windows * config.batches(state.step)) * config.context_tokens,
         }
         self.pending.append((line, torch.stack([total, norm, scale])))
 
-    def _write_down(self, log: TrainingLog) -> float:
+    @contextlib.contextmanager
+    def _log(self, state: State) -> Iterator[Write]:
+        """Appends a line to the log; in processes other than the first, does nothing."""
+        if not self.divided.layout.first:
+            yield lambda line: None
+            return
+        with contextlib.closing(TrainingLog(self.folder.parent, step=state.step, events=self.config.tensorboard)) as log:
+            yield log.append
+
+    def _write_down(self, log: Write) -> float:
         """Write the pending losses to the log and return the last one. Raises Diverged where no update can be made of them."""
         values = torch.stack([value for _, value in self.pending]).tolist()
         shared = self._speed(updates=len(values), tokens=self.pending[-1][0]["tokens"])
@@ -153,7 +200,7 @@ class TrainingLoop:
             line = {**known, "loss": loss, **shared}
             if self.scale is not None:
                 line["loss_scale"] = scale
-            log.append({**line, "skipped": True} if skipped else {**line, "gradient_norm": norm})
+            log({**line, "skipped": True} if skipped else {**line, "gradient_norm": norm})
         self.pending.clear()
         mean, guessing = sum(loss for loss, _, _ in values) / len(values), math.log(self.model.shape.vocabulary)
         if mean > HOPELESS * guessing:
@@ -173,71 +220,96 @@ class TrainingLoop:
         peak = self.config.peak_teraflops or peak_teraflops(self.device, self.precision)
         if peak is not None:
             # Model FLOPs utilisation (Chowdhery et al. 2022, "PaLM", section 4.1).
-            found["mfu"] = round(speed * self.model.shape.flops_per_token / (peak * 1e12), 4)
+            found["mfu"] = round(speed * self.model.shape.flops_per_token / (peak * 1e12 * self.divided.layout.ranks), 4)
         return found
 
-    def _evaluated(self, state: State, log: TrainingLog, loss: float, asked: Sequence[int]) -> State:
+    def _evaluated(self, state: State, log: Write, loss: float, stop: Callable[[], int]) -> State:
         """Return `state` with a new evaluation: on a fixed part of the validation split, or on all of it after the last update.
 
-        Without a token to predict, return `state` unchanged. Raises Interrupted as soon as a signal was `asked`.
+        Without a token to predict, return `state` unchanged. Raises Interrupted as soon as a signal asks to `stop`.
         """
         config = self.config
-        windows = self.validation.windows(config.context_tokens)
+        windows, objective = self.objective.held_out, self.objective
         told = f"step {state.step} of {config.steps}" + ("" if math.isnan(loss) else f": training loss {loss:.3f}")
         if windows == 0:
-            self.progress.say(f"{told}; no validation, the split is empty")
+            self.progress.say(f"{told}; no validation, nothing is held out")
             return state
         wanted = windows if state.step == config.steps else config.evaluate_windows
-        made = evaluate.evaluate(
-            self.model,
-            self.validation,
-            evaluate.spread(windows, wanted),
-            step=state.step,
-            attention=config.attention,
-            batch_windows=config.batch_windows,
-            device=self.device,
-            precision=self.precision,
-            chunk_tokens=config.loss_chunk_tokens,
-            languages=self.languages,
-            asked=asked,
-        )
+        numbers = evaluate.spread(windows, wanted)
+        common: dict[str, Any] = {
+            "step": state.step,
+            "batch_windows": config.batch_windows,
+            "device": self.device,
+            "precision": self.precision,
+            "chunk_tokens": config.loss_chunk_tokens,
+            "asked": stop,
+        }
+        if objective.validation is not None:
+            made = evaluate.evaluate_batches(
+                self.model, objective.validation, objective.loss, numbers, right=objective.right, **common
+            )
+        else:
+            assert isinstance(self.model, GPT)
+            made = evaluate.evaluate(
+                self.model,
+                self.validation,
+                numbers,
+                attention=config.attention,
+                languages=self.languages,
+                divided=self.divided,
+                **common,
+            )
         if made.tokens == 0:
             self.progress.say(f"{told}; no validation, what it reads is forgotten")
             return state
         line = {"step": made.step, "validation_loss": made.loss, "bits_per_byte": made.bits_per_byte, "sources": made.sources}
-        log.append({**line, "languages": made.languages} if made.languages else line)
-        if self.voice is not None:
-            log.append({"step": made.step, "sample": self.voice(self.model)})
+        line |= {"languages": made.languages} if made.languages else {}
+        log(line if made.accuracy is None else {**line, "accuracy": made.accuracy})
+        if self.voice is not None and isinstance(self.model, GPT):
+            log({"step": made.step, "sample": self.voice(self.model)})
         bits = "" if made.bits_per_byte is None else f", {made.bits_per_byte:.3f} bits per byte"
+        bits += "" if made.accuracy is None else f", accuracy {made.accuracy:.1%}"
         self.progress.say(f"{told}; validation loss {made.loss:.3f}{bits}")
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
 
 
 def backward(
-    model: GPT,
-    windows: Sequence[data.Windows],
+    divided: Divided,
+    windows: Sequence[data.Batch],
     config: TrainConfig,
     *,
+    loss_of: Callable[..., Loss],
     precision: torch.dtype,
     scale: Scale | None,
     mark: Callable[[str], None] = lambda phase: None,
 ) -> Tensor:
-    """Compute the gradients of the mean loss over all targets of an update's `windows`, times `scale`. Returns that mean.
+    """Compute the gradients of the mean loss over all targets of an update, times `scale`. Returns that mean.
 
-    It is a float scalar on the device, without the z-loss. `mark`: told which phase begins.
+    It is a float scalar on the device, without the z-loss. `windows`: those of the update that this process reads. `mark`: told
+    which phase begins.
     """
     total = torch.zeros((), device=windows[0].ids.device)
-    targets = max(1, sum(one.targets for one in windows))
-    for one in windows:
+    targets = max(1, divided.layout.sum(sum(one.targets for one in windows)))
+    chunks = config.loss_chunk_tokens
+    if divided.pipeline is not None:
         mark("forward")
-        with evaluate.autocast(total.device, precision):
-            loss = next_token_loss(
-                model, one, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens, compiled=config.compile
-            )
-        mark("backward")
-        mean = (loss.nats + loss.penalty) / targets
-        (mean if scale is None else mean * scale.value).backward()  # type: ignore[no-untyped-call]
+        factor = torch.ones_like(total) / targets * (1 if scale is None else scale.value)
+        with divided.batch(last=True), evaluate.autocast(total.device, precision):
+            rows = [one for one in windows if isinstance(one, data.Windows)]
+            nats = divided.pipeline.gradients(rows, factor=factor, z_loss=config.z_loss, chunk_tokens=chunks)
+        total += nats / targets
+        divided.finish(total)
+        return total
+    for number, one in enumerate(windows, 1):
+        mark("forward")
+        with divided.batch(last=number == len(windows)):
+            with evaluate.autocast(total.device, precision):
+                loss = divided.call(loss_of, one, z_loss=config.z_loss, chunk_tokens=chunks, compiled=config.compile)
+            mark("backward")
+            mean = (loss.nats + loss.penalty) / targets
+            (mean if scale is None else mean * scale.value).backward()
         total += loss.nats.detach() / targets
+    divided.finish(total)
     return total
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 from torch.utils.checkpoint import checkpoint
 
@@ -43,10 +44,37 @@ def next_token_loss(
     `compiled`: head and loss as one compiled function.
     """
     hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
+    targets = targets_of(windows).flatten()
+    return targets_loss(model, hidden, targets, z_loss=z_loss, chunk_tokens=chunk_tokens, compiled=compiled)
+
+
+def targets_of(windows: Windows) -> Tensor:
+    """The id that follows each token, int64 [B, T]; -100 where it does not count."""
     targets = windows.ids[:, 1:]
-    if windows.kept is not None:
-        targets = targets.masked_fill(~windows.kept[:, 1:], IGNORED)
-    targets = targets.flatten()
+    return targets if windows.kept is None else targets.masked_fill(~windows.kept[:, 1:], IGNORED)
+
+
+class Headed(Protocol):
+    """A model with a head over the vocabulary."""
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """float [..., W] -> float [..., padded_vocabulary]"""
+        ...
+
+
+def targets_loss(
+    model: Headed,
+    hidden: Tensor,
+    targets: Tensor,
+    *,
+    z_loss: float = 0.0,
+    chunk_tokens: int | None = None,
+    compiled: bool = False,
+) -> Loss:
+    """The loss of ids, int64 [targets], -100 where there is none, each from what the head sees, float [targets, W].
+
+    Parameters: as those of `next_token_loss`.
+    """
     of_hidden = _compiled() if compiled else _of_hidden
     if chunk_tokens is None or chunk_tokens >= len(targets):
         return of_hidden(model, hidden, targets, z_loss)
@@ -59,24 +87,34 @@ def next_token_loss(
 
 def token_losses(model: GPT, windows: Windows, *, chunk_tokens: int | None = None) -> Tensor:
     """The cross-entropy of each target in nats, float32 [B, T]; 0 where it does not count. `chunk_tokens`: as above."""
-    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges).flatten(0, 1)
-    targets = windows.ids[:, 1:].flatten()
+    hidden = model.hidden(windows.ids[:, :-1], windows.starts, edges=windows.edges)
+    return losses_of_hidden(model, hidden, windows, chunk_tokens=chunk_tokens)
+
+
+def losses_of_hidden(model: GPT, hidden: Tensor, windows: Windows, *, chunk_tokens: int | None = None) -> Tensor:
+    """`token_losses` of what the head sees, float [B, T, W]."""
+    hidden, targets = hidden.flatten(0, 1), windows.ids[:, 1:].flatten()
     parts = zip(*(torch.split(whole, chunk_tokens or len(targets)) for whole in (hidden, targets)), strict=True)
-    losses = [F.cross_entropy(model.logits(some).float(), wanted, reduction="none") for some, wanted in parts]
+    losses = [whole(F.cross_entropy(model.logits(some).float(), wanted, reduction="none")) for some, wanted in parts]
     each = torch.cat(losses).view(len(windows.ids), -1)
     return each if windows.kept is None else each.masked_fill(~windows.kept[:, 1:], 0.0)
 
 
-def _of_hidden(model: GPT, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
+def whole(values: Tensor) -> Tensor:
+    """Values whose logits may lie in several processes, all of which have them."""
+    return values.full_tensor().clone() if isinstance(values, DTensor) else values
+
+
+def _of_hidden(model: Headed, hidden: Tensor, targets: Tensor, z_loss: float) -> Loss:
     logits = model.logits(hidden).float()
-    nats = F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum")
+    nats = whole(F.cross_entropy(logits, targets, ignore_index=IGNORED, reduction="sum"))
     if not z_loss:
         return Loss(nats, nats.new_zeros(()))
-    squares = logits.logsumexp(dim=-1).square()
+    squares = whole(logits.logsumexp(dim=-1)).square()
     return Loss(nats, z_loss * squares.masked_fill(targets == IGNORED, 0.0).sum())
 
 
 @functools.cache
-def _compiled() -> Callable[[GPT, Tensor, Tensor, float], Loss]:
+def _compiled() -> Callable[[Headed, Tensor, Tensor, float], Loss]:
     """`_of_hidden`, compiled at its first call, for all models of this process."""
     return torch.compile(_of_hidden)

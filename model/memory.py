@@ -19,15 +19,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_iter
 
-from tokenmill.model import evaluate, optim
+from tokenmill.model import data, evaluate, optim
 from tokenmill.model.data import Windows
-from tokenmill.model.gpt import GPT
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model.encoders import EncoderDecoder, model_of, stack_of
+from tokenmill.model.loss import Loss, next_token_loss
+from tokenmill.model.objectives import classes, masked, spans
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import shortage
 from tokenmill.pipeline.base.errors import OutOfMemory
@@ -79,10 +80,19 @@ class Memory:
         )
 
 
-def require(shape: Shape, config: TrainConfig, *, device: torch.device, precision: torch.dtype, progress: Progress) -> None:
+def require(
+    shape: Shape,
+    config: TrainConfig,
+    *,
+    device: torch.device,
+    precision: torch.dtype,
+    progress: Progress,
+    parts: int = 1,
+) -> None:
     """Say what the training takes. Raises OutOfMemory if that is more than is free.
 
-    Compiled on a GPU it takes less, and how much less nobody knows before: then a doubt is said, and the run begins.
+    Compiled on a GPU it takes less, and how much less nobody knows before: then a doubt is said, and the run begins. So it is
+    if the weights lie in several processes, in so many `parts`.
     """
     if device.type == "cuda":
         free, where = torch.cuda.mem_get_info(device)[0], str(device)
@@ -90,9 +100,9 @@ def require(shape: Shape, config: TrainConfig, *, device: torch.device, precisio
         where, free = min(shortage.free_memory().items(), key=lambda pair: pair[1], default=("machine", 1 << 62))
     # First what needs no computation: sizes that no machine has would take for ever, or overflow.
     tokens = config.batch_windows * config.context_tokens
-    least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers)
+    least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers) // parts
     wanted = None if least > free else estimate(shape, config, precision=precision, device=device)
-    less = config.compile and device.type == "cuda"
+    less = (config.compile and device.type == "cuda") or parts > 1
     if wanted is None or (wanted.total > free and not less):
         takes = f"at least {amount(least)}" if wanted is None else str(wanted)
         raise OutOfMemory(f"{_asked(shape, config)} take {takes}, and {amount(free)} are free ({where}); {_remedy()}")
@@ -160,30 +170,49 @@ def _estimate(shape: Shape, settings: str, precision: torch.dtype, device: torch
     config = TrainConfig.model_validate_json(settings)
     rows, tokens = config.batch_windows, config.context_tokens
     with FakeTensorMode(), LiveBytes() as counted:
-        model = GPT(shape, dropout=config.dropout, recompute=config.recompute)
+        model = model_of(shape, dropout=config.dropout, recompute=config.recompute)
         _move(model, device)
         weights = counted.live
         made = optim.optimizers(model, config)
         optim.prepare(made)
         before = counted.live
         kept: list[int] = []
-        model.norm.register_forward_hook(lambda *_: kept.append(counted.live - before))
-        apart = config.attention == "document"
-        windows = Windows(
-            ids=torch.zeros((rows, tokens + 1), dtype=torch.int64),
-            kept=None,
-            starts=torch.zeros((rows, tokens), dtype=torch.int64) if apart else None,
-            targets=rows * tokens,
-            edges=torch.zeros(rows + 1, dtype=torch.int32) if apart else None,
-        ).to(device)
+        last = model.norm if isinstance(model, EncoderDecoder) else stack_of(model).norm
+        last.register_forward_hook(lambda *_: kept.append(counted.live - before))
+        batch, loss_of = _example(shape, rows, tokens, apart=config.attention == "document")
+        batch = data.moved(batch, device)
         # From the second batch on, the gradients of those before live beside its activations.
         for _ in range(min(config.accumulate, 2)):
             with evaluate.autocast(device, precision):
-                loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+                loss = loss_of(model, batch, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
             (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]
         optim.update(made, loss.nats.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros((), device=device))
     rest = counted.peak - before - kept[0]
     return Memory(weights=weights, optimizer=before - weights, activations=kept[0], rest=rest)
+
+
+def _example(shape: Shape, rows: int, tokens: int, *, apart: bool) -> tuple[Any, Callable[..., Loss]]:
+    """A batch for a model of this shape, and its loss."""
+
+    def ids(*size: int) -> Tensor:
+        return torch.zeros(size, dtype=torch.int64)
+
+    if shape.architecture == "encoder":
+        chosen = ids(rows, shape.target_tokens)
+        documents = ids(rows, tokens) if apart else None
+        words = {"segments": ids(rows, tokens), "places": chosen, "labels": chosen, "follows": ids(rows)}
+        return masked.Masked(ids=ids(rows, tokens), documents=documents, **words, targets=chosen.numel()), masked.loss
+    if shape.architecture == "encoder-decoder":
+        source, target = ids(rows, shape.source_tokens), ids(rows, shape.target_tokens)
+        apart_from = {"documents": source, "written_documents": target} if apart else {}
+        both: dict[str, Any] = {"documents": None, "written_documents": None, **apart_from}
+        return spans.Spans(ids=source, written=target, labels=target, **both, targets=target.numel()), spans.loss
+    starts, edges = (ids(rows, tokens), torch.zeros(rows + 1, dtype=torch.int32)) if apart else (None, None)
+    if shape.classes:
+        texts, read = ids(rows), ids(rows, tokens)
+        return classes.Classes(ids=read, starts=starts, edges=edges, ends=texts, labels=texts, targets=rows), classes.loss
+    windows = Windows(ids=ids(rows, tokens + 1), kept=None, starts=starts, targets=rows * tokens, edges=edges)
+    return windows, next_token_loss
 
 
 def _move(model: nn.Module, device: torch.device) -> None:

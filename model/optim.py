@@ -10,17 +10,24 @@ Cost: two numbers of state per parameter of AdamW, one per parameter of Muon; on
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.tensor import DTensor
 
-from tokenmill.model.gpt import GPT
 from tokenmill.model.muon import Muon
 from tokenmill.pipeline.config import TrainConfig
 
 BETAS = (0.9, 0.95)
 """AdamW's decay rates of the first and the second moment."""
+BLOCKS = re.compile(r"(^|\.)(blocks|decoder)\.")
+"""In names of parameters: those inside of blocks."""
+LOOKED_UP = re.compile(r"(^|\.)(position|segment)\.")
+"""Vectors of places."""
 FIRST_SCALE = 65_536.0
 """By which the loss is multiplied in float16, at first (Micikevicius et al. 2018, "Mixed Precision Training", section 3.2)."""
 GROWTH_UPDATES = 2_000
@@ -60,21 +67,21 @@ class Optimizers:
         return {"adamw": self.adamw} | ({} if self.muon is None else {"muon": self.muon})
 
 
-def optimizers(model: GPT, config: TrainConfig) -> Optimizers:
+def optimizers(model: nn.Module, config: TrainConfig) -> Optimizers:
     """The optimizers that the settings ask for, with empty state. `update` sets their learning rates at each step."""
     inner = {
-        name
-        for name, p in model.named_parameters()
-        if config.optimizer == "muon" and name.startswith("blocks.") and p.dim() == 2
+        name for name, p in model.named_parameters() if config.optimizer == "muon" and BLOCKS.search(name) and p.dim() == 2
     }
     named = [(name, p) for name, p in model.named_parameters() if name not in inner]
-    decayed = [p for name, p in named if p.dim() >= 2 and not name.startswith("position.")]
-    rest = [p for name, p in named if p.dim() < 2 or name.startswith("position.")]
-    groups = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": rest, "weight_decay": 0.0},
-    ]
-    adamw = torch.optim.AdamW([one for one in groups if one["params"]], lr=0.0, betas=BETAS, eps=1e-8, fused=True)
+    decayed = [p for name, p in named if p.dim() >= 2 and not LOOKED_UP.search(name)]
+    rest = [p for name, p in named if p.dim() < 2 or LOOKED_UP.search(name)]
+    # The fused kernel takes tensors that are divided among the same processes.
+    groups: dict[tuple[float, DeviceMesh | None], list[nn.Parameter]] = {}
+    for decay, some in ((config.weight_decay, decayed), (0.0, rest)):
+        for p in some:
+            groups.setdefault((decay, p.device_mesh if isinstance(p, DTensor) else None), []).append(p)
+    given = [{"params": some, "weight_decay": decay} for (decay, _), some in groups.items()]
+    adamw = torch.optim.AdamW(given, lr=0.0, betas=BETAS, eps=1e-8, fused=True)
     muon = (
         Muon((p for name, p in model.named_parameters() if name in inner), weight_decay=config.weight_decay) if inner else None
     )
@@ -119,7 +126,14 @@ class Scale:
 
 
 def update(
-    optimizers: Optimizers, loss: Tensor, *, rate: float, clip_norm: float, halted: Tensor, scale: Scale | None = None
+    optimizers: Optimizers,
+    loss: Tensor,
+    *,
+    rate: float,
+    clip_norm: float,
+    halted: Tensor,
+    scale: Scale | None = None,
+    clip: Callable[[list[nn.Parameter], float], Tensor] = nn.utils.clip_grad_norm_,
 ) -> Tensor:
     """Clip the gradients, make one update, and clear the gradients. All of it happens on the device, without waiting for it.
 
@@ -136,6 +150,8 @@ def update(
         moments stay bit-identical. With a `scale`, gradients that overflow skip this update only.
     scale
         What the gradients were multiplied by.
+    clip
+        Scales the gradients down to a norm, and returns the norm before: torch's, or that of several processes.
 
     Returns
     -------
@@ -147,7 +163,7 @@ def update(
         for parameter in parameters:
             if parameter.grad is not None:
                 parameter.grad.div_(scale.value)
-    norm = nn.utils.clip_grad_norm_(parameters, clip_norm)
+    norm = clip(parameters, clip_norm)
     overflow = ~torch.isfinite(norm)
     halted.logical_or_(~torch.isfinite(loss) | (overflow if scale is None else torch.zeros_like(overflow)))
     skipped = halted.bool() | overflow

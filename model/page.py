@@ -14,18 +14,17 @@ from pathlib import Path
 
 import torch
 
-from tokenmill.model.checkpoint import State
+from tokenmill.model.checkpoint import State, place_of
 from tokenmill.model.log import LOG
+from tokenmill.model.objectives.objective import Objective
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import TokenmillError
-from tokenmill.pipeline.base.manifest import MODEL
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.words import count, many
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.report import training
 from tokenmill.pipeline.report.history import History
 from tokenmill.pipeline.tokens import TokenStore
-from tokenmill.pipeline.tokens.samples import Samples
 
 NAME = "training.html"
 """Below the folder of the model."""
@@ -38,7 +37,7 @@ class TrainingPage:
 
     root: Path
     store: TokenStore
-    samples: Samples
+    objective: Objective
     device: torch.device
     progress: Progress
     state: State
@@ -46,12 +45,12 @@ class TrainingPage:
     history: History = field(init=False)
 
     def __post_init__(self) -> None:
-        self.history = History(path=self.root / MODEL / LOG)
+        self.history = History(path=self.path.with_name(LOG))
 
     @property
     def path(self) -> Path:
         """Where it is written."""
-        return self.root / MODEL / NAME
+        return self.root / place_of(self.objective.config.objective) / NAME
 
     def write(self, state: State, *, ended: str | None = None) -> None:
         """Write the page of a checkpoint. `ended`: why no update follows, though some were wanted. Raises OSError."""
@@ -80,17 +79,20 @@ class TrainingPage:
         # A checkpoint of an older version may lack settings.
         config = defaults | dict(state.config)
         per_step = config["batch_windows"] * config["accumulate"]
-        tokens = self.samples.split.tokens
+        samples = self.objective.samples
         model = f"{config['model']}: {many(shape.layers, 'layer')} of width {shape.width}, {many(shape.heads, 'head')}"
-        read = f"{count(tokens)} tokens in {many(self.samples.split.documents, 'document')}"
-        mixed = "" if self.samples.mixture is None else f", mixed as {self.samples.mixture}"
+        read, mixed = self.objective.source, ""
+        if samples is not None:
+            read = f"{count(samples.split.tokens)} tokens in {many(samples.split.documents, 'document')}"
+            mixed = "" if samples.mixture is None else f", mixed as {samples.mixture}"
         return training.RunFacts(
             corpus=self.root.name or str(self.root),
             parameters=shape.parameters,
             vocabulary=shape.vocabulary,
             steps=config["steps"],
-            epochs=state.samples / self.samples.windows,
+            epochs=state.samples / self.objective.windows,
             facts=(
+                ("Objective", f"{config['objective']}, {shape.architecture}"),
                 ("Model", f"{model}, a context of {count(shape.context_tokens)} tokens"),
                 ("Parameters", count(shape.parameters)),
                 ("Vocabulary", f"{count(shape.vocabulary)} tokens of the tokenizer {state.tokenizer[:HASH_DIGITS]}"),

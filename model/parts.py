@@ -38,6 +38,10 @@ class Scope:
     """For rotary positions: cosines and sines, float [B or 1, 1, T, D / 2]."""
     edges: Tensor | None = None
     """int32 [documents + 1], in place of a mask: where, row after row, each document begins, and where the last one ends."""
+    memory: Tensor | None = None
+    """What cross-attention reads: the encoder's output, float [B, M, W]."""
+    memory_mask: Tensor | None = None
+    """bool [B, 1, T, M], True at (t, m) if token t attends to m of the memory; None: all attend to all."""
     window: int = 0
     """With edges, the most tokens that a token attends to; 0: all before it."""
 
@@ -158,7 +162,7 @@ def attend_in_steps(query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> 
 
 
 class Attention(nn.Module):
-    """Multi-head self-attention, with fewer heads of keys and values than of queries if the shape says so."""
+    """Multi-head attention, with fewer heads of keys and values than of queries if the shape says so."""
 
     def __init__(self, shape: Shape, dropout: float) -> None:
         super().__init__()
@@ -170,12 +174,14 @@ class Attention(nn.Module):
         self.value = nn.Linear(shape.width, kv_width, bias=shape.biases)
         self.out = nn.Linear(shape.width, shape.width, bias=shape.biases)
 
-    def forward(self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
-        """[B, T, W] -> [B, T, W]"""
-        batch, tokens, width = x.shape
+    def forward(
+        self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0, memory: Tensor | None = None
+    ) -> Tensor:
+        """[B, T, W] -> [B, T, W]. Keys and values are those of `memory`, [B, M, W]; None: of `x` itself."""
+        batch, read = x.shape[0], x if memory is None else memory
         query, key, value = (
-            part.view(batch, tokens, -1, self.shape.head_width).transpose(1, 2)
-            for part in (self.query(x), self.key(x), self.value(x))
+            part.view(batch, part.shape[1], -1, self.shape.head_width).transpose(1, 2)
+            for part in (self.query(x), self.key(read), self.value(read))
         )
         if self.shape.qk_norm:
             # Henry et al. 2020, "Query-Key Normalization for Transformers", with RMSNorm in place of the norm.
@@ -185,7 +191,7 @@ class Attention(nn.Module):
         if cache is not None:
             key, value = cache.extended(key, value, seen)
         mixed = attend(query, key, value, scope, self.dropout if self.training else 0.0)
-        joined: Tensor = self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+        joined: Tensor = self.out(mixed.transpose(1, 2).flatten(2))
         return joined
 
 
@@ -218,12 +224,20 @@ class Feedforward(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then MLP; each reads a normalised copy of the residual stream and adds to it."""
+    """Attention, then MLP; each reads a normalised copy of the residual stream and adds to it.
 
-    def __init__(self, shape: Shape, dropout: float) -> None:
+    `crossed`: between them, attention to the memory of the scope (Vaswani et al. 2017, section 3.2.3). As in T5 (Raffel et al.
+    2020, section 2.1), no position enters it.
+    """
+
+    def __init__(self, shape: Shape, dropout: float, *, crossed: bool = False) -> None:
         super().__init__()
         self.norm_1 = norm(shape)
         self.attention = Attention(shape, dropout)
+        self.crossed = crossed
+        if crossed:
+            self.norm_cross = norm(shape)
+            self.cross = Attention(shape, dropout)
         self.norm_2 = norm(shape)
         self.mlp = Feedforward(shape)
         self.drop = nn.Dropout(dropout)
@@ -231,5 +245,8 @@ class Block(nn.Module):
     def forward(self, x: Tensor, scope: Scope, cache: LayerCache | None = None, seen: int = 0) -> Tensor:
         """[B, T, W] -> [B, T, W]"""
         x = x + self.drop(self.attention(self.norm_1(x), scope, cache, seen))
+        if self.crossed:
+            around = Scope(mask=scope.memory_mask, causal=False, rotation=None)
+            x = x + self.drop(self.cross(self.norm_cross(x), around, memory=scope.memory))
         joined: Tensor = x + self.drop(self.mlp(self.norm_2(x)))
         return joined

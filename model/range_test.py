@@ -18,14 +18,13 @@ import torch
 
 from tokenmill.model import data, memory, optim
 from tokenmill.model.loop import backward
+from tokenmill.model.objectives.objective import objective_of
 from tokenmill.model.setup import device_of, precision_of, prepare
-from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base.errors import Diverged
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS
 from tokenmill.pipeline.tokens import TokenStore
-from tokenmill.pipeline.tokens.samples import samples_of
 
 LOWEST, HIGHEST = 1e-3, 10.0
 """Parts of the peaks."""
@@ -52,7 +51,8 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
     store = TokenStore.open(root / TOKENS)
     # The rates are for batches that have grown.
     config = config.model_copy(update={"ramp_steps": 0})
-    samples, shape = samples_of(store, config), shape_of(config, store.vocabulary)
+    objective = objective_of(root, store, config, progress)
+    config, shape = objective.config, objective.shape
     memory.require(shape, config, device=device, precision=precision, progress=progress)
     tried: list[Tried] = []
     halted = torch.zeros((), device=device)
@@ -60,14 +60,14 @@ def range_test(root: Path, config: TrainConfig, progress: Progress, *, updates: 
     with (
         memory.watched(shape, config),
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        data.loader(samples, config, first=0, device=device) as batches,
+        data.loader(objective.read, config, first=0, device=device) as batches,
     ):
         torch.manual_seed(config.seed)
-        made = prepare(store, shape, config, device=device, precision=precision)
+        made = prepare(store, shape, config, device=device, precision=precision, base=objective.base)
         mean, least = 0.0, math.inf
         for number, part in enumerate(np.geomspace(LOWEST, HIGHEST, updates).tolist()):
             windows = list(itertools.islice(batches, config.accumulate))
-            loss = backward(made.model, windows, config, precision=precision, scale=made.scale)
+            loss = backward(made.divided, windows, config, loss_of=objective.loss, precision=precision, scale=made.scale)
             optim.update(made.optimizers, loss, rate=part, clip_norm=config.clip_norm, halted=halted, scale=made.scale)
             mean = SMOOTHING * mean + (1 - SMOOTHING) * float(loss)
             smooth = mean / (1 - SMOOTHING ** (number + 1))

@@ -23,7 +23,7 @@ from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.base.versions import InView
-from tokenmill.pipeline.config.train import MOST
+from tokenmill.pipeline.config.train import MOST, TEMPLATE
 from tokenmill.pipeline.tokens.encoder import Encoder
 from tokenmill.tokenizer.encode import FastEncoder, of_corpus
 
@@ -35,6 +35,8 @@ class Speaker:
     model: GPT
     encoder: Encoder
     end_of_text: int
+    template: str = TEMPLATE
+    """How the conversations were written that it learnt from."""
     held: object = None
     """The version of the corpus, while the encoder may read of it: a build that ends meanwhile would remove it."""
 
@@ -73,13 +75,17 @@ def encoder_of(root: Path) -> tuple[FastEncoder, InView]:
     return of_corpus(now.folder, manifest.load(now.folder, TOKENIZER)), now
 
 
-def open_speaker(root: Path, encoder: Encoder | None = None, progress: Progress | None = None) -> Speaker:
+def open_speaker(
+    root: Path, encoder: Encoder | None = None, progress: Progress | None = None, *, objective: str | None = None
+) -> Speaker:
     """The model of the last checkpoint of a corpus. Parameters, errors: see `sample`."""
     held = None
     if encoder is None:
         encoder, held = encoder_of(root)
-    found = checkpoint.last(root, encoder.fingerprint, progress or Silent())
-    return Speaker(model=checkpoint.load_model(found), encoder=encoder, end_of_text=found.state.end_of_text, held=held)
+    found = checkpoint.speaking(root, encoder.fingerprint, progress or Silent(), objective=objective)
+    template = str(found.state.config.get("template", TEMPLATE)) if found.state.objective == "instructions" else TEMPLATE
+    model, end_of_text = checkpoint.load_model(found), found.state.end_of_text
+    return Speaker(model=model, encoder=encoder, end_of_text=end_of_text, template=template, held=held)
 
 
 def sample(
@@ -92,6 +98,7 @@ def sample(
     stop: Sequence[str] = (),
     encoder: Encoder | None = None,
     progress: Progress | None = None,
+    objective: str | None = None,
 ) -> Iterator[str]:
     """Continue `prompt` with the model of the corpus in `root`: yield the prompt, then pieces of text as they are made.
 
@@ -107,11 +114,13 @@ def sample(
         Texts that end it, too. They are not given.
     encoder
         The tokenizer; None for the corpus's own.
+    objective
+        Of the model: see `checkpoint.speaking`.
 
     Raises
     ------
     ConfigError
-        A setting is out of bounds.
+        A setting is out of bounds, or models of this objective do not continue texts.
     InputError
         The prompt is not UTF-8.
     NotBuilt
@@ -123,7 +132,9 @@ def sample(
     """
     require_sensible(tokens=tokens, seed=seed, stop=stop)
     as_utf8(prompt, where="prompt")
-    return open_speaker(root, encoder, progress).say(prompt, tokens=tokens, choice=choice, seed=seed, stop=stop)
+    return open_speaker(root, encoder, progress, objective=objective).say(
+        prompt, tokens=tokens, choice=choice, seed=seed, stop=stop
+    )
 
 
 def _pieces(encoder: Encoder, ids: list[int], made: Iterator[int], stop: Sequence[str]) -> Iterator[str]:

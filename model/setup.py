@@ -6,18 +6,24 @@ Cost: with `unigram_offset`, one pass over the tokens (1 GB/s) before the first 
 
 from __future__ import annotations
 
+import math
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 
 from tokenmill.model import checkpoint, optim
 from tokenmill.model.checkpoint import Checkpoint
-from tokenmill.model.gpt import GPT
+from tokenmill.model.encoders import Model, model_of, stack_of
 from tokenmill.model.optim import Optimizers, Scale
+from tokenmill.model.parallel.divided import Divided
+from tokenmill.model.parallel.exchange import Tensors
+from tokenmill.model.parallel.layout import ALONE, Layout
+from tokenmill.model.parallel.prepare import buffers_of
+from tokenmill.model.parallel.prepare import prepare as divide
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, StaleInput
@@ -37,10 +43,12 @@ COUNTED_AT_ONCE = 1 << 22
 class Prepared:
     """What the first update of a call needs."""
 
-    model: GPT
+    model: Model
     optimizers: Optimizers
     scale: Scale | None
     """Of the loss, in float16."""
+    divided: Divided
+    """The model as it lies in several processes, or in this one alone."""
 
 
 def prepare(
@@ -51,22 +59,42 @@ def prepare(
     device: torch.device,
     precision: torch.dtype,
     found: Checkpoint | None = None,
+    base: Checkpoint | None = None,
+    layout: Layout = ALONE,
 ) -> Prepared:
-    """A new model, or that of the checkpoint `found`, on `device`. Raises ConfigError, CorruptFile."""
+    """A new model, or one with the weights of `base`, or that of the checkpoint `found`, on `device`.
+
+    In several processes the first one makes it in the memory of its host, and the others get their parts of it. Raises
+    ConfigError, CorruptFile.
+    """
     if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
         wanted = ", ".join(COMPILERS[device.type])
         raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
-    model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
-    if found is None and shape.unigram_offset:
-        model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
-    optimizers = optim.optimizers(model.to(device), config)
     scale = Scale.first(device) if precision == torch.float16 else None
-    if found is not None:
-        checkpoint.restore(found, model, optimizers, scale)
+    whole: Tensors | None = None
+    if layout.first:
+        model = model_of(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
+        stack = stack_of(model)
+        if found is None and base is not None:
+            tensors = checkpoint.load_model(base).state_dict()
+            stack.load_state_dict({name: tensors[name] for name in stack.state_dict()})
+        elif found is None and shape.unigram_offset:
+            stack.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
+            # An id that stands in no text is taken for an average one.
+            stack.offset[store.vocabulary : shape.vocabulary] = -math.log(store.vocabulary)
+        optimizers = optim.optimizers(model.to(device if layout.alone else "cpu"), config)
+        if found is not None:
+            checkpoint.restore(found, model, optimizers, scale)
+        elif not layout.alone:
+            optim.prepare(optimizers)
+        whole = checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}
+    if not layout.alone:
+        made, optimizers = divide(layout, shape, config, whole, device=device, precision=precision, scale=scale)
+        return Prepared(model=made.model, optimizers=optimizers, scale=scale, divided=made)
     if config.compile:
         for block in model.blocks:
             block.compile()
-    return Prepared(model=model, optimizers=optimizers, scale=scale)
+    return Prepared(model=model, optimizers=optimizers, scale=scale, divided=Divided(model=model))
 
 
 def log_frequencies(split: Split, vocabulary: int) -> Tensor:
@@ -100,8 +128,15 @@ def require_tokenizer(root: Path, store: TokenStore) -> None:
         files.read_verified(folder, name, entry)
 
 
-def device_of(name: str) -> torch.device:
-    """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist."""
+def device_of(name: str, layout: Layout = ALONE) -> torch.device:
+    """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist.
+
+    Of several processes on a machine, each has the GPU of its number there.
+    """
+    if not layout.alone and torch.cuda.is_available() and name in ("auto", "cuda"):
+        device = torch.device("cuda", distributed.get_node_local_rank(fallback_rank=layout.rank))
+        torch.cuda.set_device(device)
+        return device
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     device = torch.device(name)

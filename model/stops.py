@@ -20,8 +20,9 @@ from tokenmill.pipeline.base.progress import Progress
 
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 """Ctrl-C; what `kill` and machines that shut down send; a terminal that was closed."""
-TWICE_SECONDS = 0.2
-"""Within it, a second signal is the same wish: `timeout`, for example, sends it to a process and to its group."""
+TWICE_SECONDS = 1.0
+"""Within it, a second signal is the same wish: `timeout`, for example, sends it to a process and to its group,
+and `torchrun` sends on what Ctrl-C has sent already."""
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ with `unigram_offset`, one pass over the tokens (1 GB/s).
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,20 +25,22 @@ from tokenmill.model.generate import Choice
 from tokenmill.model.gpt import GPT
 from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
+from tokenmill.model.objectives.objective import Objective, objective_of
 from tokenmill.model.page import TrainingPage
+from tokenmill.model.parallel.layout import ALONE, Layout, require, together
 from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
-from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base import manifest
-from tokenmill.pipeline.base.errors import CorruptFile, InputError
-from tokenmill.pipeline.base.manifest import CORPUS, MODEL, PACK, Manifest
+from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
+from tokenmill.pipeline.base.manifest import CORPUS, PACK, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS, open_corpus
 from tokenmill.pipeline.tokens import TokenStore, problems
-from tokenmill.pipeline.tokens.samples import Samples, samples_of
 
 VERSION = 2
+OF_A_MACHINE = {"device", "tensorboard", "examples", "data_parallel", "shard", "tensor_parallel", "pipeline_parallel"}
+"""Settings that may differ between two calls of a run, and are not published."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,10 +59,11 @@ class TrainResult:
     """All evaluations of the run, in order."""
 
 
-def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True) -> TrainResult:
+def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True, layout: Layout = ALONE) -> TrainResult:
     """Train on the token store of the corpus in `root`, from its last checkpoint or, with `resume=False`, from the start.
 
-    Call this under the lock of `root / MODEL`. A build may publish a newer version meanwhile; this one is held.
+    Call this under the lock of `root / MODEL`. A build may publish a newer version meanwhile; this one is held. In several
+    processes, all of them call it, and the first one holds the lock: it alone reads checkpoints and writes.
 
     Raises
     ------
@@ -76,82 +80,117 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         The device does not exist, or the weights of the sources are impossible.
     OutOfMemory
         The model does not fit. Where that is known before, nothing of it was allocated; a run goes on from its last checkpoint.
+    WorkerDied
+        Another process of the run ended.
     Diverged
         The loss or the gradient is not finite, or the loss is far above that of guessing.
     Interrupted
         SIGINT, SIGTERM or SIGHUP arrived. There is a checkpoint of the last update.
     """
-    device = device_of(config.device)
+    device = device_of(config.device, layout)
     precision = precision_of(config.precision, device)
     store = TokenStore.open(root / TOKENS)
     require_tokenizer(root, store)
-    samples = samples_of(store, config)
-    if samples.windows < config.batch_windows * config.accumulate:
+    objective = objective_of(root, store, config, progress)
+    config, samples = objective.config, objective.samples
+    if samples is not None and samples.windows < config.batch_windows * config.accumulate:
         raise InputError(
             f"{store.folder}: {samples.split.tokens} tokens for training are {samples.windows} windows of "
             f"{config.context_tokens=}, but one step reads {config.batch_windows * config.accumulate} (train.batch_windows * "
             "train.accumulate); pack more text, or lower these settings"
         )
-    if samples.mixture is not None:
+    if samples is not None and samples.mixture is not None:
         progress.say(f"sources: {samples.mixture}")
-    start = _beginning(store, config, samples)
-    folder = root / MODEL / checkpoint.FOLDER
-    page = TrainingPage(root=root, store=store, samples=samples, device=device, progress=progress, state=start)
-    found = checkpoint.newest(folder, progress) if resume else None
+    start = _beginning(store, config, objective)
+    require(layout, config, start.shape, device)
+    place = checkpoint.place_of(config.objective)
+    folder = root / place / checkpoint.FOLDER
+    page = TrainingPage(root=root, store=store, objective=objective, device=device, progress=progress, state=start)
+    found = checkpoint.newest(folder, progress) if resume and layout.first else None
+    finished = False
     if found is not None:
-        checkpoint.require_same(found, start)
-        _say_changes(found.state, start, progress)
-        if found.state.step < config.steps and found.state.step == found.state.config["steps"]:
-            progress.say(
-                f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
-            )
-        validation = store.split("val")
-        cut = evaluation_is_due(found.state, config) and bool(validation.kept(0, validation.tokens).any())
-        if found.state.step > config.steps:
-            progress.say(
-                f"the run has made {found.state.step} updates, more than train.steps={config.steps}: it stays as it is"
-            )
-        if found.state.step > config.steps or (found.state.step == config.steps and not cut):
+        finished = _is_finished(found, start, store, objective, progress)
+        page.state = dataclasses.replace(found.state, config=start.config)
+    told = layout.told({"state": checkpoint.to_plain(page.state), "finished": finished})
+    start, read = checkpoint.of_plain(told["state"]), start.store
+    if start.store != read:
+        raise StaleInput(f"{store.folder}: process {layout.rank} reads {read}, and the first one {start.store}; train again")
+    if told["finished"]:
+        if found is not None:
             checkpoint.prune(folder)
             page.write(found.state)
-            return _finish(root, found, steps_now=0)
-        start = dataclasses.replace(found.state, config=start.config)
-        page.state = start
+        return _finish(root, found or Checkpoint(folder=folder, state=start, files={}), steps_now=0, writes=layout.first)
     corpus = open_corpus(root) if manifest.find(root, CORPUS) else None
     for problem in problems(store.folder):
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
-    memory.require(start.shape, config, device=device, precision=precision, progress=progress)
+    if layout.ranks > 1:
+        progress.say(str(layout))
+    memory.require(start.shape, config, device=device, precision=precision, progress=progress, parts=layout.parts)
     for name, wanted, lost in (("warmup_steps", config.warmup_steps, "rate"), ("ramp_steps", config.ramp_steps, "batch")):
         if wanted >= config.steps:
             progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
+    # Who has all of the model can let it speak.
+    speaks = config.sample_tokens > 0 and layout.first and layout.parts == 1 and config.objective in checkpoint.SPEAKING
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with memory.watched(start.shape, config), forked:
-        made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
-        # Only now, when nothing of the settings is left to be refused.
-        manifest.withdraw(root, [MODEL])
-        checkpoint.remove_after(folder, start.step)
+        made = prepare(
+            store,
+            start.shape,
+            config,
+            device=device,
+            precision=precision,
+            found=found,
+            base=objective.base,
+            layout=layout,
+        )
+        if layout.first:
+            # Only now, when nothing of the settings is left to be refused.
+            manifest.withdraw(root, [place])
+            checkpoint.remove_after(folder, start.step)
         run = TrainingLoop(
             model=made.model,
             optimizers=made.optimizers,
             scale=made.scale,
             precision=precision,
-            samples=samples,
+            objective=objective,
             validation=store.split("val"),
             config=config,
             device=device,
             folder=folder,
             page=page,
-            voice=_voice(root, store.end_of_text, config) if corpus and config.sample_tokens else None,
-            languages=None if corpus is None else by_language(store.split("val"), corpus),
+            divided=made.divided,
+            voice=_voice(root, store.end_of_text, config) if corpus and speaks else None,
+            languages=None if corpus is None or objective.validation else by_language(store.split("val"), corpus),
             progress=progress,
         )
         # Once more, so that the page tells that error too.
-        with page.told(), memory.watched(start.shape, config):
+        with page.told() if layout.first else contextlib.nullcontext(), together(layout), memory.watched(start.shape, config):
             last = run.go(start)
-    return _finish(root, last, steps_now=last.state.step - start.step)
+    return _finish(root, last, steps_now=last.state.step - start.step, writes=layout.first)
 
 
-def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> State:
+def _is_finished(found: Checkpoint, start: State, store: TokenStore, objective: Objective, progress: Progress) -> bool:
+    """Whether the run of a checkpoint has nothing left to do. Says what changes if it goes on. Raises StaleInput."""
+    config = objective.config
+    checkpoint.require_same(found, start)
+    _say_changes(found.state, start, progress)
+    step = found.state.step
+    if step < config.steps and step == found.state.config["steps"]:
+        progress.say(f"the run had ended at step {step}, and its learning rate had fallen for that; it rises again")
+    if step > config.steps:
+        progress.say(f"the run has made {step} updates, more than train.steps={config.steps}: it stays as it is")
+        return True
+    cut = evaluation_is_due(found.state, config) and _has_validation(store, objective)
+    return step == config.steps and not cut
+
+
+def _has_validation(store: TokenStore, objective: Objective) -> bool:
+    """Whether an evaluation has something to read that is not forgotten."""
+    validation = store.split("val")
+    return objective.held_out > 0 and (objective.samples is None or bool(validation.kept(0, validation.tokens).any()))
+
+
+def _beginning(store: TokenStore, config: TrainConfig, objective: Objective) -> State:
     """The state before the first update."""
     return State(
         step=0,
@@ -159,15 +198,17 @@ def _beginning(store: TokenStore, config: TrainConfig, samples: Samples) -> Stat
         store=store.hash,
         tokenizer=store.tokenizer,
         seed=config.seed,
-        order=samples.order,
+        order=objective.order,
         end_of_text=store.end_of_text,
-        shape=shape_of(config, store.vocabulary),
-        config=config.model_dump(mode="json", exclude={"device", "tensorboard"}),
+        shape=objective.shape,
+        labels=objective.labels,
+        base="" if objective.base is None else objective.base.weights,
+        config=config.model_dump(mode="json", exclude=OF_A_MACHINE),
     )
 
 
-def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
-    """Publish the model's manifest with the last checkpoint, unless it is published already."""
+def _finish(root: Path, last: Checkpoint, *, steps_now: int, writes: bool) -> TrainResult:
+    """Publish the model's manifest with the last checkpoint, unless it is published already, or another process `writes`."""
     state = last.state
     tokens = state.samples * state.shape.context_tokens
     facts = {
@@ -176,15 +217,16 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int) -> TrainResult:
         "parameters": state.shape.parameters,
         "evaluations": [dataclasses.asdict(evaluation) for evaluation in state.evaluations],
     }
+    place = checkpoint.place_of(state.objective)
     made = Manifest(
-        stage=MODEL,
+        stage=place,
         version=VERSION,
         config=state.config,
         inputs={PACK: state.store},
-        files={f"{MODEL}/{checkpoint.FOLDER}/{name}": entry for name, entry in sorted(last.files.items())},
+        files={f"{place}/{checkpoint.FOLDER}/{name}": entry for name, entry in sorted(last.files.items())},
         facts=facts,
     )
-    published = manifest.find(root, MODEL)
+    published = manifest.find(root, place) if writes else made
     if published is None or published.hash != made.hash:
         manifest.commit(root, made)
     return TrainResult(

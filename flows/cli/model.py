@@ -12,7 +12,7 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, AtLeastOne, Corpus, Settings, err, out, pairs
+from tokenmill.flows.cli.options import AsJson, AtLeastOne, Corpus, OfObjective, Settings, err, out, pairs
 
 quality_app = cyclopts.App(name="quality", help="Train quality classifiers.")
 
@@ -39,11 +39,21 @@ def train(
     minute on two CPU cores. The model is written to the folder `model` of the corpus, with
     `training.html`, a page of curves and samples.
 
+    `train.objective` chooses what the model learns: the next token, masked tokens as BERT, spans as T5, or, beginning with the
+    trained model, the answers or the labels of `train.examples`. Each objective has a folder of its own below `model`.
+
     For example:
 
         tokenmill train corpora/docs
 
         tokenmill train corpora/docs --set train.steps=2000 --set train.width=256
+
+        tokenmill train corpora/docs --set train.objective=instructions --set train.examples=chat.jsonl
+
+    On several GPUs, `torchrun` starts a process for each, and `train.shard`, `train.tensor_parallel` and
+    `train.pipeline_parallel` divide the model among them:
+
+        torchrun --standalone --nproc-per-node=4 -m tokenmill train corpora/docs --set train.shard=4
     """
     from tokenmill.flows.training import run
 
@@ -130,6 +140,7 @@ def export_model(
         Path | None,
         Parameter(name="--out", help="The folder to write to. Default: `export-model` in the folder of the corpus."),
     ] = None,
+    objective: OfObjective = None,
 ) -> None:
     """Export the trained model of a corpus for Hugging Face's transformers.
 
@@ -149,7 +160,7 @@ def export_model(
     """
     from tokenmill.flows.training import export_model as write
 
-    write(folder, out_dir or folder / "export-model", draw.Terminal(out))
+    write(folder, out_dir or folder / "export-model", draw.Terminal(out), objective=objective)
 
 
 @quality_app.command(name="train")

@@ -32,6 +32,13 @@ Settings = Annotated[
     ),
 ]
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON object.")]
+OfObjective = Annotated[
+    str | None,
+    Parameter(
+        help="The model to take: causal or instructions. Default: the one that was fine-tuned on instructions, if it began "
+        "with the causal model that is there now."
+    ),
+]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from tokenmill.flows.cli.options import Corpus, out
+from tokenmill.flows.cli.options import Corpus, OfObjective, out
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.utf8 import as_utf8
 
@@ -54,11 +54,13 @@ class Speech:
         Parameter(negative="", show_default=False, help="End the text before it says this. May be given several times."),
     ] = ()
     seed: Annotated[int, Parameter(help="Seed of the random choice, from 0 to 2^63 - 1.")] = 0
+    objective: OfObjective = None
 
     def options(self) -> dict[str, Any]:
         """As `flows.training` takes them."""
         choice = {name: getattr(self, name) for name in ("temperature", "top_k", "top_p", "min_p", "repetition_penalty")}
-        return {"tokens": self.tokens, "choice": choice, "seed": self.seed, "stop": self.stop}
+        asked = {"tokens": self.tokens, "choice": choice, "seed": self.seed, "stop": self.stop}
+        return {**asked, "objective": self.objective}
 
 
 def sample(
@@ -93,12 +95,13 @@ def chat(
     /,
     *,
     template: Annotated[
-        str,
+        str | None,
         Parameter(
             help="How a question and its answer are written, with {user} and {assistant} in their places; \\\\n is a new line. "
-            "Take that of the conversations that the model was trained on."
+            "Default: that of the conversations that the model was fine-tuned on; else "
+            "User: {user}\\\\nAssistant: {assistant}\\\\n."
         ),
-    ] = r"User: {user}\nAssistant: {assistant}\n",
+    ] = None,
     speech: Speech = Speech(),
 ) -> None:
     """Talk with the trained model of a corpus.
@@ -108,7 +111,8 @@ def chat(
     context of the model, its oldest turns are forgotten. The same checkpoint, lines, options and seed give the same answers.
 
     A model that was trained on plain text alone takes the conversation for the beginning of a document, and writes what could
-    stand there next: seldom an answer. Train it on documents that are conversations, written with the template.
+    stand there next: seldom an answer. Fine-tune it on conversations (`train --set train.objective=instructions`), or train
+    it on documents that are conversations, written with the template.
 
     For example:
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, Misaligned, NotBuilt, StaleInput, TokenmillError
-from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODEL, PACK, TOKENIZER, Manifest
+from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODELS, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.corpus import CONFIG, TOKENS, step_names
@@ -101,11 +101,12 @@ def _problems(root: Path, home: Path, progress: Progress, encoder_of: EncoderOf,
         before.append(made)
         progress.advance(1)
     yield from manifest.problems(root, whole)
-    if manifest.path_of(home, MODEL).exists():
-        try:
-            yield from manifest.problems(home, manifest.load(home, MODEL))
-        except CorruptFile as error:
-            yield str(error)
+    for name in MODELS:
+        if manifest.path_of(home, name).exists():
+            try:
+                yield from manifest.problems(home, manifest.load(home, name))
+            except CorruptFile as error:
+                yield str(error)
     progress.end(f"{len(steps)} steps, their files, evidence and tokens")
 
 

@@ -29,6 +29,8 @@ CORPUS = "corpus"
 """The manifest of the whole: it names the manifests of all steps, the settings and the report."""
 MODEL = "model"
 """The manifest of the trained model, which stands in the corpus folder too."""
+MODELS = (MODEL, *(f"{MODEL}/{name}" for name in ("masked", "spans", "instructions", "classes")))
+"""That of the causal model, and those of models with other objectives."""
 FOLDERS = {PACK: "tokens", CORPUS: "."}
 """The folders of steps whose manifest is not in a folder of the step's own name."""
 

@@ -22,6 +22,13 @@ Schedule = Literal["cosine", "linear", "wsd"]
 OptimizerName = Literal["adamw", "muon"]
 Precision = Literal["auto", "float32", "tf32", "bfloat16", "float16"]
 Attention = Literal["document", "window"]
+Objective = Literal["causal", "masked", "spans", "instructions", "classes"]
+
+TEMPLATE = r"User: {user}\nAssistant: {assistant}\n"
+"""How a conversation is written where nobody says otherwise."""
+EXAMPLE_FILE = "chat.jsonl"
+FROM_EXAMPLES: tuple[Objective, ...] = ("instructions", "classes")
+"""Objectives that read a file of examples and begin with the corpus's causal model."""
 
 MOST = 2**31 - 1
 """Of every count and size."""
@@ -34,6 +41,21 @@ class TrainConfig(Section):
     2,147,483,647; other numbers are 0 or from 1e-18 to 1e18, with which float32 computes.
     """
 
+    objective: Objective = "causal"
+    """What the model learns. causal: the next token. masked: hidden tokens, and whether two texts follow one another (as BERT).
+    spans: hidden spans (as T5). instructions: the answers of `examples`. classes: the labels of `examples`. Each has a folder
+    of its own below `model`; the last two begin with the causal model, whose sizes and parts they keep."""
+    masked_share: Annotated[float, About(unit="share of tokens")] = Field(default=0.15, gt=0, lt=1)
+    """For masked and spans: the part of the tokens that is hidden."""
+    span_tokens: float = Field(default=3.0, ge=1)
+    """For spans: tokens of a span, on average."""
+    examples: Annotated[str | None, About(example=EXAMPLE_FILE)] = None
+    """For instructions and classes: a JSONL file. A line is {"messages": [{"role": ..., "content": ...}, ...]}, or has
+    "instruction" and "output" or "prompt" and "completion"; for classes it has "text" and "label"."""
+    template: str = TEMPLATE
+    """For instructions: how a question and its answer are written, with {user} and {assistant} in their places."""
+    held_out: Annotated[float, About(unit="share of examples")] = Field(default=0.05, ge=0, lt=1)
+    """For instructions and classes: the part of the examples that is kept for validation, chosen by a hash of each."""
     model: Preset = "modern"
     """Parts of the model. gpt2: those of GPT-2. modern: RMSNorm, rotary positions, QK-norm, squared ReLU, a head of its own.
     llama: RMSNorm, rotary positions, SwiGLU. The settings from `hidden` to `initialisation` change single parts."""
@@ -137,6 +159,16 @@ class TrainConfig(Section):
     takes half the memory. It needs g++ on the CPU, and gcc, clang or cc on a GPU."""
     device: str = Field(default="auto", pattern=r"^(auto|cpu|mps|cuda(:\d+)?)$")
     """auto, cpu, mps, cuda or cuda:N. auto: a GPU if there is one, else the CPU."""
+    data_parallel: Annotated[int | None, About(unit="processes", example=4)] = Field(default=None, ge=1)
+    """Copies of the model, each of which reads a part of an update's samples. Default: as many as there are processes for. This
+    times the next three settings is the number of processes that `torchrun` starts."""
+    shard: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that hold a part of each weight, gradient and moment (FSDP), and read a part of the samples each."""
+    tensor_parallel: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that compute a part of each matrix product (tensor parallelism), of the same samples."""
+    pipeline_parallel: Annotated[int, About(unit="processes")] = Field(default=1, ge=1)
+    """Processes that hold some of the layers each. The batches of an update go from one to the next: `accumulate` should be a
+    multiple of this, and better four times."""
     peak_teraflops: Annotated[float | None, About(unit="teraflops", example=989.0)] = Field(default=None, gt=0)
     """What the device computes at most, in 10^12 floating-point operations per second in `precision`. The log then says which
     part of it the training uses. Default: known for some GPUs in bfloat16 and float16."""
@@ -159,6 +191,10 @@ class TrainConfig(Section):
             raise ValueError(f"width ({self.width}) must be a multiple of heads ({self.heads})")
         if self.heads % (self.kv_heads or self.heads):
             raise ValueError(f"heads ({self.heads}) must be a multiple of kv_heads ({self.kv_heads})")
+        if self.objective in FROM_EXAMPLES and self.examples is None:
+            raise ValueError(
+                f'objective = "{self.objective}" needs examples: name a JSONL file, as examples = "{EXAMPLE_FILE}"'
+            )
         if self.min_learning_rate > self.learning_rate:
             raise ValueError(f"min_learning_rate ({self.min_learning_rate}) is above learning_rate ({self.learning_rate})")
         return self

@@ -11,7 +11,7 @@ import torch
 
 from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, log_of
 from tests.model.test_memory import SHAPES
-from tokenmill.model import checkpoint, evaluate, memory, optim
+from tokenmill.model import checkpoint, data, evaluate, memory, optim
 from tokenmill.model.data import Windows
 from tokenmill.model.generate import Choice, generate
 from tokenmill.model.gpt import GPT
@@ -129,7 +129,7 @@ def test_a_model_sees_no_other_document(preset: str, changes: dict[str, Any]) ->
     losses = []
     for windows in (masked, edged):
         with evaluate.autocast(CUDA, torch.bfloat16):
-            loss = next_token_loss(model, windows.to(CUDA))
+            loss = next_token_loss(model, data.moved(windows, CUDA))
         loss.nats.backward()  # type: ignore[no-untyped-call]
         losses.append([loss.nats.item(), *(parameter.grad.norm().item() for parameter in model.parameters())])  # type: ignore[union-attr]
         model.zero_grad()
@@ -166,7 +166,8 @@ def peak(config: TrainConfig, shape: Shape) -> int:
             starts=starts,
             targets=starts.numel(),
             edges=torch.arange(0, rows * tokens + 1, tokens // 2, dtype=torch.int32),
-        ).to(CUDA)
+        )
+        windows = data.moved(windows, CUDA)
         with evaluate.autocast(CUDA, torch.bfloat16):
             loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
         (loss.nats + loss.penalty).backward()  # type: ignore[no-untyped-call]

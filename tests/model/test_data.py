@@ -67,7 +67,9 @@ def test_ranks_read_the_samples_of_an_update_between_them(make_store: Make, tiny
     samples = samples_of(store, config)
     updates: list[list[list[int]]] = [[], []]
     for rank in range(ranks):
-        with data.loader(samples, config, first=24, device=CPU, rank=rank, ranks=ranks) as batches:
+        with data.loader(
+            data.reader(samples, config.attention), config, first=24, device=CPU, rank=rank, ranks=ranks
+        ) as batches:
             for update in updates:
                 for windows in islice(batches, 4 // ranks):
                     update += windows.ids.tolist()
@@ -79,7 +81,7 @@ def test_samples_that_cannot_be_shared_are_refused(make_store: Make, tiny: Tiny)
     samples = samples_of(TokenStore.open(make_store() / "tokens"), tiny())
     with (
         pytest.raises(ConfigError, match="4 samples of a step cannot be shared evenly: rank=0 ranks=3"),
-        data.loader(samples, tiny(), first=0, device=CPU, ranks=3),
+        data.loader(data.reader(samples, "document"), tiny(), first=0, device=CPU, ranks=3),
     ):
         pass
 
@@ -92,7 +94,7 @@ def test_what_cannot_be_read_is_raised_where_it_is_asked_for_and_no_thread_is_le
     path.write_bytes(bytes(path.stat().st_size))
     with (
         pytest.raises(CorruptFile, match="00000.bin: block 0"),
-        data.loader(samples, tiny(), first=0, device=CPU) as batches,
+        data.loader(data.reader(samples, "document"), tiny(), first=0, device=CPU) as batches,
     ):
         next(batches)
     assert threading.active_count() == before

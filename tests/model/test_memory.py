@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -23,42 +24,43 @@ from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.config.train import Preset
 
 MEASURE = """
-import json, re, sys, torch
+import dataclasses, json, re, sys, torch
 from pathlib import Path
 from tokenmill.model import memory, optim
-from tokenmill.model.data import Windows
-from tokenmill.model.gpt import GPT
-from tokenmill.model.loss import next_token_loss
+from tokenmill.model.encoders import model_of
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.config import TrainConfig
 
 def held(name):
     return int(re.search(name + r":\\s+(\\d+)", Path("/proc/self/status").read_text())[1]) * 1024
 
-def updates(config, vocabulary, count):
-    model = GPT(shape_of(config, vocabulary), dropout=config.dropout, recompute=config.recompute)
+def updates(config, shape, count):
+    model = model_of(shape, dropout=config.dropout, recompute=config.recompute)
     made = optim.optimizers(model, config)
     for _ in range(count):
-        ids = torch.randint(vocabulary, (config.batch_windows, config.context_tokens + 1))
-        starts = torch.zeros_like(ids[:, 1:])
-        starts[:, config.context_tokens // 2:] = config.context_tokens // 2
-        windows = Windows(ids=ids, kept=None, starts=starts, targets=starts.numel())
-        loss = next_token_loss(model, windows, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
+        batch, loss_of = memory._example(shape, config.batch_windows, config.context_tokens, apart=True)
+        loss = loss_of(model, batch, z_loss=config.z_loss, chunk_tokens=config.loss_chunk_tokens)
         (loss.nats + loss.penalty).backward()
         optim.update(made, loss.nats.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
 
 settings = json.loads(sys.argv[1])
-vocabulary = settings.pop("vocabulary")
+vocabulary, kind = settings.pop("vocabulary"), settings.pop("kind", {})
 memory.arrange(sparing=True)
 torch.set_num_threads(1)
 # The libraries' own memory comes with the first update.
 small = {"layers": 1, "width": 8 * settings["heads"], "context_tokens": 32}
-updates(TrainConfig.model_validate({**settings, **small}), 50, 1)
+config = TrainConfig.model_validate({**settings, **small})
+updates(config, shape_of(config, 50), 1)
 before = held("VmRSS")
-updates(TrainConfig.model_validate(settings), vocabulary, 2)
+config = TrainConfig.model_validate(settings)
+updates(config, dataclasses.replace(shape_of(config, vocabulary), **kind), 2)
 print(held("VmHWM") - before)
 """
-SHAPES = [
+OTHERS: dict[str, object] = {
+    **{"model": "modern", "layers": 6, "width": 384, "heads": 6},
+    **{"context_tokens": 256, "batch_windows": 8, "vocabulary": 8_192},
+}
+SHAPES: list[dict[str, object]] = [
     {"model": "gpt2", "layers": 12, "width": 192, "heads": 6, "context_tokens": 256, "batch_windows": 4, "vocabulary": 4_096},
     {"model": "gpt2", "layers": 4, "width": 512, "heads": 8, "context_tokens": 512, "batch_windows": 4, "vocabulary": 8_192},
     {"model": "modern", "layers": 2, "width": 768, "heads": 6, "context_tokens": 128, "batch_windows": 2, "vocabulary": 32_768},
@@ -71,6 +73,9 @@ SHAPES = [
         **{"model": "llama", "layers": 4, "width": 384, "heads": 6, "context_tokens": 256, "batch_windows": 8, "z_loss": 1e-4},
         **{"optimizer": "adamw", "dropout": 0.1, "vocabulary": 4_096},
     },
+    {**OTHERS, "kind": {"classes": 3}},
+    {**OTHERS, "kind": {"architecture": "encoder", "target_tokens": 38}},
+    {**OTHERS, "kind": {"architecture": "encoder-decoder", "source_tokens": 231, "target_tokens": 52}},
 ]
 
 
@@ -79,10 +84,12 @@ SHAPES = [
 )
 def test_the_estimate_is_within_15_percent_of_a_process(settings: dict[str, object]) -> None:
     done = subprocess.run([sys.executable, "-c", MEASURE, json.dumps(settings)], capture_output=True, check=True, text=True)
-    config = TrainConfig.model_validate({name: value for name, value in settings.items() if name != "vocabulary"})
-    vocabulary = settings["vocabulary"]
+    config = TrainConfig.model_validate({name: value for name, value in settings.items() if name not in ("vocabulary", "kind")})
+    vocabulary, kind = settings["vocabulary"], settings.get("kind", {})
     assert isinstance(vocabulary, int)
-    estimated = memory.estimate(shape_of(config, vocabulary), config, precision=torch.float32).total
+    assert isinstance(kind, dict)
+    shape = dataclasses.replace(shape_of(config, vocabulary), **kind)
+    estimated = memory.estimate(shape, config, precision=torch.float32).total
     assert int(done.stdout) / 1.15 < estimated < int(done.stdout) * 1.15, (estimated, int(done.stdout))
 
 

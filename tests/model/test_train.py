@@ -14,6 +14,7 @@ from tokenmill.model import checkpoint, loop, setup
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import next_token_loss, token_losses
+from tokenmill.model.objectives import objective
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, manifest
@@ -152,7 +153,7 @@ def test_a_gpu_that_is_full_is_an_error_of_ours(make_store: Make, tiny: Tiny, mo
     def full(*windows: object, **settings: object) -> None:
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB. If reserved but unallocated, see ...")
 
-    monkeypatch.setattr(loop, "next_token_loss", full)
+    monkeypatch.setattr(objective, "next_token_loss", full)
     with pytest.raises(OutOfMemory, match=r"do not fit: CUDA out of memory\. Tried .* 2\.00 GiB; lower train\.batch_windows"):
         train(root, tiny(), Silent())
     monkeypatch.undo()

@@ -14,11 +14,12 @@ import pytest
 import torch
 
 from tests.model.runs import Make, SignalAt, StopAt, Stopped, Tiny, Told, log_of, published
-from tokenmill.model import checkpoint, evaluate, loop, setup, stops
+from tokenmill.model import checkpoint, evaluate, setup, stops
 from tokenmill.model import train as training
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import Loss, next_token_loss
+from tokenmill.model.objectives import objective
 from tokenmill.model.shape import shape_of
 from tokenmill.model.train import train
 from tokenmill.pipeline.base import files, formats, manifest
@@ -295,7 +296,7 @@ def test_nan_stops_the_run_and_the_last_checkpoint_is_whole(
         loss = next_token_loss(model, windows, **rest)
         return loss._replace(nats=loss.nats * (float("nan") if calls == 6 else 1.0))
 
-    monkeypatch.setattr(loop, "next_token_loss", breaks)
+    monkeypatch.setattr(objective, "next_token_loss", breaks)
     with pytest.raises(Diverged, match=r"update 6 has loss=nan .* lower train.learning_rate=0.01"):
         train(root, tiny(), Silent())
     monkeypatch.undo()

@@ -1,0 +1,1 @@
+"""Training by several processes, with torch's own parts: see `layout` and `divided`."""
