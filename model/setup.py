@@ -73,13 +73,13 @@ def prepare(
         model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
         if found is None and shape.unigram_offset:
             model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
-        optimizers = optim.optimizers(model.to(device if layout.alone else "cpu"), config)
+        optimizers = optim.optimizers(model.to("cpu" if layout.grouped else device), config)
         if found is not None:
             checkpoint.restore(found, model, optimizers, scale)
-        elif not layout.alone:
+        elif layout.grouped:
             optim.prepare(optimizers)
         whole = checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}
-    if not layout.alone:
+    if layout.grouped:
         made, optimizers = divide(layout, shape, config, whole, device=device, precision=precision, scale=scale)
         return Prepared(model=made.model, optimizers=optimizers, scale=scale, divided=made)
     if config.compile:
@@ -124,10 +124,12 @@ def device_of(name: str, layout: Layout = ALONE) -> torch.device:
 
     Of several processes on a machine, each has the GPU of its number there.
     """
-    if not layout.alone and torch.cuda.is_available() and name in ("auto", "cuda"):
-        device = torch.device("cuda", distributed.get_node_local_rank(fallback_rank=layout.rank))
-        torch.cuda.set_device(device)
-        return device
+    if layout.grouped and torch.cuda.is_available() and name in ("auto", "cuda"):
+        number, gpus = distributed.get_node_local_rank(fallback_rank=layout.rank), torch.cuda.device_count()
+        if number >= gpus:
+            raise ConfigError(f"process {number} of this machine has no GPU, for there are {gpus}; start at most {gpus} on it")
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     device = torch.device(name)
