@@ -161,6 +161,7 @@ def test_a_growing_batch_is_divided(make_store: Make, tiny: Tiny, tmp_path: Path
     require_equal(root, whole)
 
 
+@pytest.mark.filterwarnings("ignore")  # Torch's compiler uses what torch deprecates, and fails where that is an error.
 def test_compiled_layers_are_copied_and_sharded(make_store: Make, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(model="modern", optimizer="muon", dropout=0.0, steps=3, compile=True)
     whole = make_store(folder="whole")
