@@ -60,12 +60,13 @@ def spawned(processes: int, *arguments: str) -> subprocess.Popen[str]:
 
 
 def ended(running: subprocess.Popen[str]) -> str:
-    """What it printed. Nothing of it is left."""
+    """What it printed. Nothing of it is left: torchrun ends its processes if it is asked to."""
     try:
         return running.communicate(timeout=300)[0]
     finally:
         if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
+            running.terminate()
+            running.communicate(timeout=60)
 
 
 def together(processes: int, jobs: Sequence[dict[str, Any]], folder: Path) -> str:
