@@ -114,7 +114,8 @@ class Questions:
         Parameters
         ----------
         settings
-            Settings by dotted name, as `{"quality.min_words": 80}`. Only thresholds over stored scores can be tried.
+            Settings by dotted name, as `{"quality.min_words": 80}`. Only thresholds over stored scores can be tried, and
+            `collect.extract_bias` (`collect.sources.web.extract_bias`) of a corpus with `collect.extract_scores`.
         samples
             Documents shown for each reason and direction.
         seed
@@ -123,7 +124,9 @@ class Questions:
         Returns
         -------
         Answer
-            `settings` (each with `before` and `after`), `documents`, `stages`, `changes`, `margins`, `samples`.
+            `settings` (each with `before` and `after`), `documents`, `stages`, `changes`, `margins`, `samples`. For
+            `extract_bias` these are of collection, and `extraction` has `pages`, `characters` and `blocks`, for all and in
+            `sources`, and in `not_known` what only a build can tell.
 
         Raises
         ------

@@ -75,6 +75,10 @@ def whatif(
     nearest to it. You can try thresholds of `language` and `quality`. Settings that need new scores, new comparisons of
     duplicates or another order of stages are refused with a message.
 
+    If the corpus was built with `collect.extract_scores = true`, you can also try another `collect.extract_bias`, or that of
+    one source, as `collect.sources.web.extract_bias`. The command then shows which texts of web pages change, by source, with
+    characters and blocks, and which pages would be dropped. Stages are not replayed on texts that change.
+
     Two kinds of documents are counted apart, because only a build can decide them. "Not scored": the document would be kept
     now, but a later stage has no scores of it. "Undecided": it is a duplicate of a document that would be dropped, so it may
     take that document's place. `tokenmill build` with the same settings decides both.
@@ -86,6 +90,8 @@ def whatif(
         tokenmill whatif corpora/docs --set language.threshold=0.8 --set quality.max_short_lines=0.7 --samples 10
 
         tokenmill whatif corpora/docs --set quality.min_stop_words=1 --json | jq .documents
+
+        tokenmill whatif corpora/docs --set collect.extract_bias=1
 
     Parameters
     ----------

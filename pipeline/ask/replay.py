@@ -49,11 +49,13 @@ class Group:
     """The limit under the new settings; None if the reason compares no number."""
     values: Floats
     """The values that `limit` compares; NaN without a limit."""
+    characters: npt.NDArray[np.int64] | None = None
+    """int64 [rows, 2]: where texts change, their characters before and after."""
 
 
 @dataclass(kw_only=True)
 class Replayed:
-    """One stage under the new settings. read == kept + sum(dropped) + not_scored + undecided."""
+    """One stage under the new settings. read == kept + sum(dropped) + not_scored + undecided (+ quarantined, of collection)."""
 
     stage: str
     read: int = 0

@@ -38,6 +38,8 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
     Raises NotBuilt, CorruptFile, and ConfigError for settings that stored scores cannot answer.
     """
     old, new = corpus.settings, parse(plain(corpus.settings), where=str(corpus.root / CONFIG), overrides=settings)
+    if old.collect != new.collect:
+        return _other_texts(corpus, old, new, samples, seed)
     changes = _changes(corpus, old, new)
     documents = corpus.views(before=corpus.steps[1].stage)
     stages = [made for _, made in corpus.stages]
@@ -58,6 +60,38 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
     }
 
 
+def _other_texts(corpus: CorpusFolder, old: Config, new: Config, samples: int, seed: int) -> dict[str, Any]:
+    """The answer to other settings of collection: texts change, so stages are not replayed. `extraction` is there alone."""
+    # It loads kernels.
+    from tokenmill.pipeline.ask import bias
+
+    asked = bias.questions(old.collect, new.collect)
+    if asked is None:
+        raise ConfigError(
+            "collect: of its settings only extract_bias can be tried, by stored scores of blocks; `tokenmill build` can change "
+            "the others"
+        )
+    if old.model_copy(update={"collect": new.collect}) != new:
+        raise ConfigError(
+            "extract_bias changes texts, and scores of other stages are of the texts as they are: ask about it without the "
+            "other settings"
+        )
+    done, extraction = bias.choose_again(corpus, asked)
+    counts = corpus.collect.counts
+    stage = _stage(corpus.collect, done)
+    for side in ("before", "after"):
+        stage[side]["quarantined"] = counts.quarantined
+    return {
+        "settings": differences(old, new),
+        "documents": {"before": counts.kept, "after": done.kept, "unknown": done.undecided + done.not_scored},
+        "stages": [stage],
+        "changes": [entry for entry in _sides(done) if entry["now"] == "dropped"],
+        "margins": [],
+        "samples": _samples(shards.views(corpus.published, corpus.steps[:1]), [done], samples, seed),
+        "extraction": extraction,
+    }
+
+
 def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change]:
     """The stages to decide again. Raises ConfigError if the settings need more than new decisions."""
     if old.stages != new.stages:
@@ -65,7 +99,7 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
             f"stages: their order decides which documents are scored (now {list(old.stages)}); `tokenmill build` can change it"
         )
     changed = [kind for kind in table.STAGES if kind.settings(old) != kind.settings(new)]
-    for section in ("collect", "tokenizer", "pack", "train", "expect"):
+    for section in ("tokenizer", "pack", "train", "expect"):
         if getattr(old, section) != getattr(new, section):
             raise ConfigError(
                 f"{section}: none of its settings is a threshold over stored scores; `tokenmill build` can change it"
@@ -239,7 +273,10 @@ def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: i
 
 
 def _distance(group: Group, place: int) -> dict[str, Any]:
-    """The value, the new threshold and their distance; nulls if the reason compares no number."""
+    """The value, the new threshold and their distance; nulls if the reason compares no number. Or characters of texts."""
+    if group.characters is not None:
+        before, after = group.characters[place].tolist()
+        return {"now": "changed" if group.kept else "dropped", "characters": {"before": before, "after": after}}
     if group.limit is None or np.isnan(group.values[place]):
         return {"column": None, "value": None, "threshold": None, "distance": None}
     value, threshold = float(group.values[place]), group.limit.threshold

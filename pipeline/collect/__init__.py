@@ -7,4 +7,5 @@ their content, and `plan` divides them into splits. Workers run `split`, which r
 `lines`, `jsonl`, `tables`, `csv_rows`, `warc` and `http`, over the streams of `framing`), checks them (`records`) and
 writes shards (`write`). `unique` then makes ids unique, and `publish` merges the tables of rejected records.
 Output: shards below `documents/`, `collect/dropped.parquet`, and `quarantine/<source>.parquet`. Every record is in one of them.
+With `extract_scores`, also shards below `collect/scores/` (`scores`).
 """

@@ -65,10 +65,12 @@ def _record(found: Capture, place: Place, limits: Limits) -> Record:
     if not (found.is_conversion and mime == "text/plain") and is_binary(body, charset):
         return dropped(place, "content_type", f"type {mime!r}, but the bytes are binary", body)
     read = decode(body, charset, markup=mime in headers.HTML)
-    text, lost = read.text, None
+    text, lost, scores = read.text, None, b""
     about: dict[str, Any] = {"mime": mime, "date": found.date, "truncated": found.truncated}
     if mime in headers.HTML:
         known = page.read(read.text, limits.extraction, found.target)
         text, lost = known.main.text, known.main.lost(limits.extraction.extract_recall)
         about |= known.about
-    return document(text, read, place, limits, identity=found.record_id, url=found.target, about=about, lost=lost)
+        scores = known.scores
+    identity, url = found.record_id, found.target
+    return document(text, read, place, limits, identity=identity, url=url, about=about, lost=lost, scores=scores)

@@ -120,6 +120,8 @@ class Document:
     """Columns of the record that hold something but are not in the metadata."""
     type: str | None = None
     """Of a record in a web archive: its type."""
+    scores: bytes = b""
+    """Of a web page: those of its blocks (`html.candidates.PageScores`), if they are to be stored."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,6 +232,7 @@ def document(
     url: str | None = None,
     about: Mapping[str, Any] | None = None,
     left_out: tuple[str, ...] = (),
+    scores: bytes = b"",
 ) -> Record:
     """The record at `place` with the text `text`. Its metadata hold its place and `about`, without values that are None."""
     if "\r" in text:
@@ -249,7 +252,7 @@ def document(
         return dropped(place, "empty", "holds no text", data, len(data))
     plain = {"path": place.path, "record": place.record, **(about or {})}
     metadata = ENCODE({key: value for key, value in plain.items() if value is not None})
-    return Document(identity=identity or str(place), url=url, text=data, metadata=metadata, left_out=left_out)
+    return Document(identity=identity or str(place), url=url, text=data, metadata=metadata, left_out=left_out, scores=scores)
 
 
 def of_row(text: str, row: Mapping[str, Any], place: Place, source: FilesSource | DatasetSource, limits: Limits) -> Record:

@@ -22,7 +22,7 @@ from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, Skipped, dropped, place_of
-from tokenmill.pipeline.collect.write import Made, Writer
+from tokenmill.pipeline.collect.write import Made, Writer, documents_name
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
 VERSION = 9
@@ -79,6 +79,11 @@ def extractor(source: FilesSource | DatasetSource | InstalledSource) -> str | No
     return model_digest() if not isinstance(source, DatasetSource) and source.extract == "blocks" else None
 
 
+def stores_scores(source: FilesSource | DatasetSource | InstalledSource) -> bool:
+    """Whether scores of blocks are stored beside the documents of a source."""
+    return not isinstance(source, DatasetSource) and source.extract_scores is True
+
+
 @dataclass(kw_only=True)
 class _Budget:
     bytes: int | None
@@ -108,7 +113,13 @@ def run_split(task: SplitTask) -> SplitResult:
     done = _done(task)
     if done is not None:
         return SplitResult(made=done, recomputed=False)
-    writer = Writer(root=task.root, source=task.source.name, split=task.split.name, shard_bytes=task.shard_bytes)
+    writer = Writer(
+        root=task.root,
+        source=task.source.name,
+        split=task.split.name,
+        shard_bytes=task.shard_bytes,
+        with_scores=stores_scores(task.source),
+    )
     for record in _records(task):
         writer.add(record)
     made = tuple(writer.finish())
@@ -132,7 +143,8 @@ def _done(task: SplitTask) -> tuple[Made, ...] | None:
         rejected = {table: (name, FileEntry(**entry)) for table, (name, entry) in plain["rejected"].items()}
         if shard is None or not all(files.holds(task.root, *named) for named in rejected.values()):
             return None
-        ids = shards.read(task.root, next(iter(shard.files.items())), ["doc_id"])["doc_id"].to_pylist()
+        documents = documents_name(shard.name)
+        ids = shards.read(task.root, (documents, shard.files[documents]), ["doc_id"])["doc_id"].to_pylist()
         for row, removed in plain["removed"]:
             ids.insert(row, bytes.fromhex(removed))
         removed_rows = tuple(row for row, _ in plain["removed"])

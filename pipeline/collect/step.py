@@ -290,5 +290,5 @@ def _remove_leftovers(root: Path, keep: set[str]) -> None:
     stay.
     """
     kept = {root / name for name in keep}
-    for folder in ("documents", publish.QUARANTINE, ".state/collect"):
+    for folder in ("documents", f"{COLLECT}/scores", publish.QUARANTINE, ".state/collect"):
         files.clear(root / folder, keep=kept, kinds=(".parquet", ".json"))

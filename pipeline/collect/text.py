@@ -79,7 +79,8 @@ def _document(data: bytes, kind: str, place: Place, limits: Limits) -> Record:
         found = decode(data, markup=True)
         known = page.read(found.text, limits.extraction)
         lost = known.main.lost(limits.extraction.extract_recall)
-        return decoded_document(known.main.text, found, place, limits, about={"mime": "text/html", **known.about}, lost=lost)
+        about = {"mime": "text/html", **known.about}
+        return decoded_document(known.main.text, found, place, limits, about=about, lost=lost, scores=known.scores)
     if kind == "description":
         return document(docstrings.description(utf8(data)), place, limits)
     return document(docstrings.of_module(data), place, limits)

@@ -20,7 +20,7 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import Misaligned, RecordError
 from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.collect.records import place_of, quarantined
-from tokenmill.pipeline.collect.write import Made, write_rejected
+from tokenmill.pipeline.collect.write import Made, documents_name, write_rejected
 
 REASON = "duplicate_id"
 ADVICE = (
@@ -53,8 +53,8 @@ def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
     """
     if made.removed:
         raise Misaligned(f"{made.shard.name}: {len(made.removed)} rows were removed before, so row numbers mean other rows now")
-    [named] = made.shard.files.items()
-    table = shards.read(root, named)
+    name = documents_name(made.shard.name)
+    table = shards.read(root, (name, made.shard.files[name]))
     taken = table.take(pa.array(rows))
     records = []
     same = "an earlier document of this source has the same id and is kept"
@@ -72,5 +72,9 @@ def without(root: Path, made: Made, rows: tuple[int, ...], source: str) -> Made:
         bytes_kept=int(pc.sum(pc.binary_length(kept["text"])).as_py() or 0),
     )
     tables = {**made.rejected, "duplicates": write_rejected(root, made.shard.name, "duplicates", source, records)}
-    shard = Shard(name=made.shard.name, files={named[0]: shards.write(root, named[0], kept)}, counts=counts)
+    files = {name: shards.write(root, name, kept)}
+    for other in made.shard.files.items():
+        if other[0] != name:
+            files[other[0]] = shards.write(root, other[0], shards.read(root, other).filter(pa.array(stays)).combine_chunks())
+    shard = Shard(name=made.shard.name, files=files, counts=counts)
     return replace(made, shard=shard, rejected=tables, removed=rows)

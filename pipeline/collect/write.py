@@ -23,12 +23,15 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.collect import scores
 from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, Record, Rejected, Skipped
 
 ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
 MOST_ROWS = 200_000
 """A shard also ends at this many records, because short and rejected records take memory as well."""
+MOST_SCORES = 16
+"""And at this multiple of `shard_bytes` of block scores, of which most pages have a few times the bytes of their text."""
 MOST_COLUMNS = 100
 """Columns counted by name, because lines of JSON may name as many as they like: the first ones of a shard, and of those of all
 shards of a source the ones with the most values. All others count under `OTHER_COLUMNS`."""
@@ -107,10 +110,13 @@ class Writer:
     source: str
     split: str
     shard_bytes: int
+    with_scores: bool = False
+    """Whether scores of blocks are written beside the documents."""
     made: list[Made] = field(default_factory=list)
     _documents: list[Document] = field(default_factory=list)
     _rejected: list[Rejected] = field(default_factory=list)
     _text_bytes: int = 0
+    _scores_bytes: int = 0
     _left_out: Counter[str] = field(default_factory=Counter)
     _types: Counter[str] = field(default_factory=Counter)
 
@@ -125,11 +131,13 @@ class Writer:
                 self._roll()
             self._documents.append(record)
             self._text_bytes += len(record.text)
+            self._scores_bytes += len(record.scores)
             for column in record.left_out:
                 self._left_out[column if column in self._left_out or len(self._left_out) < MOST_COLUMNS else OTHER_COLUMNS] += 1
         else:
             self._rejected.append(record)
-        if len(self._documents) + len(self._rejected) >= MOST_ROWS:
+        full = self._scores_bytes > MOST_SCORES * self.shard_bytes
+        if full or len(self._documents) + len(self._rejected) >= MOST_ROWS:
             self._roll()
 
     def finish(self) -> list[Made]:
@@ -161,6 +169,10 @@ class Writer:
             bytes_kept=self._text_bytes,
         )
         written: dict[str, FileEntry] = {name: shards.write(self.root, name, self._table(ids))}
+        if self.with_scores:
+            beside = scores.name(shard)
+            packed = [document.scores for document in self._documents]
+            written[beside] = shards.write(self.root, beside, scores.table(ids, packed))
         self.made.append(
             Made(
                 shard=Shard(name=shard, files=written, counts=counts),
@@ -171,7 +183,7 @@ class Writer:
                 record_types=dict(sorted(self._types.items())),
             )
         )
-        self._documents, self._rejected, self._text_bytes = [], [], 0
+        self._documents, self._rejected, self._text_bytes, self._scores_bytes = [], [], 0, 0
         self._left_out, self._types = Counter(), Counter()
 
     def _table(self, ids: list[bytes]) -> pa.Table:

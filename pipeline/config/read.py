@@ -59,7 +59,7 @@ def parse(
     except RecursionError as error:
         raise ConfigError(f"{where}: its settings are nested too deeply") from error
     for key, text in overrides.items():
-        _set(values, key, _value(key, text) if isinstance(text, str) else text, model)
+        _set(values, key, _value(key, text) if isinstance(text, str) else copy.deepcopy(text), model)
     try:
         return model.model_validate(values, context={WITHOUT_INPUT: without_input})
     except ValidationError as error:
@@ -96,11 +96,18 @@ def _value(key: str, text: str) -> Any:
         return text
 
 
-def _set(plain: dict[str, Any], key: str, value: Any, model: Any) -> None:
+def _set(plain: Any, key: str, value: Any, model: Any) -> None:
     *path, last = key.split(".")
-    for part in path:
-        plain = plain.setdefault(part, {})
-        if not isinstance(plain, dict):
+    for place, part in enumerate(path, 1):
+        if isinstance(plain, list):
+            # Tables with names, as in `collect.sources.web.extract`.
+            named = {one["name"]: one for one in plain if isinstance(one, dict) and isinstance(one.get("name"), str)}
+            if part not in named:
+                raise ConfigError(f"--set {key}: {path[place - 2]} has none with the name {part!r}; there: {', '.join(named)}")
+            plain = named[part]
+        else:
+            plain = plain.setdefault(part, {})
+        if not isinstance(plain, dict) and not (isinstance(plain, list) and place < len(path)):
             raise ConfigError(f"--set {key}: {part} is not a section; `tokenmill config explain {part}` describes it")
         model = _type_of(model, part)
     if not isinstance(value, list) and get_origin(_type_of(model, last)) is tuple:

@@ -184,7 +184,7 @@ def test_the_command(corpus: Path) -> None:
     assert "kept, was" in done.stdout
     assert "not known" in done.stdout
     assert "\x1b" not in done.stdout
-    assert tokenmill("whatif", "--help").stdout.count("tokenmill whatif corpora/docs --set") == 3
+    assert tokenmill("whatif", "--help").stdout.count("tokenmill whatif corpora/docs --set") == 4
     for arguments, code, message in (
         ([corpus, "--set", "dedup.threshold=0.5"], 1, "tokenmill build"),
         (["nowhere", "--set", "quality.min_words=80"], 1, "nowhere"),

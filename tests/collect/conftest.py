@@ -29,7 +29,7 @@ class Collected:
         return self.done.manifest.counts
 
     def documents(self) -> list[dict[str, Any]]:
-        names = [name for shard in self.done.manifest.shards for name in shard.files]
+        names = [name for shard in self.done.manifest.shards for name in shard.files if name.startswith("documents/")]
         return [row for name in names for row in pq.read_table(self.root / name).to_pylist()]
 
     def texts(self) -> list[str]:

@@ -86,6 +86,22 @@ def test_overrides_leave_the_plain_values_alone() -> None:
     plain = {"collect": {"paths": ["a"]}}
     assert settings_of.parse(plain, where="x", overrides={"collect.paths": "b"}).collect.paths == ("b",)
     assert plain == {"collect": {"paths": ["a"]}}
+    sources = [{"name": "web", "paths": ["a"]}]
+    settings_of.parse({}, where="x", overrides={"collect.sources": sources, "collect.sources.web.format": "html"})
+    assert sources == [{"name": "web", "paths": ["a"]}]
+
+
+def test_an_override_names_a_source_by_its_name() -> None:
+    plain = {"collect": {"sources": [{"name": "a", "paths": ["a"]}, {"name": "b", "paths": ["b"]}]}}
+    made = settings_of.parse(plain, where="x", overrides={"collect.sources.b.extract_bias": "1"}).collect
+    assert [source.extract_bias for source in made.all_sources] == [0, 1]
+    for key, message in (
+        ("collect.sources.c.extract_bias", "sources has none with the name 'c'; there: a, b"),
+        ("collect.sources.b", "sources is not a section"),
+        ("collect.sources.b.paths.c", "paths is not a section"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            settings_of.parse(plain, where="x", overrides={key: "1"})
 
 
 @pytest.mark.parametrize("text", ["[collect\n", "a = " + "[" * 5_000, "a = " + "9" * 5_000, "a = '\xff'"])

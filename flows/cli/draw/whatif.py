@@ -30,12 +30,14 @@ def show(answer: Mapping[str, Any], console: Console) -> None:
         funnel.add_row(name, *numbers, f"{after['not_scored']:,}", f"{after['undecided']:,}")
         for reason in sorted({**before["dropped"], **after["dropped"]}):
             dropped.add_row(name, reason, _step(before["dropped"].get(reason, 0), after["dropped"].get(reason, 0)))
+    if "extraction" in answer:
+        _show_extraction(answer["extraction"], console)
     console.print(funnel)
     console.print()
     console.print(dropped)
     documents = answer["documents"]
     console.print(f"\ndocuments: {_step(documents['before'], documents['after'])}")
-    if documents["unknown"]:
+    if documents["unknown"] and "extraction" not in answer:
         console.print(
             f"{documents['unknown']:,} more are not known: a stage has no scores of them yet, or they are duplicates of a "
             "document that would be dropped. A build decides them, and may then decide other documents differently."
@@ -58,11 +60,37 @@ def show(answer: Mapping[str, Any], console: Console) -> None:
     if answer["samples"]:
         console.print("\nExamples", style="bold")
     for sample in answer["samples"]:
-        measure = "" if sample["column"] is None else f" {sample['value']:.6g} against {sample['threshold']:.6g}"
+        if "characters" in sample:
+            measure = f", characters {_step(sample['characters']['before'], sample['characters']['after'])}"
+        else:
+            measure = "" if sample["column"] is None else f" {sample['value']:.6g} against {sample['threshold']:.6g}"
         head = f"{sample['doc_id']} now {sample['now']}, {sample['stage']}: {sample['reason']}{measure}"
         where = " ".join(preview(part, None) for part in (sample["source"], sample["url"]) if part)
         console.print(Text(head))
         console.print(Text(f"    {where}\n    {sample['preview']}", style="dim"))
+
+
+def _show_extraction(found: Mapping[str, Any], console: Console) -> None:
+    """What another bias does to the texts of web pages, by source, and what only a build can tell."""
+    headings = ("pages", "changed", "dropped", "undecided", "characters", "blocks", "blocks added", "blocks dropped")
+    table = _table("source", *headings, words=("source",))
+    rows = [*found["sources"].items()]
+    if len(rows) > 1:
+        rows.append(("all", found))
+    for name, one in rows:
+        pages, characters, blocks = one["pages"], one["characters"], one["blocks"]
+        counts = (pages["before"], pages["changed"], sum(pages["dropped"].values()), pages["undecided"])
+        table.add_row(
+            preview(name, None),
+            *(f"{number:,}" for number in counts),
+            _step(characters["before"], characters["after"]),
+            *(f"{blocks[kind]:,}" for kind in ("before", "added", "dropped")),
+        )
+    console.print("\nTexts of web pages", style="bold")
+    console.print(table)
+    for sentence in found["not_known"]:
+        console.print(sentence, markup=False)
+    console.print()
 
 
 def _table(*headings: str, words: Sequence[str]) -> Table:

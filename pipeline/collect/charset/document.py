@@ -20,10 +20,11 @@ def document(
     url: str | None = None,
     about: Mapping[str, Any] | None = None,
     lost: tuple[str, str] | None = None,
+    scores: bytes = b"",
 ) -> Record:
     """The record at `place` with the text `text`, which is `found.text` or a part of it. See `records.document`.
 
-    lost: why the text is of no use even if decoding did not spoil it, a reason and a message.
+    lost: why the text is of no use even if decoding did not spoil it, a reason and a message. scores: see `records.Document`.
     """
     spoiled = faults(text)
     if reason := spoiled.reason:
@@ -36,4 +37,4 @@ def document(
         data = text.encode(errors="replace")
         return records.dropped(place, *lost, data, len(data))
     known = {**(about or {}), **found.about, **spoiled.about}
-    return records.document(text, place, limits, identity=identity, url=url, about=known)
+    return records.document(text, place, limits, identity=identity, url=url, about=known, scores=scores)

@@ -8,7 +8,7 @@ Cost: a second for each extractor, beside extraction and training.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,11 @@ from tokenmill.pipeline.collect.extract.overlap import TokenOverlap, overlap, to
 from tokenmill.pipeline.collect.extract.pages import SMALLEST_SET, KnownPage
 from tokenmill.pipeline.collect.extract.peers import Extract
 from tokenmill.pipeline.collect.extract.train import Examples
+from tokenmill.pipeline.collect.html import choose, embedded
+from tokenmill.pipeline.collect.html.blocks import blocks_of
+from tokenmill.pipeline.collect.html.candidates import Candidates
+from tokenmill.pipeline.collect.html.extraction import Extraction
+from tokenmill.pipeline.collect.html.page import everything
 
 DRAWS = 1_000
 PERCENTILES = (2.5, 97.5)
@@ -62,8 +67,21 @@ def of_trees(given: Examples, by: str, settings: Boosting) -> list[TokenOverlap]
     folds = train.by_host(given.pages) if by == BY_HOST else train.by_set(given.pages)
     scores = train.crossed(given, folds, settings)
     by_page = train.offsets(train.curves(given, scores), given.pages, folds)
-    found = train.kept_tokens(given, scores, by_page)
-    return [overlap(words, tokens(page.gold)) for words, page in zip(found, given.pages, strict=True)]
+    texts = _texts(given, scores, by_page)
+    return [overlap(tokens(text), tokens(page.gold)) for text, page in zip(texts, given.pages, strict=True)]
+
+
+def _texts(given: Examples, scores: npt.NDArray[np.int32], by_page: npt.NDArray[np.int64]) -> Iterator[str]:
+    """The text that a build takes from each page whose blocks have these scores, int32 [blocks of all pages]."""
+    how = Extraction()
+    for page, begin, end, offset in zip(given.pages, given.first[:-1], given.first[1:], by_page, strict=True):
+        shown = ""
+        if begin < end:
+            blocks, of_page = blocks_of(page.html), scores[begin:end] + np.int32(offset)
+            sizes = given.sizes[begin:end].astype(np.int32)
+            shown = choose.text(blocks, Candidates(found=blocks.found, scores=of_page, sizes=sizes), how)
+        found = embedded.instead(page.html, shown, everything(how))
+        yield found.text if found else shown
 
 
 def compared(pages: Sequence[KnownPage], results: Mapping[str, Sequence[TokenOverlap]]) -> dict[str, dict[str, Mean]]:

@@ -42,12 +42,9 @@ class BlockModel:
     offset: int
     note: str
 
-    def kept(self, rows: npt.NDArray[np.float32], bias: float = 0.0) -> npt.NDArray[np.bool_]:
-        """Which blocks are main text, given their features, float32 [blocks, features]; bool [blocks].
-
-        bias: log odds that each block gets beside `offset`: above 0 for more recall, below 0 for more precision.
-        """
-        return kept(self.trees.scores(rows), sizes(rows, self.names), self.offset + round(bias * UNITS))
+    def scores(self, rows: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
+        """The scores of blocks by their features, float32 [blocks, features], with `offset` added; int32 [blocks]."""
+        return self.trees.scores(rows) + np.int32(self.offset)
 
 
 def sizes(rows: npt.NDArray[np.float32], names: Sequence[str]) -> npt.NDArray[np.float64]:

@@ -176,15 +176,6 @@ def offsets(
     return out
 
 
-def kept_tokens(given: Examples, scores: npt.NDArray[np.int32], by_page: npt.NDArray[np.int64]) -> list[list[str]]:
-    """The tokens of each page's blocks that are kept with the page's offset."""
-    found = []
-    for begin, end, offset in zip(given.first[:-1], given.first[1:], by_page, strict=True):
-        chosen = begin + np.flatnonzero(kept(scores[begin:end], given.sizes[begin:end], int(offset)))
-        found.append([word for block in chosen for word in given.tokens[block]])
-    return found
-
-
 def make(given: Examples, settings: Boosting, note: str) -> tuple[BlockModel, float]:
     """A model of all pages, and its macro F1 on pages of hosts that were left out when trees and offset were chosen.
 

@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
+
 from tokenmill.pipeline import kernels
 from tokenmill.pipeline.collect.extract import model
 from tokenmill.pipeline.collect.extract.model import BlockModel
-from tokenmill.pipeline.collect.html import recall
+from tokenmill.pipeline.collect.html import recall, render
 from tokenmill.pipeline.collect.html.blocks import Blocks, blocks_of
+from tokenmill.pipeline.collect.html.candidates import Candidates
 from tokenmill.pipeline.collect.html.extraction import MODEL, Extraction
-from tokenmill.pipeline.collect.html.whole import whole
+from tokenmill.pipeline.collect.html.whole import Bools, whole
 
 EVERYTHING = """<h1 class=title>A page</h1><p>with <a href=x>links</a> &amp; a <b>reference</b>,<br>x<sub>2</sub>
 <ol start=3><li value=4>one<ul><li>two</ul></ol><blockquote>a quote</blockquote><ruby>a<rt>b</ruby><img class=math alt=x>
@@ -39,14 +42,25 @@ def prepare() -> None:
     """Load the model, and the compiled code of everything that `text` calls."""
     blocks = blocks_of(EVERYTHING)
     recall.visible(blocks.found)
-    text(blocks, Extraction())
-    text(blocks, Extraction(extract="none"))
-    text(blocks, Extraction(extract="none", extract_format="markdown"))
+    text(blocks, candidates(blocks), Extraction())
+    text(blocks, None, Extraction(extract="none", extract_format="markdown"))
+    text(blocks, None, Extraction(extract="none"))
+    render.characters(blocks.page, blocks.found)
 
 
-def text(blocks: Blocks, how: Extraction) -> str:
-    """The main text of a page, or all its visible text. Raises RecordError (hostile_html)."""
-    if not len(blocks):
-        return ""
-    kept = None if how.extract == "none" else whole(blocks.found, shipped().kept(blocks.features, how.extract_bias))
-    return blocks.text(kept, markdown=how.extract_format == "markdown")
+def candidates(blocks: Blocks) -> Candidates:
+    """The blocks of a page with their scores. Raises RecordError (hostile_html)."""
+    rows = blocks.features
+    sizes = model.sizes(rows, blocks.names).astype(np.int32)
+    return Candidates(found=blocks.found, scores=shipped().scores(rows), sizes=sizes)
+
+
+def kept(page: Candidates, bias: float) -> Bools:
+    """Which blocks are main text; bool [blocks]. bias: `extract_bias`, log odds that the score of each block gets."""
+    return whole(page.found, model.kept(page.scores, page.sizes.astype(np.float64), round(bias * model.UNITS)))
+
+
+def text(blocks: Blocks, page: Candidates | None, how: Extraction) -> str:
+    """The main text of a page, or all its visible text where `page` is None."""
+    chosen = None if page is None else kept(page, how.extract_bias)
+    return blocks.text(chosen, markdown=how.extract_format == "markdown")

@@ -87,19 +87,40 @@ def instead(page: str, shown: str, as_text: AsText) -> Embedded | None:
 
     as_text: gives the text of HTML with every block kept.
     """
-    if len(shown) >= MOST_SHOWN or not any(hint in page for hint in HINTS):
+    if len(shown) >= MOST_SHOWN:
         return None
     try:
-        best = max(_candidates(page, as_text), key=lambda found: len(found.text), default=None)
-        if best is None or len(best.text) < max(LEAST, TIMES * len(shown)):
+        best = _longest(page, as_text)
+        if best is None or len(best.text) < TIMES * len(shown):
             return None
-        if not shown.strip():
-            return best
-        visible = as_text(NOSCRIPT.sub(" ", page) if best.source == "noscript" else page)
+        return best if not shown.strip() or _is_hidden(best, page, as_text) else None
     except RecordError:
         # Data made to stall the extractor are no text; the page itself has passed.
         return None
-    return best if _share(best.text, visible) < MOST_VISIBLE else None
+
+
+def rival(page: str, as_text: AsText) -> int:
+    """Characters of the embedded text that `instead` might give for another main text of the page; 0 if there is none.
+
+    Below 0 if most of it is visible, so that it would only stand in place of no text at all.
+    """
+    try:
+        best = _longest(page, as_text)
+        return 0 if best is None else len(best.text) if _is_hidden(best, page, as_text) else -len(best.text)
+    except RecordError:
+        return 0
+
+
+def _longest(page: str, as_text: AsText) -> Embedded | None:
+    """The longest embedded text of a page, if that is worth taking."""
+    found = _candidates(page, as_text) if any(hint in page for hint in HINTS) else ()
+    best = max(found, key=lambda one: len(one.text), default=None)
+    return best if best is not None and len(best.text) >= LEAST else None
+
+
+def _is_hidden(best: Embedded, page: str, as_text: AsText) -> bool:
+    visible = as_text(NOSCRIPT.sub(" ", page) if best.source == "noscript" else page)
+    return _share(best.text, visible) < MOST_VISIBLE
 
 
 def _share(text: str, visible: str) -> float:

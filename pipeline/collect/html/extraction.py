@@ -33,6 +33,7 @@ class Extraction:
     extract_format: ExtractFormat = "text"
     extract_bias: float = 0.0
     extract_recall: float = 0.1
+    extract_scores: bool = False
 
     @classmethod
     def of(cls, source: Mapping[str, Any]) -> Extraction:

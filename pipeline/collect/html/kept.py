@@ -25,7 +25,7 @@ class KeptBlock(NamedTuple):
     """A kept block.
 
     tag: its id. pre, row, cell, table, item, list: numbers of elements, 0 where there is none. lists, quotes: how many stand
-    around it.
+    around it. number: of the block on the page.
     """
 
     text: str
@@ -38,6 +38,7 @@ class KeptBlock(NamedTuple):
     list: int
     lists: int
     quotes: int
+    number: int
 
 
 COLUMNS = [c.TAG, c.PRE, c.ROW, c.CELL, c.TABLE, c.ITEM, c.LIST, c.LISTS, c.QUOTES]
@@ -50,7 +51,7 @@ def blocks(
     numbers = np.flatnonzero(kept)
     for first in range(0, len(numbers), AT_A_TIME):
         chosen = numbers[first : first + AT_A_TIME]
-        places = found.elements[found.blocks[chosen, c.ELEMENT, None], COLUMNS].tolist()
+        places = np.column_stack((found.elements[found.blocks[chosen, c.ELEMENT, None], COLUMNS], chosen)).tolist()
         for text, place in zip(texts(page, found, chosen, markdown=markdown, whole=whole), places, strict=True):
             if text.strip(None if whole else BLANK):
                 # The indentation of the first line of code counts.

@@ -3,7 +3,7 @@
 Source: blocks of ours, chosen by trees; or resiliparse or trafilatura, which have an own parser of HTML.
 Guarantee: time is linear in the size of the page with blocks and resiliparse: `tags` refuses, or gives less work to, what
 resiliparse takes longer for. trafilatura has quadratic cases beside these, which the deadline of a parser ends.
-Cost: about 50 MB of HTML per second with blocks, 30 with resiliparse, 3 with trafilatura.
+Cost: about 100 MB of HTML per second with blocks, 35 with resiliparse, 4.5 with trafilatura.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from tokenmill.pipeline.collect import tags
 from tokenmill.pipeline.collect.html.extraction import Extraction
 
 if TYPE_CHECKING:
+    from tokenmill.pipeline.collect.html.candidates import PageScores
     from tokenmill.pipeline.config.sources import Extract
 
 DEFAULT = Extraction()
@@ -29,13 +30,15 @@ FEW = 200
 class MainText:
     """The main text of a page, and how much of its visible text that is.
 
-    characters: of the text. prose, visible: of the page, see `recall.visible`. All are without white space.
+    characters: of the text. prose, visible: of the page, see `recall.visible`. All are without white space. scores: of its
+    blocks, if they are to be stored.
     """
 
     text: str
     characters: int
     prose: int
     visible: int
+    scores: PageScores | None = None
 
     @property
     def about(self) -> dict[str, float | None]:
@@ -46,7 +49,9 @@ class MainText:
 
     def replaced(self, text: str) -> MainText:
         """Another text in place of the main text of the same page."""
-        return dataclasses.replace(self, text=text, characters=_characters(text))
+        size = _characters(text)
+        scores = None if self.scores is None else dataclasses.replace(self.scores, embedded=size)
+        return dataclasses.replace(self, text=text, characters=size, scores=scores)
 
     def lost(self, least: float) -> tuple[str, str] | None:
         """Why the text is of no use, and a message: it has less than the share `least` of the visible prose."""
@@ -64,17 +69,22 @@ class MainText:
 def main_text(html: str, how: Extraction = DEFAULT) -> MainText:
     """The main text of a page. Raises RecordError (hostile_html) for tags made to stall the parser."""
     # Parsers of other files do without compiled code.
-    from tokenmill.pipeline.collect.html import choose, recall
+    from tokenmill.pipeline.collect.html import candidates, choose, recall, render
     from tokenmill.pipeline.collect.html.blocks import blocks_of
 
+    scores = None
     if how.extract in ("blocks", "none"):
         blocks = blocks_of(html)
-        text = choose.text(blocks, how)
+        page = choose.candidates(blocks) if how.extract == "blocks" and len(blocks) else None
+        text = choose.text(blocks, page, how)
         visible, prose = recall.visible(blocks.found)
+        if how.extract_scores and page is not None:
+            shown = render.characters(blocks.page, blocks.found)
+            scores = candidates.PageScores.of(page, shown, prose=prose, visible=visible)
     else:
         text = of_library(html, how.extract)
         visible, prose = recall.of_page(html)
-    return MainText(text=text, characters=_characters(text), prose=prose, visible=visible)
+    return MainText(text=text, characters=_characters(text), prose=prose, visible=visible, scores=scores)
 
 
 def _characters(text: str) -> int:

@@ -1,6 +1,6 @@
 """A page of HTML as a document: its text, and what its metadata say.
 
-Cost: that of the main text, and a sixth of it for what the page says about itself.
+Cost: that of the main text, and 160 us for what a page of 17 kB says about itself.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ class PageDocument:
 
     main: MainText
     about: Mapping[str, str | float | None]
+    scores: bytes = b""
+    """What is stored of its blocks; empty if nothing is."""
 
 
 def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
@@ -28,8 +30,17 @@ def read(html: str, how: Extraction, url: str | None = None) -> PageDocument:
     # First of all: it refuses hostile pages.
     main = main_text(html, how)
     known = about(html, url)
-    everything = dataclasses.replace(how, extract="none")
-    if found := embedded.instead(html, main.text, lambda part: main_text(part, everything).text):
+    as_text = everything(how)
+    if found := embedded.instead(html, main.text, as_text):
         main = main.replaced(found.text)
         known["text_from"] = found.source
-    return PageDocument(main=main, about={**main.about, **known})
+    scores = main.scores
+    if scores is not None:
+        scores = dataclasses.replace(scores, rival=embedded.rival(html, as_text))
+    return PageDocument(main=main, about={**main.about, **known}, scores=scores.packed() if scores else b"")
+
+
+def everything(how: Extraction) -> embedded.AsText:
+    """What gives the text of HTML with every block kept, in the format of `how`."""
+    every = dataclasses.replace(how, extract="none", extract_scores=False)
+    return lambda html: main_text(html, every).text

@@ -49,6 +49,8 @@ TRAFILATURA_BYTES = 512 << 20
 """Memory that a parser with trafilatura may take more: a page of 2 MB with 100,000 links takes 500 MB."""
 TRAFILATURA_SECONDS_PER_BYTE = 1e-5
 """In place of `SECONDS_PER_BYTE`: it takes ten times as long as the other extractors."""
+SCORES_BYTES = 16 << 20
+"""Bytes that a frame may have more where block scores are sent: a page of `html.blocks.MOST_BLOCKS` has 7 MB of them."""
 ARROW_BYTES = 1 << 30
 """Memory that a parser of an Arrow file may take more, at most: a batch of records is read whole."""
 REST = "rest"
@@ -150,10 +152,11 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
     request["condemned"] = course.condemned
     seen = places = 0
     course.begin(file.name)
+    most_bytes = 2 * limits.record_bytes + (SCORES_BYTES if source.get("extract_scores") else 0)
     with (
         file.open() as handle,
         contextlib.closing(
-            host.answers(_needed(file, source, limits), request, handle.fileno(), most_bytes=2 * limits.record_bytes)
+            host.answers(_needed(file, source, limits), request, handle.fileno(), most_bytes=most_bytes)
         ) as answers,
     ):
         for answer in answers:

@@ -170,5 +170,13 @@ def _check_documents(fields: dict[str, Sequence[Any]], path: str, most_text_byte
         about = json.loads(f"[{','.join(fields['metadata'])}]")
     except (ValueError, RecursionError) as error:
         raise BadFrame(f"a text or its metadata are malformed ({type(error).__name__})") from error
+    # Parsers do without NumPy where they can; they encode.
+    from tokenmill.pipeline.collect.html.candidates import unpacked
+
+    try:
+        for scores in filter(None, fields["scores"]):
+            unpacked(scores)
+    except ValueError as error:
+        raise BadFrame(str(error)) from error
     named = all(isinstance(one, dict) and one.get("path") == path for one in about)
     _check(len(about) == len(texts) and named, "metadata of another file")

@@ -46,8 +46,11 @@ class Sender:
     def add(self, record: Record) -> None:
         """Send a record, sooner or later."""
         self._held.append(record)
-        content = record.text if isinstance(record, Document) else record.preview if isinstance(record, Rejected) else b""
-        self._held_bytes += RECORD_OVERHEAD_BYTES + len(content)
+        if isinstance(record, Document):
+            self._held_bytes += len(record.text) + len(record.scores)
+        elif isinstance(record, Rejected):
+            self._held_bytes += len(record.preview)
+        self._held_bytes += RECORD_OVERHEAD_BYTES
         full = self._held_bytes >= BATCH_BYTES or len(self._held) >= BATCH_RECORDS
         if full or self.alone or time.monotonic() - self._sent_at > BATCH_SECONDS:
             self.flush()

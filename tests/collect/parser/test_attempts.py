@@ -220,8 +220,8 @@ def test_a_batch_with_anything_else_is_refused(spoil):
     spoil(value)
     with pytest.raises(BadFrame):
         frames.decode(json.dumps(value).encode(), blob, path="f", most_text_bytes=100)
-    for text in (b"\xff", b"", b"x" * 101):
-        spoiled = Document(identity="a", url=None, text=text, metadata='{"path":"f"}')
+    for text, scores in ((b"\xff", b""), (b"", b""), (b"x" * 101, b""), (b"x", b"cut"), (b"x", bytes(4 * 13))):
+        spoiled = Document(identity="a", url=None, text=text, metadata='{"path":"f"}', scores=scores)
         with pytest.raises(BadFrame):
             frames.decode(*split(frames.encode([spoiled])), path="f", most_text_bytes=100)
 
