@@ -48,15 +48,18 @@ def run(
     `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens, the shape of the model or the
     optimizer have changed, start again instead of raising StaleInput.
     """
-    root, wanted = _wanted(root, settings)
+    from tokenmill.model.exchange import brought
     from tokenmill.model.page import NAME
     from tokenmill.model.train import train
 
+    # An imported model brings its shape.
+    shape = None if restart else brought(root)
+    root, wanted = _wanted(root, settings, shape)
     with housekeeping.at_training(root):
         try:
             train(root, wanted, progress, resume=not restart)
         except StaleInput as error:
-            if not restart_if_stale:
+            if not restart_if_stale or shape is not None:
                 raise
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False)
@@ -82,6 +85,20 @@ def export_model(root: Path, out: Path, progress: Progress) -> str:
 
     open_corpus(root)
     return write(root, out, progress)
+
+
+def import_model(
+    root: Path, source: Path, progress: Progress, *, context_tokens: int | None = None, replace: bool = False
+) -> str:
+    """Make a model for transformers the first checkpoint of a corpus. Returns the name of its architecture.
+
+    Raises as `tokenmill.model.exchange.import_model` does, and Locked.
+    """
+    from tokenmill.model.exchange import import_model as take
+
+    root, wanted = _wanted(root, {})
+    with housekeeping.at_training(root):
+        return take(root, source, wanted, progress, context_tokens=context_tokens, replace=replace).architecture
 
 
 def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int | None) -> Mapping[str, Mapping[str, float]]:
@@ -117,8 +134,8 @@ def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, u
     return RatesTried(peaks=peaks, losses=losses, steepest=test.steepest(tried).part, lowest=test.lowest(tried).part)
 
 
-def _wanted(root: Path, settings: Mapping[str, str]) -> tuple[Path, TrainConfig]:
-    """The folder of a corpus, and its settings of training with `settings` in place of some."""
+def _wanted(root: Path, settings: Mapping[str, str], brought: Mapping[str, Any] | None = None) -> tuple[Path, TrainConfig]:
+    """The folder of a corpus, and its settings of training with those `brought` by a model, then `settings`, in place of some."""
     corpus = open_corpus(root)
     root = corpus.root
     foreign = next((key for key in settings if not key.startswith("train.")), None)
@@ -127,6 +144,8 @@ def _wanted(root: Path, settings: Mapping[str, str]) -> tuple[Path, TrainConfig]
         near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
         hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
         raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
-    whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
+    values = plain(corpus.settings)
+    values["train"] = {name: value for name, value in (values["train"] | dict(brought or {})).items() if value is not None}
+    whole = parse(values, where=str(root / CONFIG), overrides=settings)
     fit.require_weights(whole)
     return root, whole.train

@@ -3,7 +3,8 @@
 Purpose: `publish` writes `step-N.weights.safetensors`, `step-N.optimizer.safetensors` and, last, `step-N.json`, which
 names the hashes of the other two and holds a hash of itself; `newest` finds the last checkpoint that is whole.
 Guarantee: a checkpoint that has its JSON is either whole or refused, with the name of the damaged file; the previous checkpoint
-is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model.
+is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model. A checkpoint
+of step 0, of an imported model, has no optimizer's file: any run on the same tokenizer may begin with it.
 Cost: 12 bytes per parameter on disk, 8 for those of Muon, for each of the two checkpoints kept, and as much memory while one is
 written.
 """
@@ -76,6 +77,8 @@ class State:
     """The training settings as JSON values, without the device."""
     evaluations: tuple[Evaluation, ...] = ()
     """The evaluations so far, in the order of their steps."""
+    imported: str | None = None
+    """The architecture of transformers that the run began with; None if its weights began at random."""
 
 
 _STATE, _ENTRIES = TypeAdapter(State), TypeAdapter(dict[str, FileEntry])
@@ -92,8 +95,10 @@ class Checkpoint:
     """All its files, the JSON included, by their names in `folder`."""
 
 
-def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers, scale: Scale | None = None) -> Checkpoint:
+def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers | None, scale: Scale | None = None) -> Checkpoint:
     """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
+
+    `optimizers`: None at step 0.
 
     Raises OSError.
     """
@@ -101,7 +106,10 @@ def publish(folder: Path, state: State, model: GPT, optimizers: Optimizers, scal
     # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
-    for kind, tensors in zip(KINDS, (model.state_dict(), _optimizer_tensors(model, optimizers, scale)), strict=True):
+    tensors_by_kind = {"weights": model.state_dict()}
+    if optimizers is not None:
+        tensors_by_kind["optimizer"] = _optimizer_tensors(model, optimizers, scale)
+    for kind, tensors in tensors_by_kind.items():
         name = f"{stem}.{kind}.safetensors"
         entries[name] = files.write_bytes(folder / name, safetensors.torch.save(tensors))
     json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
@@ -116,7 +124,7 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     none is whole; NewerFormat for one of a newer tokenmill.
     """
     refused: CorruptFile | None = None
-    for step in _published(folder):
+    for step in published(folder):
         try:
             return _read(folder, step)
         except CorruptFile as error:
@@ -153,12 +161,24 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     optimizer differs.
     """
     was, now = _identity(found.state), _identity(wanted)
+    remedy = "begin anew with `tokenmill train --restart-if-stale`"
+    if found.state.imported is not None:
+        remedy = "import the model again (`tokenmill import-model`)"
+    if found.state.step == 0:
+        was = {name: value for name, value in was.items() if name == "tokenizer" or name.startswith("shape.")}
     differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            "restore the old values, or begin anew with `tokenmill train --restart-if-stale`"
+            f"restore the old values, or {remedy}"
         )
+
+
+def going_on(was: State, wanted: State) -> State:
+    """The state in which the run of the settings in `wanted`, a beginning, goes on from a checkpoint's."""
+    if was.step == 0:
+        return dataclasses.replace(wanted, imported=was.imported)
+    return dataclasses.replace(was, config=wanted.config)
 
 
 def _identity(state: State) -> dict[str, Any]:
@@ -184,6 +204,8 @@ def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale 
     names, shapes or dtypes.
     """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
+    if found.state.step == 0:
+        return
     prepare(optimizers)
     was_scaled = found.state.config.get("precision") == "float16"
     kept = (scale or Scale.first(torch.device("cpu"))) if was_scaled else None
@@ -194,12 +216,12 @@ def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale 
 
 def prune(folder: Path) -> None:
     """Remove the files of all steps except the last two published ones. Raises OSError."""
-    kept = _published(folder)[:KEPT]
+    kept = published(folder)[:KEPT]
     _remove(folder, lambda step: step not in kept)
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove all files of steps after `step`; a run that resumes there will write them again. Raises OSError."""
+    """Remove all files of steps after `step`; a run that resumes there will write them again. -1: of all. Raises OSError."""
     _remove(folder, lambda later: later > step)
 
 
@@ -214,7 +236,7 @@ def _read(folder: Path, step: int) -> Checkpoint:
         plain = formats.opened(data, formats.CHECKPOINT, path)
         entries = _ENTRIES.validate_python(plain.pop("files"))
         state = _STATE.validate_python(plain)
-        if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
+        if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in _kinds(step)}:
             raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
         # Before a model of this shape takes memory.
         if any(entry.bytes < FLOAT32_BYTES * state.shape.parameters for entry in entries.values()):
@@ -274,8 +296,8 @@ def _optimizer_tensors(model: GPT, optimizers: Optimizers, scale: Scale | None) 
     return tensors if scale is None else tensors | {"scale": scale.value, "scale.good": scale.good}
 
 
-def _published(folder: Path) -> list[int]:
-    """The steps that have a JSON, the last one first. A step without one was never published."""
+def published(folder: Path) -> list[int]:
+    """The steps that have a JSON, the last one first; whether they are whole is not known."""
     found = (NAME.fullmatch(path.name) for path in folder.glob("step-*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
@@ -286,6 +308,11 @@ def _remove(folder: Path, which: Callable[[int], bool]) -> None:
         match = NAME.fullmatch(path.name)
         if match and which(int(match[1])):
             files.remove(path)
+
+
+def _kinds(step: int) -> tuple[str, ...]:
+    """The files of tensors of a step. Before the first update, the optimizers have nothing to keep."""
+    return KINDS if step else KINDS[:1]
 
 
 def _stem(step: int) -> str:

@@ -23,6 +23,8 @@ from tokenmill.pipeline.config.train import MLP, MOST, Initialisation, Norm, Pos
 VOCABULARY_MULTIPLE = 128
 """Matrix products are faster on multiples of it."""
 HIDDEN_MULTIPLE = 64
+NORM_EPSILON = 1e-5
+ROPE_BASE = 10_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,10 @@ class Shape:
     sliding_window: int = 0
     """The most tokens that a token attends to; 0: all before it."""
     initialisation: Initialisation = "gpt2"
+    norm_epsilon: float = NORM_EPSILON
+    """What normalisations add to the mean of squares."""
+    rope_base: float = ROPE_BASE
+    """With rotary positions: the slowest pair of a head turns by about 1 / rope_base for each token."""
 
     def __post_init__(self) -> None:
         if min(self.layers, self.heads, self.width, self.context_tokens, self.vocabulary) < 1:

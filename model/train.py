@@ -100,7 +100,8 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     found = checkpoint.newest(folder, progress) if resume else None
     if found is not None:
         checkpoint.require_same(found, start)
-        _say_changes(found.state, start, progress)
+        if found.state.step:
+            _say_changes(found.state, start, progress)
         if found.state.step < config.steps and found.state.step == found.state.config["steps"]:
             progress.say(
                 f"the run had ended at step {found.state.step}, and its learning rate had fallen for that; it rises again"
@@ -115,7 +116,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             checkpoint.prune(folder)
             page.write(found.state)
             return _finish(root, found, steps_now=0)
-        start = dataclasses.replace(found.state, config=start.config)
+        start = checkpoint.going_on(found.state, start)
         page.state = start
     corpus = open_corpus(root) if manifest.find(root, CORPUS) else None
     for problem in problems(store.folder):
@@ -129,7 +130,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         made = prepare(store, start.shape, config, device=device, precision=precision, found=found)
         # Only now, when nothing of the settings is left to be refused.
         manifest.withdraw(root, [MODEL])
-        checkpoint.remove_after(folder, start.step)
+        checkpoint.remove_after(folder, start.step if found else -1)
         run = TrainingLoop(
             model=made.model,
             optimizers=made.optimizers,

@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),
         CommandEntry("range-test", "model:range_test", "Try learning rates for a model and a corpus."),
         CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
+        CommandEntry("import-model", "model:import_model", "Begin with a GPT-2 or a Llama of Hugging Face's transformers."),
         CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),
     ),
     "Set up": (
