@@ -54,7 +54,7 @@ def run(
 
     # An imported model brings its shape.
     shape = None if restart else brought(root)
-    root, wanted = _wanted(root, settings, shape)
+    root, wanted = wanted_of(root, settings, shape)
     with housekeeping.at_training(root):
         try:
             train(root, wanted, progress, resume=not restart)
@@ -96,7 +96,7 @@ def import_model(
     """
     from tokenmill.model.exchange import import_model as take
 
-    root, wanted = _wanted(root, {})
+    root, wanted = wanted_of(root, {})
     with housekeeping.at_training(root):
         return take(root, source, wanted, progress, context_tokens=context_tokens, replace=replace).architecture
 
@@ -125,7 +125,7 @@ def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, u
     """Try learning rates on a new model of a corpus; nothing is written. Raises as `run` does, but Locked."""
     from tokenmill.model import range_test as test
 
-    root, wanted = _wanted(root, settings)
+    root, wanted = wanted_of(root, settings)
     tried = test.range_test(root, wanted, progress, updates=updates)
     peaks = {"learning_rate": wanted.learning_rate}
     if wanted.optimizer == "muon":
@@ -134,18 +134,29 @@ def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, u
     return RatesTried(peaks=peaks, losses=losses, steepest=test.steepest(tried).part, lowest=test.lowest(tried).part)
 
 
-def _wanted(root: Path, settings: Mapping[str, str], brought: Mapping[str, Any] | None = None) -> tuple[Path, TrainConfig]:
-    """The folder of a corpus, and its settings of training with those `brought` by a model, then `settings`, in place of some."""
+def wanted_of(root: Path, settings: Mapping[str, str], brought: Mapping[str, Any] | None = None) -> tuple[Path, TrainConfig]:
+    """The folder of a corpus, and its settings of training. Over them stand those `brought` by a model, then `settings`."""
     corpus = open_corpus(root)
     root = corpus.root
+    _require_train(settings)
+    values = plain(corpus.settings)
+    values["train"] = {name: value for name, value in (values["train"] | dict(brought or {})).items() if value is not None}
+    whole = parse(values, where=str(root / CONFIG), overrides=settings)
+    fit.require_weights(whole)
+    return root, whole.train
+
+
+def wanted_alone(settings: Mapping[str, str]) -> TrainConfig:
+    """The settings of training where there is no corpus. Raises ConfigError."""
+    _require_train(settings)
+    return parse({"collect": {}}, where="--set", overrides=settings, without_input=True).train
+
+
+def _require_train(settings: Mapping[str, str]) -> None:
+    """Raises ConfigError for a setting of another section."""
     foreign = next((key for key in settings if not key.startswith("train.")), None)
     if foreign is not None:
         known = [f"train.{name}" for name in TrainConfig.model_fields]
         near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
         hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
         raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
-    values = plain(corpus.settings)
-    values["train"] = {name: value for name, value in (values["train"] | dict(brought or {})).items() if value is not None}
-    whole = parse(values, where=str(root / CONFIG), overrides=settings)
-    fit.require_weights(whole)
-    return root, whole.train

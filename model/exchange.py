@@ -139,7 +139,7 @@ def brought(root: Path) -> dict[str, Any] | None:
 def settings_of(shape: Shape) -> dict[str, Any]:
     """The settings of the section `train` that give an imported model's shape; None for what is as in the preset."""
     preset: Preset = "gpt2" if shape.norm == "layer" else "llama"
-    usual = {name: field.default for name, field in Shape.__dataclass_fields__.items()} | PRESETS[preset]
+    usual = {**{name: field.default for name, field in Shape.__dataclass_fields__.items()}, **PRESETS[preset]}
     parts = [name for name in usual if name in TrainConfig.model_fields]
     return {"model": preset} | {name: None if getattr(shape, name) == usual[name] else getattr(shape, name) for name in parts}
 
@@ -200,10 +200,10 @@ def _files(source: Path) -> list[Path]:
     names = [WEIGHTS]
     if not (source / WEIGHTS).is_file() and (source / INDEX).is_file():
         try:
-            names = sorted(set(json.loads(files.read_bytes(source / INDEX))["weight_map"].values()))
+            names = sorted(set(map(str, json.loads(files.read_bytes(source / INDEX))["weight_map"].values())))
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(f"{source / INDEX}: is no index of safetensors ({type(error).__name__})") from error
-        if not names or not all(isinstance(name, str) and re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names):
+        if not names or not all(re.fullmatch(r"[\w.-]+\.safetensors", name) for name in names):
             raise InputError(f"{source / INDEX}: names files that are no safetensors beside it")
     missing = [name for name in names if not (source / name).is_file()]
     pickles = sorted(path.name for kind in PICKLES for path in source.glob(kind))

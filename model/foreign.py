@@ -123,8 +123,8 @@ def _fields(path: Path) -> dict[str, Any]:
 def _architecture(config: Mapping[str, Any], path: Path) -> str:
     """The architecture of the model. Raises InputError with its name if it is another one than those we have."""
     kind, named = config.get("model_type"), config.get("architectures")
-    usual = [name for name, (model_type, _) in TYPES.items() if kind == model_type]
-    name = named[0] if isinstance(named, list) and named else (usual or [kind])[0]
+    usual = next((name for name, (model_type, _) in TYPES.items() if kind == model_type), kind)
+    name = named[0] if isinstance(named, list) and named else usual
     if not isinstance(name, str) or name not in TYPES or kind not in (None, TYPES[name][0]):
         what = _shown(name) if kind is None else f"{_shown(name)} of the type {_shown(kind)}"
         raise InputError(f"{path}: is a {what}; tokenmill reads {' and '.join(TYPES)}")

@@ -2,7 +2,7 @@
 
 Purpose: a model that does not fit is refused with the numbers, in place of a kill after minutes.
 Guarantee: the estimate counts the tensors of one whole update, made by the trainer's own code on tensors without numbers
-(torch's FakeTensorMode), so that every part of a model and every setting is in it. Measured peaks of a process lie within 15 %
+(torch's FakeTensorMode), so that every part of a model and every setting is in it. Measured peaks of a process lie within 10 %
 of it where its allocator gives back what is freed (`tests/model/test_memory.py`), and those of a GPU too
 (`tests/model/test_cuda.py`). Compiled layers keep less than it says.
 Cost: a second the first time, for torch's imports; then 0.05 s for each layer.

@@ -53,9 +53,7 @@ def prepare(
     found: Checkpoint | None = None,
 ) -> Prepared:
     """A new model, or that of the checkpoint `found`, on `device`. Raises ConfigError, CorruptFile."""
-    if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
-        wanted = ", ".join(COMPILERS[device.type])
-        raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
+    require_compiler(config, device)
     model = GPT(shape, dropout=config.dropout, seed=config.seed, recompute=config.recompute)
     if found is None and shape.unigram_offset:
         model.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
@@ -67,6 +65,13 @@ def prepare(
         for block in model.blocks:
             block.compile()
     return Prepared(model=model, optimizers=optimizers, scale=scale)
+
+
+def require_compiler(config: TrainConfig, device: torch.device) -> None:
+    """Raises ConfigError where layers are to be compiled and nothing is installed that compiles for `device`."""
+    if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
+        wanted = ", ".join(COMPILERS[device.type])
+        raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
 
 
 def log_frequencies(split: Split, vocabulary: int) -> Tensor:

@@ -47,6 +47,8 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("tokenizer", "tokenizer:app", "Train, use, evaluate and compare tokenizers."),
         CommandEntry("quality", "model:quality_app", "Train quality classifiers."),
         CommandEntry("extract", "extract:app", "Measure extractors of main text on pages, and train the one of tokenmill."),
+        CommandEntry("plan", "planning:plan", "Plan a training: model, settings, memory and time for a budget."),
+        CommandEntry("bench-train", "planning:bench_train", "Measure where the time of a training goes on this machine."),
         CommandEntry("train", "model:train", "Train the bundled GPT on the tokens of a corpus."),
         CommandEntry("sample", "speech:sample", "Generate text with the trained model."),
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),

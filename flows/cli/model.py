@@ -166,8 +166,8 @@ def import_model(
 ) -> None:
     """Begin with a GPT-2 or a Llama of Hugging Face's transformers, in place of random weights.
 
-    The folder is one that `save_pretrained` or `export-model` writes: `config.json`, the weights as safetensors (in one file, or
-    in several with an index), and the tokenizer. It becomes the checkpoint of step 0: `train` continues it on the text of the
+    The folder is one that `save_pretrained` or `export-model` writes: `config.json`, the weights as safetensors (one file, or
+    several with an index), and the tokenizer. It becomes the checkpoint of step 0: `train` continues it on the text of the
     corpus, with the shape of the model, and `sample`, `chat` and `export-model` use it as it is. The corpus must have been
     packed with the same tokenizer: build it with `--set tokenizer.path=DIR`. Whatever a `config.json` asks for that tokenmill's
     parts do not have (such as scaled rotary positions) is refused by name. A pickle (`pytorch_model.bin`) is never read.
@@ -178,7 +178,8 @@ def import_model(
 
         tokenmill import-model corpora/docs --from models/gpt2
 
-        tokenmill train corpora/docs --set train.learning_rate=1e-4 --set train.min_learning_rate=1e-5 --set train.optimizer=adamw
+        tokenmill train corpora/docs --set train.optimizer=adamw --set train.learning_rate=1e-4 \\
+            --set train.min_learning_rate=1e-5
     """
     from tokenmill.flows.training import import_model as take
 

@@ -10,15 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
-from tests.command import tokenmill
 from tests.model.runs import Tiny
-from tokenmill.flows import training
-from tokenmill.model import checkpoint, exchange, export, foreign
+from tokenmill.model import exchange, export
 from tokenmill.model.sample import open_speaker
-from tokenmill.model.train import train
-from tokenmill.pipeline.base.errors import InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.progress import Silent
 
 transformers = pytest.importorskip("transformers")

@@ -1,0 +1,277 @@
+"""The plan of a training: a budget of tokens, of computation or of hours becomes a model, its batches and its settings.
+
+Purpose: says before a run how large the model should be, how long it takes, whether it fits, and how often it reads a corpus.
+Guarantee: each number is one formula of a paper, named where it is computed, or the trainer's own count.
+Cost: the estimates of memory, some seconds for large models (`memory`).
+
+Sources. Chinchilla: Hoffmann et al. 2022, "Training Compute-Optimal Large Language Models": about 20 tokens for each parameter.
+Kaplan: Kaplan et al. 2020, "Scaling Laws for Neural Language Models", appendix A. Its models are larger and read less; Hoffmann
+et al. found the cause in learning rates that had not fallen to the end. Batch and learning rate: Bi et al. 2024, "DeepSeek
+LLM", section 3.1, fitted on 10^17 to 2 * 10^19 operations. Repetition: Muennighoff et al. 2023, "Scaling Data-Constrained
+Language Models": up to 4 epochs are nearly as good as new text.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from tokenmill.model import memory
+from tokenmill.model.memory import Memory
+from tokenmill.model.shape import Shape
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import TrainConfig
+
+TOKENS_PER_PARAMETER = 20
+FLOPS_PER_PRODUCT = 6
+"""Operations for each parameter and token: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
+PETAFLOP_DAY = 1e15 * 86_400
+HIGHEST_RATE = 3e-3
+"""Of learning rates. The formula goes on rising below the budgets that it was fitted on."""
+GOOD_EPOCHS = 4
+WORTH_EPOCHS = 15.39
+"""R*_D of Muennighoff et al. 2023: how fast the worth of text decays as it is repeated."""
+HEAD_WIDTH = 64
+MOST_HEADS = 192
+TINY = (16, 32)
+"""Widths below that of a usual head."""
+SLIMMEST, WIDEST = 48, 96
+"""Width per layer. GPT-2 has 27 to 64, GPT-3 64 to 128 (Kaplan et al. 2020, section 3.1: the loss hardly depends on it)."""
+ROOM = 0.9
+"""The part of the memory that a plan may fill."""
+WARMUP = 0.02
+"""The part of the updates in which the learning rate rises."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimum:
+    """Parameters and tokens that a law advises for a budget."""
+
+    parameters: float
+    tokens: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rate:
+    """How fast the machine is; one of the two is known. `source`: how that is known, in words."""
+
+    source: str
+    flops_per_second: float | None = None
+    """That the model needs (Shape.flops_per_token)."""
+    tokens_per_second: float | None = None
+    """With the planned model."""
+
+    def seconds(self, tokens: float, shape: Shape) -> float:
+        """The time that `tokens` take with a model of this shape."""
+        if self.tokens_per_second is not None:
+            return tokens / self.tokens_per_second
+        assert self.flops_per_second is not None
+        return tokens * shape.flops_per_token / self.flops_per_second
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """What a corpus gives for the tokens of a plan."""
+
+    tokens: int
+    """Of its training split."""
+    epochs: float
+    """How often each is read; with weights see `sources`."""
+    worth_tokens: float
+    """New tokens that would teach as much (Muennighoff et al. 2023, equation 5)."""
+    sources: Mapping[str, float]
+    """Epochs of each source, where the settings weigh sources."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """A training that uses a budget well."""
+
+    shape: Shape
+    config: TrainConfig
+    """The settings of the run."""
+    given: Mapping[str, str]
+    """Settings that were asked for, as they were written."""
+    tokens: float
+    flops: float
+    """6 * parameters * tokens, as the papers count."""
+    chinchilla: Optimum
+    """For these operations."""
+    kaplan: Optimum
+    memory: Memory | None
+    """Of an update; None where not even a batch of one window fits."""
+    memory_bytes: float
+    """What there is."""
+    rate: Rate | None
+    seconds: float | None
+    corpus: Repetition | None
+
+    @property
+    def batch_tokens(self) -> int:
+        """Tokens of an update."""
+        return self.config.batch_windows * self.config.accumulate * self.config.context_tokens
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings to give to `train`, by their names there."""
+        names = ("model", "layers", "heads", "width", "context_tokens", "batch_windows", "accumulate", "steps", "warmup_steps")
+        names += ("optimizer", "learning_rate", "min_learning_rate")
+        names += tuple(name for name in ("hidden", "kv_heads", "recompute") if getattr(self.config, name))
+        return {**self.given, **{f"train.{name}": getattr(self.config, name) for name in names}}
+
+
+def chinchilla(flops: float) -> Optimum:
+    """With tokens = 20 * parameters and flops = 6 * parameters * tokens, parameters = sqrt(flops / 120)."""
+    parameters = math.sqrt(flops / (FLOPS_PER_PRODUCT * TOKENS_PER_PARAMETER))
+    return Optimum(parameters=parameters, tokens=TOKENS_PER_PARAMETER * parameters)
+
+
+def kaplan(flops: float) -> Optimum:
+    """1.3e9 * C^0.73 parameters, without embeddings, and 2e10 * C^0.27 tokens, for C in petaflop/s-days."""
+    days = flops / PETAFLOP_DAY
+    return Optimum(parameters=1.3e9 * math.pow(days, 0.73), tokens=2e10 * math.pow(days, 0.27))
+
+
+def batch_tokens(flops: float) -> float:
+    """Tokens of an update: 0.2920 * flops^0.3271 (Bi et al. 2024, equation 1)."""
+    return 0.2920 * math.pow(flops, 0.3271)
+
+
+def learning_rate(flops: float) -> float:
+    """AdamW's peak: 0.3118 * flops^-0.1250 (Bi et al. 2024, equation 1), at most 3e-3. Two digits."""
+    return float(f"{min(HIGHEST_RATE, 0.3118 * math.pow(flops, -0.1250)):.1e}")
+
+
+def shape_near(parameters: float, like: Shape) -> Shape:
+    """The shape whose size is nearest, with the parts of `like`, heads of 64, and 48 to 96 of width for each layer."""
+    tried = (
+        dataclasses.replace(like, layers=layers, heads=max(1, width // HEAD_WIDTH), width=width, kv_heads=0, hidden=0)
+        for width in (*TINY, *range(HEAD_WIDTH, HEAD_WIDTH * MOST_HEADS + 1, HEAD_WIDTH))
+        for layers in range(-(-width // WIDEST), max(1, width // SLIMMEST) + 1)
+    )
+    return min(tried, key=lambda one: abs(math.log(one.parameters / parameters)))
+
+
+def repetition(tokens: float, sources: Mapping[str, int], weights: Mapping[str, float]) -> Repetition:
+    """How `tokens` are read from a corpus. `sources`: tokens of each source in the training split. Raises ConfigError."""
+    if weights and not all(name in sources for name in weights):
+        raise ConfigError(f"train.weights names {', '.join(sorted(weights.keys() - sources.keys()))}, which the corpus has not")
+    held, weight = sum(sources.values()), sum(weights.values())
+    each = {name: tokens * share / weight / max(1, sources[name]) for name, share in weights.items() if share}
+    epochs = tokens / max(1, held)
+    repeated = max(0.0, epochs - 1)
+    worth = tokens if epochs <= 1 else held * (1 + WORTH_EPOCHS * (1 - math.exp(-repeated / WORTH_EPOCHS)))
+    return Repetition(tokens=held, epochs=epochs, worth_tokens=worth, sources=each)
+
+
+def budget(
+    like: Shape,
+    *,
+    fixed: bool,
+    tokens: float | None = None,
+    flops: float | None = None,
+    seconds: float | None = None,
+    rate: Rate | None = None,
+) -> tuple[Shape, float]:
+    """The shape and the tokens of a budget, of which one is given: tokens, operations, or time at a rate.
+
+    `like`: the parts of the model; `fixed`: and its sizes. Raises ConfigError for a time without a rate.
+    """
+    per_token: Callable[[Shape], float] = lambda shape: FLOPS_PER_PRODUCT * shape.parameters  # noqa: E731
+    if seconds is not None:
+        if rate is None:
+            raise ConfigError(
+                "--hours needs to know how fast the machine is: give --rate TOKENS/S (`tokenmill bench-train` measures it), "
+                "--peak-teraflops with --mfu, or a corpus with the log of a training"
+            )
+        if rate.tokens_per_second is not None:
+            tokens = rate.tokens_per_second * seconds
+        else:
+            flops, per_token = (rate.flops_per_second or 0.0) * seconds, lambda shape: shape.flops_per_token
+    if tokens is None:
+        assert flops is not None
+        shape = like if fixed else shape_near(chinchilla(flops).parameters, like)
+        return shape, flops / per_token(shape)
+    return (like if fixed else shape_near(tokens / TOKENS_PER_PARAMETER, like)), tokens
+
+
+def plan(
+    shape: Shape,
+    config: TrainConfig,
+    *,
+    tokens: float,
+    rate: Rate | None,
+    memory_bytes: float,
+    device: torch.device,
+    precision: torch.dtype,
+    corpus: Repetition | None,
+    given: Mapping[str, str] = {},
+) -> Plan:
+    """The plan for a model and its tokens. `config`: what else the run is like, with what was `given` in it."""
+    flops = FLOPS_PER_PRODUCT * shape.parameters * tokens
+    peak = learning_rate(flops)
+    windows = max(1, round(batch_tokens(flops) / shape.context_tokens))
+    wanted = _with(
+        config,
+        **{name: getattr(shape, name) for name in ("layers", "heads", "width", "context_tokens")},
+        hidden=shape.inner if config.hidden else None,
+        kv_heads=shape.groups if config.kv_heads else None,
+        learning_rate=peak,
+        min_learning_rate=float(f"{peak / 10:.1e}"),
+        ramp_steps=0,
+    )
+    wanted, needed = _fitted(shape, wanted, windows, ROOM * memory_bytes, device=device, precision=precision)
+    accumulate = max(1, round(windows / wanted.batch_windows))
+    steps = max(1, round(tokens / (wanted.batch_windows * accumulate * shape.context_tokens)))
+    made = _with(wanted, accumulate=accumulate, steps=steps, warmup_steps=min(steps - 1, max(1, round(WARMUP * steps))))
+    return Plan(
+        shape=shape,
+        config=made,
+        given=given,
+        tokens=tokens,
+        flops=flops,
+        chinchilla=chinchilla(flops),
+        kaplan=kaplan(flops),
+        memory=needed,
+        memory_bytes=memory_bytes,
+        rate=rate,
+        seconds=None if rate is None else rate.seconds(tokens, shape),
+        corpus=corpus,
+    )
+
+
+def _fitted(
+    shape: Shape, config: TrainConfig, windows: int, room: float, *, device: torch.device, precision: torch.dtype
+) -> tuple[TrainConfig, Memory | None]:
+    """The settings with the largest batch, a power of 2 up to `windows`, whose update takes at most `room` bytes.
+
+    Activations are computed again only where a batch of one window does not fit otherwise. None for the memory if nothing fits.
+    """
+    if memory.FLOAT * 3 * shape.parameters > room:
+        return _with(config, batch_windows=1), None
+
+    def needed(recompute: bool, rows: int) -> Memory:
+        # A second batch adds its gradients to those of the first.
+        one = _with(config, recompute=recompute, batch_windows=rows, accumulate=min(2, -(-windows // rows)))
+        return memory.estimate(shape, one, precision=precision, device=device)
+
+    for recompute in (config.recompute, True):
+        least = needed(recompute, 1)
+        if least.total <= room:
+            break
+    else:
+        return _with(config, recompute=True, batch_windows=1), None
+    each = max(1, needed(recompute, 2).total - least.total)
+    rows = 2 ** int(math.log2(max(1, min(windows, 1 + (room - least.total) / each))))
+    while rows > 1 and needed(recompute, rows).total > room:
+        rows //= 2
+    return _with(config, recompute=recompute, batch_windows=rows), needed(recompute, rows)
+
+
+def _with(config: TrainConfig, **changes: Any) -> TrainConfig:
+    return TrainConfig.model_validate(config.model_dump() | changes)
