@@ -4,7 +4,7 @@ Purpose: says tokens per second, the part of the device's peak that they use, an
 with a corpus also on its tokens, which shows what reading costs. It needs no corpus and no network.
 Guarantee: it times the trainer's own code: model, loss, optimizers, loader. Phases are told apart by hooks, which mark moments
 (on a GPU on its own clock, without waiting). `covered` is their sum beside the wall clock.
-Cost: the updates, and half a second for a plain matrix product. Hooks cost about 2 us each, 8 for a layer.
+Cost: the updates, and some tenths of a second for a plain matrix product. Hooks cost about 2 us each, 8 for a layer.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ from tokenmill.pipeline.tokens.samples import samples_of
 
 WARM_UP = 2
 """Updates that are not measured: memory is found, layers are compiled."""
-SQUARE = 2048
-"""Rows and columns of the plain matrix product."""
+SQUARE, GPU_SQUARE = 1_024, 8_192
+"""Rows and columns of the plain matrix product: enough to use all of a device."""
 TRIALS = 5
-TOGETHER = 50
+TOGETHER = 20
 """Products of a trial on a GPU."""
 PARTS = {
     "head": "the head's matrix product and the loss",
@@ -166,16 +166,17 @@ def bench(config: TrainConfig, store: TokenStore | None, progress: Progress, *, 
 
 def product_teraflops(device: torch.device, precision: torch.dtype) -> float:
     """10^12 operations per second of a product of two square matrices: the best of some."""
-    left, right = (torch.randn(SQUARE, SQUARE, device=device).to(precision) for _ in range(2))
+    size, times = (SQUARE, 1) if device.type == "cpu" else (GPU_SQUARE, TOGETHER)
+    left, right = (torch.randn(size, size, device=device).to(precision) for _ in range(2))
     best = math.inf
     for _ in range(1 + TRIALS):
         _wait(device)
         begun = time.perf_counter()
-        for _ in range(TOGETHER if device.type == "cuda" else 1):
+        for _ in range(times):
             left @ right
         _wait(device)
-        best = min(best, (time.perf_counter() - begun) / (TOGETHER if device.type == "cuda" else 1))
-    return 2 * SQUARE**3 / best / 1e12
+        best = min(best, (time.perf_counter() - begun) / times)
+    return 2 * size**3 / best / 1e12
 
 
 class _Run:

@@ -119,9 +119,9 @@ class Plan:
     @property
     def settings(self) -> dict[str, Any]:
         """The settings to give to `train`, by their names there."""
-        names = ("model", "layers", "heads", "width", "context_tokens", "batch_windows", "accumulate", "steps", "warmup_steps")
-        names += ("optimizer", "learning_rate", "min_learning_rate")
-        names += tuple(name for name in ("hidden", "kv_heads", "recompute") if getattr(self.config, name))
+        names = ["model", "layers", "heads", "width", "context_tokens", "batch_windows", "accumulate", "steps"]
+        names += ["warmup_steps", "optimizer", "learning_rate", "min_learning_rate"]
+        names += [name for name in ("hidden", "kv_heads", "recompute") if getattr(self.config, name)]
         return {**self.given, **{f"train.{name}": getattr(self.config, name) for name in names}}
 
 
@@ -150,9 +150,10 @@ def learning_rate(flops: float) -> float:
 def shape_near(parameters: float, like: Shape) -> Shape:
     """The shape whose size is nearest, with the parts of `like`, heads of 64, and 48 to 96 of width for each layer."""
     tried = (
-        dataclasses.replace(like, layers=layers, heads=max(1, width // HEAD_WIDTH), width=width, kv_heads=0, hidden=0)
+        dataclasses.replace(like, layers=layers, heads=max(1, width // HEAD_WIDTH), width=width, hidden=0)
         for width in (*TINY, *range(HEAD_WIDTH, HEAD_WIDTH * MOST_HEADS + 1, HEAD_WIDTH))
         for layers in range(-(-width // WIDEST), max(1, width // SLIMMEST) + 1)
+        if not like.kv_heads or (width // HEAD_WIDTH % like.kv_heads == 0 and width >= HEAD_WIDTH * like.kv_heads)
     )
     return min(tried, key=lambda one: abs(math.log(one.parameters / parameters)))
 
@@ -220,7 +221,7 @@ def plan(
         config,
         **{name: getattr(shape, name) for name in ("layers", "heads", "width", "context_tokens")},
         hidden=shape.inner if config.hidden else None,
-        kv_heads=shape.groups if config.kv_heads else None,
+        kv_heads=shape.kv_heads or None,
         learning_rate=peak,
         min_learning_rate=float(f"{peak / 10:.1e}"),
         ramp_steps=0,

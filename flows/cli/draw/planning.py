@@ -79,8 +79,8 @@ def measured(found: Bench) -> list[Table | Text]:
     said = [
         f"{found.device}, {found.precision}: {found.shape.parameters:,} parameters, {many(windows, 'window')} of "
         f"{found.config.context_tokens:,} tokens for each update",
-        f"{found.timing.tokens_per_second:,.0f} tokens/s, {found.teraflops:.3g} teraflops: {found.flops_per_token:,} operations "
-        f"for each token, {percent(found.head_flops)} of them in the head",
+        f"{found.timing.tokens_per_second:,.0f} tokens/s, {found.teraflops:.3g} teraflops: {found.flops_per_token:,} "
+        f"operations a token, {percent(found.head_flops)} of them in the head",
         f"a plain matrix product reaches {found.product_teraflops:.3g} teraflops here",
     ]
     if found.mfu is not None:
