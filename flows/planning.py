@@ -9,31 +9,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from tokenmill.flows.training import wanted_alone, wanted_of
-from tokenmill.pipeline.base import shortage
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.base.manifest import MODEL
-from tokenmill.pipeline.base.progress import Progress, Silent
+from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
 from tokenmill.pipeline.corpus import TOKENS
-from tokenmill.pipeline.report.history import History
 from tokenmill.pipeline.tokens import TokenStore
 
 if TYPE_CHECKING:
-    import torch
-
     from tokenmill.model.bench import Bench
-    from tokenmill.model.plan import Plan, Rate
+    from tokenmill.model.plan import Plan
 
 CONTEXT_TOKENS = 1_024
 """Of a plan whose settings do not say it: the default of the settings is that of a demonstration."""
 VOCABULARY = 32_768
 """Of a model without a corpus."""
 SIZES = ("train.layers", "train.heads", "train.width")
-RECENT = 100
-"""Updates of a log whose median is the speed."""
 
 
 def plan(
@@ -50,7 +41,10 @@ def plan(
     vocabulary: int | None,
 ) -> Plan:
     """The plan of a training with a budget of tokens, operations or hours. Raises ConfigError, NotBuilt, StaleInput."""
+    from tokenmill.model import memory
     from tokenmill.model import plan as planning
+    from tokenmill.model import rate as rates
+    from tokenmill.model.phases import peak_teraflops as peak_of
     from tokenmill.model.setup import device_of, precision_of
     from tokenmill.model.shape import shape_of
 
@@ -61,7 +55,10 @@ def plan(
         raise ConfigError(f"--vocabulary {vocabulary}: the corpus has {store.vocabulary:,} ids; leave it out")
     device = device_of(config.device)
     precision = precision_of(config.precision, device)
-    speed = _rate(root, config, device, precision, rate=rate, peak_teraflops=peak_teraflops, mfu=mfu)
+    peak = peak_teraflops or config.peak_teraflops or peak_of(device, precision)
+    speed = rates.given(rate, peak, mfu) if (rate, peak_teraflops, mfu) != (None, None, None) else None
+    if speed is None and root is not None:
+        speed = rates.logged(root)
     shape, wanted = planning.budget(
         shape_of(config, store.vocabulary if store is not None else vocabulary or VOCABULARY),
         fixed=any(name in settings for name in SIZES),
@@ -75,7 +72,7 @@ def plan(
         config,
         tokens=wanted,
         rate=speed,
-        memory_bytes=memory_bytes or _free_bytes(device),
+        memory_bytes=memory_bytes or memory.free(device)[0],
         device=device,
         precision=precision,
         given=settings,
@@ -101,52 +98,3 @@ def _of(root: Path | None, settings: Mapping[str, str]) -> tuple[Path | None, Tr
         return None, wanted_alone(settings), None
     root, config = wanted_of(root, settings)
     return root, config, TokenStore.open(root / TOKENS)
-
-
-def _rate(
-    root: Path | None,
-    config: TrainConfig,
-    device: torch.device,
-    precision: torch.dtype,
-    *,
-    rate: float | None,
-    peak_teraflops: float | None,
-    mfu: float | None,
-) -> Rate | None:
-    """How fast the machine is: as given, or as the log of the corpus says. None if nobody knows. Raises ConfigError."""
-    from tokenmill.model import checkpoint, phases
-    from tokenmill.model.log import LOG
-    from tokenmill.model.plan import Rate
-
-    if rate is not None:
-        if mfu is not None or peak_teraflops is not None:
-            raise ConfigError("plan: give --rate, or --mfu with --peak-teraflops, not both")
-        return Rate(source="--rate, with a model of this size", tokens_per_second=rate)
-    if mfu is not None or peak_teraflops is not None:
-        peak = peak_teraflops or config.peak_teraflops or phases.peak_teraflops(device, precision)
-        if mfu is None or peak is None:
-            raise ConfigError("plan: a rate is --peak-teraflops times --mfu, for example --peak-teraflops 989 --mfu 0.45")
-        return Rate(source=f"{mfu:.0%} of {peak:,.0f} teraflops", flops_per_second=mfu * peak * 1e12)
-    found = None if root is None else checkpoint.newest(root / MODEL / checkpoint.FOLDER, Silent())
-    if root is None or found is None:
-        return None
-    history = History(path=root / MODEL / LOG)
-    history.follow()
-    speeds = history.column("tokens_per_second")
-    speeds = speeds[np.isfinite(speeds)][-RECENT:]
-    if not len(speeds) or not np.median(speeds) > 0:
-        return None
-    speed, shape = float(np.median(speeds)), found.state.shape
-    return Rate(
-        source=f"the log of {root}: {speed:,.0f} tokens/s with {shape.parameters:,} parameters",
-        flops_per_second=speed * shape.flops_per_token,
-    )
-
-
-def _free_bytes(device: torch.device) -> int:
-    """What the device has free."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
-    return min(shortage.free_memory().values(), default=1 << 62)

@@ -25,6 +25,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
+from tokenmill.model import older
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
@@ -42,17 +43,6 @@ KEPT = 2
 KINDS = ("weights", "optimizer")
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
-OLDER_NAMES = {
-    r"^wte": "embedding",
-    r"^wpe": "position",
-    r"^h\.": "blocks.",
-    r"\bln_f": "norm",
-    r"\bln_": "norm_",
-    r"attn\.c_proj": "attention.out",
-    r"\battn\.": "attention.",
-    r"mlp\.c_proj": "mlp.down",
-    r"mlp\.c_fc": "mlp.up",
-}
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
@@ -204,9 +194,9 @@ def restore(found: Checkpoint, model: GPT, optimizers: Optimizers, scale: Scale 
     names, shapes or dtypes.
     """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
+    prepare(optimizers)
     if found.state.step == 0:
         return
-    prepare(optimizers)
     was_scaled = found.state.config.get("precision") == "float16"
     kept = (scale or Scale.first(torch.device("cpu"))) if was_scaled else None
     state = _optimizer_tensors(model, optimizers, kept)
@@ -260,29 +250,13 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     data = files.read_verified(found.folder, name, found.files[name])
     try:
         # A file of safetensors holds names, shapes and numbers: unlike torch.load, this runs nothing of it.
-        tensors = _renamed(safetensors.torch.load(data))
+        tensors = older.renamed(safetensors.torch.load(data))
     except (SafetensorError, KeyError, ValueError) as error:  # a KeyError: for a dtype that torch has not
         raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error
     held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
     if held != wanted:
         raise CorruptFile(f"{found.folder / name}: holds other tensors than a model of {found.state.shape} has")
     return tensors
-
-
-def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by today's names. Before format 5 they had GPT-2's, and queries, keys and values one matrix."""
-    if "wte.weight" not in tensors:
-        return tensors
-    found: dict[str, Tensor] = {}
-    for name, value in tensors.items():
-        for old, new in OLDER_NAMES.items():
-            name = re.sub(old, new, name)
-        if "c_attn" in name:
-            parts = zip(("query", "key", "value"), value.chunk(3), strict=True)
-            found |= {name.replace("c_attn", part): third.contiguous() for part, third in parts}
-        else:
-            found[name] = value
-    return found
 
 
 def _optimizer_tensors(model: GPT, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:

@@ -23,6 +23,7 @@ import torch
 
 from tokenmill.model import memory
 from tokenmill.model.memory import Memory
+from tokenmill.model.rate import Rate
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import TrainConfig
@@ -54,24 +55,6 @@ class Optimum:
 
     parameters: float
     tokens: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """How fast the machine is; one of the two is known. `source`: how that is known, in words."""
-
-    source: str
-    flops_per_second: float | None = None
-    """That the model needs (Shape.flops_per_token)."""
-    tokens_per_second: float | None = None
-    """With the planned model."""
-
-    def seconds(self, tokens: float, shape: Shape) -> float:
-        """The time that `tokens` take with a model of this shape."""
-        if self.tokens_per_second is not None:
-            return tokens / self.tokens_per_second
-        assert self.flops_per_second is not None
-        return tokens * shape.flops_per_token / self.flops_per_second
 
 
 @dataclass(frozen=True, kw_only=True)

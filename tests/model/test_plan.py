@@ -14,7 +14,8 @@ from tests.model.runs import Tiny
 from tokenmill.flows import planning as flow
 from tokenmill.flows import training
 from tokenmill.model import memory, plan
-from tokenmill.model.plan import Plan, Rate
+from tokenmill.model.plan import Plan
+from tokenmill.model.rate import Rate
 from tokenmill.model.shape import Shape, shape_of
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.progress import Silent
