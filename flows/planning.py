@@ -55,9 +55,12 @@ def plan(
         raise ConfigError(f"--vocabulary {vocabulary}: the corpus has {store.vocabulary:,} ids; leave it out")
     device = device_of(config.device)
     precision = precision_of(config.precision, device)
-    peak = peak_teraflops or config.peak_teraflops or peak_of(device, precision)
-    speed = rates.given(rate, peak, mfu) if (rate, peak_teraflops, mfu) != (None, None, None) else None
-    if speed is None and root is not None:
+    if mfu is not None and peak_teraflops is None:
+        peak_teraflops = config.peak_teraflops or peak_of(device, precision)
+    speed = None
+    if (rate, peak_teraflops, mfu) != (None, None, None):
+        speed = rates.given(rate, peak_teraflops, mfu)
+    elif root is not None:
         speed = rates.logged(root)
     shape, wanted = planning.budget(
         shape_of(config, store.vocabulary if store is not None else vocabulary or VOCABULARY),

@@ -107,12 +107,14 @@ def read_config(source: Path, vocabulary: int, context_tokens: int | None = None
 
 
 def _fields(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise NotBuilt(f"{path}: is no file; give the folder of a model for transformers")
     try:
         if path.stat().st_size > LARGEST_FILE_BYTES:
             raise InputError(f"{path}: has {path.stat().st_size:,} bytes, more than any settings of a model")
         config = json.loads(files.read_bytes(path))
     except OSError as error:
-        raise NotBuilt(f"{path}: cannot be read ({error.strerror}); give the folder of a model for transformers") from error
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: is not JSON ({type(error).__name__})") from error
     if not isinstance(config, dict):

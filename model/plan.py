@@ -31,6 +31,7 @@ from tokenmill.pipeline.config import TrainConfig
 TOKENS_PER_PARAMETER = 20
 FLOPS_PER_PRODUCT = 6
 """Operations for each parameter and token: 2 forward, 4 backward (Kaplan et al. 2020, section 2.1)."""
+MOST_TOKENS = 1e18
 PETAFLOP_DAY = 1e15 * 86_400
 HIGHEST_RATE = 3e-3
 """Of learning rates. The formula goes on rising below the budgets that it was fitted on."""
@@ -196,7 +197,12 @@ def plan(
     corpus: Repetition | None,
     given: Mapping[str, str] = {},
 ) -> Plan:
-    """The plan for a model and its tokens. `config`: what else the run is like, with what was `given` in it."""
+    """The plan for a model and its tokens. `config`: what else the run is like, with what was `given` in it.
+
+    Raises ConfigError for a budget that is no training.
+    """
+    if not 1 <= tokens <= MOST_TOKENS:
+        raise ConfigError(f"plan: the budget comes to {tokens:.3g} tokens; plans are made for 1 to {MOST_TOKENS:.0g}")
     flops = FLOPS_PER_PRODUCT * shape.parameters * tokens
     peak = learning_rate(flops)
     windows = max(1, round(batch_tokens(flops) / shape.context_tokens))
@@ -236,7 +242,8 @@ def _fitted(
 
     Activations are computed again only where a batch of one window does not fit otherwise. None for the memory if nothing fits.
     """
-    if memory.FLOAT * 3 * shape.parameters > room:
+    # First what needs no computation: sizes that no machine has would overflow.
+    if memory.FLOAT * (3 * shape.parameters + shape.context_tokens * shape.width * shape.layers) > room:
         return _with(config, batch_windows=1), None
 
     def needed(recompute: bool, rows: int) -> Memory:

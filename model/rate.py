@@ -44,7 +44,7 @@ class Rate:
 def given(tokens_per_second: float | None, peak_teraflops: float | None, mfu: float | None) -> Rate:
     """The rate that options say. Raises ConfigError where they say two or a half."""
     if tokens_per_second is not None:
-        if mfu is not None:
+        if mfu is not None or peak_teraflops is not None:
             raise ConfigError("plan: give --rate, or --mfu with --peak-teraflops, not both")
         return Rate(source="--rate, with a model of this size", tokens_per_second=tokens_per_second)
     if mfu is None or peak_teraflops is None:
