@@ -88,12 +88,17 @@ class Plan:
     """For these operations."""
     kaplan: Optimum
     memory: Memory | None
-    """Of an update; None where not even a batch of one window fits."""
+    """Of an update; None where weights and activations alone are more than there is."""
     memory_bytes: float
     """What there is."""
     rate: Rate | None
     seconds: float | None
     corpus: Repetition | None
+
+    @property
+    def fits(self) -> bool:
+        """Whether an update fits into the memory."""
+        return self.memory is not None and self.memory.total <= self.memory_bytes
 
     @property
     def batch_tokens(self) -> int:
@@ -133,13 +138,16 @@ def learning_rate(flops: float) -> float:
 
 def shape_near(parameters: float, like: Shape) -> Shape:
     """The shape whose size is nearest, with the parts of `like`, heads of 64, and 48 to 96 of width for each layer."""
-    tried = (
-        dataclasses.replace(like, layers=layers, heads=max(1, width // HEAD_WIDTH), width=width, hidden=0)
-        for width in (*TINY, *range(HEAD_WIDTH, HEAD_WIDTH * MOST_HEADS + 1, HEAD_WIDTH))
-        for layers in range(-(-width // WIDEST), max(1, width // SLIMMEST) + 1)
-        if not like.kv_heads or (width // HEAD_WIDTH % like.kv_heads == 0 and width >= HEAD_WIDTH * like.kv_heads)
-    )
-    return min(tried, key=lambda one: abs(math.log(one.parameters / parameters)))
+    tried: list[Shape] = []
+    for width in (*TINY, *range(HEAD_WIDTH, HEAD_WIDTH * MOST_HEADS + 1, HEAD_WIDTH)):
+        heads = max(1, width // HEAD_WIDTH)
+        if heads % (like.kv_heads or heads):
+            continue
+        depths = range(-(-width // WIDEST), max(1, width // SLIMMEST) + 1)
+        tried += [dataclasses.replace(like, layers=layers, heads=heads, width=width, hidden=0) for layers in depths]
+        if tried[-1].parameters > 4 * parameters:
+            break
+    return min(tried, default=like, key=lambda one: abs(math.log(one.parameters / parameters)))
 
 
 def repetition(tokens: float, sources: Mapping[str, int], weights: Mapping[str, float]) -> Repetition:
@@ -204,21 +212,25 @@ def plan(
     if not 1 <= tokens <= MOST_TOKENS:
         raise ConfigError(f"plan: the budget comes to {tokens:.3g} tokens; plans are made for 1 to {MOST_TOKENS:.0g}")
     flops = FLOPS_PER_PRODUCT * shape.parameters * tokens
-    peak = learning_rate(flops)
-    windows = max(1, round(batch_tokens(flops) / shape.context_tokens))
+    kept = {name.removeprefix("train.") for name in given}
+    peak = config.learning_rate if "learning_rate" in kept else learning_rate(flops)
+    least = min(config.min_learning_rate, peak) if "min_learning_rate" in kept else float(f"{peak / 10:.1e}")
     wanted = _with(
         config,
         **{name: getattr(shape, name) for name in ("layers", "heads", "width", "context_tokens")},
         hidden=shape.inner if config.hidden else None,
         kv_heads=shape.kv_heads or None,
         learning_rate=peak,
-        min_learning_rate=float(f"{peak / 10:.1e}"),
-        ramp_steps=0,
+        min_learning_rate=least,
     )
-    wanted, needed = _fitted(shape, wanted, windows, ROOM * memory_bytes, device=device, precision=precision)
-    accumulate = max(1, round(windows / wanted.batch_windows))
+    windows = max(1, round(batch_tokens(flops) / shape.context_tokens))
+    if "batch_windows" not in kept:
+        wanted = _fitted(shape, wanted, windows, ROOM * memory_bytes, device=device, precision=precision)
+    accumulate = config.accumulate if "accumulate" in kept else max(1, round(windows / wanted.batch_windows))
     steps = max(1, round(tokens / (wanted.batch_windows * accumulate * shape.context_tokens)))
-    made = _with(wanted, accumulate=accumulate, steps=steps, warmup_steps=min(steps - 1, max(1, round(WARMUP * steps))))
+    warmup = config.warmup_steps if "warmup_steps" in kept else min(steps - 1, max(1, round(WARMUP * steps)))
+    made = _with(wanted, accumulate=accumulate, steps=steps, warmup_steps=warmup)
+    needed = _needed(shape, made, memory_bytes, device=device, precision=precision)
     return Plan(
         shape=shape,
         config=made,
@@ -237,31 +249,36 @@ def plan(
 
 def _fitted(
     shape: Shape, config: TrainConfig, windows: int, room: float, *, device: torch.device, precision: torch.dtype
-) -> tuple[TrainConfig, Memory | None]:
+) -> TrainConfig:
     """The settings with the largest batch, a power of 2 up to `windows`, whose update takes at most `room` bytes.
 
-    Activations are computed again only where a batch of one window does not fit otherwise. None for the memory if nothing fits.
+    Activations are computed again only where a batch of one window does not fit otherwise.
     """
-    # First what needs no computation: sizes that no machine has would overflow.
-    if memory.FLOAT * (3 * shape.parameters + shape.context_tokens * shape.width * shape.layers) > room:
-        return _with(config, batch_windows=1), None
 
-    def needed(recompute: bool, rows: int) -> Memory:
-        # A second batch adds its gradients to those of the first.
-        one = _with(config, recompute=recompute, batch_windows=rows, accumulate=min(2, -(-windows // rows)))
-        return memory.estimate(shape, one, precision=precision, device=device)
+    def takes(recompute: bool, rows: int) -> float:
+        one = _with(config, recompute=recompute, batch_windows=rows, accumulate=-(-windows // rows))
+        needed = _needed(shape, one, room, device=device, precision=precision)
+        return math.inf if needed is None else needed.total
 
-    for recompute in (config.recompute, True):
-        least = needed(recompute, 1)
-        if least.total <= room:
-            break
-    else:
-        return _with(config, recompute=True, batch_windows=1), None
-    each = max(1, needed(recompute, 2).total - least.total)
-    rows = 2 ** int(math.log2(max(1, min(windows, 1 + (room - least.total) / each))))
-    while rows > 1 and needed(recompute, rows).total > room:
+    recompute = config.recompute or takes(False, 1) > room
+    least = takes(recompute, 1)
+    if least > room or windows == 1:
+        return _with(config, recompute=recompute, batch_windows=1)
+    each = max(1, takes(recompute, 2) - least)
+    rows = 2 ** int(math.log2(max(1, min(windows, 1 + (room - least) / each))))
+    while rows > 1 and takes(recompute, rows) > room:
         rows //= 2
-    return _with(config, recompute=recompute, batch_windows=rows), needed(recompute, rows)
+    return _with(config, recompute=recompute, batch_windows=rows)
+
+
+def _needed(shape: Shape, config: TrainConfig, room: float, *, device: torch.device, precision: torch.dtype) -> Memory | None:
+    """What an update takes; None if that is surely more than `room`."""
+    # Sizes that no machine has would overflow.
+    batch = config.batch_windows * shape.context_tokens
+    if memory.FLOAT * (3 * shape.parameters + batch * shape.width * shape.layers) > room:
+        return None
+    # The second batch adds its gradients to those of the first; so do all others.
+    return memory.estimate(shape, _with(config, accumulate=min(2, config.accumulate)), precision=precision, device=device)
 
 
 def _with(config: TrainConfig, **changes: Any) -> TrainConfig:

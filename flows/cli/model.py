@@ -29,7 +29,9 @@ def train(
             help="Start again if the tokens, the shape of the model or the optimizer have changed. Default: refuse.",
         ),
     ] = False,
-    restart: Annotated[bool, Parameter(negative="", help="Start again, also if no checkpoint is whole.")] = False,
+    restart: Annotated[
+        bool, Parameter(negative="", help="Start again with new weights, also if no checkpoint is whole.")
+    ] = False,
 ) -> None:
     """Train the bundled GPT on the tokens of a corpus.
 

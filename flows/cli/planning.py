@@ -50,8 +50,9 @@ def plan(
     and the time follows from --rate, from --peak-teraflops and --mfu, or from the log of the corpus's last training. With a
     corpus the plan says how often its text is read: up to 4 times are nearly as good as new text (Muennighoff et al. 2023).
 
-    Sizes that you set (`train.layers`, `train.heads`, `train.width`) stay, and the plan is made for that model. The context
-    length is 1,024 tokens unless `train.context_tokens` is set. Nothing is written; the last line has the settings to give to
+    What you set stays: with `train.layers`, `train.heads` or `train.width` the plan is made for that model, and
+    `train.batch_windows`, `train.accumulate` and the learning rates are taken as they are. The context length is 1,024 tokens
+    unless `train.context_tokens` is set. Nothing is written; the last line has the settings to give to
     `tokenmill train`.
 
     For example:

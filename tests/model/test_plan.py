@@ -121,7 +121,7 @@ def test_the_batch_is_the_largest_that_fits() -> None:
     assert again < kept
     sparing = planned(1e7, (kept + again) / 2 / 0.9)
     assert (sparing.config.batch_windows, sparing.config.recompute) == (1, True)
-    assert planned(1e7, again / 2).memory is None
+    assert not planned(1e7, again / 2).fits
 
 
 def test_the_settings_make_the_planned_run(built: Path, tiny: Tiny) -> None:
@@ -137,6 +137,22 @@ def test_the_settings_make_the_planned_run(built: Path, tiny: Tiny) -> None:
     assert made.corpus.epochs > 4
 
 
+def test_what_is_set_stays() -> None:
+    shape = shape_of(TrainConfig(), 1_000)
+    asked = {"batch_windows": 3, "accumulate": 2, "learning_rate": 0.01, "warmup_steps": 7}
+    given = {f"train.{name}": str(value) for name, value in asked.items()}
+    for room, fits in ((1e9, True), (20e6, False), (1e6, False)):
+        made = plan.plan(
+            shape,
+            TrainConfig.model_validate(asked),
+            **{"tokens": 1e6, "rate": None, "memory_bytes": room, "corpus": None, "given": given},
+            **{"device": torch.device("cpu"), "precision": torch.float32},
+        )
+        assert {name: made.settings[f"train.{name}"] for name in asked} == asked
+        assert (made.config.min_learning_rate, made.fits) == (0.001, fits)
+    assert made.memory is None, "what needs no computation comes first"
+
+
 def test_the_log_of_a_training_says_how_fast_the_machine_is(built: Path, tiny: Tiny) -> None:
     asked = {"train.steps": "12", "train.warmup_steps": "1", "train.batch_windows": "1", "train.device": "cpu"}
     training.run(built, {**asked, "train.sample_tokens": "0"}, Silent(), restart=True)
@@ -150,7 +166,7 @@ def test_the_log_of_a_training_says_how_fast_the_machine_is(built: Path, tiny: T
 
 
 def test_the_command_says_what_it_needs() -> None:
-    done = tokenmill("plan", "--tokens", "1e7", "--vocabulary", "1000", "--memory-gb", "2")
+    done = tokenmill("plan", "--tokens", "1e6", "--vocabulary", "1000", "--memory-gb", "2")
     assert done.returncode == 0, done
     for said in (
         "Hoffmann et al. 2022",

@@ -63,7 +63,7 @@ def as_plain(plan: Plan) -> dict[str, Any]:
         "batch_tokens": plan.batch_tokens,
         "steps": plan.config.steps,
         "learning_rate": plan.config.learning_rate,
-        "fits": plan.memory is not None,
+        "fits": plan.fits,
         "memory": None if plan.memory is None else {**dataclasses.asdict(plan.memory), "total": plan.memory.total},
         "memory_bytes": plan.memory_bytes,
         "rate": None if plan.rate is None else dataclasses.asdict(plan.rate),
@@ -147,13 +147,14 @@ def _times(timing: Timing) -> Table:
 
 
 def _memory(plan: Plan) -> str:
-    there = f"of {amount(plan.memory_bytes)} a plan takes at most {percent(ROOM)}"
-    if plan.memory is None:
+    if not plan.fits:
+        takes = "weights and activations alone take" if plan.memory is None else f"{plan.memory} are"
         return (
-            f"does not fit: {there}, and one window needs more, though activations are computed again; take a device with more "
-            "(--memory-gb), several of them, or a smaller budget"
+            f"does not fit: {takes} more than the {amount(plan.memory_bytes)} there are; take a larger device (--memory-gb), "
+            "several of them, or a smaller budget"
         )
-    return f"{plan.memory}{', activations computed again' if plan.config.recompute else ''}; {there}"
+    again = ", activations computed again" if plan.config.recompute else ""
+    return f"{plan.memory}{again}; of {amount(plan.memory_bytes)} a plan takes at most {percent(ROOM)}"
 
 
 def _time(plan: Plan) -> str:
