@@ -49,19 +49,22 @@ def run(
     `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens, the shape of the model or the
     optimizer have changed, start again instead of raising StaleInput.
     """
-    root, wanted = _wanted(root, settings)
     from tokenmill.model.checkpoint import place_of
+    from tokenmill.model.exchange import brought
     from tokenmill.model.page import NAME
     from tokenmill.model.parallel.layout import joined
     from tokenmill.model.train import train
 
+    # An imported model brings its shape.
+    shape = None if restart else brought(root)
+    root, wanted = wanted_of(root, settings, shape)
     with joined(wanted) as layout, housekeeping.at_training(root) if layout.first else contextlib.nullcontext():
         if not layout.first:
             progress = Silent()
         try:
             train(root, wanted, progress, resume=not restart, layout=layout)
         except StaleInput as error:
-            if not restart_if_stale:
+            if not restart_if_stale or shape is not None:
                 raise
             progress.say(f"starting again: {error}")
             train(root, wanted, progress, resume=False, layout=layout)
@@ -105,6 +108,20 @@ def export_model(root: Path, out: Path, progress: Progress, *, objective: str | 
     return write(root, out, progress, objective=objective)
 
 
+def import_model(
+    root: Path, source: Path, progress: Progress, *, context_tokens: int | None = None, replace: bool = False
+) -> str:
+    """Make a model for transformers the first checkpoint of a corpus. Returns the name of its architecture.
+
+    Raises as `tokenmill.model.exchange.import_model` does, and Locked.
+    """
+    from tokenmill.model.exchange import import_model as take
+
+    root, wanted = wanted_of(root, {})
+    with housekeeping.at_training(root):
+        return take(root, source, wanted, progress, context_tokens=context_tokens, replace=replace).architecture
+
+
 def evaluate(root: Path, tasks: Sequence[str], progress: Progress, *, limit: int | None) -> Mapping[str, Mapping[str, float]]:
     """What lm-eval measures of the model: by task and metric. Raises NotBuilt, ConfigError, InputError."""
     from tokenmill.model.tasks import evaluate_tasks
@@ -143,7 +160,7 @@ def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, u
     """Try learning rates on a new model of a corpus; nothing is written. Raises as `run` does, but Locked."""
     from tokenmill.model import range_test as test
 
-    root, wanted = _wanted(root, settings)
+    root, wanted = wanted_of(root, settings)
     tried = test.range_test(root, wanted, progress, updates=updates)
     peaks = {"learning_rate": wanted.learning_rate}
     if wanted.optimizer == "muon":
@@ -152,16 +169,29 @@ def range_test(root: Path, settings: Mapping[str, str], progress: Progress, *, u
     return RatesTried(peaks=peaks, losses=losses, steepest=test.steepest(tried).part, lowest=test.lowest(tried).part)
 
 
-def _wanted(root: Path, settings: Mapping[str, str]) -> tuple[Path, TrainConfig]:
-    """The folder of a corpus, and its settings of training with `settings` in place of some."""
+def wanted_of(root: Path, settings: Mapping[str, str], brought: Mapping[str, Any] | None = None) -> tuple[Path, TrainConfig]:
+    """The folder of a corpus, and its settings of training. Over them stand those `brought` by a model, then `settings`."""
     corpus = open_corpus(root)
     root = corpus.root
+    _require_train(settings)
+    values = plain(corpus.settings)
+    values["train"] = {name: value for name, value in (values["train"] | dict(brought or {})).items() if value is not None}
+    whole = parse(values, where=str(root / CONFIG), overrides=settings)
+    fit.require_weights(whole)
+    return root, whole.train
+
+
+def wanted_alone(settings: Mapping[str, str]) -> TrainConfig:
+    """The settings of training where there is no corpus. Raises ConfigError."""
+    _require_train(settings)
+    return parse({"collect": {}}, where="--set", overrides=settings, without_input=True).train
+
+
+def _require_train(settings: Mapping[str, str]) -> None:
+    """Raises ConfigError for a setting of another section."""
     foreign = next((key for key in settings if not key.startswith("train.")), None)
     if foreign is not None:
         known = [f"train.{name}" for name in TrainConfig.model_fields]
         near = lookup.near(f"train.{foreign.rpartition('.')[2]}", known)
         hint = f"did you mean --set {near}={settings[foreign]}?" if near else "`tokenmill config explain train` lists them"
         raise ConfigError(f"--set {foreign}: training takes only settings of the section `train`; {hint}")
-    whole = parse(plain(corpus.settings), where=str(root / CONFIG), overrides=settings)
-    fit.require_weights(whole)
-    return root, whole.train

@@ -3,7 +3,8 @@
 Purpose: `publish` writes `step-N.weights.safetensors`, `step-N.optimizer.safetensors` and, last, `step-N.json`, which
 names the hashes of the other two and holds a hash of itself; `newest` finds the last checkpoint that is whole.
 Guarantee: a checkpoint that has its JSON is either whole or refused, with the name of the damaged file; the previous checkpoint
-is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model.
+is kept until the new one is published. Loading never unpickles, and the JSON alone says how to build the model. A checkpoint
+of step 0, of an imported model, has no optimizer's file: any run on the same tokenizer may begin with it.
 Cost: 12 bytes per parameter on disk, 8 for those of Muon, for each of the two checkpoints kept, and as much memory while one is
 written.
 """
@@ -24,6 +25,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError
 from torch import Tensor
 
+from tokenmill.model import older
 from tokenmill.model.encoders import Model, model_of
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
@@ -47,17 +49,6 @@ SPEAKING = ("causal", "instructions")
 """Objectives whose models continue texts."""
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
-OLDER_NAMES = {
-    r"^wte": "embedding",
-    r"^wpe": "position",
-    r"^h\.": "blocks.",
-    r"\bln_f": "norm",
-    r"\bln_": "norm_",
-    r"attn\.c_proj": "attention.out",
-    r"\battn\.": "attention.",
-    r"mlp\.c_proj": "mlp.down",
-    r"mlp\.c_fc": "mlp.up",
-}
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
@@ -86,6 +77,8 @@ class State:
     """The names of the classes, where the model tells some apart."""
     base: str = ""
     """SHA-256 in hex of the weights that a fine-tuned model began with."""
+    imported: str | None = None
+    """The architecture of transformers that the run began with; None if its weights began at random."""
 
     @property
     def objective(self) -> str:
@@ -116,15 +109,15 @@ def publish(
     folder: Path,
     state: State,
     model: Model,
-    optimizers: Optimizers,
+    optimizers: Optimizers | None,
     scale: Scale | None = None,
     *,
     gathered: Callable[[Tensors], Tensors | None] = lambda tensors: tensors,
 ) -> Checkpoint:
     """Write a checkpoint of `model`, `optimizers` and the `scale` of the loss to `folder`, then remove all but the last two.
 
-    `gathered`: makes whole tensors of those that lie in several processes. Where it gives None, another process writes them,
-    and the checkpoint that is returned names no files. Raises OSError.
+    `optimizers`: None at step 0. `gathered`: makes whole tensors of those that lie in several processes. Where it gives None,
+    another process writes them, and the checkpoint that is returned names no files. Raises OSError.
     """
     whole = gathered(tensors_of(model, optimizers, scale))
     if whole is None:
@@ -133,7 +126,7 @@ def publish(
     # A refused checkpoint may have this name: remove its JSON before the first file that it names is replaced.
     files.remove(folder / f"{stem}.json")
     entries: dict[str, FileEntry] = {}
-    for kind in KINDS:
+    for kind in _kinds(state.step):
         name = f"{stem}.{kind}.safetensors"
         entries[name] = files.write_bytes(folder / name, safetensors.torch.save(whole[kind]))
     json_entry = files.write_json(folder / f"{stem}.json", formats.sealed(_plain(state, entries)))
@@ -141,9 +134,10 @@ def publish(
     return Checkpoint(folder=folder, state=state, files={**entries, f"{stem}.json": json_entry})
 
 
-def tensors_of(model: Model, optimizers: Optimizers, scale: Scale | None) -> Tensors:
+def tensors_of(model: Model, optimizers: Optimizers | None, scale: Scale | None) -> Tensors:
     """What a checkpoint holds of numbers, by kind and name; of a model in several processes, the part of this one."""
-    return {"weights": model.state_dict(), "optimizer": _optimizer_tensors(model, optimizers, scale)}
+    optimizer = {} if optimizers is None else {"optimizer": _optimizer_tensors(model, optimizers, scale)}
+    return {"weights": model.state_dict(), **optimizer}
 
 
 def to_plain(state: State) -> dict[str, Any]:
@@ -163,7 +157,7 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     none is whole; NewerFormat for one of a newer tokenmill.
     """
     refused: CorruptFile | None = None
-    for step in _published(folder):
+    for step in published(folder):
         try:
             return _read(folder, step)
         except CorruptFile as error:
@@ -225,12 +219,24 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     optimizer differs.
     """
     was, now = _identity(found.state), _identity(wanted)
+    remedy = "begin anew with `tokenmill train --restart-if-stale`"
+    if found.state.imported is not None:
+        remedy = "import the model again (`tokenmill import-model`)"
+    if found.state.step == 0:
+        was = {name: value for name, value in was.items() if name == "tokenizer" or name.startswith("shape.")}
     differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
-            "restore the old values, or begin anew with `tokenmill train --restart-if-stale`"
+            f"restore the old values, or {remedy}"
         )
+
+
+def going_on(was: State, wanted: State) -> State:
+    """The state in which the run of the settings in `wanted`, a beginning, goes on from a checkpoint's."""
+    if was.step == 0:
+        return dataclasses.replace(wanted, imported=was.imported)
+    return dataclasses.replace(was, config=wanted.config)
 
 
 def _identity(state: State) -> dict[str, Any]:
@@ -265,6 +271,8 @@ def restore(found: Checkpoint, model: Model, optimizers: Optimizers, scale: Scal
     """
     model.load_state_dict(_tensors(found, "weights", model.state_dict()))
     prepare(optimizers)
+    if found.state.step == 0:
+        return
     was_scaled = found.state.config.get("precision") == "float16"
     kept = (scale or Scale.first(torch.device("cpu"))) if was_scaled else None
     state = _optimizer_tensors(model, optimizers, kept)
@@ -274,12 +282,12 @@ def restore(found: Checkpoint, model: Model, optimizers: Optimizers, scale: Scal
 
 def prune(folder: Path) -> None:
     """Remove the files of all steps except the last two published ones. Raises OSError."""
-    kept = _published(folder)[:KEPT]
+    kept = published(folder)[:KEPT]
     _remove(folder, lambda step: step not in kept)
 
 
 def remove_after(folder: Path, step: int) -> None:
-    """Remove all files of steps after `step`; a run that resumes there will write them again. Raises OSError."""
+    """Remove all files of steps after `step`; a run that resumes there will write them again. -1: of all. Raises OSError."""
     _remove(folder, lambda later: later > step)
 
 
@@ -294,7 +302,7 @@ def _read(folder: Path, step: int) -> Checkpoint:
         plain = formats.opened(data, formats.CHECKPOINT, path)
         entries = _ENTRIES.validate_python(plain.pop("files"))
         state = _STATE.validate_python(plain)
-        if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in KINDS}:
+        if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in _kinds(step)}:
             raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
         # Before a model of this shape takes memory.
         if any(entry.bytes < FLOAT32_BYTES * state.shape.parameters for entry in entries.values()):
@@ -318,29 +326,13 @@ def _tensors(found: Checkpoint, kind: str, like: Mapping[str, Tensor]) -> dict[s
     data = files.read_verified(found.folder, name, found.files[name])
     try:
         # A file of safetensors holds names, shapes and numbers: unlike torch.load, this runs nothing of it.
-        tensors = _renamed(safetensors.torch.load(data))
+        tensors = older.renamed(safetensors.torch.load(data))
     except (SafetensorError, KeyError, ValueError) as error:  # a KeyError: for a dtype that torch has not
         raise CorruptFile(f"{found.folder / name}: is not a safetensors file ({error})") from error
     held, wanted = ({key: (value.shape, value.dtype) for key, value in part.items()} for part in (tensors, like))
     if held != wanted:
         raise CorruptFile(f"{found.folder / name}: holds other tensors than a model of {found.state.shape} has")
     return tensors
-
-
-def _renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights by today's names. Before format 5 they had GPT-2's, and queries, keys and values one matrix."""
-    if "wte.weight" not in tensors:
-        return tensors
-    found: dict[str, Tensor] = {}
-    for name, value in tensors.items():
-        for old, new in OLDER_NAMES.items():
-            name = re.sub(old, new, name)
-        if "c_attn" in name:
-            parts = zip(("query", "key", "value"), value.chunk(3), strict=True)
-            found |= {name.replace("c_attn", part): third.contiguous() for part, third in parts}
-        else:
-            found[name] = value
-    return found
 
 
 def _optimizer_tensors(model: Model, optimizers: Optimizers, scale: Scale | None) -> dict[str, Tensor]:
@@ -354,8 +346,8 @@ def _optimizer_tensors(model: Model, optimizers: Optimizers, scale: Scale | None
     return tensors if scale is None else tensors | {"scale": scale.value, "scale.good": scale.good}
 
 
-def _published(folder: Path) -> list[int]:
-    """The steps that have a JSON, the last one first. A step without one was never published."""
+def published(folder: Path) -> list[int]:
+    """The steps that have a JSON, the last one first; whether they are whole is not known."""
     found = (NAME.fullmatch(path.name) for path in folder.glob("step-*.json"))
     return sorted((int(match[1]) for match in found if match), reverse=True)
 
@@ -366,6 +358,11 @@ def _remove(folder: Path, which: Callable[[int], bool]) -> None:
         match = NAME.fullmatch(path.name)
         if match and which(int(match[1])):
             files.remove(path)
+
+
+def _kinds(step: int) -> tuple[str, ...]:
+    """The files of tensors of a step. Before the first update, the optimizers have nothing to keep."""
+    return KINDS if step else KINDS[:1]
 
 
 def _stem(step: int) -> str:

@@ -23,7 +23,6 @@ from torch import Tensor
 from tokenmill.model import checkpoint
 from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.gpt import GPT
-from tokenmill.model.parts import EPSILON, ROPE_BASE
 from tokenmill.model.sample import encoder_of
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base import files
@@ -60,6 +59,9 @@ LLAMA_NAMES = {
     r"attention\.(\w)\w+": r"self_attn.\1_proj",
     r"mlp\.(\w+)": r"mlp.\1_proj",
 }
+
+PADDED = ("embedding.weight", "head.weight")
+"""Tensors with a row for each id."""
 
 
 def export_model(root: Path, out: Path, progress: Progress, *, objective: str | None = None) -> str:
@@ -140,7 +142,7 @@ def _config(shape: Shape, architecture: str) -> dict[str, Any]:
             "n_positions": shape.context_tokens,
             "n_inner": shape.inner,
             "activation_function": "gelu_new",
-            "layer_norm_epsilon": EPSILON,
+            "layer_norm_epsilon": shape.norm_epsilon,
             **{f"{part}_pdrop": 0.0 for part in ("attn", "embd", "resid")},
         }
     return common | {
@@ -153,8 +155,8 @@ def _config(shape: Shape, architecture: str) -> dict[str, Any]:
         "intermediate_size": shape.inner,
         "max_position_embeddings": shape.context_tokens,
         "hidden_act": "silu",
-        "rms_norm_eps": EPSILON,
-        "rope_theta": ROPE_BASE,
+        "rms_norm_eps": shape.norm_epsilon,
+        "rope_theta": shape.rope_base,
         "attention_bias": shape.biases,
         "mlp_bias": shape.biases,
     }
@@ -163,11 +165,10 @@ def _config(shape: Shape, architecture: str) -> dict[str, Any]:
 def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
     """The weights of `model` by the names and in the layout of an architecture, without padding."""
     made, gpt2 = dict[str, Tensor](), architecture == "GPT2LMHeadModel"
-    for name, value in model.state_dict().items():
-        if name in ("embedding.weight", "head.weight"):
+    for ours, value in model.state_dict().items():
+        if ours in PADDED:
             value = value[: model.shape.vocabulary]
-        for ours, theirs in (GPT2_NAMES if gpt2 else LLAMA_NAMES).items():
-            name = re.sub(ours, theirs, name)
+        name = name_of(ours, architecture)
         # GPT-2 keeps matrices of layers as [in, out].
         made[name] = (value.T if gpt2 and value.dim() == 2 and ".h." in name else value).contiguous()
     if gpt2:
@@ -176,6 +177,13 @@ def tensors_of(model: GPT, architecture: str) -> dict[str, Tensor]:
             parts = [made.pop(key.replace("query", part)) for part in ("query", "key", "value")]
             made[key.replace("attention.query", "attn.c_attn")] = torch.cat(parts, dim=-1)
     return made
+
+
+def name_of(ours: str, architecture: str) -> str:
+    """The name that an architecture has for a tensor of ours. Queries, keys and values of GPT-2 keep their own names."""
+    for pattern, theirs in (GPT2_NAMES if architecture == "GPT2LMHeadModel" else LLAMA_NAMES).items():
+        ours = re.sub(pattern, theirs, ours)
+    return ours
 
 
 def _tokenizer(encoder: FastEncoder, first: str) -> dict[str, Any]:

@@ -145,7 +145,7 @@ class GPT(nn.Module):
         columns = torch.arange(seen + tokens, device=device)
         # What fills a row up before its document has no position.
         positions = rows[None] if starts is None else (rows - starts).clamp(min=0)
-        turned = rotation(positions, self.shape.head_width) if self.shape.positions == "rope" else None
+        turned = rotation(positions, self.shape.head_width, self.shape.rope_base) if self.shape.positions == "rope" else None
         window = self.shape.sliding_window
         if edges is not None and self._has_flash(device):
             return Scope(mask=None, causal=True, rotation=turned, edges=edges, window=window), positions

@@ -2,7 +2,7 @@
 
 Purpose: a model that does not fit is refused with the numbers, in place of a kill after minutes.
 Guarantee: the estimate counts the tensors of one whole update, made by the trainer's own code on tensors without numbers
-(torch's FakeTensorMode), so that every part of a model and every setting is in it. Measured peaks of a process lie within 15 %
+(torch's FakeTensorMode), so that every part of a model and every setting is in it. Measured peaks of a process lie within 10 %
 of it where its allocator gives back what is freed (`tests/model/test_memory.py`), and those of a GPU too
 (`tests/model/test_cuda.py`). Compiled layers keep less than it says.
 Cost: a second the first time, for torch's imports; then 0.05 s for each layer.
@@ -94,21 +94,26 @@ def require(
     Compiled on a GPU it takes less, and how much less nobody knows before: then a doubt is said, and the run begins. So it is
     if the weights lie in several processes, in so many `parts`.
     """
-    if device.type == "cuda":
-        free, where = torch.cuda.mem_get_info(device)[0], str(device)
-    else:
-        where, free = min(shortage.free_memory().items(), key=lambda pair: pair[1], default=("machine", 1 << 62))
+    free_bytes, where = free(device)
     # First what needs no computation: sizes that no machine has would take for ever, or overflow.
     tokens = config.batch_windows * config.context_tokens
     least = FLOAT * (3 * shape.parameters + tokens * shape.width * shape.layers) // parts
-    wanted = None if least > free else estimate(shape, config, precision=precision, device=device)
+    wanted = None if least > free_bytes else estimate(shape, config, precision=precision, device=device)
     less = (config.compile and device.type == "cuda") or parts > 1
-    if wanted is None or (wanted.total > free and not less):
+    if wanted is None or (wanted.total > free_bytes and not less):
         takes = f"at least {amount(least)}" if wanted is None else str(wanted)
-        raise OutOfMemory(f"{_asked(shape, config)} take {takes}, and {amount(free)} are free ({where}); {_remedy()}")
-    progress.say(f"memory: {'at most ' if less else ''}{wanted} of {amount(free)} that are free")
+        raise OutOfMemory(f"{_asked(shape, config)} take {takes}, and {amount(free_bytes)} are free ({where}); {_remedy()}")
+    progress.say(f"memory: {'at most ' if less else ''}{wanted} of {amount(free_bytes)} that are free")
     if device.type == "cpu":
-        arrange(sparing=wanted.total > MUCH * free)
+        arrange(sparing=wanted.total > MUCH * free_bytes)
+
+
+def free(device: torch.device) -> tuple[int, str]:
+    """Bytes that are free for tensors on `device`, and what bounds them."""
+    if device.type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0]), str(device)
+    where, found = min(shortage.free_memory().items(), key=lambda pair: pair[1], default=("machine", 1 << 62))
+    return found, where
 
 
 @contextlib.contextmanager

@@ -18,10 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from tokenmill.model.shape import Shape
+from tokenmill.model.shape import ROPE_BASE, Shape
 
-EPSILON = 1e-5
-ROPE_BASE = 10_000.0
+SINUSOID_BASE = 10_000.0
 WIDEST_HEAD, HEAD_MULTIPLE = 256, 8
 """Of the kernels of FlashAttention."""
 
@@ -71,8 +70,8 @@ class Cache:
 def norm(shape: Shape) -> nn.Module:
     """LayerNorm (Ba et al. 2016) or RMSNorm (Zhang and Sennrich 2019) over the width."""
     if shape.norm == "layer":
-        return nn.LayerNorm(shape.width, eps=EPSILON, bias=shape.biases)
-    return RMSNorm(shape.width, eps=EPSILON)
+        return nn.LayerNorm(shape.width, eps=shape.norm_epsilon, bias=shape.biases)
+    return RMSNorm(shape.width, eps=shape.norm_epsilon)
 
 
 class RMSNorm(nn.RMSNorm):
@@ -83,12 +82,12 @@ class RMSNorm(nn.RMSNorm):
         return F.rms_norm(x, self.normalized_shape, self.weight.to(x.dtype), self.eps)
 
 
-def rotation(positions: Tensor, head_width: int) -> tuple[Tensor, Tensor]:
+def rotation(positions: Tensor, head_width: int, base: float = ROPE_BASE) -> tuple[Tensor, Tensor]:
     """Cosines and sines of the angles by which heads are turned (Su et al. 2021, "RoFormer").
 
-    `positions`: int64 [B or 1, T] -> two float [B or 1, 1, T, D / 2]. Pair i turns by position * 10000^(-2i / D).
+    `positions`: int64 [B or 1, T] -> two float [B or 1, 1, T, D / 2]. Pair i turns by position * base^(-2i / D).
     """
-    turns = ROPE_BASE ** (-torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width)
+    turns = base ** (-torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32) / head_width)
     angles = positions[:, None, :, None].float() * turns
     return angles.cos(), angles.sin()
 
@@ -102,7 +101,7 @@ def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
 
 def sinusoids(tokens: int, width: int) -> Tensor:
     """Fixed vectors of positions (Vaswani et al. 2017, section 3.5): float [tokens, width], sines, then cosines."""
-    turns = ROPE_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    turns = SINUSOID_BASE ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = torch.arange(tokens)[:, None] * turns
     return torch.cat([angles.sin(), angles.cos()], dim=1)[:, :width]
 
@@ -185,7 +184,7 @@ class Attention(nn.Module):
         )
         if self.shape.qk_norm:
             # Henry et al. 2020, "Query-Key Normalization for Transformers", with RMSNorm in place of the norm.
-            query, key = (F.rms_norm(part, (self.shape.head_width,), eps=EPSILON) for part in (query, key))
+            query, key = (F.rms_norm(part, (self.shape.head_width,), eps=self.shape.norm_epsilon) for part in (query, key))
         if scope.rotation is not None:
             query, key = rotate(query, scope.rotation), rotate(key, scope.rotation)
         if cache is not None:

@@ -26,6 +26,8 @@ def run_of(corpus: CorpusFolder, store: TokenStore) -> TrainingRun:
     if found is None:
         return _as_run(store, corpus.settings.train, steps=None)
     state = found.state
+    if state.step == 0:
+        return _as_run(store, TrainConfig.model_validate(dict(state.config)), steps=None)
     if state.store != store.hash:
         raise StaleInput(
             f"{folder}: this run read the store {state.store}, and the corpus now holds {store.hash}; its samples can only be "

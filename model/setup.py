@@ -67,9 +67,7 @@ def prepare(
     In several processes the first one makes it in the memory of its host, and the others get their parts of it. Raises
     ConfigError, CorruptFile.
     """
-    if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
-        wanted = ", ".join(COMPILERS[device.type])
-        raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
+    require_compiler(config, device)
     scale = Scale.first(device) if precision == torch.float16 else None
     whole: Tensors | None = None
     if layout.first:
@@ -95,6 +93,13 @@ def prepare(
         for block in model.blocks:
             block.compile()
     return Prepared(model=model, optimizers=optimizers, scale=scale, divided=Divided(model=model))
+
+
+def require_compiler(config: TrainConfig, device: torch.device) -> None:
+    """Raises ConfigError where layers are to be compiled and nothing is installed that compiles for `device`."""
+    if config.compile and not any(map(shutil.which, COMPILERS[device.type])):
+        wanted = ", ".join(COMPILERS[device.type])
+        raise ConfigError(f"train.compile=true, but there is none of {wanted} here; install one, or set train.compile=false")
 
 
 def log_frequencies(split: Split, vocabulary: int) -> Tensor:

@@ -26,6 +26,8 @@ HIDDEN_MULTIPLE = 64
 Architecture = Literal["decoder", "encoder", "encoder-decoder"]
 PAIRS = 2
 """Of two texts: the second follows the first, or it does not. Also the number of segments."""
+NORM_EPSILON = 1e-5
+ROPE_BASE = 10_000.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +68,10 @@ class Shape:
     """Tokens of a sample that an encoder predicts, or that a decoder beside an encoder takes; 0: all, or there is none."""
     classes: int = 0
     """The labels that a head tells apart, in place of the head over the vocabulary; 0: there are none."""
+    norm_epsilon: float = NORM_EPSILON
+    """What normalisations add to the mean of squares."""
+    rope_base: float = ROPE_BASE
+    """With rotary positions: the slowest pair of a head turns by about 1 / rope_base for each token."""
 
     def __post_init__(self) -> None:
         if min(self.layers, self.heads, self.width, self.context_tokens, self.vocabulary) < 1:

@@ -110,7 +110,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
     finished = False
     if found is not None:
         finished = _is_finished(found, start, store, objective, progress)
-        page.state = dataclasses.replace(found.state, config=start.config)
+        page.state = checkpoint.going_on(found.state, start)
     told = layout.told({"state": checkpoint.to_plain(page.state), "finished": finished})
     start, read = checkpoint.of_plain(told["state"]), start.store
     if start.store != read:
@@ -146,7 +146,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
         if layout.first:
             # Only now, when nothing of the settings is left to be refused.
             manifest.withdraw(root, [place])
-            checkpoint.remove_after(folder, start.step)
+            checkpoint.remove_after(folder, start.step if found else -1)
         run = TrainingLoop(
             model=made.model,
             optimizers=made.optimizers,
@@ -173,7 +173,8 @@ def _is_finished(found: Checkpoint, start: State, store: TokenStore, objective: 
     """Whether the run of a checkpoint has nothing left to do. Says what changes if it goes on. Raises StaleInput."""
     config = objective.config
     checkpoint.require_same(found, start)
-    _say_changes(found.state, start, progress)
+    if found.state.step:
+        _say_changes(found.state, start, progress)
     step = found.state.step
     if step < config.steps and step == found.state.config["steps"]:
         progress.say(f"the run had ended at step {step}, and its learning rate had fallen for that; it rises again")

@@ -115,6 +115,10 @@ class FastEncoder:
         """The text that `ids` stand for, with U+FFFD in place of invalid UTF-8. Raises InputError."""
         return self.decode_bytes(ids).decode("utf-8", errors="replace")
 
+    def gives_ids_of(self, other: FastEncoder) -> bool:
+        """Whether both give the same ids for every text, though their files may be written differently. Loads the models."""
+        return self._models.canonical == other._models.canonical
+
     @property
     def _models(self) -> Models:
         return _load_models(self.path, self.pattern, self.fingerprint)
@@ -160,6 +164,11 @@ class Models:
             raise ConfigError(f"{where}: its added tokens do not have the ids that follow its vocabulary; renumber them")
         self._judge.encode_special_tokens = True
         self.agree = self._agree(plain, where)
+
+    @functools.cached_property
+    def canonical(self) -> str:
+        """What ids depend on, as `tokenizers` writes it."""
+        return str(self._judge.to_str())
 
     def encode(self, texts: Sequence[str]) -> Flat:
         """Encode all texts: the ids end to end, and the number of ids per text. Raises InputError."""

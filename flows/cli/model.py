@@ -1,4 +1,4 @@
-"""Commands on models: `train`, `range-test`, `evaluate`, `export-model` for the GPT, `quality train` for classifiers."""
+"""Commands on models: `train`, `range-test`, `evaluate`, `import-model`, `export-model`; `quality train` for classifiers."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def train(
             help="Start again if the tokens, the shape of the model or the optimizer have changed. Default: refuse.",
         ),
     ] = False,
-    restart: Annotated[bool, Parameter(negative="", help="Start again, also if no checkpoint is whole.")] = False,
+    restart: Annotated[
+        bool, Parameter(negative="", help="Start again with new weights, also if no checkpoint is whole.")
+    ] = False,
 ) -> None:
     """Train the bundled GPT on the tokens of a corpus.
 
@@ -161,6 +163,40 @@ def export_model(
     from tokenmill.flows.training import export_model as write
 
     write(folder, out_dir or folder / "export-model", draw.Terminal(out), objective=objective)
+
+
+def import_model(
+    folder: Corpus,
+    /,
+    *,
+    source: Annotated[
+        Path, Parameter(name="--from", help="The folder of the model: config.json, model.safetensors, tokenizer.")
+    ],
+    context_tokens: Annotated[
+        AtLeastOne | None, Parameter(help="A shorter context length to train with. Default: that of the model.")
+    ] = None,
+    replace: Annotated[bool, Parameter(negative="", help="Lose the model that was trained on the corpus.")] = False,
+) -> None:
+    """Begin with a GPT-2 or a Llama of Hugging Face's transformers, in place of random weights.
+
+    The folder is one that `save_pretrained` or `export-model` writes: `config.json`, the weights as safetensors (one file, or
+    several with an index), and the tokenizer. It becomes the checkpoint of step 0: `train` continues it on the text of the
+    corpus, with the shape of the model, and `sample`, `chat` and `export-model` use it as it is. The corpus must have been
+    packed with the same tokenizer: build it with `--set tokenizer.path=DIR`. Whatever a `config.json` asks for that tokenmill's
+    parts do not have (such as scaled rotary positions) is refused by name. A pickle (`pytorch_model.bin`) is never read.
+
+    For example:
+
+        tokenmill build docs --set tokenizer.path=models/gpt2
+
+        tokenmill import-model corpora/docs --from models/gpt2
+
+        tokenmill train corpora/docs --set train.optimizer=adamw --set train.learning_rate=1e-4 \\
+            --set train.min_learning_rate=1e-5
+    """
+    from tokenmill.flows.training import import_model as take
+
+    take(folder, source, draw.Terminal(out), context_tokens=context_tokens, replace=replace)
 
 
 @quality_app.command(name="train")

@@ -91,6 +91,10 @@ class TrainConfig(Section):
     initialisation: Annotated[Initialisation | None, About(example="gpt2")] = None
     """Of matrices. gpt2: normal, smaller where they add to the residual stream. normal: normal. zero_projections: zero there.
     Default: that of `model`."""
+    norm_epsilon: Annotated[float | None, About(example=1e-6)] = Field(default=None, gt=0)
+    """What normalisations add to the mean of squares before its root. Default: 1e-5."""
+    rope_base: Annotated[float | None, About(example=500_000.0)] = Field(default=None, gt=0)
+    """With rotary positions: the base of the powers by which pairs turn; larger ones suit longer contexts. Default: 10,000."""
     context_tokens: int = Field(default=128, ge=2)
     """Context length in tokens."""
     batch_windows: int = Field(default=8, ge=1)

@@ -26,6 +26,7 @@ from tokenmill.pipeline.stages.show import explained as shown
 MODEL = config_type(table.STAGES)
 ALL = list(describe.settings(MODEL))
 WITHOUT_UNIT = {"seed", "learning_rate", "min_learning_rate", "muon_learning_rate", "weight_decay", "clip_norm", "z_loss"}
+WITHOUT_UNIT |= {"norm_epsilon", "rope_base"}
 
 
 def of(name: str, source_kind: str = "") -> Setting:

@@ -148,6 +148,7 @@ def test_shapes_that_no_architecture_holds_are_refused(preset: Any, changes: dic
 def test_every_part_of_a_shape_is_held_or_checked() -> None:
     """A new switch of the shape must not be exported as if it were not there."""
     config = {"layers", "heads", "width", "context_tokens", "vocabulary", "kv_heads", "hidden", "tied", "biases"}
+    config |= {"norm_epsilon", "rope_base"}
     checked = {*export.HELD["GPT2LMHeadModel"], "sliding_window"}
     # What an objective decides is refused by `checkpoint.load_model`.
     assert {field.name for field in dataclasses.fields(Shape)} == config | checked | {"initialisation"} | BY_OBJECTIVE
