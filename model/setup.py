@@ -82,13 +82,13 @@ def prepare(
             stack.offset[: store.vocabulary] = log_frequencies(store.split("train"), store.vocabulary)
             # An id that stands in no text is taken for an average one.
             stack.offset[store.vocabulary : shape.vocabulary] = -math.log(store.vocabulary)
-        optimizers = optim.optimizers(model.to(device if layout.alone else "cpu"), config)
+        optimizers = optim.optimizers(model.to("cpu" if layout.grouped else device), config)
         if found is not None:
             checkpoint.restore(found, model, optimizers, scale)
-        elif not layout.alone:
+        elif layout.grouped:
             optim.prepare(optimizers)
         whole = checkpoint.tensors_of(model, optimizers, scale) | {"buffers": buffers_of(model)}
-    if not layout.alone:
+    if layout.grouped:
         made, optimizers = divide(layout, shape, config, whole, device=device, precision=precision, scale=scale)
         return Prepared(model=made.model, optimizers=optimizers, scale=scale, divided=made)
     if config.compile:
@@ -133,10 +133,12 @@ def device_of(name: str, layout: Layout = ALONE) -> torch.device:
 
     Of several processes on a machine, each has the GPU of its number there.
     """
-    if not layout.alone and torch.cuda.is_available() and name in ("auto", "cuda"):
-        device = torch.device("cuda", distributed.get_node_local_rank(fallback_rank=layout.rank))
-        torch.cuda.set_device(device)
-        return device
+    if layout.grouped and torch.cuda.is_available() and name in ("auto", "cuda"):
+        number, gpus = distributed.get_node_local_rank(fallback_rank=layout.rank), torch.cuda.device_count()
+        if number >= gpus:
+            raise ConfigError(f"process {number} of this machine has no GPU, for there are {gpus}; start at most {gpus} on it")
+        torch.cuda.set_device(number)
+        return torch.device("cuda", number)
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu")
     device = torch.device(name)

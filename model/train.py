@@ -121,7 +121,7 @@ def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool =
             page.write(found.state)
         return _finish(root, found or Checkpoint(folder=folder, state=start, files={}), steps_now=0, writes=layout.first)
     corpus = open_corpus(root) if manifest.find(root, CORPUS) else None
-    for problem in problems(store.folder):
+    for problem in problems(store.folder) if layout.first else ():
         raise CorruptFile(f"{problem}; run the build again to rebuild it")
     if layout.ranks > 1:
         progress.say(str(layout))

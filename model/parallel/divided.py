@@ -103,7 +103,7 @@ class Divided:
 
     def finish(self, total: Tensor) -> None:
         """After the last batch of an update: sum what torch has not summed yet, of gradients and of the loss `total`."""
-        if self.layout.alone:
+        if not self.layout.grouped:
             return
         gradients = []
         for parameter in self.model.parameters():
@@ -138,7 +138,7 @@ class Divided:
 
     def gathered(self, tensors: Tensors) -> Tensors | None:
         """The whole tensors of which these are the parts, on the CPU, in the first process; None in others."""
-        return tensors if self.layout.alone else exchange.gathered(self.layout, self.known, tensors)
+        return tensors if not self.layout.grouped else exchange.gathered(self.layout, self.known, tensors)
 
     def _copies(self, parameter: nn.Parameter) -> float:
         layout = self.layout

@@ -10,6 +10,7 @@ Cost: two messages of 8 bytes for each update, between CPUs, so that no GPU wait
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 from collections.abc import Iterator
@@ -37,16 +38,13 @@ class Layout:
     shard: int = 1
     tensor: int = 1
     rank: int = 0
+    grouped: bool = False
+    """Whether this process stands in a process group, be it alone there."""
 
     @property
     def ranks(self) -> int:
         """All processes."""
         return self.pipeline * self.data_ranks * self.tensor
-
-    @property
-    def alone(self) -> bool:
-        """Whether there is one process, and no process group."""
-        return not dist.is_initialized()
 
     @property
     def first(self) -> bool:
@@ -88,21 +86,21 @@ class Layout:
 
     def largest(self, number: int) -> int:
         """The largest `number` of all processes."""
-        return number if self.alone else _reduced(number, dist.ReduceOp.MAX)
+        return number if not self.grouped else _reduced(number, dist.ReduceOp.MAX)
 
     def sum(self, number: int) -> int:
         """The sum of the `number` of each slice of the samples."""
-        return number if self.alone else _reduced(number, dist.ReduceOp.SUM) // (self.tensor * self.pipeline)
+        return number if not self.grouped else _reduced(number, dist.ReduceOp.SUM) // (self.tensor * self.pipeline)
 
     def add_up(self, values: Tensor) -> None:
         """Replace values by their sum over all slices. In a pipeline, they are those of its last stage, and 0 elsewhere."""
-        if not self.alone:
+        if self.grouped:
             dist.all_reduce(values)
             values /= self.tensor
 
     def told(self, plain: Any) -> Any:
         """The JSON value that the first process gives, in all processes."""
-        if self.alone:
+        if not self.grouped:
             return plain
         data = json.dumps(plain).encode() if self.first else b""
         buffer = torch.zeros(self.largest(len(data)), dtype=torch.uint8)
@@ -122,7 +120,7 @@ def together(layout: Layout) -> Iterator[None]:
         yield
     except RuntimeError as error:
         # Gloo has no class of its own for it.
-        if not layout.alone and (isinstance(error, dist.DistError) or "gloo" in str(error)):
+        if layout.grouped and (isinstance(error, dist.DistError) or "gloo" in str(error)):
             raise WorkerDied(
                 f"train: process {layout.rank} of {layout.ranks} has lost another one, which says itself why it ended, or was "
                 "killed; run the same command again to continue from the last checkpoint"
@@ -141,7 +139,10 @@ def joined(config: TrainConfig) -> Iterator[Layout]:
         # Messages between CPUs go past the GPU's queue, so that the host need not wait for it.
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() and config.device != "cpu" else "gloo")
     try:
-        yield layout_of(config, *((dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)))
+        if dist.is_available() and dist.is_initialized():
+            yield dataclasses.replace(layout_of(config, dist.get_rank(), dist.get_world_size()), grouped=True)
+        else:
+            yield layout_of(config, 0, 1)
     finally:
         if made:
             dist.destroy_process_group()
@@ -174,7 +175,7 @@ def require(layout: Layout, config: TrainConfig, shape: Shape, device: torch.dev
     slices, stages = layout.data_ranks, layout.pipeline
     wrong = {
         f"objective={config.objective}: several processes train causal models only": config.objective != "causal",
-        f"device={device.type}: several processes need cpu or cuda": device.type == "mps",
+        f"device={config.device}: several processes need auto, cpu or cuda": device.type == "mps" or ":" in config.device,
         # A mask of a batch is drawn as a whole, so it would depend on who reads which samples.
         f"dropout={config.dropout} must be 0 in several processes": config.dropout > 0,
         f"batch_windows={config.batch_windows} x accumulate={config.accumulate} must be a multiple of the {slices} slices of "

@@ -75,7 +75,7 @@ def test_a_group_of_one_ends_with_the_same_bytes(make_store: Make, tiny: Tiny) -
     one, alone = make_store(folder="one"), make_store(folder="alone")
     config = tiny(model="modern", optimizer="muon", dropout=0.0, accumulate=2, steps=4)
     with joined(config) as layout:
-        assert not layout.alone
+        assert layout == Layout(grouped=True)
         train(one, config, Silent(), layout=layout)
     assert dist.is_initialized(), "a group of somebody else is kept"
     ours = (one / "model/checkpoints/step-00000004.weights.safetensors").read_bytes()
@@ -116,13 +116,13 @@ def test_the_stages_of_a_pipeline_have_every_parameter_once() -> None:
     assert layers == [{"0"}, {"1", "2"}, {"3", "4"}]
 
 
-def test_only_the_loss_of_another_process_is_worker_died(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_loss_of_another_process_is_worker_died() -> None:
     with pytest.raises(RuntimeError, match="^gloo: closed$"), together(Layout()):
         raise RuntimeError("gloo: closed")
-    monkeypatch.setattr(Layout, "alone", False)
-    with pytest.raises(WorkerDied, match="process 1 of 2 has lost another one"), together(Layout(replicate=2, rank=1)):
+    layout = Layout(replicate=2, rank=1, grouped=True)
+    with pytest.raises(WorkerDied, match="process 1 of 2 has lost another one"), together(layout):
         raise RuntimeError("gloo: closed")
-    with pytest.raises(RuntimeError, match="shapes"), together(Layout(replicate=2, rank=1)):
+    with pytest.raises(RuntimeError, match="shapes"), together(layout):
         raise RuntimeError("shapes")
 
 

@@ -43,6 +43,7 @@ def test_copies_take_what_other_dimensions_leave(tiny: Tiny) -> None:
     ("sizes", "changes", "message"),
     [
         ({"replicate": 2}, {"dropout": 0.1}, r"dropout=0\.1 must be 0"),
+        ({"replicate": 2}, {"device": "cuda:1"}, "device=cuda:1: several processes need auto, cpu or cuda"),
         ({"replicate": 2}, {"batch_windows": 3}, "batch_windows=3 x accumulate=1 must be a multiple of the 2 slices"),
         ({"shard": 2}, {"batch_windows": 1, "accumulate": 4, "ramp_steps": 3}, "with ramp_steps, batch_windows=1 must be"),
         ({"tensor": 4}, {}, "tensor_parallel=4 must divide heads=2"),
@@ -65,16 +66,14 @@ def test_what_does_not_work_is_refused(sizes: dict[str, int], changes: dict[str,
 
 
 def test_apples_gpus_are_refused(tiny: Tiny) -> None:
-    config = tiny(dropout=0.0)
-    with pytest.raises(ConfigError, match="device=mps: several processes need cpu or cuda"):
+    config = tiny(dropout=0.0, device="mps")
+    with pytest.raises(ConfigError, match="device=mps: several processes need auto, cpu or cuda"):
         require(Layout(replicate=2), config, shape_of(config, 50), torch.device("mps"))
 
 
 def test_one_process_needs_no_group(tiny: Tiny) -> None:
     with joined(tiny()) as layout:
-        assert layout is not None
         assert layout == ALONE
-        assert layout.alone
         assert (layout.largest(7), layout.sum(8), layout.told([1, "x"])) == (7, 8, [1, "x"])
 
 

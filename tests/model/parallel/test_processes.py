@@ -60,12 +60,13 @@ def spawned(processes: int, *arguments: str) -> subprocess.Popen[str]:
 
 
 def ended(running: subprocess.Popen[str]) -> str:
-    """What it printed. Nothing of it is left."""
+    """What it printed. Nothing of it is left: torchrun ends its processes if it is asked to."""
     try:
         return running.communicate(timeout=300)[0]
     finally:
         if running.poll() is None:
-            os.killpg(running.pid, signal.SIGKILL)
+            running.terminate()
+            running.communicate(timeout=60)
 
 
 def together(processes: int, jobs: Sequence[dict[str, Any]], folder: Path) -> str:
@@ -161,6 +162,7 @@ def test_a_growing_batch_is_divided(make_store: Make, tiny: Tiny, tmp_path: Path
     require_equal(root, whole)
 
 
+@pytest.mark.filterwarnings("ignore")  # Torch's compiler uses what torch deprecates, and fails where that is an error.
 def test_compiled_layers_are_copied_and_sharded(make_store: Make, tiny: Tiny, tmp_path: Path) -> None:
     config = tiny(model="modern", optimizer="muon", dropout=0.0, steps=3, compile=True)
     whole = make_store(folder="whole")
