@@ -140,7 +140,9 @@ def joined(config: TrainConfig) -> Iterator[Layout]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() and config.device != "cpu" else "gloo")
     try:
         if dist.is_available() and dist.is_initialized():
-            yield dataclasses.replace(layout_of(config, dist.get_rank(), dist.get_world_size()), grouped=True)
+            layout = dataclasses.replace(layout_of(config, dist.get_rank(), dist.get_world_size()), grouped=True)
+            with together(layout):
+                yield layout
         else:
             yield layout_of(config, 0, 1)
     finally:

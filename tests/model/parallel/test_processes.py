@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,28 +52,32 @@ MODELS = {
 }
 
 
-def spawned(processes: int, *arguments: str) -> subprocess.Popen[str]:
+class Torchrun(subprocess.Popen[str]):
     """torchrun, in a session of its own, on this machine only."""
-    command = [*TORCHRUN, f"--nproc-per-node={processes}", *arguments]
-    return subprocess.Popen(
-        command, cwd=REPOSITORY, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
 
+    def __init__(self, processes: int, *arguments: str) -> None:
+        # A pipe would stay open as long as a helper of torch's compiler lives.
+        self.printed = tempfile.TemporaryFile("w+")  # noqa: SIM115 -- `ended` closes it
+        command = [*TORCHRUN, f"--nproc-per-node={processes}", *arguments]
+        super().__init__(command, cwd=REPOSITORY, start_new_session=True, stdout=self.printed, stderr=subprocess.STDOUT)
 
-def ended(running: subprocess.Popen[str]) -> str:
-    """What it printed. Nothing of it is left: torchrun ends its processes if it is asked to."""
-    try:
-        return running.communicate(timeout=300)[0]
-    finally:
-        if running.poll() is None:
-            running.terminate()
-            running.communicate(timeout=60)
+    def ended(self) -> str:
+        """What it printed. Nothing of it is left: torchrun ends its processes if it is asked to."""
+        try:
+            self.wait(timeout=240)
+        finally:
+            if self.poll() is None:
+                self.terminate()
+                self.wait(timeout=50)
+        with self.printed:
+            self.printed.seek(0)
+            return self.printed.read()
 
 
 def together(processes: int, jobs: Sequence[dict[str, Any]], folder: Path) -> str:
     (folder / "jobs.json").write_text(json.dumps(jobs))
-    running = spawned(processes, "-m", "tests.model.parallel.worker", str(folder / "jobs.json"))
-    printed = ended(running)
+    running = Torchrun(processes, "-m", "tests.model.parallel.worker", str(folder / "jobs.json"))
+    printed = running.ended()
     assert running.returncode == 0 or any(signal.SIGKILL in (job.get("stop") or ()) for job in jobs), printed[-4000:]
     return printed
 
@@ -213,17 +218,17 @@ def test_the_command_under_torchrun_stops_with_a_checkpoint_and_goes_on(built: P
     options = [f"--set=train.{name}={value}" for name, value in settings.items()]
     log = built / "model/log.jsonl"
     log.unlink(missing_ok=True)
-    running = spawned(2, "-m", "tokenmill", "train", str(built), "--restart", "--set=train.device=cpu", *options)
+    running = Torchrun(2, "-m", "tokenmill", "train", str(built), "--restart", "--set=train.device=cpu", *options)
     printed: list[str] = []
     try:
         while not log.exists() or log.read_text().count("gradient_norm") < 20:
-            assert running.poll() is None, ended(running)
+            assert running.poll() is None, running.ended()
         if number == signal.SIGTERM:
             running.send_signal(number)
         else:
             os.killpg(running.pid, number)
     finally:
-        printed.append(ended(running))
+        printed.append(running.ended())
     assert printed[0].count("stopping after this update") == 1, printed
     assert printed[0].count("2 processes: shard 2") == 1
     (made,) = (built / "model/checkpoints").glob("*.json")
@@ -232,14 +237,14 @@ def test_the_command_under_torchrun_stops_with_a_checkpoint_and_goes_on(built: P
     with files.lock(built / "model"):
         pass
     again = ["train", str(built), "--set=train.device=cpu", *options, f"--set=train.steps={steps + 5}"]
-    done = ended(spawned(2, "-m", "tokenmill", *again))
+    done = Torchrun(2, "-m", "tokenmill", *again).ended()
     assert "curves, samples and settings" in done
     assert len({line["step"] for line in log_of(built) if "loss" in line}) == steps + 5
     assert manifest.load(built, "model").facts["step"] == steps + 5
 
 
 def test_refusals_are_said(built: Path) -> None:
-    refused = spawned(2, "-m", "tokenmill", "train", str(built), "--set=train.tensor_parallel=4")
-    printed = ended(refused)
+    refused = Torchrun(2, "-m", "tokenmill", "train", str(built), "--set=train.tensor_parallel=4")
+    printed = refused.ended()
     assert refused.returncode != 0
     assert "are not the 2 processes of this run; start it with `torchrun --standalone --nproc-per-node=4 -m" in printed
