@@ -18,7 +18,7 @@ from tokenmill.pipeline.tokens import TokenStore
 
 if TYPE_CHECKING:
     from tokenmill.model.bench import Bench
-    from tokenmill.model.plan import Plan
+    from tokenmill.model.plan import TrainingPlan
 
 CONTEXT_TOKENS = 1_024
 """Of a plan whose settings do not say it: the default of the settings is that of a demonstration."""
@@ -39,7 +39,7 @@ def plan(
     mfu: float | None,
     memory_bytes: float | None,
     vocabulary: int | None,
-) -> Plan:
+) -> TrainingPlan:
     """The plan of a training with a budget of tokens, operations or hours. Raises ConfigError, NotBuilt, StaleInput."""
     from tokenmill.model import memory
     from tokenmill.model import plan as planning

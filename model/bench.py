@@ -140,7 +140,7 @@ def bench(config: TrainConfig, store: TokenStore | None, progress: Progress, *, 
     with memory.watched(shape, config), forked, contextlib.ExitStack() as opened:
         product = product_teraflops(device, precision)
         progress.begin("bench", updates * (1 if store is None else 2), "updates")
-        run = _Run(shape, config, device=device, precision=precision, progress=progress)
+        run = _TimedRun(shape, config, device=device, precision=precision, progress=progress)
         real = None
         if store is None:
             windows = data.moved(_cut(config), device)
@@ -182,7 +182,7 @@ def product_teraflops(device: torch.device, precision: torch.dtype) -> float:
     return 2 * size**3 / best / 1e12
 
 
-class _Run:
+class _TimedRun:
     """A model that is trained, with hooks that mark the moments at which its parts begin."""
 
     def __init__(

@@ -42,7 +42,7 @@ class Windows:
     """int32 [documents + 1]: with `starts`, where the documents of the inputs begin, row after row, and where they end."""
 
 
-class Batch(Protocol):
+class TensorBatch(Protocol):
     """What every objective's batch has: a dataclass whose tensors begin with `ids`, and the number of targets in them."""
 
     @property
@@ -56,7 +56,7 @@ class Batch(Protocol):
         ...
 
 
-SomeBatch = TypeVar("SomeBatch", bound=Batch)
+SomeBatch = TypeVar("SomeBatch", bound=TensorBatch)
 
 
 def moved(batch: SomeBatch, device: torch.device) -> SomeBatch:

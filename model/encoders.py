@@ -1,6 +1,6 @@
 """An encoder, an encoder-decoder, and a decoder with a head of classes, of the same parts as the decoder.
 
-Purpose: `Encoder` is BERT's architecture (Devlin et al. 2019), `EncoderDecoder` T5's (Raffel et al. 2020, one embedding for
+Purpose: `TextEncoder` is BERT's architecture (Devlin et al. 2019), `EncoderDecoder` T5's (Raffel et al. 2020, one embedding for
 both sides), `Classifier` that of GPT's fine-tuning (Radford et al. 2018, section 3.2). Norms, positions and MLP are those of
 the shape, so norms come before attention. Each holds a `GPT`, which gives embedding, blocks and head.
 Guarantee: with `documents`, nothing is attended to outside a token's document, the decoder's tokens included.
@@ -19,7 +19,7 @@ from tokenmill.model.parts import Block, Scope, norm, rotation
 from tokenmill.model.shape import PAIRS, Shape
 
 
-class Encoder(nn.Module):
+class TextEncoder(nn.Module):
     """Every token attends to all; two segments; a head that says whether the second follows the first."""
 
     def __init__(self, shape: Shape, *, dropout: float = 0.0, seed: int = 0, recompute: bool = False) -> None:
@@ -113,12 +113,12 @@ class Classifier(nn.Module):
         return logits
 
 
-Model = GPT | Encoder | EncoderDecoder | Classifier
+Model = GPT | TextEncoder | EncoderDecoder | Classifier
 
 
 def model_of(shape: Shape, *, dropout: float = 0.0, seed: int = 0, recompute: bool = False) -> Model:
     """A new model of a shape, in float32. The initial weights depend on `seed` alone."""
-    kind = {"decoder": Classifier if shape.classes else GPT, "encoder": Encoder, "encoder-decoder": EncoderDecoder}
+    kind = {"decoder": Classifier if shape.classes else GPT, "encoder": TextEncoder, "encoder-decoder": EncoderDecoder}
     made: Model = kind[shape.architecture](shape, dropout=dropout, seed=seed, recompute=recompute)
     return made
 

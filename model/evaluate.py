@@ -133,7 +133,7 @@ def evaluate(
 
 def evaluate_batches(
     model: nn.Module,
-    batch: Callable[[npt.NDArray[np.int64]], data.Batch],
+    batch: Callable[[npt.NDArray[np.int64]], data.TensorBatch],
     loss: Callable[..., Loss],
     numbers: npt.NDArray[np.int64],
     *,

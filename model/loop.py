@@ -142,7 +142,7 @@ class TrainingLoop:
                 if state.step % LOG_EVERY == 0 or evaluation_is_due(state, config):
                     loss = self._write_down(log)
 
-    def _update(self, state: State, batches: Iterator[data.Batch], halted: Tensor) -> None:
+    def _update(self, state: State, batches: Iterator[data.TensorBatch], halted: Tensor) -> None:
         """Update the weights once: all its batches forward and backward, then one step of the optimizers."""
         config = self.config
         torch.manual_seed(_draw(config.seed, state.step))
@@ -275,7 +275,7 @@ class TrainingLoop:
 
 def backward(
     divided: Divided,
-    windows: Sequence[data.Batch],
+    windows: Sequence[data.TensorBatch],
     config: TrainConfig,
     *,
     loss_of: Callable[..., Loss],

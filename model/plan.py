@@ -23,7 +23,7 @@ import torch
 
 from tokenmill.model import memory
 from tokenmill.model.memory import Memory
-from tokenmill.model.rate import Rate
+from tokenmill.model.rate import MeasuredRate
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.config import TrainConfig
@@ -73,7 +73,7 @@ class Repetition:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TrainingPlan:
     """A training that uses a budget well."""
 
     shape: Shape
@@ -91,7 +91,7 @@ class Plan:
     """Of an update; None where weights and activations alone are more than there is."""
     memory_bytes: float
     """What there is."""
-    rate: Rate | None
+    rate: MeasuredRate | None
     seconds: float | None
     corpus: Repetition | None
 
@@ -169,7 +169,7 @@ def budget(
     tokens: float | None = None,
     flops: float | None = None,
     seconds: float | None = None,
-    rate: Rate | None = None,
+    rate: MeasuredRate | None = None,
 ) -> tuple[Shape, float]:
     """The shape and the tokens of a budget, of which one is given: tokens, operations, or time at a rate.
 
@@ -198,13 +198,13 @@ def plan(
     config: TrainConfig,
     *,
     tokens: float,
-    rate: Rate | None,
+    rate: MeasuredRate | None,
     memory_bytes: float,
     device: torch.device,
     precision: torch.dtype,
     corpus: Repetition | None,
     given: Mapping[str, str] = {},
-) -> Plan:
+) -> TrainingPlan:
     """The plan for a model and its tokens. `config`: what else the run is like, with what was `given` in it.
 
     Raises ConfigError for a budget that is no training.
@@ -231,7 +231,7 @@ def plan(
     warmup = config.warmup_steps if "warmup_steps" in kept else min(steps - 1, max(1, round(WARMUP * steps)))
     made = _with(wanted, accumulate=accumulate, steps=steps, warmup_steps=warmup)
     needed = _needed(shape, made, memory_bytes, device=device, precision=precision)
-    return Plan(
+    return TrainingPlan(
         shape=shape,
         config=made,
         given=given,

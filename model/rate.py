@@ -24,7 +24,7 @@ RECENT = 100
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rate:
+class MeasuredRate:
     """How fast the machine is; one of the two is known. `source`: how that is known, in words."""
 
     source: str
@@ -41,18 +41,18 @@ class Rate:
         return tokens * shape.flops_per_token / self.flops_per_second
 
 
-def given(tokens_per_second: float | None, peak_teraflops: float | None, mfu: float | None) -> Rate:
+def given(tokens_per_second: float | None, peak_teraflops: float | None, mfu: float | None) -> MeasuredRate:
     """The rate that options say. Raises ConfigError where they say two or a half."""
     if tokens_per_second is not None:
         if mfu is not None or peak_teraflops is not None:
             raise ConfigError("plan: give --rate, or --mfu with --peak-teraflops, not both")
-        return Rate(source="--rate, with a model of this size", tokens_per_second=tokens_per_second)
+        return MeasuredRate(source="--rate, with a model of this size", tokens_per_second=tokens_per_second)
     if mfu is None or peak_teraflops is None:
         raise ConfigError("plan: a rate is --peak-teraflops times --mfu, for example --peak-teraflops 989 --mfu 0.45")
-    return Rate(source=f"{mfu:.0%} of {peak_teraflops:,.3g} teraflops", flops_per_second=mfu * peak_teraflops * 1e12)
+    return MeasuredRate(source=f"{mfu:.0%} of {peak_teraflops:,.3g} teraflops", flops_per_second=mfu * peak_teraflops * 1e12)
 
 
-def logged(root: Path) -> Rate | None:
+def logged(root: Path) -> MeasuredRate | None:
     """The rate of the last training of the corpus in `root`; None without a log. Raises CorruptFile."""
     found = checkpoint.newest(root / MODEL / checkpoint.FOLDER, Silent())
     history = History(path=root / MODEL / LOG)
@@ -62,7 +62,7 @@ def logged(root: Path) -> Rate | None:
     if found is None or not speed > 0:
         return None
     shape = found.state.shape
-    return Rate(
+    return MeasuredRate(
         source=f"the log of {root}: {speed:,.0f} tokens/s with {shape.parameters:,} parameters",
         flops_per_second=speed * shape.flops_per_token,
     )

@@ -21,7 +21,7 @@ from tokenmill.model.encoders import Model, model_of, stack_of
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.parallel.exchange import Tensors
-from tokenmill.model.parallel.layout import ALONE, Layout
+from tokenmill.model.parallel.layout import ALONE, ProcessLayout
 from tokenmill.model.parallel.prepare import buffers_of
 from tokenmill.model.parallel.prepare import prepare as divide
 from tokenmill.model.shape import Shape
@@ -60,7 +60,7 @@ def prepare(
     precision: torch.dtype,
     found: Checkpoint | None = None,
     base: Checkpoint | None = None,
-    layout: Layout = ALONE,
+    layout: ProcessLayout = ALONE,
 ) -> Prepared:
     """A new model, or one with the weights of `base`, or that of the checkpoint `found`, on `device`.
 
@@ -133,7 +133,7 @@ def require_tokenizer(root: Path, store: TokenStore) -> None:
         files.read_verified(folder, name, entry)
 
 
-def device_of(name: str, layout: Layout = ALONE) -> torch.device:
+def device_of(name: str, layout: ProcessLayout = ALONE) -> torch.device:
     """The device named `name`; "auto" chooses a GPU if there is one. Raises ConfigError if it does not exist.
 
     Of several processes on a machine, each has the GPU of its number there.

@@ -27,7 +27,7 @@ from tokenmill.model.groups import by_language
 from tokenmill.model.loop import TrainingLoop, Voice, evaluation_is_due
 from tokenmill.model.objectives.objective import Objective, objective_of
 from tokenmill.model.page import TrainingPage
-from tokenmill.model.parallel.layout import ALONE, Layout, require, together
+from tokenmill.model.parallel.layout import ALONE, ProcessLayout, require, together
 from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
 from tokenmill.pipeline.base import manifest
@@ -59,7 +59,9 @@ class TrainResult:
     """All evaluations of the run, in order."""
 
 
-def train(root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True, layout: Layout = ALONE) -> TrainResult:
+def train(
+    root: Path, config: TrainConfig, progress: Progress, *, resume: bool = True, layout: ProcessLayout = ALONE
+) -> TrainResult:
     """Train on the token store of the corpus in `root`, from its last checkpoint or, with `resume=False`, from the start.
 
     Call this under the lock of `root / MODEL`. A build may publish a newer version meanwhile; this one is held. In several

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812 -- its usual name
 
-from tokenmill.model.encoders import Encoder
+from tokenmill.model.encoders import TextEncoder
 from tokenmill.model.loss import IGNORED, Loss, targets_loss
 from tokenmill.model.objectives.draws import MASKS, PAIRS, Floats, draws
 
@@ -43,7 +43,7 @@ class Text(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class MaskRules:
     """What decides the samples besides their texts."""
 
     seed: int
@@ -81,7 +81,7 @@ def chosen_of(tokens: int, share: float) -> int:
     return max(1, round(share * (tokens - MARKS)))
 
 
-def cut_of(texts: Sequence[Text], rules: Rules, number: int) -> int | None:
+def cut_of(texts: Sequence[Text], rules: MaskRules, number: int) -> int | None:
     """Where all `texts`, of one length, can be cut: in their middle half, and in none at the edge of a document.
 
     None if there is no such place. `number`: of the first of the samples that share the cut.
@@ -96,12 +96,12 @@ def cut_of(texts: Sequence[Text], rules: Rules, number: int) -> int | None:
     return int(found[int(draws(rules.seed, PAIRS, number, 2)[0] * len(found))]) if len(found) else None
 
 
-def swaps(rules: Rules, number: int) -> bool:
+def swaps(rules: MaskRules, number: int) -> bool:
     """Whether two samples swap their second halves. `number`: of the first of them."""
     return bool(draws(rules.seed, PAIRS, number, 2)[1] < 0.5)
 
 
-def choose(ids: Ids, able: npt.NDArray[np.bool_], uniform: Floats, rules: Rules) -> tuple[Ids, Ids, Ids]:
+def choose(ids: Ids, able: npt.NDArray[np.bool_], uniform: Floats, rules: MaskRules) -> tuple[Ids, Ids, Ids]:
     """Choose tokens and change what they read as.
 
     Parameters
@@ -129,7 +129,9 @@ def choose(ids: Ids, able: npt.NDArray[np.bool_], uniform: Floats, rules: Rules)
     return read, places, labels
 
 
-def batch(texts: Callable[[int], Text], numbers: Sequence[int], partner: Callable[[int], int | None], rules: Rules) -> Masked:
+def batch(
+    texts: Callable[[int], Text], numbers: Sequence[int], partner: Callable[[int], int | None], rules: MaskRules
+) -> Masked:
     """The samples with these numbers. `partner`: the other sample of each one's pair, or None if it has none."""
     rows = [_row(texts, number, partner(number), rules) for number in numbers]
     *columns, follows = zip(*rows, strict=True)
@@ -145,7 +147,9 @@ def batch(texts: Callable[[int], Text], numbers: Sequence[int], partner: Callabl
     )
 
 
-def _row(texts: Callable[[int], Text], number: int, partner: int | None, rules: Rules) -> tuple[Ids, Ids, Ids, Ids, Ids, int]:
+def _row(
+    texts: Callable[[int], Text], number: int, partner: int | None, rules: MaskRules
+) -> tuple[Ids, Ids, Ids, Ids, Ids, int]:
     """Ids, segments, documents, places, labels and whether it follows, of one sample."""
     mine = texts(number)
     first, follows = min(number, number if partner is None else partner), IGNORED
@@ -171,7 +175,9 @@ def _row(texts: Callable[[int], Text], number: int, partner: int | None, rules: 
     return read, segments, documents, places, labels, follows
 
 
-def loss(model: Encoder, some: Masked, *, z_loss: float = 0.0, chunk_tokens: int | None = None, compiled: bool = False) -> Loss:
+def loss(
+    model: TextEncoder, some: Masked, *, z_loss: float = 0.0, chunk_tokens: int | None = None, compiled: bool = False
+) -> Loss:
     """The loss of a batch: that of its chosen tokens, and that of its pairs.
 
     A pair weighs as the chosen tokens of a sample do together: divided by their number, the sum is that of BERT's two means.

@@ -107,7 +107,7 @@ def _masked(store: TokenStore, config: TrainConfig) -> Objective:
     tokens = config.context_tokens
     if tokens < FEWEST_MASKED_TOKENS:
         raise ConfigError(f"train.objective=masked: train.context_tokens={tokens} must be at least {FEWEST_MASKED_TOKENS}")
-    rules = masked.Rules(
+    rules = masked.MaskRules(
         seed=config.seed,
         vocabulary=store.vocabulary,
         end_of_text=store.end_of_text,

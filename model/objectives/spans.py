@@ -31,7 +31,7 @@ Ids = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rules:
+class SpanRules:
     """What decides the samples besides their texts. `of` makes it."""
 
     seed: int
@@ -60,11 +60,11 @@ class Rules:
 
 def rules_of(
     tokens: int, *, share: float, span_tokens: float, seed: int, vocabulary: int, end_of_text: int, apart: bool
-) -> Rules:
+) -> SpanRules:
     """The rules for samples of so many tokens. Raises ConfigError if they need more sentinels than there are."""
     hidden = min(tokens - 1, max(1, round(tokens * share)))
     spans = min(hidden, tokens - hidden, max(1, round(hidden / span_tokens)))
-    made = Rules(
+    made = SpanRules(
         seed=seed, vocabulary=vocabulary, end_of_text=end_of_text, tokens=tokens, hidden=hidden, spans=spans, apart=apart
     )
     if spans > EXTRA_IDS or made.target > tokens:
@@ -103,7 +103,7 @@ def lengths(items: int, parts: int, uniform: Floats) -> Ids:
     return np.diff(np.concatenate([[0], cuts, [items]]))
 
 
-def holes(rules: Rules, sample: int) -> npt.NDArray[np.bool_]:
+def holes(rules: SpanRules, sample: int) -> npt.NDArray[np.bool_]:
     """Which tokens of a sample are in holes, bool [tokens]. It begins with what is kept, and ends with a hole."""
     uniform = draws(rules.seed, SPANS, sample, rules.tokens - 2)
     hidden = lengths(rules.hidden, rules.spans, uniform[: rules.hidden - 1])
@@ -111,7 +111,7 @@ def holes(rules: Rules, sample: int) -> npt.NDArray[np.bool_]:
     return np.repeat(np.tile([False, True], rules.spans), np.stack([shown, hidden], axis=1).ravel())
 
 
-def corrupt(text: Text, hole: npt.NDArray[np.bool_], rules: Rules) -> tuple[Ids, Ids, Ids, Ids, Ids]:
+def corrupt(text: Text, hole: npt.NDArray[np.bool_], rules: SpanRules) -> tuple[Ids, Ids, Ids, Ids, Ids]:
     """What the encoder reads, what the decoder has written, its labels, and the documents of both.
 
     `hole`: bool [tokens], with `rules.spans` runs of True.
@@ -133,7 +133,7 @@ def corrupt(text: Text, hole: npt.NDArray[np.bool_], rules: Rules) -> tuple[Ids,
     return source, written, labels, document[read], np.concatenate([document[at[:1]], document[at]])
 
 
-def batch(texts: Sequence[Text], numbers: Sequence[int], rules: Rules) -> Spans:
+def batch(texts: Sequence[Text], numbers: Sequence[int], rules: SpanRules) -> Spans:
     """The samples with these numbers, whose texts are given."""
     rows = [corrupt(text, holes(rules, number), rules) for text, number in zip(texts, numbers, strict=True)]
     ids, written, labels, read, wrote = (torch.from_numpy(np.stack(column)) for column in zip(*rows, strict=True))

@@ -28,8 +28,8 @@ from tokenmill.model.data import Windows
 from tokenmill.model.encoders import Model, stack_of
 from tokenmill.model.muon import local
 from tokenmill.model.parallel import exchange
-from tokenmill.model.parallel.exchange import Known, Tensors
-from tokenmill.model.parallel.layout import ALONE, Layout
+from tokenmill.model.parallel.exchange import Gathered, Tensors
+from tokenmill.model.parallel.layout import ALONE, ProcessLayout
 from tokenmill.model.parallel.pipeline import Pipeline
 
 
@@ -50,13 +50,13 @@ class Divided:
     """The part of a model that this process has, and the way to the others."""
 
     model: Model
-    layout: Layout = ALONE
+    layout: ProcessLayout = ALONE
     through: nn.Module = field(init=False)
     pipeline: Pipeline | None = None
     mesh: DeviceMesh | None = None
     ends: dist.ProcessGroup | None = None
     """The first and the last stage, where both have the embedding."""
-    known: Mapping[tuple[str, str], Known] = field(default_factory=dict)
+    known: Mapping[tuple[str, str], Gathered] = field(default_factory=dict)
     """What is gathered, by kind and name."""
 
     def __post_init__(self) -> None:

@@ -16,14 +16,14 @@ from torch import Tensor
 from torch import distributed as dist
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from tokenmill.model.parallel.layout import Layout
+from tokenmill.model.parallel.layout import ProcessLayout
 
 Tensors = dict[str, dict[str, Tensor]]
 """By kind, as in a checkpoint, and name."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
+class Gathered:
     """What all processes know of a tensor."""
 
     shape: tuple[int, ...]
@@ -34,7 +34,9 @@ class Known:
     """The first process that has it, or a part of it."""
 
 
-def spread(layout: Layout, parts: Tensors, whole: Tensors | None, *, device: torch.device) -> dict[tuple[str, str], Known]:
+def spread(
+    layout: ProcessLayout, parts: Tensors, whole: Tensors | None, *, device: torch.device
+) -> dict[tuple[str, str], Gathered]:
     """Copy to `parts` their parts of `whole`, which the first process has. Returns what there is. A collective."""
     listed = [
         (kind, name, tuple(value.shape), str(value.dtype).removeprefix("torch."))
@@ -45,7 +47,7 @@ def spread(layout: Layout, parts: Tensors, whole: Tensors | None, *, device: tor
     owners = torch.tensor([layout.rank if name in parts[kind] else layout.ranks for kind, name, _, _ in told])
     dist.all_reduce(owners, dist.ReduceOp.MIN)
     known = {
-        (kind, name): Known(shape=tuple(shape), dtype=getattr(torch, dtype), device=device, owner=owner)
+        (kind, name): Gathered(shape=tuple(shape), dtype=getattr(torch, dtype), device=device, owner=owner)
         for (kind, name, shape, dtype), owner in zip(told, owners.tolist(), strict=True)
     }
     for (kind, name), one in known.items():
@@ -59,7 +61,7 @@ def spread(layout: Layout, parts: Tensors, whole: Tensors | None, *, device: tor
     return known
 
 
-def gathered(layout: Layout, known: Mapping[tuple[str, str], Known], tensors: Tensors) -> Tensors | None:
+def gathered(layout: ProcessLayout, known: Mapping[tuple[str, str], Gathered], tensors: Tensors) -> Tensors | None:
     """The whole tensors of which these are the parts, on the CPU, in the first process; None in others. A collective."""
     found: Tensors = {kind: {} for kind in tensors}
     for (kind, name), one in known.items():

@@ -30,7 +30,7 @@ DIMENSIONS = ("pipeline", "replicate", "shard", "tensor")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layout:
+class ProcessLayout:
     """The numbers of processes along each dimension, and which of them this one is."""
 
     pipeline: int = 1
@@ -110,11 +110,11 @@ class Layout:
         return json.loads(buffer.numpy().tobytes())
 
 
-ALONE = Layout()
+ALONE = ProcessLayout()
 
 
 @contextlib.contextmanager
-def together(layout: Layout) -> Iterator[None]:
+def together(layout: ProcessLayout) -> Iterator[None]:
     """Turn the loss of another process in the block into WorkerDied."""
     try:
         yield
@@ -129,7 +129,7 @@ def together(layout: Layout) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def joined(config: TrainConfig) -> Iterator[Layout]:
+def joined(config: TrainConfig) -> Iterator[ProcessLayout]:
     """The layout of this process, which stands in a process group during the block if torchrun started it.
 
     A group that exists already is used, and kept. Raises ConfigError if the numbers of processes do not fit.
@@ -150,7 +150,7 @@ def joined(config: TrainConfig) -> Iterator[Layout]:
             dist.destroy_process_group()
 
 
-def layout_of(config: TrainConfig, rank: int, ranks: int) -> Layout:
+def layout_of(config: TrainConfig, rank: int, ranks: int) -> ProcessLayout:
     """The layout that the settings ask for, of so many processes. Raises ConfigError if they cannot be divided so."""
     apart = config.shard * config.tensor_parallel * config.pipeline_parallel
     replicate = config.data_parallel or max(1, ranks // apart)
@@ -161,7 +161,7 @@ def layout_of(config: TrainConfig, rank: int, ranks: int) -> Layout:
             f"process{'es' if ranks > 1 else ''} of this run; start it with `torchrun --standalone --nproc-per-node="
             f"{replicate * apart} -m tokenmill train ...`, or change these settings"
         )
-    return Layout(
+    return ProcessLayout(
         pipeline=config.pipeline_parallel,
         replicate=replicate,
         shard=config.shard,
@@ -170,7 +170,7 @@ def layout_of(config: TrainConfig, rank: int, ranks: int) -> Layout:
     )
 
 
-def require(layout: Layout, config: TrainConfig, shape: Shape, device: torch.device) -> None:
+def require(layout: ProcessLayout, config: TrainConfig, shape: Shape, device: torch.device) -> None:
     """Check that a model and the settings of its training can be divided so. Raises ConfigError, before anything is done."""
     if layout.ranks == 1:
         return

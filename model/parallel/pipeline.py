@@ -24,7 +24,7 @@ from tokenmill.model.loss import losses_of_hidden, targets_loss, targets_of
 from tokenmill.model.parts import Block
 
 
-class Stage(nn.Module):
+class OwnStage(nn.Module):
     """What one process of a pipeline computes."""
 
     def __init__(self, model: GPT, *, first: bool) -> None:
@@ -57,10 +57,10 @@ class Pipeline:
     device: torch.device
     dtype: torch.dtype
     """Of the residual stream."""
-    module: Stage = field(init=False)
+    module: OwnStage = field(init=False)
 
     def __post_init__(self) -> None:
-        self.module = Stage(self.model, first=self.stage == 0)
+        self.module = OwnStage(self.model, first=self.stage == 0)
 
     @property
     def last(self) -> bool:

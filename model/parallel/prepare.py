@@ -19,14 +19,14 @@ from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.parallel import exchange, plans
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.parallel.exchange import Tensors
-from tokenmill.model.parallel.layout import Layout
+from tokenmill.model.parallel.layout import ProcessLayout
 from tokenmill.model.parallel.pipeline import Pipeline
 from tokenmill.model.shape import Shape
 from tokenmill.pipeline.config import TrainConfig
 
 
 def prepare(
-    layout: Layout,
+    layout: ProcessLayout,
     shape: Shape,
     config: TrainConfig,
     whole: Tensors | None,
@@ -86,7 +86,7 @@ def _sum(gradients: Tensor) -> Any:
     return work.get_future().then(lambda done: done.value()[0])
 
 
-def _ends(layout: Layout) -> dist.ProcessGroup | None:
+def _ends(layout: ProcessLayout) -> dist.ProcessGroup | None:
     """The group of this process with the other end of its pipeline, if it is at an end. A collective."""
     apart = layout.data_ranks * layout.tensor
     last = (layout.pipeline - 1) * apart

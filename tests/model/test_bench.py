@@ -91,7 +91,7 @@ def test_hooks_change_no_update(tiny: Tiny) -> None:
     config, cpu = tiny(dropout=0.0), torch.device("cpu")
     shape = bench.shape_of(config, 50)
     windows = dataclasses.replace(bench._cut(config), ids=torch.randint(50, (4, 17)))
-    run = bench._Run(shape, config, device=cpu, precision=torch.float32, progress=Silent())
+    run = bench._TimedRun(shape, config, device=cpu, precision=torch.float32, progress=Silent())
     run.timed(iter([windows] * 3), 1)
     plain = GPT(shape, seed=config.seed)
     made = optim.optimizers(plain, config)

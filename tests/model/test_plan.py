@@ -14,8 +14,8 @@ from tests.model.runs import Tiny
 from tokenmill.flows import planning as flow
 from tokenmill.flows import training
 from tokenmill.model import memory, plan
-from tokenmill.model.plan import Plan
-from tokenmill.model.rate import Rate
+from tokenmill.model.plan import TrainingPlan
+from tokenmill.model.rate import MeasuredRate
 from tokenmill.model.shape import Shape, shape_of
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.progress import Silent
@@ -82,10 +82,10 @@ def test_budgets_come_out_as_they_went_in() -> None:
     assert (tokens, tokens / shape.parameters) == (5e9, pytest.approx(20, rel=0.02))
     shape, tokens = plan.budget(LIKE, fixed=False, flops=1e20)
     assert (6 * tokens * shape.parameters, tokens / shape.parameters) == pytest.approx((1e20, 20), rel=0.05)
-    fast = Rate(source="", flops_per_second=1e14)
+    fast = MeasuredRate(source="", flops_per_second=1e14)
     shape, tokens = plan.budget(LIKE, fixed=False, seconds=3_600, rate=fast)
     assert fast.seconds(tokens, shape) == pytest.approx(3_600)
-    counted = Rate(source="", tokens_per_second=1e5)
+    counted = MeasuredRate(source="", tokens_per_second=1e5)
     shape, tokens = plan.budget(LIKE, fixed=False, seconds=3_600, rate=counted)
     assert (tokens, counted.seconds(tokens, shape)) == (3.6e8, 3_600)
     assert plan.budget(LIKE, fixed=True, flops=1e15)[0] == LIKE
@@ -93,7 +93,7 @@ def test_budgets_come_out_as_they_went_in() -> None:
         plan.budget(LIKE, fixed=False, seconds=60)
 
 
-def planned(tokens: float, memory_bytes: float, **changes: object) -> Plan:
+def planned(tokens: float, memory_bytes: float, **changes: object) -> TrainingPlan:
     shape, _ = plan.budget(shape_of(TrainConfig.model_validate({"context_tokens": 256}), 4_096), fixed=False, tokens=tokens)
     config = TrainConfig.model_validate({"context_tokens": 256, **changes})
     cpu = torch.device("cpu")

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenmill.model.bench import PARTS, Bench, Timing
-from tokenmill.model.plan import GOOD_EPOCHS, ROOM, Optimum, Plan, Repetition
+from tokenmill.model.plan import GOOD_EPOCHS, ROOM, Optimum, Repetition, TrainingPlan
 from tokenmill.pipeline.base.words import amount, many
 
 BAR = 32
@@ -19,7 +19,7 @@ BAR = 32
 DURATIONS = {"years": 365 * 86_400, "days": 86_400, "hours": 3_600, "minutes": 60}
 
 
-def drawn(plan: Plan, folder: Path | None) -> tuple[Table, Text]:
+def drawn(plan: TrainingPlan, folder: Path | None) -> tuple[Table, Text]:
     """A row for each thing that is planned, and the command to copy."""
     shape, config = plan.shape, plan.config
     exact = plan.tokens * shape.flops_per_token
@@ -49,7 +49,7 @@ def drawn(plan: Plan, folder: Path | None) -> tuple[Table, Text]:
     return table, Text(f"\ntokenmill train {folder or 'CORPUS'} {given}")
 
 
-def as_plain(plan: Plan) -> dict[str, Any]:
+def as_plain(plan: TrainingPlan) -> dict[str, Any]:
     """The plan as JSON values: counts as numbers, memory in bytes, time in seconds."""
     return {
         "parameters": plan.shape.parameters,
@@ -146,7 +146,7 @@ def _times(timing: Timing) -> Table:
     return table
 
 
-def _memory(plan: Plan) -> str:
+def _memory(plan: TrainingPlan) -> str:
     if not plan.fits:
         takes = "weights and activations alone take" if plan.memory is None else f"{plan.memory} are"
         return (
@@ -157,7 +157,7 @@ def _memory(plan: Plan) -> str:
     return f"{plan.memory}{again}; of {amount(plan.memory_bytes)} a plan takes at most {percent(ROOM)}"
 
 
-def _time(plan: Plan) -> str:
+def _time(plan: TrainingPlan) -> str:
     if plan.rate is None or plan.seconds is None:
         return "unknown; give --rate TOKENS/S (`tokenmill bench-train` measures it), or --peak-teraflops and --mfu"
     return f"{duration(plan.seconds)} ({plan.rate.source})"

@@ -8,17 +8,17 @@ import torch
 
 from tests.model.objectives.conftest import Learn
 from tests.model.runs import Make, Tiny
-from tokenmill.model.encoders import Encoder
+from tokenmill.model.encoders import TextEncoder
 from tokenmill.model.loss import IGNORED
 from tokenmill.model.objectives import masked
 from tokenmill.model.objectives.draws import MASKS, draws
-from tokenmill.model.objectives.masked import FOLLOWS, FOREIGN, Ids, Rules, Text
+from tokenmill.model.objectives.masked import FOLLOWS, FOREIGN, Ids, MaskRules, Text
 from tokenmill.model.objectives.objective import objective_of
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore, forget
 
-RULES = Rules(seed=5, vocabulary=50, end_of_text=49, chosen=3, apart=True)
+RULES = MaskRules(seed=5, vocabulary=50, end_of_text=49, chosen=3, apart=True)
 SHAPE = Shape(layers=1, heads=2, width=32, context_tokens=24, vocabulary=53, architecture="encoder", target_tokens=3)
 
 
@@ -54,7 +54,7 @@ def test_tokens_are_chosen_and_changed_as_the_definition_says(able_share: float)
 
 
 def test_of_the_chosen_tokens_80_10_and_10_percent_are_masked_changed_and_kept() -> None:
-    rules = Rules(seed=0, vocabulary=1000, end_of_text=999, chosen=1000, apart=False)
+    rules = MaskRules(seed=0, vocabulary=1000, end_of_text=999, chosen=1000, apart=False)
     ids, able = np.full(1000, 7), np.ones(1000, dtype=np.bool_)
     read = np.stack([masked.choose(ids, able, draws(0, MASKS, k, 3000).reshape(3, -1), rules)[0] for k in range(20)])
     assert (read == 1002).mean() == pytest.approx(0.8, abs=0.01)
@@ -63,7 +63,7 @@ def test_of_the_chosen_tokens_80_10_and_10_percent_are_masked_changed_and_kept()
 
 
 def test_a_sample_is_marks_around_two_texts_of_its_window_or_of_its_partner() -> None:
-    rules = Rules(seed=5, vocabulary=50, end_of_text=49, chosen=1, apart=True)
+    rules = MaskRules(seed=5, vocabulary=50, end_of_text=49, chosen=1, apart=True)
     made = masked.batch(texts, range(40), lambda k: k ^ 1, rules)
     seen = []
     for k, ids in enumerate(made.ids.tolist()):
@@ -121,7 +121,7 @@ def test_forgotten_tokens_are_never_chosen(make_store: Make, tiny: Tiny) -> None
 
 
 def test_nothing_depends_on_another_document() -> None:
-    model = Encoder(SHAPE, seed=1).eval()
+    model = TextEncoder(SHAPE, seed=1).eval()
     ids, segments = torch.arange(24)[None] % 40, torch.zeros((1, 24), dtype=torch.int64)
     documents = (torch.arange(24) >= 10)[None].long()
     other = ids.clone()
@@ -134,5 +134,5 @@ def test_nothing_depends_on_another_document() -> None:
 @pytest.mark.parametrize("preset", ["gpt2", "modern"])
 def test_a_batch_is_learnt_by_heart(by_heart: Learn, preset: str) -> None:
     parts = PRESETS[preset]  # type: ignore[index]
-    model = Encoder(Shape(**{**vars(SHAPE), **parts}), seed=1)
+    model = TextEncoder(Shape(**{**vars(SHAPE), **parts}), seed=1)
     assert by_heart(model, masked.batch(texts, range(4), lambda k: k ^ 1, RULES), masked.loss) < 0.05

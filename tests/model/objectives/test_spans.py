@@ -14,14 +14,14 @@ from tokenmill.model.objectives import spans
 from tokenmill.model.objectives.draws import SPANS, draws
 from tokenmill.model.objectives.masked import Text
 from tokenmill.model.objectives.objective import objective_of
-from tokenmill.model.objectives.spans import Rules, rules_of
+from tokenmill.model.objectives.spans import SpanRules, rules_of
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.tokens import TokenStore
 
 
-def rules(tokens: int = 24, share: float = 0.25, span_tokens: float = 2.0) -> Rules:
+def rules(tokens: int = 24, share: float = 0.25, span_tokens: float = 2.0) -> SpanRules:
     return rules_of(tokens, share=share, span_tokens=span_tokens, seed=3, vocabulary=50, end_of_text=49, apart=True)
 
 
@@ -51,7 +51,7 @@ def corrupted_in_steps(ids: list[int], hole: list[bool]) -> tuple[list[int], lis
 
 
 @pytest.mark.parametrize("of", [rules(), rules(4, 0.15, 3.0), rules(7, 0.4, 1.0), rules(128, 0.15, 3.0)])
-def test_texts_are_divided_as_the_definition_says(of: Rules) -> None:
+def test_texts_are_divided_as_the_definition_says(of: SpanRules) -> None:
     for number in range(30):
         hole = spans.holes(of, number)
         assert (len(hole), hole.sum(), hole[0], hole[-1]) == (of.tokens, of.hidden, False, True)

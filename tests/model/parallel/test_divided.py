@@ -19,7 +19,7 @@ from tokenmill.model.loss import next_token_loss
 from tokenmill.model.muon import Muon
 from tokenmill.model.parallel import plans
 from tokenmill.model.parallel.divided import Divided
-from tokenmill.model.parallel.layout import Layout, joined, together
+from tokenmill.model.parallel.layout import ProcessLayout, joined, together
 from tokenmill.model.shape import PRESETS, Shape
 from tokenmill.model.train import train
 from tokenmill.pipeline.base.errors import WorkerDied
@@ -55,7 +55,7 @@ def gradients_of(made: Divided, tiny: Tiny) -> tuple[float, dict[str, torch.Tens
 def test_a_divided_model_has_the_same_gradients(preset: str, way: str, tiny: Tiny) -> None:
     shape = Shape(**SIZES, **PRESETS[preset])  # type: ignore[index]
     whole, model = (GPT(shape, seed=3) for _ in range(2))
-    made, mesh = Divided(model=model), Layout().mesh(torch.device("cpu"))
+    made, mesh = Divided(model=model), ProcessLayout().mesh(torch.device("cpu"))
     if way != "shard":
         plans.tensor_parallel(model, mesh["tensor"])
     if way != "tensor":
@@ -75,7 +75,7 @@ def test_a_group_of_one_ends_with_the_same_bytes(make_store: Make, tiny: Tiny) -
     one, alone = make_store(folder="one"), make_store(folder="alone")
     config = tiny(model="modern", optimizer="muon", dropout=0.0, accumulate=2, steps=4)
     with joined(config) as layout:
-        assert layout == Layout(grouped=True)
+        assert layout == ProcessLayout(grouped=True)
         train(one, config, Silent(), layout=layout)
     assert dist.is_initialized(), "a group of somebody else is kept"
     ours = (one / "model/checkpoints/step-00000004.weights.safetensors").read_bytes()
@@ -88,7 +88,7 @@ def test_a_group_of_one_ends_with_the_same_bytes(make_store: Make, tiny: Tiny) -
 
 @pytest.mark.usefixtures("group")
 def test_muon_moves_divided_matrices_as_whole_ones() -> None:
-    mesh = Layout().mesh(torch.device("cpu"))["shard"]
+    mesh = ProcessLayout().mesh(torch.device("cpu"))["shard"]
     generator = torch.Generator().manual_seed(5)
     weights, gradients = (torch.randn((2, 6, 4), generator=generator) for _ in range(2))
     plain = [torch.nn.Parameter(one.clone()) for one in weights]
@@ -117,9 +117,9 @@ def test_the_stages_of_a_pipeline_have_every_parameter_once() -> None:
 
 
 def test_only_the_loss_of_another_process_is_worker_died() -> None:
-    with pytest.raises(RuntimeError, match="^gloo: closed$"), together(Layout()):
+    with pytest.raises(RuntimeError, match="^gloo: closed$"), together(ProcessLayout()):
         raise RuntimeError("gloo: closed")
-    layout = Layout(replicate=2, rank=1, grouped=True)
+    layout = ProcessLayout(replicate=2, rank=1, grouped=True)
     with pytest.raises(WorkerDied, match="process 1 of 2 has lost another one"), together(layout):
         raise RuntimeError("gloo: closed")
     with pytest.raises(RuntimeError, match="shapes"), together(layout):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tests.model.runs import Tiny
-from tokenmill.model.parallel.layout import ALONE, Layout, joined, layout_of, require
+from tokenmill.model.parallel.layout import ALONE, ProcessLayout, joined, layout_of, require
 from tokenmill.model.shape import shape_of
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.tokens.samples import slice_of
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def test_each_process_has_a_place_and_slices_cover_the_samples() -> None:
-    places = [Layout(pipeline=2, replicate=2, shard=3, tensor=2, rank=rank) for rank in range(24)]
+    places = [ProcessLayout(pipeline=2, replicate=2, shard=3, tensor=2, rank=rank) for rank in range(24)]
     assert [one.ranks for one in places] == [24] * 24
     assert [one.stage for one in places] == [0] * 12 + [1] * 12
     assert [one.data_rank for one in places] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5] * 2
@@ -29,7 +29,7 @@ def test_each_process_has_a_place_and_slices_cover_the_samples() -> None:
 
 def test_copies_take_what_other_dimensions_leave(tiny: Tiny) -> None:
     made = layout_of(tiny(shard=2, tensor_parallel=2), 5, 8)
-    assert made == Layout(replicate=2, shard=2, tensor=2, rank=5)
+    assert made == ProcessLayout(replicate=2, shard=2, tensor=2, rank=5)
     assert layout_of(tiny(), 0, 1) == ALONE
     with pytest.raises(ConfigError, match=r"shard=3 .* are not the 4 processes .*--nproc-per-node=3 "):
         layout_of(tiny(shard=3), 0, 4)
@@ -61,14 +61,14 @@ def test_copies_take_what_other_dimensions_leave(tiny: Tiny) -> None:
 def test_what_does_not_work_is_refused(sizes: dict[str, int], changes: dict[str, Any], message: str, tiny: Tiny) -> None:
     config = tiny(**{"dropout": 0.0} | changes)
     with pytest.raises(ConfigError, match=f"^train.{message}"):
-        require(Layout(**sizes), config, shape_of(config, 50), CPU)
+        require(ProcessLayout(**sizes), config, shape_of(config, 50), CPU)
     require(ALONE, config, shape_of(config, 50), CPU)
 
 
 def test_apples_gpus_are_refused(tiny: Tiny) -> None:
     config = tiny(dropout=0.0, device="mps")
     with pytest.raises(ConfigError, match="device=mps: several processes need auto, cpu or cuda"):
-        require(Layout(replicate=2), config, shape_of(config, 50), torch.device("mps"))
+        require(ProcessLayout(replicate=2), config, shape_of(config, 50), torch.device("mps"))
 
 
 def test_one_process_needs_no_group(tiny: Tiny) -> None:
@@ -79,4 +79,4 @@ def test_one_process_needs_no_group(tiny: Tiny) -> None:
 
 @pytest.mark.parametrize(("batches", "slices", "made"), [(1, 1, 1), (4, 2, 2), (3, 2, 2), (1, 4, 1), (5, 5, 1)])
 def test_batches_of_a_slice(batches: int, slices: int, made: int) -> None:
-    assert Layout(replicate=slices).batches(batches) == made
+    assert ProcessLayout(replicate=slices).batches(batches) == made
