@@ -116,7 +116,7 @@ def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, p
     with _collected(inputs, workers, progress) as work:
         done = perform(step, work, downstream=())
         files.write_bytes(out, (work.root / FILE).read_bytes())
-        return done, [Size(**size) for size in done.manifest.facts["sweep"]]
+        return done, [Size(**size) for size in done.manifest.facts.get("sweep", ())]
 
 
 def encode(

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.report.vocabulary import Script, TextPart, Token, VocabularyStatistics
-from tokenmill.tokenizer.formats import Description
+from tokenmill.tokenizer.description import Description
 
 RARE_BELOW = 10
 SHOWN_TOKENS = 30

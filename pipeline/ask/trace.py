@@ -152,11 +152,17 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
     decode = encoder.decode_bytes
-    start = len(decode(ids[:at].tolist()))
     piece = decode(ids[at : at + 1].tolist())
     view = next(view for view in corpus.views(before=PACK) if view.name == document.shard)
-    edits: list[Edit] = view.read().edits.get(document.row, [])
-    ((first, last),) = project(edits, [(start, start + len(piece))])
+    alive = view.read()
+    if encoder.exact:
+        start = len(decode(ids[:at].tolist()))
+        end = start + len(piece)
+    else:
+        text = alive.table["text"][int(np.searchsorted(alive.rows, document.row))].as_py()
+        start, end = encoder.spans(text)[at].tolist()
+    edits: list[Edit] = alive.edits.get(document.row, [])
+    ((first, last),) = project(edits, [(start, end)])
     stored = _row(corpus, view.documents, document)["text"].encode()
     return Around(
         id=int(shard.read(token, token + 1)[0]),
