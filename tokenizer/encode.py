@@ -4,8 +4,8 @@ Purpose: `fastokens` encodes (65 to 160 MB/s per thread); `tokenizers` judges it
 Guarantee: the ids are those of `tokenizers`. Each process compares the two on a probe of hostile text before first use, and on
 a sample of every batch. Where they differ, or where `fastokens` lacks a feature, `tokenizers` encodes, and the log says so. The
 ids of a batch depend only on the tokenizer's file and the batch. A special token inside a text is encoded as text. Decoding
-gives back the exact bytes (of the text's NFC form, if the tokenizer asks for it). WordPiece is encoded by `tokenizers` alone, and
-decodes to words with one space between them, and to `[UNK]` for those that have no ids.
+gives back the exact bytes (of the text's NFC form, if the tokenizer asks for it). WordPiece is encoded by `tokenizers` alone;
+its ids decode to words with one space between them, and to `[UNK]` for words that have no ids.
 Cost: loading takes 0.1 s for 16,000 tokens; the judge takes about 1 % of the encoding time. Time grows as n log n with the
 longest pre-token, and a pre-token of n bytes takes up to 50 n bytes of memory (measured: 50 MB of letters without a space took
 48 s and 1.9 GB). A text of more than 64 MiB is refused.
