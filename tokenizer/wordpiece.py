@@ -28,6 +28,8 @@ SPECIAL = ("[PAD]", UNKNOWN, "[CLS]", SEPARATOR, "[MASK]", END_OF_TEXT)
 """The special tokens of a vocabulary that is learned here, with their ids from 0: BERT's, and the one that ends a document."""
 LONGEST_WORD = 100
 """A word of more characters is unknown, as in BERT."""
+MOST_CHARACTERS = 1_000
+"""Files of others may know words of so many characters."""
 DECODER: Mapping[str, Any] = {"type": "WordPiece", "prefix": CONTINUES, "cleanup": True}
 PATTERN = "bert"
 """The name of the way in which BERT cuts text."""
@@ -58,6 +60,9 @@ def describe(data: bytes, plain: Mapping[str, Any], *, where: str) -> Descriptio
         faults.append("it has a normalizer other than BertNormalizer")
     if plain["pre_tokenizer"]["type"] != "BertPreTokenizer":
         faults.append("its pre-tokenizer is not BertPreTokenizer")
+    if not 1 <= int(model["max_input_chars_per_word"]) <= MOST_CHARACTERS:
+        # The time to spell a word grows with the square of its length.
+        faults.append(f"the longest word that it knows has not 1 to {MOST_CHARACTERS:,} characters")
     if len(special) < len(added):
         faults.append("it has added tokens that are not special")
     if end is None:

@@ -137,8 +137,9 @@ def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Li
 
 
 def separated(parts: Iterator[bytes], separator: bytes, cap_bytes: int) -> Iterator[Line]:
-    """What stands between separators in a stream, as `lines` gives lines."""
-    return _divided(_with_whole(parts, separator), separator, cap_bytes, 0)
+    """What stands between separators in a stream, as `lines` gives lines, with "\\n" for each end of a line."""
+    separator = separator.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _divided(_with_whole(_with_newlines(parts), separator), separator, cap_bytes, 0)
 
 
 def _with_whole(parts: Iterator[bytes], separator: bytes) -> Iterator[bytes]:

@@ -76,7 +76,7 @@ class FilesSource(PagesSource):
     """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
     """Plain text files: the whole file is one document, or each line is one (as `datasets` calls it)."""
-    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1)
+    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1, max_length=1_000)
     """Like `collect.separator`, for this source. Default: what that says."""
     zstd_window: Annotated[int, About(unit="bits")] = Field(default=27, ge=10, le=31)
     """Longest window of .zst files, as the logarithm to base 2 of its bytes, like zstd's --long. A worker may take so much more
@@ -159,7 +159,7 @@ class CollectConfig(Section):
     """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
-    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1)
+    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1, max_length=1_000)
     """Plain text files: this text stands between documents, and belongs to none. Default: the whole file is one document. It
     does not concern sources with sample_by = "line"."""
     extract: Extract = "blocks"

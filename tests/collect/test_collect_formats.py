@@ -97,7 +97,7 @@ def test_separators_are_found_wherever_a_stream_is_cut(parts, separator):
 
 
 def test_a_separator_is_part_of_what_a_source_is(tmp_path, collect):
-    (tmp_path / "a.txt").write_text("one\n---\ntwo")
+    (tmp_path / "a.txt").write_bytes(b"one\r\n---\r\ntwo")
     assert collect(sources=by_separator(tmp_path, separator="\n---\n")).texts() == ["one", "two"]
     again = collect(tmp_path)
     assert again.texts() == ["one\n---\ntwo"]

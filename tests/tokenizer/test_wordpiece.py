@@ -267,6 +267,12 @@ def test_the_source_with_most_text_counts_no_more_than_its_share(make_corpus: Ma
     )
 
 
+def test_text_without_words_gives_the_special_tokens_alone() -> None:
+    made = learned([" \n\x00"])
+    assert (made.tokens, made.text_tokens, made.unknown.words) == (6, 0, 0)
+    assert describe(made.data, where="here").vocabulary == 6
+
+
 def test_a_vocabulary_without_room_is_refused() -> None:
     text = " ".join(map(chr, range(0x4E00, 0x4E00 + 400)))
     with pytest.raises(ConfigError, match=r"vocabulary = 300 has no room for 6 special tokens and 400 characters, 0 of them"):
@@ -308,6 +314,7 @@ REFUSED: dict[str, tuple[Callable[[dict[str, Any]], object], str]] = {
     "a huge id": (lambda plain: plain["model"]["vocab"].update(cat=2**40), "its ids are not integers"),
     "another normalizer": (lambda plain: plain.update(normalizer={"type": "NFKC"}), "a normalizer other than BertNormalizer"),
     "another cut": (lambda plain: plain.update(pre_tokenizer={"type": "Whitespace"}), "is not BertPreTokenizer"),
+    "endless words": (lambda plain: plain["model"].update(max_input_chars_per_word=10**9), "the longest word that it knows"),
     "no end": (lambda plain: plain.update(added_tokens=plain["added_tokens"][:2]), "no special token that ends a document"),
     "added": (lambda plain: plain["added_tokens"][0].update(special=False), "added tokens that are not special"),
     "no prefix": (lambda plain: plain["model"].pop("continuing_subword_prefix"), "or of WordPiece"),
