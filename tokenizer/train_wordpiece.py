@@ -4,7 +4,7 @@ Guarantee: the same text and settings give the same file, byte for byte, in any 
 library alone does not promise that: it numbers the pieces of one character in the order of a hash table, which differs from run
 to run, and the numbers decide between pairs that occur equally often. Here they are given to it in the order of Unicode.
 The pieces are learned from words that they can spell, so that no word is learned with a hole in it.
-Cost: the trainer has no way in for counts, so each word is given to it as often as it occurs: 20 MB of text per second. About
+Cost: the trainer has no way in for counts, so each word is given to it as often as it occurs: 18 MB of text per second. About
 300 bytes of memory for each distinct word.
 
 Source: Schuster and Nakajima 2012, and Wu et al. 2016, sec. 4.1, name the method. The library's trainer merges the pair that
