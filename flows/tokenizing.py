@@ -107,7 +107,8 @@ def _say_left_out(collected: Manifest, progress: Progress) -> None:
 
 
 def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, progress: Progress) -> tuple[Done, list[Size]]:
-    """Train a tokenizer and write it to `out`. Returns the finished step, and the cost of vocabularies of several sizes.
+    """Train a tokenizer and write it to `out`. Returns the finished step, and the cost of vocabularies of several sizes, which
+    WordPiece does not try.
 
     Raises InputError, QuarantineCeiling, ConfigError.
     """
@@ -116,7 +117,7 @@ def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, p
     with _collected(inputs, workers, progress) as work:
         done = perform(step, work, downstream=())
         files.write_bytes(out, (work.root / FILE).read_bytes())
-        return done, [Size(**size) for size in done.manifest.facts["sweep"]]
+        return done, [Size(**size) for size in done.manifest.facts.get("sweep", ())]
 
 
 def encode(
@@ -201,7 +202,8 @@ def _output(out: Path | None) -> Iterator[BinaryIO | files.OutputFile]:
 def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path | None, *, as_json: bool) -> None:
     """Decode ids and write their text. `source`: a file of lines of ids, "-", a `.npy` file, a token store or a corpus.
 
-    Writes the exact bytes end to end; with `as_json`, one JSON line per document. Forgotten documents are left out.
+    Writes the exact bytes end to end (of WordPiece, the words of each document on a line); with `as_json`, one JSON line per
+    document. Forgotten documents are left out.
 
     Raises InputError, NotBuilt, ConfigError.
     """
@@ -215,7 +217,8 @@ def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path |
         for ids in found:
             data = encoder.decode_bytes(ids.tolist())
             line = json.dumps({"text": data.decode(errors="replace")}, ensure_ascii=False).encode() + b"\n"
-            handle.write(line if as_json else data)
+            words_only = encoder.description.unknown is not None
+            handle.write(line if as_json else data + b"\n" if words_only else data)
 
 
 def _stored_ids(path: Path, encoder: FastEncoder) -> Iterator[Ids]:

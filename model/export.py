@@ -198,5 +198,5 @@ def _tokenizer(encoder: FastEncoder, first: str) -> dict[str, Any]:
             "pair": [*template, {"Sequence": {"id": "B", "type_id": 0}}],
             "special_tokens": {first: {"id": first, "ids": [encoder.end_of_text], "tokens": [first]}},
         },
-        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "decoder": encoder.description.decoder,
     }

@@ -141,9 +141,11 @@ def _pieces(encoder: Encoder, ids: list[int], made: Iterator[int], stop: Sequenc
     """The text of `ids`, then that of `made`, without a character that is cut, or what may become a text to stop at."""
     decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
     yield decoder.decode(encoder.decode_bytes(ids))
-    held = ""
+    held, last = "", ids[-1:]
     for one in made:
-        held += decoder.decode(encoder.decode_bytes([one]))
+        # What it adds to the token before it: the first word of a text has no space before it.
+        held += decoder.decode(encoder.decode_bytes([*last, one])[len(encoder.decode_bytes(last)) :])
+        last = [one]
         ends = [at for at in (held.find(end) for end in stop) if at >= 0]
         if ends:
             yield held[: min(ends)]

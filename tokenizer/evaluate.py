@@ -1,4 +1,4 @@
-"""Measure a tokenizer on a text: bytes per token, tokens per word, single bytes, scripts, and unused, rare and long tokens.
+"""Measure a tokenizer on a text: bytes per token, tokens per word, unknown words, scripts, and unused, rare, long tokens.
 
 Guarantee: the counts are exact over everything that was added, whatever the order or the size of the batches.
 Cost: encoding, plus splitting the text into words (160 MB/s) and one look-up per token. Memory: one counter per id.
@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.report.vocabulary import Script, TextPart, Token, VocabularyStatistics
-from tokenmill.tokenizer.formats import Description
+from tokenmill.tokenizer.description import Description
 
 RARE_BELOW = 10
 SHOWN_TOKENS = 30
@@ -74,8 +74,12 @@ class Usage:
         `labels`, its label under each heading.
         """
         self.frequencies += np.bincount(ids, minlength=len(self.frequencies))
-        ends = np.concatenate(([0], np.cumsum(self._single[ids], dtype=np.int64)))[np.concatenate(([0], np.cumsum(counts)))]
-        columns = np.stack([np.ones_like(counts), sizes, words, counts, np.diff(ends)], axis=1)
+        bounds = np.concatenate(([0], np.cumsum(counts)))
+        ends = np.concatenate(([0], np.cumsum(self._single[ids], dtype=np.int64)))[bounds]
+        unknown = np.zeros_like(counts)
+        if self.description.unknown is not None:
+            unknown = np.diff(np.concatenate(([0], np.cumsum(ids == self.description.unknown)))[bounds])
+        columns = np.stack([np.ones_like(counts), sizes, words, counts, np.diff(ends), unknown], axis=1)
         _add(self.total, columns.sum(axis=0))
         for heading, names in labels.items():
             known, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
@@ -85,15 +89,16 @@ class Usage:
 
     def summary(self) -> VocabularyStatistics:
         """Everything that the report shows, computed from the counts."""
-        special = {name.encode() for name in self.description.special}
+        special = {self.description.ids[name] for name in self.description.special}
         frequencies = self.frequencies.tolist()
         known = [
             Token(data=data, uses=uses)
-            for data, uses in zip(self.description.tokens, frequencies, strict=True)
-            if data is not None and data not in special
+            for number, (data, uses) in enumerate(zip(self.description.tokens, frequencies, strict=True))
+            if data is not None and number not in special
         ]
         longest = sorted(known, key=lambda token: (-len(token.data), token.data))
         return VocabularyStatistics(
+            lossy=self.description.unknown is not None,
             ids=self.description.vocabulary,
             tokens=len(known),
             unused=sum(token.uses == 0 for token in known),
@@ -111,12 +116,13 @@ class Usage:
 
 
 def _add(part: TextPart, sums: Integers) -> None:
-    documents, size, words, tokens, single = sums.tolist()
+    documents, size, words, tokens, single, unknown = sums.tolist()
     part.documents += documents
     part.bytes += size
     part.words += words
     part.tokens += tokens
     part.single += single
+    part.unknown += unknown
 
 
 def sizes_of(texts: pa.Array) -> Integers:

@@ -17,7 +17,8 @@ from typing import Any
 
 from tokenmill.pipeline.base import files, versions
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
-from tokenmill.tokenizer.formats import END_OF_TEXT, LARGEST_FILE_BYTES, byte_alphabet
+from tokenmill.tokenizer.description import END_OF_TEXT, LARGEST_FILE_BYTES
+from tokenmill.tokenizer.formats import byte_alphabet
 from tokenmill.tokenizer.pretokenize import Pattern
 from tokenmill.tokenizer.pretokenize import pattern as pattern_of
 

@@ -1,8 +1,9 @@
 """What tokenmill accepts as a tokenizer: the `tokenizer.json` of a byte-level BPE, checked before anything relies on it.
 
-Purpose: describe a tokenizer from the bytes of its file, for encoding, decoding and packing.
-Guarantee: an accepted tokenizer encodes every text (all 256 bytes are tokens), decodes to the exact text (or to its NFC form,
-if the file asks for that), and has a token that ends documents. It cuts text by patterns that are known here or that the user
+Purpose: describe a tokenizer from the bytes of its file, for encoding, decoding and packing. Files of WordPiece, which is not
+exact, are checked by `tokenmill.tokenizer.wordpiece`.
+Guarantee: an accepted BPE encodes every text (all 256 bytes are tokens), decodes to the exact text (or to its NFC form, if the
+file asks for that), and has a token that ends documents. It cuts text by patterns that are known here or that the user
 wrote, because a regular expression from a file could run for ever. Nothing in the file is executed, and a bad file is refused
 within seconds.
 Cost: one parse of the file (0.3 s for 100,000 tokens).
@@ -16,22 +17,12 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.tokenizer import wordpiece
+from tokenmill.tokenizer.description import BYTE_LEVEL, ENDS, LARGEST_FILE_BYTES, LARGEST_VOCABULARY, Description
 from tokenmill.tokenizer.pretokenize import NAMES, PATTERNS, pattern
-
-END_OF_TEXT = "<|endoftext|>"
-ENDS = (END_OF_TEXT, "<|end_of_text|>", "</s>", "<｜end▁of▁sentence｜>")
-"""Names of the token that ends a document; the first one that a file has is used.
-
-The other names come from Llama 3, RoBERTa and DeepSeek.
-"""
-LARGEST_VOCABULARY = 2**24
-"""Ids in a file must be lower, because a table of all ids is allocated. The largest vocabularies in use have 300,000."""
-LARGEST_FILE_BYTES = 64 << 20
-"""Larger files are refused. The largest files in use have 35 MB."""
 
 _REST = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 _UPPER, _LOWER = r"[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]", r"[\p{Ll}\p{Lm}\p{Lo}\p{M}]"
@@ -58,40 +49,6 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Description:
-    """An accepted tokenizer. `tokens[i]` are the bytes of id i, or None if the file has no id i."""
-
-    fingerprint: str
-    pattern: str
-    """The name of the pattern. The names of several steps are joined by `+`."""
-    nfc: bool
-    """Whether text is first normalized to Unicode's form NFC. Decoding then gives back the normalized text."""
-    end_of_text: int
-    ids: Mapping[str, int] = field(repr=False)
-    """The id of every token, spelled as in the file."""
-    tokens: tuple[bytes | None, ...] = field(repr=False)
-    special: tuple[str, ...]
-    """The texts of all special tokens. Inside a document they are encoded as ordinary text."""
-    encoding: Mapping[str, Any] = field(repr=False)
-    """The parts of the file that ids depend on: normalizer, pre_tokenizer, model, added_tokens."""
-
-    @property
-    def vocabulary(self) -> int:
-        """The number of ids; every id is below it."""
-        return len(self.tokens)
-
-    def decode_bytes(self, ids: Iterable[int], *, where: str) -> bytes:
-        """The bytes that `ids` stand for. Raises InputError, naming `where`, at an id that the tokenizer does not have."""
-        parts = []
-        for number in ids:
-            token = self.tokens[number] if 0 <= number < len(self.tokens) else None
-            if token is None:
-                raise InputError(f"id {number} is not in the vocabulary of {where} ({len(self.tokens)} ids)")
-            parts.append(token)
-        return b"".join(parts)
-
-
 def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Description:
     """Parse and check the bytes of a `tokenizer.json`. Raises ConfigError; its message begins with `where`.
 
@@ -103,6 +60,8 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
     try:
         plain = json.loads(data, object_pairs_hook=_object)
         model, added = plain["model"], plain["added_tokens"]
+        if model["type"] == "WordPiece":
+            return wordpiece.describe(data, plain, where=where)
         vocab: dict[str, Any] = dict(model["vocab"])
         special = tuple(str(token["content"]) for token in added if token["special"])
         contents: dict[Any, str] = {token["id"]: str(token["content"]) for token in added}
@@ -110,9 +69,12 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
         nfc = _nfc(plain.get("normalizer"))
         faults = [*_faults(model, added), *_vocabulary_faults(vocab, contents, len(added))]
         faults += _merge_faults(vocab, model["merges"])
+    except ConfigError:
+        # It is a ValueError too, but says already what is wrong.
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = f"{type(error).__name__}: {str(error)[:200]}"
-        raise ConfigError(f"{where}: is no tokenizer.json of a byte-level BPE ({reason})") from error
+        raise ConfigError(f"{where}: is no tokenizer.json of a byte-level BPE or of WordPiece ({reason})") from error
     end = next((name for name in ENDS if name in special), None)
     if end is None:
         faults.append(f"it has no special token that ends a document ({', '.join(ENDS)})")
@@ -139,6 +101,7 @@ def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Descri
             # Every byte is a token, so none is ever unknown.
             "model": {**model, "unk_token": None, "fuse_unk": False, "byte_fallback": False},
         },
+        decoder=BYTE_LEVEL,
     )
 
 

@@ -10,7 +10,7 @@ import functools
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -30,7 +30,7 @@ from tokenmill.tokenizer.step import TokenizerStep
 
 
 class Tokenizer:
-    """A byte-level BPE tokenizer. Made by `train` and `load`; `data` is its `tokenizer.json`.
+    """A tokenizer, a byte-level BPE or a WordPiece. Made by `train` and `load`; `data` is its `tokenizer.json`.
 
     Examples
     --------
@@ -69,7 +69,10 @@ class Tokenizer:
         return np.split(ids, np.cumsum(counts)[:-1]) if wanted else []
 
     def decode(self, ids: Sequence[int] | npt.NDArray[Any]) -> str:
-        """The text of ids, with U+FFFD for bytes that are no UTF-8. Raises InputError for an id that there is not."""
+        """The text of ids, with U+FFFD for bytes that are no UTF-8. Raises InputError for an id that there is not.
+
+        WordPiece gives words with one space between them, and `[UNK]` for unknown ones.
+        """
         return self._models.description.decode_bytes(map(int, ids), where=self._where).decode("utf-8", errors="replace")
 
     def save(self, path: str | Path) -> Path:
@@ -108,17 +111,30 @@ def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
     return Tokenizer(read(Path(path), pattern), where=str(path), own_pattern=pattern)
 
 
+def config_of(**values: object) -> TokenizerConfig:
+    """The settings of a tokenizer by these values. Raises ConfigError for what is out of bounds or contradicts another one."""
+    try:
+        return TokenizerConfig.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors())
+        raise ConfigError(f"tokenizer: {faults}") from error
+
+
 def train(
     table: Any,
     *,
     vocabulary: int = 32_768,
     pattern: str = "cl100k",
     min_frequency: int = 2,
+    kind: Literal["bpe", "wordpiece"] = "bpe",
+    lowercase: bool = False,
+    strip_accents: bool = False,
+    alphabet: int = 1_000,
     text: str = "text",
     out: str | Path | None = None,
     workers: int = 1,
 ) -> Tokenizer:
-    """Learn a byte-level BPE tokenizer from texts.
+    """Learn a tokenizer from texts, a byte-level BPE or BERT's WordPiece.
 
     Parameters
     ----------
@@ -130,6 +146,12 @@ def train(
         How text is cut before merging: `gpt2`, `cl100k`, `llama3`, `qwen2`, `o200k`, or a regular expression.
     min_frequency
         A pair that occurs less often is not merged.
+    kind
+        `bpe`, which gives text back exactly, or `wordpiece`, which does not.
+    lowercase, strip_accents
+        WordPiece: whether text is lower-cased, and accents are removed, as in BERT's uncased models.
+    alphabet
+        WordPiece: the most characters that are known; a word with another one is unknown.
     text
         The column of the texts.
     out
@@ -151,11 +173,15 @@ def train(
     260
     """
     texts = texts_of(table, text)
-    try:
-        config = TokenizerConfig(vocabulary=vocabulary, pattern=pattern, min_frequency=min_frequency)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"tokenizer: {faults}") from error
+    config = config_of(
+        vocabulary=vocabulary,
+        pattern=pattern,
+        min_frequency=min_frequency,
+        kind=kind,
+        lowercase=lowercase,
+        strip_accents=strip_accents,
+        alphabet=alphabet,
+    )
     step = TokenizerStep(config=config)
     step.config()
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:

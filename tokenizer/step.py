@@ -1,7 +1,8 @@
-"""The tokenizer step: learn a byte-level BPE from the surviving text, or publish a given tokenizer.
+"""The tokenizer step: learn a byte-level BPE or a WordPiece from the surviving text, or publish a given tokenizer.
 
 Guarantee: the same text and settings give the same file, byte for byte, for any number of workers. It is the file that
-`tokenizers` makes from the same text and settings, except that no merge makes the end-of-text token, whatever the pattern.
+`tokenizers` makes from the same text and settings, except that no merge makes the end-of-text token, whatever the pattern. For
+WordPiece see `tokenizer.train_wordpiece`.
 Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. Memory grows with the number
 of distinct pre-tokens, not with the text, by about 300 bytes for each: 10 GB of text with 11 million of them took 3.7 GiB in
 all processes. No setting limits it; 2 GiB of distinct pre-tokens are refused (see `tokenizer.count` and `tokenizer.merges`).
@@ -27,12 +28,14 @@ from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Outcome, Work
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.count import CountTask
+from tokenmill.tokenizer.description import END_OF_TEXT
 from tokenmill.tokenizer.encode import FILE, load
 from tokenmill.tokenizer.files import read
-from tokenmill.tokenizer.formats import END_OF_TEXT, byte_alphabet, describe
+from tokenmill.tokenizer.formats import byte_alphabet, describe
 from tokenmill.tokenizer.merges import Learned, Learner, Words
-from tokenmill.tokenizer.pretokenize import Pattern, pattern
+from tokenmill.tokenizer.pretokenize import WHITESPACE_AND_PUNCTUATION, Pattern, pattern
 from tokenmill.tokenizer.sweep import SIZES, sweep
+from tokenmill.tokenizer.train_wordpiece import learn
 
 
 class TokenizerStep:
@@ -48,7 +51,7 @@ class TokenizerStep:
         if self._config.path is None:
             # Refuses a pattern that is none.
             pattern(self._config.pattern, self._config.digits)
-            return {**self._config.model_dump(exclude={"path"}), "given": None}
+            return {**self._config.read, "given": None}
         return {"given": load(Path(self._config.path), self._own).fingerprint}
 
     @property
@@ -56,16 +59,21 @@ class TokenizerStep:
         """The pattern that the user set, for a file that names none or one unknown here; None if the user set none."""
         return self._config.pattern if "pattern" in self._config.model_fields_set else None
 
+    @property
+    def _own_regex(self) -> str | None:
+        cut = pattern(self._config.pattern, self._config.digits)
+        return cut.regex if cut.kind is None else None
+
     def inputs(self, work: Work) -> Mapping[str, str]:
         return {made.stage: made.hash for made in work.before}
 
     def run(self, work: Work) -> Outcome:
         if self._config.path is None:
-            return self._learn(work)
+            return self._learn(work) if self._config.kind == "bpe" else self._learn_wordpiece(work)
         work.progress.begin(TOKENIZER, 1, "files")
         if not work.before[-1].counts.kept:
             raise InputError(_nothing_left(work))
-        entry, described = self._publish(work, read(Path(self._config.path), self._own))
+        entry, described = self._publish(work, read(Path(self._config.path), self._own), own=self._own_regex)
         work.progress.end(f"{described['vocabulary']:,} tokens")
         return Outcome(files={FILE: entry}, facts=described)
 
@@ -76,7 +84,7 @@ class TokenizerStep:
         nothing = Learned(
             special=(END_OF_TEXT,), tokens=[b"", *(bytes([byte]) for byte in range(256))], merges=[], text_tokens=0
         )
-        own = cut.regex if cut.kind is None else None
+        own = self._own_regex
         describe(tokenizer_json(nothing, cut), where="tokenizer.pattern", own_regex=own)
         if cut.kind is None:
             work.progress.say("no scanner knows this pattern: its regular expression cuts the text, some 200 times slower")
@@ -110,7 +118,7 @@ class TokenizerStep:
         # Merging releases the interpreter lock, so the larger sizes are learned while the file is written and judged.
         with ThreadPoolExecutor(1) as beside:
             rest = beside.submit(sweep, learner, larger, facts["text_bytes"])
-            entry, described = self._publish(work, tokenizer_json(learned, cut))
+            entry, described = self._publish(work, tokenizer_json(learned, cut), own=own)
             found += rest.result()
         facts |= {
             "text_tokens": learned.text_tokens,
@@ -120,13 +128,29 @@ class TokenizerStep:
         work.progress.end(f"{described['vocabulary']:,} tokens, {facts['bytes_per_token']:.2f} bytes of text per token")
         return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
 
-    def _publish(self, work: Work, data: bytes) -> tuple[FileEntry, dict[str, Any]]:
-        """Write the file, find out which library encodes with it, and describe it."""
+    def _learn_wordpiece(self, work: Work) -> Outcome:
+        words, recomputed = _counted(work, WHITESPACE_AND_PUNCTUATION, self._config.max_source_share)
+        text_bytes = words.bytes
+        work.progress.say(f"learning WordPiece from {len(words.counts):,} distinct pieces of {text_bytes:,} bytes of text")
+        learned = learn(words, self._config)
+        entry, described = self._publish(work, learned.data, own=None)
+        work.progress.say(learned.unknown.said)
+        if learned.tokens < self._config.vocabulary:
+            work.progress.say(f"the text gave {learned.tokens:,} tokens, not {self._config.vocabulary:,}")
+        facts: dict[str, Any] = {
+            "text_bytes": text_bytes,
+            "text_tokens": learned.text_tokens,
+            "bytes_per_token": text_bytes / max(1, learned.text_tokens),
+            "unknown": dataclasses.asdict(learned.unknown),
+        }
+        work.progress.end(f"{described['vocabulary']:,} tokens, {facts['bytes_per_token']:.2f} bytes of text per token")
+        return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
+
+    def _publish(self, work: Work, data: bytes, *, own: str | None) -> tuple[FileEntry, dict[str, Any]]:
+        """Write the file, find out which library encodes with it, and describe it. `own`: the user's regular expression."""
         entry = files.write_bytes(work.root / FILE, data)
-        cut = pattern(self._config.pattern, self._config.digits)
-        own = cut.regex if cut.kind is None else None
         encoder = load(work.root / FILE, own)
-        if encoder.engine == "tokenizers":
+        if encoder.engine == "tokenizers" and encoder.description.unknown is None:
             work.progress.say("fastokens does not give this tokenizer's ids; tokenizers encodes, some 20 times slower")
         return entry, {
             "vocabulary": encoder.vocabulary,

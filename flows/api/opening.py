@@ -34,7 +34,7 @@ def build(
     Parameters
     ----------
     config
-        A preset (`docs`, `text`, `web`) or the path of a TOML file.
+        A preset (`docs`, `stories`, `text`, `web`) or the path of a TOML file.
     out
         The folder of the corpus. Default: `corpora/<name of the config>`.
     settings

@@ -69,6 +69,8 @@ def build(
 
         tokenmill build text --set collect.paths=posts.jsonl --text-field content
 
+        tokenmill build stories --set collect.paths=TinyStories-train.txt
+
         tokenmill build my.toml --set quality.recipe=gopher@1 --workers 8
 
         tokenmill build web --set collect.paths='["a.warc.gz", "b.warc.gz"]' --dry-run
@@ -76,7 +78,7 @@ def build(
     Parameters
     ----------
     named
-        A preset (docs, text or web) or the path of a TOML file. `tokenmill config show` prints its settings.
+        A preset (docs, stories, text or web) or the path of a TOML file. `tokenmill config show` prints its settings.
     out_dir
         Folder of the corpus. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
     limit

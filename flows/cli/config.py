@@ -30,7 +30,7 @@ def show(named: Annotated[Path, Parameter(name="CONFIG")], /, *, settings: Setti
     Parameters
     ----------
     named
-        A preset (docs, text or web) or the path of a TOML file.
+        A preset (docs, stories, text or web) or the path of a TOML file.
     """
     from tokenmill.pipeline.stages.show import explained
 

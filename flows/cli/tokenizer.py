@@ -64,10 +64,7 @@ def train(
         ),
     ] = DEFAULTS.vocabulary,
     pattern: Annotated[
-        str,
-        Parameter(
-            help="How text is cut into pre-tokens: gpt2, cl100k, llama3, qwen2, o200k, or a regular expression, which is slow."
-        ),
+        str, Parameter(help="How text is cut: gpt2, cl100k, llama3, qwen2, o200k, or a regular expression, which is slow.")
     ] = DEFAULTS.pattern,
     digits: Annotated[
         int | None,
@@ -77,7 +74,7 @@ def train(
         ),
     ] = None,
     min_frequency: Annotated[
-        AtLeastOne, Parameter(help="Merge a pair only if it occurs at least this often.")
+        AtLeastOne, Parameter(help="Merge a pair that occurs at least so often.")
     ] = DEFAULTS.min_frequency,
     max_token_bytes: Annotated[
         int, Parameter(validator=validators.Number(gte=3), help="Every token has fewer bytes than this.")
@@ -89,32 +86,41 @@ def train(
             help="An input with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit.",
         ),
     ] = DEFAULTS.max_source_share,
+    kind: Annotated[
+        Literal["bpe", "wordpiece"], Parameter(help="`bpe` gives text back exactly; `wordpiece`, BERT's, does not.")
+    ] = DEFAULTS.kind,
+    lowercase: Annotated[bool, Parameter(negative="", help="WordPiece: lower-case text.")] = DEFAULTS.lowercase,
+    strip_accents: Annotated[bool, Parameter(negative="", help="WordPiece: remove accents.")] = DEFAULTS.strip_accents,
+    alphabet: Annotated[AtLeastOne, Parameter(help="WordPiece: know at most this many characters.")] = DEFAULTS.alphabet,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
     workers: Workers = None,
 ) -> None:
-    """Train a byte-level BPE tokenizer on files, and write it as a tokenizer.json.
+    """Train a tokenizer on files, a byte-level BPE or BERT's WordPiece, and write it as a tokenizer.json.
 
     `tokenizers` and `transformers` read this file. The same text and options give the same file, for any number of workers.
-    The command also prints what vocabularies of 8k to 128k tokens would cost, as far as the text has enough pairs for them:
-    tokens, bytes per token, and parameters of the embeddings.
+    For a BPE, the command also prints what vocabularies of 8k to 128k tokens would cost, as far as the text has pairs for them:
+    tokens, bytes per token, parameters of the embeddings. For a WordPiece, it prints how many words become `[UNK]`.
 
-    The command reads the same kinds of files as `tokenmill build`: a .txt file is one document; .jsonl, .parquet and .csv
-    files hold one document per record.
+    It reads the same files as `tokenmill build`: a .txt file is one document; .jsonl, .parquet and .csv hold one a record.
 
     For example:
 
         tokenmill tokenizer train my/texts --out tokenizer.json
 
         tokenmill tokenizer train 'web/*.parquet' code.jsonl --out code.json --vocabulary 50000 --pattern o200k --digits 1
+
+        tokenmill tokenizer train my/texts --out bert.json --kind wordpiece --vocabulary 30522 --lowercase --strip-accents
     """
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
-    from tokenmill.tokenizer.pretokenize import pattern as cut_by
+    from tokenmill.tokenizer.front import config_of
 
-    # Reject a bad pattern before reading the documents, which takes longer.
-    cut_by(pattern, digits)
-    config = TokenizerConfig(
+    config = config_of(
+        kind=kind,
+        lowercase=lowercase,
+        strip_accents=strip_accents,
+        alphabet=alphabet,
         vocabulary=vocabulary,
         pattern=pattern,
         digits=digits,
@@ -123,10 +129,10 @@ def train(
         max_source_share=max_source_share,
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
-    count = _workers(workers)
-    _, sizes = tokenizing.train(read, out_file, config, workers=count, progress=draw.Terminal(out))
+    _, sizes = tokenizing.train(read, out_file, config, workers=_workers(workers), progress=draw.Terminal(out))
     out.print()
-    show_vocabulary.sizes(sizes, out)
+    if sizes:
+        show_vocabulary.sizes(sizes, out)
     out.print(f"\ntokenizer: {escape(str(out_file))}")
 
 
@@ -199,8 +205,9 @@ def decode(
 ) -> None:
     """Decode token ids to text.
 
-    The command writes the exact bytes of the documents one after another, without end-of-text. Forgotten documents of a token
-    store are left out. Only the ids of a corpus say which tokenizer made them: for other ids, name it with --tokenizer.
+    The command writes the exact bytes of the documents one after another, without end-of-text. WordPiece does not keep them: of
+    its ids the command writes the words of each document on a line. Forgotten documents of a token store are left out. Only the
+    ids of a corpus say which tokenizer made them: for other ids, name it with --tokenizer.
 
     For example:
 

@@ -25,7 +25,7 @@ from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import Limited, limits_of
-from tokenmill.pipeline.tokens import TokenStore, forget, places
+from tokenmill.pipeline.tokens import Ids, TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
 from tokenmill.pipeline.tokens.places import PackedDocument
 from tokenmill.pipeline.tokens.samples import Samples
@@ -152,17 +152,23 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
     decode = encoder.decode_bytes
-    start = len(decode(ids[:at].tolist()))
-    piece = decode(ids[at : at + 1].tolist())
+    piece = _next(decode, ids[max(0, at - 1) : at], ids[at : at + 1])
     view = next(view for view in corpus.views(before=PACK) if view.name == document.shard)
-    edits: list[Edit] = view.read().edits.get(document.row, [])
-    ((first, last),) = project(edits, [(start, start + len(piece))])
+    alive = view.read()
+    if encoder.exact:
+        start = len(decode(ids[:at].tolist()))
+        end = start + len(piece)
+    else:
+        text = alive.table["text"][int(np.searchsorted(alive.rows, document.row))].as_py()
+        start, end = encoder.spans(text)[at].tolist()
+    edits: list[Edit] = alive.edits.get(document.row, [])
+    ((first, last),) = project(edits, [(start, end)])
     stored = _row(corpus, view.documents, document)["text"].encode()
     return Around(
         id=int(shard.read(token, token + 1)[0]),
         before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at].tolist())),
         token=_text(piece),
-        after=_text(decode(ids[at + 1 : at + 1 + AROUND_TOKENS].tolist())),
+        after=_text(_next(decode, ids[at : at + 1], ids[at + 1 : at + 1 + AROUND_TOKENS])),
         byte=start,
         stored_start=first,
         stored_end=last,
@@ -170,6 +176,11 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
         stored=_text(stored[first:last]),
         stored_after=_text(stored[last : last + AROUND_BYTES]),
     )
+
+
+def _next(decode: Callable[[list[int]], bytes], before: Ids, ids: Ids) -> bytes:
+    """What `ids` add to the text of those before them: WordPiece puts no space before the first word of a text."""
+    return decode([*before.tolist(), *ids.tolist()])[len(decode(before.tolist())) :]
 
 
 def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, Any]]:

@@ -141,4 +141,7 @@ def _token_problems(root: Path, before: Sequence[Manifest], encoder_of: EncoderO
         return
     encoder = encoder_of(root, next(made for made in before if made.stage == TOKENIZER))
     texts = {view.name: view for view in views(root, before)}
-    yield from tokens_check.problems(root / TOKENS, decode=encoder.decode_bytes, tokenizer=encoder.fingerprint, texts=texts)
+    anew = None if encoder.exact else encoder.encode
+    yield from tokens_check.problems(
+        root / TOKENS, decode=encoder.decode_bytes, tokenizer=encoder.fingerprint, texts=texts, encode=anew
+    )

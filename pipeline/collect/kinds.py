@@ -17,6 +17,7 @@ Kind = Literal[
     "python",
     "description",
     "lines",
+    "separated",
     "jsonl",
     "parquet",
     "arrow",

@@ -1,4 +1,4 @@
-"""Lines out of bytes, ranges of lines, and files with one record per line.
+"""Lines out of bytes, ranges of lines, and files with one record per line or between separators.
 
 Guarantee: a line ends with "\\n", "\\r\\n" or "\\r". A line over its cap is skipped and reported. One broken line is one
 quarantined record; its neighbours are untouched. Blank lines are not records. Where a compressed file breaks off, one
@@ -41,6 +41,13 @@ def records(
         start = line_start(handle, begin)
         # If a line crosses `begin`, its end lies between `begin` and `start`.
         found = lines(between(handle, start, line_start(handle, end)), cap_bytes, before + (start > begin))
+    return records_of(found, path, before, cap_bytes, make)
+
+
+def records_of(
+    found: Iterator[Line], path: str, before: int, cap_bytes: int, make: Callable[[bytes, Place], Record]
+) -> Iterator[Record]:
+    """The records of lines, numbered by line; `before` is the number of the first one. See `records`."""
     number = before - 1
     read = 0
     try:
@@ -126,10 +133,32 @@ class Line:
 
 def lines(parts: Iterator[bytes], cap_bytes: int, first: int = 0) -> Iterator[Line]:
     """The lines of a stream, numbered from `first`. If the stream breaks off within a line, that line is not yielded."""
+    return _divided(_with_newlines(parts), b"\n", cap_bytes, first)
+
+
+def separated(parts: Iterator[bytes], separator: bytes, cap_bytes: int) -> Iterator[Line]:
+    """What stands between separators in a stream, as `lines` gives lines, with "\\n" for each end of a line."""
+    separator = separator.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _divided(_with_whole(_with_newlines(parts), separator), separator, cap_bytes, 0)
+
+
+def _with_whole(parts: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
+    """The same bytes, divided so that no separator lies in two parts."""
+    held = b""
+    for part in parts:
+        data = held + part
+        begun = next((size for size in range(len(separator) - 1, 0, -1) if data.endswith(separator[:size])), 0)
+        held = data[len(data) - begun :]
+        yield data[: len(data) - begun]
+    yield held
+
+
+def _divided(parts: Iterator[bytes], end: bytes, cap_bytes: int, first: int) -> Iterator[Line]:
+    """What `end` ends in a stream, and what follows the last one."""
     held: list[bytes] = []
     size = 0
-    for part in _with_newlines(parts):
-        *ended, rest = part.split(b"\n")
+    for part in parts:
+        *ended, rest = part.split(end)
         for piece in ended:
             yield _line(first, held, piece, size + len(piece), cap_bytes)
             first, held, size = first + 1, [], 0

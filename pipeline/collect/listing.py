@@ -94,9 +94,11 @@ class Listing:
 def _how(path: str, source: FilesSource) -> tuple[Kind, Codec] | None:
     """How a file of the source is read; None if no reader knows it."""
     how = kind_of(path, declared=source.format)
-    if how is None or how[0] != "text" or source.sample_by == "document":
+    if how is None or how[0] != "text":
         return how
-    return "lines", how[1]
+    if source.separator is not None:
+        return "separated", how[1]
+    return ("lines", how[1]) if source.sample_by == "line" else how
 
 
 def listing(source: FilesSource, own: Path | None = None) -> Listing:

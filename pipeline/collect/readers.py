@@ -115,6 +115,9 @@ def read(
         return jsonl.read(handle, codec, name, begin, end, before, source, limits)
     if kind == "lines":
         return text.read_lines(handle, codec, name, begin, end, before, limits)
+    if kind == "separated":
+        assert source.separator is not None, "the listing gives this kind to sources with a separator"
+        return text.read_separated(handle, codec, name, source.separator, limits)
     if kind == "warc":
         return warc.read(handle, codec, name, begin, end, limits)
     if kind == "arc":

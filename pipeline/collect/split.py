@@ -71,7 +71,9 @@ class SplitResult:
 
 def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
     """The settings of a source that documents depend on: all but its location on this machine."""
-    return source.model_dump(mode="json", exclude={"path", "paths"})
+    found = source.model_dump(mode="json", exclude={"path", "paths"})
+    # Without a separator, a source is what it was before there were separators, and is not collected anew.
+    return {name: value for name, value in found.items() if name != "separator" or value is not None}
 
 
 def extractor(source: FilesSource | DatasetSource | InstalledSource) -> str | None:

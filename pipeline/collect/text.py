@@ -1,6 +1,6 @@
 """Files that are one document each: plain text, Markdown, reStructuredText, HTML, Python modules, package descriptions.
 
-Each line of a plain text file can be a document instead.
+Each line of a plain text file can be a document instead, or what stands between separators.
 
 Guarantee: a file over the cap is read no further than the cap. The encoding of HTML is the one that the file
 declares or that its bytes suggest, that of plain text the one that its bytes suggest. Lines are UTF-8 or quarantined.
@@ -49,6 +49,18 @@ def read_lines(
         return document(utf8(line), place, limits)
 
     return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make, limits.zstd_window)
+
+
+def read_separated(handle: BinaryIO, codec: Codec, path: str, separator: str, limits: Limits) -> Iterator[Record]:
+    """The documents of a plain text file that `separator` stands between. White space around a document is not part of it."""
+
+    def make(data: bytes, place: Place) -> Record:
+        limits.begin(place)
+        return document(utf8(data).strip(), place, limits)
+
+    parts = chunks(handle, codec, limits.zstd_window)
+    found = lines.separated(parts, separator.encode(), limits.document_bytes)
+    return lines.records_of(found, path, 0, limits.document_bytes, make)
 
 
 def utf8(data: bytes) -> str:

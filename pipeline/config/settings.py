@@ -6,7 +6,7 @@ Guarantee: a Config that exists is valid. Stages get slices of it and read no ot
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -15,15 +15,21 @@ from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.sources import CollectConfig
 from tokenmill.pipeline.config.train import TrainConfig
 
+BPE_ONLY, WORDPIECE_ONLY = ("pattern", "digits", "max_token_bytes"), ("lowercase", "strip_accents", "alphabet")
+"""Settings of the tokenizer that one kind alone reads."""
+
 
 class TokenizerConfig(Section):
-    """A byte-level BPE tokenizer: trained on the surviving text, or an existing one."""
+    """A tokenizer, trained on the surviving text, or an existing one: a byte-level BPE, or BERT's WordPiece."""
 
     path: Annotated[str | None, About(example="tokenizer.json")] = None
     """Path of a tokenizer.json to use. Default: train a tokenizer."""
+    kind: Literal["bpe", "wordpiece"] = "bpe"
+    """What is trained: "bpe", a byte-level BPE, which gives text back exactly; or "wordpiece", BERT's tokenizer, which does
+    not: white space becomes one space, and words with rare characters become `[UNK]`."""
     vocabulary: Annotated[int, About(unit="tokens")] = Field(default=32_768, ge=257, le=2**31 - 1)
-    """Number of tokens, with the 256 bytes and the special tokens. It may end up lower if the text has too few pairs to
-    merge."""
+    """Number of tokens, with the special tokens and the 256 bytes (WordPiece: the characters). It may end up lower if the text
+    has too few pairs to merge."""
     pattern: str = "cl100k"
     """How text is cut into pre-tokens before merging: gpt2, cl100k (GPT-4's, and Llama 3's: llama3), qwen2, o200k, or a
     regular expression."""
@@ -35,6 +41,27 @@ class TokenizerConfig(Section):
     """Every token has fewer bytes than this. Tokens of many kilobytes make encoders slow."""
     max_source_share: float = Field(default=1.0, gt=0, le=1)
     """In training, a source with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit."""
+    lowercase: bool = False
+    """WordPiece: text is lower-cased, as in BERT's uncased models."""
+    strip_accents: bool = False
+    """WordPiece: accents are removed, as in BERT's uncased models."""
+    alphabet: Annotated[int, About(unit="characters")] = Field(default=1_000, ge=1)
+    """WordPiece: at most this many characters are known, the most frequent ones. A word with another one is unknown."""
+
+    @model_validator(mode="after")
+    def _read_by_its_kind(self) -> Self:
+        for name in WORDPIECE_ONLY if self.kind == "bpe" else BPE_ONLY:
+            if getattr(self, name) != type(self).model_fields[name].default:
+                other = "wordpiece" if self.kind == "bpe" else "bpe"
+                raise ValueError(f'{name} is read only with kind = "{other}"')
+        return self
+
+    @property
+    def read(self) -> Mapping[str, object]:
+        """The settings that training with this kind reads."""
+        # A corpus made before there were kinds stays up to date.
+        others = {"path", "kind", *WORDPIECE_ONLY} if self.kind == "bpe" else {"path", *BPE_ONLY}
+        return self.model_dump(exclude=others)
 
 
 class PackConfig(Section):

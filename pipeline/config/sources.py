@@ -76,6 +76,8 @@ class FilesSource(PagesSource):
     """Record files: the column with the URL, if there is one."""
     sample_by: Literal["document", "line"] = "document"
     """Plain text files: the whole file is one document, or each line is one (as `datasets` calls it)."""
+    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1, max_length=1_000)
+    """Like `collect.separator`, for this source. Default: what that says."""
     zstd_window: Annotated[int, About(unit="bits")] = Field(default=27, ge=10, le=31)
     """Longest window of .zst files, as the logarithm to base 2 of its bytes, like zstd's --long. A worker may take so much more
     memory: 2 GiB at 31."""
@@ -157,6 +159,9 @@ class CollectConfig(Section):
     """Files, folders and globs that form one source named `files`. It comes before `sources`."""
     sources: tuple[Source, ...] = ()
     """Further sources. Earlier ones have priority."""
+    separator: Annotated[str | None, About(example="<|endoftext|>")] = Field(default=None, min_length=1, max_length=1_000)
+    """Plain text files: this text stands between documents, and belongs to none. Default: the whole file is one document. It
+    does not concern sources with sample_by = "line"."""
     extract: Extract = "blocks"
     """What takes the main text out of HTML pages: "blocks" is tokenmill's own, trained on many kinds of pages; "resiliparse"
     and "trafilatura" are those libraries, of which pip install "tokenmill[trafilatura]" installs the latter; "none" takes all
@@ -198,7 +203,10 @@ class CollectConfig(Section):
     ) -> FilesSource | DatasetSource | InstalledSource:
         if isinstance(source, DatasetSource):
             return source
-        absent = {name: getattr(self, name) for name in PagesSource.model_fields if getattr(source, name) is None}
+        absent: dict[str, Any] = {}
+        if isinstance(source, FilesSource) and source.separator is None and source.sample_by == "document":
+            absent["separator"] = self.separator
+        absent |= {name: getattr(self, name) for name in PagesSource.model_fields if getattr(source, name) is None}
         return source.model_copy(update=absent)
 
     @model_validator(mode="after")
@@ -217,6 +225,8 @@ class CollectConfig(Section):
         for source in self.all_sources:
             if not isinstance(source, DatasetSource):
                 _check_extraction(source)
+            if isinstance(source, FilesSource) and source.separator is not None and source.sample_by == "line":
+                raise ValueError(f'source {source.name}: separator and sample_by = "line" exclude one another; leave one out')
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"source names must differ, but more than one source is named {', '.join(twice)}")

@@ -12,13 +12,16 @@ from dataclasses import dataclass
 
 @dataclass(kw_only=True)
 class TextPart:
-    """A part of the text. White space separates `words`; `single` counts tokens of one byte. End-of-text is not counted."""
+    """A part of the text. White space separates `words`; `single` counts tokens of one byte, `unknown` those that stand for a
+    word without ids of its own. End-of-text is not counted.
+    """
 
     documents: int = 0
     bytes: int = 0
     words: int = 0
     tokens: int = 0
     single: int = 0
+    unknown: int = 0
 
     @property
     def bytes_per_token(self) -> float:
@@ -32,6 +35,10 @@ class TextPart:
     @property
     def single_share(self) -> float:
         return self.single / self.tokens if self.tokens else 0.0
+
+    @property
+    def unknown_share(self) -> float:
+        return self.unknown / self.tokens if self.tokens else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +64,8 @@ class Token:
 class VocabularyStatistics:
     """A tokenizer on a text. Only `ids` counts special tokens."""
 
+    lossy: bool = False
+    """Whether the tokenizer has unknown words: WordPiece."""
     ids: int
     tokens: int
     unused: int

@@ -30,6 +30,8 @@ from tokenmill.pipeline.tokens.store import TokenStore
 
 Decoder = Callable[[npt.NDArray[Any]], bytes]
 """Turns ids into the bytes that they stand for."""
+EncodeAnew = Callable[[pa.Array], tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]]
+"""Encodes texts; see `tokens.encoder.Encoder.encode`."""
 
 
 def problems(
@@ -40,12 +42,14 @@ def problems(
     seed: int = 0,
     tokenizer: str | None = None,
     texts: Mapping[str, View] | None = None,
+    encode: EncodeAnew | None = None,
 ) -> Iterator[str]:
     """Find what is wrong with the token store at `path` (as for `TokenStore.open`). Each line begins with the path of a file.
 
     `decode` and `tokenizer`: the decoder and the fingerprint of the tokenizer. With `decode`, up to `sample_documents`
     documents of each token shard, all from one shard of documents, are decoded and compared with their hashes. With `texts`,
-    the shards of documents as packing saw them, they are also compared with the text.
+    the shards of documents as packing saw them, they are also compared with the text. With `encode`, for a tokenizer whose ids
+    do not decode to the exact text, ids are right if the text gives them when it is encoded anew.
     """
     try:
         # Exactly this one: a corpus is checked under the names in its folder too.
@@ -68,7 +72,7 @@ def problems(
             packed.update({one["values"]: one["counts"] for one in documents["shard"].value_counts().to_pylist()})
             if decode is not None:
                 draw = np.random.default_rng([seed, shard.first_token])
-                yield from _decoding_problems(shard, documents, decode, draw, sample_documents, texts)
+                yield from _decoding_problems(shard, documents, decode, draw, sample_documents, texts, encode)
     for name, entry in store.manifest.entries():
         if name not in own and not files.holds(store.folder, name.removeprefix(f"{FOLDER}/"), entry):
             yield f"{store.folder / name.removeprefix(f'{FOLDER}/')}: other bytes than its manifest names"
@@ -157,6 +161,7 @@ def _decoding_problems(
     draw: np.random.Generator,
     sample: int,
     texts: Mapping[str, View] | None,
+    encode: EncodeAnew | None,
 ) -> Iterator[str]:
     names = documents["shard"].unique().to_pylist()
     name = names[int(draw.integers(len(names)))]
@@ -177,15 +182,20 @@ def _decoding_problems(
     for document in documents.take(pa.array(rows)).to_pylist():
         start, stop = document["token_offset"], document["token_offset"] + document["tokens"] - 1
         where = f"{shard.path}: the tokens {start} to {stop} do not give back"
+        # `read` is not needed here: every block has just been compared with its hash.
+        ids = np.array(shard.ids[start:stop])
+        wanted = stored.get(document["row"]) if stored is not None else None
         try:
-            # `read` is not needed here: every block has just been compared with its hash.
-            text = decode(np.array(shard.ids[start:stop]))
+            anew = encode is not None and wanted is not None and _gives(wanted[1], ids, encode)
+            text = wanted[1].encode() if anew and wanted is not None else decode(ids)
         except InputError as error:
             yield f"{where} a text ({error})"
             continue
         if content_hash(text) != document["content_hash"] or len(text) != document["text_bytes"]:
             yield f"{where} the text of document {document['doc_id'].hex()}"
-        elif stored is not None:
-            wanted = stored.get(document["row"])
-            if wanted is None or wanted[0] != document["doc_id"] or wanted[1].encode() != text:
-                yield f"{where} what row {document['row']} of {name} holds of document {document['doc_id'].hex()}"
+        elif stored is not None and (wanted is None or wanted[0] != document["doc_id"] or wanted[1].encode() != text):
+            yield f"{where} what row {document['row']} of {name} holds of document {document['doc_id'].hex()}"
+
+
+def _gives(text: str, ids: npt.NDArray[Any], encode: EncodeAnew) -> bool:
+    return np.array_equal(encode(pa.array([text], pa.large_string()))[0], ids)

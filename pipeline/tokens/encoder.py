@@ -35,12 +35,21 @@ class Encoder(Protocol):
         """The id that ends a document. Encoding a text never gives it."""
         ...
 
+    @property
+    def exact(self) -> bool:
+        """Whether ids decode to the exact bytes of the text that they were made of."""
+        ...
+
     def decode_bytes(self, ids: Iterable[int]) -> bytes:
         """The bytes that ids stand for. Raises InputError at an id that the tokenizer does not have."""
         ...
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         """Encode all texts. Returns their ids end to end, and the number of ids per text, int64 [texts]."""
+        ...
+
+    def spans(self, text: str) -> npt.NDArray[np.int64]:
+        """The bytes of `text` that each of its ids stands for: [begin, end), int64 [ids, 2]."""
         ...
 
 

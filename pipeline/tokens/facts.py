@@ -25,6 +25,29 @@ class Size:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unknown:
+    """What a WordPiece vocabulary loses of the text that it was learned from, all counted by occurrence."""
+
+    words: int
+    unknown_words: int
+    """Words that became `[UNK]`: they have an unknown character, or too many characters."""
+    unknown_characters: int
+    distinct_unknown_characters: int
+    removed_characters: int
+    """Control characters and the like, which are dropped without a trace."""
+
+    @property
+    def said(self) -> str:
+        """A sentence for people."""
+        share = self.unknown_words / self.words if self.words else 0.0
+        return (
+            f"{self.unknown_words:,} of {self.words:,} words ({share:.3%}) are unknown and become [UNK]: "
+            f"{self.unknown_characters:,} characters, {self.distinct_unknown_characters:,} different ones, are not in the "
+            f"alphabet; {self.removed_characters:,} control characters are dropped"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerFacts:
     """A tokenizer; the fields that may be None describe the text that it was trained on."""
 
@@ -43,6 +66,9 @@ class TokenizerFacts:
     text_tokens: int | None = None
     bytes_per_token: float | None = None
     sweep: tuple[Size, ...] | None = None
+    """None where no other sizes were learned, as with WordPiece."""
+    unknown: Unknown | None = None
+    """None where the tokenizer loses nothing, or was not learned here."""
 
 
 @dataclass(frozen=True, kw_only=True)

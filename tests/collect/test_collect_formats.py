@@ -10,9 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
+from tokenmill.pipeline.collect import lines
 
 
 def jsonl(*rows: object) -> bytes:
@@ -62,6 +65,49 @@ def test_each_line_of_plain_text_can_be_a_document(tmp_path, collect):
         (f"{name}#{line}", reason) for name in ("a.txt", "a.txt.gz") for line, reason in ((4, "not_utf8"), (5, "too_long"))
     ]
     assert done.dropped() == [("c.txt", "empty")]
+
+
+def by_separator(*paths, separator="<|endoftext|>"):
+    return [{"kind": "files", "name": "stories", "paths": list(map(str, paths)), "separator": separator}]
+
+
+def test_what_stands_between_separators_is_a_document(tmp_path, collect):
+    data = b"\xef\xbb\xbfone\r\nmore\n<|endoftext|>\n\n two <|endof \n<|endoftext|><|endoftext|>\n caf\xe9<|endoftext|>"
+    data += b"x" * 60 + b"<|endoftext|>last\n"
+    (tmp_path / "a.txt").write_bytes(data)
+    (tmp_path / "a.txt.gz").write_bytes(gzip.compress(data))
+    (tmp_path / "b.jsonl").write_bytes(jsonl({"text": "a record <|endoftext|> whole"}))
+    (tmp_path / "c.txt").write_bytes(b"\n<|endoftext|>\n")
+    done = collect(sources=by_separator(tmp_path), max_document_bytes=50)
+    assert done.texts() == ["one\nmore", "two <|endof", "last"] * 2 + ["a record <|endoftext|> whole"]
+    assert done.documents()[1]["doc_id"] == schema.doc_id("stories", "a.txt#1")
+    assert done.broken() == [
+        (f"{name}#{number}", reason) for name in ("a.txt", "a.txt.gz") for number, reason in ((3, "not_utf8"), (4, "too_long"))
+    ]
+    assert done.dropped() == [("c.txt", "empty")]
+    short = collect(tmp_path / "a.txt", separator="<|endoftext|>", max_document_bytes=50, out="short")
+    assert short.texts() == done.texts()[:3]
+
+
+@given(st.lists(st.sampled_from([b"a", b"b", b"ab", b"\n", b"x"]), max_size=40), st.sampled_from([b"aab", b"ab", b"a"]))
+def test_separators_are_found_wherever_a_stream_is_cut(parts, separator):
+    found = [line.data for line in lines.separated(iter(parts), separator, 100)]
+    wanted = b"".join(parts).split(separator)
+    assert found == (wanted if wanted[-1] else wanted[:-1])
+
+
+def test_a_separator_is_part_of_what_a_source_is(tmp_path, collect):
+    (tmp_path / "a.txt").write_bytes(b"one\r\n---\r\ntwo")
+    assert collect(sources=by_separator(tmp_path, separator="\n---\n")).texts() == ["one", "two"]
+    again = collect(tmp_path)
+    assert again.texts() == ["one\n---\ntwo"]
+    assert "separator" not in again.done.manifest.config["sources"][0]
+    with pytest.raises(ValueError, match='separator and sample_by = "line" exclude one another'):
+        collect(sources=[{**by_separator(tmp_path)[0], "sample_by": "line"}])
+    with pytest.raises(ValueError, match="at least 1 character"):
+        collect(sources=by_separator(tmp_path, separator=""))
+    # A line is a document where a source says so, whatever the others are divided by.
+    assert collect(sources=by_line(tmp_path), separator="o", out="lines").texts() == ["one", "---", "two"]
 
 
 def test_large_plain_text_is_read_by_ranges_as_one_file(tmp_path, collect):

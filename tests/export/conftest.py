@@ -33,6 +33,7 @@ class ShiftedBytes:
 
     shift: int
     end_of_text: int = 0
+    exact: bool = True
 
     @property
     def fingerprint(self) -> str:
@@ -41,6 +42,9 @@ class ShiftedBytes:
     @property
     def vocabulary(self) -> int:
         return 256 + self.shift
+
+    def spans(self, text: str) -> npt.NDArray[np.int64]:
+        raise NotImplementedError
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         data = [text.encode() for text in texts.to_pylist()]

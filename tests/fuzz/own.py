@@ -116,8 +116,9 @@ def make_tokenizer(base: Path) -> None:
     """A tokenizer of 260 ids in three formats."""
     import base64
 
+    from tokenmill.tokenizer.description import END_OF_TEXT
     from tokenmill.tokenizer.files import assemble
-    from tokenmill.tokenizer.formats import END_OF_TEXT, byte_alphabet
+    from tokenmill.tokenizer.formats import byte_alphabet
     from tokenmill.tokenizer.pretokenize import pattern
 
     spelled = {byte: character for character, byte in byte_alphabet().items()}

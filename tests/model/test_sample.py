@@ -34,6 +34,10 @@ class Letters:
     fingerprint: str = "f" * 64
     vocabulary: int = 50
     end_of_text: int = 49
+    exact: bool = True
+
+    def spans(self, text: str) -> npt.NDArray[np.int64]:
+        raise NotImplementedError
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         rows = texts.to_pylist()

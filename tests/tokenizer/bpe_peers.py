@@ -10,7 +10,8 @@ import numpy as np
 import tokenizers
 from tokenizers import models, pre_tokenizers, trainers
 
-from tokenmill.tokenizer.formats import Description, byte_alphabet
+from tokenmill.tokenizer.description import Description
+from tokenmill.tokenizer.formats import byte_alphabet
 from tokenmill.tokenizer.merges import Learned, Learner, Words
 
 Named = tuple[dict[str, int], list[tuple[str, str]]]

@@ -16,8 +16,9 @@ import pytest
 import tokenizers
 
 from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.tokenizer.description import LARGEST_FILE_BYTES
 from tokenmill.tokenizer.encode import Models, load
-from tokenmill.tokenizer.formats import LARGEST_FILE_BYTES, STEPS, byte_alphabet, describe
+from tokenmill.tokenizer.formats import STEPS, byte_alphabet, describe
 from tokenmill.tokenizer.pretokenize import PATTERNS, pattern
 
 Plain = dict[str, Any]
@@ -183,7 +184,7 @@ def merge(plain: Plain, *parts: str) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[Plain], object], str]] = {
-    "another model": (lambda plain: plain["model"].update(type="WordPiece"), "its model is 'WordPiece'"),
+    "another model": (lambda plain: plain["model"].update(type="Unigram"), "its model is 'Unigram'"),
     "dropout": (lambda plain: plain["model"].update(dropout=0.1), "its model has dropout=0.1"),
     "normalizer": (lambda plain: plain.update(normalizer={"type": "Lowercase"}), "it has a normalizer other than NFC"),
     "added space": (lambda plain: plain["pre_tokenizer"].update(add_prefix_space=True), NOT_KNOWN),

@@ -26,6 +26,10 @@ class ByteEncoder:
     fingerprint: str = "bytes"
     vocabulary: int = 257
     end_of_text: int = 0
+    exact: bool = True
+
+    def spans(self, text: str) -> npt.NDArray[np.int64]:
+        raise NotImplementedError
 
     def encode(self, texts: pa.Array) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.int64]]:
         data = [text.encode() for text in texts.to_pylist()]

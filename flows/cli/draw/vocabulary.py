@@ -29,10 +29,11 @@ def show(found: VocabularyStatistics, console: Console) -> None:
         f"({share(found.unused, found.tokens)}) never occur and {count(found.rare)} occur fewer than {found.rare_below} times\n"
     )
     for heading, parts in found.parts.items():
-        table = _table(heading, "documents", "text", "tokens", "bytes/token", "tokens/word", "single bytes")
+        table = _table(heading, "documents", "text", "tokens", "bytes/token", "tokens/word", "single bytes", *_lossy(found))
         for name, part in [*list(parts.items())[:ROWS], ("all", found.total)]:
             ratios = (f"{part.bytes_per_token:.3f}", f"{part.tokens_per_word:.2f}", share(part.single, part.tokens))
-            table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios)
+            unknown = (share(part.unknown, part.tokens),) if found.lossy else ()
+            table.add_row(Text(plain(name)), count(part.documents), size(part.bytes), count(part.tokens), *ratios, *unknown)
         console.print(table, "")
     table = _table("script of tokens", "tokens", "used tokens", "uses", "share of uses", "characters/token")
     for script in found.scripts[:ROWS]:
@@ -46,13 +47,16 @@ def show(found: VocabularyStatistics, console: Console) -> None:
 
 def compare(found: Mapping[str, VocabularyStatistics], console: Console) -> None:
     """Print tokenizers side by side on the same text. "against first" is the number of tokens relative to the first one."""
-    table = _table("tokenizer", "ids", "tokens", "against first", "bytes/token", "tokens/word", "single bytes", "unused")
+    lossy = any(one.lossy for one in found.values())
+    headings = ("tokenizer", "ids", "tokens", "against first", "bytes/token", "tokens/word", "single bytes", "unused")
+    table = _table(*headings, *(("unknown",) if lossy else ()))
     first = next(iter(found.values())).total.tokens
     for name, one in found.items():
         total = one.total
         ratios = (f"{total.bytes_per_token:.3f}", f"{total.tokens_per_word:.2f}", share(total.single, total.tokens))
         unused = share(one.unused, one.tokens)
-        table.add_row(Text(name), count(one.ids), count(total.tokens), share(total.tokens, first), *ratios, unused)
+        unknown = (share(total.unknown, total.tokens),) if lossy else ()
+        table.add_row(Text(name), count(one.ids), count(total.tokens), share(total.tokens, first), *ratios, unused, *unknown)
     console.print(table, "")
     for heading, parts in next(iter(found.values())).parts.items():
         table = _table(f"bytes/token by {heading}", "text", *found)
@@ -92,8 +96,12 @@ def as_json(found: VocabularyStatistics) -> dict[str, Any]:
     return {**about, "total": _part(found.total), "parts": parts, "scripts": scripts, **tokens}
 
 
+def _lossy(found: VocabularyStatistics) -> tuple[str, ...]:
+    return ("unknown",) if found.lossy else ()
+
+
 def _part(part: TextPart) -> dict[str, float]:
-    ratios = {key: getattr(part, key) for key in ("bytes_per_token", "tokens_per_word", "single_share")}
+    ratios = {key: getattr(part, key) for key in ("bytes_per_token", "tokens_per_word", "single_share", "unknown_share")}
     return dataclasses.asdict(part) | ratios
 
 
