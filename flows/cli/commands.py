@@ -51,6 +51,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("sample", "speech:sample", "Generate text with the trained model."),
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),
         CommandEntry("range-test", "model:range_test", "Try learning rates for a model and a corpus."),
+        CommandEntry("ablate", "ablate:ablate", "Compare corpora or filter settings by the models that they make."),
         CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
         CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),
     ),

@@ -29,7 +29,9 @@ CORPUS = "corpus"
 """The manifest of the whole: it names the manifests of all steps, the settings and the report."""
 MODEL = "model"
 """The manifest of the trained model, which stands in the corpus folder too."""
-FOLDERS = {PACK: "tokens", CORPUS: "."}
+ABLATION = "ablation"
+"""The manifest of a comparison, in a folder of its own with a corpus for each of its variants."""
+FOLDERS = {PACK: "tokens", CORPUS: ".", ABLATION: "."}
 """The folders of steps whose manifest is not in a folder of the step's own name."""
 
 
