@@ -6,12 +6,15 @@ Cost: one task for each corpus and each training.
 
 from __future__ import annotations
 
+import contextlib
 from contextvars import ContextVar
 
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from tokenmill.flows.ablation.work import Ablating
+from tokenmill.flows.runlog import RunLog, sent
+from tokenmill.flows.tags import put_on_this_run
 
 current: ContextVar[Ablating] = ContextVar("current")
 """The ablation of this process. It is no parameter, because Prefect stores parameters in plain text."""
@@ -45,9 +48,22 @@ def compare() -> None:
 def ablate(name: str) -> None:
     """Perform the current ablation, of this name."""
     ablating = current.get()
-    for each in ablating.ablation.variants:
-        build(each)
-    hold_out()
-    for each, seed in ablating.trainings:
-        train(each, seed)
-    compare()
+    shown = ablating.progress
+    log = RunLog(shown, scheduled=False)
+    log.show_corpus(ablating.root)
+    put_on_this_run(ablating.root)
+    with contextlib.ExitStack() as stack:
+        stack.callback(sent)
+        # If Prefect fails, the work goes on without it.
+        stack.callback(setattr, ablating, "progress", shown)
+        stack.enter_context(log.errors())
+        ablating.progress = log
+        for each in ablating.ablation.variants:
+            with log.step("build"):
+                build(each)
+        with log.step("held-out"):
+            hold_out()
+        for each, seed in ablating.trainings:
+            with log.step("train"):
+                train(each, seed)
+        compare()

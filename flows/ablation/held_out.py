@@ -21,7 +21,7 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.corpus import CorpusFolder
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.pipeline.tokens.format import places
 
@@ -61,7 +61,7 @@ class HeldOutTexts:
 
 def validation_texts(corpus: CorpusFolder, most_bytes: int) -> pa.LargeStringArray:
     """Texts of the validation split of a corpus, at most `most_bytes` of them but for one. Raises CorruptFile."""
-    table = TokenStore.open(corpus.root).split("val").documents_table()
+    table = TokenStore.of(corpus.published / TOKENS).split("val").documents_table()
     ids, sizes = table["doc_id"], table["text_bytes"].to_numpy()
     order = np.argsort(places(ids), kind="stable") if len(ids) else np.zeros(0, dtype=np.int64)
     chosen = order[np.cumsum(sizes[order]) - sizes[order] < most_bytes]
@@ -99,9 +99,10 @@ def without_trained(sets: Mapping[str, pa.LargeStringArray], corpora: Mapping[st
         first += len(texts)
         kept = mine[~trained[mine]]
         if len(kept) < LEAST_DOCUMENTS:
+            why = f" of {len(texts)}, since the variants train on the others" if len(kept) < len(texts) else ""
             raise InputError(
-                f"held_out.{name}: {len(kept)} documents are left of {len(texts)}, since the variants train on the others; at "
-                f"least {LEAST_DOCUMENTS} are needed. Give it texts that no variant reads, or raise pack.validation_fraction"
+                f"held_out.{name}: has {len(kept)} documents{why}; at least {LEAST_DOCUMENTS} are needed. Give it texts that "
+                "no variant reads; for the validation split of a variant, raise pack.validation_fraction in the base"
             )
         bytes_kept = max(1.0, float(total[kept].sum()))
         found[name] = HeldOutTexts(
@@ -115,7 +116,8 @@ def without_trained(sets: Mapping[str, pa.LargeStringArray], corpora: Mapping[st
 def split(texts: pa.LargeStringArray) -> tuple[pa.LargeStringArray, npt.NDArray[np.int64]]:
     """The lines and sentences of at least `LEAST_BYTES`, and for each the number of its text, int64."""
     parts = pc.split_pattern_regex(texts, pattern=BOUNDARY)
-    flat = pc.utf8_trim_whitespace(pc.list_flatten(parts))
+    # The last sentence of a line still has its full stop, the others have not.
+    flat = pc.utf8_rtrim(pc.utf8_trim_whitespace(pc.list_flatten(parts)), ".!?")
     long = pc.greater_equal(pc.binary_length(flat), LEAST_BYTES)
     parents = np.asarray(pc.list_parent_indices(parts).to_numpy(), dtype=np.int64)
     return flat.filter(long), parents[long.to_numpy(zero_copy_only=False)]
@@ -125,7 +127,7 @@ def _seen(
     texts: pa.LargeStringArray, sentences: pa.LargeStringArray, corpus: CorpusFolder
 ) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which texts and which sentences stand in the training split of a corpus: bool [texts], bool [sentences]."""
-    validation = TokenStore.open(corpus.root).split("val").documents_table()["doc_id"].combine_chunks()
+    validation = TokenStore.of(corpus.published / TOKENS).split("val").documents_table()["doc_id"].combine_chunks()
     exactly, found = np.zeros(len(texts), dtype=np.bool_), np.zeros(len(sentences), dtype=np.bool_)
     for alive in _read(corpus.views()):
         trained = _joined([alive["text"].filter(pc.invert(pc.is_in(alive["doc_id"], value_set=validation)))])

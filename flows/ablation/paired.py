@@ -9,7 +9,7 @@ and of seeds are taken out, pooled over variants (randomised blocks: Fisher 1935
 three seeds would be far too sure. The interval holds the middle of the sums of both (Fisher's solution of the Behrens-Fisher
 problem). As many intervals as are shown, each is wider by Bonferroni's rule, so that all hold together.
 Guarantee: the same numbers give the same intervals: the draws are seeded. Equal variants differ by exactly 0.
-Cost: `DRAWS` draws of the documents: 1 s for 5,000 of them.
+Cost: `DRAWS` draws of the documents: 1 s for 5,000 of them; 25 MB.
 """
 
 from __future__ import annotations
@@ -26,6 +26,8 @@ Floats = npt.NDArray[np.float64]
 LEVEL = 0.95
 """Of all intervals together."""
 DRAWS = 10_000
+AT_ONCE = 1 << 20
+"""Documents drawn before their sums are taken."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,12 +108,15 @@ def _resampled(bits: Floats, text_bytes: npt.NDArray[np.int64], draws: int) -> F
     """Bits per byte of float64 [variants, documents] on documents drawn with replacement: float64 [variants, draws]."""
     documents = len(text_bytes)
     generator = np.random.default_rng([documents, draws, 1])
-    columns = np.concatenate([bits, text_bytes[None].astype(np.float64)])
-    sums = np.empty((len(columns), draws))
-    for draw in range(draws):
-        counts = np.bincount(generator.integers(0, documents, documents), minlength=documents)
-        sums[:, draw] = columns @ counts
-    return np.asarray(sums[:-1] / sums[-1], dtype=np.float64)
+    columns = np.concatenate([bits, text_bytes[None].astype(np.float64)]).T
+    sums = []
+    for first in range(0, draws, block := max(1, AT_ONCE // documents)):
+        some = min(block, draws - first)
+        chosen = generator.integers(0, documents, (some, documents)) + documents * np.arange(some)[:, None]
+        counts = np.bincount(chosen.ravel(), minlength=some * documents).reshape(some, documents)
+        sums.append(counts @ columns)
+    drawn = np.concatenate(sums).T
+    return np.asarray(drawn[:-1] / drawn[-1], dtype=np.float64)
 
 
 def said(one: Difference, spread: float, where: str) -> str:

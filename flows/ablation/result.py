@@ -60,7 +60,10 @@ def of(
             name: {"settings": dict(variant.settings), **_facts(corpora[name], read)}
             for name, variant in ablation.variants.items()
         },
-        "held_out": {name: _set(name, names, sets[name], one) for name, one in found.items()},
+        "held_out": {
+            name: {"variant": ablation.held_out[name].variant, **_set(name, names, sets[name], one)}
+            for name, one in found.items()
+        },
         "verdict": verdict(names, found),
     }
 

@@ -136,7 +136,7 @@ def read(path: Path) -> Ablation:
         variants={name: _variant(said, base, train, path, f"{path}: variants.{name}") for name, said in found.variants.items()},
         seeds=found.seeds,
         held_out={
-            name: one.model_copy(update={"paths": override_beside(folder, "collect.paths", list(one.paths))})
+            name: one.model_copy(update={"paths": tuple(override_beside(folder, "collect.paths", one.paths))})
             for name, one in held_out.items()
         },
     )

@@ -33,7 +33,7 @@ from tokenmill.pipeline.base.manifest import ABLATION, COLLECT, CORPUS, MODEL, P
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import Config, TrainConfig
-from tokenmill.pipeline.corpus import CorpusFolder, open_corpus
+from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, open_corpus
 from tokenmill.pipeline.report.ablation import render
 from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.tokens import TokenStore, forget
@@ -52,7 +52,7 @@ def ablating(ablation: Ablation, root: Path, *, workers: int, progress: Progress
     with files.lock(root):
         _require_room(root)
         files.write_json(root / MARKER, {"kind": "tokenmill ablation", "format": 1})
-        files.sweep(root, root / RUNS)
+        files.sweep(root, without=root / VARIANTS)
         yield Ablating(ablation=ablation, root=root, workers=workers, progress=progress)
 
 
@@ -62,9 +62,14 @@ def _require_room(root: Path) -> None:
         raise ConfigError(f"--out {root}: {corpus} is a corpus; choose a folder outside of it")
     if root.exists() and not root.is_dir():
         raise ConfigError(f"--out {root}: is a file; give a folder")
-    there = sorted(name for name in os.listdir(root) if name != ".lock") if root.exists() else []
+    there = [] if not root.exists() else sorted(name for name in os.listdir(root) if not _is_harmless(name))
     if there and MARKER not in there:
         raise ConfigError(f"--out {root}: is not empty ({there[0]}) and holds no ablation; choose a new or an empty folder")
+
+
+def _is_harmless(name: str) -> bool:
+    """Whether a folder with this in it still counts as empty: a run that was killed at its beginning leaves no more."""
+    return name == ".lock" or (name.startswith(f".{MARKER}") and name.endswith(files.TEMPORARY))
 
 
 @dataclass(kw_only=True)
@@ -78,6 +83,8 @@ class Ablating:
     sets: dict[str, HeldOutTexts] = field(default_factory=dict)
     nats: dict[tuple[str, int], dict[str, Floats]] = field(default_factory=dict)
     """By variant and seed, and by held-out set: float64 [documents]."""
+    _stores: dict[str, str] = field(default_factory=dict)
+    """By variant: the hash of the token store that held-out sets were compared with."""
     _seconds: list[float] = field(default_factory=list)
     """Of the trainings of this run."""
 
@@ -133,6 +140,7 @@ class Ablating:
             for name, one in self.ablation.held_out.items()
         }
         self.sets = held_out.without_trained(texts, corpora)
+        self._stores = {name: corpus.require(PACK).hash for name, corpus in corpora.items()}
         for name, found in self.sets.items():
             self.progress.say(
                 f"held_out.{name}: {len(found.texts):,} documents, {found.text_bytes.sum():,} bytes; {found.left_out:,} left "
@@ -161,6 +169,8 @@ class Ablating:
         self.progress.say(f"training {name}, seed {seed}: {number + 1} of {len(self.trainings)}{about}")
         home = self._home(name, seed)
         corpus = open_corpus(self.folder(name))
+        if corpus.require(PACK).hash != self._stores[name]:
+            raise StaleInput(f"{corpus.root} was built anew while its models were trained; run the same command again")
         _link_tokens(corpus, home)
         config = _of_seed(self.ablation.variants[name].train, seed)
         found = checkpoint.newest(home / MODEL / checkpoint.FOLDER, self.progress)
@@ -237,7 +247,7 @@ def _begin_as(first: Path, folder: Path) -> None:
 
 def _link_tokens(corpus: CorpusFolder, home: Path) -> None:
     """Make the token store of a corpus stand in `home` too, by links: a model of each seed has its own folder around it."""
-    store = TokenStore.open(corpus.root)
+    store = TokenStore.of(corpus.published / TOKENS)
     if any(split.has_forgotten for split in store.splits):
         raise ConfigError(f"{corpus.root} holds forgotten documents still; run `tokenmill compact {corpus.root}` first")
     made = manifest.find(home, PACK)

@@ -48,10 +48,6 @@ def dots(title: str, rows: Sequence[DotRow], *, zero: str | None = None, band: f
 
     floor = len(rows) * ROW_PIXELS + 4
     drawn: list[Markup] = []
-    if zero is not None:
-        drawn.append(
-            Markup('<rect class="rail" x="{}" y="0" width="{}" height="{}"/>').format(place(-band), width(2 * band), floor)
-        )
     for number, row in enumerate(rows):
         y = number * ROW_PIXELS
         middle = y + 31
@@ -62,6 +58,13 @@ def dots(title: str, rows: Sequence[DotRow], *, zero: str | None = None, band: f
                 '<line class="axis" x1="0" x2="100%" y1="{3}" y2="{3}"/>'
             ).format(y + 15, clip(plain(row.label), LABEL_CHARACTERS), plain(row.note), middle)
         )
+        if zero is not None:
+            drawn.append(
+                Markup(
+                    '<rect class="rail" x="{}" y="{y}" width="{}" height="20"/>'
+                    '<line class="mark" x1="{x}" x2="{x}" y1="{y}" y2="{}"/>'
+                ).format(place(-band), width(2 * band), middle + 10, x=place(0.0), y=middle - 10)
+            )
         if row.interval is not None:
             drawn.append(
                 Markup('<line class="span {}" x1="{}" x2="{}" y1="{y}" y2="{y}"/>').format(
@@ -72,8 +75,6 @@ def dots(title: str, rows: Sequence[DotRow], *, zero: str | None = None, band: f
         drawn.append(
             Markup('<line class="mean" x1="{x}" x2="{x}" y1="{}" y2="{}"/>').format(middle - 8, middle + 8, x=place(row.at))
         )
-    if zero is not None:
-        drawn.append(Markup('<line class="mark" x1="{x}" x2="{x}" y1="0" y2="{}"/>').format(floor, x=place(0.0)))
     for tick in rounds(low, high, TICKS):
         text = zero if zero is not None and tick == 0 else f"{tick:.6g}".replace("-", "\u2212")
         drawn.append(
