@@ -44,7 +44,7 @@ class HeldOut(Section):
     """Record files: the column with the text."""
     sample_by: Literal["document", "line"] = "document"
     """Plain text files: the whole file is one document, or each line is one."""
-    max_text_bytes: int = Field(default=2 * MB, ge=1_000)
+    max_text_bytes: int = Field(default=MB, ge=1_000)
     """At most so many bytes of text are measured. A hash chooses which documents."""
 
     @model_validator(mode="after")

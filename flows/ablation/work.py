@@ -11,6 +11,7 @@ Cost: that of the builds and of as many trainings as there are variants and seed
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import math
 import os
@@ -37,6 +38,7 @@ from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, open_corpus
 from tokenmill.pipeline.report.ablation import render
 from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.tokens import TokenStore, forget
+from tokenmill.pipeline.tokens.facts import SplitFacts
 from tokenmill.tokenizer.encode import FILE, of_corpus
 
 MARKER = ".tokenmill-ablation"
@@ -246,16 +248,25 @@ def _begin_as(first: Path, folder: Path) -> None:
 
 
 def _link_tokens(corpus: CorpusFolder, home: Path) -> None:
-    """Make the token store of a corpus stand in `home` too, by links: a model of each seed has its own folder around it."""
+    """Make the training split of a corpus stand in `home` too, by links: a model of each seed has its own folder around it.
+
+    The validation split stays away: held-out sets measure the models, and the trainer would read all of it once for each.
+    """
     store = TokenStore.of(corpus.published / TOKENS)
     if any(split.has_forgotten for split in store.splits):
         raise ConfigError(f"{corpus.root} holds forgotten documents still; run `tokenmill compact {corpus.root}` first")
-    made = manifest.find(home, PACK)
-    if made is not None and made.hash == store.hash:
+    whole = store.manifest
+    nothing = SplitFacts(documents=0, tokens=0, text_bytes=0, highest_id=None, sources=())
+    facts = dataclasses.replace(store.facts, splits={**store.facts.splits, "val": nothing})
+    kept = {name: entry for name, entry in whole.files.items() if not name.startswith(f"{TOKENS}/val/")}
+    # Its shards count the documents of both splits.
+    made = dataclasses.replace(whole, shards=(), files=kept, facts=manifest.plain_facts(facts))
+    found = manifest.find(home, PACK)
+    if found is not None and found.hash == made.hash:
         return
     manifest.withdraw(home, [PACK])
-    for named in store.manifest.entries():
+    for named in made.entries():
         files.link(corpus.published, [named], home / named[0])
     if (store.home / forget.NAME).exists():
         files.write_bytes(home / forget.LIST, files.read_bytes(store.home / forget.NAME))
-    manifest.commit(home, store.manifest)
+    manifest.commit(home, made)

@@ -7,15 +7,19 @@ import random
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from tokenmill.flows.ablation.settings import read
 from tokenmill.flows.ablation.work import JSON, PAGE, ablating
+from tokenmill.model import checkpoint
+from tokenmill.model.evaluate import evaluate
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.corpus import open_corpus
+from tokenmill.pipeline.tokens import TokenStore
 
 BASE = """
 stages = []
@@ -112,9 +116,9 @@ def test_equal_settings_are_not_told_apart_and_nothing_is_hidden(folder: Path, d
         assert (same["mean"], same["low"], same["high"], same["told_apart"]) == (0.0, 0.0, 0.0, False)
         assert one["bits_per_byte"]["whole"] == one["bits_per_byte"]["same"]
         assert one["bits_per_byte"]["whole"]["seeds"][0] != one["bits_per_byte"]["whole"]["seeds"][1]
-        assert all(5 < value < 12 for found in one["bits_per_byte"].values() for value in found["seeds"])
+        assert all(1 < value < 8 for found in one["bits_per_byte"].values() for value in found["seeds"])
     assert done["comparisons"] == 9
-    assert done["variants"]["part"]["collected"] == 55
+    assert done["variants"]["part"]["collected"] == 80
     assert len({one["tokenizer"] for one in done["variants"].values()}) == 1, "the first variant trains that of all"
     page = (folder / "done" / PAGE).read_text()
     assert all(pair["said"] in page for one in done["held_out"].values() for pair in one["differences"])
@@ -122,12 +126,24 @@ def test_equal_settings_are_not_told_apart_and_nothing_is_hidden(folder: Path, d
     assert not list(manifest.problems(folder / "done", made))
 
 
-def test_bits_per_byte_are_those_of_the_trainer(folder: Path, done: dict[str, Any]) -> None:
-    """On the validation split of a variant, of which nothing is left out, both must say the same."""
-    measured = done["held_out"]["whole"]
-    trained = manifest.load(folder / "done" / "runs" / "whole" / "seed-0", manifest.MODEL).facts["evaluations"][-1]
-    assert measured["left_out"] == 0
-    assert measured["bits_per_byte"]["whole"]["seeds"][0] == pytest.approx(trained["bits_per_byte"], rel=0.05)
+def test_bits_per_byte_are_those_of_an_evaluation_by_the_trainer(folder: Path, done: dict[str, Any]) -> None:
+    """On a validation split of which nothing is left out. Windows of the trainer go on from document to document, so a token
+    may see less of its own."""
+    assert done["held_out"]["whole"]["left_out"] == 0
+    home, corpus = folder / "done" / "runs" / "whole" / "seed-0", folder / "done" / "variants" / "whole"
+    found = checkpoint.newest(home / "model" / "checkpoints", Silent())
+    assert found is not None
+    split = TokenStore.open(corpus).split("val")
+    measured = evaluate(
+        checkpoint.load_model(found),
+        split,
+        np.arange(split.windows(16)),
+        step=4,
+        attention="document",
+        batch_windows=4,
+        device=torch.device("cpu"),
+    )
+    assert measured.bits_per_byte == pytest.approx(done["held_out"]["whole"]["bits_per_byte"]["whole"]["seeds"][0], rel=0.03)
 
 
 def test_a_variant_begins_with_the_files_of_the_first(folder: Path, done: dict[str, Any]) -> None:
@@ -151,6 +167,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends_with_the_same_bytes(folder: Pat
     assert idle.trained == []
 
 
+@pytest.mark.soak
 def test_other_settings_of_the_training_begin_anew(folder: Path, done: dict[str, Any]) -> None:
     (folder / "more.toml").write_text('base = "base.toml"\nseeds = [0, 1]\n[variants.a]\n[variants.b]\n[train]\nsteps = 2\n')
     run(folder, "more", file="more.toml")
