@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("sample", "speech:sample", "Generate text with the trained model."),
         CommandEntry("chat", "speech:chat", "Talk with the trained model."),
         CommandEntry("range-test", "model:range_test", "Try learning rates for a model and a corpus."),
+        CommandEntry("ablate", "ablate:ablate", "Compare corpora or filter settings by the models that they make."),
         CommandEntry("evaluate", "model:evaluate", "Evaluate the trained model on tasks of lm-eval."),
         CommandEntry("import-model", "model:import_model", "Begin with a GPT-2 or a Llama of Hugging Face's transformers."),
         CommandEntry("export-model", "model:export_model", "Export the trained model for Hugging Face's transformers."),

@@ -31,7 +31,9 @@ MODEL = "model"
 """The manifest of the trained model, which stands in the corpus folder too."""
 MODELS = (MODEL, *(f"{MODEL}/{name}" for name in ("masked", "spans", "instructions", "classes")))
 """That of the causal model, and those of models with other objectives."""
-FOLDERS = {PACK: "tokens", CORPUS: "."}
+ABLATION = "ablation"
+"""The manifest of a comparison, in a folder of its own with a corpus for each of its variants."""
+FOLDERS = {PACK: "tokens", CORPUS: ".", ABLATION: "."}
 """The folders of steps whose manifest is not in a folder of the step's own name."""
 
 

@@ -30,6 +30,7 @@ STAGES = ("language", "dedup", "repeats", "quality")
 HEAVY = {
     "torch": ("model",),
     "prefect": (
+        "flows.ablation.flow",
         "flows.deployments",
         "flows.ending",
         "flows.flow",
