@@ -33,7 +33,7 @@ BATCH_WORDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vocabulary:
+class LearnedPieces:
     """A learned vocabulary: its `tokenizer.json`, and what it makes of the counted text."""
 
     data: bytes
@@ -43,7 +43,7 @@ class Vocabulary:
     unknown: Unknown
 
 
-def learn(words: Words, config: TokenizerConfig) -> Vocabulary:
+def learn(words: Words, config: TokenizerConfig) -> LearnedPieces:
     """Learn a vocabulary from counted pieces of text, which no word crosses. Raises ConfigError if it has no room for them."""
     counts, removed = _normal(words, config)
     characters: Counter[str] = Counter()
@@ -66,7 +66,7 @@ def learn(words: Words, config: TokenizerConfig) -> Vocabulary:
         vocab, unk_token=UNKNOWN, max_input_chars_per_word=LONGEST_WORD, continuing_subword_prefix=CONTINUES
     )
     text_tokens, unknown_words = _measured(model, counts, vocab[UNKNOWN])
-    return Vocabulary(
+    return LearnedPieces(
         data=_file(model, config),
         tokens=len(vocab),
         text_tokens=text_tokens,
