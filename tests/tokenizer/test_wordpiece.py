@@ -53,7 +53,7 @@ def config_of(**settings: Any) -> TokenizerConfig:
     return TokenizerConfig.model_validate({"kind": "wordpiece", "vocabulary": 300, **settings})
 
 
-def learned(texts: Sequence[str], **settings: Any) -> train_wordpiece.Vocabulary:
+def learned(texts: Sequence[str], **settings: Any) -> train_wordpiece.LearnedPieces:
     return train_wordpiece.learn(words_in(texts), config_of(**settings))
 
 
