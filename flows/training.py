@@ -49,10 +49,10 @@ def run(
     `restart`: start again, whatever checkpoints there are. `restart_if_stale`: if the tokens, the shape of the model or the
     optimizer have changed, start again instead of raising StaleInput.
     """
-    from tokenmill.model.checkpoint import place_of
     from tokenmill.model.exchange import brought
     from tokenmill.model.page import NAME
     from tokenmill.model.parallel.layout import joined
+    from tokenmill.model.state import place_of
     from tokenmill.model.train import train
 
     # An imported model brings its shape.

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tokenmill.model import data, memory, optim
 from tokenmill.model.data import Windows
 from tokenmill.model.gpt import GPT
-from tokenmill.model.loop import backward
+from tokenmill.model.gradients import backward
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.parts import Block

@@ -17,7 +17,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -27,67 +27,27 @@ from torch import Tensor
 
 from tokenmill.model import older
 from tokenmill.model.encoders import Model, model_of
-from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.optim import Optimizers, Scale, prepare
 from tokenmill.model.parallel.exchange import Tensors
-from tokenmill.model.shape import Shape
+from tokenmill.model.state import OBJECTIVES, SPEAKING, State, changed, of_plain, place_of
 from tokenmill.pipeline.base import files, formats
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.base.manifest import MODEL
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.config.train import Objective
 
 FOLDER = "checkpoints"
 """Below the folder of the model."""
 KEPT = 2
 """How many checkpoints are kept: the last one, and one to fall back on."""
 KINDS = ("weights", "optimizer")
-OBJECTIVES: tuple[str, ...] = get_args(Objective)
-SPEAKING = ("causal", "instructions")
-"""Objectives whose models continue texts."""
 FLOAT32_BYTES = 4
 """Of one parameter in a file. The optimizer's file has one or two such numbers for each."""
 NAME = re.compile(r"step-(\d{8,})\.(json|(?:weights|optimizer)\.safetensors)")
 
 
-@dataclass(frozen=True, kw_only=True)
-class State:
-    """The state of a run after `step` updates, except for weights and optimizer."""
-
-    step: int
-    samples: int
-    """Samples read so far: where the reader continues."""
-    store: str
-    """The hash of the token store."""
-    tokenizer: str
-    """The fingerprint of the tokenizer that the store was packed with."""
-    seed: int
-    order: str
-    """What decides the order of the samples besides the seed (`tokenmill.pipeline.tokens.samples`)."""
-    end_of_text: int
-    """The id of end-of-text."""
-    shape: Shape
-    config: Mapping[str, Any]
-    """The training settings as JSON values, without the device."""
-    evaluations: tuple[Evaluation, ...] = ()
-    """The evaluations so far, in the order of their steps."""
-    labels: tuple[str, ...] = ()
-    """The names of the classes, where the model tells some apart."""
-    base: str = ""
-    """SHA-256 in hex of the weights that a fine-tuned model began with."""
-    imported: str | None = None
-    """The architecture of transformers that the run began with; None if its weights began at random."""
-
-    @property
-    def objective(self) -> str:
-        """What the model learns. Older checkpoints are of causal models."""
-        return str(self.config.get("objective", "causal"))
-
-
-_STATE, _ENTRIES = TypeAdapter(State), TypeAdapter(dict[str, FileEntry])
-"""They check the types of what a JSON holds."""
+_ENTRIES = TypeAdapter(dict[str, FileEntry])
+"""It checks the types of what a JSON holds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,16 +100,6 @@ def tensors_of(model: Model, optimizers: Optimizers | None, scale: Scale | None)
     return {"weights": model.state_dict(), **optimizer}
 
 
-def to_plain(state: State) -> dict[str, Any]:
-    """A state as JSON values."""
-    return dataclasses.asdict(state)
-
-
-def of_plain(plain: Any) -> State:
-    """The state of such values."""
-    return _STATE.validate_python(plain)
-
-
 def newest(folder: Path, progress: Progress) -> Checkpoint | None:
     """The last checkpoint in `folder` that is whole; None if none was ever published.
 
@@ -168,11 +118,6 @@ def newest(folder: Path, progress: Progress) -> Checkpoint | None:
             f"{folder}: no checkpoint is whole; begin anew with `tokenmill train --restart`, or restore the files"
         ) from refused
     return None
-
-
-def place_of(objective: str) -> str:
-    """The folder of the model with this objective, below the corpus; also the name of its manifest."""
-    return MODEL if objective == "causal" else f"{MODEL}/{objective}"
 
 
 def last(root: Path, tokenizer: str, progress: Progress, *, objective: str = "causal") -> Checkpoint:
@@ -218,34 +163,15 @@ def require_same(found: Checkpoint, wanted: State) -> None:
     Raises StaleInput, with both values, if the store, the tokenizer, the seed, the order of the samples, the shape or the
     optimizer differs.
     """
-    was, now = _identity(found.state), _identity(wanted)
     remedy = "begin anew with `tokenmill train --restart-if-stale`"
     if found.state.imported is not None:
         remedy = "import the model again (`tokenmill import-model`)"
-    if found.state.step == 0:
-        was = {name: value for name, value in was.items() if name == "tokenizer" or name.startswith("shape.")}
-    differing = "; ".join(f"{name} was {was[name]!r} and is {now[name]!r}" for name in was if was[name] != now[name])
+    differing = changed(found.state, wanted)
     if differing:
         raise StaleInput(
             f"{found.folder / _stem(found.state.step)}.json: the run cannot go on, because its {differing}; "
             f"restore the old values, or {remedy}"
         )
-
-
-def going_on(was: State, wanted: State) -> State:
-    """The state in which the run of the settings in `wanted`, a beginning, goes on from a checkpoint's."""
-    if was.step == 0:
-        return dataclasses.replace(wanted, imported=was.imported)
-    return dataclasses.replace(was, config=wanted.config)
-
-
-def _identity(state: State) -> dict[str, Any]:
-    """The values that must not change within a run: they decide the samples, their order, and the tensors of a checkpoint."""
-    shape = {f"shape.{name}": value for name, value in dataclasses.asdict(state.shape).items()}
-    # Before format 5 there was AdamW alone.
-    optimizer = state.config.get("optimizer", "adamw")
-    plain = {"store": state.store, "tokenizer": state.tokenizer, "seed": state.seed, "optimizer": optimizer}
-    return {**plain, **shape, "order": state.order}
 
 
 def load_model(found: Checkpoint) -> GPT:
@@ -301,7 +227,7 @@ def _read(folder: Path, step: int) -> Checkpoint:
         data = files.read_bytes(path)
         plain = formats.opened(data, formats.CHECKPOINT, path)
         entries = _ENTRIES.validate_python(plain.pop("files"))
-        state = _STATE.validate_python(plain)
+        state = of_plain(plain)
         if state.step != step or set(entries) != {f"{_stem(step)}.{kind}.safetensors" for kind in _kinds(step)}:
             raise CorruptFile(f"{path}: belongs to another step, or names other files than its own")
         # Before a model of this shape takes memory.

@@ -21,13 +21,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from tokenmill.model import checkpoint
-from tokenmill.model.checkpoint import State
 from tokenmill.model.export import PADDED, name_of
 from tokenmill.model.foreign import read_config
 from tokenmill.model.gpt import GPT
 from tokenmill.model.sample import encoder_of
 from tokenmill.model.setup import require_tokenizer
 from tokenmill.model.shape import PRESETS, Shape
+from tokenmill.model.state import State
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.manifest import MODEL

@@ -14,7 +14,7 @@ import dataclasses
 import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,17 +24,18 @@ import torch
 from torch import Tensor
 
 from tokenmill.model import checkpoint, data, evaluate, optim, stops
-from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.encoders import Model
 from tokenmill.model.gpt import GPT
+from tokenmill.model.gradients import backward
 from tokenmill.model.groups import TokenGroups
 from tokenmill.model.log import TrainingLog
-from tokenmill.model.loss import Loss
 from tokenmill.model.objectives.objective import Objective
 from tokenmill.model.optim import Optimizers, Scale
 from tokenmill.model.page import TrainingPage
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.phases import Phases, peak_teraflops
+from tokenmill.model.state import State
 from tokenmill.pipeline.base.errors import Diverged, Interrupted
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import TrainConfig
@@ -271,46 +272,6 @@ class TrainingLoop:
         bits += "" if made.accuracy is None else f", accuracy {made.accuracy:.1%}"
         self.progress.say(f"{told}; validation loss {made.loss:.3f}{bits}")
         return dataclasses.replace(state, evaluations=(*state.evaluations, made))
-
-
-def backward(
-    divided: Divided,
-    windows: Sequence[data.TensorBatch],
-    config: TrainConfig,
-    *,
-    loss_of: Callable[..., Loss],
-    precision: torch.dtype,
-    scale: Scale | None,
-    mark: Callable[[str], None] = lambda phase: None,
-) -> Tensor:
-    """Compute the gradients of the mean loss over all targets of an update, times `scale`. Returns that mean.
-
-    It is a float scalar on the device, without the z-loss. `windows`: those of the update that this process reads. `mark`: told
-    which phase begins.
-    """
-    total = torch.zeros((), device=windows[0].ids.device)
-    targets = max(1, divided.layout.sum(sum(one.targets for one in windows)))
-    chunks = config.loss_chunk_tokens
-    if divided.pipeline is not None:
-        mark("forward")
-        factor = torch.ones_like(total) / targets * (1 if scale is None else scale.value)
-        with divided.batch(last=True), evaluate.autocast(total.device, precision):
-            rows = [one for one in windows if isinstance(one, data.Windows)]
-            nats = divided.pipeline.gradients(rows, factor=factor, z_loss=config.z_loss, chunk_tokens=chunks)
-        total += nats / targets
-        divided.finish(total)
-        return total
-    for number, one in enumerate(windows, 1):
-        mark("forward")
-        with divided.batch(last=number == len(windows)):
-            with evaluate.autocast(total.device, precision):
-                loss = divided.call(loss_of, one, z_loss=config.z_loss, chunk_tokens=chunks, compiled=config.compile)
-            mark("backward")
-            mean = (loss.nats + loss.penalty) / targets
-            (mean if scale is None else mean * scale.value).backward()
-        total += loss.nats.detach() / targets
-    divided.finish(total)
-    return total
 
 
 def evaluation_is_due(state: State, config: TrainConfig) -> bool:

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import torch
 
-from tokenmill.model.checkpoint import State, place_of
 from tokenmill.model.log import LOG
 from tokenmill.model.objectives.objective import Objective
+from tokenmill.model.state import State, place_of
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import TokenmillError
 from tokenmill.pipeline.base.progress import Progress

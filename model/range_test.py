@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from tokenmill.model import data, memory, optim
-from tokenmill.model.loop import backward
+from tokenmill.model.gradients import backward
 from tokenmill.model.objectives.objective import objective_of
 from tokenmill.model.setup import device_of, precision_of, prepare
 from tokenmill.pipeline.base.errors import Diverged

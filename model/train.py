@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 
 from tokenmill.model import checkpoint, memory
-from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.generate import Choice
 from tokenmill.model.gpt import GPT
@@ -30,6 +30,7 @@ from tokenmill.model.page import TrainingPage
 from tokenmill.model.parallel.layout import ALONE, ProcessLayout, require, together
 from tokenmill.model.sample import Speaker, encoder_of
 from tokenmill.model.setup import device_of, precision_of, prepare, require_tokenizer
+from tokenmill.model.state import SPEAKING, State, going_on, of_plain, place_of, to_plain
 from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, StaleInput
 from tokenmill.pipeline.base.manifest import CORPUS, PACK, Manifest
@@ -105,16 +106,16 @@ def train(
         progress.say(f"sources: {samples.mixture}")
     start = _beginning(store, config, objective)
     require(layout, config, start.shape, device)
-    place = checkpoint.place_of(config.objective)
+    place = place_of(config.objective)
     folder = root / place / checkpoint.FOLDER
     page = TrainingPage(root=root, store=store, objective=objective, device=device, progress=progress, state=start)
     found = checkpoint.newest(folder, progress) if resume and layout.first else None
     finished = False
     if found is not None:
         finished = _is_finished(found, start, store, objective, progress)
-        page.state = checkpoint.going_on(found.state, start)
-    told = layout.told({"state": checkpoint.to_plain(page.state), "finished": finished})
-    start, read = checkpoint.of_plain(told["state"]), start.store
+        page.state = going_on(found.state, start)
+    told = layout.told({"state": to_plain(page.state), "finished": finished})
+    start, read = of_plain(told["state"]), start.store
     if start.store != read:
         raise StaleInput(f"{store.folder}: process {layout.rank} reads {read}, and the first one {start.store}; train again")
     if told["finished"]:
@@ -132,7 +133,7 @@ def train(
         if wanted >= config.steps:
             progress.say(f"train.{name}={wanted} is not below train.steps={config.steps}: no update has the full {lost}")
     # Who has all of the model can let it speak.
-    speaks = config.sample_tokens > 0 and layout.first and layout.parts == 1 and config.objective in checkpoint.SPEAKING
+    speaks = config.sample_tokens > 0 and layout.first and layout.parts == 1 and config.objective in SPEAKING
     forked = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
     with memory.watched(start.shape, config), forked:
         made = prepare(
@@ -220,7 +221,7 @@ def _finish(root: Path, last: Checkpoint, *, steps_now: int, writes: bool) -> Tr
         "parameters": state.shape.parameters,
         "evaluations": [dataclasses.asdict(evaluation) for evaluation in state.evaluations],
     }
-    place = checkpoint.place_of(state.objective)
+    place = place_of(state.objective)
     made = Manifest(
         stage=place,
         version=VERSION,

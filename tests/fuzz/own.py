@@ -223,6 +223,7 @@ def make_checkpoint(base: Path) -> None:
     from tokenmill.model.evaluate import Evaluation
     from tokenmill.model.gpt import GPT
     from tokenmill.model.shape import Shape
+    from tokenmill.model.state import State
     from tokenmill.pipeline.config import TrainConfig
 
     shape = Shape(layers=1, heads=2, width=8, context_tokens=8, vocabulary=20)
@@ -231,7 +232,7 @@ def make_checkpoint(base: Path) -> None:
     loss = model(torch.arange(18).reshape(2, 9)[:, :8])[..., :20].square().mean()
     loss.backward()
     optim.update(optimizers, loss.detach(), rate=1.0, clip_norm=1.0, halted=torch.zeros(()))
-    begun = checkpoint.State(
+    begun = State(
         step=1, samples=2, store="s", tokenizer="t", seed=3, order="o", end_of_text=19, shape=shape, config={"rate": 0.1},
         evaluations=(Evaluation(step=0, tokens=8, loss=0.1),),
     )  # fmt: skip

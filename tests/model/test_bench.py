@@ -84,7 +84,7 @@ def test_hooks_change_no_update(tiny: Tiny) -> None:
     """Weights after two updates are those of a model without hooks."""
     from tokenmill.model import optim
     from tokenmill.model.gpt import GPT
-    from tokenmill.model.loop import backward
+    from tokenmill.model.gradients import backward
     from tokenmill.model.loss import next_token_loss
     from tokenmill.model.parallel.divided import Divided
 

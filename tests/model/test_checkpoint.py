@@ -13,12 +13,13 @@ import torch
 
 from tests.model.runs import windows_of
 from tokenmill.model import checkpoint, optim
-from tokenmill.model.checkpoint import Checkpoint, State
+from tokenmill.model.checkpoint import Checkpoint
 from tokenmill.model.evaluate import Evaluation
 from tokenmill.model.gpt import GPT
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.optim import Optimizers
 from tokenmill.model.shape import Shape
+from tokenmill.model.state import State
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, StaleInput
 from tokenmill.pipeline.base.files import FileEntry

@@ -13,14 +13,16 @@ from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 from torch.distributed.tensor.parallel import loss_parallel
 
 from tests.model.runs import Make, Tiny, log_of, windows_of
-from tokenmill.model import checkpoint, loop, optim
+from tokenmill.model import checkpoint, optim
 from tokenmill.model.gpt import GPT
+from tokenmill.model.gradients import backward
 from tokenmill.model.loss import next_token_loss
 from tokenmill.model.muon import Muon
 from tokenmill.model.parallel import plans
 from tokenmill.model.parallel.divided import Divided
 from tokenmill.model.parallel.layout import ProcessLayout, joined, together
 from tokenmill.model.shape import PRESETS, Shape
+from tokenmill.model.state import State, of_plain, to_plain
 from tokenmill.model.train import train
 from tokenmill.pipeline.base.errors import WorkerDied
 from tokenmill.pipeline.base.progress import Silent
@@ -40,7 +42,7 @@ def group() -> Iterator[None]:
 
 def gradients_of(made: Divided, tiny: Tiny) -> tuple[float, dict[str, torch.Tensor]]:
     config = tiny(dropout=0.0, z_loss=1e-3, loss_chunk_tokens=5)
-    loss = loop.backward(made, [windows_of(ROWS, STARTS)], config, loss_of=next_token_loss, precision=torch.float32, scale=None)
+    loss = backward(made, [windows_of(ROWS, STARTS)], config, loss_of=next_token_loss, precision=torch.float32, scale=None)
     found = {
         name: one.grad.full_tensor() if isinstance(one.grad, DTensor) else one.grad
         for name, one in made.model.named_parameters()
@@ -128,9 +130,7 @@ def test_only_the_loss_of_another_process_is_worker_died() -> None:
 
 def test_a_checkpoint_is_written_by_the_first_process_only(tmp_path: Any, tiny: Tiny) -> None:
     model = GPT(Shape(**SIZES))
-    state = checkpoint.State(
-        step=1, samples=4, store="", tokenizer="", seed=0, order="", end_of_text=49, shape=model.shape, config={}
-    )
+    state = State(step=1, samples=4, store="", tokenizer="", seed=0, order="", end_of_text=49, shape=model.shape, config={})
     made = checkpoint.publish(tmp_path, state, model, optim.optimizers(model, tiny()), gathered=lambda tensors: None)
     assert (made.state, made.files, list(tmp_path.iterdir())) == (state, {}, [])
-    assert checkpoint.of_plain(checkpoint.to_plain(state)) == state
+    assert of_plain(to_plain(state)) == state
