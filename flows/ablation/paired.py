@@ -31,7 +31,7 @@ AT_ONCE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
-class Difference:
+class PairedDifference:
     """How much `a` is above `b` in bits per byte: the mean over seeds, and its interval."""
 
     a: str
@@ -45,28 +45,28 @@ class Difference:
         """Whether the interval leaves out 0."""
         return self.low > 0 or self.high < 0
 
-    def better_first(self) -> Difference:
+    def better_first(self) -> PairedDifference:
         """The same with the variant of fewer bits as `a`, so that `mean` is not above 0."""
         if self.mean <= 0:
             return self
-        return Difference(a=self.b, b=self.a, mean=-self.mean, low=-self.high, high=-self.low)
+        return PairedDifference(a=self.b, b=self.a, mean=-self.mean, low=-self.high, high=-self.low)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class PairedResult:
     """All variants on one held-out set."""
 
     bits_per_byte: Floats
     """float64 [variants, seeds]"""
     spread: float
     """The standard deviation of one variant over seeds, pooled over variants."""
-    differences: tuple[Difference, ...]
+    differences: tuple[PairedDifference, ...]
     """Of each pair of variants."""
 
 
 def compare(
     names: Sequence[str], bits: Floats, text_bytes: npt.NDArray[np.int64], *, comparisons: int, draws: int = DRAWS
-) -> Comparison:
+) -> PairedResult:
     """Compare variants on one set.
 
     Parameters
@@ -92,9 +92,11 @@ def compare(
         low, high = np.quantile(by_document[a] - by_document[b] + by_seed, [tail, 1 - tail]).tolist()
         mean = float(found[a].mean() - found[b].mean())
         same = np.array_equal(bits[a], bits[b])
-        differences.append(Difference(a=names[a], b=names[b], mean=mean, low=0.0 if same else low, high=0.0 if same else high))
+        differences.append(
+            PairedDifference(a=names[a], b=names[b], mean=mean, low=0.0 if same else low, high=0.0 if same else high)
+        )
     spread = math.sqrt(float(found.var(axis=1, ddof=1).mean()))
-    return Comparison(bits_per_byte=found, spread=spread, differences=tuple(differences))
+    return PairedResult(bits_per_byte=found, spread=spread, differences=tuple(differences))
 
 
 def _residual(found: Floats) -> float:
@@ -119,7 +121,7 @@ def _resampled(bits: Floats, text_bytes: npt.NDArray[np.int64], draws: int) -> F
     return np.asarray(drawn[:-1] / drawn[-1], dtype=np.float64)
 
 
-def said(one: Difference, spread: float, where: str) -> str:
+def said(one: PairedDifference, spread: float, where: str) -> str:
     """A difference on the set `where` in one sentence."""
     one = one.better_first()
     interval = f"[{one.low:.4f}, {one.high:.4f}]"

@@ -14,7 +14,7 @@ import numpy as np
 
 from tokenmill.flows.ablation import paired
 from tokenmill.flows.ablation.held_out import HeldOutTexts
-from tokenmill.flows.ablation.paired import Comparison, Floats
+from tokenmill.flows.ablation.paired import Floats, PairedResult
 from tokenmill.flows.ablation.settings import Ablation
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER, facts
 from tokenmill.pipeline.corpus import CorpusFolder
@@ -68,7 +68,7 @@ def of(
     }
 
 
-def verdict(names: list[str], found: Mapping[str, Comparison]) -> str:
+def verdict(names: list[str], found: Mapping[str, PairedResult]) -> str:
     """Which variant wins on which sets, in one sentence."""
     winners = {name: winner(names, one) for name, one in found.items()}
     won = {name for name in winners.values() if name is not None}
@@ -85,7 +85,7 @@ def verdict(names: list[str], found: Mapping[str, Comparison]) -> str:
     return f"No variant wins everywhere. Best of all: {'; '.join(parts)}."
 
 
-def winner(names: list[str], comparison: Comparison) -> str | None:
+def winner(names: list[str], comparison: PairedResult) -> str | None:
     """The variant that beats every other one, if there is one."""
     beaten = [one.better_first() for one in comparison.differences if one.tells_apart]
     for name in names:
@@ -94,7 +94,7 @@ def winner(names: list[str], comparison: Comparison) -> str | None:
     return None
 
 
-def _set(name: str, names: list[str], texts: HeldOutTexts, one: Comparison) -> dict[str, Any]:
+def _set(name: str, names: list[str], texts: HeldOutTexts, one: PairedResult) -> dict[str, Any]:
     means = one.bits_per_byte.mean(axis=1)
     return {
         "documents": len(texts.texts),

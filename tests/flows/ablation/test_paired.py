@@ -8,7 +8,7 @@ import statistics
 import numpy as np
 import pytest
 
-from tokenmill.flows.ablation.paired import Difference, Floats, compare, said
+from tokenmill.flows.ablation.paired import Floats, PairedDifference, compare, said
 
 T_975 = {1: 12.706, 2: 4.303, 4: 2.776}
 """Student's t at 97.5 % by degrees of freedom, from a printed table."""
@@ -98,10 +98,10 @@ def test_the_same_models_differ_by_nothing_and_more_comparisons_are_wider() -> N
 
 
 def test_a_difference_in_words() -> None:
-    one = Difference(a="a", b="b", mean=0.012, low=0.008, high=0.016)
+    one = PairedDifference(a="a", b="b", mean=0.012, low=0.008, high=0.016)
     assert said(one, 0.003, "web") == (
         "b beats a by 0.0120 bits per byte [0.0080, 0.0160] on web; larger than the spread of seeds (0.0030)"
     )
     assert "smaller than the spread of seeds (0.0200)" in said(one, 0.02, "web")
-    none = Difference(a="a", b="b", mean=0.001, low=-0.002, high=0.004)
+    none = PairedDifference(a="a", b="b", mean=0.001, low=-0.002, high=0.004)
     assert said(none, 0.003, "web") == ("b and a cannot be told apart on web: -0.0010 bits per byte [-0.0040, 0.0020]")
