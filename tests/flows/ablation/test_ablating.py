@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import random
+import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.command import tokenmill
 from tokenmill.flows.ablation.settings import read
 from tokenmill.flows.ablation.work import JSON, PAGE, ablating
 from tokenmill.model import checkpoint
@@ -205,3 +211,25 @@ def test_a_folder_of_somebody_else_is_refused(folder: Path, done: dict[str, Any]
         ):
             pass
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+
+
+def test_the_command_prints_the_result(folder: Path, done: dict[str, Any]) -> None:
+    printed = tokenmill("ablate", folder / "three.toml", "--out", folder / "done", "--no-prefect", "--json")
+    assert printed.returncode == 0, printed.stderr
+    assert json.loads(printed.stdout) == done
+    assert tokenmill("ablate", folder / "base.toml").returncode == 1
+
+
+@pytest.mark.soak
+def test_the_flow_does_the_same(folder: Path, done: dict[str, Any], tmp_path: Path) -> None:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    command = [Path(sys.executable).with_name("tokenmill"), "ablate", folder / "three.toml", "--out", folder / "flow"]
+    environment = {**clean, "PREFECT_HOME": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=280)
+    assert ended.returncode == 0, ended.stderr
+    assert "without Prefect" not in ended.stdout
+    assert " ".join(done["verdict"].split()) in " ".join(ended.stdout.split())
+    assert json.loads((folder / "flow" / JSON).read_bytes()) == done
+    with contextlib.closing(sqlite3.connect(f"file:{tmp_path / 'prefect.db'}?mode=ro", uri=True)) as database:
+        tasks = {str(name) for (name,) in database.execute("SELECT name FROM task_run")}
+    assert {"build part", "train part, seed 1"} <= tasks
