@@ -8,7 +8,6 @@ of the file. Cost: none.
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +22,7 @@ from tokenmill.flows.paths import PathText
 from tokenmill.flows.presets import names, resolve
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import Section
+from tokenmill.pipeline.config import Section, toml
 from tokenmill.pipeline.config.places import override_beside
 
 BANNED = "/%&<>"
@@ -133,13 +132,7 @@ class _Schedules(Section):
 
 def read(path: Path) -> tuple[Schedule, ...]:
     """The builds of a SCHEDULES.toml. Raises ConfigError with one line for each fault."""
-    try:
-        with open(path, "rb") as handle:
-            plain = tomllib.load(handle)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
+    plain = toml.load(path)
     try:
         found = _Schedules.model_validate(plain)
     except ValidationError as error:

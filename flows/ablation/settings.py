@@ -8,7 +8,6 @@ Cost: none.
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,7 @@ from tokenmill.flows import presets
 from tokenmill.flows.paths import PathText
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import Config, Section, TrainConfig
+from tokenmill.pipeline.config import Config, Section, TrainConfig, toml
 from tokenmill.pipeline.config.places import override_beside
 from tokenmill.pipeline.config.section import MB, leaves
 from tokenmill.pipeline.config.sources import TextColumn
@@ -113,13 +112,7 @@ class Ablation:
 
 def read(path: Path) -> Ablation:
     """The ablation that a file describes. Raises ConfigError with one line for each fault."""
-    try:
-        with open(path, "rb") as handle:
-            plain = tomllib.load(handle)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
+    plain = toml.load(path)
     try:
         found = _File.model_validate(plain)
     except ValidationError as error:

@@ -36,14 +36,7 @@ def load(
     `folder`: where relative paths of the file start; None for the current folder. Those of overrides always start there.
     `without_input`: it need not say what to collect, since it is only shown.
     """
-    try:
-        with open(path, "rb") as handle:
-            plain = tomllib.load(handle)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
-    except (ValueError, RecursionError) as error:
-        # A number of thousands of digits is a plain ValueError, and nesting is bounded by Python's stack.
-        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
+    plain = toml.load(path)
     placed = plain if folder is None else beside(folder, plain)
     return parse(placed, where=str(path), overrides=overrides, model=model, without_input=without_input)
 

@@ -1,18 +1,34 @@
-"""Values as TOML, as one would write them by hand in one line.
+"""Values out of a TOML file, and as TOML, as one would write them by hand in one line.
 
-Purpose: examples and settings that people copy into a file or behind `--set`.
-Guarantee: `tomllib` reads back an equal value. Cost: none.
+Purpose: files of settings; examples and settings that people copy into one or behind `--set`.
+Guarantee: what is written is read back as an equal value. Cost: none.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import tomllib
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+from tokenmill.pipeline.base.errors import ConfigError
 
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 _GROUPED_FROM = 10_000
+
+
+def load(path: Path) -> dict[str, Any]:
+    """The plain values of a TOML file. Raises ConfigError."""
+    try:
+        with open(path, "rb") as handle:
+            return tomllib.load(handle)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits is a plain ValueError, and nesting is bounded by Python's stack.
+        raise ConfigError(f"{path}: is not TOML ({str(error)[:200]})") from error
 
 
 def key(name: str) -> str:
