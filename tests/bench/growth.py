@@ -1,4 +1,5 @@
-"""How `band` and `resolve` grow: `python -m tests.bench.growth --millions 1 4 16` over simulated signatures.
+"""How the steps grow with the corpus: `python -m tests.bench.growth --shards 200 1000 5000` over a build of tiny shards
+(`growth_shards`), and `--millions 1 4 16` for `band` and `resolve` over simulated signatures.
 
 Score shards as the stage writes them, without texts: documents are those of `planted` by number, and a copy shares each band
 of its original with probability s^rows, as signatures of similarity s do. Pairs get their simulated similarity in the place
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tests.bench import planted
+from tests.bench import growth_shards, planted
 from tests.bench.memory import watched
 from tokenmill.pipeline.base import executor, schema, shards
 from tokenmill.pipeline.base.executor import Executor
@@ -205,7 +206,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 4])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--shards", type=int, nargs="+")
     options = parser.parse_args()
+    if options.shards:
+        growth_shards.show(options.shards)
+        return
     names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "MiB", "shared once", "pairs", "edges")
     print(*(f"{name:>11}" for name in names))
     for millions in options.millions:
