@@ -9,6 +9,7 @@ Cost: 5,000 shards take some minutes of CPU time.
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import pickle
@@ -95,21 +96,20 @@ def config_of(folder: Path) -> Config:
     return settings.parse(plain, where="growth")
 
 
-def measure(shards: int, root: Path) -> tuple[dict[str, tuple[float, float, float]], int]:
-    """For each step: files opened, bytes pickled and CPU seconds, each per shard; and the number of shards."""
+def measure(shards: int, root: Path) -> Iterator[tuple[str, int, tuple[float, float, float]]]:
+    """For each step, when it is done: name, number of shards, and files opened, bytes pickled and CPU seconds a shard."""
     root.mkdir()
     write_input(root / "input", shards)
     config = config_of(root / "input")
     pool = Counted()
-    found: dict[str, tuple[float, float, float]] = {}
     with housekeeping.at_work(root / "corpus"):
         building = Building(config=config, root=root / "corpus", executor=pool, progress=Silent())
         building.begin()
-        for name in outline(config):
-            found[name] = _counted(pool, lambda name=name: building.perform(name))  # type: ignore[misc]
-        found["report"] = _counted(pool, building.finish)
-    made = len(building.done[0].manifest.shards)
-    return {name: (opened / made, pickled / made, cpu / made) for name, (opened, pickled, cpu) in found.items()}, made
+        steps: dict[str, Callable[[], object]] = {name: functools.partial(building.perform, name) for name in outline(config)}
+        for name, step in {**steps, "report": building.finish}.items():
+            opened, pickled, cpu_seconds = _counted(pool, step)
+            made = len(building.done[0].manifest.shards)
+            yield name, made, (opened / made, pickled / made, cpu_seconds / made)
 
 
 def _counted(pool: Counted, step: Callable[[], object]) -> tuple[float, float, float]:
@@ -139,16 +139,14 @@ def show(numbers: Sequence[int]) -> None:
     sys.addaudithook(OPENED)
     with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
         # Kernels are loaded, and compiled, before anything is measured.
-        measure(3, Path(folder) / "warm-up")
+        list(measure(3, Path(folder) / "warm-up"))
     columns = ("step", "shards", "opens", "pickled B", "CPU ms", "opens x", "pickled x", "CPU x")
     print(*(f"{column:>10}" for column in columns))
     first: dict[str, tuple[float, float, float]] = {}
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
-            found, made = measure(number, Path(folder) / "growth")
-        for name, (opens, pickled, cpu) in found.items():
-            ratios = [
-                now / then if then else 1.0 for now, then in zip(found[name], first.setdefault(name, found[name]), strict=True)
-            ]
-            values = [name, made, f"{opens:.2f}", f"{pickled:.0f}", f"{cpu * 1000:.2f}", *(f"{ratio:.2f}" for ratio in ratios)]
-            print(*(f"{value:>10}" for value in values), flush=True)
+            for name, made, found in measure(number, Path(folder) / "growth"):
+                before = first.setdefault(name, found)
+                ratios = [f"{now / then if then else 1.0:.2f}" for now, then in zip(found, before, strict=True)]
+                values = [name, made, f"{found[0]:.2f}", f"{found[1]:.0f}", f"{found[2] * 1000:.2f}", *ratios]
+                print(*(f"{value:>10}" for value in values), flush=True)

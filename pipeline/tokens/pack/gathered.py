@@ -74,7 +74,7 @@ class _GatherTask:
 
 
 def gather(
-    root: Path, parts: Sequence[Part], token_shards: int, dtype: IdType, name: str, means: Means
+    root: Path, parts: Sequence[Part | Gathered], token_shards: int, dtype: IdType, name: str, means: Means
 ) -> list[Part | Gathered]:
     """The encoded shards `parts` of a source, or at most `means.fan_in` files with their documents in the folder of `means`.
 

@@ -56,9 +56,9 @@ class PackStep:
         tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
         encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
         left_out = forget.left_out(work.root, {one.shard.name: one.documents for one in encoded})
-        tasks = list(plan(work.root, encoded, left_out, self._config, dtype))
+        layout = list(plan(work.root, encoded, left_out, self._config, dtype))
         with runs.scratch(work.root / state.FOLDER / PACK / GATHERED) as folder:
-            packed = pack(tasks, work.means(folder))
+            packed = pack(layout, work.means(folder))
         _remove_others(work.root, encoded, packed)
         splits: dict[str, SplitFacts] = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
         if fraction and not splits["val"].tokens:
