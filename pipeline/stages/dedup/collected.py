@@ -22,7 +22,7 @@ from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
-from tokenmill.pipeline.external.runs import Array, Run
+from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.stages.dedup import survivor
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, integers
@@ -32,6 +32,9 @@ Scored = tuple[View, Named]
 """A shard and its scores."""
 PLACE_BITS = 32
 """A place is the number of a shard in its high bits, and the number of a row among the shard's rows alive in the low ones."""
+
+ROWS = 2**PLACE_BITS - 1
+"""Selects the row of a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,14 +70,16 @@ class _Part:
     undated: int
 
 
-def gather(
-    scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[Criterion]], means: Means
-) -> Gathered:
+def gather(scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[Criterion]], means: Means) -> Gathered:
     """Read the columns of all rows alive. `criteria`: those of `survivor.criteria`. Raises Misaligned, CorruptFile."""
     keys = survivor.width(criteria[0]) if criteria else 2
     tasks = [
         _Gathering(
-            scored=scored[part], first=part.start, criteria=criteria[part], config=config, path=means.folder / f"gathered-{number}"
+            scored=scored[part],
+            first=part.start,
+            criteria=criteria[part],
+            config=config,
+            path=means.folder / f"gathered-{number}",
         )
         for number, part in enumerate(grouped(scored, means.rows(["<u8"] * (keys + 3))))
     ]
@@ -99,6 +104,11 @@ def grouped(scored: Sequence[Scored], rows: int) -> Iterator[slice]:
         held += found
     if scored:
         yield slice(start, len(scored))
+
+
+def of_shard(number: int) -> Range:
+    """The places of a shard."""
+    return Range(first=number << PLACE_BITS, last=number << PLACE_BITS | ROWS)
 
 
 def _gather(task: _Gathering) -> _Part:

@@ -18,7 +18,7 @@ import numpy as np
 
 from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
-from tokenmill.pipeline.external.runs import ALL, Array, Range, Run, Span
+from tokenmill.pipeline.external.runs import Range, Run, Span
 from tokenmill.pipeline.stages.dedup.collected import Gathered
 
 
@@ -89,9 +89,7 @@ def distinct(gathered: Gathered, means: Means, *, exact: bool = True) -> Distinc
     ]
     ranked = means.executor.map(_rank, tasks)
     runs.remove(gathered.runs)
-    hashes, names = (
-        sort.merge(means, [getattr(one, name) for one in ranked], name) for name in ("hashes", "names")
-    )
+    hashes, names = (sort.merge(means, [getattr(one, name) for one in ranked], name) for name in ("hashes", "names"))
     leaders = [run for one in ranked for run in one.leaders]
     copies: list[Run] = []
     if exact:
