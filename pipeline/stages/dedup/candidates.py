@@ -200,7 +200,7 @@ def distinct_pairs(pairs: Sequence[Array], *, ordered: bool = True) -> list[Arra
     """Each pair once, by the higher and then the lower rank. `ordered`: they come in this order."""
     columns = list(pairs)
     if not ordered:
-        order = np.lexsort((columns[1], columns[0]))
+        order = runs.order(columns, 2)
         columns = [column[order] for column in columns]
     new = np.ones(len(columns[0]), dtype=np.bool_)
     new[1:] = (columns[0][1:] != columns[0][:-1]) | (columns[1][1:] != columns[1][:-1])

@@ -135,7 +135,7 @@ def decide(
         alike = strict[2] >= threshold
         higher, lower, similarity = (np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True))
         why = np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])])
-        order = np.lexsort((lower, higher))
+        order = runs.order((higher, lower), 2)
         higher, lower, similarity, why = (column[order] for column in (higher, lower, similarity, why))
         chosen = np.empty(len(higher), dtype=np.int64)
         chosen = chosen[: survivors(higher, lower, similarity, removed, chosen)]

@@ -212,7 +212,7 @@ def _unite(task: _Uniting) -> tuple[Run, Run]:
 def _without(pairs: Sequence[Array], others: Sequence[Array]) -> list[Array]:
     """The pairs that are not among the others. Each side holds a pair once, and `pairs` are in order."""
     higher, lower = (np.concatenate([other, pair]) for other, pair in zip(others, pairs, strict=False))
-    order = np.lexsort((lower, higher))
+    order = runs.order((higher, lower), 2)
     # The sort is stable, so of two equal pairs the second one is of `pairs`.
     again = (higher[order][1:] == higher[order][:-1]) & (lower[order][1:] == lower[order][:-1])
     new = np.ones(len(higher), dtype=np.bool_)
