@@ -21,6 +21,7 @@ def test_pairs_of_buckets(buckets: list[tuple[list[int], int]], room: int) -> No
     ranks = np.array([BASE + rank for bucket, _ in buckets for rank in sorted(bucket)], dtype=np.uint64)
     place = np.array([at for bucket, _ in buckets for at in range(len(bucket))], dtype=np.int64)
     near = np.array([min(at, window) for bucket, window in buckets for at in range(len(bucket))], dtype=np.int64)
+    first = np.array([BASE + min(bucket) for bucket, _ in buckets for _ in bucket], dtype=np.uint64)
     expected = []
     for bucket, window in buckets:
         for (i, low), (j, high) in itertools.combinations(enumerate(sorted(bucket)), 2):
@@ -30,7 +31,7 @@ def test_pairs_of_buckets(buckets: list[tuple[list[int], int]], room: int) -> No
     at = 0
     while at < len(ranks):
         higher, lower = np.zeros((2, room), dtype=np.uint64)
-        after, filled = bucket_pairs(place, near, ranks, at, higher, lower)
+        after, filled = bucket_pairs(place, near, first, ranks, at, higher, lower)
         assert after > at
         at = after
         found += zip(higher[:filled].tolist(), lower[:filled].tolist(), strict=True)

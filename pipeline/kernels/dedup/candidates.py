@@ -31,6 +31,7 @@ def band_keys(bands: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]) -> Non
 def bucket_pairs(
     place: npt.NDArray[np.int64],
     near: npt.NDArray[np.int64],
+    first: npt.NDArray[np.uint64],
     ranks: npt.NDArray[np.uint64],
     at: int,
     higher: npt.NDArray[np.uint64],
@@ -38,15 +39,16 @@ def bucket_pairs(
 ) -> tuple[int, int]:
     """Write the pairs of the documents from `at` on to `higher` and `lower`, as far as both have room.
 
-    Buckets stand end to end: place[i] is the place of document i in its bucket, from 0, and ranks ascend within a bucket.
-    Document i is paired with the near[i] <= place[i] documents just before it and with the first one of its bucket. There must
-    be room for all pairs of one document. Returns the first document left out and the number of pairs written.
+    Buckets stand end to end: place[i] is the place of document i in its bucket, from 0, first[i] is the first document there,
+    and ranks ascend within a bucket. Document i is paired with the near[i] <= place[i] documents just before it and with the
+    first one of its bucket. There must be room for all pairs of one document. Returns the first document left out and the
+    number of pairs written.
     """
     filled = 0
     while at < len(ranks) and filled + near[at] + 1 <= len(higher):
         if near[at] < place[at]:
             higher[filled] = ranks[at]
-            lower[filled] = ranks[at - place[at]]
+            lower[filled] = first[at]
             filled += 1
         for other in range(at - near[at], at):
             higher[filled] = ranks[at]

@@ -10,9 +10,9 @@ Guarantee: the pairs are the same for any order and grouping of documents, any n
 earlier documents a document is paired with does not depend on later ones, so documents added at the end of the survivor order
 change no earlier decision. A pair that shares several bands may come in several runs; `verify` removes the repetitions.
 Buckets that are not compared in full are counted.
-Cost: 12 bytes per document and band on disk, written and read once. A worker holds RECORDS bands, about 200 MB, or the largest
-bucket. At most limit / 2 + 1 pairs per document and band, except for the first `limit` documents, and as many again in each
-call of `pair_again`.
+Cost: 16 bytes per document and band on disk, written and read once, and once more for each round of merging. A worker holds a
+block of bands, however large a bucket is (`buckets`). At most limit / 2 + 1 pairs per document and band, except for the first
+`limit` documents, and as many again in each call of `pair_again`; 16 bytes for each.
 """
 
 from __future__ import annotations
@@ -30,13 +30,17 @@ from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
+from tokenmill.pipeline.stages.dedup.buckets import Block, blocks
 from tokenmill.pipeline.stages.dedup.collected import ROWS, Scored, grouped, of_shard
 from tokenmill.pipeline.stages.dedup.signatures import integers
 
 BAND = ("<u8", "<u8")
-"""A run of bands: key and rank."""
+"""A run of bands, ordered by both: key and rank."""
 PAIR = ("<u8", "<u8")
 """A run of pairs: the higher and the lower rank."""
+
+WIDE = 3
+"""Pairing holds, beside a band, as much again twice: its bucket, its place and what it is paired with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +98,7 @@ def band(scored: Sequence[Scored], alive: npt.NDArray[np.int64], leaders: Sequen
         )
         for number, part in enumerate(grouped(scored, max(1, means.rows(BAND) // width)))
     ]
-    return sort.merge(means, means.executor.map(_write_bands, tasks), "bands")
+    return sort.merge(means, means.executor.map(_write_bands, tasks), "bands", by=2)
 
 
 def _write_bands(task: _Banding) -> Run:
@@ -112,14 +116,12 @@ def _write_bands(task: _Banding) -> Run:
         band_keys(integers(table["bands"], task.width)[rows[banded]], key)
         keys.append(key)
         ranks.append(np.repeat(rank[banded], task.width))
-    key, rank = np.concatenate(keys), np.concatenate(ranks)
-    order = np.argsort(key)
-    return runs.write(task.path, key[order], rank[order])
+    return runs.write_sorted(task.path, np.concatenate(keys), np.concatenate(ranks), by=2)
 
 
 def pair(bands: Sequence[Run], limit: int, means: Means) -> Pairs:
     """The candidate pairs of documents that share a key, as `bucket_pairs` chooses them. Raises OSError."""
-    rows = means.rows(BAND)
+    rows = means.rows(BAND * WIDE)
     tasks = [
         _Pairing(bands=bands, within=within, limit=limit, folder=means.folder, name=f"0-{number}", rows=rows)
         for number, within in enumerate(runs.ranges(bands, rows))
@@ -129,7 +131,7 @@ def pair(bands: Sequence[Run], limit: int, means: Means) -> Pairs:
 
 def pair_again(capped: Sequence[Run], removed: Path, turn: int, limit: int, means: Means) -> Pairs:
     """The candidate pairs among documents that are not `removed`, of the buckets that `pair` found too large."""
-    rows = means.rows(BAND)
+    rows = means.rows(BAND * WIDE)
     tasks = [
         _Pairing(
             bands=[run], within=runs.ALL, limit=limit, folder=means.folder, name=f"{turn}-{number}", rows=rows, removed=removed
@@ -151,49 +153,41 @@ def _together(parts: Sequence[Pairs], name: str, means: Means) -> Pairs:
 
 
 def _pair(task: _Pairing) -> Pairs:
-    keys, ranks = runs.read(task.bands, task.within, BAND)
-    members = np.empty(0, dtype=np.int64)
-    if task.removed is not None:
-        kept = ~is_set(runs.load(task.removed, np.uint8), ranks)
-        keys, ranks, members = keys[kept], ranks[kept], _places(_bounds(keys))[kept]
-    # Most keys belong to one document only, so only the others are sorted by rank too.
-    order = np.argsort(keys)
-    sizes = np.diff(_bounds(keys[order]))
-    order = order[np.repeat(sizes > 1, sizes)]
-    order = order[np.lexsort((ranks[order], keys[order]))]
-    keys, ranks = keys[order], ranks[order]
-    bounds = _bounds(keys)
-    place = _places(bounds)
-    # The fewer documents before one are kept, the more of them it is compared with, so each round costs about the same.
-    before = place if task.removed is None else members[order]
-    near = task.limit // 2 * (before + 1) // (place + 1)
-    near = np.where(place < task.limit, place, np.minimum(near, place))
-    left_out = np.maximum(place - near - 1, 0)
-    over = np.add.reduceat(left_out, bounds[:-1]) > 0 if len(place) else np.zeros(0, dtype=np.bool_)
-    sizes = np.diff(bounds)
-    capped = np.repeat(over & (task.removed is None), sizes)
-    written = list(_write_pairs(task, place, near, ranks))
+    parts = [run.within(task.within) for run in task.bands]
+    rows = sum(len(part[0]) for part in parts)
+    removed = None if task.removed is None else runs.load(task.removed, np.uint8)
+    written: list[Run] = []
+    buckets = members = left_out = 0
+    capped = task.folder / f"capped-{task.name}"
+    with runs.growing(capped, BAND, rows) as over:
+        for block in blocks(sort.ordered(parts, 2, task.rows), task.limit, rows, removed):
+            for pairs in _pairs(block, task.rows):
+                written.append(runs.write(task.folder / f"pairs-{task.name}-{len(written)}.made", *pairs))
+            if removed is None:
+                over.add(block.over)
+            buckets, members, left_out = buckets + block.buckets, members + block.members, left_out + block.left_out
+    found = over.run()
+    if not found.rows:
+        runs.remove([found])
     return Pairs(
         runs=written,
         total=sum(run.rows for run in written),
-        capped=[runs.write(task.folder / f"capped-{task.name}", keys[capped], ranks[capped])] if capped.any() else [],
-        buckets=int(over.sum()),
-        members=int(sizes[over].sum()),
-        left_out=int(left_out.sum()),
+        capped=[found] if found.rows else [],
+        buckets=buckets,
+        members=members,
+        left_out=left_out,
     )
 
 
-def _write_pairs(
-    task: _Pairing, place: npt.NDArray[np.int64], near: npt.NDArray[np.int64], ranks: npt.NDArray[np.uint64]
-) -> Iterator[Run]:
-    room = max(task.rows, int(near.max(initial=0)) + 1)
-    higher, lower = np.empty((2, min(room, int(near.sum()) + len(near) + 1)), dtype=np.uint64)
-    at = number = 0
-    while at < len(ranks):
-        at, filled = bucket_pairs(place, near, ranks, at, higher, lower)
-        found = distinct_pairs([column[:filled] for column in (higher, lower)], ordered=False)
-        yield runs.write(task.folder / f"pairs-{task.name}-{number}.made", *found)
-        number += 1
+def _pairs(block: Block, rows: int) -> Iterator[list[Array]]:
+    """The pairs of a block, each once, about `rows` at a time."""
+    room = max(rows, int(block.near.max(initial=0)) + 1)
+    higher, lower = np.empty((2, min(room, int(block.near.sum()) + len(block.near) + 1)), dtype=np.uint64)
+    at = block.at
+    while at < len(block.ranks):
+        at, filled = bucket_pairs(block.place, block.near, block.first, block.ranks, at, higher, lower)
+        if filled:
+            yield distinct_pairs([higher[:filled], lower[:filled]], ordered=False)
 
 
 def distinct_pairs(pairs: Sequence[Array], *, ordered: bool = True) -> list[Array]:
@@ -205,19 +199,3 @@ def distinct_pairs(pairs: Sequence[Array], *, ordered: bool = True) -> list[Arra
     new = np.ones(len(columns[0]), dtype=np.bool_)
     new[1:] = (columns[0][1:] != columns[0][:-1]) | (columns[1][1:] != columns[1][:-1])
     return [column[new] for column in columns]
-
-
-def is_set(bits: npt.NDArray[np.uint8], ranks: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-    """The bit of each rank, as `survivors` has them."""
-    return (bits[(ranks >> np.uint64(3)).astype(np.int64)] >> (ranks & np.uint64(7)).astype(np.uint8) & 1).astype(np.bool_)
-
-
-def _bounds(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Where the buckets of sorted keys begin, and where the last one ends. int64 [buckets + 1]"""
-    begins = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    return np.concatenate([[0], begins, [len(keys)]]) if len(keys) else np.zeros(1, dtype=np.int64)
-
-
-def _places(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The position of each member in its bucket, from 0."""
-    return np.arange(bounds[-1]) - np.repeat(bounds[:-1], np.diff(bounds))

@@ -88,7 +88,7 @@ class Dedup:
         similarity = ngrams.similarities(sets, sets, spans, spans)
         keys, pairs = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.uint64)
         band_keys(keys.reshape(2, 1), keys)
-        bucket_pairs(np.arange(2), np.arange(2), np.zeros(2, dtype=np.uint64), 0, pairs, pairs.copy())
+        bucket_pairs(np.arange(2), np.arange(2), pairs, pairs, 0, pairs.copy(), pairs.copy())
         survivors(pairs, pairs, similarity[:2], np.zeros(1, dtype=np.uint8), np.zeros(2, dtype=np.int64))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:

@@ -108,7 +108,7 @@ def together(members: int, limit: int, using: Means) -> Pairs:
     """The pairs of one bucket of so many documents, and of as many of one document each."""
     keys = np.concatenate([np.full(members, 7, dtype=np.uint64), np.arange(8, members + 8, dtype=np.uint64)])
     ranks = np.concatenate([np.arange(members)[::-1], np.arange(members)]).astype(np.uint64)
-    return candidates.pair([runs.write_sorted(using.folder / "bands", keys, ranks)], limit, using)
+    return candidates.pair([runs.write_sorted(using.folder / "bands", keys, ranks, by=2)], limit, using)
 
 
 def bits(kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
@@ -166,7 +166,7 @@ def test_ranges_of_any_size_make_the_same_pairs(tmp_path: Path) -> None:
         using = means(tmp_path / f"{parts}-{memory_bytes}", memory_bytes)
         made = []
         for number, chosen in enumerate(np.array_split(rng.permutation(len(ranks)), parts)):
-            made.append(runs.write_sorted(using.folder / f"bands-{number}", keys[chosen], ranks[chosen]))
+            made.append(runs.write_sorted(using.folder / f"bands-{number}", keys[chosen], ranks[chosen], by=2))
         pairs = candidates.pair(made, LIMIT, using)
         again = candidates.pair_again(pairs.capped, removed, 1, LIMIT, using)
         assert len(pairs.runs) == 1 or memory_bytes < 2**30
