@@ -24,6 +24,7 @@ from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.shards import Named, View, views
 from tokenmill.pipeline.base.shortage import memory
+from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import FAN_IN, Means, default_memory
 from tokenmill.pipeline.stages import stage
 from tokenmill.pipeline.stages.protocols import Editor, Scorer, Stage
@@ -46,6 +47,10 @@ class Work:
     def means(self, folder: Path) -> Means:
         """What an algorithm for large data may use, with `folder` for its files."""
         return Means(folder=folder, executor=self.executor, memory_bytes=self.memory_bytes, fan_in=self.fan_in)
+
+    def scratch(self, name: str) -> Path:
+        """Where a stage that decides over all shards keeps files until its verdicts are published; see `runs.scratch`."""
+        return self.root / state.FOLDER / name / ".work"
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of a step before this one."""
@@ -146,6 +151,14 @@ def current(step: Step, work: Work) -> Manifest | None:
     return found if found is not None and not found.is_older and found.fingerprint == wanted else None
 
 
+class Decided(Protocol):
+    """The verdicts of one shard, where they are too many to be held for all shards. Picklable."""
+
+    def read(self) -> pa.RecordBatch:
+        """Reasons and evidence of the shard's rows alive, in order."""
+        ...
+
+
 class Resolved(NamedTuple):
     """What a global step decided. `verdicts`: for each shard, in order, reasons and evidence of its rows alive.
 
@@ -153,7 +166,7 @@ class Resolved(NamedTuple):
     computed in this run, by name.
     """
 
-    verdicts: list[pa.RecordBatch]
+    verdicts: Sequence[pa.RecordBatch | Decided]
     facts: Mapping[str, Any]
     files: Mapping[str, files.FileEntry] = {}
     now: Mapping[str, int] = {}
@@ -202,8 +215,9 @@ class StageStep:
             scoring = [ShardTask(stage=self.stage, view=view) for view in shards]
             results = work.executor.map(stage.score_shard, scoring, done=advance)
             scored = [next(iter(result.shard.files.items())) for result in results]
-            resolved = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
-            results = work.executor.map(_publish, list(zip(scoring, results, resolved.verdicts, strict=True)))
+            with runs.scratch(work.scratch(self.name)):
+                resolved = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
+                results = work.executor.map(_publish, list(zip(scoring, results, resolved.verdicts, strict=True)))
         else:
             tasks = [ShardTask(stage=self.stage, view=view) for view in shards]
             results = work.executor.map(stage.run_shard, tasks, done=advance)
@@ -217,9 +231,10 @@ class StageStep:
         )
 
 
-def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch]) -> ShardResult:
+def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch | Decided]) -> ShardResult:
     """Publish the verdicts of a scored shard, unless the same verdicts of the same scores are already published."""
-    task, scored, verdict = decided
+    task, scored, found = decided
+    verdict = found if isinstance(found, pa.RecordBatch) else found.read()
     view, ((name, entry),) = task.view, scored.shard.files.items()
     config = {"scoring": task.stage.scoring, "deciding": task.stage.deciding if isinstance(task.stage, Editor) else None}
     identity = manifest.fingerprint(task.stage.name, task.stage.version, config, {**view.identity, "scores": entry.sha256})

@@ -37,8 +37,8 @@ DOCUMENTS = 50_000
 PEER_DOCUMENTS = {"datatrove": 2_500, "datatrove_regex": 10_000, "datasketch": 10_000}
 STEPS = {
     "sign": ("score_shard",),
-    "band": ("_read", "_write_bands", "_pair"),
-    "verify": ("_unite", "_write_sets", "_compare", "_merge"),
+    "band": ("_gather", "_rank", "_group", "_write_bands", "_pair"),
+    "verify": ("_unite", "_join", "_by_range", "_find", "_write_sets", "_compare", "_merge"),
     "publish": ("_publish",),
 }
 """The parts of the stage by what runs in workers; `resolve` is what is left."""

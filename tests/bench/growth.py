@@ -24,21 +24,21 @@ import pyarrow as pa
 from tests.bench import growth_shards, planted
 from tests.bench.memory import watched
 from tokenmill.pipeline.base import executor, schema, shards
-from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.leaf import leaf
-from tokenmill.pipeline.stages.dedup import known
+from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
-from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, collect
-from tokenmill.pipeline.stages.dedup.exact import Groups, groups
-from tokenmill.pipeline.stages.dedup.resolve import verdicts
+from tokenmill.pipeline.stages.dedup.collected import PLACE_BITS, ROWS, Scored, gather
+from tokenmill.pipeline.stages.dedup.exact import distinct
+from tokenmill.pipeline.stages.dedup.resolve import ShardVerdicts, verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema
-from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, ranks_of
+from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, New
+from tokenmill.pipeline.stages.step import Work
 
 CONFIG = DedupConfig()
 SCHEME = CONFIG.scheme
@@ -118,109 +118,118 @@ def _binary(values: npt.NDArray[np.uint64], kind: pa.DataType) -> pa.Array:
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(values), [None, pa.py_buffer(values)])
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Simulating:
+    new: New
+    path: Path
+
+
 @dataclass(kw_only=True)
 class Simulated:
     """A `rounds.Comparing` that knows the similarities."""
 
     comparer: Comparer
-    rows: npt.NDArray[np.int64]
-    """[ranks]: the document's number."""
-    seconds: float = 0.0
 
-    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
+    def new(
+        self, pairs: Sequence[Sequence[Run]], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int
+    ) -> list[New]:
         return self.comparer.new(pairs, ranges, before, turn)
 
-    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
-        begun = time.perf_counter()
-        compared = [self._compare(run, self.comparer.folder / f"{turn}-{number}") for number, run in enumerate(new)]
-        self.seconds += time.perf_counter() - begun
-        return compared
-
-    def _compare(self, run: Run, path: Path) -> Compared:
-        pairs = run.columns()[0]
-        lower, higher = (self.rows[ranks] for ranks in ranks_of(pairs))
-        found = np.empty(len(pairs))
-        _similarities(lower, higher, np.array(planted.LEVELS), found)
-        by_key = runs.write(path.with_suffix(".key"), *(np.empty(0, dtype=kind) for kind in known.KNOWN))
-        return Compared(by_pair=runs.write(path, pairs, found), by_key=by_key, now=len(pairs))
+    def compare(self, new: Sequence[New], turn: int) -> list[Compared]:
+        folder = self.comparer.means.folder
+        tasks = [_Simulating(new=one, path=folder / f"{turn}-{number}") for number, one in enumerate(new)]
+        return self.comparer.means.executor.map(_simulate, tasks)
 
 
-def measure(documents: int, workers: int, root: Path) -> dict[str, float]:
+def _simulate(task: _Simulating) -> Compared:
+    higher, lower, *_ = task.new.run.columns()
+    places, _, ranks = task.new.wanted.columns()
+    numbers = (places >> np.uint64(PLACE_BITS)) * np.uint64(DOCUMENTS_PER_SHARD) + (places & np.uint64(ROWS))
+    order = np.argsort(ranks)
+    sides = (numbers[order[np.searchsorted(ranks, side, sorter=order)]].astype(np.int64) for side in (lower, higher))
+    found = np.empty(len(higher))
+    _similarities(*sides, np.array(planted.LEVELS), found)
+    by_key = runs.write(task.path.with_suffix(".key"), *(np.empty(0, dtype=kind) for kind in known.KNOWN))
+    return Compared(by_pair=runs.write(task.path, higher, lower, found), by_key=by_key, now=len(found))
+
+
+def measure(documents: int, workers: int, root: Path, memory_bytes: int) -> dict[str, float]:
     """Seconds of each step over so many documents, and what the highest memory was, in bytes."""
     firsts = range(0, documents, DOCUMENTS_PER_SHARD)
     tasks = [_Task(root=root, first=at, last=min(documents, at + DOCUMENTS_PER_SHARD)) for at in firsts]
-    folder = root / "work"
     with executor.local(workers) as pool:
         _write(_Task(root=root / "warm-up", first=0, last=2))
         scored = pool.map(_write, tasks)
+        work = Work(root=root, before=(), executor=pool, memory_bytes=memory_bytes)
+        means = work.means(root / "work")
+        views = [view for view, _ in scored]
         with watched() as peak:
             times = [time.perf_counter()]
-            gathered = collect(scored, CONFIG, (SOURCE,), pool)
-            distinct = groups(gathered, CONFIG.survivor, {})
+            gathered = gather(scored, CONFIG, survivor.criteria(CONFIG.survivor, None, views, (SOURCE,), work), means)
+            texts = distinct(gathered, means)
             times.append(time.perf_counter())
-            bands = band(scored, gathered, distinct, SCHEME.bands, folder, pool)
-            pairs = pair(bands, CONFIG.bucket_limit, folder, pool)
+            bands = band(scored, gathered.alive, texts.leaders, SCHEME.bands, means)
+            pairs = pair(bands, CONFIG.bucket_limit, means)
+            runs.remove([*bands, *texts.leaders])
             times.append(time.perf_counter())
-            comparing = _comparing(scored, gathered, distinct, folder, pool)
+            comparer = Comparer(views=views, hashes=texts.hashes, known=[], scheme=SCHEME, folding=CONFIG.folding, means=means)
             settled = settle(
                 pairs,
-                comparing,
-                ranks=len(distinct.rows),
+                Simulated(comparer=comparer),
+                ranks=texts.documents,
                 threshold=CONFIG.threshold,
                 limit=CONFIG.bucket_limit,
-                folder=folder,
-                executor=pool,
+                means=means,
             )
-            verdicts(gathered, distinct, settled.decision, CONFIG.compared)
+            found, _ = verdicts(settled.decision, texts, gathered.alive, CONFIG.compared, means)
+            kept = sum(pool.map(_kept, found))
             times.append(time.perf_counter())
-    seconds = dict(zip(("collect", "band", "resolve"), np.diff(times), strict=True))
-    seconds["resolve"] -= comparing.seconds
-    edges = settled.decision.edges
     return {
-        **seconds,
-        "cpu": peak.cpu_seconds - comparing.seconds,
-        "resident": peak.resident,
-        "proportional": peak.proportional,
+        **dict(zip(("collect", "band", "resolve"), np.diff(times), strict=True)),
+        "cpu": peak.cpu_seconds,
+        "driver": peak.driver,
+        "worker": peak.worker,
         "pairs": pairs.total,
-        "edges": edges,
+        "edges": settled.decision.edges,
+        "kept": kept,
     }
 
 
-def _comparing(scored: Sequence[Scored], gathered: Documents, distinct: Groups, folder: Path, pool: Executor) -> Simulated:
-    runs.save(folder / "exact", gathered.exact[distinct.rows])
-    comparer = Comparer(
-        views=[view for view, _ in scored],
-        starts=gathered.starts,
-        groups=distinct,
-        exact=folder / "exact",
-        known=[],
-        scheme=SCHEME,
-        folding=CONFIG.folding,
-        folder=folder,
-        executor=pool,
-    )
-    return Simulated(comparer=comparer, rows=distinct.rows)
+def _kept(one: ShardVerdicts) -> int:
+    return int(schema.alive(one.read()["reason"]).sum())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench.growth", description=__doc__)
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 4])
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--memory", type=float, default=512, help="MiB for each worker")
     parser.add_argument("--shards", type=int, nargs="+")
     options = parser.parse_args()
     if options.shards:
         growth_shards.show(options.shards)
         return
-    names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "MiB", "shared once", "pairs", "edges")
-    print(*(f"{name:>11}" for name in names))
+    names = (
+        "documents",
+        "collect s",
+        "band s",
+        "resolve s",
+        "CPU s",
+        "ns/n log2 n",
+        "driver MiB",
+        "worker MiB",
+        "pairs",
+        "edges",
+    )
+    print(*(f"{name:>11}" for name in (*names, "kept")))
     for millions in options.millions:
         documents = int(millions * 1e6)
         with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
-            found = measure(documents, options.workers, Path(folder))
+            found = measure(documents, options.workers, Path(folder), int(options.memory * 2**20))
         times = [f"{found[name]:.2f}" for name in ("collect", "band", "resolve", "cpu")]
         growth = f"{found['cpu'] / (documents * math.log2(documents)) * 1e9:.0f}"
-        sizes = [f"{found[name] / 2**20:.0f}" for name in ("resident", "proportional")]
-        counts = [f"{found[name]:.0f}" for name in ("pairs", "edges")]
+        sizes = [f"{found[name] / 2**20:.0f}" for name in ("driver", "worker")]
+        counts = [f"{found[name]:.0f}" for name in ("pairs", "edges", "kept")]
         print(*(f"{value:>11}" for value in (documents, *times, growth, *sizes, *counts)), flush=True)
 
 

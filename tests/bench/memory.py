@@ -24,6 +24,10 @@ class Peak:
 
     resident: int = 0
     proportional: int = 0
+    driver: int = 0
+    """Of this process alone: memory of its own, without mapped files."""
+    worker: int = 0
+    """The same of the largest other process."""
     cpu_seconds: float = 0.0
     """Of the whole block, also of processes that were there before; not of those that ended in it."""
 
@@ -36,8 +40,10 @@ def watched() -> Iterator[Peak]:
     def watch() -> None:
         while True:
             sizes = [_sizes(process) for process in _family(os.getpid())]
-            peak.resident = max(peak.resident, sum(resident for resident, _ in sizes))
-            peak.proportional = max(peak.proportional, sum(proportional for _, proportional in sizes))
+            peak.resident = max(peak.resident, sum(resident for resident, _, _ in sizes))
+            peak.proportional = max(peak.proportional, sum(proportional for _, proportional, _ in sizes))
+            peak.driver = max(peak.driver, sizes[0][2])
+            peak.worker = max([peak.worker, *(own for _, _, own in sizes[1:])])
             if ended.wait(SECONDS):
                 return
 
@@ -75,11 +81,11 @@ def _family(process: int) -> list[int]:
     return family
 
 
-def _sizes(process: int) -> tuple[int, int]:
-    """Resident and proportional set of a process; zeros for one that has ended."""
+def _sizes(process: int) -> tuple[int, int, int]:
+    """Resident and proportional set of a process, and the part that is no file's; zeros for one that has ended."""
     try:
         text = Path(f"/proc/{process}/smaps_rollup").read_text()
     except OSError:
-        return 0, 0
-    found = {name: int(size) * 1024 for name, size in re.findall(r"^(Rss|Pss):\s+(\d+) kB", text, re.MULTILINE)}
-    return found.get("Rss", 0), found.get("Pss", 0)
+        return 0, 0, 0
+    found = {name: int(size) * 1024 for name, size in re.findall(r"^(Rss|Pss|Anonymous):\s+(\d+) kB", text, re.MULTILINE)}
+    return found.get("Rss", 0), found.get("Pss", 0), found.get("Anonymous", 0)

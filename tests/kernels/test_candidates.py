@@ -10,15 +10,18 @@ from hypothesis import strategies as st
 
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
 
+BASE = 2**32 - 25
 BUCKET = st.tuples(st.lists(st.integers(0, 50), min_size=1, max_size=30, unique=True), st.integers(0, 35))
 
 
 @given(st.lists(BUCKET, max_size=6), st.integers(36, 60))
 @settings(max_examples=200, deadline=None)
 def test_pairs_of_buckets(buckets: list[tuple[list[int], int]], room: int) -> None:
-    ranks = np.array([rank for bucket, _ in buckets for rank in sorted(bucket)], dtype=np.uint32)
+    # Ranks have 64 bits: those of the test stand on both sides of 2^32.
+    ranks = np.array([BASE + rank for bucket, _ in buckets for rank in sorted(bucket)], dtype=np.uint64)
     place = np.array([at for bucket, _ in buckets for at in range(len(bucket))], dtype=np.int64)
     near = np.array([min(at, window) for bucket, window in buckets for at in range(len(bucket))], dtype=np.int64)
+    first = np.array([BASE + min(bucket) for bucket, _ in buckets for _ in bucket], dtype=np.uint64)
     expected = []
     for bucket, window in buckets:
         for (i, low), (j, high) in itertools.combinations(enumerate(sorted(bucket)), 2):
@@ -27,12 +30,12 @@ def test_pairs_of_buckets(buckets: list[tuple[list[int], int]], room: int) -> No
     found: list[tuple[int, int]] = []
     at = 0
     while at < len(ranks):
-        out = np.zeros(room, dtype=np.uint64)
-        after, filled = bucket_pairs(place, near, ranks, at, out)
+        higher, lower = np.zeros((2, room), dtype=np.uint64)
+        after, filled = bucket_pairs(place, near, first, ranks, at, higher, lower)
         assert after > at
         at = after
-        found += [(int(pair) >> 32, int(pair) & 0xFFFFFFFF) for pair in out[:filled]]
-    assert sorted(found) == sorted(expected)
+        found += zip(higher[:filled].tolist(), lower[:filled].tolist(), strict=True)
+    assert sorted(found) == sorted((BASE + high, BASE + low) for high, low in expected)
 
 
 @given(st.lists(st.integers(0, 2**64 - 1), min_size=6, max_size=6))
@@ -60,15 +63,22 @@ EDGES = st.dictionaries(
 @settings(max_examples=300, deadline=None)
 def test_one_is_kept_unless_it_has_an_edge_to_a_kept_one(edges: dict[tuple[int, int], float], cut: int) -> None:
     ordered = sorted(edges, key=lambda edge: (edge[1], edge[0]))
-    keeper, similarity = np.arange(12), np.ones(12)
-    pairs = np.array([high << 32 | low for low, high in ordered], dtype=np.uint64)
+    higher, lower = (np.array([edge[at] for edge in ordered], dtype=np.uint64) for at in (1, 0))
     values = np.array([edges[edge] for edge in ordered], dtype=np.float64)
+    # All edges of a higher rank come in one call.
+    while 0 < cut < len(ordered) and ordered[cut][1] == ordered[cut - 1][1]:
+        cut += 1
+    removed, keeper = np.zeros(2, dtype=np.uint8), {}
     for part in (slice(0, cut), slice(cut, None)):
-        survivors(pairs[part], values[part], keeper, similarity)
+        out = np.zeros(len(higher[part]), dtype=np.int64)
+        chosen = out[: survivors(higher[part], lower[part], values[part], removed, out)]
+        columns = (column[part][chosen].tolist() for column in (higher, lower, values))
+        keeper.update((rank, (low, value)) for rank, low, value in zip(*columns, strict=True))
     kept: list[int] = []
     for rank in range(12):
         choices = [(-edges[low, rank], low) for low in kept if (low, rank) in edges]
         expected = min(choices, default=(-1.0, rank))
-        assert (int(keeper[rank]), float(similarity[rank])) == (expected[1], -expected[0])
+        assert keeper.get(rank, (rank, 1.0)) == (expected[1], -expected[0])
+        assert removed[rank >> 3] >> (rank & 7) & 1 == bool(choices)
         if not choices:
             kept.append(rank)

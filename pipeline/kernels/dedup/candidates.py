@@ -1,9 +1,9 @@
 """Pairs of documents that share a bucket, and which document of a pair is kept.
 
-A document is a rank: its place in survivor order, below 2^32. A pair is one integer, higher rank << 32 | lower rank. In
-ascending order of pairs, all edges from a document to earlier ones therefore stand together.
+A document is a rank: its place in survivor order, below 2^63. A pair is two ranks, the higher and the lower one. Pairs in
+ascending order of the higher, then of the lower rank, have all edges from a document to earlier ones together.
 Guarantee: every pair is emitted once per bucket; which documents are kept follows from ranks and edges alone.
-Cost: linear in the pairs; 8 bytes each.
+Cost: linear in the pairs; 16 bytes each, and one bit for each rank.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.leaf import leaf
-
-RANK_BITS = 32
 
 
 @leaf
@@ -33,24 +31,28 @@ def band_keys(bands: npt.NDArray[np.uint64], out: npt.NDArray[np.uint64]) -> Non
 def bucket_pairs(
     place: npt.NDArray[np.int64],
     near: npt.NDArray[np.int64],
-    ranks: npt.NDArray[np.uint32],
+    first: npt.NDArray[np.uint64],
+    ranks: npt.NDArray[np.uint64],
     at: int,
-    out: npt.NDArray[np.uint64],
+    higher: npt.NDArray[np.uint64],
+    lower: npt.NDArray[np.uint64],
 ) -> tuple[int, int]:
-    """Write the pairs of the documents from `at` on, as far as `out` has room.
+    """Write the pairs of the documents from `at` on to `higher` and `lower`, as far as both have room.
 
-    Buckets stand end to end: place[i] is the place of document i in its bucket, from 0, and ranks ascend within a bucket.
-    Document i is paired with the near[i] <= place[i] documents just before it and with the first one of its bucket. `out` must
-    have room for all pairs of one document. Returns the first document left out and the number of pairs written.
+    Buckets stand end to end: place[i] is the place of document i in its bucket, from 0, first[i] is the first document there,
+    and ranks ascend within a bucket. Document i is paired with the near[i] <= place[i] documents just before it and with the
+    first one of its bucket. There must be room for all pairs of one document. Returns the first document left out and the
+    number of pairs written.
     """
     filled = 0
-    while at < len(ranks) and filled + near[at] + 1 <= len(out):
-        higher = np.uint64(ranks[at]) << np.uint64(RANK_BITS)
+    while at < len(ranks) and filled + near[at] + 1 <= len(higher):
         if near[at] < place[at]:
-            out[filled] = higher | np.uint64(ranks[at - place[at]])
+            higher[filled] = ranks[at]
+            lower[filled] = first[at]
             filled += 1
         for other in range(at - near[at], at):
-            out[filled] = higher | np.uint64(ranks[other])
+            higher[filled] = ranks[at]
+            lower[filled] = ranks[other]
             filled += 1
         at += 1
     return at, filled
@@ -58,20 +60,28 @@ def bucket_pairs(
 
 @leaf
 def survivors(
-    pairs: npt.NDArray[np.uint64],
+    higher: npt.NDArray[np.uint64],
+    lower: npt.NDArray[np.uint64],
     similarity: npt.NDArray[np.float64],
-    kept_by: npt.NDArray[np.int64],
-    at: npt.NDArray[np.float64],
-) -> None:
-    """Visit ranks in order and keep each one that has no edge to a kept one. Sets kept_by[rank] and at[rank].
+    removed: npt.NDArray[np.uint8],
+    out: npt.NDArray[np.int64],
+) -> int:
+    """Visit ranks in order and remove each one that has an edge to a kept one.
 
-    `pairs` are the edges in ascending order, given at once or over several calls, and `similarity` has one value for each.
-    `kept_by` must start as 0, 1, 2, ...; for a removed rank it becomes the most similar kept neighbour (of equals the first),
-    and at[rank] becomes their similarity.
+    The edges come in ascending order of (higher, lower), at once or over several calls; those of one higher rank in one call.
+    `removed` has a bit for each rank, rank & 7 of byte rank >> 3: 0 at first, then 1 for a removed rank. `out` gets, for each
+    rank that is removed, the edge to its most similar kept neighbour (of equals the first). Returns how many there are.
     """
-    for edge in range(len(pairs)):
-        keeper, rank = np.int64(pairs[edge] & np.uint64(0xFFFFFFFF)), np.int64(pairs[edge] >> np.uint64(RANK_BITS))
-        # All edges from `keeper` to lower ranks have been seen: they stand before every edge of a higher rank.
-        if kept_by[keeper] == keeper and (kept_by[rank] == rank or similarity[edge] > at[rank]):
-            kept_by[rank] = keeper
-            at[rank] = similarity[edge]
+    filled = 0
+    for edge in range(len(higher)):
+        # All edges from `lower` to ranks below it have been seen: they stand before every edge of a higher rank.
+        if removed[np.int64(lower[edge] >> np.uint64(3))] >> (lower[edge] & np.uint64(7)) & np.uint64(1):
+            continue
+        if filled and higher[out[filled - 1]] == higher[edge]:
+            if similarity[edge] > similarity[out[filled - 1]]:
+                out[filled - 1] = edge
+        else:
+            removed[np.int64(higher[edge] >> np.uint64(3))] |= np.uint8(1) << np.uint8(higher[edge] & np.uint64(7))
+            out[filled] = edge
+            filled += 1
+    return filled

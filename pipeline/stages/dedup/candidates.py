@@ -10,14 +10,13 @@ Guarantee: the pairs are the same for any order and grouping of documents, any n
 earlier documents a document is paired with does not depend on later ones, so documents added at the end of the survivor order
 change no earlier decision. A pair that shares several bands may come in several runs; `verify` removes the repetitions.
 Buckets that are not compared in full are counted.
-Cost: 12 bytes per document and band on disk, written and read once. A worker holds RECORDS bands, about 200 MB, or the largest
-bucket. At most limit / 2 + 1 pairs per document and band, except for the first `limit` documents, and as many again in each
-call of `pair_again`.
+Cost: 16 bytes per document and band on disk, written and read once, and once more for each round of merging. A worker holds a
+block of bands, however large a bucket is (`buckets`). At most limit / 2 + 1 pairs per document and band, except for the first
+`limit` documents, and as many again in each call of `pair_again`; 16 bytes for each.
 """
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,21 +26,21 @@ import numpy.typing as npt
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import Misaligned
-from tokenmill.pipeline.base.executor import Executor
-from tokenmill.pipeline.external import runs
-from tokenmill.pipeline.external.runs import Range, Run
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
-from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, integers
-from tokenmill.pipeline.stages.dedup.exact import Groups
+from tokenmill.pipeline.stages.dedup.buckets import Block, blocks
+from tokenmill.pipeline.stages.dedup.collected import ROWS, Scored, grouped, of_shard
+from tokenmill.pipeline.stages.dedup.signatures import integers
 
-RECORDS = 4_000_000
-"""Bands per run and per range (approximate)."""
-PAIRS = 4_000_000
-"""Most pairs per run."""
-NOT_BANDED = 2**32 - 1
-"""Stands for the rank of a document that is not compared by bands."""
-BAND = ("<u8", "<u4")
-"""A run of bands: key and rank."""
+BAND = ("<u8", "<u8")
+"""A run of bands, ordered by both: key and rank."""
+PAIR = ("<u8", "<u8")
+"""A run of pairs: the higher and the lower rank."""
+
+WIDE = 3
+"""Pairing holds, beside a band, as much again twice: its bucket, its place and what it is paired with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,9 @@ class Pairs:
     """Candidate pairs, and the buckets in which not all pairs are candidates."""
 
     runs: list[Run]
-    """Pairs in the encoding of `kernels.dedup.candidates`. Each run is sorted and holds a pair once."""
+    """Runs of PAIR, ordered by both, at most `fan_in`. A pair may come in several of them."""
+    total: int
+    """The number of pairs. A pair that shares several bands counts once per range of keys."""
     capped: list[Run]
     """Keys and ranks of these buckets, sorted by both. A bucket lies in one run. Empty in the result of `pair_again`."""
     buckets: int
@@ -59,17 +60,15 @@ class Pairs:
     left_out: int
     """Pairs of these buckets that are not candidates, counted once per bucket."""
 
-    @property
-    def total(self) -> int:
-        """The number of pairs. A pair that shares several bands counts once per range of keys."""
-        return sum(run.rows for run in self.runs)
-
 
 @dataclass(frozen=True, kw_only=True)
 class _Banding:
     scored: Sequence[Scored]
-    ranks: Sequence[npt.NDArray[np.uint32]]
-    """For each shard, the ranks of its rows alive; NOT_BANDED for rows that do not take part."""
+    first: int
+    """The number of the first of these shards."""
+    alive: npt.NDArray[np.int64]
+    """Rows alive of each of them."""
+    leaders: Sequence[Run]
     width: int
     path: Path
 
@@ -81,67 +80,71 @@ class _Pairing:
     limit: int
     folder: Path
     name: str
-    kept: Path | None = None
-    """A file of bool [ranks]: only these ranks are paired."""
+    rows: int
+    removed: Path | None = None
+    """A file of bits, as `survivors` has them: removed ranks are not paired."""
 
 
-def band(
-    scored: Sequence[Scored], documents: Documents, groups: Groups, width: int, folder: Path, executor: Executor
-) -> list[Run]:
-    """Write the bands of the leaders that have any, `width` each, as runs below `folder`. Raises CorruptFile, Misaligned."""
-    ranks = np.full(len(documents.banded), NOT_BANDED, dtype=np.uint32)
-    leaders = groups.rows[documents.banded[groups.rows]]
-    ranks[leaders] = groups.rank[leaders]
-    by_shard, starts = np.split(ranks, documents.starts[1:-1]), documents.starts
-    # A task takes shards until it has about RECORDS bands, so a large corpus makes no more runs than needed.
-    fill = np.searchsorted(starts, np.arange(0, starts[-1], max(1, RECORDS // width)))
-    cuts = np.unique([0, *fill, len(scored)])
+def band(scored: Sequence[Scored], alive: npt.NDArray[np.int64], leaders: Sequence[Run], width: int, means: Means) -> list[Run]:
+    """Write the bands of the leaders that have any, `width` each, as runs. Raises CorruptFile, Misaligned, OSError."""
     tasks = [
-        _Banding(scored=scored[a:b], ranks=by_shard[a:b], width=width, path=folder / f"bands-{number}")
-        for number, (a, b) in enumerate(itertools.pairwise(cuts))
+        _Banding(
+            scored=scored[part],
+            first=part.start,
+            alive=alive[part],
+            leaders=leaders,
+            width=width,
+            path=means.folder / f"bands-{number}.made",
+        )
+        for number, part in enumerate(grouped(scored, max(1, means.rows(BAND) // width)))
     ]
-    return executor.map(_write_bands, tasks)
+    return sort.merge(means, means.executor.map(_write_bands, tasks), "bands", by=2)
 
 
 def _write_bands(task: _Banding) -> Run:
-    keys, ranks = [np.empty(0, np.uint64)], [np.empty(0, np.uint32)]
-    for (view, named), mine in zip(task.scored, task.ranks, strict=True):
+    keys, ranks = [np.empty(0, np.uint64)], [np.empty(0, np.uint64)]
+    for number, ((view, named), alive) in enumerate(zip(task.scored, task.alive, strict=True), task.first):
         table = shards.read(view.root, named, ["exact", "bands"])
         # Scores are null where an earlier stage dropped the row.
-        bands = integers(table.filter(table["exact"].is_valid())["bands"], task.width)
-        if len(bands) != len(mine):
-            raise Misaligned(f"{named[0]}: {len(bands)} rows of signatures for {len(mine)} documents alive")
-        chosen = mine != NOT_BANDED
-        key = np.empty(int(chosen.sum()) * task.width, dtype=np.uint64)
-        band_keys(bands[chosen], key)
+        table = table.filter(table["exact"].is_valid())
+        if table.num_rows != alive:
+            raise Misaligned(f"{named[0]}: {table.num_rows} rows of signatures for {alive} documents alive")
+        place, rank = runs.read(task.leaders, of_shard(number), PAIR)
+        rows = (place & np.uint64(ROWS)).astype(np.int64)
+        banded = np.asarray(table["bands"].is_valid().to_numpy(), dtype=np.bool_)[rows]
+        key = np.empty(int(banded.sum()) * task.width, dtype=np.uint64)
+        band_keys(integers(table["bands"], task.width)[rows[banded]], key)
         keys.append(key)
-        ranks.append(np.repeat(mine[chosen], task.width))
-    key, rank = np.concatenate(keys), np.concatenate(ranks)
-    order = np.argsort(key)
-    return runs.write(task.path, key[order], rank[order])
+        ranks.append(np.repeat(rank[banded], task.width))
+    return runs.write_sorted(task.path, np.concatenate(keys), np.concatenate(ranks), by=2)
 
 
-def pair(bands: Sequence[Run], limit: int, folder: Path, executor: Executor) -> Pairs:
+def pair(bands: Sequence[Run], limit: int, means: Means) -> Pairs:
     """The candidate pairs of documents that share a key, as `bucket_pairs` chooses them. Raises OSError."""
+    rows = means.rows(BAND * WIDE)
     tasks = [
-        _Pairing(bands=bands, within=within, limit=limit, folder=folder, name=f"0-{number}")
-        for number, within in enumerate(runs.ranges(bands, RECORDS))
+        _Pairing(bands=bands, within=within, limit=limit, folder=means.folder, name=f"0-{number}", rows=rows)
+        for number, within in enumerate(runs.ranges(bands, rows))
     ]
-    return _together(executor.map(_pair, tasks))
+    return _together(means.executor.map(_pair, tasks), "pairs-0", means)
 
 
-def pair_again(capped: Sequence[Run], kept: Path, turn: int, limit: int, folder: Path, executor: Executor) -> Pairs:
-    """The candidate pairs among kept documents (`kept`: a file of bool [ranks]) of the buckets that `pair` found too large."""
+def pair_again(capped: Sequence[Run], removed: Path, turn: int, limit: int, means: Means) -> Pairs:
+    """The candidate pairs among documents that are not `removed`, of the buckets that `pair` found too large."""
+    rows = means.rows(BAND * WIDE)
     tasks = [
-        _Pairing(bands=[run], within=runs.ALL, limit=limit, folder=folder, name=f"{turn}-{number}", kept=kept)
+        _Pairing(
+            bands=[run], within=runs.ALL, limit=limit, folder=means.folder, name=f"{turn}-{number}", rows=rows, removed=removed
+        )
         for number, run in enumerate(capped)
     ]
-    return _together(executor.map(_pair, tasks))
+    return _together(means.executor.map(_pair, tasks), f"pairs-{turn}", means)
 
 
-def _together(parts: Sequence[Pairs]) -> Pairs:
+def _together(parts: Sequence[Pairs], name: str, means: Means) -> Pairs:
     return Pairs(
-        runs=[run for part in parts for run in part.runs],
+        runs=sort.merge(means, [run for part in parts for run in part.runs], name, by=2, reduce=distinct_pairs),
+        total=sum(part.total for part in parts),
         capped=[run for part in parts for run in part.capped],
         buckets=sum(part.buckets for part in parts),
         members=sum(part.members for part in parts),
@@ -150,53 +153,49 @@ def _together(parts: Sequence[Pairs]) -> Pairs:
 
 
 def _pair(task: _Pairing) -> Pairs:
-    keys, ranks = runs.read(task.bands, task.within, BAND)
-    members = np.empty(0, dtype=np.int64)
-    if task.kept is not None:
-        kept = runs.load(task.kept, np.bool_)[ranks]
-        keys, ranks, members = keys[kept], ranks[kept], _places(_bounds(keys))[kept]
-    # Most keys belong to one document only, so only the others are sorted by rank too.
-    order = np.argsort(keys)
-    sizes = np.diff(_bounds(keys[order]))
-    order = order[np.repeat(sizes > 1, sizes)]
-    order = order[np.lexsort((ranks[order], keys[order]))]
-    keys, ranks = keys[order], ranks[order]
-    bounds = _bounds(keys)
-    place = _places(bounds)
-    # The fewer documents before one are kept, the more of them it is compared with, so each round costs about the same.
-    before = place if task.kept is None else members[order]
-    near = task.limit // 2 * (before + 1) // (place + 1)
-    near = np.where(place < task.limit, place, np.minimum(near, place))
-    left_out = np.maximum(place - near - 1, 0)
-    over = np.add.reduceat(left_out, bounds[:-1]) > 0 if len(place) else np.zeros(0, dtype=np.bool_)
-    sizes = np.diff(bounds)
-    capped = np.repeat(over & (task.kept is None), sizes)
+    parts = [run.within(task.within) for run in task.bands]
+    rows = sum(len(part[0]) for part in parts)
+    removed = None if task.removed is None else runs.load(task.removed, np.uint8)
+    written: list[Run] = []
+    buckets = members = left_out = 0
+    capped = task.folder / f"capped-{task.name}"
+    with runs.growing(capped, BAND, rows) as over:
+        for block in blocks(sort.ordered(parts, 2, task.rows), task.limit, rows, removed):
+            for pairs in _pairs(block, task.rows):
+                written.append(runs.write(task.folder / f"pairs-{task.name}-{len(written)}.made", *pairs))
+            if removed is None:
+                over.add(block.over)
+            buckets, members, left_out = buckets + block.buckets, members + block.members, left_out + block.left_out
+    found = over.run()
+    if not found.rows:
+        runs.remove([found])
     return Pairs(
-        runs=list(_write_pairs(task, place, near, ranks)),
-        capped=[runs.write(task.folder / f"capped-{task.name}", keys[capped], ranks[capped])] if capped.any() else [],
-        buckets=int(over.sum()),
-        members=int(sizes[over].sum()),
-        left_out=int(left_out.sum()),
+        runs=written,
+        total=sum(run.rows for run in written),
+        capped=[found] if found.rows else [],
+        buckets=buckets,
+        members=members,
+        left_out=left_out,
     )
 
 
-def _write_pairs(
-    task: _Pairing, place: npt.NDArray[np.int64], near: npt.NDArray[np.int64], ranks: npt.NDArray[np.uint32]
-) -> Iterator[Run]:
-    out = np.empty(max(PAIRS, int(near.max(initial=0)) + 1), dtype=np.uint64)
-    at = number = 0
-    while at < len(ranks):
-        at, filled = bucket_pairs(place, near, ranks, at, out)
-        yield runs.write(task.folder / f"pairs-{task.name}-{number}", runs.distinct(out[:filled]))
-        number += 1
+def _pairs(block: Block, rows: int) -> Iterator[list[Array]]:
+    """The pairs of a block, each once, about `rows` at a time."""
+    room = max(rows, int(block.near.max(initial=0)) + 1)
+    higher, lower = np.empty((2, min(room, int(block.near.sum()) + len(block.near) + 1)), dtype=np.uint64)
+    at = block.at
+    while at < len(block.ranks):
+        at, filled = bucket_pairs(block.place, block.near, block.first, block.ranks, at, higher, lower)
+        if filled:
+            yield distinct_pairs([higher[:filled], lower[:filled]], ordered=False)
 
 
-def _bounds(keys: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
-    """Where the buckets of sorted keys begin, and where the last one ends. int64 [buckets + 1]"""
-    begins = np.flatnonzero(keys[1:] != keys[:-1]) + 1
-    return np.concatenate([[0], begins, [len(keys)]]) if len(keys) else np.zeros(1, dtype=np.int64)
-
-
-def _places(bounds: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The position of each member in its bucket, from 0."""
-    return np.arange(bounds[-1]) - np.repeat(bounds[:-1], np.diff(bounds))
+def distinct_pairs(pairs: Sequence[Array], *, ordered: bool = True) -> list[Array]:
+    """Each pair once, by the higher and then the lower rank. `ordered`: they come in this order."""
+    columns = list(pairs)
+    if not ordered:
+        order = runs.order(columns, 2)
+        columns = [column[order] for column in columns]
+    new = np.ones(len(columns[0]), dtype=np.bool_)
+    new[1:] = (columns[0][1:] != columns[0][:-1]) | (columns[1][1:] != columns[1][:-1])
+    return [column[new] for column in columns]

@@ -1,96 +1,140 @@
-"""Reads the score shards of a corpus into arrays over all documents alive.
+"""Reads the score shards of a corpus into runs of all documents alive, in survivor order.
 
 Guarantee: a row alive without a signature, with a signature of another length, or with another `doc_id` is an error. No
-document is kept because its signature is missing.
-Cost: one read of the score shards, in workers; 45 bytes per document. Bands are not held: `candidates` reads them.
+document is kept because its signature is missing. A place (`PLACE_BITS`) leads back from any order to shard and row.
+Cost: one read of the score shards, in workers, and of what the survivor policy names. On disk 24 bytes per document and 8 for
+each of its survivor keys: 64 with the default policy. Bands are not held: `candidates` reads them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
-from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.external.runs import Array, Range, Run
+from tokenmill.pipeline.stages.dedup import survivor
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
-from tokenmill.pipeline.stages.dedup.signatures import check_settings
+from tokenmill.pipeline.stages.dedup.signatures import check_settings, integers
+from tokenmill.pipeline.stages.dedup.survivor import Criterion
 
 Scored = tuple[View, Named]
 """A shard and its scores."""
+PLACE_BITS = 32
+"""A place is the number of a shard in its high bits, and the number of a row among the shard's rows alive in the low ones."""
+
+ROWS = 2**PLACE_BITS - 1
+"""Selects the row of a place."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Documents:
-    """A few columns of every document alive, in document order. n documents."""
+class Gathered:
+    """All documents alive, in survivor order."""
 
-    doc_ids: pa.FixedSizeBinaryArray
-    exact: npt.NDArray[np.uint64]
-    """[n, 2]: 128-bit hash of what exact duplicates have in common."""
-    text_bytes: npt.NDArray[np.int64]
-    """[n]"""
-    banded: npt.NDArray[np.bool_]
-    """[n]: the document has n-grams, so it can be a near duplicate."""
-    priority: npt.NDArray[np.int32]
-    """[n]: the position of the document's source in the order of priority."""
-    starts: npt.NDArray[np.int64]
-    """[shards + 1]: the first document of each shard."""
+    runs: list[Run]
+    """Columns of uint64: the survivor keys, of which the last two are the `doc_id`, then the place and both halves of `exact`,
+    the 128-bit hash of what exact duplicates have in common. Ordered by all but `exact`."""
+    keys: int
+    """The number of survivor keys."""
+    alive: npt.NDArray[np.int64]
+    """[shards]: rows alive."""
+    undated: int | None
+    """Documents without a date; None where the policy does not ask for dates."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Reading:
-    view: View
-    named: Named
+class _Gathering:
+    scored: Sequence[Scored]
+    first: int
+    """The number of the first of these shards."""
+    criteria: Sequence[Sequence[Criterion]]
+    """For each shard."""
     config: DedupConfig
+    path: Path
 
 
-def collect(scored: Sequence[Scored], config: DedupConfig, sources: tuple[str, ...], executor: Executor) -> Documents:
-    """Read the columns of all rows alive. Raises Misaligned, CorruptFile, ConfigError."""
-    priorities = [_priority(view, sources) for view, _ in scored]
-    parts = executor.map(_read, [_Reading(view=view, named=named, config=config) for view, named in scored])
-    sizes = [part.num_rows for part in parts]
-    table = pa.concat_tables([_SCHEMA.empty_table(), *parts]).combine_chunks()
-    return Documents(
-        doc_ids=pa.chunked_array(table["doc_id"].chunks, schema.DOC_ID.type).combine_chunks(),
-        exact=integers(table["exact"], 2),
-        text_bytes=table["bytes"].to_numpy(),
-        banded=table["banded"].to_numpy(),
-        priority=np.repeat(np.array(priorities, dtype=np.int32), sizes),
-        starts=np.cumsum([0, *sizes], dtype=np.int64),
+@dataclass(frozen=True, kw_only=True)
+class _Part:
+    run: Run
+    alive: list[int]
+    undated: int
+
+
+def gather(scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[Criterion]], means: Means) -> Gathered:
+    """Read the columns of all rows alive. `criteria`: those of `survivor.criteria`. Raises Misaligned, CorruptFile."""
+    keys = survivor.width(criteria[0]) if criteria else 2
+    tasks = [
+        _Gathering(
+            scored=scored[part],
+            first=part.start,
+            criteria=criteria[part],
+            config=config,
+            path=means.folder / f"gathered-{number}",
+        )
+        for number, part in enumerate(grouped(scored, means.rows(["<u8"] * (keys + 3))))
+    ]
+    parts = means.executor.map(_gather, tasks)
+    dated = any(one.name == "date" for one in criteria[0]) if criteria else False
+    return Gathered(
+        runs=sort.merge(means, [part.run for part in parts], "gathered", by=keys + 1),
+        keys=keys,
+        alive=np.array([rows for part in parts for rows in part.alive], dtype=np.int64),
+        undated=sum(part.undated for part in parts) if dated else None,
     )
 
 
-_SCHEMA = pa.schema(
-    [
-        schema.DOC_ID.with_nullable(True),
-        pa.field("exact", pa.binary(16)),
-        pa.field("bytes", pa.int64()),
-        pa.field("banded", pa.bool_()),
-    ]
-)
+def grouped(scored: Sequence[Scored], rows: int) -> Iterator[slice]:
+    """Slices of consecutive shards of about `rows` rows each; a larger shard is one by itself."""
+    start = held = 0
+    for number, (view, _) in enumerate(scored):
+        found = view.documents[1].rows or 0
+        if number > start and held + found > rows:
+            yield slice(start, number)
+            start, held = number, 0
+        held += found
+    if scored:
+        yield slice(start, len(scored))
 
 
-def _priority(view: View, sources: tuple[str, ...]) -> int:
-    source = view.source
-    if source not in sources:
-        raise ConfigError(f"dedup: source {source!r} of shard {view.name} has no priority; known: {', '.join(sources)}")
-    return sources.index(source)
+def of_shard(number: int) -> Range:
+    """The places of a shard."""
+    return Range(first=number << PLACE_BITS, last=number << PLACE_BITS | ROWS)
 
 
-def _read(task: _Reading) -> pa.Table:
-    """One shard's rows alive, with the columns of `_SCHEMA`."""
-    alive = task.view.read(["doc_id"])
-    table = _read_scores(task.view, task.named, task.config).take(pa.array(alive.rows)).combine_chunks()
-    shards.align(task.view.documents, alive.table["doc_id"], task.named, table["doc_id"])
-    banded = _check(table, task.named[0], task.config)
-    columns = [table["doc_id"], table["exact"], table["bytes"], pa.array(banded)]
-    return pa.table(columns, schema=_SCHEMA)
+def _gather(task: _Gathering) -> _Part:
+    blocks: list[list[Array]] = []
+    alive, undated = [], 0
+    for number, (one, criteria) in enumerate(zip(task.scored, task.criteria, strict=True)):
+        columns, missing = _columns(*one, task.first + number, criteria, task.config)
+        blocks.append(columns)
+        alive.append(len(columns[0]))
+        undated += missing
+    columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
+    return _Part(run=runs.write_sorted(task.path, *columns, by=len(columns) - 2), alive=alive, undated=undated)
+
+
+def _columns(
+    view: View, named: Named, number: int, criteria: Sequence[Criterion], config: DedupConfig
+) -> tuple[list[Array], int]:
+    """One shard's rows alive, as `Gathered.runs` has them, in their order; and how many have no date."""
+    wanted = ["doc_id", "metadata"] if any(one.name == "date" for one in criteria) else ["doc_id"]
+    alive = view.read(wanted)
+    table = _read_scores(view, named, config).take(pa.array(alive.rows)).combine_chunks()
+    shards.align(view.documents, alive.table["doc_id"], named, table["doc_id"])
+    _check(table, named[0], config)
+    keys, undated = survivor.keys(criteria, view, alive, table)
+    places = (np.uint64(number) << np.uint64(PLACE_BITS)) + np.arange(len(alive.rows), dtype=np.uint64)
+    return [*keys, places, *integers(table["exact"], 2).T], undated
 
 
 def _read_scores(view: View, named: Named, config: DedupConfig) -> pa.Table:
@@ -101,8 +145,8 @@ def _read_scores(view: View, named: Named, config: DedupConfig) -> pa.Table:
     return table
 
 
-def _check(table: pa.Table, name: str, config: DedupConfig) -> npt.NDArray[np.bool_]:
-    """Which rows have bands. Raises CorruptFile if a signature is missing in whole or in part."""
+def _check(table: pa.Table, name: str, config: DedupConfig) -> None:
+    """Raises CorruptFile if a signature is missing in whole or in part."""
     for column in ("exact", "units", "bytes"):
         if table[column].null_count:
             row = pc.index(table[column].is_null(), True).as_py()
@@ -114,18 +158,8 @@ def _check(table: pa.Table, name: str, config: DedupConfig) -> npt.NDArray[np.bo
             f"{name}: {len(wrong)} rows alive whose `bands` do not fit their `units`, the first: {_id(table, wrong[0])}; "
             f"texts of at least {config.scheme.ngram} {config.scheme.shingle} have bands, and no others"
         )
-    return banded
 
 
 def _id(table: pa.Table, row: int) -> str:
     identity: bytes = table["doc_id"][int(row)].as_py()
     return f"doc_id {identity.hex()}"
-
-
-def integers(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.uint64]:
-    """Fixed-size binary as rows of integers. Null rows hold arbitrary values. uint64 [rows, width]"""
-    array = column.combine_chunks()
-    if len(array) == 0:
-        return np.empty((0, width), dtype=np.uint64)
-    data = np.frombuffer(array.buffers()[1], dtype="<u8", count=len(array) * width, offset=array.offset * 8 * width)
-    return data.reshape(len(array), width).astype(np.uint64, copy=False)

@@ -1,101 +1,148 @@
-"""Equal texts: survivor order over all documents, and groups of documents whose texts are equal.
+"""Ranks, and equal texts: each document's place in survivor order, and the groups of documents whose texts are equal.
 
-Guarantee: a group's leader is its first document in survivor order. The order is total: `doc_id` breaks the remaining ties.
-Cost: a few sorts over the documents, one column at a time, about 60 bytes per document while they run.
+Purpose: a rank is a number of 64 bits, counted over all documents from 0. A group of equal texts is led by its first document
+in survivor order, and near duplicates are sought among leaders. Ranks go to the shards by a sort on places, and rows find
+their leader by a sort on hashes.
+Guarantee: ranks and groups are the same for any memory, fan-in and number of workers.
+Cost: four sorts outside memory: 64 bytes per document with the default survivor policy, then 32 by hash, 16 by place, and 16
+for each copy of a text. 64 bytes per document stay on disk until verdicts are made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from tokenmill.pipeline.base.schema import DOC_ID_BYTES
-from tokenmill.pipeline.stages.dedup.collected import Documents
-from tokenmill.pipeline.stages.dedup.survivor import Keys
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.external.runs import Range, Run, Span
+from tokenmill.pipeline.stages.dedup.collected import Gathered
 
 
 @dataclass(frozen=True, kw_only=True)
-class Groups:
-    """Distinct texts in survivor order. A leader's position in this order is its rank. Near duplicates are sought among
-    leaders.
-    """
+class Distinct:
+    """Distinct texts in survivor order, and how to come from ranks to documents. Runs of columns of uint64."""
 
-    rows: npt.NDArray[np.int64]
-    """[ranks]: the document that leads the group."""
-    rank: npt.NDArray[np.int64]
-    """[documents]: the rank of the document's leader."""
-
-
-def groups(documents: Documents, policy: Sequence[str], keys: Keys, *, exact: bool = True) -> Groups:
-    """Group documents by `exact`, or each by itself if `exact` is False.
-
-    `policy`: criteria of survivor order, the most important first; `keys`: see `survivor`.
-    """
-    position = _survivor_places(documents, policy, keys)
-    count = len(position)
-    order = np.empty(count, dtype=np.int64)
-    order[position] = np.arange(count)
-    leader = _leaders(documents, position) if exact else np.arange(count, dtype=np.int64)
-    rows = order[leader[order] == order]
-    rank = np.empty(count, dtype=np.int64)
-    rank[rows] = np.arange(len(rows))
-    return Groups(rows=rows, rank=rank[leader])
+    hashes: list[Run]
+    """By rank: rank, place, and both halves of `exact`. All documents."""
+    names: list[Run]
+    """By rank: rank, place, and both halves of the `doc_id`. All documents."""
+    leaders: list[Run]
+    """By place: place and rank of the documents that lead a group."""
+    copies: list[Run]
+    """By rank: the rank of the leader, and the place of a document with the same text."""
+    documents: int
+    count: int
+    """Number of leaders."""
 
 
-def _leaders(documents: Documents, position: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The leader of each document: of those with its hash, the first in survivor order. int64 [documents]"""
-    count = len(position)
-    # Most hashes belong to one document only, so only the others are sorted by the whole hash.
-    by_hash = np.argsort(documents.exact[:, 0])
-    halves = documents.exact[by_hash, 0]
-    twin = np.zeros(count, dtype=np.bool_)
-    twin[1:] = halves[1:] == halves[:-1]
-    twin[:-1] |= twin[1:]
-    twins = by_hash[twin]
-    twins = twins[np.lexsort((position[twins], documents.exact[twins, 1], documents.exact[twins, 0]))]
-    begins = np.ones(len(twins), dtype=np.bool_)
-    begins[1:] = (documents.exact[twins[1:]] != documents.exact[twins[:-1]]).any(axis=1)
-    leader = np.arange(count, dtype=np.int64)
-    leader[twins] = twins[begins][np.cumsum(begins) - 1]
-    return leader
+@dataclass(frozen=True, kw_only=True)
+class _Ranking:
+    runs: Sequence[Run]
+    within: Span
+    first: int
+    """The first rank."""
+    keys: int
+    exact: bool
+    folder: Path
+    name: str
 
 
-def _survivor_places(documents: Documents, policy: Sequence[str], others: Keys) -> npt.NDArray[np.int64]:
-    """The position of each document in survivor order. int64 [documents], each once.
-
-    Sorts one column of integers at a time: with 4 million documents this takes a fifth of the time of one sort by all columns.
-    """
-    ids = np.frombuffer(documents.doc_ids.buffers()[1], dtype=">u8", offset=documents.doc_ids.offset * DOC_ID_BYTES)
-    halves = ids[: 2 * len(documents.doc_ids)].reshape(-1, 2).astype(np.uint64)
-    keys: list[npt.NDArray[np.generic]] = []
-    for name in (*policy, "doc_id"):
-        if name == "source":
-            keys.append(documents.priority)
-        elif name == "length":
-            keys.append(-documents.text_bytes)
-        elif name in others:
-            keys.append(others[name])
-        else:
-            keys += [halves[:, 0], halves[:, 1]]
-    places = np.zeros(len(documents.doc_ids), dtype=np.int64)
-    for key in keys:
-        if places.max(initial=0) + 1 == len(places):
-            break
-        # Both factors are at most the number of documents, so the product stays below 2**63 for up to 3 billion documents.
-        dense = _dense(key)
-        places = _dense(places * (dense.max(initial=0) + 1) + dense)
-    return places
+@dataclass(frozen=True, kw_only=True)
+class _Ranked:
+    hashes: Run
+    names: Run
+    by_text: list[Run]
+    leaders: list[Run]
 
 
-def _dense(values: npt.NDArray[np.generic]) -> npt.NDArray[np.int64]:
-    """For each value, the number of different values that are smaller."""
-    order = np.argsort(values)
-    ordered = values[order]
-    smaller = np.zeros(len(values), dtype=np.int64)
-    np.cumsum(ordered[1:] != ordered[:-1], out=smaller[1:])
-    places = np.empty(len(values), dtype=np.int64)
-    places[order] = smaller
-    return places
+@dataclass(frozen=True, kw_only=True)
+class _Grouping:
+    by_text: Sequence[Run]
+    within: Range
+    rows: int
+    folder: Path
+    name: str
+
+
+def distinct(gathered: Gathered, means: Means, *, exact: bool = True) -> Distinct:
+    """Rank all documents and group them by `exact`, or each by itself if `exact` is False. Raises OSError."""
+    keys = gathered.keys
+    parts = [run.columns() for run in gathered.runs]
+    spans = runs.spans(gathered.runs, means.rows(["<u8"] * (keys + 3)), keys + 1)
+    sizes = [sum(span.of(part).stop - span.of(part).start for part in parts) for span in spans]
+    firsts = np.cumsum([0, *sizes])
+    tasks = [
+        _Ranking(
+            runs=gathered.runs,
+            within=span,
+            first=int(first),
+            keys=keys,
+            exact=exact,
+            folder=means.folder,
+            name=f"{number}",
+        )
+        for number, (span, first) in enumerate(zip(spans, firsts[:-1], strict=True))
+    ]
+    ranked = means.executor.map(_rank, tasks)
+    runs.remove(gathered.runs)
+    hashes, names = (sort.merge(means, [getattr(one, name) for one in ranked], name) for name in ("hashes", "names"))
+    leaders = [run for one in ranked for run in one.leaders]
+    copies: list[Run] = []
+    if exact:
+        by_text = sort.merge(means, [run for one in ranked for run in one.by_text], "by-text", by=2)
+        rows = means.rows(["<u8"] * 4)
+        grouping = [
+            _Grouping(by_text=by_text, within=within, rows=rows, folder=means.folder, name=f"{number}")
+            for number, within in enumerate(runs.ranges(by_text, rows))
+        ]
+        grouped = means.executor.map(_group, grouping)
+        runs.remove(by_text)
+        leaders = [run for found, _ in grouped for run in found]
+        copies = [run for _, found in grouped for run in found]
+    return Distinct(
+        hashes=hashes,
+        names=names,
+        leaders=sort.merge(means, leaders, "leaders"),
+        copies=sort.merge(means, copies, "copies"),
+        documents=int(firsts[-1]),
+        count=sum(run.rows for run in leaders),
+    )
+
+
+def _rank(task: _Ranking) -> _Ranked:
+    parts = [[column[task.within.of(run.columns())] for column in run.columns()] for run in task.runs]
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    chosen = runs.order(columns, task.keys + 1)
+    *ids, place, one, other = (column[chosen] for column in columns[task.keys - 2 :])
+    rank = np.uint64(task.first) + np.arange(len(place), dtype=np.uint64)
+    by_text = [runs.write_sorted(task.folder / f"text-{task.name}", one, other, rank, place, by=2)] if task.exact else []
+    return _Ranked(
+        hashes=runs.write(task.folder / f"hashes-{task.name}.ranked", rank, place, one, other),
+        names=runs.write(task.folder / f"names-{task.name}.ranked", rank, place, *ids),
+        by_text=by_text,
+        leaders=[] if task.exact else [runs.write_sorted(task.folder / f"leaders-{task.name}.ranked", place, rank)],
+    )
+
+
+def _group(task: _Grouping) -> tuple[list[Run], list[Run]]:
+    """Leaders by place, and copies by the rank of their leader."""
+    leaders, copies = [], []
+    before: tuple[int, int] | None = None
+    leader = 0
+    parts = [run.within(task.within) for run in task.by_text]
+    for number, (one, other, rank, place) in enumerate(sort.ordered(parts, 3, task.rows)):
+        begins = np.ones(len(rank), dtype=np.bool_)
+        begins[1:] = (one[1:] != one[:-1]) | (other[1:] != other[:-1])
+        begins[0] = before != (int(one[0]), int(other[0]))
+        # A group may have begun in the block before.
+        known = np.concatenate([np.array([leader], dtype=np.uint64), rank[begins]])[np.cumsum(begins)]
+        before, leader = (int(one[-1]), int(other[-1])), int(known[-1])
+        name = f"{task.name}-{number}.grouped"
+        leaders.append(runs.write_sorted(task.folder / f"leaders-{name}", place[begins], rank[begins]))
+        if not begins.all():
+            copies.append(runs.write_sorted(task.folder / f"copies-{name}", known[~begins], place[~begins]))
+    return leaders, copies

@@ -20,9 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base import files, state
-from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
@@ -32,12 +32,6 @@ REVISIONS = ".revisions"
 """The names of the two stores: under the folding of the settings, and under the looser one of `revisions`."""
 ROWS = 2_000_000
 """Pairs per file (approximate)."""
-
-
-def keys(exact: npt.NDArray[np.uint64], pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
-    """Both halves of each pair's key. exact: uint64 [ranks, 2]; pairs in the encoding of `kernels.dedup.candidates`."""
-    found = exact[(pairs & np.uint64(0xFFFFFFFF)).astype(np.int64)] + exact[(pairs >> np.uint64(32)).astype(np.int64)]
-    return found[:, 0], found[:, 1]
 
 
 def look_up(known: Sequence[Run], key: tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]) -> npt.NDArray[np.float64]:
@@ -71,12 +65,15 @@ def load(root: Path, identity: str, name: str = SIMILARITIES) -> list[Run]:
     return stored if whole else []
 
 
-def save(root: Path, identity: str, found: Sequence[Run], executor: Executor, name: str = SIMILARITIES) -> None:
+def save(root: Path, identity: str, found: Sequence[Run], means: Means, name: str = SIMILARITIES) -> None:
     """Store the similarities of `found`, runs of KNOWN, under `name`, and remove the earlier ones. Raises OSError."""
     folder = _folder(root, name)
-    within = runs.ranges(found, ROWS)
+    found = sort.merge(means, found, f"known{name}")
+    within = runs.ranges(found, min(ROWS, means.rows(KNOWN)))
     files.remove(folder / "record.json", durable=False)
-    stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
+    stored = means.executor.map(
+        _merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)]
+    )
     files_made: list[Any] = [
         (run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows and run.entry
     ]

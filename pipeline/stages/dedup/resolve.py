@@ -3,28 +3,44 @@
 Guarantee: distinct texts are visited in survivor order, and a text is kept unless it has an edge to a kept one. So every
 removed document names a kept document, at a similarity that reaches the threshold. A copy of a removed text names the document
 that this text names.
-Cost: linear in documents and pairs; about 60 bytes per document, and one range of pairs.
+Cost: linear in pairs and removed documents. The process that decides holds one bit per document and one range of pairs. Two
+sorts outside memory give a removed document what it names, and take it back to its shard: 112 bytes for each.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.external import runs
-from tokenmill.pipeline.external.runs import ALL, Run
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
-from tokenmill.pipeline.stages.dedup.collected import Documents
-from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.dedup.verify import SIMILAR, ranks_of
+from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
+from tokenmill.pipeline.stages.dedup.exact import Distinct
+from tokenmill.pipeline.stages.dedup.verify import SIMILAR
 
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
+KEPT, EXACT, NEAR, REVISED = range(4)
+"""Why a document is removed, in runs of DECIDED."""
+MOST = 2**31 - 1
+"""The largest cluster size that a verdict can say."""
+NAMES = ("<u8", "<u8", "<u8", "<u8")
+"""See `exact.Distinct`."""
+REMOVED = ("<u8", "<u8", "<f8", "<u8")
+"""A run of removed ranks: rank, the rank that is kept, their similarity, and NEAR or REVISED."""
+PLACED = ("<u8", "<u8", "<f8", "<u8")
+"""A run of removed documents: the rank that is kept, place, similarity, and EXACT, NEAR or REVISED."""
+DECIDED = ("<u8", "<f8", "<u8", "<u8", "<u8", "<u8")
+"""A run of the documents that duplicate others, and of those that they name: place, similarity, KEPT to REVISED, cluster size,
+and both halves of the `doc_id` of the kept document."""
 
 VERDICT = pa.schema(
     [
@@ -41,63 +57,175 @@ it. `compared` says in words what of the two texts was compared, and how it was 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """Which rank each rank is a duplicate of."""
+    """Which ranks are removed, and for which others."""
 
-    keeper: npt.NDArray[np.int64]
-    """[ranks]: the kept rank that this rank duplicates; the rank itself if it is kept."""
-    similarity: npt.NDArray[np.float64]
-    """[ranks]: similarity to `keeper`."""
-    revised: npt.NDArray[np.bool_]
-    """[ranks]: whether that is the similarity under the looser folding, of a revision (`revisions`)."""
+    removed: npt.NDArray[np.uint8]
+    """A bit for each rank, as `survivors` has them."""
+    runs: list[Run]
+    """Runs of REMOVED, in ascending order."""
     edges: int
     """Number of pairs that reach the threshold."""
 
 
-def decide(by_range: Sequence[Sequence[Run]], revisions: Sequence[Sequence[Run]], ranks: int, threshold: float) -> Decision:
+@dataclass(frozen=True, kw_only=True)
+class _Placing:
+    removed: Sequence[Run]
+    copies: Sequence[Run]
+    names: Sequence[Run]
+    within: Range
+    rows: int
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Naming:
+    placed: Sequence[Run]
+    names: Sequence[Run]
+    within: Range
+    rows: int
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShardVerdicts:
+    """The verdicts of one shard: a task reads them where it publishes them. Picklable."""
+
+    number: int
+    alive: int
+    decided: Sequence[Run]
+    compared: tuple[str, str, str]
+
+    def read(self) -> pa.RecordBatch:
+        """The verdicts of the rows alive, in their order. Raises OSError."""
+        place, similarity, why, size, *ids = runs.read(self.decided, of_shard(self.number), DECIDED)
+        rows = (place & np.uint64(ROWS)).astype(np.int64)
+        reasons, sizes = np.zeros(self.alive, dtype=np.int32), np.ones(self.alive, dtype=np.int32)
+        reasons[rows], sizes[rows] = why, size
+        kept = reasons == KEPT
+        jaccard, doc_ids = np.ones(self.alive), np.zeros((self.alive, 2), dtype=">u8")
+        jaccard[rows], doc_ids[rows] = similarity, np.stack(ids, axis=1)
+        named = pa.FixedSizeBinaryArray.from_buffers(
+            schema.DOC_ID.type, self.alive, [pa.array(~kept).buffers()[1], pa.py_buffer(doc_ids)]
+        )
+        columns = [
+            pa.DictionaryArray.from_arrays(pa.array(np.minimum(reasons, NEAR)), [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE]),
+            named,
+            pa.array(jaccard, mask=kept),
+            pa.array(sizes),
+            pa.DictionaryArray.from_arrays(pa.array(np.maximum(reasons - 1, 0), mask=kept), list(self.compared)),
+        ]
+        return pa.RecordBatch.from_arrays(columns, schema=VERDICT)
+
+
+def decide(
+    by_range: Sequence[Sequence[Run]], revisions: Sequence[Sequence[Run]], ranks: int, threshold: float, folder: Path
+) -> Decision:
     """Visit all ranks in order. `by_range`, `revisions`: for each range of pairs, in ascending order, runs of `verify.SIMILAR`.
 
-    Of `by_range`, the pairs that reach the threshold are edges; of `revisions`, which are other pairs, all.
+    Of `by_range`, the pairs that reach the threshold are edges; of `revisions`, which are other pairs, all. Raises OSError.
     """
-    keeper = np.arange(ranks, dtype=np.int64)
-    similarity = np.ones(ranks, dtype=np.float64)
+    removed = np.zeros((ranks + 7) // 8, dtype=np.uint8)
     edges = 0
-    for parts, revised_parts in zip(by_range, revisions, strict=True):
-        pairs, found = runs.read(parts, ALL, SIMILAR)
-        more, loosely = runs.read(revised_parts, ALL, SIMILAR)
-        alike = found >= threshold
-        pairs, found = np.concatenate([pairs[alike], more]), np.concatenate([found[alike], loosely])
-        order = np.argsort(pairs)
-        survivors(pairs[order], found[order], keeper, similarity)
-        edges += len(pairs)
-    revised = np.zeros(ranks, dtype=np.bool_)
-    for parts in revisions:
-        lower, higher = ranks_of(runs.read(parts, ALL, SIMILAR)[0])
-        revised[higher[keeper[higher] == lower]] = True
-    return Decision(keeper=keeper, similarity=similarity, revised=revised, edges=edges)
+    written = []
+    for number, (parts, revised_parts) in enumerate(zip(by_range, revisions, strict=True)):
+        strict = runs.read(parts, runs.ALL, SIMILAR)
+        loose = runs.read(revised_parts, runs.ALL, SIMILAR)
+        alike = strict[2] >= threshold
+        higher, lower, similarity = (np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True))
+        why = np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])])
+        order = runs.order((higher, lower), 2)
+        higher, lower, similarity, why = (column[order] for column in (higher, lower, similarity, why))
+        chosen = np.empty(len(higher), dtype=np.int64)
+        chosen = chosen[: survivors(higher, lower, similarity, removed, chosen)]
+        columns = (column[chosen] for column in (higher, lower, similarity, why))
+        written.append(runs.write(folder / f"removed-{number}", *columns))
+        edges += len(higher)
+    return Decision(removed=removed, runs=written, edges=edges)
 
 
 def verdicts(
-    documents: Documents, groups: Groups, decision: Decision, compared: tuple[str, str, str]
-) -> tuple[list[pa.RecordBatch], int]:
+    decision: Decision, distinct: Distinct, alive: npt.NDArray[np.int64], compared: tuple[str, str, str], means: Means
+) -> tuple[list[ShardVerdicts], int]:
     """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document.
 
-    `compared`: what is compared of exact duplicates, of near duplicates, and of revisions.
+    `compared`: what is compared of exact duplicates, of near duplicates, and of revisions. Raises OSError.
     """
-    kept_rank = decision.keeper[groups.rank]
-    kept_row = groups.rows[kept_rank]
-    sizes = np.bincount(kept_rank, minlength=len(groups.rows))
-    kept = kept_row == np.arange(len(kept_row))
-    reason = np.where(kept, 0, np.where(kept_rank == groups.rank, 1, 2)).astype(np.int32)
-    how = np.where(reason == 2, 1 + decision.revised[groups.rank], 0).astype(np.int32)
-    batches = []
-    for start, stop in zip(documents.starts[:-1], documents.starts[1:], strict=True):
-        mine = slice(start, stop)
+    removed = sort.merge(means, decision.runs, "removed")
+    rows = means.rows([*REMOVED, *PLACED])
+    placing = [
+        _Placing(
+            removed=removed,
+            copies=distinct.copies,
+            names=distinct.names,
+            within=within,
+            rows=rows,
+            folder=means.folder,
+            name=f"placed-{number}",
+        )
+        for number, within in enumerate(runs.ranges([*removed, *distinct.copies, *distinct.names], rows))
+    ]
+    placed = sort.merge(means, [run for part in means.executor.map(_place, placing) for run in part], "placed")
+    naming = [
+        _Naming(placed=placed, names=distinct.names, within=within, rows=rows, folder=means.folder, name=f"decided-{number}")
+        for number, within in enumerate(runs.ranges([*placed, *distinct.names], rows))
+    ]
+    named = means.executor.map(_name, naming)
+    decided = sort.merge(means, [run for part, _ in named for run in part], "decided")
+    found = [
+        ShardVerdicts(number=number, alive=int(count), decided=decided, compared=compared) for number, count in enumerate(alive)
+    ]
+    return found, sum(clusters for _, clusters in named)
+
+
+def _place(task: _Placing) -> list[Run]:
+    """Removed documents, leaders and copies, by the rank that is kept."""
+    rank, keeper, similarity, why = runs.read(task.removed, task.within, REMOVED)
+    ranks, places, *_ = runs.read(task.names, task.within, NAMES)
+    written = []
+
+    def write(columns: Sequence[Array]) -> None:
+        written.append(runs.write_sorted(task.folder / f"{task.name}-{len(written)}.made", *columns))
+
+    if len(rank):
+        write([keeper, places[np.searchsorted(ranks, rank)], similarity, why])
+    for leader, place in _pieces([run.within(task.within) for run in task.copies], task.rows):
+        at = np.minimum(np.searchsorted(rank, leader), max(0, len(rank) - 1))
+        goes = rank[at] == leader if len(rank) else np.zeros(len(leader), dtype=np.bool_)
+        columns = [leader.copy(), place, np.ones(len(leader)), np.full(len(leader), EXACT, dtype=np.uint64)]
+        for column, values in zip((0, 2, 3), (keeper, similarity, why), strict=True):
+            columns[column][goes] = values[at[goes]]
+        write(columns)
+    return written
+
+
+def _pieces(parts: Sequence[Sequence[Array]], rows: int) -> Sequence[list[Array]]:
+    """The rows of all parts, so many at a time."""
+    return [[column[at : at + rows] for column in part] for part in parts for at in range(0, len(part[0]), rows)]
+
+
+def _name(task: _Naming) -> tuple[list[Run], int]:
+    """What the documents of `placed`, and those that are kept for them, get as verdicts; and the number of those."""
+    parts = [run.within(task.within) for run in task.placed]
+    ranks, places, *ids = runs.read(task.names, task.within, NAMES)
+    written: list[Run] = []
+    clusters, last = 0, -1
+    for keeper, place, similarity, why in sort.ordered(parts, 1, task.rows):
+        kept = runs.distinct(keeper)
+        # A cluster may go on in the next block, so it is counted where it stands.
+        sizes = sum(np.searchsorted(part[0], kept, "right") - np.searchsorted(part[0], kept, "left") for part in parts) + 1
+        at, new = np.searchsorted(kept, keeper), kept[int(kept[0]) == last :]
+        named = np.searchsorted(ranks, kept)
+        named_new = named[len(kept) - len(new) :]
+        zeros = np.zeros(len(new), dtype=np.uint64)
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(reason[mine]), [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE]),
-            documents.doc_ids.take(pa.array(kept_row[mine], mask=kept[mine])),
-            pa.array(decision.similarity[groups.rank[mine]], mask=kept[mine]),
-            pa.array(sizes[kept_rank[mine]].astype(np.int32)),
-            pa.DictionaryArray.from_arrays(pa.array(how[mine], mask=kept[mine]), list(compared)),
+            np.concatenate([place, places[named_new]]),
+            np.concatenate([similarity, np.ones(len(new))]),
+            np.concatenate([why, zeros]),
+            np.minimum(np.concatenate([sizes[at], sizes[len(kept) - len(new) :]]), MOST).astype(np.uint64),
+            *(np.concatenate([half[named[at]], zeros]) for half in ids),
         ]
-        batches.append(pa.RecordBatch.from_arrays(columns, schema=VERDICT))
-    return batches, int((sizes > 1).sum())
+        written.append(runs.write_sorted(task.folder / f"{task.name}-{len(written)}.made", *columns))
+        clusters, last = clusters + len(new), int(kept[-1])
+    return written, clusters

@@ -10,7 +10,6 @@ Cost: the sets of the documents in such pairs are computed once more; similariti
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -38,26 +37,27 @@ def are_revisions(strict: Values, loose: Values, threshold: float) -> npt.NDArra
 
 
 def look_again(
-    compared: Sequence[Compared], ranges: Sequence[Range], comparer: Comparer, threshold: float, turn: int, folder: Path
+    compared: Sequence[Compared], ranges: Sequence[Range], comparer: Comparer, threshold: float, turn: int
 ) -> tuple[list[Run], list[Compared]]:
     """The revisions among the pairs `compared`, as a run of `verify.SIMILAR` for each range, and all that was compared.
 
     `comparer` compares under the looser folding. There are no runs if no pair missed by little. Raises what comparing raises.
     """
-    missed = []
+    folder = comparer.means.folder
+    missed, strictly = [], []
     for number, one in enumerate(compared):
-        pairs, strict = one.by_pair.columns()
-        near = pairs[(strict >= least(threshold)) & (strict < threshold)]
-        missed.append(runs.write(folder / f"missed-{turn}-{number}", near))
+        higher, lower, strict = one.by_pair.columns()
+        near = (strict >= least(threshold)) & (strict < threshold)
+        strictly.append(strict[near])
+        missed.append(runs.write(folder / f"missed-{turn}-{number}", higher[near], lower[near]))
     if not any(run.rows for run in missed):
         runs.remove(missed)
         return [], []
-    again = comparer.compare(comparer.new(missed, ranges, [()] * len(ranges), turn), turn)
+    again = comparer.compare(comparer.new([[run] for run in missed], ranges, [()] * len(ranges), turn), turn)
     runs.remove(missed)
     found = []
-    for number, (one, other) in enumerate(zip(compared, again, strict=True)):
-        pairs, strict = one.by_pair.columns()
-        near, loose = other.by_pair.columns()
-        chosen = are_revisions(strict[np.searchsorted(pairs, near)], loose, threshold)
-        found.append(runs.write(folder / f"revisions-{turn}-{number}", near[chosen], loose[chosen]))
+    for number, (strict, other) in enumerate(zip(strictly, again, strict=True)):
+        higher, lower, loose = other.by_pair.columns()
+        chosen = are_revisions(strict, loose, threshold)
+        found.append(runs.write(folder / f"revisions-{turn}-{number}", higher[chosen], lower[chosen], loose[chosen]))
     return found, again

@@ -13,18 +13,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
-from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.stages.dedup.candidates import Pairs, pair_again
 from tokenmill.pipeline.stages.dedup.resolve import Decision, decide
 from tokenmill.pipeline.stages.dedup.revisions import look_again
-from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer
+from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, New
 
 ROUNDS = 8
 """Most rounds after the first one."""
@@ -35,11 +32,13 @@ RANGE = 100_000
 class Comparing(Protocol):
     """An object that compares pairs: `verify.Comparer`."""
 
-    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
-        """For each range, the pairs that were not compared `before`."""
+    def new(
+        self, pairs: Sequence[Sequence[Run]], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int
+    ) -> list[New]:
+        """For each range, those of its pairs that were not compared `before`."""
         ...
 
-    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
+    def compare(self, new: Sequence[New], turn: int) -> list[Compared]:
         """These pairs with their similarities, range by range."""
         ...
 
@@ -73,10 +72,9 @@ def settle(
     ranks: int,
     threshold: float,
     limit: int,
-    folder: Path,
-    executor: Executor,
+    means: Means,
 ) -> Settled:
-    """Compare candidates and decide, in rounds. Leaves its files in `folder`. Raises what comparing raises.
+    """Compare candidates and decide, in rounds. Leaves its files in `means.folder`. Raises what comparing raises.
 
     `loose`: compares pairs that miss the threshold by little once more (`revisions`).
     """
@@ -86,7 +84,7 @@ def settle(
     by_key: list[Run] = []
     loose_by_key: list[Run] = []
     now = turn = 0
-    new, left = comparer.new(pairs.runs, ranges, similar, 0), pairs
+    new, left = comparer.new([pairs.runs] * len(ranges), ranges, similar, 0), pairs
     while True:
         done = comparer.compare(new, turn)
         for parts, compared in zip(similar, done, strict=True):
@@ -94,18 +92,18 @@ def settle(
             by_key.append(compared.by_key)
             now += compared.now
         if loose is not None:
-            found, again = look_again(done, ranges, loose, threshold, turn, folder)
+            found, again = look_again(done, ranges, loose, threshold, turn)
             for parts, run in zip(revised, found, strict=False):
                 parts.append(run)
             loose_by_key += [compared.by_key for compared in again]
-        decision = decide(similar, revised, ranks, threshold)
+        decision = decide(similar, revised, ranks, threshold, means.folder)
         unfinished = 0
         if pairs.capped:
-            kept = folder / "kept"
-            runs.save(kept, decision.keeper == np.arange(ranks))
-            left = pair_again(pairs.capped, kept, turn + 1, limit, folder, executor)
-            new = comparer.new(left.runs, ranges, similar, turn + 1)
-            unfinished = sum(run.rows for run in new)
+            removed = means.folder / "removed"
+            runs.save(removed, decision.removed)
+            left = pair_again(pairs.capped, removed, turn + 1, limit, means)
+            new = comparer.new([left.runs] * len(ranges), ranges, similar, turn + 1)
+            unfinished = sum(one.run.rows for one in new)
         if not unfinished or turn == ROUNDS:
             return Settled(
                 decision=decision,

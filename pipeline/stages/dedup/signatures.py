@@ -120,3 +120,14 @@ def _binary(values: npt.NDArray[np.uint64], valid: npt.NDArray[np.bool_] | None 
     kind = pa.binary(8 * values.shape[1])
     mask = None if valid is None else pa.py_buffer(np.packbits(valid, bitorder="little"))
     return pa.FixedSizeBinaryArray.from_buffers(kind, len(values), [mask, pa.py_buffer(values)])
+
+
+def integers(column: pa.ChunkedArray, width: int) -> npt.NDArray[np.uint64]:
+    """Fixed-size binary as rows of little-endian integers. Null rows hold arbitrary values. uint64 [rows, width]"""
+    array = column.combine_chunks()
+    if isinstance(array, pa.ChunkedArray):
+        array = pa.concat_arrays(array.chunks) if array.num_chunks else pa.array([], array.type)
+    if len(array) == 0:
+        return np.empty((0, width), dtype=np.uint64)
+    data = np.frombuffer(array.buffers()[1], dtype="<u8", count=len(array) * width, offset=array.offset * 8 * width)
+    return data.reshape(len(array), width).astype(np.uint64, copy=False)

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from tokenmill.pipeline.base import manifest, state
+from tokenmill.pipeline.base import manifest
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
@@ -31,8 +31,8 @@ from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
 from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
-from tokenmill.pipeline.stages.dedup.collected import collect
-from tokenmill.pipeline.stages.dedup.exact import groups
+from tokenmill.pipeline.stages.dedup.collected import gather
+from tokenmill.pipeline.stages.dedup.exact import distinct
 from tokenmill.pipeline.stages.dedup.resolve import verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
@@ -84,13 +84,12 @@ class Dedup:
         texts = pa.array(["to be or not to be"] * 2, pa.large_string())
         sign(texts, self.config)
         sets, bounds = ngrams.ngram_sets(*utf8(texts), np.arange(2), False, 1, tables())
-        sets.flags.writeable = False
         spans = np.stack([bounds[:-1], bounds[1:]], axis=1)
         similarity = ngrams.similarities(sets, sets, spans, spans)
         keys, pairs = np.zeros(2, dtype=np.uint64), np.zeros(2, dtype=np.uint64)
         band_keys(keys.reshape(2, 1), keys)
-        bucket_pairs(np.arange(2), np.arange(2), np.arange(2, dtype=np.uint32), 0, pairs)
-        survivors(pairs[:1], similarity[:1], np.arange(2), np.ones(2))
+        bucket_pairs(np.arange(2), np.arange(2), pairs, pairs, 0, pairs.copy(), pairs.copy())
+        survivors(pairs, pairs, similarity[:2], np.zeros(1, dtype=np.uint8), np.zeros(2, dtype=np.int64))
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Signatures of the batch's texts, as `scores` describes them."""
@@ -103,48 +102,43 @@ class Dedup:
         source without a priority.
         """
         views = [view for view, _ in scored]
-        documents = collect(scored, self.config, self.sources, work.executor)
-        keys = survivor.keys(self.config.survivor, self.quality, views, work)
-        distinct = groups(documents, self.config.survivor, keys, exact=self.config.exact != "off")
+        means = work.means(work.scratch(self.name))
+        criteria = survivor.criteria(self.config.survivor, self.quality, views, self.sources, work)
+        gathered = gather(scored, self.config, criteria, means)
+        texts = distinct(gathered, means, exact=self.config.exact != "off")
         identity = manifest.fingerprint(self.name, self.version, self.scoring, {})
-        with runs.scratch(work.root / state.FOLDER / "dedup" / ".work") as folder:
-            bands = band(scored, documents, distinct, self.config.scheme.bands, folder, work.executor)
-            pairs = pair(bands, self.config.bucket_limit, folder, work.executor)
-            runs.remove(bands)
-            runs.save(folder / "exact", documents.exact[distinct.rows])
-            work.progress.say(f"dedup: {pairs.total:,} candidate pairs of {len(distinct.rows):,} distinct documents")
-            comparer = Comparer(
-                views=views,
-                starts=documents.starts,
-                groups=distinct,
-                exact=folder / "exact",
-                known=known.load(work.root, identity),
-                scheme=self.config.scheme,
-                folding=self.config.folding,
-                folder=folder,
-                executor=work.executor,
-            )
-            looser = self.config.model_copy(update=dict(self.config.looser))
-            identity_of_loose = manifest.fingerprint(self.name, self.version, settings(looser), {})
-            stored = known.load(work.root, identity_of_loose, known.REVISIONS)
-            loose = dataclasses.replace(comparer, folding=looser.folding, known=stored, label="loose-")
-            settled = settle(
-                pairs,
-                comparer,
-                loose=loose if self.config.looser else None,
-                ranks=len(distinct.rows),
-                threshold=self.config.threshold,
-                limit=self.config.bucket_limit,
-                folder=folder,
-                executor=work.executor,
-            )
-            known.save(work.root, identity, settled.by_key, work.executor)
-            if settled.loose_by_key or stored:
-                known.save(work.root, identity_of_loose, settled.loose_by_key, work.executor, known.REVISIONS)
-        batches, clusters = verdicts(documents, distinct, settled.decision, self.config.compared)
+        bands = band(scored, gathered.alive, texts.leaders, self.config.scheme.bands, means)
+        pairs = pair(bands, self.config.bucket_limit, means)
+        runs.remove([*bands, *texts.leaders])
+        work.progress.say(f"dedup: {pairs.total:,} candidate pairs of {texts.count:,} distinct documents")
+        comparer = Comparer(
+            views=views,
+            hashes=texts.hashes,
+            known=known.load(work.root, identity),
+            scheme=self.config.scheme,
+            folding=self.config.folding,
+            means=means,
+        )
+        looser = self.config.model_copy(update=dict(self.config.looser))
+        identity_of_loose = manifest.fingerprint(self.name, self.version, settings(looser), {})
+        stored = known.load(work.root, identity_of_loose, known.REVISIONS)
+        loose = dataclasses.replace(comparer, folding=looser.folding, known=stored, label="loose-")
+        settled = settle(
+            pairs,
+            comparer,
+            loose=loose if self.config.looser else None,
+            ranks=texts.documents,
+            threshold=self.config.threshold,
+            limit=self.config.bucket_limit,
+            means=means,
+        )
+        known.save(work.root, identity, settled.by_key, means)
+        if settled.loose_by_key or stored:
+            known.save(work.root, identity_of_loose, settled.loose_by_key, means, known.REVISIONS)
+        found, clusters = verdicts(settled.decision, texts, gathered.alive, self.config.compared, means)
         facts = {
-            "documents": len(documents.text_bytes),
-            "distinct_documents": len(distinct.rows),
+            "documents": texts.documents,
+            "distinct_documents": texts.count,
             "verified_pairs": settled.pairs,
             "edges": settled.decision.edges,
             "capped_buckets": pairs.buckets,
@@ -155,6 +149,6 @@ class Dedup:
             "uncompared_pairs": settled.left.left_out + settled.unfinished,
             "clusters": clusters,
             "expected_recall": round(self.config.scheme.probability(self.config.threshold), 6),
-            **survivor.facts(keys),
+            **({} if gathered.undated is None else {"undated_documents": gathered.undated}),
         }
-        return Resolved(batches, facts, now={"verified_pairs": settled.now})
+        return Resolved(found, facts, now={"verified_pairs": settled.now})

@@ -1,7 +1,7 @@
-"""Keys of survivor order that are not in the signatures: quality scores and dates, read if the survivor policy names them.
+"""Survivor order as columns of unsigned integers: source, quality, length, date and `doc_id`, as the policy names them.
 
 Guarantee: a changed score or date changes the manifests before this stage, so the order is computed anew. A document without a
-score is an error. A document without a readable date comes last and is counted.
+score is an error. A document without a readable date comes last and is counted. The order is total: `doc_id` ends it.
 Cost: one read of the scores, or of the metadata (about 2.5 us per document), in workers; 8 bytes per document and criterion.
 """
 
@@ -15,16 +15,18 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
-from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.base.files import FileEntry
+from tokenmill.pipeline.base.shards import Alive, Named, View
+from tokenmill.pipeline.stages.dedup.signatures import integers
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import Work
 
-Keys = Mapping[str, npt.NDArray[np.generic]]
-"""For each criterion, by name, a number per document. The document with the lower number comes first."""
-
+Column = npt.NDArray[np.uint64]
+SIGN = np.uint64(1 << 63)
 UNDATED = np.iinfo(np.int64).max
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 REDUCED = re.compile(r"\d{4}(?:-\d{2})?")
@@ -32,51 +34,95 @@ REDUCED = re.compile(r"\d{4}(?:-\d{2})?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Scores:
-    view: View
-    named: Named
-    column: str
+class Criterion:
+    """One criterion of the survivor policy for the documents of one shard."""
+
+    name: str
+    """As the policy has it: "source", "quality", "length", "date" or "doc_id"."""
+    priority: int = 0
+    """Of "source": the position of the shard's source in the order of priority."""
+    scores: Named | None = None
+    """Of "quality": the shard's scores."""
+    column: str = ""
+    """Of "quality": the column of these scores."""
 
 
-def keys(policy: Sequence[str], quality: str | None, views: Sequence[View], work: Work) -> Keys:
-    """The keys of "quality" and "date" that `policy` names, [documents] each, for all rows alive in `views`.
+def criteria(
+    policy: Sequence[str], quality: str | None, views: Sequence[View], sources: Sequence[str], work: Work
+) -> list[tuple[Criterion, ...]]:
+    """For each shard what `policy` names, the most important first and "doc_id" last.
 
-    quality: the score column of the stage `quality`, which ran earlier. Raises ConfigError, CorruptFile, Misaligned.
+    quality: the score column of the stage `quality`, which ran earlier. Raises ConfigError.
     """
-    found: dict[str, npt.NDArray[np.generic]] = {}
-    if "quality" in policy:
+    for view in views:
+        if view.source not in sources:
+            known = ", ".join(sources)
+            raise ConfigError(f"dedup: source {view.source!r} of shard {view.name} has no priority; known: {known}")
+    names = list(dict.fromkeys((*policy, "doc_id")))
+    names = names[: names.index("doc_id") + 1]
+    files: Mapping[str, Mapping[str, FileEntry]] = {}
+    if "quality" in names:
         if quality is None:
             raise ConfigError(f"dedup.survivor = {list(policy)} names quality, but no stage before it scores quality")
         files = {shard.name: shard.files for shard in work.manifest("quality").shards}
-        names = {view.name: name_of("quality", "scores", view.name) for view in views}
-        tasks = [
-            _Scores(view=view, named=(names[view.name], files[view.name][names[view.name]]), column=quality) for view in views
-        ]
-        found["quality"] = np.concatenate([np.empty(0), *work.executor.map(_lowered_scores, tasks)])
-    if "date" in policy:
-        found["date"] = np.concatenate([np.empty(0, np.int64), *work.executor.map(_ages, list(views))])
-    return found
+
+    def of(name: str, view: View) -> Criterion:
+        if name == "quality":
+            scores = name_of("quality", "scores", view.name)
+            return Criterion(name=name, scores=(scores, files[view.name][scores]), column=quality or "")
+        return Criterion(name=name, priority=sources.index(view.source) if name == "source" else 0)
+
+    return [tuple(of(name, view) for name in names) for view in views]
 
 
-def facts(keys: Keys) -> dict[str, int]:
-    """Facts about the keys: how many documents have no date, if the policy asks for dates."""
-    return {"undated_documents": int((keys["date"] == UNDATED).sum())} if "date" in keys else {}
+def width(criteria: Sequence[Criterion]) -> int:
+    """The number of columns that `keys` gives."""
+    return len(criteria) + 1
 
 
-def _lowered_scores(task: _Scores) -> npt.NDArray[np.float64]:
-    """The scores of the rows alive, negated, so that a higher score comes earlier."""
-    alive = task.view.read(["doc_id"])
-    table = shards.read(task.view.root, task.named, ["doc_id", task.column]).take(alive.rows)
-    shards.align(task.view.documents, alive.table["doc_id"], task.named, table["doc_id"])
-    scores = table[task.column]
+def keys(criteria: Sequence[Criterion], view: View, alive: Alive, signatures: pa.Table) -> tuple[list[Column], int]:
+    """Columns that put the rows alive into survivor order, the most important first; and how many rows have no date.
+
+    `alive`: with `metadata`, where a criterion is "date". `signatures`: the scores of the rows alive.
+    """
+    found: list[Column] = []
+    undated = 0
+    for one in criteria:
+        if one.name == "source":
+            found.append(np.full(len(alive.rows), one.priority, dtype=np.uint64))
+        elif one.name == "length":
+            found.append(~signatures["bytes"].to_numpy().astype(np.uint64))
+        elif one.name == "quality":
+            found.append(ascending(-_scores(one, view, alive)))
+        elif one.name == "date":
+            ages = _ages(alive)
+            undated = int((ages == UNDATED).sum())
+            found.append(ages.view(np.uint64) ^ SIGN)
+        else:
+            # In the order of their bytes.
+            found += list(integers(signatures["doc_id"], 2).byteswap().T)
+    return found, undated
+
+
+def ascending(values: npt.NDArray[np.float64]) -> Column:
+    """Unsigned integers in the order of the floats. NaN comes last, and -0.0 equals 0.0."""
+    plain = np.where(np.isnan(values), np.nan, values + 0.0).view(np.uint64)
+    return np.where(plain & SIGN, ~plain, plain | SIGN)
+
+
+def _scores(one: Criterion, view: View, alive: Alive) -> npt.NDArray[np.float64]:
+    assert one.scores is not None
+    table = shards.read(view.root, one.scores, ["doc_id", one.column]).take(alive.rows)
+    shards.align(view.documents, alive.table["doc_id"], one.scores, table["doc_id"])
+    scores = table[one.column]
     if scores.null_count:
-        raise CorruptFile(f"{task.view.root / task.named[0]}: {scores.null_count} rows alive have no `{task.column}`")
-    return -np.asarray(scores.to_numpy(), dtype=np.float64)
+        raise CorruptFile(f"{view.root / one.scores[0]}: {scores.null_count} rows alive have no `{one.column}`")
+    return np.asarray(scores.to_numpy(), dtype=np.float64)
 
 
-def _ages(view: View) -> npt.NDArray[np.int64]:
+def _ages(alive: Alive) -> npt.NDArray[np.int64]:
     """Microseconds from each date to 1970, so that a newer date comes earlier."""
-    moments = map(moment, view.read(["metadata"]).table["metadata"].to_pylist())
+    moments = map(moment, alive.table["metadata"].to_pylist())
     return np.array([UNDATED if found is None else -found for found in moments], dtype=np.int64)
 
 

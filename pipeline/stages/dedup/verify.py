@@ -4,78 +4,112 @@ Purpose: shared bands only say where to look. A pair becomes an edge when its tr
 Guarantee: each pair is compared once, over sets computed from the text as the stage sees it. A pair that an earlier build
 compared is looked up instead. Sets hold 64-bit hashes; `pipeline.kernels.text.ngrams` states the odds of a wrong element.
 `compare` reads the text of a shard at most once.
-Cost: the sets of the documents that have a new candidate are written below `.state` (8 bytes per distinct n-gram, about as
-much as their text), and 16 bytes per pair. Memory: 16 bytes per document, and in a worker one shard and its sets, or a range
-of pairs and the pages it compares.
+Cost: pairs ask for their documents by rank, and what they ask for is joined with places, sorted by place, and answered with
+sets (`sets`): every file is read in its order. On disk 40 bytes per pair, and 120 bytes and a set per document and range of
+pairs that asks for it, most of it for a while. A worker holds one range of pairs, one shard and its sets, and
+`memory_bytes` / 2 of sets at most, but for two sets that are larger.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.base import files
-from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.external import runs
-from tokenmill.pipeline.external.runs import Range, Run
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.join import join
+from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import Folding, tables
-from tokenmill.pipeline.stages.dedup import known
+from tokenmill.pipeline.stages.dedup import known, sets
 from tokenmill.pipeline.stages.dedup.banding import Scheme
-from tokenmill.pipeline.stages.dedup.exact import Groups
+from tokenmill.pipeline.stages.dedup.candidates import PAIR, distinct_pairs
+from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
+from tokenmill.pipeline.stages.dedup.sets import GRAM_BYTES, Shelf
 
-SET_FILES = 64
-"""Most files of sets. Each pair of files is mapped once per range in which it has a pair to compare."""
-SIMILAR = ("<u8", "<f8")
-"""A run of pairs with their similarities; NaN: not compared yet."""
+SHARDS = 64
+"""Most shards whose sets one task writes."""
+SIMILAR = ("<u8", "<u8", "<f8")
+"""A run of pairs, the higher and the lower rank, with their similarities."""
+NEW = (*SIMILAR, "<u8", "<u8")
+"""The same with both halves of the pair's key in `known`. NaN: not compared yet."""
+ASKED = ("<u8", "<u8", "<u8", "<u8", "<u8")
+"""A run of what ranges of pairs ask for: the number of the range, rank, place, and both halves of `exact`."""
+WANTED = ("<u8", "<u8", "<u8")
+"""A run of the sets that are wanted: place, the number of the range, and rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Uniting:
-    """Task: collect the new pairs of one range, once each, with their known similarities."""
+    """Task: collect the new pairs of one range, once each, and the ranks in them."""
 
+    number: int
     pairs: Sequence[Run]
     before: Sequence[Run]
     within: Range
-    exact: Path
+    folder: Path
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Finding:
+    """Task: give the pairs of a range their known similarities, and say which sets the others want."""
+
+    number: int
+    pairs: Run
+    asked: Sequence[Run]
     known: Sequence[Run]
-    path: Path
+    folder: Path
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Sets:
-    """Task: write the n-gram sets of documents to `path`. `rows`: for each shard, the positions among its rows alive."""
+    """Task: write the n-gram sets that are wanted of the documents of some shards."""
 
-    rows: Sequence[tuple[View, npt.NDArray[np.int64]]]
+    views: Sequence[View]
+    first: int
+    """The number of the first of these shards."""
+    wanted: Sequence[Run]
     scheme: Scheme
     folding: Folding
-    path: Path
+    memory_bytes: int
+    folder: Path
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Comparison:
-    """Task: compute the similarities that are missing in `run`; write all of them, by pair and by key."""
+    """Task: compute the similarities that are missing in a range; write all of them, by pair and by key."""
 
+    number: int
     run: Run
-    exact: Path
-    places: Path
-    """A file of int64 [ranks, 2]: where each set begins and ends in all set files laid end to end."""
-    sets: Sequence[Path]
-    ends: npt.NDArray[np.int64]
-    """[sets]: where each file of sets ends."""
+    shelves: Sequence[Shelf]
+    memory_bytes: int
     by_pair: Path
     by_key: Path
 
 
 @dataclass(frozen=True, kw_only=True)
+class New:
+    """Pairs of one range, as a run of NEW, and the sets that they want, as a run of WANTED."""
+
+    run: Run
+    wanted: Run
+
+
+@dataclass(frozen=True, kw_only=True)
 class Compared:
-    """Pairs of one range with their similarities. `now`: how many of them were computed in this run."""
+    """Pairs of one range with their similarities, as runs of SIMILAR and of `known.KNOWN`.
+
+    `now`: how many of them were computed in this run.
+    """
 
     by_pair: Run
     by_key: Run
@@ -87,143 +121,213 @@ class Comparer:
     """Everything that comparing needs besides the pairs."""
 
     views: Sequence[View]
-    starts: npt.NDArray[np.int64]
-    """[shards + 1]: the first document of each shard."""
-    groups: Groups
-    exact: Path
-    """A file of uint64 [ranks, 2]: the column `exact`."""
+    hashes: Sequence[Run]
+    """See `exact.Distinct`."""
     known: Sequence[Run]
     """Similarities from earlier builds."""
     scheme: Scheme
     folding: Folding
-    folder: Path
-    """Holds files of sets, of pairs and of similarities. The caller removes them."""
-    executor: Executor
+    means: Means
     label: str = ""
-    """Begins the names of these files: another one for each comparer of a folder."""
+    """Begins the names of files: another one for each comparer of a folder."""
 
-    def new(self, pairs: Sequence[Run], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int) -> list[Run]:
-        """For each range, the pairs that are not in its runs of `before`, as a run of SIMILAR. Raises OSError."""
-        tasks = [
-            _Uniting(
-                pairs=pairs,
-                before=compared,
-                within=within,
-                exact=self.exact,
-                known=self.known,
-                path=self.folder / f"{self.label}new-{turn}-{number}",
-            )
-            for number, (within, compared) in enumerate(zip(ranges, before, strict=True))
+    def new(
+        self, pairs: Sequence[Sequence[Run]], ranges: Sequence[Range], before: Sequence[Sequence[Run]], turn: int
+    ) -> list[New]:
+        """For each range, those of its `pairs` that are not in its runs of `before`. Raises OSError."""
+        means, name = self.means, f"{self.label}{turn}"
+        uniting = [
+            _Uniting(number=number, pairs=found, before=compared, within=within, folder=means.folder, name=f"{name}-{number}")
+            for number, (found, within, compared) in enumerate(zip(pairs, ranges, before, strict=True))
         ]
-        return self.executor.map(_unite, tasks)
+        united = means.executor.map(_unite, uniting)
+        asking = [ranks for _, ranks in united if ranks.rows]
+        answered = join(means, sort.merge(means, asking, f"{name}-ranks"), self.hashes, f"{name}-places")
+        runs.remove([ranks for _, ranks in united])
+        asked = sort.merge(means, means.executor.map(_by_range, answered), f"{name}-asked", by=2)
+        finding = [
+            _Finding(number=number, pairs=found, asked=asked, known=self.known, folder=means.folder, name=f"{name}-{number}")
+            for number, (found, _) in enumerate(united)
+        ]
+        new = means.executor.map(_find, finding)
+        runs.remove([*asked, *(found for found, _ in united)])
+        return new
 
-    def compare(self, new: Sequence[Run], turn: int) -> list[Compared]:
-        """Compute the missing similarities in runs of SIMILAR. Raises what reading and writing raise."""
-        sets, ends = self._write_sets(new, turn)
+    def compare(self, new: Sequence[New], turn: int) -> list[Compared]:
+        """Compute the missing similarities. Raises what reading and writing raise."""
+        means = self.means
+        shelves = self._write_sets([one.wanted for one in new], f"{self.label}{turn}")
         tasks = [
             _Comparison(
-                run=run,
-                exact=self.exact,
-                places=self.folder / f"{self.label}places",
-                sets=sets,
-                ends=ends,
-                by_pair=self.folder / f"{self.label}similar-{turn}-{number}",
-                by_key=self.folder / f"{self.label}known-{turn}-{number}",
+                number=number,
+                run=one.run,
+                shelves=shelves,
+                memory_bytes=means.memory_bytes,
+                by_pair=means.folder / f"{self.label}similar-{turn}-{number}",
+                by_key=means.folder / f"{self.label}known-{turn}-{number}",
             )
-            for number, run in enumerate(new)
+            for number, one in enumerate(new)
         ]
-        compared = self.executor.map(_compare, tasks)
-        for path in sets:
-            files.remove(path, durable=False)
-        runs.remove(new)
+        compared = means.executor.map(_compare, tasks)
+        for shelf in shelves:
+            shelf.remove()
+        runs.remove([one.run for one in new])
         return compared
 
-    def _write_sets(self, new: Sequence[Run], turn: int) -> tuple[list[Path], npt.NDArray[np.int64]]:
-        """Write the sets of the documents that have a pair without a similarity, and `places`. Returns the files and their
-        ends.
-        """
-        involved = np.zeros(int(self.starts[-1]), dtype=np.bool_)
-        for run in new:
-            pairs, similarity = run.columns()
-            lower, higher = ranks_of(pairs[np.isnan(similarity)])
-            involved[self.groups.rows[lower]] = involved[self.groups.rows[higher]] = True
-        rows = np.flatnonzero(involved)
-        cuts = np.searchsorted(rows, self.starts)
-        parts = [part for part in np.array_split(np.flatnonzero(np.diff(cuts)), SET_FILES) if len(part)]
+    def _write_sets(self, wanted: Sequence[Run], name: str) -> list[Shelf]:
+        means = self.means
+        merged = sort.merge(means, wanted, f"{name}-wanted")
+        each = min(SHARDS, -(-len(self.views) // (4 * means.executor.workers)) or 1)
         tasks = [
             _Sets(
-                rows=[(self.views[at], rows[cuts[at] : cuts[at + 1]] - self.starts[at]) for at in part],
+                views=self.views[at : at + each],
+                first=at,
+                wanted=merged,
                 scheme=self.scheme,
                 folding=self.folding,
-                path=self.folder / f"{self.label}sets-{turn}-{number}",
+                memory_bytes=means.memory_bytes,
+                folder=means.folder,
+                name=f"{name}-sets-{at}",
             )
-            for number, part in enumerate(parts)
+            for at in range(0, len(self.views), each)
         ]
-        sizes = self.executor.map(_write_sets, tasks)
-        bounds = np.cumsum(np.concatenate([[0], *sizes]), dtype=np.int64)
-        places = np.zeros((len(self.groups.rows), 2), dtype=np.int64)
-        places[self.groups.rank[rows]] = np.stack([bounds[:-1], bounds[1:]], axis=1)
-        runs.save(self.folder / f"{self.label}places", places)
-        return [task.path for task in tasks], np.cumsum([size.sum() for size in sizes], dtype=np.int64)
+        made = [shelf for part in means.executor.map(_write_sets, tasks) for shelf in part]
+        runs.remove(merged)
+        return sets.merge(means, made, f"{name}-sets")
 
 
-def ranks_of(pairs: npt.NDArray[np.uint64]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """The lower and the higher rank of each pair."""
-    return (pairs & np.uint64(0xFFFFFFFF)).astype(np.int64), (pairs >> np.uint64(32)).astype(np.int64)
-
-
-def _unite(task: _Uniting) -> Run:
-    (pairs,) = runs.read(task.pairs, task.within, SIMILAR[:1])
-    pairs = runs.distinct(pairs)
+def _unite(task: _Uniting) -> tuple[Run, Run]:
+    """The pairs, and the ranks with the number of the range."""
+    columns = distinct_pairs(runs.read(task.pairs, task.within, PAIR), ordered=False)
     for run in task.before:
-        pairs = np.setdiff1d(pairs, run.columns()[0], assume_unique=True)
-    return runs.write(task.path, pairs, known.look_up(task.known, known.keys(_hashes(task.exact), pairs)))
+        columns = _without(columns, run.columns())
+    ranks = runs.distinct(np.concatenate(columns))
+    numbers = np.full(len(ranks), task.number, dtype=np.uint64)
+    return (
+        runs.write(task.folder / f"{task.name}.pairs", *columns),
+        runs.write(task.folder / f"{task.name}.ranks", ranks, numbers),
+    )
 
 
-def _write_sets(task: _Sets) -> npt.NDArray[np.int64]:
-    """Write one file of sets. Returns the size of each set, int64 [rows]."""
-    sizes = []
-    with files.create(task.path, durable=False, hashed=False) as out:
-        for view, rows in task.rows:
-            data, offsets = utf8(view.read().table["text"].combine_chunks())
-            characters = task.scheme.shingle == "characters"
-            sets, bounds = ngrams.ngram_sets(data, offsets, rows, characters, task.scheme.ngram, tables(task.folding))
-            out.write(sets)
-            sizes.append(np.diff(bounds))
-    return np.concatenate(sizes)
+def _without(pairs: Sequence[Array], others: Sequence[Array]) -> list[Array]:
+    """The pairs that are not among the others. Each side holds a pair once, and `pairs` are in order."""
+    higher, lower = (np.concatenate([other, pair]) for other, pair in zip(others, pairs, strict=False))
+    order = runs.order((higher, lower), 2)
+    # The sort is stable, so of two equal pairs the second one is of `pairs`.
+    again = (higher[order][1:] == higher[order][:-1]) & (lower[order][1:] == lower[order][:-1])
+    new = np.ones(len(higher), dtype=np.bool_)
+    new[order[1:][again]] = False
+    mine = new[len(others[0]) :]
+    return [column[mine] for column in pairs]
+
+
+def _by_range(run: Run) -> Run:
+    """What was joined, as a run of ASKED."""
+    rank, number, place, one, other = run.columns()
+    written = runs.write_sorted(run.path.with_suffix(".asked"), number, rank, place, one, other, by=2)
+    runs.remove([run])
+    return written
+
+
+def _find(task: _Finding) -> New:
+    higher, lower = task.pairs.columns()
+    _, ranks, places, *exact = runs.read(task.asked, Range(first=task.number, last=task.number), ASKED)
+    order = np.argsort(ranks, kind="stable")
+    at, other = (order[np.searchsorted(ranks, side, sorter=order)] for side in (higher, lower))
+    key = (exact[0][at] + exact[0][other], exact[1][at] + exact[1][other])
+    similarity = known.look_up(task.known, key)
+    missing = np.isnan(similarity)
+    wanted = np.flatnonzero(np.bincount(np.concatenate([at[missing], other[missing]]), minlength=len(ranks)))
+    numbers = np.full(len(wanted), task.number, dtype=np.uint64)
+    return New(
+        run=runs.write(task.folder / f"{task.name}.new", higher, lower, similarity, *key),
+        wanted=runs.write_sorted(task.folder / f"{task.name}.wanted", places[wanted], numbers, ranks[wanted]),
+    )
+
+
+def _write_sets(task: _Sets) -> list[Shelf]:
+    written: list[Shelf] = []
+    held: list[tuple[Array, Array, Array, Array, Array]] = []
+
+    def write() -> None:
+        numbers, ranks, grams, starts, ends = zip(*held, strict=True)
+        firsts = np.cumsum([0, *(len(part) for part in grams[:-1])])
+        shelf = sets.write(
+            task.folder / f"{task.name}-{len(written)}",
+            np.concatenate(numbers),
+            np.concatenate(ranks),
+            np.concatenate(grams),
+            np.concatenate([part + first for part, first in zip(starts, firsts, strict=True)]),
+            np.concatenate([part + first for part, first in zip(ends, firsts, strict=True)]),
+        )
+        written.append(shelf)
+        held.clear()
+
+    characters = task.scheme.shingle == "characters"
+    for number, view in enumerate(task.views, task.first):
+        places, numbers, ranks = runs.read(task.wanted, of_shard(number), WANTED)
+        if not len(places):
+            continue
+        rows = (places & np.uint64(ROWS)).astype(np.int64)
+        chosen = np.unique(rows)
+        data, offsets = utf8(view.read().table["text"].combine_chunks())
+        grams, bounds = ngrams.ngram_sets(data, offsets, chosen, characters, task.scheme.ngram, tables(task.folding))
+        at = np.searchsorted(chosen, rows)
+        # The kernel's array has room for the largest possible sets; the copy frees the rest.
+        held.append((numbers, ranks, grams.copy(), bounds[at], bounds[at + 1]))
+        if sum(len(part[2]) for part in held) * GRAM_BYTES >= task.memory_bytes // 8:
+            write()
+    if held:
+        write()
+    return written
 
 
 def _compare(task: _Comparison) -> Compared:
-    pairs, stored = task.run.columns()
+    higher, lower, stored, one, other = task.run.columns()
     similarity = stored.copy()
     missing = np.flatnonzero(np.isnan(similarity))
     if len(missing):
-        similarity[missing] = _similarities(task, pairs[missing])
-    one, other = known.keys(_hashes(task.exact), pairs)
+        similarity[missing] = _similarities(task, higher[missing], lower[missing])
     order = np.argsort(one)
     return Compared(
-        by_pair=runs.write(task.by_pair, pairs, similarity),
+        by_pair=runs.write(task.by_pair, higher, lower, similarity),
         by_key=runs.write(task.by_key, one[order], other[order], similarity[order]),
         now=len(missing),
     )
 
 
-def _similarities(task: _Comparison, pairs: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64]:
-    """The similarity of each pair. Pairs are grouped by their two set files, so that each file is mapped few times."""
-    places = runs.load(task.places, np.int64).reshape(-1, 2)
-    one, other = (places[ranks] for ranks in ranks_of(pairs))
-    file, other_file = (np.searchsorted(task.ends, spans[:, 0], side="right") for spans in (one, other))
-    order = np.lexsort((other_file, file))
-    begins = np.flatnonzero(np.diff(file[order] * len(task.sets) + other_file[order], prepend=-1))
-    out = np.empty(len(pairs))
-    for begin, end in zip(begins, [*begins[1:], len(order)], strict=True):
-        mine = order[begin:end]
-        a, b = int(file[mine[0]]), int(other_file[mine[0]])
-        sets, others = (runs.load(task.sets[number], "<u8") for number in (a, b))
-        base, other_base = (int(task.ends[number - 1]) if number else 0 for number in (a, b))
-        out[mine] = ngrams.similarities(sets, others, one[mine] - base, other[mine] - other_base)
+def _similarities(task: _Comparison, higher: Array, lower: Array) -> npt.NDArray[np.float64]:
+    """The similarity of each pair, block by block of pairs whose sets fit in memory together."""
+    parts = [shelf.of(task.number) for shelf in task.shelves]
+    ranks, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
+    shelf = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    order = np.argsort(ranks, kind="stable")
+    one, other = (order[np.searchsorted(ranks, side, sorter=order)] for side in (higher, lower))
+    out = np.empty(len(higher))
+    for block in _blocks(one, other, ends - starts, task.memory_bytes // 4 // GRAM_BYTES):
+        chosen = np.flatnonzero(np.bincount(np.concatenate([one[block], other[block]]), minlength=len(ranks)))
+        loaded = [
+            sets.load(task.shelves[number].path, starts[mine], ends[mine])
+            for number in range(len(parts))
+            if len(mine := chosen[shelf[chosen] == number])
+        ]
+        # `chosen` goes shelf by shelf and, within each, by place, so sets lie in its order.
+        bounds = np.zeros((len(ranks), 2), dtype=np.int64)
+        bounds[chosen, 1] = np.cumsum((ends - starts)[chosen])
+        bounds[chosen, 0] = bounds[chosen, 1] - (ends - starts)[chosen]
+        grams = np.concatenate(loaded)
+        out[block] = ngrams.similarities(grams, grams, bounds[one[block]], bounds[other[block]])
     return out
 
 
-def _hashes(path: Path) -> npt.NDArray[np.uint64]:
-    return runs.load(path, np.uint64).reshape(-1, 2)
+def _blocks(one: Array, other: Array, sizes: Array, most: int) -> Iterator[slice]:
+    """Consecutive pairs whose sets have at most `most` n-grams together, or one pair. `one`, `other`: places in `sizes`."""
+    start = 0
+    while start < len(one):
+        members = np.stack([one[start:], other[start:]], axis=1).reshape(-1)
+        seen, first = np.unique(members, return_index=True)
+        added = np.zeros(len(members), dtype=np.int64)
+        added[first] = sizes[seen]
+        count = int(np.searchsorted(np.cumsum(added)[1::2], most, side="right"))
+        yield slice(start, start + max(1, count))
+        start += max(1, count)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from tests.kernels import dedup_oracles as oracle
@@ -14,6 +15,7 @@ from tests.stages.dedup.test_dedup import of, verdicts
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.dedup import candidates, rounds
 from tokenmill.pipeline.stages.dedup.candidates import Pairs
 from tokenmill.pipeline.stages.dedup.check import problems
@@ -98,31 +100,41 @@ def test_boilerplate_around_different_texts_removes_nothing_and_is_reported(make
     assert facts["uncompared_pairs"] > 0
 
 
-def together(members: int, limit: int, folder: Path) -> Pairs:
+def means(folder: Path, memory_bytes: int = 2**30) -> Means:
+    return Means(folder=folder, executor=InProcess(), memory_bytes=memory_bytes)
+
+
+def together(members: int, limit: int, using: Means) -> Pairs:
     """The pairs of one bucket of so many documents, and of as many of one document each."""
     keys = np.concatenate([np.full(members, 7, dtype=np.uint64), np.arange(8, members + 8, dtype=np.uint64)])
-    ranks = np.concatenate([np.arange(members)[::-1], np.arange(members)]).astype(np.uint32)
-    return candidates.pair([runs.write(folder / "bands", keys, ranks)], limit, folder, InProcess())
+    ranks = np.concatenate([np.arange(members)[::-1], np.arange(members)]).astype(np.uint64)
+    return candidates.pair([runs.write_sorted(using.folder / "bands", keys, ranks, by=2)], limit, using)
+
+
+def bits(kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.uint8]:
+    """The ranks that are removed, a bit for each."""
+    return np.packbits(~kept, bitorder="little")
 
 
 def test_a_bucket_of_a_million_has_linearly_many_pairs_in_runs_of_bounded_size(tmp_path: Path) -> None:
     members, limit = 1_000_000, 16
-    pairs = together(members, limit, tmp_path)
+    using = means(tmp_path, 2**26)
+    pairs = together(members, limit, using)
     assert (pairs.buckets, pairs.members) == (1, members)
     assert pairs.total == (members - limit) * 9 + limit * (limit - 1) // 2
     assert pairs.total + pairs.left_out == members * (members - 1) // 2
-    assert all(run.rows <= candidates.PAIRS for run in pairs.runs)
+    assert all(run.rows <= using.rows(candidates.BAND) for run in pairs.runs)
     # The fewer are kept, the more of them each is compared with, up to all; the whole costs no more.
     kept = np.zeros(members, dtype=np.bool_)
     kept[:: members // 4_000] = True
-    runs.save(tmp_path / "kept", kept)
-    again = candidates.pair_again(pairs.capped, tmp_path / "kept", 1, limit, tmp_path, InProcess())
+    runs.save(tmp_path / "removed", bits(kept))
+    again = candidates.pair_again(pairs.capped, tmp_path / "removed", 1, limit, using)
     assert again.total + again.left_out == 4_000 * 3_999 // 2
     assert (again.buckets, again.members) == (1, 4_000)
     assert pairs.total / 2 < again.total < pairs.total
     kept[: members // 2] = False
-    runs.save(tmp_path / "kept", kept)
-    last = candidates.pair_again(pairs.capped, tmp_path / "kept", 2, limit, tmp_path, InProcess())
+    runs.save(tmp_path / "removed", bits(kept))
+    last = candidates.pair_again(pairs.capped, tmp_path / "removed", 2, limit, using)
     assert (last.buckets, last.members, last.left_out, last.total) == (0, 0, 0, 2_000 * 1_999 // 2)
 
 
@@ -143,24 +155,27 @@ def test_added_documents_change_no_old_decision(make_corpus: MakeCorpus) -> None
     assert done.manifest.facts["capped_bucket_rounds"] > 0
 
 
-def test_ranges_of_any_size_make_the_same_pairs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ranges_of_any_size_make_the_same_pairs(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
-    ranks = np.repeat(np.arange(500, dtype=np.uint32), 3)
+    ranks = np.repeat(np.arange(500, dtype=np.uint64), 3)
     keys = rng.integers(0, 2**62, 300, dtype=np.uint64)[rng.zipf(1.5, len(ranks)) % 300]
+    removed = tmp_path / "removed"
+    runs.save(removed, bits(rng.random(500) < 0.2))
 
-    def found(parts: int, records: int, most: int) -> tuple[set[int], int, int, int]:
-        monkeypatch.setattr(candidates, "RECORDS", records)
-        monkeypatch.setattr(candidates, "PAIRS", most)
-        folder = tmp_path / f"{parts}-{records}-{most}"
+    def found(parts: int, memory_bytes: int) -> list[tuple[set[tuple[int, int]], int, int, int]]:
+        using = means(tmp_path / f"{parts}-{memory_bytes}", memory_bytes)
         made = []
         for number, chosen in enumerate(np.array_split(rng.permutation(len(ranks)), parts)):
-            order = chosen[np.argsort(keys[chosen])]
-            made.append(runs.write(folder / f"bands-{number}", keys[order], ranks[order]))
-        pairs = candidates.pair(made, LIMIT, folder, InProcess())
-        assert len(pairs.runs) == 1 or parts > 1
-        (read,) = runs.read(pairs.runs, runs.ALL, ["<u8"])
-        return set(read.tolist()), pairs.buckets, pairs.members, pairs.left_out
+            made.append(runs.write_sorted(using.folder / f"bands-{number}", keys[chosen], ranks[chosen], by=2))
+        pairs = candidates.pair(made, LIMIT, using)
+        again = candidates.pair_again(pairs.capped, removed, 1, LIMIT, using)
+        assert len(pairs.runs) == 1 or memory_bytes < 2**30
+        return [
+            (set(zip(*(side.tolist() for side in runs.read(one.runs, runs.ALL, candidates.PAIR)), strict=True)), *counts)
+            for one in (pairs, again)
+            for counts in [(one.buckets, one.members, one.left_out)]
+        ]
 
-    whole = found(1, 1_000_000, 1_000_000)
-    assert whole[1] > 0
-    assert found(7, 100, 1_000_000) == found(3, 1, 20) == found(20, 1_000_000, 50) == whole
+    whole = found(1, 2**30)
+    assert whole[0][1] > whole[1][1] > 0
+    assert found(7, 10_000) == found(3, 100) == found(20, 2**30) == whole
