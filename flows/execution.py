@@ -1,0 +1,96 @@
+"""Who does the work of a build: the executor that the section `execution` names, ready to work in a folder.
+
+Guarantee: the executor ends with the block. Before the first task, every node has the versions of this process, sees the folder, and
+has the machine code of the kernels.
+Cost: none for local processes; see `ray` and `dask` in `pipeline/base/executor`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.util
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenmill.flows.cli import environment
+from tokenmill.pipeline.base import executor
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.executor import Executor, node
+from tokenmill.pipeline.base.shortage import free_memory
+from tokenmill.pipeline.config import ExecutionConfig
+
+SHARE = 0.5
+"""Of the memory that is free when a build begins, what its workers take for data. The rest is for the kernel's cache of files, for
+text in flight, and for this process."""
+LEAST_BYTES = 256 << 20
+"""A worker is given this much at least."""
+UNKNOWN_BYTES = 4 << 30
+"""What a machine counts for that does not say how much memory is free."""
+NEEDS = {"ray": "ray", "dask": "distributed"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Hands:
+    """An executor, and the bytes of memory that one of its tasks may take for data."""
+
+    executor: Executor
+    memory_bytes: int
+
+
+@contextlib.contextmanager
+def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, stages: Sequence[Any] = ()) -> Iterator[Hands]:
+    """The executor of `config`, for work in the folder `root`, which exists.
+
+    Parameters
+    ----------
+    workers
+        Processes, where they start on this machine. Default: `config.workers`, else one for each core.
+    stages
+        Those of the build: each node gets their kernels ready.
+
+    Raises
+    ------
+    ConfigError
+        The engine is not installed.
+    ClusterError
+        The cluster cannot be reached, or a node does not fit.
+    """
+    require(config)
+    here = workers or config.workers or len(os.sched_getaffinity(0))
+    if config.executor == "local":
+        with executor.local(here) as pool:
+            yield Hands(executor=pool, memory_bytes=share(config.memory_bytes, here))
+        return
+    count = here if config.address is None else config.workers
+    with node.ground(root, functools.partial(_prepare, tuple(stages))) as on:
+        if config.executor == "ray":
+            environment.ray_environment(starts_here=config.address is None)
+            from tokenmill.pipeline.base.executor.ray import RayCluster as Cluster
+        else:
+            from tokenmill.pipeline.base.executor.dask import DaskCluster as Cluster
+        with Cluster(on, address=config.address, workers=count, memory_bytes=config.memory_bytes) as cluster:
+            yield Hands(executor=cluster, memory_bytes=cluster.memory_bytes)
+
+
+def require(config: ExecutionConfig) -> None:
+    """Raises ConfigError if the engine is not installed."""
+    package = NEEDS.get(config.executor)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise ConfigError(f"the executor {config.executor} needs that package: pip install 'tokenmill[{config.executor}]'")
+
+
+def share(memory_bytes: int | None, workers: int) -> int:
+    """The bytes that each of `workers` on this machine may take. `memory_bytes`: of all of them; None: a share of what is free."""
+    if memory_bytes is None:
+        memory_bytes = int(SHARE * min(free_memory().values(), default=UNKNOWN_BYTES))
+    return max(LEAST_BYTES, memory_bytes // workers)
+
+
+def _prepare(stages: tuple[Any, ...]) -> None:
+    """Load the kernels of the stages; they are compiled where no process of this environment has done it yet."""
+    for stage in stages:
+        stage.prepare()
