@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import os
 import re
 import resource
 import shutil
@@ -67,6 +68,14 @@ def free_memory() -> dict[str, int]:
     if limit_here != resource.RLIM_INFINITY:
         known["ulimit -v"] = limit_here
     return known
+
+
+def total_memory() -> int:
+    """The bytes of memory of the machine, or of the container if that has less."""
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with contextlib.suppress(OSError, ValueError):
+        return min(machine, int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii")))
+    return machine
 
 
 def disk_full(error: BaseException, path: Path, *, written: int = 0) -> DiskFull | None:

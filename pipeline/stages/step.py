@@ -24,6 +24,7 @@ from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.progress import Progress, Silent
 from tokenmill.pipeline.base.shards import Named, View, views
 from tokenmill.pipeline.base.shortage import memory
+from tokenmill.pipeline.external.means import FAN_IN, Means, default_memory
 from tokenmill.pipeline.stages import stage
 from tokenmill.pipeline.stages.protocols import Editor, Scorer, Stage
 from tokenmill.pipeline.stages.stage import ShardResult, ShardTask
@@ -37,6 +38,14 @@ class Work:
     before: tuple[Manifest, ...]
     executor: Executor
     progress: Progress = field(default_factory=Silent)
+    memory_bytes: int = field(default_factory=default_memory)
+    """For what a worker holds of data that is larger than memory."""
+    fan_in: int = FAN_IN
+    """Most files that a task reads of such data."""
+
+    def means(self, folder: Path) -> Means:
+        """What an algorithm for large data may use, with `folder` for its files."""
+        return Means(folder=folder, executor=self.executor, memory_bytes=self.memory_bytes, fan_in=self.fan_in)
 
     def manifest(self, name: str) -> Manifest:
         """The manifest of a step before this one."""

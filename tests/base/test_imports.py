@@ -8,15 +8,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("pipeline", "tokenizer", "model", "flows")
-PIPELINE = ("base", "kernels", "config", "stages", "corpus", "collect", "tokens", "report", "export", "ask")
+PIPELINE = ("base", "external", "kernels", "config", "stages", "corpus", "collect", "tokens", "report", "export", "ask")
 BELOW = {
     "pipeline.base": (),
+    "pipeline.external": ("base",),
     "pipeline.kernels": (),
     "pipeline.config": ("base",),
-    "pipeline.stages": ("base", "kernels", "config"),
+    "pipeline.stages": ("base", "external", "kernels", "config"),
     "pipeline.corpus": ("base", "config", "stages"),
-    "pipeline.collect": ("base", "kernels", "config", "stages"),
-    "pipeline.tokens": ("base", "kernels", "config", "stages", "corpus"),
+    "pipeline.collect": ("base", "external", "kernels", "config", "stages"),
+    "pipeline.tokens": ("base", "external", "kernels", "config", "stages", "corpus"),
     "pipeline.report": ("base", "config", "stages", "corpus", "tokens"),
     "pipeline.export": ("base", "stages", "corpus", "tokens", "report"),
     "pipeline.ask": PIPELINE,

@@ -25,9 +25,10 @@ from tests.bench.memory import watched
 from tokenmill.pipeline.base import executor, schema, shards
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.hashing import mix64
 from tokenmill.pipeline.kernels.leaf import leaf
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup import known
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, collect
@@ -37,7 +38,6 @@ from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema
 from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, ranks_of
-from tokenmill.pipeline.stages.runs import Range, Run
 
 CONFIG = DedupConfig()
 SCHEME = CONFIG.scheme

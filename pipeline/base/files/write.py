@@ -66,6 +66,11 @@ class OutputFile(io.RawIOBase):
         """The number of bytes written so far."""
         return self._bytes
 
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Go on at `offset`. The bytes between have no value. Raises AssertionError if the file is hashed."""
+        assert self._digest is None, f"{self._path}: is hashed"
+        return self._raw.seek(offset, whence)
+
     def finish(self, *, durable: bool) -> None:
         """Close the file; with `durable`, only after every byte has reached the disk. Raises OSError."""
         if durable:

@@ -2,7 +2,7 @@
 
 `signatures` signs each shard. `collected` holds a few columns of every document, `exact` groups equal texts. `candidates` turns
 bands into pairs; `verify` and `known` turn pairs into similarities, `revisions` once more for pairs that miss the threshold by
-little; `rounds` and `resolve` decide which documents are kept. `stages.runs` sorts rows that do not fit in memory.
+little; `rounds` and `resolve` decide which documents are kept. `external.runs` sorts rows that do not fit in memory.
 
 How cost grows. For a document of 500 words (3.3 kB of text) with 16 bands, by the formats and by tests/bench/LOG.md:
 

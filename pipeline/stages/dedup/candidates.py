@@ -28,11 +28,11 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.collected import Documents, Scored, integers
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.runs import Range, Run
 
 RECORDS = 4_000_000
 """Bands per run and per range (approximate)."""

@@ -22,8 +22,8 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.stages import runs
-from tokenmill.pipeline.stages.runs import Range, Run
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 
 KNOWN = ("<u8", "<u8", "<f8")
 """A run of similarities: both halves of a pair's key, sorted by the first half, and the similarity."""
@@ -67,7 +67,7 @@ def load(root: Path, identity: str, name: str = SIMILARITIES) -> list[Run]:
     stored = [
         Run(path=folder / file, rows=rows, kinds=KNOWN, entry=FileEntry(**entry)) for file, rows, entry in record["files"]
     ]
-    whole = all(files.holds(run.path.parent, run.path.name, run.entry) for run in stored)
+    whole = all(run.entry is not None and files.holds(run.path.parent, run.path.name, run.entry) for run in stored)
     return stored if whole else []
 
 
@@ -77,7 +77,9 @@ def save(root: Path, identity: str, found: Sequence[Run], executor: Executor, na
     within = runs.ranges(found, ROWS)
     files.remove(folder / "record.json", durable=False)
     stored = executor.map(_merge, [_Merge(found=found, within=one, path=folder / f"{at}") for at, one in enumerate(within)])
-    files_made: list[Any] = [(run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows]
+    files_made: list[Any] = [
+        (run.path.name, run.rows, dataclasses.asdict(run.entry)) for run in stored if run.rows and run.entry
+    ]
     state.save(folder / "record.json", {"identity": identity, "files": files_made})
     kept = ["record.json", *(file for file, _, _ in files_made)]
     files.clear(folder, keep={folder / file for file in kept}, durable=False)
@@ -93,7 +95,7 @@ class _Merge:
 def _merge(task: _Merge) -> Run:
     one, other, similarity = runs.read(task.found, task.within, KNOWN)
     order = np.argsort(one)
-    return runs.write(task.path, one[order], other[order], similarity[order])
+    return runs.write(task.path, one[order], other[order], similarity[order], hashed=True)
 
 
 def _folder(root: Path, name: str) -> Path:

@@ -16,12 +16,12 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import ALL, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup.collected import Documents
 from tokenmill.pipeline.stages.dedup.exact import Groups
 from tokenmill.pipeline.stages.dedup.verify import SIMILAR, ranks_of
-from tokenmill.pipeline.stages.runs import ALL, Run
 
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer
-from tokenmill.pipeline.stages.runs import Range, Run
 
 HIDDEN = 1 / 3
 """The largest share of a revision's difference (1 - similarity) that the looser folding may hide. Of the revisions in the tests

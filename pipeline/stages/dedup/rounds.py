@@ -19,12 +19,12 @@ from typing import Protocol
 import numpy as np
 
 from tokenmill.pipeline.base.executor import Executor
-from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.stages.dedup.candidates import Pairs, pair_again
 from tokenmill.pipeline.stages.dedup.resolve import Decision, decide
 from tokenmill.pipeline.stages.dedup.revisions import look_again
 from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer
-from tokenmill.pipeline.stages.runs import Range, Run
 
 ROUNDS = 8
 """Most rounds after the first one."""

@@ -24,11 +24,11 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import manifest, state
 from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs, survivors
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import tables
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import collect

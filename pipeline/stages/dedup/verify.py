@@ -21,14 +21,14 @@ import numpy.typing as npt
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import Folding, tables
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.dedup import known
 from tokenmill.pipeline.stages.dedup.banding import Scheme
 from tokenmill.pipeline.stages.dedup.exact import Groups
-from tokenmill.pipeline.stages.runs import Range, Run
 
 SET_FILES = 64
 """Most files of sets. Each pair of files is mapped once per range in which it has a pair to compare."""

@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.filters import Filter
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
-from tokenmill.pipeline.stages.runs import Range, Run
 from tokenmill.pipeline.stages.step import Work
 
 RANGE_ROWS = 4_000_000

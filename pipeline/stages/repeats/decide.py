@@ -16,10 +16,10 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.external.runs import Run
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
-from tokenmill.pipeline.stages.runs import Run
 from tokenmill.pipeline.stages.stage import one_batch
 
 ONLY_REPEATS = "only_repeats"

@@ -24,8 +24,8 @@ import pyarrow as pa
 from tokenmill.pipeline.base import shards, state
 from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.kernels.dedup import bloom
-from tokenmill.pipeline.stages import runs
 from tokenmill.pipeline.stages.repeats import filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
 from tokenmill.pipeline.stages.repeats.counts import Repeated, SourceShards, needed, repeated

@@ -13,7 +13,7 @@ from tests.kernels import dedup_oracles as oracle
 from tests.stages.dedup.test_dedup import of, verdicts
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.stages import runs
+from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.stages.dedup import candidates, rounds
 from tokenmill.pipeline.stages.dedup.candidates import Pairs
 from tokenmill.pipeline.stages.dedup.check import problems
