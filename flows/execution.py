@@ -20,16 +20,10 @@ from tokenmill.flows.cli import environment
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.executor import Executor, node
-from tokenmill.pipeline.base.shortage import free_memory
+from tokenmill.pipeline.base.executor.protocol import NodeSize
 from tokenmill.pipeline.config import ExecutionConfig
+from tokenmill.pipeline.external.means import SHARE, default_memory
 
-SHARE = 0.5
-"""Of the memory that is free when a build begins, what its workers take for data. The rest is for the kernel's cache of files, for
-text in flight, and for this process."""
-LEAST_BYTES = 256 << 20
-"""A worker is given this much at least."""
-UNKNOWN_BYTES = 4 << 30
-"""What a machine counts for that does not say how much memory is free."""
 NEEDS = {"ray": "ray", "dask": "distributed"}
 
 
@@ -63,7 +57,8 @@ def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, s
     here = workers or config.workers or len(os.sched_getaffinity(0))
     if config.executor == "local":
         with executor.local(here) as pool:
-            yield Hands(executor=pool, memory_bytes=share(config.memory_bytes, here))
+            given = config.memory_bytes
+            yield Hands(executor=pool, memory_bytes=given // here if given else default_memory(here))
         return
     count = here if config.address is None else config.workers
     with node.ground(root, functools.partial(_prepare, tuple(stages))) as on:
@@ -72,8 +67,10 @@ def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, s
             from tokenmill.pipeline.base.executor.ray import RayCluster as Cluster
         else:
             from tokenmill.pipeline.base.executor.dask import DaskCluster as Cluster
-        with Cluster(on, address=config.address, workers=count, memory_bytes=config.memory_bytes) as cluster:
-            yield Hands(executor=cluster, memory_bytes=cluster.memory_bytes)
+        with Cluster(on, address=config.address, workers=count) as cluster:
+            memory_bytes = _of_each(config.memory_bytes, cluster.nodes)
+            cluster.reserve(memory_bytes)
+            yield Hands(executor=cluster, memory_bytes=memory_bytes)
 
 
 def require(config: ExecutionConfig) -> None:
@@ -83,11 +80,12 @@ def require(config: ExecutionConfig) -> None:
         raise ConfigError(f"the executor {config.executor} needs that package: pip install 'tokenmill[{config.executor}]'")
 
 
-def share(memory_bytes: int | None, workers: int) -> int:
-    """The bytes that each of `workers` on this machine may take. `memory_bytes`: of all of them; None: a share of what is free."""
-    if memory_bytes is None:
-        memory_bytes = int(SHARE * min(free_memory().values(), default=UNKNOWN_BYTES))
-    return max(LEAST_BYTES, memory_bytes // workers)
+def _of_each(memory_bytes: int | None, nodes: Sequence[NodeSize]) -> int:
+    """What a task may take on any of the nodes. `memory_bytes`: of all tasks on one node; None: a share of what it has."""
+    found = [
+        (memory_bytes or int(SHARE * one.memory_bytes)) // one.workers for one in nodes if memory_bytes or one.memory_bytes
+    ]
+    return min(found, default=default_memory(sum(one.workers for one in nodes)))
 
 
 def _prepare(stages: tuple[Any, ...]) -> None:

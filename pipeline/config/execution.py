@@ -33,6 +33,9 @@ def _amount(text: str) -> str:
     return text
 
 
+Amount = Annotated[str, AfterValidator(_amount), About(kind='an amount of memory, such as "24 GB"', example="24 GB")]
+
+
 class ExecutionConfig(Section):
     """Who does the work. The section changes no byte of a corpus, and is not published with it."""
 
@@ -43,10 +46,8 @@ class ExecutionConfig(Section):
     """Where the cluster is: of Ray, the head node; of Dask, the scheduler, as tcp://10.0.0.1:8786."""
     workers: Annotated[int | None, About(unit="tasks at a time", example=8)] = Field(default=None, ge=1)
     """Most tasks at a time. Default: one for each CPU core that this process may use; on a cluster, for each of its cores."""
-    memory: Annotated[
-        str | None, AfterValidator(_amount), About(kind='an amount of memory, such as "24 GB"', example="24 GB")
-    ] = None
-    """Memory of one machine that its workers take for data, together. Default: half of what is free when the build begins."""
+    memory: Amount | None = None
+    """Memory of one machine that its workers take for data, together. Default: half of what it has."""
 
     @model_validator(mode="after")
     def _of_a_cluster(self) -> Self:

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import dask
-from distributed import Client, Future, LocalCluster, wait
+from distributed import Client, LocalCluster, wait
 from distributed.client import FutureCancelledError
 from distributed.scheduler import KilledWorker
 
@@ -28,18 +28,23 @@ from tokenmill.pipeline.base.executor import node
 from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, Run
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.processes import main_untouched
-from tokenmill.pipeline.base.executor.protocol import Answer, Task, doing, nothing
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, nothing, silent
 
 NOBODY_SECONDS = 60.0
 """A cluster without any worker for so long is given up."""
-QUIET = {"distributed.scheduler.http.routes": [], "distributed.worker.http.routes": [], "distributed.logging.distributed": "critical"}
+QUIET = {
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.http.routes": [],
+    "distributed.logging.distributed": "critical",
+}
+"""No web pages, and workers without a log."""
 
 
 class DaskCluster:
     """The workers of a Dask cluster. Use it in a `with` block.
 
     `address`: that of the scheduler; None starts one here. `workers`: tasks that run at once at most; None: one for each thread of
-    the cluster. `memory_bytes`: what a task may take, which every worker must have.
+    the cluster.
     """
 
     def __init__(
@@ -48,20 +53,20 @@ class DaskCluster:
         *,
         address: str | None = None,
         workers: int | None = None,
-        memory_bytes: int | None = None,
         straggler_seconds: float = STRAGGLER_SECONDS,
     ) -> None:
         self._on = on
         self._address = address
         self._wanted = workers
-        self._memory_bytes = memory_bytes
         self._straggler_seconds = straggler_seconds
         self._stack = contextlib.ExitStack()
         self._client: Any = None
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
-            unless_ready.enter_context(_quiet())
+            # A client that loses a connection says so at length.
+            unless_ready.enter_context(silent("distributed"))
+            unless_ready.enter_context(dask.config.set(QUIET))
             self._client = unless_ready.enter_context(_joined(self._address, self._wanted or 1))
             self._prepare()
             self._stack = unless_ready.pop_all()
@@ -94,22 +99,39 @@ class DaskCluster:
             files.fence(self._on.root)
         return answers
 
+    @property
+    def nodes(self) -> list[NodeSize]:
+        """The hosts of the workers."""
+        by_host: dict[str, list[Any]] = {}
+        for about in self._workers().values():
+            by_host.setdefault(about["host"], []).append(about)
+        return [
+            NodeSize(
+                name=host,
+                workers=sum(one["nthreads"] for one in here),
+                memory_bytes=sum(one.get("memory_limit") or 0 for one in here),
+            )
+            for host, here in by_host.items()
+        ]
+
+    def reserve(self, memory_bytes: int) -> None:
+        """Dask pauses a worker whose memory is used up, and reserves none."""
+
+    def _workers(self) -> dict[str, Any]:
+        found: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
+        return found
+
     def _prepare(self) -> None:
         """Make every node ready. Raises ClusterError if one does not fit."""
         try:
             self._client.wait_for_workers(1, timeout=NOBODY_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"the Dask cluster has no worker after {NOBODY_SECONDS:.0f} s; start some") from error
-        workers: dict[str, Any] = self._client.scheduler_info(n_workers=-1)["workers"]
-        for name, about in workers.items():
-            limit = about.get("memory_limit") or 0
-            if self._memory_bytes is not None and 0 < limit < self._memory_bytes:
-                raise ClusterError(
-                    f"a task may take {self._memory_bytes:,} bytes of memory, and the Dask worker {name} has {limit:,}; give less "
-                    "--memory, or start the workers with more (--memory-limit)"
-                )
+        workers = self._workers()
         one_per_host = {about["host"]: name for name, about in workers.items()}
-        asked = [self._client.submit(node.prepare, self._on, name, workers=[name], pure=False) for name in one_per_host.values()]
+        asked = [
+            self._client.submit(node.prepare, self._on, name, workers=[name], pure=False) for name in one_per_host.values()
+        ]
         for future in asked:
             try:
                 future.result()
@@ -134,11 +156,14 @@ class _Engine:
     def submit(self, task: Any) -> Any:
         if self._sent.status != "finished":
             self._sent = self._scattered()
-        return self._client.submit(node.run, self._ground, self._sent, task, pure=False, retries=0, key=f"{self._name}-{secrets.token_hex(8)}")
+        return self._client.submit(
+            node.run, self._ground, self._sent, task, pure=False, retries=0, key=f"{self._name}-{secrets.token_hex(8)}"
+        )
 
     def wait(self, handles: Collection[Any], seconds: float) -> Collection[Any]:
         try:
-            return wait(list(handles), timeout=seconds, return_when="FIRST_COMPLETED").done  # type: ignore[no-any-return]
+            with self._client.as_current():
+                return wait(list(handles), timeout=seconds, return_when="FIRST_COMPLETED").done  # type: ignore[no-any-return]
         except TimeoutError:
             self._require_workers()
             return ()
@@ -199,16 +224,3 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
         except OSError as error:
             raise ClusterError(f"there is no Dask scheduler at {address}: {error}") from error
         yield client
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without pages of a scheduler and of workers, and without the log of a client that loses a connection."""
-    log = logging.getLogger("distributed")
-    level = log.level
-    log.setLevel(logging.CRITICAL)
-    try:
-        with dask.config.set(QUIET):
-            yield
-    finally:
-        log.setLevel(level)

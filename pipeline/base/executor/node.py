@@ -49,7 +49,7 @@ class Ground:
     @property
     def root(self) -> Path:
         """The folder that the run works in."""
-        return Path(self.witness).parents[2]
+        return Path(self.witness).parents[1]
 
 
 def versions() -> dict[str, str]:
@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
 def ground(folder: Path, prepare: Callable[[], None] | None = None) -> Iterator[Ground]:
     """What nodes need for a run that works in `folder`, which has a file for them to look at until the block ends."""
     nonce = secrets.token_hex(16)
-    path = folder / ".state" / "nodes" / nonce
+    path = folder / ".state" / f"node-{nonce}"
     files.write_bytes(path, nonce.encode(), durable=False)
     try:
         yield Ground(

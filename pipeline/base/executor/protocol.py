@@ -6,7 +6,10 @@ Cost: none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 Task = TypeVar("Task")
@@ -53,6 +56,27 @@ class Executor(Protocol):
             again.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSize:
+    """What one node of a cluster has for tasks. `memory_bytes`: 0 where nobody says."""
+
+    name: str
+    workers: int
+    memory_bytes: int
+
+
+@contextlib.contextmanager
+def silent(library: str) -> Iterator[None]:
+    """Without what a library logs below a critical error: what ends a build is said by an error of ours."""
+    log = logging.getLogger(library)
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
 
 
 def nothing(_: int) -> None:

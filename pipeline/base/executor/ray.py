@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import logging
 import signal
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -29,7 +28,7 @@ from tokenmill.pipeline.base.errors import ClusterError
 from tokenmill.pipeline.base.executor import node
 from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, Run
 from tokenmill.pipeline.base.executor.node import Ground
-from tokenmill.pipeline.base.executor.protocol import Answer, Task, nothing
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, nothing, silent
 
 LOST = (
     exceptions.WorkerCrashedError,
@@ -46,7 +45,7 @@ class RayCluster:
     """The workers of a Ray cluster. Use it in a `with` block.
 
     `address`: as `ray.init` takes it; None starts Ray here. `workers`: tasks that run at once at most; None: one for each CPU of
-    the cluster. `memory_bytes`: what a task may take, reserved with Ray's scheduler.
+    the cluster.
     """
 
     def __init__(
@@ -55,18 +54,18 @@ class RayCluster:
         *,
         address: str | None = None,
         workers: int | None = None,
-        memory_bytes: int | None = None,
         straggler_seconds: float = STRAGGLER_SECONDS,
     ) -> None:
         self._on = on
         self._address = address
         self._wanted = workers
         self._straggler_seconds = straggler_seconds
-        self._memory_bytes = memory_bytes
+        self._memory_bytes: int | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
+            unless_ready.enter_context(silent("ray"))
             unless_ready.enter_context(_joined(self._address, self._wanted))
             self._prepare()
             self._stack = unless_ready.pop_all()
@@ -94,17 +93,28 @@ class RayCluster:
             straggler_seconds=self._straggler_seconds,
         ).all(tasks, done)
 
+    @property
+    def nodes(self) -> list[NodeSize]:
+        """The nodes that have CPUs."""
+        return [
+            NodeSize(
+                name=one["NodeManagerHostname"],
+                workers=max(1, int(one["Resources"]["CPU"])),
+                memory_bytes=int(one["Resources"].get("memory", 0)),
+            )
+            for one in _nodes()
+        ]
+
+    def reserve(self, memory_bytes: int) -> None:
+        """Give tasks from now on only to nodes that have so much memory left for each. One that nobody has is not reserved."""
+        fits = any(one.memory_bytes >= memory_bytes for one in self.nodes)
+        self._memory_bytes = memory_bytes if fits else None
+
     def _prepare(self) -> None:
-        """Make every node ready. Raises ClusterError if one does not fit, or none has room for a task."""
-        nodes = [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) > 0]
+        """Make every node ready. Raises ClusterError if one does not fit, or there is none."""
+        nodes = _nodes()
         if not nodes:
             raise ClusterError("the Ray cluster has no node with a CPU; start one with `ray start --address`, then try again")
-        most = max(one["Resources"].get("memory", 0) for one in nodes)
-        if self._memory_bytes is not None and self._memory_bytes > most:
-            raise ClusterError(
-                f"a task may take {self._memory_bytes:,} bytes of memory, and the largest node of the Ray cluster has {most:,.0f}; "
-                "give less --memory, or more --workers"
-            )
         prepare = ray.remote(node.prepare)
         asked = [
             prepare.options(
@@ -160,6 +170,10 @@ class _Engine:
                 ray.cancel(handle, force=True)
 
 
+def _nodes() -> list[dict[str, Any]]:
+    return [one for one in ray.nodes() if one["Alive"] and one["Resources"].get("CPU", 0) > 0]
+
+
 def _cause(error: exceptions.RayTaskError) -> BaseException:
     """What the task raised."""
     return error.cause if isinstance(error.cause, Exception) else ClusterError(str(error))
@@ -171,7 +185,7 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False, "configure_logging": False}
+    quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
     here = {} if address else {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     with _signals_untouched():
         try:
