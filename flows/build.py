@@ -51,9 +51,9 @@ def build(
     """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError;
     ExpectationMissed after the corpus is published.
 
-    `workers`: processes, where they start on this machine; default: what the section `execution` says. `executor`: one that runs
-    already, in place of that section. `made_by`: the name of the preset or of the config file; a corpus of another one is refused
-    without `replace`. `in_place`: keep no older version for readers while the build runs.
+    `workers`: processes, where they start on this machine; default: what the section `execution` says. `executor`: one that
+    runs already, in place of that section. `made_by`: the name of the preset or of the config file; a corpus of another one is
+    refused without `replace`. `in_place`: keep no older version for readers while the build runs.
     """
     with building(
         config,

@@ -1,7 +1,7 @@
 """Who does the work of a build: the executor that the section `execution` names, ready to work in a folder.
 
-Guarantee: the executor ends with the block. Before the first task, every node has the versions of this process, sees the folder, and
-has the machine code of the kernels.
+Guarantee: the executor ends with the block. Before the first task, every node has the versions of this process, sees the
+folder, and has the machine code of the kernels.
 Cost: none for local processes; see `ray` and `dask` in `pipeline/base/executor`.
 """
 

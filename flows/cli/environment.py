@@ -84,7 +84,8 @@ def ray_environment(*, starts_here: bool) -> None:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if starts_here:
-        # Else Ray listens on all interfaces, also if it is given 127.0.0.1. The name of the variable tells what it is for elsewhere.
+        # Else Ray listens on all interfaces, also if it is given 127.0.0.1. The name of the variable tells what it is for
+        # elsewhere.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 

@@ -54,9 +54,7 @@ class Execution:
 
     workers: Annotated[
         AtLeastOne | None,
-        Parameter(
-            help="Number of worker processes. Default: one per CPU core that this process may use; on a cluster, per core of it."
-        ),
+        Parameter(help="Number of worker processes. Default: one per CPU core that this process may use, or of the cluster."),
     ] = None
     executor: Annotated[
         ExecutorName | None,

@@ -33,20 +33,20 @@ def _amount(text: str) -> str:
     return text
 
 
-Amount = Annotated[str, AfterValidator(_amount), About(kind='an amount of memory, such as "24 GB"', example="24 GB")]
+MemoryAmount = Annotated[str, AfterValidator(_amount), About(kind='an amount of memory, such as "24 GB"', example="24 GB")]
 
 
 class ExecutionConfig(Section):
     """Who does the work. The section changes no byte of a corpus, and is not published with it."""
 
     executor: ExecutorName = "local"
-    """local: processes on this machine. ray, dask: a Ray or a Dask cluster; without `address` one starts here, and ends with the
-    build."""
+    """Processes on this machine (local), or a cluster of Ray or Dask; without `address` one starts here, and ends with
+    the build."""
     address: Annotated[str | None, About(example="10.0.0.1:6379")] = None
     """Where the cluster is: of Ray, the head node; of Dask, the scheduler, as tcp://10.0.0.1:8786."""
     workers: Annotated[int | None, About(unit="tasks at a time", example=8)] = Field(default=None, ge=1)
     """Most tasks at a time. Default: one for each CPU core that this process may use; on a cluster, for each of its cores."""
-    memory: Amount | None = None
+    memory: MemoryAmount | None = None
     """Memory of one machine that its workers take for data, together. Default: half of what it has."""
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The settings that every corpus has: collection, tokenizer, packing, training, the order of its stages, and what is not published.
+"""The settings that every corpus has: collection, tokenizer, packing, training, stages; expectations, and who does the work.
 
 Guarantee: a Config that exists is valid. Stages get slices of it and read no other settings. Cost: none.
 """

@@ -2,9 +2,9 @@
 
 Purpose: `ray` and `dask` say how a task is submitted, waited for and given up (`Engine`). Everything else happens here, once:
 tasks taken as workers get free, lost workers, stragglers, the order of the answers.
-Guarantee: a task of a lost worker is run again, at most `MOST_LOSSES` times; a task that raised never is. A task that is late when
-all others are done is run a second time, and the first answer counts. Whenever two may have run one task, the slower one is
-cut off afterwards: `files.fence` gives the run a new token, so what it still writes never gets a name.
+Guarantee: a task of a lost worker is run again, at most `MOST_LOSSES` times; a task that raised never is. A task that is late
+when all others are done is run a second time, and the first answer counts. Whenever two may have run one task, the slower one
+is cut off afterwards: `files.fence` gives the run a new token, so what it still writes never gets a name.
 Cost: one answer held for each task.
 """
 
@@ -62,7 +62,7 @@ class _Attempt(Generic[Task]):
 
 
 @dataclass(kw_only=True)
-class Run(Generic[Handle, Task, Answer]):
+class TaskLoop(Generic[Handle, Task, Answer]):
     """One `map` on a cluster. `root`: the corpus folder that the tasks write to."""
 
     engine: Engine[Handle]
@@ -116,9 +116,9 @@ class Run(Generic[Handle, Task, Answer]):
             self._losses[number] += 1
             if self._losses[number] > MOST_LOSSES:
                 raise WorkerDied(
-                    f"{doing(self.function)}: {self._losses[number]} workers in turn ended without an answer to one task ({error}), "
-                    f"with {len(self.answers)} tasks done; finished work is kept, so run the same command again (with more "
-                    "memory for each worker, if it was short)"
+                    f"{doing(self.function)}: {self._losses[number]} workers in turn ended without an answer to one task "
+                    f"({error}), with {len(self.answers)} tasks done; finished work is kept, so run the same command again "
+                    "(with more memory for each worker, if it was short)"
                 ) from error
             if not self._others(number):
                 self._start(number, attempt.task)

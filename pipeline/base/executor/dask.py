@@ -1,8 +1,8 @@
-"""Runs tasks on a Dask cluster: on that of a scheduler at an address, or on one that starts here and ends with the `with` block.
+"""Runs tasks on a Dask cluster: that of a scheduler at an address, or one that starts here and ends with the `with` block.
 
-Guarantee: what starts here listens on 127.0.0.1 alone and speaks TLS with certificates of its own, so no other user of the machine can
-give it work; it has no dashboard, and ends with this process, however that ends. A lost worker costs its tasks: Dask runs them
-again elsewhere, at most three times; an exception of a task is raised as it is, and never tried again.
+Guarantee: what starts here listens on 127.0.0.1 alone and speaks TLS with certificates of its own, so no other user of the
+machine can give it work; it has no dashboard, and ends with this process, however that ends. A lost worker costs its tasks:
+Dask runs them again elsewhere, at most three times; an exception of a task is raised as it is, and never tried again.
 Cost: 3 s to start Dask here; 5 ms a task.
 """
 
@@ -25,7 +25,7 @@ from distributed.scheduler import KilledWorker
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ClusterError, WorkerDied
 from tokenmill.pipeline.base.executor import node
-from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, Run
+from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.processes import main_untouched
 from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, nothing, silent
@@ -43,8 +43,8 @@ QUIET = {
 class DaskCluster:
     """The workers of a Dask cluster. Use it in a `with` block.
 
-    `address`: that of the scheduler; None starts one here. `workers`: tasks that run at once at most; None: one for each thread of
-    the cluster.
+    `address`: that of the scheduler; None starts one here. `workers`: tasks that run at once at most; None: one for each thread
+    of the cluster.
     """
 
     def __init__(
@@ -86,8 +86,8 @@ class DaskCluster:
     ) -> list[Answer]:
         """See `Executor.map`."""
         before = set(self._client.nthreads())
-        engine = _Engine(self._client, dataclasses.replace(self._on, held=files.held(), prepare=None), function)
-        answers = Run(
+        engine = _DaskTasks(self._client, dataclasses.replace(self._on, held=files.held(), prepare=None), function)
+        answers = TaskLoop(
             engine=engine,
             function=function,
             root=self._on.root,
@@ -139,7 +139,7 @@ class DaskCluster:
                 raise ClusterError(f"a node of the Dask cluster was lost while it was made ready: {error}") from error
 
 
-class _Engine:
+class _DaskTasks:
     """One `map`. The function is with every worker: it is scattered again if the workers that held it are gone."""
 
     def __init__(self, client: Any, on: Ground, function: Callable[[Any], Any]) -> None:
@@ -196,8 +196,8 @@ class _Engine:
         self._nobody_since = self._nobody_since or time.monotonic()
         if time.monotonic() - self._nobody_since > NOBODY_SECONDS:
             raise ClusterError(
-                f"the Dask cluster has had no worker for {NOBODY_SECONDS:.0f} s; finished work is kept, so start some and run the "
-                "same command again"
+                f"the Dask cluster has had no worker for {NOBODY_SECONDS:.0f} s; finished work is kept, so start some and run "
+                "the same command again"
             )
 
 

@@ -109,7 +109,10 @@ class LocalProcesses:
         answers: dict[int, Answer],
         done: Callable[[int], None],
     ) -> None:
-        """Do the tasks by `call`, which stands for `function`. `begun`: those that were submitted and have no answer. Raises BrokenProcessPool if a worker ended."""
+        """Do the tasks by `call`, which stands for `function`. `begun`: those that were submitted and have no answer.
+
+        Raises BrokenProcessPool if a worker ended.
+        """
         running: dict[Future[Answer], int] = {}
         pool = self._start()
         while True:

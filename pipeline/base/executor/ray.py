@@ -1,10 +1,10 @@
 """Runs tasks on a Ray cluster: on the one at an address, or on one that starts here and ends with the `with` block.
 
-Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends. A worker,
-or a node, that is lost costs its tasks (see `cluster`); an exception of a task is raised as it is.
+Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends. A
+worker, or a node, that is lost costs its tasks (see `cluster`); an exception of a task is raised as it is.
 Security: who may talk to a Ray cluster may run code on it. What starts here asks for Ray's token; how a cluster of yours is
-guarded is its own matter. The environment variables that keep Ray on the loopback, and from sending statistics of its use, are set
-by the caller before this module is imported (`flows/cli/environment.py`).
+guarded is its own matter. The environment variables that keep Ray on the loopback, and from sending statistics of its use, are
+set by the caller before this module is imported (`flows/cli/environment.py`).
 Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms a task.
 """
 
@@ -26,7 +26,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ClusterError
 from tokenmill.pipeline.base.executor import node
-from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, Run
+from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, nothing, silent
 
@@ -44,8 +44,8 @@ LOST = (
 class RayCluster:
     """The workers of a Ray cluster. Use it in a `with` block.
 
-    `address`: as `ray.init` takes it; None starts Ray here. `workers`: tasks that run at once at most; None: one for each CPU of
-    the cluster.
+    `address`: as `ray.init` takes it; None starts Ray here. `workers`: tasks that run at once at most; None: one for each CPU
+    of the cluster.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class RayCluster:
         self, function: Callable[[Task], Answer], tasks: Iterable[Task], *, done: Callable[[int], None] = nothing
     ) -> list[Answer]:
         """See `Executor.map`."""
-        engine = _Engine.of(dataclasses.replace(self._on, held=files.held(), prepare=None), function, self._memory_bytes)
-        return Run(
+        engine = _RayTasks.of(dataclasses.replace(self._on, held=files.held(), prepare=None), function, self._memory_bytes)
+        return TaskLoop(
             engine=engine,
             function=function,
             root=self._on.root,
@@ -132,7 +132,7 @@ class RayCluster:
 
 
 @dataclass(frozen=True)
-class _Engine:
+class _RayTasks:
     """One `map`: `ground` and `function` are in the object store of Ray, which copies them to a node once."""
 
     remote: Any
@@ -140,12 +140,12 @@ class _Engine:
     function: Any
 
     @staticmethod
-    def of(on: Ground, function: Callable[[Any], Any], memory_bytes: int | None) -> _Engine:
+    def of(on: Ground, function: Callable[[Any], Any], memory_bytes: int | None) -> _RayTasks:
         # Lost workers are counted by the loop, which has to know of them: so Ray itself tries nothing again.
         remote = ray.remote(node.run).options(
             num_cpus=1, memory=memory_bytes, max_retries=0, scheduling_strategy="SPREAD", name=node.run.__name__
         )
-        return _Engine(remote, ray.put(on), ray.put(function))
+        return _RayTasks(remote, ray.put(on), ray.put(function))
 
     def submit(self, task: Any) -> Any:
         return self.remote.remote(self.ground, self.function, task)

@@ -12,7 +12,7 @@ from tokenmill.pipeline.base.files.folders import link_tree, prune, require_link
 from tokenmill.pipeline.base.files.journal import JOURNAL, note, noted
 from tokenmill.pipeline.base.files.log import Log
 from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Published, marker
-from tokenmill.pipeline.base.files.names import TEMPORARY, parsed
+from tokenmill.pipeline.base.files.names import TEMPORARY, host, parsed
 from tokenmill.pipeline.base.files.owner import Held, held, hold_all, holding, token_of
 from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, lost, read_verified, sha256, unreadable
 from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
@@ -49,6 +49,7 @@ __all__ = [
     "hold_all",
     "holding",
     "holds",
+    "host",
     "inject",
     "inside",
     "known_as",

@@ -121,9 +121,9 @@ def sweep(root: Path, folder: Path | None = None, *, without: Path | None = None
 
 def _may_write(left: Temporary, path: Path) -> bool:
     """Whether the writer of a temporary file may still be at work."""
-    if left.host in (None, names.HOST):
+    if left.host in (None, names.host()):
         return _is_alive(left.process)
-    if left.host.rpartition("-")[0] == names.HOST.rpartition("-")[0]:
+    if left.host.rpartition("-")[0] == names.host().rpartition("-")[0]:
         return False  # before this host was started again
     if left.run != names.NONE:
         return True

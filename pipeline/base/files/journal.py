@@ -19,8 +19,8 @@ from pathlib import Path
 from tokenmill.pipeline.base.files import faults, names, owner, tree
 
 JOURNAL = ".state/names"
-"""The journal of a corpus, below its folder. Workers on a cluster have one for each host, `.state/names-<host>`, since lines that
-two hosts add to one file can take each other's place. `settle` puts them together."""
+"""The journal of a corpus, below its folder. Workers on a cluster have one for each host, `.state/names-<host>`, since lines
+that two hosts add to one file can take each other's place. `settle` puts them together."""
 
 
 def lines_of(made: Iterable[str]) -> bytes:
@@ -35,7 +35,7 @@ def note(root: Path, made: Iterable[str], *, durable: bool = False) -> None:
     `durable`: the names are known after a power loss too.
     """
     lines = lines_of(made)
-    path = root / (f"{JOURNAL}-{names.HOST}" if owner.for_another() else JOURNAL)
+    path = root / (f"{JOURNAL}-{names.host()}" if owner.for_another() else JOURNAL)
     with tree.opened(path.parent, root, make=True) as folder:
         # Once, but for a journal that is replaced meanwhile: see `replacing`.
         while not _append(path, folder, lines, durable=durable):
