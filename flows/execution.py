@@ -14,15 +14,20 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tokenmill.flows.cli import environment
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.executor import Executor, node
+from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.protocol import NodeSize
 from tokenmill.pipeline.config import ExecutionConfig
 from tokenmill.pipeline.external.means import SHARE, default_memory
+
+if TYPE_CHECKING:
+    from tokenmill.pipeline.base.executor.dask import DaskCluster
+    from tokenmill.pipeline.base.executor.ray import RayCluster
 
 NEEDS = {"ray": "ray", "dask": "distributed"}
 
@@ -61,16 +66,22 @@ def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, s
             yield Hands(executor=pool, memory_bytes=given // here if given else default_memory(here))
         return
     count = here if config.address is None else config.workers
-    with node.ground(root, functools.partial(_prepare, tuple(stages))) as on:
-        if config.executor == "ray":
-            environment.ray_environment(starts_here=config.address is None)
-            from tokenmill.pipeline.base.executor.ray import RayCluster as Cluster
-        else:
-            from tokenmill.pipeline.base.executor.dask import DaskCluster as Cluster
-        with Cluster(on, address=config.address, workers=count) as cluster:
-            memory_bytes = _of_each(config.memory_bytes, cluster.nodes)
-            cluster.reserve(memory_bytes)
-            yield Hands(executor=cluster, memory_bytes=memory_bytes)
+    with node.ground(root, functools.partial(_prepare, tuple(stages))) as on, _cluster(config, on, count) as cluster:
+        memory_bytes = _of_each(config.memory_bytes, cluster.nodes)
+        cluster.reserve(memory_bytes)
+        yield Hands(executor=cluster, memory_bytes=memory_bytes)
+
+
+def _cluster(config: ExecutionConfig, on: Ground, workers: int | None) -> RayCluster | DaskCluster:
+    """Each engine is imported only where it is asked for."""
+    if config.executor == "dask":
+        from tokenmill.pipeline.base.executor import dask
+
+        return dask.DaskCluster(on, address=config.address, workers=workers)
+    environment.ray_environment(starts_here=config.address is None)
+    from tokenmill.pipeline.base.executor import ray
+
+    return ray.RayCluster(on, address=config.address, workers=workers)
 
 
 def require(config: ExecutionConfig) -> None:

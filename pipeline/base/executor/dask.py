@@ -78,7 +78,7 @@ class DaskCluster:
     @property
     def workers(self) -> int:
         """The threads of the cluster now, or fewer if so wanted."""
-        threads = sum(self._client.nthreads().values())
+        threads: int = sum(self._client.nthreads().values())
         return max(1, min(threads, self._wanted or threads))
 
     def map(
@@ -163,7 +163,8 @@ class _DaskTasks:
     def wait(self, handles: Collection[Any], seconds: float) -> Collection[Any]:
         try:
             with self._client.as_current():
-                return wait(list(handles), timeout=seconds, return_when="FIRST_COMPLETED").done  # type: ignore[no-any-return]
+                finished: Collection[Any] = wait(list(handles), timeout=seconds, return_when="FIRST_COMPLETED").done
+                return finished
         except TimeoutError:
             self._require_workers()
             return ()

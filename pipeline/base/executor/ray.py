@@ -151,8 +151,12 @@ class _RayTasks:
         return self.remote.remote(self.ground, self.function, task)
 
     def wait(self, handles: Collection[Any], seconds: float) -> Collection[Any]:
-        finished, _ = ray.wait(list(handles), num_returns=1, timeout=seconds)
-        return ray.wait(list(handles), num_returns=len(handles), timeout=0)[0] if finished else finished  # type: ignore[no-any-return]
+        asked = list(handles)
+        finished: Collection[Any]
+        finished, _ = ray.wait(asked, num_returns=1, timeout=seconds)
+        if finished:
+            finished, _ = ray.wait(asked, num_returns=len(asked), timeout=0)
+        return finished
 
     def answer(self, handle: Any) -> Any:
         try:
