@@ -190,6 +190,8 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
         yield
         return
     quiet: dict[str, Any] = {"log_to_driver": False, "configure_logging": False}
+    # Whatever else is told, Ray prints pages to the standard output when a raylet ends; there may be the ids of `encode`.
+    ray._private.worker.print_to_stdstream = _said_nothing
     here = {} if address else {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     with _signals_untouched():
         try:
@@ -201,6 +203,9 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _said_nothing(*_: object, **__: object) -> None: ...
 
 
 @contextlib.contextmanager
