@@ -26,6 +26,8 @@ from tokenmill.pipeline.base.errors import ClusterError
 
 COMPARED = ("tokenmill", "numpy", "pyarrow", "numba", "tokenizers", "fastokens")
 """Packages that published bytes depend on."""
+WITNESS = ".state/witness"
+"""The file below a corpus folder by which nodes know that they see this folder. A killed run leaves it to the next one."""
 _seen: set[str] = set()
 """The nonces of the runs for which this process has been compared."""
 
@@ -62,7 +64,7 @@ def versions() -> dict[str, str]:
 def ground(folder: Path, prepare: Callable[[], None] | None = None) -> Iterator[Ground]:
     """What nodes need for a run that works in `folder`, which has a file for them to look at until the block ends."""
     nonce = secrets.token_hex(16)
-    path = folder / ".state" / f"node-{nonce}"
+    path = folder / WITNESS
     files.write_bytes(path, nonce.encode(), durable=False)
     try:
         yield Ground(
