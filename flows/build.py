@@ -11,14 +11,16 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tokenmill.flows import housekeeping, preflight, room
+from tokenmill.flows import execution, housekeeping, preflight, room
+from tokenmill.flows.execution import Hands
 from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.expectations import Expectation
-from tokenmill.pipeline.base import executor, files, manifest, versions
+from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODELS, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress, Silent
@@ -26,6 +28,7 @@ from tokenmill.pipeline.base.shortage import memory
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG, REPORT, CorpusFolder, being_published, open_corpus
+from tokenmill.pipeline.external.means import default_memory
 from tokenmill.pipeline.stages import settings, table
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.step import Done, StageStep, Step, Work, perform
@@ -38,7 +41,8 @@ def build(
     config: Config,
     root: Path,
     *,
-    workers: int = 1,
+    workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
     made_by: str | None = None,
     replace: bool = False,
@@ -47,11 +51,19 @@ def build(
     """Build the corpus that `config` describes in the folder `root`, or bring it up to date. Raises TokenmillError;
     ExpectationMissed after the corpus is published.
 
-    `made_by`: the name of the preset or of the config file; a corpus of another one is refused without `replace`. `in_place`:
-    keep no older version for readers while the build runs.
+    `workers`: processes, where they start on this machine; default: what the section `execution` says. `executor`: one that
+    runs already, in place of that section. `made_by`: the name of the preset or of the config file; a corpus of another one is
+    refused without `replace`. `in_place`: keep no older version for readers while the build runs.
     """
     with building(
-        config, root, workers=workers, progress=progress, made_by=made_by, replace=replace, in_place=in_place
+        config,
+        root,
+        workers=workers,
+        executor=executor,
+        progress=progress,
+        made_by=made_by,
+        replace=replace,
+        in_place=in_place,
     ) as corpus:
         for name in outline(config):
             corpus.perform(name)
@@ -65,7 +77,8 @@ def building(
     config: Config,
     root: Path,
     *,
-    workers: int,
+    workers: int | None = None,
+    executor: Executor | None = None,
     progress: Progress | None = None,
     made_by: str | None = None,
     replace: bool = False,
@@ -76,21 +89,36 @@ def building(
 
     `looked`: what `preflight.check` found, if the caller has asked it already.
 
-    What is refused leaves no folder. Raises Locked, ConfigError, InputError, NotOurs, DiskFull, OutOfMemory.
+    What is refused leaves no folder. Raises Locked, ConfigError, InputError, NotOurs, DiskFull, OutOfMemory, ClusterError.
     """
+    execution.require(config.execution)
     progress = progress or Silent()
     housekeeping.say_compiling(progress)
     for line in preflight.check(config, root, outline(config)) if looked is None else looked:
         progress.say(line)
     with (
         housekeeping.at_work(root, made_by, replace=replace),
-        executor.local(workers) as pool,
+        _hands(config, root, workers, executor) as hands,
         room.told(config, root, outline(config)),
         memory(f"the build in {root}"),
     ):
-        corpus = Building(config=config, root=root, executor=pool, progress=progress, in_place=in_place)
+        corpus = Building(
+            config=config,
+            root=root,
+            executor=hands.executor,
+            progress=progress,
+            in_place=in_place,
+            memory_bytes=hands.memory_bytes,
+        )
         corpus.begin()
         yield corpus
+
+
+def _hands(config: Config, root: Path, workers: int | None, given: Executor | None) -> AbstractContextManager[Hands]:
+    if given is not None:
+        return contextlib.nullcontext(Hands(executor=given, memory_bytes=default_memory(given.workers)))
+    stages = [table.kind_of(name).make(config) for name in config.stages]
+    return execution.opened(config.execution, root, workers=workers, stages=stages)
 
 
 def outline(config: Config) -> dict[str, Callable[[Path], Step]]:
@@ -117,6 +145,8 @@ class Building:
     executor: Executor
     progress: Progress
     in_place: bool = False
+    memory_bytes: int = field(default_factory=default_memory)
+    """For what each worker holds of data that is larger than memory."""
     done: list[Done] = field(default_factory=list)
     expected: tuple[Expectation, ...] = ()
     """What the section `expect` asks and what the corpus has, once it is finished."""
@@ -132,7 +162,9 @@ class Building:
         steps = outline(self.config)
         later = list(steps)[list(steps).index(name) + 1 :]
         before = tuple(done.manifest for done in self.done)
-        work = Work(root=self.root, before=before, executor=self.executor, progress=self.progress)
+        work = Work(
+            root=self.root, before=before, executor=self.executor, progress=self.progress, memory_bytes=self.memory_bytes
+        )
         done = perform(steps[name](self.root), work, downstream=[*later, CORPUS, *MODELS])
         self.done.append(done)
         return done

@@ -8,6 +8,7 @@ Cost: one collection of the documents, and the work itself. The ids of a `.npy` 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
 import itertools
 import json
@@ -23,14 +24,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from tokenmill.flows import execution
 from tokenmill.flows.build import build
-from tokenmill.pipeline.base import executor, files, state
+from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig, FilesSource, TokenizerConfig
+from tokenmill.pipeline.config import CollectConfig, ExecutionConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
 from tokenmill.pipeline.stages.language.stage import Language
@@ -81,12 +83,14 @@ MADE_BY = "tokenizer encode"
 
 
 @contextlib.contextmanager
-def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Work]:
+def _collected(inputs: Inputs, by: ExecutionConfig, progress: Progress) -> Iterator[Work]:
     """The documents as a finished collection in a temporary folder. Raises InputError, QuarantineCeiling."""
-    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(_temporary(by))
         root = Path(folder, "corpus")
         (root / state.FOLDER).mkdir(parents=True)
-        work = Work(root=root, before=(), executor=pool, progress=progress)
+        hands = stack.enter_context(execution.opened(by, root))
+        work = Work(root=root, before=(), executor=hands.executor, progress=progress, memory_bytes=hands.memory_bytes)
         try:
             done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
         except QuarantineCeiling as error:
@@ -96,7 +100,12 @@ def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Wor
                 f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
             ) from error
         _say_left_out(done.manifest, progress)
-        yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)
+        yield dataclasses.replace(work, before=(done.manifest,))
+
+
+def _temporary(by: ExecutionConfig) -> tempfile.TemporaryDirectory[str]:
+    """A folder for the work; in the present one if other machines work there too, which do not see this one's own."""
+    return tempfile.TemporaryDirectory(prefix="tokenmill-", dir=None if by.address is None else Path.cwd())
 
 
 def _say_left_out(collected: Manifest, progress: Progress) -> None:
@@ -106,7 +115,9 @@ def _say_left_out(collected: Manifest, progress: Progress) -> None:
         progress.say("left out: " + ", ".join(f"{reason} {number:,}" for reason, number in left_out.items() if number))
 
 
-def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, progress: Progress) -> tuple[Done, list[Size]]:
+def train(
+    inputs: Inputs, out: Path, config: TokenizerConfig, *, by: ExecutionConfig, progress: Progress
+) -> tuple[Done, list[Size]]:
     """Train a tokenizer and write it to `out`. Returns the finished step, and the cost of vocabularies of several sizes, which
     WordPiece does not try.
 
@@ -114,14 +125,14 @@ def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, p
     """
     step = TokenizerStep(config=config)
     step.config()
-    with _collected(inputs, workers, progress) as work:
+    with _collected(inputs, by, progress) as work:
         done = perform(step, work, downstream=())
         files.write_bytes(out, (work.root / FILE).read_bytes())
         return done, [Size(**size) for size in done.manifest.facts.get("sweep", ())]
 
 
 def encode(
-    inputs: Inputs, encoder: FastEncoder, out: Path | None, form: Form, *, workers: int, progress: Progress
+    inputs: Inputs, encoder: FastEncoder, out: Path | None, form: Form, *, by: ExecutionConfig, progress: Progress
 ) -> tuple[int, int]:
     """Encode documents. Returns the numbers of documents and of ids, end-of-text included. `out` None: standard output.
 
@@ -129,8 +140,8 @@ def encode(
     with a token store, as training reads it, in the folder `out`. Raises InputError, QuarantineCeiling, ConfigError.
     """
     if form == "store":
-        return _encode_store(inputs, encoder, out, workers=workers, progress=progress)
-    with _collected(inputs, workers, progress) as work:
+        return _encode_store(inputs, encoder, out, by=by, progress=progress)
+    with _collected(inputs, by, progress) as work:
         found = _documents(work, encoder)
         if form == "text":
             written = (" ".join(map(str, ids.tolist())).encode() + b"\n" for ids in found)
@@ -168,11 +179,11 @@ def _texts(work: Work, step: str) -> Iterator[tuple[View, pa.Array]]:
 
 
 def _encode_store(
-    inputs: Inputs, encoder: FastEncoder, out: Path | None, *, workers: int, progress: Progress
+    inputs: Inputs, encoder: FastEncoder, out: Path | None, *, by: ExecutionConfig, progress: Progress
 ) -> tuple[int, int]:
     if out is None:
         raise ConfigError("a token store is written to a folder: name it with --out")
-    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder:
+    with _temporary(by) as folder:
         given = Path(folder, "tokenizer.json")
         files.write_bytes(given, read(encoder.path, encoder.pattern))
         config = parse(
@@ -181,10 +192,11 @@ def _encode_store(
                 "collect": {"sources": inputs.sources(Path(folder))},
                 "tokenizer": {"path": str(given)},
                 "pack": {"validation_fraction": 0},
+                "execution": by,
             },
             where="the command line",
         )
-        build(config, out, workers=workers, progress=progress, made_by=MADE_BY)
+        build(config, out, progress=progress, made_by=MADE_BY)
     store = TokenStore.open(out / FOLDER)
     return sum(split.documents for split in store.splits), sum(split.tokens for split in store.splits)
 
@@ -263,13 +275,13 @@ def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
 
 
 def evaluate(
-    inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress
+    inputs: Inputs, encoders: Sequence[FastEncoder], *, by: ExecutionConfig, progress: Progress
 ) -> list[VocabularyStatistics]:
     """Statistics of each tokenizer on the documents, by source and language. Raises InputError, QuarantineCeiling."""
     usages = [Usage.of(encoder.description) for encoder in encoders]
     language = Language(config=LanguageConfig())
     language.prepare()
-    with _collected(inputs, workers, progress) as work:
+    with _collected(inputs, by, progress) as work:
         for view, texts in _texts(work, "evaluate"):
             batch = pa.record_batch({"text": texts})
             labels = {

@@ -5,7 +5,6 @@ Guarantee: a corpus that is returned is finished and whole. Cost: building what 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 from tokenmill.corpus import Corpus
 from tokenmill.flows import presets
 from tokenmill.flows.build import build as run_build
+from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.questions import shown
@@ -25,6 +25,9 @@ def build(
     *,
     text_field: str | None = None,
     workers: int | None = None,
+    executor: str | Executor | None = None,
+    address: str | None = None,
+    memory: str | None = None,
     progress: bool = True,
     replace: bool = False,
     in_place: bool = False,
@@ -42,7 +45,14 @@ def build(
     text_field
         The column with the text, in record files of every source that names none.
     workers
-        Processes. Default: as many as this machine has cores for this process.
+        Processes. Default: as many as this machine has cores for this process; on a cluster, as many as it has cores.
+    executor
+        Who does the work: `local`, `ray` or `dask`, or an executor of yours that runs already. Default: the section `execution`
+        of the settings.
+    address
+        Where the Ray or Dask cluster is. Default: one starts here, and ends with the build.
+    memory
+        Memory of a machine that its workers take for data, together, as "24 GB". Default: half of what it has.
     progress
         Show steps, rates and time left on standard error.
     replace
@@ -67,9 +77,18 @@ def build(
     changes = from_python(settings or {})
     if text_field is not None:
         changes = presets.with_text_field(str(config), changes, text_field)
-    wanted = presets.resolve(str(config), changes)
-    count = len(os.sched_getaffinity(0)) if workers is None else workers
-    made = run_build(wanted, root, workers=count, progress=shown(progress), made_by=made_by, replace=replace, in_place=in_place)
+    name = executor if isinstance(executor, str) else None
+    by = {"executor": name, "address": address, "memory": memory, "workers": workers}
+    changes |= from_python({f"execution.{key}": value for key, value in by.items() if value is not None})
+    made = run_build(
+        presets.resolve(str(config), changes),
+        root,
+        executor=None if isinstance(executor, str) else executor,
+        progress=shown(progress),
+        made_by=made_by,
+        replace=replace,
+        in_place=in_place,
+    )
     return Corpus(made)
 
 

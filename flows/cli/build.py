@@ -15,7 +15,7 @@ import tokenmill as tm
 from tokenmill.flows import presets
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AtLeastOne, Settings, out, pairs
+from tokenmill.flows.cli.options import DEFAULT_EXECUTION, AtLeastOne, Execution, Settings, out, pairs
 from tokenmill.flows.server import settings as prefect_settings
 from tokenmill.pipeline.base import ownership, shortage
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
@@ -34,7 +34,7 @@ def build(
         ),
     ] = None,
     limit: AtLeastOne | None = None,
-    workers: AtLeastOne | None = None,
+    execution: Execution = DEFAULT_EXECUTION,
     dry_run: Annotated[
         bool, Parameter(negative="", help="Show the plan with estimates of disk and time; compute nothing.")
     ] = False,
@@ -83,17 +83,15 @@ def build(
         Folder of the corpus. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
     limit
         Collect at most this many documents, for a quick trial. Default: no limit.
-    workers
-        Number of worker processes. Default: one per CPU core that this process may use.
     """
-    config, changes = str(named), pairs(settings)
+    config, changes = str(named), {**pairs(settings), **execution.changes()}
     if limit is not None:
         changes["collect.max_documents"] = str(limit)
     if text_field is not None:
         changes = presets.with_text_field(config, changes, text_field)
     root = out_dir or Path("corpora", presets.name_of(config))
-    count = workers if workers is not None else len(os.sched_getaffinity(0))
     wanted = presets.resolve(config, changes)
+    count = wanted.execution.workers or len(os.sched_getaffinity(0))
     made_by = presets.made_by(config, root)
     ownership.require_same(root, made_by, replace=replace)
     terminal = draw.Terminal(out)

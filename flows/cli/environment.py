@@ -1,6 +1,6 @@
 """The environment variables of the process.
 
-Purpose: sets the variables that Prefect reads, and those by which `tokenmill serve` limits the runs that it starts.
+Purpose: sets the variables that Prefect and Ray read, and those by which `tokenmill serve` limits the runs that it starts.
 Guarantee: no other module reads or sets environment variables. Cost: none.
 """
 
@@ -75,6 +75,20 @@ def build_folders() -> tuple[Path, ...] | None:
     """The folders in or below which this process may build; None if it was not limited."""
     given = os.environ.get(_FOLDERS)
     return None if given is None else tuple(Path(folder) for folder in json.loads(given))
+
+
+def ray_environment(*, starts_here: bool) -> None:
+    """Keep Ray from sending statistics of its use; `starts_here`: also on the loopback. Call it before Ray is imported.
+
+    Variables that the user has set stay.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if starts_here:
+        # Else Ray listens on all interfaces, also if it is given 127.0.0.1. The name of the variable tells what it is for
+        # elsewhere.
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        # After this process was killed, two of Ray's look for its server for so long before they end; its own default is 60 s.
+        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 
 
 def variables(more: Mapping[str, str]) -> dict[str, str]:

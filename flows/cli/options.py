@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -21,6 +22,9 @@ from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw.tables import fitted, visible
 from tokenmill.pipeline.base import files, manifest
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, TokenmillError
+
+# Typed here again, since the settings are imported only when a command runs.
+ExecutorName = Literal["local", "ray", "dask"]
 
 Settings = Annotated[
     list[str],
@@ -41,6 +45,42 @@ OfObjective = Annotated[
 ]
 AtLeastOne = Annotated[int, Parameter(validator=validators.Number(gte=1))]
 AtLeastZero = Annotated[int, Parameter(validator=validators.Number(gte=0))]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class Execution:
+    """Who does the work: options that several commands share. What is not given is left to the settings."""
+
+    workers: Annotated[
+        AtLeastOne | None,
+        Parameter(help="Number of worker processes. Default: one per CPU core that this process may use, or of the cluster."),
+    ] = None
+    executor: Annotated[
+        ExecutorName | None,
+        Parameter(help="Who does the work: processes on this machine (`local`, the default), or a cluster of Ray or Dask."),
+    ] = None
+    address: Annotated[
+        str | None,
+        Parameter(help="Where the Ray or Dask cluster is. Default: one starts on this machine, and ends with the command."),
+    ] = None
+    memory: Annotated[
+        str | None,
+        Parameter(
+            help='Memory of a machine that its workers take for data, together, as "24 GB". Default: half of what it has.'
+        ),
+    ] = None
+
+    def settings(self) -> dict[str, Any]:
+        """What is given, by name of the setting in the section `execution`."""
+        return {one.name: value for one in fields(self) if (value := getattr(self, one.name)) is not None}
+
+    def changes(self) -> dict[str, str]:
+        """The same as settings of --set."""
+        return {f"execution.{name}": str(value) for name, value in self.settings().items()}
+
+
+DEFAULT_EXECUTION = Execution()
 
 
 def _corpus(_: type, tokens: Sequence[Token]) -> Path:

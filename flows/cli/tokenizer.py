@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Annotated, Literal
 
 import cyclopts
 from cyclopts import Parameter, validators
+from pydantic import ValidationError
 from rich.markup import escape
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, AtLeastOne, err, no_options, out
-from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.flows.cli.options import DEFAULT_EXECUTION, AsJson, AtLeastOne, Execution, err, no_options, out
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.config import ExecutionConfig, TokenizerConfig
 
 app = cyclopts.App(name="tokenizer", help="Train, use, evaluate and compare tokenizers.")
 DEFAULTS = TokenizerConfig()
-Workers = Annotated[
-    AtLeastOne | None, Parameter(help="Number of worker processes. Default: one per CPU core that this process may use.")
-]
 SampleBy = Annotated[
     Literal["document", "line"],
     Parameter(help="In a plain text file, take the whole file (`document`) or each line (`line`) as one document."),
@@ -48,8 +46,13 @@ Cut = Annotated[
 ]
 
 
-def _workers(workers: int | None) -> int:
-    return workers if workers is not None else len(os.sched_getaffinity(0))
+def _by(execution: Execution) -> ExecutionConfig:
+    """Raises ConfigError."""
+    try:
+        return ExecutionConfig.model_validate(execution.settings())
+    except ValidationError as error:
+        said = (f"--{'.'.join(map(str, one['loc']))} {one['msg']}".strip() for one in error.errors())
+        raise ConfigError("; ".join(said)) from error
 
 
 @app.command
@@ -94,7 +97,7 @@ def train(
     alphabet: Annotated[AtLeastOne, Parameter(help="WordPiece: know at most this many characters.")] = DEFAULTS.alphabet,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
-    workers: Workers = None,
+    execution: Execution = DEFAULT_EXECUTION,
 ) -> None:
     """Train a tokenizer on files, a byte-level BPE or BERT's WordPiece, and write it as a tokenizer.json.
 
@@ -129,7 +132,7 @@ def train(
         max_source_share=max_source_share,
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
-    _, sizes = tokenizing.train(read, out_file, config, workers=_workers(workers), progress=draw.Terminal(out))
+    _, sizes = tokenizing.train(read, out_file, config, by=_by(execution), progress=draw.Terminal(out))
     out.print()
     if sizes:
         show_vocabulary.sizes(sizes, out)
@@ -150,7 +153,7 @@ def encode(
     pattern: Cut = None,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
-    workers: Workers = None,
+    execution: Execution = DEFAULT_EXECUTION,
 ) -> None:
     """Encode documents to token ids.
 
@@ -171,7 +174,6 @@ def encode(
         tokenmill tokenizer encode texts --tokenizer cl100k_base.tiktoken --out corpora/texts --to store
     """
     from tokenmill.flows import tokenizing
-    from tokenmill.pipeline.base.errors import ConfigError
     from tokenmill.tokenizer.encode import load
 
     by_name: tokenizing.Form = "npy" if out_path is not None and out_path.suffix == ".npy" else "text"
@@ -181,7 +183,7 @@ def encode(
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     terminal = draw.Terminal(err)
     encoder = load(tokenizer, pattern)
-    documents, ids = tokenizing.encode(read, encoder, out_path, forms[to], workers=_workers(workers), progress=terminal)
+    documents, ids = tokenizing.encode(read, encoder, out_path, forms[to], by=_by(execution), progress=terminal)
     terminal.say(f"{documents:,} documents, {ids:,} ids, encoded by {encoder.engine}")
 
 
@@ -229,7 +231,7 @@ def evaluate(
     pattern: Cut = None,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
-    workers: Workers = None,
+    execution: Execution = DEFAULT_EXECUTION,
     as_json: AsJson = False,
 ) -> None:
     """Measure a tokenizer on documents: compression by source and language, scripts, and unused, rare and long tokens.
@@ -248,7 +250,7 @@ def evaluate(
 
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     progress = draw.Terminal(err)
-    (found,) = tokenizing.evaluate(read, [load(tokenizer, pattern)], workers=_workers(workers), progress=progress)
+    (found,) = tokenizing.evaluate(read, [load(tokenizer, pattern)], by=_by(execution), progress=progress)
     if as_json:
         out.out(json.dumps(show_vocabulary.as_json(found)))
     else:
@@ -265,7 +267,7 @@ def compare(
     pattern: Cut = None,
     text_field: TextField = "text",
     sample_by: SampleBy = "document",
-    workers: Workers = None,
+    execution: Execution = DEFAULT_EXECUTION,
     as_json: AsJson = False,
 ) -> None:
     """Compare tokenizers on the same documents.
@@ -282,7 +284,6 @@ def compare(
     """
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
-    from tokenmill.pipeline.base.errors import ConfigError
     from tokenmill.tokenizer.encode import load
     from tokenmill.tokenizer.files import PUBLISHED, RANKS
 
@@ -290,7 +291,7 @@ def compare(
         raise ConfigError("name the tokenizers to compare")
     encoders = [load(path, pattern if path.suffix == RANKS and path.stem not in PUBLISHED else None) for path in tokenizers]
     read = tokenizing.Inputs(paths=on, text_field=text_field, sample_by=sample_by)
-    found = tokenizing.evaluate(read, encoders, workers=_workers(workers), progress=draw.Terminal(err))
+    found = tokenizing.evaluate(read, encoders, by=_by(execution), progress=draw.Terminal(err))
     named = dict(zip(show_vocabulary.names(tokenizers), found, strict=True))
     if as_json:
         out.out(json.dumps({name: show_vocabulary.as_json(one) for name, one in named.items()}))

@@ -21,6 +21,7 @@ Cost: none.
     ├── NotOurs                something that tokenmill did not make stands in a corpus folder, or in its place
     ├── ExpectationMissed      a finished corpus is not as `[expect]` says; it is published all the same
     ├── Diverged               loss or gradient of a training run stopped being finite
+    ├── ClusterError           a cluster cannot be reached, has lost its workers, or has a node that does not fit
     └── WorkerDied             a worker process ended without an answer (killed, or out of memory)
 """
 
@@ -95,6 +96,10 @@ class NotOurs(TokenmillError, OSError):
 
 class WorkerDied(TokenmillError):
     """A worker process ended without an answer: it was killed, or ran out of memory."""
+
+
+class ClusterError(TokenmillError):
+    """A cluster cannot be reached, has no workers left, or has a node with other versions or without the corpus folder."""
 
 
 class DiskFull(TokenmillError, OSError):

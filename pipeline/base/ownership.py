@@ -21,8 +21,6 @@ from tokenmill.pipeline.base.manifest import COLLECT, CORPUS
 
 _HARMLESS = {".lock", ".DS_Store", ".directory", ".gitignore", ".gitkeep", "lost+found"}
 """What may stand in a folder that counts as empty: a lock, and what file systems and file managers put there."""
-_BEGUN = re.compile(rf"\.{re.escape(files.MARKER)}\.\d{{1,10}}{re.escape(files.TEMPORARY)}")
-"""What a build leaves that was killed while it wrote its first marker."""
 _RECORDS = ("inputs.json", "forgotten.json")
 
 
@@ -139,7 +137,9 @@ def _proves_itself(root: Path) -> bool:
 
 def _is_harmless(path: Path) -> bool:
     """Whether a folder with this in it still counts as empty: file managers made it, or a build killed at its beginning."""
-    if path.name in _HARMLESS or _BEGUN.fullmatch(path.name):
+    left = files.parsed(path.name)
+    # A build that was killed while it wrote its first marker leaves that.
+    if path.name in _HARMLESS or (left is not None and left.name == files.MARKER):
         return True
     return path.name == state.FOLDER and path.is_dir() and {each.name for each in path.iterdir()} <= {"names"}
 

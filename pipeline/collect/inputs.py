@@ -1,4 +1,4 @@
-"""The identity of input files: their SHA-256, remembered while a file's size, times and inode stay the same.
+"""The identity of input files: their SHA-256, remembered while a file's size and times stay the same, on whatever host.
 
 Purpose: a finished corpus is recognised without reading its input again.
 Guarantee: an entry made within two seconds of the file's own time is not trusted, because a later write could have the same
@@ -68,7 +68,8 @@ class Known:
 
     def _identity(self, file: InputFile, step_bytes: int) -> Identity:
         step = step_bytes if file.kind in BY_LINE and not file.codec and file.size_bytes > step_bytes else 0
-        now = [file.size_bytes, file.mtime_ns, file.ctime_ns, file.inode, step]
+        # Earlier versions had the inode in the place of the 0. It tells nothing: FUSE gives a file another one on every host.
+        now = [file.size_bytes, file.mtime_ns, file.ctime_ns, 0, step]
         key = spelled(os.fsencode(file.path))
         entry = self.entries.get(key)
         if entry is not None and entry[:5] == now:

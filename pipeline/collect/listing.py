@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from io import BufferedReader
 from pathlib import Path
 
+from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
@@ -30,7 +31,10 @@ from tokenmill.pipeline.config import FilesSource
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputFile:
-    """One file of a source. `name` is its POSIX path below the source's root. The other fields describe it on this machine."""
+    """One file of a source. `name` is its POSIX path below the source's root. The other fields describe it on this machine.
+
+    `host`: where it was listed. Another host may give one file another inode, as FUSE does, and another time of its change.
+    """
 
     path: str
     name: str
@@ -40,9 +44,10 @@ class InputFile:
     mtime_ns: int
     ctime_ns: int
     inode: int
+    host: str = field(default_factory=files.host)
 
     def is_as_listed(self) -> bool:
-        """Whether the file on disk still has the size, times and inode it had when it was listed."""
+        """Whether the file on disk still has the size and times that it had when it was listed, on this host also its inode."""
         try:
             return self._is(os.stat(self.path, follow_symlinks=False))
         except OSError:
@@ -69,8 +74,9 @@ class InputFile:
 
     def _is(self, found: os.stat_result) -> bool:
         # The device is not compared: its number differs between the machines of a cluster that share a folder.
-        now = (found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
-        return stat.S_ISREG(found.st_mode) and now == (self.size_bytes, self.mtime_ns, self.ctime_ns, self.inode)
+        same = (found.st_size, found.st_mtime_ns) == (self.size_bytes, self.mtime_ns)
+        here = (found.st_ctime_ns, found.st_ino) == (self.ctime_ns, self.inode) or self.host != files.host()
+        return stat.S_ISREG(found.st_mode) and same and here
 
     def _refusal(self, error: OSError) -> StaleInput | InputError:
         if not self.is_as_listed():

@@ -6,6 +6,7 @@ Guarantee: a Config that exists is valid. Stages get slices of it and read no ot
 Cost: negligible.
 """
 
+from tokenmill.pipeline.config.execution import ExecutionConfig
 from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.settings import Config, PackConfig, TokenizerConfig
@@ -18,6 +19,7 @@ __all__ = [
     "CollectConfig",
     "Config",
     "DatasetSource",
+    "ExecutionConfig",
     "ExpectConfig",
     "FilesSource",
     "InstalledSource",

@@ -1,4 +1,4 @@
-"""The settings that every corpus has: collection, tokenizer, packing, training, expectations, and the order of its stages.
+"""The settings that every corpus has: collection, tokenizer, packing, training, stages; expectations, and who does the work.
 
 Guarantee: a Config that exists is valid. Stages get slices of it and read no other settings. Cost: none.
 """
@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from tokenmill.pipeline.config.execution import ExecutionConfig
 from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.sources import CollectConfig
@@ -86,6 +87,7 @@ class Config(Section):
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()
     expect: ExpectConfig = ExpectConfig()
+    execution: ExecutionConfig = ExecutionConfig()
 
     @field_validator("stages")
     @classmethod

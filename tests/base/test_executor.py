@@ -13,6 +13,7 @@ import pytest
 
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.base.errors import InputError, WorkerDied
+from tokenmill.pipeline.base.executor import processes
 
 
 def square(number: int) -> int:
@@ -66,7 +67,7 @@ def stopped_once(task: tuple[int, str]) -> int:
 
 
 def test_a_stopped_worker_is_replaced_and_its_task_is_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "WATCH_SECONDS", 0.05)
     done: list[int] = []
     with executor.local(2) as pool:
         tasks = [(number, str(tmp_path / "mark")) for number in range(9)]
@@ -75,7 +76,7 @@ def test_a_stopped_worker_is_replaced_and_its_task_is_done(tmp_path: Path, monke
 
 
 def test_workers_that_are_stopped_again_and_again_are_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(executor, "WATCH_SECONDS", 0.05)
+    monkeypatch.setattr(processes, "WATCH_SECONDS", 0.05)
     with executor.local(1 + 1) as pool, pytest.raises(WorkerDied, match="stopped again and again"):
         pool.map(stopped_once, [(number, str(tmp_path / f"mark {number}")) for number in range(99)])
 

@@ -54,6 +54,9 @@ HEAVY = {
     "datasets": ("pipeline.collect", "pipeline.export"),
     "tokenizers": ("tokenizer",),
     "jinja2": ("pipeline.report",),
+    "ray": ("pipeline.base.executor.ray",),
+    "dask": ("pipeline.base.executor.dask",),
+    "distributed": ("pipeline.base.executor.dask",),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -7,16 +7,16 @@ Cost: SHA-256 while writing (about 2 GB/s), two fsyncs per file (see `create`).
 """
 
 from tokenmill.pipeline.base.files.faults import EXIT_BY_FAULT, Fault, FaultKind, inject, operations, watch
-from tokenmill.pipeline.base.files.folder import clear, inside, lock, mark, settle, sweep
+from tokenmill.pipeline.base.files.folder import clear, fence, inside, lock, mark, settle, sweep
 from tokenmill.pipeline.base.files.folders import link_tree, prune, require_links, unlink_tree
 from tokenmill.pipeline.base.files.journal import JOURNAL, note, noted
 from tokenmill.pipeline.base.files.log import Log
 from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Published, marker
-from tokenmill.pipeline.base.files.owner import Held, held, hold_all
+from tokenmill.pipeline.base.files.names import TEMPORARY, host, parsed
+from tokenmill.pipeline.base.files.owner import Held, held, hold_all, holding, token_of
 from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, lost, read_verified, sha256, unreadable
 from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
 from tokenmill.pipeline.base.files.write import (
-    TEMPORARY,
     OutputFile,
     canonical_json,
     create,
@@ -44,9 +44,12 @@ __all__ = [
     "clear",
     "create",
     "descriptor",
+    "fence",
     "held",
     "hold_all",
+    "holding",
     "holds",
+    "host",
     "inject",
     "inside",
     "known_as",
@@ -61,6 +64,7 @@ __all__ = [
     "note",
     "noted",
     "operations",
+    "parsed",
     "prune",
     "read_bytes",
     "read_verified",
@@ -71,6 +75,7 @@ __all__ = [
     "settle",
     "sha256",
     "sweep",
+    "token_of",
     "unlink_tree",
     "unreadable",
     "watch",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import re
 import secrets
 import socket
 import time
@@ -17,12 +16,14 @@ from collections.abc import Collection, Iterator
 from pathlib import Path, PurePosixPath
 
 from tokenmill.pipeline.base.errors import InputError, Locked
-from tokenmill.pipeline.base.files import journal, owner, tree
+from tokenmill.pipeline.base.files import journal, names, owner, tree
 from tokenmill.pipeline.base.files.lockfile import LOCK, lock_file
 from tokenmill.pipeline.base.files.marker import MARKER, Marker, Owner, marker
-from tokenmill.pipeline.base.files.write import ID_DIGITS, TEMPORARY, remove, write_bytes, write_json
+from tokenmill.pipeline.base.files.names import Temporary
+from tokenmill.pipeline.base.files.write import remove, write_bytes, write_json
 
-_LEFT = re.compile(rf"\.(.+)\.(\d{{1,10}})(?:-([0-9a-f]{{{ID_DIGITS}}}))?{re.escape(TEMPORARY)}", re.DOTALL)
+FORGOTTEN_SECONDS = 86_400
+"""A temporary file of a writer on another host that no run stands for is left alone until it is so old."""
 
 
 @contextlib.contextmanager
@@ -68,6 +69,21 @@ def mark(root: Path, as_: Marker, me: Owner | None = None) -> None:
     owner.hold(root, me.token)
 
 
+def fence(root: Path) -> None:
+    """Cut off all who write to the corpus folder `root` for the run of this process, which goes on under a new token.
+
+    Call this under its lock, when no task of the run should be at work: a worker that was given up, or taken for dead, changes
+    nothing after it. Nothing happens where this process holds no lock. Raises Locked, OSError.
+    """
+    if owner.token_of(root) is None:
+        return
+    owner.require(root)
+    found = marker(root)
+    if found is not None and found.owner is not None:
+        mark(root, found, dataclasses.replace(found.owner, token=secrets.token_hex(16)))
+        sweep(root)
+
+
 def _leave(root: Path) -> None:
     found = marker(root)
     if found is not None and found.owner is not None:
@@ -85,17 +101,36 @@ def sweep(root: Path, folder: Path | None = None, *, without: Path | None = None
 
     `without`: a folder that is left alone. Call this only under the lock of what is swept. Raises OSError.
 
-    A temporary file is ours if its name has the id of the corpus, or if the journal has the name that it was to become.
+    A temporary file is ours if its name has the id of the corpus, or if the journal has the name that it was to become. One of
+    a run that has lost its lock is removed even while its writer lives: that writer must not put it in place any more.
     """
     found = marker(root)
     known = {MARKER, *journal.noted(root)} if found is not None else set()
+    run = found.owner.token[: names.DIGITS] if found is not None and found.owner is not None else names.NONE
     for path in list(tree.listed(folder or root)):
-        match = _LEFT.fullmatch(path.name)
-        if match is None or _is_alive(int(match[2])) or (without is not None and without in path.parents):
+        left = names.parsed(path.name)
+        if left is None or (without is not None and without in path.parents):
             continue
-        ours = found is None or found.id[:ID_DIGITS] == match[3] or match[1] == LOCK
-        if ours or path.with_name(match[1]).relative_to(root).as_posix() in known:
+        cut_off = left.run not in (names.NONE, run)
+        if not cut_off and _may_write(left, path):
+            continue
+        ours = found is None or found.id[: names.DIGITS] == left.corpus or left.name == LOCK
+        if ours or path.with_name(left.name).relative_to(root).as_posix() in known:
             remove(path)
+
+
+def _may_write(left: Temporary, path: Path) -> bool:
+    """Whether the writer of a temporary file may still be at work."""
+    if left.host in (None, names.host()):
+        return _is_alive(left.process)
+    if left.host.rpartition("-")[0] == names.host().rpartition("-")[0]:
+        return False  # before this host was started again
+    if left.run != names.NONE:
+        return True
+    try:
+        return time.time() - os.lstat(path).st_mtime < FORGOTTEN_SECONDS
+    except FileNotFoundError:
+        return False
 
 
 def _is_alive(process: int) -> bool:
@@ -142,9 +177,13 @@ def clear(
 
 def settle(root: Path) -> None:
     """Leave in the journal only names of files that are still there, each once. Call this under the lock of the corpus."""
-    with journal.replacing(root) as names:
-        there = sorted(name for name in names if os.path.lexists(root / name))
+    others = journal.of_hosts(root)
+    with journal.replacing(root) as noted:
+        noted.update(*map(journal.names_of, others))
+        there = sorted(name for name in noted if os.path.lexists(root / name))
         write_bytes(root / journal.JOURNAL, journal.lines_of(there))
+    for path in others:
+        remove(path)
 
 
 def inside(root: Path, name: str) -> Path:

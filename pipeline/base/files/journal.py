@@ -16,25 +16,26 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from tokenmill.pipeline.base.files import faults, tree
+from tokenmill.pipeline.base.files import faults, names, owner, tree
 
 JOURNAL = ".state/names"
-"""The journal of a corpus, below its folder."""
+"""The journal of a corpus, below its folder. Workers on a cluster have one for each host, `.state/names-<host>`, since lines
+that two hosts add to one file can take each other's place. `settle` puts them together."""
 
 
-def lines_of(names: Iterable[str]) -> bytes:
+def lines_of(made: Iterable[str]) -> bytes:
     """The lines of the journal for these names."""
     # Each name between two line ends: a line that a crash cut does not take the next one with it.
-    return "".join(f"\n{json.dumps(name)}\n" for name in names).encode()
+    return "".join(f"\n{json.dumps(name)}\n" for name in made).encode()
 
 
-def note(root: Path, names: Iterable[str], *, durable: bool = False) -> None:
+def note(root: Path, made: Iterable[str], *, durable: bool = False) -> None:
     """Note that files with these names, POSIX paths below the corpus folder `root`, are about to be made. Raises OSError.
 
     `durable`: the names are known after a power loss too.
     """
-    lines = lines_of(names)
-    path = root / JOURNAL
+    lines = lines_of(made)
+    path = root / (f"{JOURNAL}-{names.host()}" if owner.for_another() else JOURNAL)
     with tree.opened(path.parent, root, make=True) as folder:
         # Once, but for a journal that is replaced meanwhile: see `replacing`.
         while not _append(path, folder, lines, durable=durable):
@@ -85,13 +86,13 @@ def separate(root: Path) -> None:
     with contextlib.suppress(FileNotFoundError), tree.opened(path.parent, root) as folder:
         if os.stat(path.name, dir_fd=folder, follow_symlinks=False).st_nlink == 1:
             return
-        with replacing(root) as names:
+        with replacing(root) as found:
             own = f".{path.name}.own"
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(own, dir_fd=folder)
             descriptor = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666, dir_fd=folder)
             with open(descriptor, "wb") as handle:
-                handle.write(lines_of(sorted(names)))
+                handle.write(lines_of(sorted(found)))
                 handle.flush()
                 os.fsync(descriptor)
             os.replace(own, path.name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -99,9 +100,25 @@ def separate(root: Path) -> None:
 
 
 def noted(root: Path) -> set[str]:
-    """All names in the journal of the corpus folder `root`. Raises NotOurs, OSError."""
+    """All names in the journals of the corpus folder `root`. Raises NotOurs, OSError."""
+    return set().union(*map(names_of, (root / JOURNAL, *of_hosts(root))))
+
+
+def of_hosts(root: Path) -> list[Path]:
+    """The journals of workers on a cluster."""
+    folder = root / JOURNAL
     try:
-        return _names_in(tree.read_bytes(root / JOURNAL))
+        with tree.opened(folder.parent, root) as descriptor:
+            found = sorted(name for name in os.listdir(descriptor) if name.startswith(f"{folder.name}-"))
+    except FileNotFoundError:
+        return []
+    return [folder.with_name(name) for name in found if not name.endswith(names.TEMPORARY)]
+
+
+def names_of(path: Path) -> set[str]:
+    """All names in one journal; none if it is missing. Raises NotOurs, OSError."""
+    try:
+        return _names_in(tree.read_bytes(path))
     except FileNotFoundError:
         return set()
 

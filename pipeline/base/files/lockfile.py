@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tokenmill.pipeline.base.errors import Locked
-from tokenmill.pipeline.base.files import tree
+from tokenmill.pipeline.base.files import names, tree
 from tokenmill.pipeline.base.files.marker import Owner, marker
-from tokenmill.pipeline.base.files.write import TEMPORARY
 
 LOCK = ".lock"
 _HOLDER = re.compile(rb"process \d+ on \S* since [-0-9: ]+ UTC")
@@ -110,9 +109,7 @@ def _is_named(found: os.stat_result, folder: int) -> bool:
 
 def _replaced(path: Path, folder: int) -> int:
     """Put a new lock file in the place of the one that this process has locked. Returns the new one, open and locked."""
-    temporary = f".{LOCK}.{os.getpid()}{TEMPORARY}"
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(temporary, dir_fd=folder)
+    temporary = names.temporary(LOCK)
     with contextlib.ExitStack() as unless_replaced:
         descriptor = _open(path.with_name(temporary), folder, os.O_CREAT | os.O_EXCL)
         unless_replaced.callback(os.close, descriptor)

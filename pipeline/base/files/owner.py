@@ -8,8 +8,10 @@ Cost: one `stat` and one read of the marker for each file written under a lock.
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 
 from tokenmill.pipeline.base.errors import Locked
@@ -19,6 +21,8 @@ from tokenmill.pipeline.base.files.marker import marker
 Held = Mapping[tuple[int, int] | str, str]
 """By corpus folder (device and inode, and also absolute path), the token of the run that holds its lock."""
 _held: dict[tuple[int, int] | str, str] = {}
+_of_task: ContextVar[Held | None] = ContextVar("held", default=None)
+"""In a worker that may work for several runs: what the run of the present task holds."""
 _locks: dict[Path, tuple[Path, tuple[int, int]]] = {}
 """By folder in a corpus, the lock file that this process holds there, and its device and inode."""
 
@@ -42,8 +46,35 @@ def release(root: Path) -> None:
 
 
 def held() -> Held:
-    """What this process holds, for workers that it starts."""
-    return dict(_held)
+    """What this process holds, for workers that it starts or asks."""
+    return dict(_now())
+
+
+@contextlib.contextmanager
+def holding(tokens: Held) -> Iterator[None]:
+    """Write in this block, and in this thread, for the run of another process alone, perhaps on another host."""
+    # By path: another host has other numbers of devices.
+    reset = _of_task.set({root: token for root, token in tokens.items() if isinstance(root, str)})
+    try:
+        yield
+    finally:
+        _of_task.reset(reset)
+
+
+def for_another() -> bool:
+    """Whether this thread writes for the run of another process: see `holding`."""
+    return _of_task.get() is not None
+
+
+def _now() -> Held:
+    of_task = _of_task.get()
+    return _held if of_task is None else of_task
+
+
+def token_of(root: Path) -> str | None:
+    """The token of the run for which this process writes to the corpus folder `root`; None if it holds no lock there."""
+    now = _now()
+    return (now.get(os.path.abspath(root)) or now.get(_identity(root))) if now else None
 
 
 def hold_all(tokens: Held) -> None:
@@ -53,7 +84,7 @@ def hold_all(tokens: Held) -> None:
 
 def require(root: Path) -> None:
     """Raises Locked if this process wrote to `root` for a run that another one has replaced since."""
-    token = (_held.get(os.path.abspath(root)) or _held.get(_identity(root))) if _held else None
+    token = token_of(root)
     if token is None:
         return
     found = marker(root)
@@ -87,8 +118,9 @@ def changing(path: Path) -> Path | None:
     if root is not None:
         require(root)
         return root
-    above = {str(folder) for folder in Path(os.path.abspath(path)).parents} if _held else set()
-    if lost := next((folder for folder in _held if folder in above), None):
+    now = _now()
+    above = {str(folder) for folder in Path(os.path.abspath(path)).parents} if now else set()
+    if lost := next((folder for folder in now if folder in above), None):
         raise Locked(
             f"{lost}: this run lost its folder, which is no corpus now, so it changes nothing more; run the command again"
         )

@@ -21,15 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base.errors import CorruptFile, TokenmillError
-from tokenmill.pipeline.base.files import faults, journal, owner, tree
+from tokenmill.pipeline.base.files import faults, journal, names, owner, tree
 from tokenmill.pipeline.base.files.marker import MARKER, marker
 from tokenmill.pipeline.base.files.read import FileEntry, sha256
 from tokenmill.pipeline.base.shortage import disk_full
-
-TEMPORARY = ".tmp~"
-"""The suffix of files that are being written. Nothing reads them; `sweep` removes those that a crash left."""
-ID_DIGITS = 8
-"""Of the id of the corpus, in the name of such a file: it is known as ours even if a power loss took lines of the journal."""
 
 _READ_ONLY = 0o444
 _PRIVATE = 0o600
@@ -156,25 +151,31 @@ class Target:
     def made(self) -> io.FileIO:
         """The temporary file, new and open for writing."""
         faults.step("create", self.path(self.temporary))
-        # One may be left from a process that died and had our number.
-        self.forget_temporary()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return io.FileIO(os.open(self.temporary, flags, 0o666, dir_fd=self.folder), "wb")
 
     def link(self, source: Path) -> None:
         """Make the temporary name a hard link to the file `source`."""
         faults.step("create", self.path(self.temporary))
-        self.forget_temporary()
         with tree.folder_of(source) as there:
             os.link(source.name, self.temporary, src_dir_fd=there, dst_dir_fd=self.folder, follow_symlinks=False)
 
     def rename(self) -> None:
-        """Put the temporary file in place. Raises Locked: see `owner`."""
+        """Put the temporary file in place. Raises Locked: see `owner`.
+
+        A run that takes the lock between the comparison here and the rename removes the temporary file (`folder.sweep`), so the
+        rename finds nothing.
+        """
         if self.root is not None:
             owner.require_lock(self.target)
             owner.require(self.root)
         faults.step("rename", self.target)
-        os.replace(self.temporary, self.target.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        try:
+            os.replace(self.temporary, self.target.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        except FileNotFoundError:
+            if self.root is not None:
+                owner.require(self.root)
+            raise
 
     def forget_temporary(self) -> None:
         """Remove the temporary name, if it is there."""
@@ -197,8 +198,8 @@ def place_of(path: Path, *, durable: bool) -> Iterator[Target]:
             journal.note(root, [tree.name_of(root, path)], durable=durable and not os.path.lexists(path))
     with _naming(path), tree.opened(path.parent, root, make=True, durable=durable) as folder:
         around = marker(root) if root is not None else None
-        whose = f"{os.getpid()}-{around.id[:ID_DIGITS]}" if around is not None else f"{os.getpid()}"
-        yield Target(target=path, root=root, folder=folder, temporary=f".{path.name}.{whose}{TEMPORARY}")
+        run, corpus = (owner.token_of(root), around.id) if root is not None and around is not None else (None, None)
+        yield Target(target=path, root=root, folder=folder, temporary=names.temporary(path.name, run=run, corpus=corpus))
 
 
 @contextlib.contextmanager

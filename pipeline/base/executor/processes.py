@@ -1,6 +1,5 @@
 """Runs tasks in this process, or in worker processes on this machine.
 
-Purpose: one small protocol, so that a cluster can replace local processes without a change to any stage.
 Guarantee: answers have the order of the tasks, whichever finished first; a worker that dies is an error within seconds, never
 a hang; a worker that is stopped (SIGSTOP, a debugger that went away) is replaced within seconds, and its tasks are done by
 others; workers end with their parent.
@@ -10,72 +9,30 @@ Cost: workers are forked from a server that has done the heavy imports (about 0.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import multiprocessing
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from types import TracebackType
-from typing import Any, Protocol, Self, TypeVar
+from typing import Any, Self
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
+from tokenmill.pipeline.base.executor.protocol import IN_FLIGHT_PER_WORKER, WATCH_SECONDS, Answer, Task, doing, nothing
+from tokenmill.pipeline.base.executor.shared import sent
 from tokenmill.pipeline.base.shortage import memory
-
-Task = TypeVar("Task")
-Answer = TypeVar("Answer")
 
 PRELOAD = ["tokenmill.pipeline.base.worker_signals", "tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
 """Modules that the fork server imports before it forks workers."""
-WATCH_SECONDS = 1.0
 MOST_LOOKS = 5
 """A worker that is found stopped at this many looks in turn, `WATCH_SECONDS` apart, is replaced. Ctrl-Z stops this process as
 well, so that it does not look."""
 MOST_REPLACED = 3
 """Workers that one `map` replaces. More mean that somebody stops them on purpose."""
-IN_FLIGHT_PER_WORKER = 3
-"""Tasks submitted per worker at a time, so that no worker waits for its next task."""
-
-
-class Executor(Protocol):
-    """Runs a picklable function over picklable tasks. To run tasks on a cluster, implement this protocol."""
-
-    @property
-    def workers(self) -> int:
-        """The number of tasks that can run at once."""
-        ...
-
-    def map(
-        self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = ...
-    ) -> list[Answer]:
-        """Return `[function(task) for task in tasks]`; the tasks may run in any order.
-
-        Parameters
-        ----------
-        function
-            Called once per task; it and its tasks and answers must be picklable.
-        done
-            Called in this process with a task's index when that task is done.
-
-        Raises
-        ------
-        WorkerDied
-            A worker process ended without an answer.
-        OutOfMemory
-            A task found no memory.
-        Exception
-            The first exception of a task is raised again, and the remaining tasks are cancelled.
-        """
-        ...
-
-
-def _nothing(_: int) -> None: ...
-
-
-def _doing(function: Callable[..., Any]) -> str:
-    return getattr(function, "__name__", type(function).__name__).strip("_")
 
 
 class InProcess:
@@ -84,11 +41,11 @@ class InProcess:
     workers = 1
 
     def map(
-        self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
+        self, function: Callable[[Task], Answer], tasks: Iterable[Task], *, done: Callable[[int], None] = nothing
     ) -> list[Answer]:
         """See `Executor.map`; `function` and its tasks need not be picklable here."""
         answers: list[Answer] = []
-        with memory(_doing(function)):
+        with memory(doing(function)):
             for number, task in enumerate(tasks):
                 answers.append(function(task))
                 done(number)
@@ -115,17 +72,20 @@ class LocalProcesses:
         self._stop()
 
     def map(
-        self, function: Callable[[Task], Answer], tasks: Sequence[Task], *, done: Callable[[int], None] = _nothing
+        self, function: Callable[[Task], Answer], tasks: Iterable[Task], *, done: Callable[[int], None] = nothing
     ) -> list[Answer]:
         """See `Executor.map`. After an exception, all workers are killed; the next `map` starts new ones."""
         answers: dict[int, Answer] = {}
+        begun: dict[int, Task] = {}
+        waiting = enumerate(tasks)
         replaced = 0
-        with contextlib.ExitStack() as unless_done:
+        with contextlib.ExitStack() as stack, contextlib.ExitStack() as unless_done:
+            call = stack.enter_context(sent(function))
             # Also on Ctrl-C: workers must not continue after their caller has gone.
             unless_done.callback(self._stop)
             while True:
                 try:
-                    self._run(function, tasks, answers, done)
+                    self._run(function, call, itertools.chain(list(begun.items()), waiting), begun, answers, done)
                 except BrokenProcessPool as error:
                     stopped = self._stopped()
                     self._stop()
@@ -133,28 +93,33 @@ class LocalProcesses:
                     if not stopped or replaced > MOST_REPLACED:
                         how = "was stopped again and again" if stopped else "was killed or ran out of memory"
                         raise WorkerDied(
-                            f"{function.__name__}: a worker process {how} with {len(answers)} of {len(tasks)} tasks done; "
-                            "finished work is kept, so run the same command again (with fewer --workers if memory was short)"
+                            f"{doing(function)}: a worker process {how} with {len(answers)} tasks done; finished work is "
+                            "kept, so run the same command again (with fewer --workers if memory was short)"
                         ) from error
                 else:
                     unless_done.pop_all()
-                    return [answers[number] for number in range(len(tasks))]
+                    return [answers[number] for number in range(len(answers))]
 
     def _run(
         self,
         function: Callable[[Task], Answer],
-        tasks: Sequence[Task],
+        call: Callable[[Task], Answer],
+        waiting: Iterator[tuple[int, Task]],
+        begun: dict[int, Task],
         answers: dict[int, Answer],
         done: Callable[[int], None],
     ) -> None:
-        """Do the tasks that have no answer yet. Raises BrokenProcessPool if a worker ended."""
-        waiting = iter([(number, task) for number, task in enumerate(tasks) if number not in answers])
+        """Do the tasks by `call`, which stands for `function`. `begun`: those that were submitted and have no answer.
+
+        Raises BrokenProcessPool if a worker ended.
+        """
         running: dict[Future[Answer], int] = {}
         pool = self._start()
         while True:
             while len(running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
-                with _main_untouched(function):
-                    running[pool.submit(function, following[1])] = following[0]
+                number, begun[number] = following[0], following[1]
+                with main_untouched(function):
+                    running[pool.submit(call, following[1])] = number
             if not running:
                 return
             finished, _ = wait(running, timeout=WATCH_SECONDS, return_when=FIRST_COMPLETED)
@@ -162,8 +127,9 @@ class LocalProcesses:
                 self._look(pool)
             for future in finished:
                 number = running.pop(future)
-                with memory(_doing(function)):
+                with memory(doing(function)):
                     answers[number] = future.result()
+                del begun[number]
                 done(number)
 
     def _look(self, pool: ProcessPoolExecutor) -> None:
@@ -200,14 +166,14 @@ class LocalProcesses:
 
 
 @contextlib.contextmanager
-def _main_untouched(function: Callable[..., Any]) -> Iterator[None]:
+def main_untouched(function: Callable[..., Any]) -> Iterator[None]:
     """Start workers that do not run the caller's script again, unless the function to run stands in it.
 
     `multiprocessing` imports `__main__` in every worker, so that a plain script without a guard around its calls would build
     its corpus again in each of them. It finds the script by these two names.
     """
     main = sys.modules["__main__"].__dict__
-    names = () if getattr(function, "__module__", None) == "__main__" else ("__file__", "__spec__")
+    names = () if getattr(getattr(function, "func", function), "__module__", None) == "__main__" else ("__file__", "__spec__")
     kept = {name: main[name] for name in names if name in main}
     main.update(dict.fromkeys(kept))
     try:
