@@ -93,7 +93,8 @@ class Learner:
         size = int(words.offsets[-1] - words.offsets[0])
         if size + len(words.counts) >= MOST_CELLS:
             raise InputError(
-                f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB)"
+                f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB); "
+                "learn from less text (tokenizer.sample_bytes)"
             )
         self._min_frequency = min_frequency
         self._reserved = len(self._special) if guard_special else 0

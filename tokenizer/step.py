@@ -3,9 +3,9 @@
 Guarantee: the same text and settings give the same file, byte for byte, for any number of workers. It is the file that
 `tokenizers` makes from the same text and settings, except that no merge makes the end-of-text token, whatever the pattern. For
 WordPiece see `tokenizer.train_wordpiece`.
-Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. Memory grows with the number
-of distinct pre-tokens, not with the text, by about 300 bytes for each: 10 GB of text with 11 million of them took 3.7 GiB in
-all processes. No setting limits it; 2 GiB of distinct pre-tokens are refused (see `tokenizer.count` and `tokenizer.merges`).
+Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. The learner, and nothing else,
+holds all distinct pre-tokens, about 300 bytes for each: 10 GB of text, which is what `tokenizer.sample_bytes` takes of a larger
+corpus, had 11 million of them and took 3.7 GiB in all processes. 2 GiB of distinct pre-tokens are refused.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class TokenizerStep:
         describe(tokenizer_json(nothing, cut), where="tokenizer.pattern", own_regex=own)
         if cut.kind is None:
             work.progress.say("no scanner knows this pattern: its regular expression cuts the text, some 200 times slower")
-        words, recomputed = _counted(work, cut, config.max_source_share)
+        words, sample, recomputed = _counted(work, cut, config)
         work.progress.say(f"learning merges from {len(words.counts):,} distinct pre-tokens of {words.bytes:,} bytes of text")
         learner = Learner(
             words,
@@ -98,7 +98,7 @@ class TokenizerStep:
             max_token_bytes=config.max_token_bytes,
             guard_special=True,
         )
-        facts: dict[str, Any] = {
+        facts: dict[str, Any] = sample | {
             "text_bytes": words.bytes,
             "pretokens": int(words.counts.sum()),
             "distinct_pretokens": len(words.counts),
@@ -129,7 +129,7 @@ class TokenizerStep:
         return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
 
     def _learn_wordpiece(self, work: Work) -> Outcome:
-        words, recomputed = _counted(work, WHITESPACE_AND_PUNCTUATION, self._config.max_source_share)
+        words, sample, recomputed = _counted(work, WHITESPACE_AND_PUNCTUATION, self._config)
         text_bytes = words.bytes
         work.progress.say(f"learning WordPiece from {len(words.counts):,} distinct pieces of {text_bytes:,} bytes of text")
         learned = learn(words, self._config)
@@ -137,7 +137,7 @@ class TokenizerStep:
         work.progress.say(learned.unknown.said)
         if learned.tokens < self._config.vocabulary:
             work.progress.say(f"the text gave {learned.tokens:,} tokens, not {self._config.vocabulary:,}")
-        facts: dict[str, Any] = {
+        facts: dict[str, Any] = sample | {
             "text_bytes": text_bytes,
             "text_tokens": learned.text_tokens,
             "bytes_per_token": text_bytes / max(1, learned.text_tokens),
@@ -179,23 +179,36 @@ def tokenizer_json(learned: Learned, cut: Pattern) -> bytes:
     return model.to_str().encode()
 
 
-def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, int]:
-    """Count all surviving text.
+def _counted(work: Work, cut: Pattern, config: TokenizerConfig) -> tuple[Words, dict[str, Any], int]:
+    """Count the surviving text, or a sample of it.
 
-    Returns the counts and the number of shards counted anew. Raises InputError when there is no text.
+    Returns the counts, facts about the sample if there is one, and the number of shards counted anew. Raises InputError when
+    there is no text.
     """
     seen = views(work.root, work.before)
     sizes = [view.documents[1].bytes for view in seen]
+    total = work.before[-1].counts
+    share = min(1.0, config.sample_bytes / total.bytes_kept) if config.sample_bytes and total.bytes_kept else 1.0
     work.progress.begin(TOKENIZER, sum(sizes), "bytes")
     counted = work.executor.map(
         count.count_shard,
-        [CountTask(view=view, pattern=cut) for view in seen],
+        [CountTask(view=view, pattern=cut, share=share) for view in seen],
         done=lambda number: work.progress.advance(sizes[number]),
     )
-    if not any(made.shard.counts.bytes_kept for made in counted):
+    text_bytes = sum(made.shard.counts.bytes_kept for made in counted)
+    if not text_bytes:
+        if share < 1:
+            raise InputError(f"no document with text is in the sample: raise tokenizer.sample_bytes = {config.sample_bytes:,}")
         raise InputError(_nothing_left(work))
-    words = count.merge(work.root, [made.shard for made in counted], max_source_share)
-    return words, sum(made.recomputed for made in counted)
+    facts: dict[str, Any] = {}
+    if share < 1:
+        documents = sum(made.shard.counts.kept for made in counted)
+        facts["sample"] = {"share": share, "documents": documents, "of_documents": total.kept, "text_bytes": text_bytes}
+        work.progress.say(
+            f"sample: {documents:,} of {total.kept:,} documents, {text_bytes:,} bytes of text (tokenizer.sample_bytes)"
+        )
+    words = count.merge(work, [made.shard for made in counted], config.max_source_share)
+    return words, facts, sum(made.recomputed for made in counted)
 
 
 def _nothing_left(work: Work) -> str:

@@ -86,6 +86,13 @@ def train(
             help="An input with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit.",
         ),
     ] = DEFAULTS.max_source_share,
+    sample_bytes: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=0),
+            help="Train on a sample of about this much text if there is more, which bounds the memory. 0: on all of it.",
+        ),
+    ] = DEFAULTS.sample_bytes,
     kind: Annotated[
         Literal["bpe", "wordpiece"], Parameter(help="`bpe` gives text back exactly; `wordpiece`, BERT's, does not.")
     ] = DEFAULTS.kind,
@@ -127,6 +134,7 @@ def train(
         min_frequency=min_frequency,
         max_token_bytes=max_token_bytes,
         max_source_share=max_source_share,
+        sample_bytes=sample_bytes,
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     _, sizes = tokenizing.train(read, out_file, config, workers=_workers(workers), progress=draw.Terminal(out))

@@ -20,7 +20,7 @@ CUT = pattern("cl100k")
 def counted(batch: pa.RecordBatch) -> Words:
     """The counts of a batch, as one table."""
     (table,) = count.count(batch["text"], CUT, budget_bytes=1 << 40)
-    return count._words(table)
+    return count.ranked(table)
 
 
 def ours(batch: pa.RecordBatch) -> object:

@@ -55,7 +55,7 @@ def _tiktoken(encoder: FastEncoder) -> Callable[[pa.RecordBatch], object]:
 @functools.cache
 def _encoder() -> FastEncoder:
     table = texts.documents(texts.ROOT / "build" / "bench", english=False)
-    words = count._words(next(count.count(table["text"].combine_chunks(), CUT)))
+    words = count.ranked(next(count.count(table["text"].combine_chunks(), CUT)))
     path = Path(tempfile.mkdtemp(prefix="tokenmill-bench-"), "tokenizer.json")
     path.write_bytes(tokenizer_json(learn(words, vocabulary=32_768, special=("<|endoftext|>",)), CUT))
     return load(path)

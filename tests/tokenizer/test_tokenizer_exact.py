@@ -131,7 +131,7 @@ def trained(every_text: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
     def make(name: str) -> Peers:
         cut = pattern(name)
-        learned = learn(count._words(next(count.count(column, cut))), vocabulary=VOCABULARY, special=("<|endoftext|>",))
+        learned = learn(count.ranked(next(count.count(column, cut))), vocabulary=VOCABULARY, special=("<|endoftext|>",))
         path = tmp_path_factory.mktemp(name) / "tokenizer.json"
         path.write_bytes(tokenizer_json(learned, cut))
         encoder = load(path)
