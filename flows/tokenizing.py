@@ -8,6 +8,8 @@ Cost: one collection of the documents, and the work itself. The ids of a `.npy` 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -30,6 +32,8 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.collect.unique import NotUnique
+from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.settings import LanguageConfig
@@ -39,6 +43,7 @@ from tokenmill.pipeline.stages.step import Done, Work, perform
 from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
 from tokenmill.pipeline.tokens.facts import Size
 from tokenmill.pipeline.tokens.format import FOLDER
+from tokenmill.tokenizer import count
 from tokenmill.tokenizer.encode import FILE, FastEncoder, load
 from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
 from tokenmill.tokenizer.files import read
@@ -84,19 +89,42 @@ MADE_BY = "tokenizer encode"
 def _collected(inputs: Inputs, workers: int, progress: Progress) -> Iterator[Work]:
     """The documents as a finished collection in a temporary folder. Raises InputError, QuarantineCeiling."""
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
-        root = Path(folder, "corpus")
-        (root / state.FOLDER).mkdir(parents=True)
-        work = Work(root=root, before=(), executor=pool, progress=progress)
-        try:
-            done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
-        except QuarantineCeiling as error:
-            # The last line of the message names the temporary folder, and a setting that these commands do not have.
-            what, _, _ = str(error).rpartition("\n")
-            raise QuarantineCeiling(
-                f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
-            ) from error
-        _say_left_out(done.manifest, progress)
-        yield Work(root=root, before=(done.manifest,), executor=pool, progress=progress)
+        config = CollectConfig(sources=inputs.sources(Path(folder)))
+        yield _collect(config, Work(root=Path(folder, "corpus"), before=(), executor=pool, progress=progress))
+
+
+@contextlib.contextmanager
+def _counted(
+    inputs: Inputs, step: TokenizerStep, most_bytes: int, workers: int, progress: Progress
+) -> Iterator[tuple[Work, bool]]:
+    """The counts of all documents as a finished collection in a temporary folder, and True.
+
+    If ids repeat, or there are more than `most_bytes` of text (not 0), documents have to be told apart: then they are collected
+    as `_collected` does, and it is False.
+    """
+    with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
+        config = CollectConfig(sources=inputs.sources(Path(folder)))
+        work = Work(root=Path(folder, "counts"), before=(), executor=pool, progress=progress)
+        with contextlib.suppress(NotUnique):
+            made = _collect(config, work, functools.partial(count.count_texts, pattern=step.cut))
+            if not most_bytes or made.before[-1].counts.bytes_kept <= most_bytes:
+                yield made, True
+                return
+        yield _collect(config, dataclasses.replace(work, root=Path(folder, "corpus"))), False
+
+
+def _collect(config: CollectConfig, work: Work, instead: Instead | None = None) -> Work:
+    (work.root / state.FOLDER).mkdir(parents=True)
+    try:
+        done = perform(CollectStep(config, instead=instead), work, downstream=())
+    except QuarantineCeiling as error:
+        # The last line of the message names the temporary folder, and a setting that these commands do not have.
+        what, _, _ = str(error).rpartition("\n")
+        raise QuarantineCeiling(
+            f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
+        ) from error
+    _say_left_out(done.manifest, work.progress)
+    return dataclasses.replace(work, before=(done.manifest,))
 
 
 def _say_left_out(collected: Manifest, progress: Progress) -> None:
@@ -114,8 +142,8 @@ def train(inputs: Inputs, out: Path, config: TokenizerConfig, *, workers: int, p
     """
     step = TokenizerStep(config=config)
     step.config()
-    with _collected(inputs, workers, progress) as work:
-        done = perform(step, work, downstream=())
+    with _counted(inputs, step, config.sample_bytes, workers, progress) as (work, counted):
+        done = perform(TokenizerStep(config=config, counted=counted), work, downstream=())
         files.write_bytes(out, (work.root / FILE).read_bytes())
         return done, [Size(**size) for size in done.manifest.facts.get("sweep", ())]
 

@@ -14,16 +14,19 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import manifest, state
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import TOKENIZER, Counts, Shard
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.kernels.bpe import tally
-from tokenmill.pipeline.kernels.bpe.tally import COUNT, SIZE, Tally
+from tokenmill.pipeline.kernels.bpe.tally import Tally
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES
 from tokenmill.pipeline.kernels.text.utf8 import Integer
 from tokenmill.pipeline.stages.step import Work
@@ -76,15 +79,21 @@ def count_shard(task: CountTask) -> Counted:
     if task.share < 1:
         alive = alive.filter(pa.array(places(alive["doc_id"], purpose=SAMPLE) < int(task.share * 2**64)))
     texts = alive["text"].combine_chunks()
-    entries, text_bytes = {}, 0
-    for number, found in enumerate(count(texts, task.pattern, task.budget_bytes)):
-        name = f".state/{TOKENIZER}/{view.name}.{number}.parquet"
-        entries[name] = sums.write(view.root, name, [found])
-        text_bytes += int(np.dot(found.entries[: int(found.used[0]), COUNT], found.entries[: int(found.used[0]), SIZE]))
+    text_bytes = int(pc.sum(pc.binary_length(texts), min_count=0).as_py())
     counts = Counts(read=len(texts), kept=len(texts), bytes_in=text_bytes, bytes_kept=text_bytes)
-    shard = Shard(name=view.name, files=entries, counts=counts)
+    files = count_texts(view.root, view.name, texts, pattern=task.pattern, budget_bytes=task.budget_bytes)
+    shard = Shard(name=view.name, files=files, counts=counts)
     state.record_shard(view.root, TOKENIZER, shard, identity)
     return Counted(shard=shard, recomputed=True)
+
+
+def count_texts(
+    root: Path, name: str, texts: pa.LargeStringArray, *, pattern: Pattern, budget_bytes: int = BUDGET_BYTES
+) -> dict[str, FileEntry]:
+    """Count `texts`, the shard `name`, and write the counts as runs."""
+    tables = enumerate(count(texts, pattern, budget_bytes))
+    names = ((f".state/{TOKENIZER}/{name}.{number}.parquet", table) for number, table in tables)
+    return {run: sums.write(root, run, [table]) for run, table in names}
 
 
 def count(texts: pa.LargeStringArray, pattern: Pattern, budget_bytes: int = BUDGET_BYTES) -> Iterator[Tally]:

@@ -39,7 +39,8 @@ FAN_IN = 32
 """Most runs that one task adds up."""
 RANGE_BITS = 4
 RANGES = 1 << RANGE_BITS
-"""A hash is in the range of its first bits. A task adds up one range after another."""
+"""A hash is in the range of its last bits: by the first ones a table finds its slots, so those of one range must be spread. A
+task adds up one range after another."""
 PARTS = 4
 """Tasks of the last round, with a part of the ranges each."""
 FEW_ROWS = 1 << 16
@@ -70,7 +71,7 @@ class SumTask:
 
 
 def write(root: Path, name: str, tables: Iterable[Tally]) -> FileEntry:
-    """Write the counts of tables as one run. All hashes of a table are above those of the table before. Raises OSError."""
+    """Write the counts of tables as one run. All ranges of a table are above those of the table before. Raises OSError."""
     ends, rows = np.zeros(RANGES, dtype=np.int64), 0
     with (
         files.create(root / name, durable=False) as out,
@@ -200,13 +201,13 @@ def _sums(root: Path, runs: Sequence[CountsRun], first: int, stop: int) -> Itera
 
 
 def _range_of(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.uint64]:
-    return hashes >> np.uint64(64 - RANGE_BITS)
+    return hashes & np.uint64(RANGES - 1)
 
 
 def by_hash(table: Tally) -> tuple[Words, npt.NDArray[np.uint64]]:
-    """The entries of a table in ascending order of their hashes, and the hashes."""
+    """The entries of a table in ascending order of ranges and, in each, of hashes; and the hashes."""
     hashes = table.entries[: int(table.used[0]), HASH].view(np.uint64)
-    order = np.argsort(hashes, kind="stable")
+    order = np.argsort(_range_of(hashes) << np.uint64(64 - RANGE_BITS) | hashes >> np.uint64(RANGE_BITS), kind="stable")
     offsets = np.zeros(len(order) + 1, dtype=np.int64)
     np.cumsum(table.entries[order, SIZE], out=offsets[1:])
     data = np.empty(int(offsets[-1]), dtype=np.uint8)

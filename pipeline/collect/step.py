@@ -32,6 +32,7 @@ from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
+from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
@@ -47,13 +48,18 @@ class _Snapshot:
 
 
 class CollectStep:
-    """The step `collect` for these settings. Each time its identity is requested, it lists the input anew."""
+    """The step `collect` for these settings. Each time its identity is requested, it lists the input anew.
+
+    `instead`: what is made of the texts of each shard in place of documents, for a caller who wants nothing else of them. `run`
+    raises NotUnique then if ids repeat.
+    """
 
     name = COLLECT
     version = VERSION
 
-    def __init__(self, config: CollectConfig) -> None:
+    def __init__(self, config: CollectConfig, *, instead: Instead | None = None) -> None:
         self._config = config
+        self._instead = instead
         self._snapshots: dict[Path, _Snapshot] = {}
         self._known: dict[Path, Known] = {}
 
@@ -210,6 +216,7 @@ class CollectStep:
                 seed=config.seed,
                 budget_bytes=budget_bytes,
                 budget_documents=budget_documents,
+                instead=self._instead,
             )
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
@@ -269,6 +276,8 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitRes
     answer: list[SplitResult] = []
     for task, result in zip(tasks, results, strict=True):
         wanted = [next(rows) for _ in result.made]
+        if task.instead is not None and any(wanted):
+            raise unique.NotUnique(f"{task.split.name}: ids repeat, and their documents were not kept to choose from")
         if [one.removed for one in result.made] == wanted:
             answer.append(result)
             continue
