@@ -26,6 +26,7 @@ from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Outcome, Work
+from tokenmill.pipeline.tokens import golden
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.count import CountTask
 from tokenmill.tokenizer.description import END_OF_TEXT
@@ -204,6 +205,7 @@ class TokenizerStep:
             "fingerprint": encoder.fingerprint,
             "pattern": encoder.description.pattern,
             "own_pattern": own,
+            "golden": list(golden.digests(encoder)),
         }
 
 

@@ -18,7 +18,7 @@ from typing import BinaryIO
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.faults import broken_off
 from tokenmill.pipeline.collect.framing import Codec, between, chunks
-from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Lines, Place, Record, quarantined, too_long
+from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Place, PlainLines, Record, quarantined, too_long
 
 LONG_BYTES = 1 << 20
 """A line that is longer when a part ends is held as a list of parts, with all that follows."""
@@ -79,8 +79,8 @@ def records_of(
 
 def runs_of(
     parts: Iterator[bytes], path: str, before: int, cap_bytes: int, make: Callable[[bytes, Place], Record]
-) -> Iterator[Record | Lines]:
-    """The records of the lines of a stream, numbered from `before`. Those that `make` would only wrap come as `Lines`."""
+) -> Iterator[Record]:
+    """The records of the lines of a stream, numbered from `before`. Those that `make` would only wrap come as `PlainLines`."""
     parts = _with_newlines(parts)
     held, number, read = b"", before, 0
     try:
@@ -97,7 +97,7 @@ def runs_of(
                     )
                     records = list(filter(None, map(bytes.strip, whole.split(b"\n"))))
                 elif any(records):
-                    yield Lines(path=path, first=number, data=plain)
+                    yield PlainLines(path=path, first=number, data=plain)
                 read += len(records) - records.count(b"")
                 number += whole.count(b"\n") + 1
             if len(held) > LONG_BYTES:

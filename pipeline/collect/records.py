@@ -160,7 +160,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Lines:
+class PlainLines:
     """Lines of a plain text file, each a document of its own, without an object for each."""
 
     path: str
@@ -184,7 +184,7 @@ class Lines:
         return len(found) - found.count(b"")
 
 
-Record = Document | Rejected | Skipped | Lines
+Record = Document | Rejected | Skipped | PlainLines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

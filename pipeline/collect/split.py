@@ -22,7 +22,7 @@ from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
-from tokenmill.pipeline.collect.records import Document, Limits, Lines, Place, Record, Skipped, dropped, place_of
+from tokenmill.pipeline.collect.records import Document, Limits, Place, PlainLines, Record, Skipped, dropped, place_of
 from tokenmill.pipeline.collect.write import Instead, Made, Writer, documents_name
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 
@@ -188,7 +188,7 @@ def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
         yield dropped(Place(path=piece.file.name), OVER_CAP, "not read: the cap on the corpus is reached")
         return
     found = chain.from_iterable(
-        one.documents if isinstance(one, Lines) and budget.limited else (one,) for one in _read(piece, task)
+        one.documents if isinstance(one, PlainLines) and budget.limited else (one,) for one in _read(piece, task)
     )
     for record in found:
         if isinstance(record, Document) and not budget.take(len(record.text)):

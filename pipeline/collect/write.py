@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.collect import scores
-from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, Lines, Record, Rejected, Skipped
+from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, PlainLines, Record, Rejected, Skipped
 
 ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
@@ -128,7 +128,7 @@ class Writer:
 
     def add(self, record: Record) -> None:
         """Add one record. Writes a shard when enough records are held."""
-        if isinstance(record, Lines):
+        if isinstance(record, PlainLines):
             self._add_lines(record)
             return
         if record.type is not None:
@@ -149,7 +149,7 @@ class Writer:
         if full or len(self._documents) + len(self._rejected) >= MOST_ROWS:
             self._roll()
 
-    def _add_lines(self, record: Lines) -> None:
+    def _add_lines(self, record: PlainLines) -> None:
         if self.instead is None:
             for document in record.documents:
                 self.add(document)

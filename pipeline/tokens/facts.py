@@ -71,6 +71,8 @@ class TokenizerFacts:
     """The name of the pattern that cuts text, where it is a known one."""
     own_pattern: str | None
     """The regular expression that cuts text, where it is the user's own."""
+    golden: tuple[str, ...] = ()
+    """See `tokens.golden.digests`."""
     sample: TrainingSample | None = None
     """None where all surviving text was counted."""
     text_bytes: int | None = None

@@ -12,7 +12,7 @@ from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.faults import StreamError
 from tokenmill.pipeline.collect.parser import frames
 from tokenmill.pipeline.collect.parser.frames import BadFrame
-from tokenmill.pipeline.collect.records import Limits, Lines, Place, Record, document
+from tokenmill.pipeline.collect.records import Limits, Place, PlainLines, Record, document
 from tokenmill.pipeline.collect.text import utf8
 
 PIECES = [
@@ -45,7 +45,7 @@ def stream(parts: list[bytes], *, breaks: bool) -> Iterator[bytes]:
 
 
 def one_by_one(found: Iterator[Record]) -> list[Record]:
-    return [one for record in found for one in (record.documents if isinstance(record, Lines) else (record,))]
+    return [one for record in found for one in (record.documents if isinstance(record, PlainLines) else (record,))]
 
 
 @settings(max_examples=400, deadline=None)
@@ -60,11 +60,11 @@ def test_lines_that_come_together_are_the_same_records(parts: list[bytes], first
             lines.LONG_BYTES = before
         assert one_by_one(iter(found)) == expected
         for run in found:
-            if isinstance(run, Lines):
+            if isinstance(run, PlainLines):
                 assert run.count == len(list(run.documents)) > 0
 
 
-def decoded(record: Lines, path: str = "f") -> list[Record]:
+def decoded(record: PlainLines, path: str = "f") -> list[Record]:
     data = frames.encode([record])
     _, head_bytes, _ = frames.HEADER.unpack(data[: frames.HEADER.size])
     rest = memoryview(data)[frames.HEADER.size :]
@@ -72,12 +72,12 @@ def decoded(record: Lines, path: str = "f") -> list[Record]:
 
 
 def test_lines_of_a_parser_are_checked() -> None:
-    good = Lines(path="f", first=3, data="a\n\né b".encode())
+    good = PlainLines(path="f", first=3, data="a\n\né b".encode())
     assert decoded(good) == [good]
     for data in (b"\xff", b"", b"\n\n", b" ", b"a\n\t\nb", b"a\r", b"x" * (CAP + 1), "a\n\u3000".encode()):
         with pytest.raises(BadFrame):
-            decoded(Lines(path="f", first=0, data=data))
+            decoded(PlainLines(path="f", first=0, data=data))
     with pytest.raises(BadFrame):
         decoded(good, path="g")
     with pytest.raises(BadFrame):
-        decoded(Lines(path="f", first=-1, data=b"a"))
+        decoded(PlainLines(path="f", first=-1, data=b"a"))

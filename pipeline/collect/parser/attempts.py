@@ -29,8 +29,8 @@ from tokenmill.pipeline.collect.records import (
     ZSTD_WINDOW,
     Document,
     Limits,
-    Lines,
     Place,
+    PlainLines,
     Record,
     Rejected,
     quarantined,
@@ -179,13 +179,13 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
                 if course.sent_bytes > FREE_BYTES + RATIO * RATIO * max(1, file.size_bytes):
                     raise BadFrame("more than a file of this size can hold")
                 for record in batch:
-                    seen += record.count if isinstance(record, Lines) else 1
+                    seen += record.count if isinstance(record, PlainLines) else 1
                     if seen <= course.delivered:
                         continue
                     course.delivered = seen
                     if isinstance(record, Document):
                         course.read_bytes += len(record.text)
-                    elif isinstance(record, Lines):
+                    elif isinstance(record, PlainLines):
                         course.read_bytes += len(record.data)
                     elif isinstance(record, Rejected):
                         course.read_bytes += record.text_bytes

@@ -17,13 +17,18 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tokenmill.pipeline.base.errors import TokenmillError
-from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Lines, Record, Rejected, Skipped
+from tokenmill.pipeline.collect.records import MOST_ROWS, Document, PlainLines, Record, Rejected, Skipped
 
 HEADER = struct.Struct("<cIQ")
 """The kind of a frame, then the bytes of its JSON and of what follows it."""
 HELLO, RECORDS, VALUE, PLACE, BEAT, END, FAULT = b"h", b"r", b"v", b"p", b"b", b"e", b"f"
 MOST_JSON_BYTES = 64 << 20
-CLASSES: tuple[type[Document] | type[Rejected] | type[Skipped] | type[Lines], ...] = (Document, Rejected, Skipped, Lines)
+CLASSES: tuple[type[Document] | type[Rejected] | type[Skipped] | type[PlainLines], ...] = (
+    Document,
+    Rejected,
+    Skipped,
+    PlainLines,
+)
 
 
 class ParserFailed(TokenmillError):
@@ -134,7 +139,7 @@ def decode(head: bytes, blob: memoryview, *, path: str, most_text_bytes: int) ->
             fields[name] = column
         if kind is Document:
             _check_documents(fields, path, most_text_bytes)
-        elif kind is Lines:
+        elif kind is PlainLines:
             _check_lines(fields, path, most_text_bytes)
         made = (kind(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True))
         found.append(list(made))
