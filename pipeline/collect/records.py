@@ -168,6 +168,8 @@ class PlainLines:
     """The number of the first one."""
     data: bytes
     """The lines, with "\\n" between them. An empty one is no document."""
+    type: str | None = None
+    """None, as of every record that is in no web archive."""
 
     @property
     def documents(self) -> Iterator[Document]:
