@@ -25,7 +25,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokenmill.flows.build import build
 from tokenmill.pipeline.base import executor, files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
 from tokenmill.pipeline.base.manifest import Manifest
@@ -36,9 +35,6 @@ from tokenmill.pipeline.collect.unique import NotUnique
 from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
-from tokenmill.pipeline.stages.language.settings import LanguageConfig
-from tokenmill.pipeline.stages.language.stage import Language
-from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done, Work, perform
 from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
 from tokenmill.pipeline.tokens.facts import Size
@@ -200,6 +196,10 @@ def _encode_store(
 ) -> tuple[int, int]:
     if out is None:
         raise ConfigError("a token store is written to a folder: name it with --out")
+    # What only this command needs takes half a second to import, and so does the language stage below.
+    from tokenmill.flows.build import build
+    from tokenmill.pipeline.stages.settings import parse
+
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder:
         given = Path(folder, "tokenizer.json")
         files.write_bytes(given, read(encoder.path, encoder.pattern))
@@ -294,6 +294,9 @@ def evaluate(
     inputs: Inputs, encoders: Sequence[FastEncoder], *, workers: int, progress: Progress
 ) -> list[VocabularyStatistics]:
     """Statistics of each tokenizer on the documents, by source and language. Raises InputError, QuarantineCeiling."""
+    from tokenmill.pipeline.stages.language.settings import LanguageConfig
+    from tokenmill.pipeline.stages.language.stage import Language
+
     usages = [Usage.of(encoder.description) for encoder in encoders]
     language = Language(config=LanguageConfig())
     language.prepare()

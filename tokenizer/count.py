@@ -164,8 +164,3 @@ def _with_room(table: Tally, entries: int, arena_bytes: Integer) -> Tally:
         max(entries, 2 * len(table.entries)) if few else len(table.entries),
         max(int(arena_bytes), 2 * len(table.arena)) if small else len(table.arena),
     )
-
-
-def ranked(table: Tally) -> Words:
-    """The entries of one table, the most frequent pre-token first."""
-    return sums.by_count([sums.arrow(sums.by_hash(table)[0])])

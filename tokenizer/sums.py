@@ -79,7 +79,7 @@ def write(root: Path, name: str, tables: Iterable[Tally]) -> FileEntry:
     ):
         for table in tables:
             words, hashes = by_hash(table)
-            writer.write_table(arrow(words), row_group_size=GROUP_ROWS)
+            writer.write_table(_arrow(words), row_group_size=GROUP_ROWS)
             ends += np.searchsorted(_range_of(hashes), np.arange(RANGES, dtype=np.uint64), side="right")
             rows += len(hashes)
         writer.add_key_value_metadata({EDGES: json.dumps([0, *ends.tolist()])})
@@ -90,7 +90,7 @@ def add_up(root: Path, runs: Sequence[CountsRun], executor: Executor) -> Words:
     """The sum of all runs, the most frequent pre-token first and none with a count of 0. Raises CorruptFile."""
     left = _rounds(root, runs, executor, most=FAN_IN)
     if sum(run.rows for run in left) <= FEW_ROWS:
-        return by_count([arrow(by_hash(table)[0]) for table in _sums(root, left, 0, RANGES)])
+        return _by_count([_arrow(by_hash(table)[0]) for table in _sums(root, left, 0, RANGES)])
     step = RANGES // PARTS
     tasks = [
         SumTask(root=root, runs=tuple(left), first=first, stop=first + step, name=f"{SUMS}/part-{first}.parquet")
@@ -98,7 +98,7 @@ def add_up(root: Path, runs: Sequence[CountsRun], executor: Executor) -> Words:
     ]
     with contextlib.ExitStack() as stack:
         parts = [stack.enter_context(_opened(root, run)) for run in executor.map(add, tasks)]
-        return by_count([part.rows(0, part.edges[-1]) for part in parts])
+        return _by_count([part.rows(0, part.edges[-1]) for part in parts])
 
 
 def one(root: Path, runs: Sequence[CountsRun], executor: Executor) -> CountsRun:
@@ -208,14 +208,24 @@ def by_hash(table: Tally) -> tuple[Words, npt.NDArray[np.uint64]]:
     """The entries of a table in ascending order of ranges and, in each, of hashes; and the hashes."""
     hashes = table.entries[: int(table.used[0]), HASH].view(np.uint64)
     order = np.argsort(_range_of(hashes) << np.uint64(64 - RANGE_BITS) | hashes >> np.uint64(RANGE_BITS), kind="stable")
+    return _gathered(table, order), hashes[order]
+
+
+def ranked(table: Tally) -> Words:
+    """The entries of one table, the most frequent pre-token first and none with a count of 0."""
+    counts = table.entries[: int(table.used[0]), COUNT]
+    return _gathered(table, np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)])
+
+
+def _gathered(table: Tally, order: npt.NDArray[np.int64]) -> Words:
     offsets = np.zeros(len(order) + 1, dtype=np.int64)
     np.cumsum(table.entries[order, SIZE], out=offsets[1:])
     data = np.empty(int(offsets[-1]), dtype=np.uint8)
     tally.gather(table, order, data)
-    return Words(data=data, offsets=offsets, counts=table.entries[order, COUNT]), hashes[order]
+    return Words(data=data, offsets=offsets, counts=table.entries[order, COUNT])
 
 
-def by_count(tables: Sequence[pa.Table]) -> Words:
+def _by_count(tables: Sequence[pa.Table]) -> Words:
     """All rows in descending order of counts, without those of 0."""
     table = pa.concat_tables(tables) if tables else COUNTS.empty_table()
     counts = table["count"].to_numpy()
@@ -229,6 +239,6 @@ def _words(table: pa.Table) -> Words:
     return Words(data=data, offsets=offsets.copy(), counts=np.array(table["count"], dtype=np.int64))
 
 
-def arrow(words: Words) -> pa.Table:
+def _arrow(words: Words) -> pa.Table:
     pretokens = pa.LargeStringArray.from_buffers(len(words.counts), pa.py_buffer(words.offsets), pa.py_buffer(words.data))
     return pa.Table.from_arrays([pretokens, pa.array(words.counts)], schema=COUNTS)

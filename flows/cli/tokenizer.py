@@ -119,6 +119,11 @@ def train(
 
         tokenmill tokenizer train my/texts --out bert.json --kind wordpiece --vocabulary 30522 --lowercase --strip-accents
     """
+    from tokenmill.pipeline.base import executor
+
+    if _workers(workers) > 1:
+        # Beside the imports that follow.
+        executor.warm()
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
     from tokenmill.tokenizer.front import config_of

@@ -18,7 +18,7 @@ import tokenizers
 
 from tests.bench import texts
 from tests.tokenizer.bpe_peers import learn, ranks_of
-from tokenmill.tokenizer import count
+from tokenmill.tokenizer import count, sums
 from tokenmill.tokenizer.encode import FastEncoder, load
 from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.pretokenize import pattern
@@ -65,7 +65,7 @@ def _tiktoken(encoder: FastEncoder) -> Callable[[pa.RecordBatch], object]:
 @functools.cache
 def _encoder() -> FastEncoder:
     table = texts.documents(texts.ROOT / "build" / "bench", english=False)
-    words = count.ranked(next(count.count(table["text"].combine_chunks(), CUT)))
+    words = sums.ranked(next(count.count(table["text"].combine_chunks(), CUT)))
     path = Path(tempfile.mkdtemp(prefix="tokenmill-bench-"), "tokenizer.json")
     path.write_bytes(tokenizer_json(learn(words, vocabulary=32_768, special=("<|endoftext|>",)), CUT))
     return load(path)

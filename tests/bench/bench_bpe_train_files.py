@@ -19,7 +19,7 @@ import pyarrow as pa
 from tests.bench import texts
 from tests.bench.run import Row, significant
 from tests.tokenizer.bpe_peers import Named, learn, named
-from tokenmill.tokenizer import count
+from tokenmill.tokenizer import count, sums
 from tokenmill.tokenizer.pretokenize import pattern
 
 STAGE = "bpe_train_files"
@@ -72,7 +72,7 @@ def _ours(path: Path) -> Named:
     offsets = np.append(np.int64(0), ends)
     lines = pa.LargeStringArray.from_buffers(len(ends), pa.py_buffer(offsets), pa.py_buffer(data))
     (table,) = count.count(lines, CUT, budget_bytes=1 << 40)
-    return named(learn(count.ranked(table), vocabulary=VOCABULARY))
+    return named(learn(sums.ranked(table), vocabulary=VOCABULARY))
 
 
 def _gigabpe(path: Path) -> Named:

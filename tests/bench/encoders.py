@@ -29,7 +29,7 @@ import tokenizers
 from tests.bench import texts
 from tests.tokenizer.bpe_peers import learn
 from tokenmill.pipeline.tokens import golden
-from tokenmill.tokenizer import count
+from tokenmill.tokenizer import count, sums
 from tokenmill.tokenizer.pretokenize import pattern
 from tokenmill.tokenizer.step import tokenizer_json
 
@@ -140,7 +140,7 @@ def main() -> None:
     os.environ |= {"RAYON_NUM_THREADS": "1", "TOKENIZERS_PARALLELISM": "false"}
     cut = pattern(options.pattern)
     column = texts.documents(texts.ROOT / "build" / "bench")["text"].combine_chunks()
-    words = count.ranked(next(count.count(column, cut, 1 << 40)))
+    words = sums.ranked(next(count.count(column, cut, 1 << 40)))
     known = encoders(tokenizer_json(learn(words, vocabulary=32_768, special=("<|endoftext|>",)), cut))
     if options.hostile:
         hostile(known, options.hostile)

@@ -54,7 +54,7 @@ def test_pieces_are_equal_when_their_bytes_are(pieces: list[bytes]) -> None:
     expected: Counter[bytes] = Counter()
     for weight, piece in enumerate(pieces, start=1):
         expected[piece] += weight
-    assert counts_of(counting.ranked(table)) == expected
+    assert counts_of(sums.ranked(table)) == expected
     words, hashes = sums.by_hash(table)
     assert counts_of(words) == expected
     assert [key % sums.RANGES for key in hashes.tolist()] == sorted(key % sums.RANGES for key in hashes.tolist())
@@ -73,7 +73,7 @@ def test_equal_hashes_are_not_equal_pieces(monkeypatch: pytest.MonkeyPatch) -> N
     forged.entries[0, tally.HASH] = key
     forged = tally.grown(forged, 8, 64)
     tally.add(forged, np.frombuffer(second, dtype=np.uint8), 0, np.array([12]), 0, 1, once)
-    assert counts_of(counting.ranked(forged)) == {first: 1, second: 1}
+    assert counts_of(sums.ranked(forged)) == {first: 1, second: 1}
 
 
 TEXTS = [f"word{number} wörd {number % 7} {'long' * (number % 50)}\n" for number in range(3_000)] + ["", "x" * 500_000]
@@ -87,7 +87,7 @@ def test_the_budget_makes_more_tables_of_the_same_counts(budget_bytes: int, monk
     assert (len(tables) > 1) == (budget_bytes == 1)
     total: Counter[bytes] = Counter()
     for table in tables:
-        total += counts_of(counting.ranked(table))
+        total += counts_of(sums.ranked(table))
     assert total == wanted(TEXTS)
 
 
