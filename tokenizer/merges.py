@@ -227,9 +227,9 @@ def _tokens(known: Vocabulary, special: Sequence[str]) -> list[bytes]:
     """The bytes of each id. A special token that does not spell bytes has its UTF-8."""
     tokens = [token.encode() for token in special] + [b""] * (int(known.used[0]) - len(special))
     arena = known.table.arena.tobytes()
-    for entry in range(int(known.table.used[0])):
-        _, _, start, size = known.table.entries[entry].tolist()
-        tokens[known.ids[entry]] = arena[start : start + size]
+    used = int(known.table.used[0])
+    for number, (_, _, start, size) in zip(known.ids[:used].tolist(), known.table.entries[:used].tolist(), strict=True):
+        tokens[number] = arena[start : start + size]
     return tokens
 
 
