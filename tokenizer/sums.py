@@ -45,7 +45,8 @@ PARTS = 4
 """Tasks of the last round, with a part of the ranges each."""
 FEW_ROWS = 1 << 16
 """So few counts are added up where they are wanted: that takes less time than to hand them to a worker."""
-GROUP_ROWS = 1 << 17
+GROUP_ROWS = 1 << 15
+"""Rows that are read at once: a task holds so many of each run, 32 MB of all together."""
 EDGES = b"edges"
 """In the metadata of a run: where each range begins, and the number of rows."""
 
