@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import io
 import itertools
 import json
@@ -25,22 +26,21 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.flows import execution
-from tokenmill.flows.build import build
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import View, views
 from tokenmill.pipeline.collect.step import CollectStep
+from tokenmill.pipeline.collect.unique import NotUnique
+from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, ExecutionConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
-from tokenmill.pipeline.stages.language.settings import LanguageConfig
-from tokenmill.pipeline.stages.language.stage import Language
-from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done, Work, perform
 from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
 from tokenmill.pipeline.tokens.facts import Size
 from tokenmill.pipeline.tokens.format import FOLDER
+from tokenmill.tokenizer import count
 from tokenmill.tokenizer.encode import FILE, FastEncoder, load
 from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
 from tokenmill.tokenizer.files import read
@@ -85,27 +85,58 @@ MADE_BY = "tokenizer encode"
 @contextlib.contextmanager
 def _collected(inputs: Inputs, by: ExecutionConfig, progress: Progress) -> Iterator[Work]:
     """The documents as a finished collection in a temporary folder. Raises InputError, QuarantineCeiling."""
+    with _working(inputs, by, progress) as (config, work):
+        yield _collect(config, work)
+
+
+@contextlib.contextmanager
+def _working(inputs: Inputs, by: ExecutionConfig, progress: Progress) -> Iterator[tuple[CollectConfig, Work]]:
+    """What to collect, and the work of it in a temporary folder."""
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(_temporary(by))
         root = Path(folder, "corpus")
         (root / state.FOLDER).mkdir(parents=True)
         hands = stack.enter_context(execution.opened(by, root))
         work = Work(root=root, before=(), executor=hands.executor, progress=progress, memory_bytes=hands.memory_bytes)
-        try:
-            done = perform(CollectStep(CollectConfig(sources=inputs.sources(Path(folder)))), work, downstream=())
-        except QuarantineCeiling as error:
-            # The last line of the message names the temporary folder, and a setting that these commands do not have.
-            what, _, _ = str(error).rpartition("\n")
-            raise QuarantineCeiling(
-                f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
-            ) from error
-        _say_left_out(done.manifest, progress)
-        yield dataclasses.replace(work, before=(done.manifest,))
+        yield CollectConfig(sources=inputs.sources(Path(folder))), work
 
 
 def _temporary(by: ExecutionConfig) -> tempfile.TemporaryDirectory[str]:
     """A folder for the work; in the present one if other machines work there too, which do not see this one's own."""
     return tempfile.TemporaryDirectory(prefix="tokenmill-", dir=None if by.address is None else Path.cwd())
+
+
+@contextlib.contextmanager
+def _counted(
+    inputs: Inputs, step: TokenizerStep, most_bytes: int, by: ExecutionConfig, progress: Progress
+) -> Iterator[tuple[Work, bool]]:
+    """The counts of all documents as a finished collection in a temporary folder, and True.
+
+    If ids repeat, or there are more than `most_bytes` of text (not 0), documents have to be told apart: then they are collected
+    as `_collected` does, and it is False.
+    """
+    with _working(inputs, by, progress) as (config, work):
+        counts = dataclasses.replace(work, root=work.root.with_name("counts"))
+        with contextlib.suppress(NotUnique):
+            made = _collect(config, counts, functools.partial(count.count_texts, pattern=step.cut))
+            if not most_bytes or made.before[-1].counts.bytes_kept <= most_bytes:
+                yield made, True
+                return
+        yield _collect(config, work), False
+
+
+def _collect(config: CollectConfig, work: Work, instead: Instead | None = None) -> Work:
+    (work.root / state.FOLDER).mkdir(parents=True, exist_ok=True)
+    try:
+        done = perform(CollectStep(config, instead=instead), work, downstream=())
+    except QuarantineCeiling as error:
+        # The last line of the message names the temporary folder, and a setting that these commands do not have.
+        what, _, _ = str(error).rpartition("\n")
+        raise QuarantineCeiling(
+            f"{what}\nRepair them or leave them out; if a text is too long, make each line a document (--sample-by line)."
+        ) from error
+    _say_left_out(done.manifest, work.progress)
+    return dataclasses.replace(work, before=(done.manifest,))
 
 
 def _say_left_out(collected: Manifest, progress: Progress) -> None:
@@ -125,8 +156,8 @@ def train(
     """
     step = TokenizerStep(config=config)
     step.config()
-    with _collected(inputs, by, progress) as work:
-        done = perform(step, work, downstream=())
+    with _counted(inputs, step, config.sample_bytes, by, progress) as (work, counted):
+        done = perform(TokenizerStep(config=config, counted=counted), work, downstream=())
         files.write_bytes(out, (work.root / FILE).read_bytes())
         return done, [Size(**size) for size in done.manifest.facts.get("sweep", ())]
 
@@ -183,6 +214,10 @@ def _encode_store(
 ) -> tuple[int, int]:
     if out is None:
         raise ConfigError("a token store is written to a folder: name it with --out")
+    # What only this command needs takes half a second to import, and so does the language stage below.
+    from tokenmill.flows.build import build
+    from tokenmill.pipeline.stages.settings import parse
+
     with _temporary(by) as folder:
         given = Path(folder, "tokenizer.json")
         files.write_bytes(given, read(encoder.path, encoder.pattern))
@@ -278,6 +313,9 @@ def evaluate(
     inputs: Inputs, encoders: Sequence[FastEncoder], *, by: ExecutionConfig, progress: Progress
 ) -> list[VocabularyStatistics]:
     """Statistics of each tokenizer on the documents, by source and language. Raises InputError, QuarantineCeiling."""
+    from tokenmill.pipeline.stages.language.settings import LanguageConfig
+    from tokenmill.pipeline.stages.language.stage import Language
+
     usages = [Usage.of(encoder.description) for encoder in encoders]
     language = Language(config=LanguageConfig())
     language.prepare()

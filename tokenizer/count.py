@@ -1,41 +1,48 @@
-"""Count how often each pre-token occurs in the surviving text: one table per shard, then one table for all of them.
+"""Count how often each pre-token occurs in the surviving text, or in a sample of it: a run of counts per shard, then one sum.
 
 Purpose: merges of any vocabulary size are learned from these counts, so the text is read for them only once.
-Guarantee: the counts are exact for any number of workers. A shard is counted again only when its text or the pattern has
-changed. The counts are stored below `.state`, in files by shard.
+Guarantee: the counts are exact for any number of workers. A document is in the sample or not by a hash of its `doc_id` alone,
+so a larger sample holds every smaller one. A shard is counted again only when its text, the pattern or the share has changed.
+The counts are stored below `.state`, in files by shard.
 Cost: 100 to 200 MB of text per second and worker. A worker holds one shard and a table of at most `budget_bytes`, which is
-written to disk when it is full. The table of all shards takes about 80 bytes per distinct pre-token.
+written to disk when it is full. For the sum see `tokenizer.sums`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from tokenmill.pipeline.base import manifest, shards, state
-from tokenmill.pipeline.base.errors import ConfigError, Miscounted
+from tokenmill.pipeline.base import manifest, state
+from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import TOKENIZER, Counts, Shard
-from tokenmill.pipeline.base.shards import Named, View
+from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.kernels.bpe import tally
-from tokenmill.pipeline.kernels.bpe.tally import COUNT, SIZE, Tally
+from tokenmill.pipeline.kernels.bpe.tally import Tally
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES
-from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.utf8 import Integer
+from tokenmill.pipeline.stages.step import Work
+from tokenmill.pipeline.tokens.format import places
+from tokenmill.tokenizer import sums
 from tokenmill.tokenizer.merges import Words
 from tokenmill.tokenizer.pretokenize import Pattern, blocks
+from tokenmill.tokenizer.sums import CountsRun
 
-VERSION = 1
+VERSION = 2
 BUDGET_BYTES = 256 << 20
 FIRST_ENTRIES = 1 << 17
 FIRST_BYTES = 1 << 20
-COUNTS = pa.schema([pa.field("pretoken", pa.large_string()), pa.field("count", pa.int64())])
 ONCE = np.zeros(0, dtype=np.int64)
+SAMPLE = b"tokenmill.sample"
+"""Makes the hash for the sample another than the one for the split, so both splits are in the sample."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,12 +51,14 @@ class CountTask:
 
     view: View
     pattern: Pattern
+    share: float = 1.0
+    """The share of documents in the sample (0 to 1)."""
     budget_bytes: int = BUDGET_BYTES
 
 
 @dataclass(frozen=True, kw_only=True)
 class Counted:
-    """The result for one shard. `shard.counts.bytes_kept` is the size of its text in bytes."""
+    """The result for one shard. `shard.counts` has the documents and the bytes of text that were counted."""
 
     shard: Shard
     recomputed: bool
@@ -61,21 +70,30 @@ def count_shard(task: CountTask) -> Counted:
     Raises CorruptFile, Misaligned.
     """
     view = task.view
-    identity = manifest.fingerprint(TOKENIZER, VERSION, {"pattern": task.pattern.regex}, view.identity)
+    settings = {"pattern": task.pattern.regex, "share": task.share}
+    identity = manifest.fingerprint(TOKENIZER, VERSION, settings, view.identity)
     done = state.finished(view.root, state.load(state.path_of(view.root, TOKENIZER, view.name)), identity)
     if done is not None:
         return Counted(shard=done, recomputed=False)
-    texts = view.read().table["text"].combine_chunks()
-    entries, text_bytes = {}, 0
-    for number, found in enumerate(count(texts, task.pattern, task.budget_bytes)):
-        name = f".state/{TOKENIZER}/{view.name}.{number}.parquet"
-        words = _words(found, by_count=False)
-        text_bytes += words.bytes
-        entries[name] = shards.write(view.root, name, _table(words), durable=False)
+    alive = view.read().table
+    if task.share < 1:
+        alive = alive.filter(pa.array(places(alive["doc_id"], purpose=SAMPLE) < int(task.share * 2**64)))
+    texts = alive["text"].combine_chunks()
+    text_bytes = int(pc.sum(pc.binary_length(texts), min_count=0).as_py())
     counts = Counts(read=len(texts), kept=len(texts), bytes_in=text_bytes, bytes_kept=text_bytes)
-    shard = Shard(name=view.name, files=entries, counts=counts)
+    files = count_texts(view.root, view.name, texts, pattern=task.pattern, budget_bytes=task.budget_bytes)
+    shard = Shard(name=view.name, files=files, counts=counts)
     state.record_shard(view.root, TOKENIZER, shard, identity)
     return Counted(shard=shard, recomputed=True)
+
+
+def count_texts(
+    root: Path, name: str, texts: pa.LargeStringArray, *, pattern: Pattern, budget_bytes: int = BUDGET_BYTES
+) -> dict[str, FileEntry]:
+    """Count `texts`, the shard `name`, and write the counts as runs."""
+    tables = enumerate(count(texts, pattern, budget_bytes))
+    names = ((f".state/{TOKENIZER}/{name}.{number}.parquet", table) for number, table in tables)
+    return {run: sums.write(root, run, [table]) for run, table in names}
 
 
 def count(texts: pa.LargeStringArray, pattern: Pattern, budget_bytes: int = BUDGET_BYTES) -> Iterator[Tally]:
@@ -95,7 +113,7 @@ def count(texts: pa.LargeStringArray, pattern: Pattern, budget_bytes: int = BUDG
         yield table
 
 
-def merge(root: Path, counted: Sequence[Shard], max_source_share: float = 1) -> Words:
+def merge(work: Work, counted: Sequence[Shard], max_source_share: float = 1) -> Words:
     """Add up the counts of all shards, the most frequent pre-token first.
 
     A source that has more than `max_source_share` of all text is scaled down until it has that share of the scaled total.
@@ -106,36 +124,17 @@ def merge(root: Path, counted: Sequence[Shard], max_source_share: float = 1) -> 
         sources.setdefault(shard.source, []).append(shard)
     text_bytes = {source: sum(shard.counts.bytes_kept for shard in mine) for source, mine in sources.items()}
     most_bytes = _most_bytes([size for size in text_bytes.values() if size], max_source_share)
-    table = tally.make(FIRST_ENTRIES, FIRST_BYTES)
+    wanted: list[CountsRun] = []
     for source, mine in sources.items():
-        runs: Iterable[Words] = (read(root, named) for shard in mine for named in shard.files.items())
+        found = [CountsRun(name=name, rows=entry.rows or 0) for shard in mine for name, entry in shard.files.items()]
         if text_bytes[source] > most_bytes:
-            whole = _words(_sum(tally.make(FIRST_ENTRIES, FIRST_BYTES), runs))
-            runs = [_scaled(whole, most_bytes / text_bytes[source])]
-        table = _sum(table, runs)
-    return _words(table)
-
-
-def read(root: Path, named: Named) -> Words:
-    """Read one file of counts. Its entries are not sorted by count. Raises CorruptFile."""
-    table = shards.read(root, named)
-    data, offsets = utf8(table["pretoken"].combine_chunks())
-    # Copies, because Arrow's arrays are read-only, and kernels would be compiled a second time for read-only arrays.
-    return Words(data=data, offsets=offsets.copy(), counts=np.array(table["count"]))
-
-
-def _sum(table: Tally, runs: Iterable[Words]) -> Tally:
-    """Add the counts of `runs` to a table.
-
-    Each run is in slot order, so adding it sweeps the table once from end to end. The table gets room for a whole run
-    beforehand: if it were too small, the first half of the run would crowd into the first half of the slots.
-    """
-    for words in runs:
-        table = _with_room(table, int(table.used[0]) + len(words.counts), tally.arena_used(table) + len(words.data))
-        done = tally.add(table, words.data, int(words.offsets[0]), words.offsets[1:], 0, len(words.counts), words.counts)
-        if done != len(words.counts):
-            raise Miscounted(f"tokenizer: the counts of {done} pre-tokens were added, of {len(words.counts)}")
-    return table
+            # Rounded once, so of the whole source. An entry that rounds to 0 stays until all are added.
+            factor = most_bytes / text_bytes[source]
+            found = [dataclasses.replace(sums.one(work.root, found, work.executor), factor=factor)]
+        wanted += found
+    words = sums.add_up(work.root, wanted, work.executor)
+    sums.clear(work.root)
+    return words
 
 
 def _most_bytes(sizes: Sequence[int], share: float) -> float:
@@ -152,11 +151,6 @@ def _most_bytes(sizes: Sequence[int], share: float) -> float:
     return math.inf
 
 
-def _scaled(words: Words, factor: float) -> Words:
-    """Counts times `factor`, rounded. An entry that rounds to 0 stays, with the count 0."""
-    return dataclasses.replace(words, counts=np.rint(words.counts * factor).astype(np.int64))
-
-
 def _with_room(table: Tally, entries: int, arena_bytes: Integer) -> Tally:
     """The table, if it has room for `entries` and `arena_bytes`; else a copy.
 
@@ -170,23 +164,3 @@ def _with_room(table: Tally, entries: int, arena_bytes: Integer) -> Tally:
         max(entries, 2 * len(table.entries)) if few else len(table.entries),
         max(int(arena_bytes), 2 * len(table.arena)) if small else len(table.arena),
     )
-
-
-def _words(table: Tally, *, by_count: bool = True) -> Words:
-    """The entries of a table: in descending order of counts and without counts of 0, or all of them in slot order."""
-    order = np.empty(int(table.used[0]), dtype=np.int64)
-    tally.in_slot_order(table, order)
-    counts = table.entries[order, COUNT]
-    if by_count:
-        ranked = np.argsort(-counts, kind="stable")[: np.count_nonzero(counts)]
-        order, counts = order[ranked], counts[ranked]
-    offsets = np.zeros(len(order) + 1, dtype=np.int64)
-    np.cumsum(table.entries[order, SIZE], out=offsets[1:])
-    data = np.empty(int(offsets[-1]), dtype=np.uint8)
-    tally.gather(table, order, data)
-    return Words(data=data, offsets=offsets, counts=counts)
-
-
-def _table(words: Words) -> pa.Table:
-    pretokens = pa.LargeStringArray.from_buffers(len(words.counts), pa.py_buffer(words.offsets), pa.py_buffer(words.data))
-    return pa.Table.from_arrays([pretokens, pa.array(words.counts)], schema=COUNTS)

@@ -30,6 +30,7 @@ import tokenizers
 
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError
 from tokenmill.pipeline.base.manifest import Manifest, facts
+from tokenmill.pipeline.tokens import golden
 from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.tokenizer.description import Description
 from tokenmill.tokenizer.files import read
@@ -46,29 +47,7 @@ LONGEST_TEXT_BYTES = 64 << 20
 JUDGED_TEXTS = 4
 JUDGED_CHARACTERS = 1_000
 SLOW_BATCH_TEXTS = 256
-
-PROBE = (
-    "",
-    " ",
-    "Hello, world! It's 2024; we'll see, they'VE said: 3.14159e-10.",
-    "\x00\x01\x1f\x7f\x80\x9f\ufeff\u200b\u200d\ufffd\uffff",
-    "\ud7ff\ue000\U0010ffff\U000e0001\ufdd0",
-    "e\u0301 \u00e9 a\u0300\u0316\u035c n\u0303o\u0308 \u0338",
-    "\u0915\u094d\u0937\u093f \u0ba8\u0bbf \u0e01\u0e33 \u1100\u1161\u11a8 \uac01",
-    "中文分词，日本語のテキスト。한국어 텍스트",
-    "\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627 \u200f\u202eabc\u202c",
-    "👩‍👩‍👧‍👦🏳️‍🌈👍🏽🇩🇪",
-    "١٢٣ ４５６ ½ ² Ⅷ ௧ 𝟘",
-    "ﬁ ß ẞ ſ İ ı ǅ Σς",
-    "a\r\nb\n\n\nc\r\r\n \n  \n\td",
-    "\t\x0b\x0c\x85\xa0\u1680\u2000\u2028\u2029\u202f\u205f\u3000x",
-    "  two   three    four     ",
-    "don’t can't CAN'T 'tis ''s 's'S 'Re",
-    "def f(x):\n    return {'a': [1, 2], \"b\": x**2 != 0}  # ok\n",
-    "x" * 500 + "=" * 500 + "0" * 500 + " " * 500,
-    "".join(map(chr, range(0x20, 0x530))),
-)
-"""Text on which tokenizers tend to disagree: white space, digits and letters of many scripts, controls, long runs."""
+PROBE = golden.TEXTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +113,7 @@ class FastEncoder:
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:
     """The encoder of a file or folder that `tokenmill.tokenizer.files` can read. Raises NotBuilt, ConfigError."""
-    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
+    description = _described(read(path, pattern), str(path), _own(pattern))
     return FastEncoder(
         path=path,
         pattern=pattern,
@@ -233,13 +212,19 @@ class Models:
         return np.concatenate(parts), np.array([len(part) for part in parts[1:]], dtype=np.int64)
 
 
+@functools.lru_cache(maxsize=1)
+def _described(data: bytes, where: str, own_regex: str | None) -> Description:
+    """What `describe` says, kept for the models that are loaded next."""
+    return describe(data, where=where, own_regex=own_regex)
+
+
 @functools.lru_cache(maxsize=4)
 def _load_models(path: Path, pattern: str | None, fingerprint: str) -> Models:
     """Load the models of a file, once per process.
 
     Raises CorruptFile when the file is not the one the encoder was made from.
     """
-    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
+    description = _described(read(path, pattern), str(path), _own(pattern))
     if description.fingerprint != fingerprint:
         raise CorruptFile(
             f"{path}: holds the tokenizer {description.fingerprint}, {fingerprint=} is wanted; run the build again"

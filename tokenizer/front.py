@@ -21,6 +21,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.collect.memory import collected, texts_of
 from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.config.settings import SAMPLE_BYTES
 from tokenmill.pipeline.stages.step import Work, perform
 from tokenmill.tokenizer.encode import FILE, Models
 from tokenmill.tokenizer.files import read
@@ -126,6 +127,7 @@ def train(
     vocabulary: int = 32_768,
     pattern: str = "cl100k",
     min_frequency: int = 2,
+    sample_bytes: int = SAMPLE_BYTES,
     kind: Literal["bpe", "wordpiece"] = "bpe",
     lowercase: bool = False,
     strip_accents: bool = False,
@@ -146,6 +148,8 @@ def train(
         How text is cut before merging: `gpt2`, `cl100k`, `llama3`, `qwen2`, `o200k`, or a regular expression.
     min_frequency
         A pair that occurs less often is not merged.
+    sample_bytes
+        Learn from a sample of about this much text, if there is more; 0: from all of it.
     kind
         `bpe`, which gives text back exactly, or `wordpiece`, which does not.
     lowercase, strip_accents
@@ -177,6 +181,7 @@ def train(
         vocabulary=vocabulary,
         pattern=pattern,
         min_frequency=min_frequency,
+        sample_bytes=sample_bytes,
         kind=kind,
         lowercase=lowercase,
         strip_accents=strip_accents,

@@ -93,7 +93,8 @@ class Learner:
         size = int(words.offsets[-1] - words.offsets[0])
         if size + len(words.counts) >= MOST_CELLS:
             raise InputError(
-                f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB)"
+                f"{len(words.counts):,} distinct words of {size:,} bytes are more than can be merged at once (2 GiB); "
+                "learn from less text (tokenizer.sample_bytes)"
             )
         self._min_frequency = min_frequency
         self._reserved = len(self._special) if guard_special else 0
@@ -226,9 +227,9 @@ def _tokens(known: Vocabulary, special: Sequence[str]) -> list[bytes]:
     """The bytes of each id. A special token that does not spell bytes has its UTF-8."""
     tokens = [token.encode() for token in special] + [b""] * (int(known.used[0]) - len(special))
     arena = known.table.arena.tobytes()
-    for entry in range(int(known.table.used[0])):
-        _, _, start, size = known.table.entries[entry].tolist()
-        tokens[known.ids[entry]] = arena[start : start + size]
+    used = int(known.table.used[0])
+    for number, (_, _, start, size) in zip(known.ids[:used].tolist(), known.table.entries[:used].tolist(), strict=True):
+        tokens[number] = arena[start : start + size]
     return tokens
 
 

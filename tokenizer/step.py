@@ -3,9 +3,9 @@
 Guarantee: the same text and settings give the same file, byte for byte, for any number of workers. It is the file that
 `tokenizers` makes from the same text and settings, except that no merge makes the end-of-text token, whatever the pattern. For
 WordPiece see `tokenizer.train_wordpiece`.
-Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. Memory grows with the number
-of distinct pre-tokens, not with the text, by about 300 bytes for each: 10 GB of text with 11 million of them took 3.7 GiB in
-all processes. No setting limits it; 2 GiB of distinct pre-tokens are refused (see `tokenizer.count` and `tokenizer.merges`).
+Cost: counting, 100 to 200 MB of text per second and worker; merging, 1 to 2 s for 32,000 tokens. The learner, and nothing else,
+holds all distinct pre-tokens, about 300 bytes for each: 10 GB of text, which is what `tokenizer.sample_bytes` takes of a larger
+corpus, had 11 million of them and took 3.7 GiB in all processes. 2 GiB of distinct pre-tokens are refused.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Outcome, Work
+from tokenmill.pipeline.tokens import golden
 from tokenmill.tokenizer import count
 from tokenmill.tokenizer.count import CountTask
 from tokenmill.tokenizer.description import END_OF_TEXT
@@ -39,18 +40,22 @@ from tokenmill.tokenizer.train_wordpiece import learn
 
 
 class TokenizerStep:
-    """Publishes tokenizer/tokenizer.json."""
+    """Publishes tokenizer/tokenizer.json.
+
+    `counted`: the shards before it hold counts (`count.count_texts`, by the pattern `cut`) in place of documents.
+    """
 
     name = TOKENIZER
     version = 3
 
-    def __init__(self, *, config: TokenizerConfig) -> None:
+    def __init__(self, *, config: TokenizerConfig, counted: bool = False) -> None:
         self._config = config
+        self._counted = counted
 
     def config(self) -> Mapping[str, Any]:
         if self._config.path is None:
             # Refuses a pattern that is none.
-            pattern(self._config.pattern, self._config.digits)
+            _ = self.cut
             return {**self._config.read, "given": None}
         return {"given": load(Path(self._config.path), self._own).fingerprint}
 
@@ -58,6 +63,12 @@ class TokenizerStep:
     def _own(self) -> str | None:
         """The pattern that the user set, for a file that names none or one unknown here; None if the user set none."""
         return self._config.pattern if "pattern" in self._config.model_fields_set else None
+
+    @property
+    def cut(self) -> Pattern:
+        """How text is cut for counting. Raises ConfigError."""
+        bpe = self._config.kind == "bpe"
+        return pattern(self._config.pattern, self._config.digits) if bpe else WHITESPACE_AND_PUNCTUATION
 
     @property
     def _own_regex(self) -> str | None:
@@ -79,7 +90,7 @@ class TokenizerStep:
 
     def _learn(self, work: Work) -> Outcome:
         config = self._config
-        cut = pattern(config.pattern, config.digits)
+        cut = self.cut
         # Refuse now, before any work, what encoding would refuse later.
         nothing = Learned(
             special=(END_OF_TEXT,), tokens=[b"", *(bytes([byte]) for byte in range(256))], merges=[], text_tokens=0
@@ -88,7 +99,7 @@ class TokenizerStep:
         describe(tokenizer_json(nothing, cut), where="tokenizer.pattern", own_regex=own)
         if cut.kind is None:
             work.progress.say("no scanner knows this pattern: its regular expression cuts the text, some 200 times slower")
-        words, recomputed = _counted(work, cut, config.max_source_share)
+        words, sample, recomputed = self._words(work)
         work.progress.say(f"learning merges from {len(words.counts):,} distinct pre-tokens of {words.bytes:,} bytes of text")
         learner = Learner(
             words,
@@ -98,7 +109,7 @@ class TokenizerStep:
             max_token_bytes=config.max_token_bytes,
             guard_special=True,
         )
-        facts: dict[str, Any] = {
+        facts: dict[str, Any] = sample | {
             "text_bytes": words.bytes,
             "pretokens": int(words.counts.sum()),
             "distinct_pretokens": len(words.counts),
@@ -129,7 +140,7 @@ class TokenizerStep:
         return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
 
     def _learn_wordpiece(self, work: Work) -> Outcome:
-        words, recomputed = _counted(work, WHITESPACE_AND_PUNCTUATION, self._config.max_source_share)
+        words, sample, recomputed = self._words(work)
         text_bytes = words.bytes
         work.progress.say(f"learning WordPiece from {len(words.counts):,} distinct pieces of {text_bytes:,} bytes of text")
         learned = learn(words, self._config)
@@ -137,7 +148,7 @@ class TokenizerStep:
         work.progress.say(learned.unknown.said)
         if learned.tokens < self._config.vocabulary:
             work.progress.say(f"the text gave {learned.tokens:,} tokens, not {self._config.vocabulary:,}")
-        facts: dict[str, Any] = {
+        facts: dict[str, Any] = sample | {
             "text_bytes": text_bytes,
             "text_tokens": learned.text_tokens,
             "bytes_per_token": text_bytes / max(1, learned.text_tokens),
@@ -145,6 +156,42 @@ class TokenizerStep:
         }
         work.progress.end(f"{described['vocabulary']:,} tokens, {facts['bytes_per_token']:.2f} bytes of text per token")
         return Outcome(files={FILE: entry}, facts=described | facts, recomputed_shards=recomputed)
+
+    def _words(self, work: Work) -> tuple[Words, dict[str, Any], int]:
+        """Count the surviving text, or a sample of it.
+
+        Returns the counts, facts about the sample if there is one, and the number of shards counted anew. Raises InputError
+        when there is no text.
+        """
+        config, total = self._config, work.before[-1].counts
+        if self._counted:
+            if not total.bytes_kept:
+                raise InputError(_nothing_left(work))
+            work.progress.begin(TOKENIZER, total.bytes_kept, "bytes")
+            return count.merge(work, work.before[-1].shards, config.max_source_share), {}, 0
+        seen = views(work.root, work.before)
+        sizes = [view.documents[1].bytes for view in seen]
+        share = min(1.0, config.sample_bytes / total.bytes_kept) if config.sample_bytes and total.bytes_kept else 1.0
+        work.progress.begin(TOKENIZER, sum(sizes), "bytes")
+        counted = work.executor.map(
+            count.count_shard,
+            [CountTask(view=view, pattern=self.cut, share=share) for view in seen],
+            done=lambda number: work.progress.advance(sizes[number]),
+        )
+        text_bytes = sum(made.shard.counts.bytes_kept for made in counted)
+        if not text_bytes and share < 1:
+            raise InputError(f"no document with text is in the sample: raise tokenizer.sample_bytes = {config.sample_bytes:,}")
+        if not text_bytes:
+            raise InputError(_nothing_left(work))
+        facts: dict[str, Any] = {}
+        if share < 1:
+            documents = sum(made.shard.counts.kept for made in counted)
+            facts["sample"] = {"share": share, "documents": documents, "of_documents": total.kept, "text_bytes": text_bytes}
+            work.progress.say(
+                f"sample: {documents:,} of {total.kept:,} documents, {text_bytes:,} bytes of text (tokenizer.sample_bytes)"
+            )
+        words = count.merge(work, [made.shard for made in counted], config.max_source_share)
+        return words, facts, sum(made.recomputed for made in counted)
 
     def _publish(self, work: Work, data: bytes, *, own: str | None) -> tuple[FileEntry, dict[str, Any]]:
         """Write the file, find out which library encodes with it, and describe it. `own`: the user's regular expression."""
@@ -158,6 +205,7 @@ class TokenizerStep:
             "fingerprint": encoder.fingerprint,
             "pattern": encoder.description.pattern,
             "own_pattern": own,
+            "golden": list(golden.digests(encoder)),
         }
 
 
@@ -177,25 +225,6 @@ def tokenizer_json(learned: Learned, cut: Pattern) -> bytes:
         )
     model.add_special_tokens(list(learned.special))
     return model.to_str().encode()
-
-
-def _counted(work: Work, cut: Pattern, max_source_share: float) -> tuple[Words, int]:
-    """Count all surviving text.
-
-    Returns the counts and the number of shards counted anew. Raises InputError when there is no text.
-    """
-    seen = views(work.root, work.before)
-    sizes = [view.documents[1].bytes for view in seen]
-    work.progress.begin(TOKENIZER, sum(sizes), "bytes")
-    counted = work.executor.map(
-        count.count_shard,
-        [CountTask(view=view, pattern=cut) for view in seen],
-        done=lambda number: work.progress.advance(sizes[number]),
-    )
-    if not any(made.shard.counts.bytes_kept for made in counted):
-        raise InputError(_nothing_left(work))
-    words = count.merge(work.root, [made.shard for made in counted], max_source_share)
-    return words, sum(made.recomputed for made in counted)
 
 
 def _nothing_left(work: Work) -> str:

@@ -89,6 +89,13 @@ def train(
             help="An input with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit.",
         ),
     ] = DEFAULTS.max_source_share,
+    sample_bytes: Annotated[
+        int,
+        Parameter(
+            validator=validators.Number(gte=0),
+            help="Train on a sample of about this much text if there is more, which bounds the memory. 0: on all of it.",
+        ),
+    ] = DEFAULTS.sample_bytes,
     kind: Annotated[
         Literal["bpe", "wordpiece"], Parameter(help="`bpe` gives text back exactly; `wordpiece`, BERT's, does not.")
     ] = DEFAULTS.kind,
@@ -115,6 +122,11 @@ def train(
 
         tokenmill tokenizer train my/texts --out bert.json --kind wordpiece --vocabulary 30522 --lowercase --strip-accents
     """
+    from tokenmill.pipeline.base import executor
+
+    if _workers(workers) > 1:
+        # Beside the imports that follow.
+        executor.warm()
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
     from tokenmill.tokenizer.front import config_of
@@ -130,6 +142,7 @@ def train(
         min_frequency=min_frequency,
         max_token_bytes=max_token_bytes,
         max_source_share=max_source_share,
+        sample_bytes=sample_bytes,
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
     _, sizes = tokenizing.train(read, out_file, config, by=_by(execution), progress=draw.Terminal(out))

@@ -131,7 +131,8 @@ def audit(folder: Corpus, /, *, as_json: AsJson = False) -> None:
     The table has a row for each token shard. A shard is an outlier if one of its measures is far from the median of the
     shards of its source (robust z-score beyond 3.5). If a source has fewer than 5 shards, they are compared with all shards
     of the split; a split with fewer than 5 shards has no outliers. Many single-byte tokens mean text that the tokenizer does
-    not know. `tokenmill trace` shows the place of a repeated window.
+    not know. `tokenmill trace` shows the place of a repeated window. The last lines compare what the encoder gives now with the
+    ids of difficult texts that were kept when the tokenizer was made, and with a sample of the documents in the store.
 
     For example:
 
@@ -143,11 +144,14 @@ def audit(folder: Corpus, /, *, as_json: AsJson = False) -> None:
 
     from tokenmill.flows.cli.draw.audit import show
     from tokenmill.pipeline.ask.audit import audit as look_at
+    from tokenmill.pipeline.ask.encoding import encoding
     from tokenmill.pipeline.corpus import open_corpus
     from tokenmill.tokenizer.encode import of_corpus
 
-    found = look_at(open_corpus(folder), of_corpus, draw.Terminal(err if as_json else out))
+    corpus = open_corpus(folder)
+    found = look_at(corpus, of_corpus, draw.Terminal(err if as_json else out))
+    encoded = encoding(corpus, of_corpus)
     if as_json:
-        out.out(json.dumps({"splits": [dataclasses.asdict(one) for one in found]}))
+        out.out(json.dumps({"splits": [dataclasses.asdict(one) for one in found], "encoding": dataclasses.asdict(encoded)}))
         return
-    show(found, out)
+    show(found, encoded, out)

@@ -53,6 +53,8 @@ class ShardAudit:
     shard: str
     source: str
     documents: int
+    ended: float
+    """Share of documents that end with end-of-text and hold no other one."""
     tokens: int
     entropy_bits: float
     """Shannon entropy of its ids, in bits per token."""
@@ -82,6 +84,8 @@ class SplitAudit:
 
     split: str
     tokens: int
+    ended: float
+    """Share of documents that end with end-of-text and hold no other one."""
     unused_ids: int
     rare_ids: int
     single_byte: float
@@ -160,17 +164,21 @@ def _split(
 ) -> SplitAudit:
     found = []
     for number, shard in enumerate(split.shards):
-        counts = np.zeros(len(total), dtype=np.int64)
+        counts, ends = np.zeros(len(total), dtype=np.int64), []
         for start in range(0, shard.tokens, CHUNK_TOKENS):
             ids = shard.read(start, min(start + CHUNK_TOKENS, shard.tokens))
             _count(shard, ids, counts)
+            ends.append(start + np.flatnonzero(ids == end_of_text))
             progress.advance(len(ids))
         mine = windows.rows["shard"] == number
         repeated = _share(windows.rows["times"][mine & (times > 1)].sum(), windows.rows["times"][mine].sum())
-        found.append(_shard(shard, counts, total, single_byte, rare, repeated))
+        found.append(
+            _shard(shard, counts, np.concatenate([np.zeros(0, dtype=np.int64), *ends]), total, single_byte, rare, repeated)
+        )
     return SplitAudit(
         split=split.name,
         tokens=int(total.sum()),
+        ended=sum(one.ended * one.documents for one in found) / sum(one.documents for one in found),
         unused_ids=int((np.delete(total, end_of_text) == 0).sum()),
         rare_ids=int((rare & (total > 0)).sum()),
         single_byte=_share(total[single_byte].sum(), total.sum()),
@@ -190,18 +198,24 @@ def _count(shard: TokenShard, ids: Ids, counts: npt.NDArray[np.int64]) -> None:
 def _shard(
     shard: TokenShard,
     counts: npt.NDArray[np.int64],
+    ends: npt.NDArray[np.int64],
     total: npt.NDArray[np.int64],
     single_byte: npt.NDArray[np.bool_],
     rare: npt.NDArray[np.bool_],
     repeated: float,
 ) -> ShardAudit:
-    table = shards.read(shard.root, shard.documents, ["source", "text_bytes"])
+    table = shards.read(shard.root, shard.documents, ["source", "text_bytes", "token_offset", "tokens"])
+    first = table["token_offset"].to_numpy()
+    last = first + table["tokens"].to_numpy() - 1
+    # The first end-of-text of a document is its last token, if it ends as it should.
+    behind = np.append(ends, -1)[np.searchsorted(ends, first)]
     there = counts > 0
     shares, usual = counts[there] / counts.sum(), total[there] / total.sum()
     return ShardAudit(
         shard=f"{shard.path.parent.name}/{shard.path.stem}",
         source=", ".join(sorted(table["source"].unique().to_pylist())),
         documents=table.num_rows,
+        ended=float((behind == last).mean()),
         tokens=shard.tokens,
         entropy_bits=float(-(shares * np.log2(shares)).sum()),
         distance_bits=float((shares * np.log2(shares / usual)).sum()),

@@ -9,14 +9,19 @@ Cost: memory of one line.
 from __future__ import annotations
 
 import dataclasses
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import BinaryIO
 
 from tokenmill.pipeline.base.errors import RecordError
 from tokenmill.pipeline.collect.faults import broken_off
 from tokenmill.pipeline.collect.framing import Codec, between, chunks
-from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Place, Record, quarantined, too_long
+from tokenmill.pipeline.collect.records import PREVIEW_BYTES, ZSTD_WINDOW, Place, PlainLines, Record, quarantined, too_long
+
+LONG_BYTES = 1 << 20
+"""A line that is longer when a part ends is held as a list of parts, with all that follows."""
 
 
 def records(
@@ -35,21 +40,29 @@ def records(
     `before`: the number of line ends before `begin`. `make` gets a line of at most `cap_bytes`, without its end; it may raise
     RecordError.
     """
+    parts, first = parts_of(handle, codec, begin, end, before, zstd_window)
+    return records_of(lines(parts, cap_bytes, first), path, before, cap_bytes, make)
+
+
+def parts_of(
+    handle: BinaryIO, codec: Codec, begin: int, end: int, before: int, zstd_window: int
+) -> tuple[Iterator[bytes], int]:
+    """The bytes of the lines that start in the bytes [begin, end) of a file, and the number of the first one."""
     if codec:
-        found = lines(chunks(handle, codec, zstd_window), cap_bytes)
-    else:
-        start = line_start(handle, begin)
-        # If a line crosses `begin`, its end lies between `begin` and `start`.
-        found = lines(between(handle, start, line_start(handle, end)), cap_bytes, before + (start > begin))
-    return records_of(found, path, before, cap_bytes, make)
+        return chunks(handle, codec, zstd_window), 0
+    start = line_start(handle, begin)
+    # If a line crosses `begin`, its end lies between `begin` and `start`.
+    return between(handle, start, line_start(handle, end)), before + (start > begin)
 
 
 def records_of(
-    found: Iterator[Line], path: str, before: int, cap_bytes: int, make: Callable[[bytes, Place], Record]
+    found: Iterator[Line], path: str, before: int, cap_bytes: int, make: Callable[[bytes, Place], Record], read: int = 0
 ) -> Iterator[Record]:
-    """The records of lines, numbered by line; `before` is the number of the first one. See `records`."""
+    """The records of lines, numbered by line; `before` is the number of the first one, `read` how many were read before it.
+
+    See `records`.
+    """
     number = before - 1
-    read = 0
     try:
         for line in found:
             number = line.number
@@ -62,6 +75,56 @@ def records_of(
                 yield _made(line.data, line.ended, place, make)
     except RecordError as error:
         yield broken_off(Place(path=path, record=number + 1), error, read)
+
+
+def runs_of(
+    parts: Iterator[bytes], path: str, before: int, cap_bytes: int, make: Callable[[bytes, Place], Record]
+) -> Iterator[Record]:
+    """The records of the lines of a stream, numbered from `before`. Those that `make` would only wrap come as `PlainLines`."""
+    parts = _with_newlines(parts)
+    held, number, read = b"", before, 0
+    try:
+        for part in parts:
+            data = held + part
+            end = data.rfind(b"\n")
+            whole, held = data[: max(end, 0)], data[end + 1 :]
+            if end >= 0:
+                plain = _plain(whole, cap_bytes)
+                records = [] if plain is None else plain.split(b"\n")
+                if plain is None:
+                    yield from records_of(
+                        _divided(iter([whole, b"\n"]), b"\n", cap_bytes, number), path, number, cap_bytes, make
+                    )
+                    records = list(filter(None, map(bytes.strip, whole.split(b"\n"))))
+                elif any(records):
+                    yield PlainLines(path=path, first=number, data=plain)
+                read += len(records) - records.count(b"")
+                number += whole.count(b"\n") + 1
+            if len(held) > LONG_BYTES:
+                break
+    except RecordError as error:
+        yield broken_off(Place(path=path, record=number), error, read)
+        return
+    yield from records_of(_divided(chain([held], parts), b"\n", cap_bytes, number), path, number, cap_bytes, make, read)
+
+
+def _plain(data: bytes, cap_bytes: int) -> bytes | None:
+    """Whole lines with blank ones emptied; None if one of them has to be looked at by itself."""
+    if BOM_UTF8 in data:
+        return None
+    try:
+        texts = data.decode().split("\n")
+    except UnicodeDecodeError:
+        return None
+    found = data.split(b"\n")
+    if max(map(len, found)) > cap_bytes:
+        return None
+    blank = [number for number, text in enumerate(texts) if text.isspace()]
+    if any(found[number].strip() for number in blank):
+        return None
+    for number in blank:
+        found[number] = b""
+    return b"\n".join(found) if blank else data
 
 
 def _made(data: bytes, ended: bool, place: Place, make: Callable[[bytes, Place], Record]) -> Record:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -159,7 +159,34 @@ class Skipped:
     type: str
 
 
-Record = Document | Rejected | Skipped
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlainLines:
+    """Lines of a plain text file, each a document of its own, without an object for each."""
+
+    path: str
+    first: int
+    """The number of the first one."""
+    data: bytes
+    """The lines, with "\\n" between them. An empty one is no document."""
+    type: str | None = None
+    """None, as of every record that is in no web archive."""
+
+    @property
+    def documents(self) -> Iterator[Document]:
+        """The same as a document each, as `document` makes them."""
+        place = ENCODE({"path": self.path})[:-1]
+        for number, line in enumerate(self.data.split(b"\n"), self.first):
+            if line:
+                yield Document(identity=f"{self.path}#{number}", url=None, text=line, metadata=f'{place},"record":{number}}}')
+
+    @property
+    def count(self) -> int:
+        """The number of documents."""
+        found = self.data.split(b"\n")
+        return len(found) - found.count(b"")
+
+
+Record = Document | Rejected | Skipped | PlainLines
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

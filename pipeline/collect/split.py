@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
-from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, Skipped, dropped, place_of
-from tokenmill.pipeline.collect.write import Made, Writer, documents_name
+from tokenmill.pipeline.collect.records import Document, Limits, Place, PlainLines, Record, Skipped, dropped, place_of
+from tokenmill.pipeline.collect.write import Instead, Made, Writer, documents_name
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external.runs import Run
 
@@ -50,6 +51,7 @@ class SplitTask:
     seed: int
     budget_bytes: int | None
     budget_documents: int | None
+    instead: Instead | None = None
 
     @property
     def identity(self) -> str:
@@ -136,6 +138,7 @@ def run_split(task: SplitTask) -> SplitResult:
         split=task.split.name,
         shard_bytes=task.shard_bytes,
         with_scores=stores_scores(task.source),
+        instead=task.instead,
     )
     for record in _records(task):
         writer.add(record)
@@ -220,14 +223,16 @@ def _within(budget: _Budget, piece: Piece, task: SplitTask) -> Iterator[Record]:
     if budget.spent:
         yield dropped(Place(path=piece.file.name), OVER_CAP, "not read: the cap on the corpus is reached")
         return
-    records = _read(piece, task)
-    for record in records:
+    found = chain.from_iterable(
+        one.documents if isinstance(one, PlainLines) and budget.limited else (one,) for one in _read(piece, task)
+    )
+    for record in found:
         if isinstance(record, Document) and not budget.take(len(record.text)):
             place, size = place_of(record.metadata), len(record.text)
             yield dropped(place, OVER_CAP, "the cap on the corpus leaves no room for it", record.text, size)
         else:
             yield record
-        if budget.spent and any(not isinstance(rest, Skipped) for rest in records):
+        if budget.spent and any(not isinstance(rest, Skipped) for rest in found):
             place = Place(path=piece.file.name, record="rest")
             yield dropped(place, OVER_CAP, "the rest is not read: the cap on the corpus is reached")
             return

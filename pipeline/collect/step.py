@@ -41,6 +41,7 @@ from tokenmill.pipeline.collect.split import (
     run_split,
     settings,
 )
+from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
@@ -60,13 +61,18 @@ class _Snapshot:
 
 
 class CollectStep:
-    """The step `collect` for these settings. Each time its identity is requested, it lists the input anew."""
+    """The step `collect` for these settings. Each time its identity is requested, it lists the input anew.
+
+    `instead`: what is made of the texts of each shard in place of documents, for a caller who wants nothing else of them. `run`
+    raises NotUnique then if ids repeat.
+    """
 
     name = COLLECT
     version = VERSION
 
-    def __init__(self, config: CollectConfig) -> None:
+    def __init__(self, config: CollectConfig, *, instead: Instead | None = None) -> None:
         self._config = config
+        self._instead = instead
         self._snapshots: dict[Path, _Snapshot] = {}
         self._known: dict[Path, Known] = {}
 
@@ -226,6 +232,7 @@ class CollectStep:
                 seed=config.seed,
                 budget_bytes=budget_bytes,
                 budget_documents=budget_documents,
+                instead=self._instead,
             )
             for number, ((source, split, content), budget_bytes, budget_documents) in enumerate(
                 zip(tasks, bytes_of, documents_of, strict=True)
@@ -288,6 +295,8 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult], means: Means) ->
         tuple(rows.get(unique.key(number, at), ()) for at in range(len(result.made))) for number, result in enumerate(results)
     ]
     differ = [number for number, result in enumerate(results) if tuple(one.removed for one in result.made) != wanted[number]]
+    if refused := [tasks[number].split.name for number in differ if tasks[number].instead is not None]:
+        raise unique.NotUnique(f"{refused[0]}: ids repeat, and their documents were not kept to choose from")
     again = [Repetition(task=tasks[number], result=results[number], rows=wanted[number]) for number in differ]
     answers = dict(zip(differ, means.executor.map(run_again, again), strict=True))
     return [answers.get(number, result) for number, result in enumerate(results)]

@@ -48,7 +48,10 @@ def read_lines(
         limits.begin(place)
         return document(utf8(line), place, limits)
 
-    return lines.records(handle, codec, path, begin, end, before, limits.document_bytes, make, limits.zstd_window)
+    parts, first = lines.parts_of(handle, codec, begin, end, before, limits.zstd_window)
+    if limits.announce is None and not limits.condemned:
+        return lines.runs_of(parts, path, first, limits.document_bytes, make)
+    return lines.records_of(lines.lines(parts, limits.document_bytes, first), path, first, limits.document_bytes, make)
 
 
 def read_separated(handle: BinaryIO, codec: Codec, path: str, separator: str, limits: Limits) -> Iterator[Record]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.errors import Misaligned, RecordError
+from tokenmill.pipeline.base.errors import Misaligned, RecordError, TokenmillError
 from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.collect.records import place_of, quarantined
 from tokenmill.pipeline.collect.write import Made, documents_name, write_rejected
@@ -26,6 +26,12 @@ from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 
 REASON = "duplicate_id"
+
+
+class NotUnique(TokenmillError):
+    """Ids repeat where no documents were written, so that the later ones cannot be taken out."""
+
+
 ADVICE = (
     'If ids start anew in each file, set id_scope = "file" for the source (an entry of collect.sources); if the column holds '
     'no ids, set id_field = "".'

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.collect import scores
-from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, Record, Rejected, Skipped
+from tokenmill.pipeline.collect.records import OTHER_TYPE, RECORD_TYPES, Document, PlainLines, Record, Rejected, Skipped
 
 ROLL = 1.5
 """A shard ends at this multiple of `shard_bytes`. It is above 1 because splits are planned by estimates."""
@@ -37,6 +37,9 @@ MOST_COLUMNS = 100
 shards of a source the ones with the most values. All others count under `OTHER_COLUMNS`."""
 OTHER_COLUMNS = "(further columns)"
 Table = Literal["dropped", "quarantined", "duplicates"]
+Instead = Callable[[Path, str, pa.LargeStringArray], dict[str, FileEntry]]
+"""What is made of a shard's texts in place of its documents: a picklable function of the corpus folder, the shard's name and
+the texts, in any order."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,8 +110,11 @@ class Writer:
     shard_bytes: int
     with_scores: bool = False
     """Whether scores of blocks are written beside the documents."""
+    instead: Instead | None = None
     made: list[Made] = field(default_factory=list)
     _documents: list[Document] = field(default_factory=list)
+    _lines: list[bytes] = field(default_factory=list)
+    """In place of documents: lines as they came."""
     _rejected: list[Rejected] = field(default_factory=list)
     _text_bytes: int = 0
     _scores_bytes: int = 0
@@ -117,6 +123,9 @@ class Writer:
 
     def add(self, record: Record) -> None:
         """Add one record. Writes a shard when enough records are held."""
+        if isinstance(record, PlainLines):
+            self._add_lines(record)
+            return
         if record.type is not None:
             self._types[record.type if record.type in RECORD_TYPES else OTHER_TYPE] += 1
         if isinstance(record, Skipped):
@@ -135,9 +144,20 @@ class Writer:
         if full or len(self._documents) + len(self._rejected) >= MOST_ROWS:
             self._roll()
 
+    def _add_lines(self, record: PlainLines) -> None:
+        if self.instead is None:
+            for document in record.documents:
+                self.add(document)
+            return
+        if self._text_bytes + len(record.data) > ROLL * self.shard_bytes and (self._lines or self._documents):
+            self._roll()
+        texts = list(filter(None, record.data.split(b"\n")))
+        self._lines += texts
+        self._text_bytes += sum(map(len, texts))
+
     def finish(self) -> list[Made]:
         """Write the remaining records. There is always at least one shard, even without documents."""
-        if self._documents or self._rejected or not self.made:
+        if self._documents or self._lines or self._rejected or not self.made:
             self._roll()
         elif self._types:
             types = self._types + Counter(self.made[-1].record_types)
@@ -156,14 +176,18 @@ class Writer:
             tables["quarantined"] = write_rejected(self.root, shard, "quarantined", self.source, broken)
         name = documents_name(shard)
         counts = Counts(
-            read=len(self._documents) + sum(row.rows for row in self._rejected),
-            kept=len(self._documents),
+            read=len(self._documents) + len(self._lines) + sum(row.rows for row in self._rejected),
+            kept=len(self._documents) + len(self._lines),
             dropped=dict(sorted(_rows_by_reason(dropped).items())),
             quarantined=sum(row.rows for row in broken),
             bytes_in=self._text_bytes + sum(row.text_bytes for row in self._rejected),
             bytes_kept=self._text_bytes,
         )
-        written: dict[str, FileEntry] = {name: shards.write(self.root, name, self._table(ids))}
+        if self.instead is None:
+            written = {name: shards.write(self.root, name, self._table(ids))}
+        else:
+            texts = pa.array([*self._lines, *(document.text for document in self._documents)], pa.large_binary())
+            written = self.instead(self.root, shard, texts.cast(pa.large_string()))
         if self.with_scores:
             beside = scores.name(shard)
             packed = [document.scores for document in self._documents]
@@ -179,6 +203,7 @@ class Writer:
             )
         )
         self._documents, self._rejected, self._text_bytes, self._scores_bytes = [], [], 0, 0
+        self._lines = []
         self._left_out, self._types = Counter(), Counter()
 
     def _table(self, ids: list[bytes]) -> pa.Table:

@@ -19,6 +19,9 @@ from tokenmill.pipeline.config.train import TrainConfig
 BPE_ONLY, WORDPIECE_ONLY = ("pattern", "digits", "max_token_bytes"), ("lowercase", "strip_accents", "alphabet")
 """Settings of the tokenizer that one kind alone reads."""
 
+SAMPLE_BYTES = 10_000_000_000
+"""10 GB of web text have some 10 million distinct pre-tokens, which take 4 GB to learn from."""
+
 
 class TokenizerConfig(Section):
     """A tokenizer, trained on the surviving text, or an existing one: a byte-level BPE, or BERT's WordPiece."""
@@ -42,6 +45,9 @@ class TokenizerConfig(Section):
     """Every token has fewer bytes than this. Tokens of many kilobytes make encoders slow."""
     max_source_share: float = Field(default=1.0, gt=0, le=1)
     """In training, a source with a larger share of the text (0 to 1) counts as if it had this share. 1: no limit."""
+    sample_bytes: int = Field(default=SAMPLE_BYTES, ge=0)
+    """Train on a sample of about this much text, if there is more: each document is in it or not by a hash of its doc_id. It
+    bounds the memory, to about 4 GB by default; 0: all text."""
     lowercase: bool = False
     """WordPiece: text is lower-cased, as in BERT's uncased models."""
     strip_accents: bool = False
@@ -60,8 +66,10 @@ class TokenizerConfig(Section):
     @property
     def read(self) -> Mapping[str, object]:
         """The settings that training with this kind reads."""
-        # A corpus made before there were kinds stays up to date.
+        # A corpus made before there were kinds and samples stays up to date.
         others = {"path", "kind", *WORDPIECE_ONLY} if self.kind == "bpe" else {"path", *BPE_ONLY}
+        if self.sample_bytes == SAMPLE_BYTES:
+            others.add("sample_bytes")
         return self.model_dump(exclude=others)
 
 

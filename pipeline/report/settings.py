@@ -52,5 +52,8 @@ def _collected(made: Manifest) -> str:
 
 
 def _tokenizer(made: Manifest) -> str:
-    vocabulary = made.facts.get("vocabulary")
-    return f"Byte-level BPE with a vocabulary of {count(vocabulary)}." if isinstance(vocabulary, int) else "Byte-level BPE."
+    vocabulary, sample = made.facts.get("vocabulary"), made.facts.get("sample")
+    said = f"Byte-level BPE with a vocabulary of {count(vocabulary)}" if isinstance(vocabulary, int) else "Byte-level BPE"
+    if sample is None:
+        return f"{said}."
+    return f"{said}, learned from {count(sample['documents'])} of {count(sample['of_documents'])} documents, chosen by a hash."

@@ -48,6 +48,17 @@ class Unknown:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TrainingSample:
+    """The sample of the surviving text that a tokenizer was learned from."""
+
+    share: float
+    """Of the documents (0 to 1), as it was set. A hash of its `doc_id` decides of each document."""
+    documents: int
+    of_documents: int
+    text_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenizerFacts:
     """A tokenizer; the fields that may be None describe the text that it was trained on."""
 
@@ -60,6 +71,10 @@ class TokenizerFacts:
     """The name of the pattern that cuts text, where it is a known one."""
     own_pattern: str | None
     """The regular expression that cuts text, where it is the user's own."""
+    golden: tuple[str, ...] = ()
+    """See `tokens.golden.digests`."""
+    sample: TrainingSample | None = None
+    """None where all surviving text was counted."""
     text_bytes: int | None = None
     pretokens: int | None = None
     distinct_pretokens: int | None = None

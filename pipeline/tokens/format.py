@@ -110,12 +110,13 @@ def content_hash(text: bytes | memoryview) -> bytes:
     return xxhash.xxh3_128_digest(text)
 
 
-def places(doc_ids: pa.ChunkedArray) -> npt.NDArray[np.uint64]:
+def places(doc_ids: pa.ChunkedArray, *, purpose: bytes = b"tokenmill.split") -> npt.NDArray[np.uint64]:
     """A place in [0, 2**64) for each document, uint64 [documents].
 
-    It is a hash of the `doc_id` alone, so places are uniform and never change.
+    It is a hash of the `doc_id` alone, so places are uniform and never change. Those for different purposes (at most 16 bytes)
+    have nothing to do with each other.
     """
-    empty, digests = hashlib.blake2b(digest_size=8, person=b"tokenmill.split"), []
+    empty, digests = hashlib.blake2b(digest_size=8, person=purpose), []
     for doc_id in doc_ids.to_pylist():
         digest = empty.copy()
         digest.update(doc_id)

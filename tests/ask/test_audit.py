@@ -111,3 +111,18 @@ def test_ids_beyond_the_vocabulary_are_refused(store_of: StoreOf) -> None:
     recommit(folder, made, vocabulary=100)
     with pytest.raises(CorruptFile, match="train/00000.bin: holds id 100, the vocabulary is 100"):
         look(folder, 100)
+
+
+def test_documents_that_do_not_end_as_they_should(store_of: StoreOf) -> None:
+    folder, _ = store_of(["abab", "cc", "d"])
+    (split,) = look(folder)
+    assert (split.ended, split.shards[0].ended) == (1, 1)
+    store = TokenStore.open(folder)
+    (shard,) = store.split("train").shards
+    ids = shard.read(0, shard.tokens)
+    (ends,) = np.nonzero(ids == store.end_of_text)
+    first = np.append(0, ends[:-1] + 1)
+    for behind, share in ((ends, 1), (ends[1:], 2 / 3), (np.append(first[1], ends), 2 / 3), (ends[:0], 0)):
+        counts = np.bincount(ids, minlength=257).astype(np.int64)
+        found = audit_module._shard(shard, counts, np.sort(behind), counts, np.arange(257) > 0, counts > 0, 0.0)
+        assert found.ended == pytest.approx(share)

@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 import pyarrow as pa
 
-from tokenmill.tokenizer import count
+from tokenmill.tokenizer import count, sums
 from tokenmill.tokenizer.merges import Words
 from tokenmill.tokenizer.pretokenize import pattern
 
@@ -20,7 +20,7 @@ CUT = pattern("cl100k")
 def counted(batch: pa.RecordBatch) -> Words:
     """The counts of a batch, as one table."""
     (table,) = count.count(batch["text"], CUT, budget_bytes=1 << 40)
-    return count._words(table)
+    return sums.ranked(table)
 
 
 def ours(batch: pa.RecordBatch) -> object:

@@ -9,6 +9,7 @@ Purpose: one table of medians and ratios, and one JSON line per row. A module `b
     ENGLISH: bool = False                                  only English documents
     UNSPACED: bool = False                                 only Chinese and Japanese documents
     WHOLE: bool = False                                    one batch of all documents, not one per shard
+    BY_NAME: bool = False                                  only when it is named: it takes minutes
 
 or, where a stage does not go batch by batch,
 
@@ -140,6 +141,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(prefix="tokenmill-bench-") as folder:
         for name in options.only or stages():
             bench = importlib.import_module(f"tests.bench.bench_{name}")
+            if not options.only and getattr(bench, "BY_NAME", False):
+                continue
             sys.stderr.write(f"{name} ...\n")
             if hasattr(bench, "measure"):
                 more, missing = bench.measure(Path(folder, name), rounds=options.rounds, clock=clock)

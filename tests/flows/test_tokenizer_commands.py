@@ -17,6 +17,7 @@ from tokenmill.flows.cli import tokenizer
 from tokenmill.pipeline.base.errors import TokenmillError
 from tokenmill.pipeline.tokens import TokenStore
 from tokenmill.tokenizer.encode import load
+from tokenmill.tokenizer.front import train
 
 TEXTS = {"a.txt": "The tokens of the text, and 中文.\n" * 40, "b.txt": "Ein anderer Text über Wörter und Zahlen: 12345.\n" * 40}
 
@@ -58,6 +59,34 @@ def test_training_is_the_same_for_any_workers(folder: Path, trained: Path) -> No
         assert out.read_bytes() == trained.read_bytes()
     run("train", folder / "texts", "--out", folder / "o200k.json", "--vocabulary", "290", "--pattern", "o200k", "--digits", "1")
     assert load(folder / "o200k.json").description.pattern.startswith("o200k")
+
+
+def test_training_counts_what_a_build_counts(folder: Path) -> None:
+    """Records whose ids repeat count once, and a sample is one of documents: then documents are written after all."""
+    rows = [{"id": number % 150, "text": f"record {number % 150} of {'some ' * (number % 7)}records"} for number in range(151)]
+    (folder / "twice.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (folder / "once.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[:150]))
+    lines = "\r\n".join([*(row["text"] for row in rows[:150]), "", "  ", "\u3000", "\ufefflast"])
+    (folder / "lines.txt").write_text(lines, newline="")
+    found = {}
+    for name, *options in (
+        ("twice.jsonl",),
+        ("once.jsonl",),
+        ("once.jsonl", "--sample-bytes", "1500"),
+        ("lines.txt", "--sample-by", "line"),
+        ("lines.txt", "--sample-by", "line", "--workers", "2"),
+        ("lines.txt", "--sample-by", "line", "--kind", "wordpiece"),
+    ):
+        out = folder / "counted.json"
+        said = run("train", folder / name, "--out", out, "--vocabulary", "290", *options)
+        found[name, *options] = out.read_bytes()
+        assert ("sample:" in said) == ("--sample-bytes" in options)
+    assert found["twice.jsonl",] == found["once.jsonl",] != found["once.jsonl", "--sample-bytes", "1500"]
+    texts = [*(row["text"] for row in rows[:150]), "last"]
+    for kind in ("bpe", "wordpiece"):
+        made = train(texts, vocabulary=290, kind=kind)
+        assert made.data == found[("lines.txt", "--sample-by", "line", *(("--kind", kind) if kind != "bpe" else ()))]
+    assert found["lines.txt", "--sample-by", "line"] == found["lines.txt", "--sample-by", "line", "--workers", "2"]
 
 
 def test_text_to_lines_of_ids_and_back(folder: Path, trained: Path) -> None:

@@ -23,7 +23,7 @@ from tokenmill.pipeline.report import write as write_report
 from tokenmill.pipeline.report.vocabulary import TextPart, Token, VocabularyStatistics
 from tokenmill.pipeline.stages.step import Work, perform
 from tokenmill.pipeline.tokens.pack import PackStep
-from tokenmill.tokenizer import count, report, sweep
+from tokenmill.tokenizer import count, report, sums, sweep
 from tokenmill.tokenizer.encode import FILE, FastEncoder, load
 from tokenmill.tokenizer.evaluate import NO_LETTERS, PIECES, RARE_BELOW, Usage, scripts, sizes_of, words_of
 from tokenmill.tokenizer.merges import Learner
@@ -104,7 +104,7 @@ def test_smaller_vocabularies_are_beginnings_of_the_largest(tmp_path: Path) -> N
         *(f"{word} ways to count {word}s, {number}, 数え方{number % 7}" for number in range(90) for word in ("many", "more"))
     )
     cut = pattern("cl100k")
-    words = count._words(next(count.count(texts, cut)))
+    words = sums.ranked(next(count.count(texts, cut)))
     learner = Learner(words, most=600, special=("<|endoftext|>",))
     found = sweep.sweep(learner, (200, 257, 300, 350, 600, 9_999), words.bytes)
     largest = learner.learned()
@@ -121,7 +121,7 @@ def test_smaller_vocabularies_are_beginnings_of_the_largest(tmp_path: Path) -> N
 
 
 def test_what_was_learned_stays_when_the_learner_goes_on() -> None:
-    words = count._words(
+    words = sums.ranked(
         next(count.count(texts_of(*(f"{number} words and words {number}" for number in range(400))), pattern("cl100k")))
     )
     learner = Learner(words, most=500)

@@ -19,7 +19,7 @@ import pytest
 import tokenizers
 
 from tests.tokenizer.bpe_peers import learn, ranks_of
-from tokenmill.tokenizer import count
+from tokenmill.tokenizer import count, sums
 from tokenmill.tokenizer.encode import FastEncoder, load
 from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.pretokenize import pattern
@@ -131,7 +131,7 @@ def trained(every_text: list[str], tmp_path_factory: pytest.TempPathFactory) -> 
 
     def make(name: str) -> Peers:
         cut = pattern(name)
-        learned = learn(count._words(next(count.count(column, cut))), vocabulary=VOCABULARY, special=("<|endoftext|>",))
+        learned = learn(sums.ranked(next(count.count(column, cut))), vocabulary=VOCABULARY, special=("<|endoftext|>",))
         path = tmp_path_factory.mktemp(name) / "tokenizer.json"
         path.write_bytes(tokenizer_json(learned, cut))
         encoder = load(path)

@@ -16,10 +16,11 @@ import tokenizers
 
 from tokenmill.pipeline.base import executor, manifest, schema, shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt
-from tokenmill.pipeline.base.manifest import Counts
+from tokenmill.pipeline.base.manifest import Counts, facts
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Done, Work, perform
+from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.tokenizer.encode import load, of_corpus
 from tokenmill.tokenizer.pretokenize import NAMES, pattern, split
 from tokenmill.tokenizer.step import TokenizerStep
@@ -242,6 +243,29 @@ def test_a_source_is_capped(make_corpus: MakeCorpus) -> None:
     assert capped.manifest.facts["text_bytes"] == 1_400
     with pytest.raises(ConfigError, match="max_source_share = 0.4 cannot be kept with 2 sources"):
         train(work, max_source_share=0.4)
+
+
+@pytest.mark.parametrize("kind", ["bpe", "wordpiece"])
+def test_a_sample_is_a_part_of_the_documents(make_corpus: MakeCorpus, kind: str) -> None:
+    texts = [f"{text} {number}" for number in range(40) for text in TEXTS]
+    work = make_corpus({"a/0": texts[:300], "a/1": texts[300:]})
+    size = sum(len(text.encode()) for text in texts)
+    train(work, kind=kind)
+    everything = file_of(work)
+    for sample_bytes in (0, size):
+        done = train(work, kind=kind, sample_bytes=sample_bytes)
+        assert file_of(work) == everything
+        assert "sample" not in done.manifest.facts
+        assert done.recomputed_shards == 0
+    done = train(work, kind=kind, sample_bytes=size // 4)
+    found = facts(done.manifest, TokenizerFacts)
+    assert found.sample is not None
+    assert found.text_bytes == found.sample.text_bytes
+    assert found.sample.of_documents == len(texts)
+    assert 0.15 < found.sample.text_bytes / size < 0.35
+    assert found.sample.share == pytest.approx(0.25, rel=0.01)
+    with pytest.raises(InputError, match="raise tokenizer.sample_bytes = 1"):
+        train(work, kind=kind, sample_bytes=1)
 
 
 def test_a_pattern_of_the_users_own(make_corpus: MakeCorpus) -> None:

@@ -27,12 +27,13 @@ from tokenmill.pipeline.tokens import check
 from tokenmill.pipeline.tokens.facts import PackFacts, TokenizerFacts, Unknown
 from tokenmill.pipeline.tokens.pack.step import PackStep
 from tokenmill.tokenizer import front, train_wordpiece
-from tokenmill.tokenizer.count import _words, count
+from tokenmill.tokenizer.count import count
 from tokenmill.tokenizer.encode import FILE, PROBE, FastEncoder, load, of_corpus
 from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
 from tokenmill.tokenizer.formats import describe
 from tokenmill.tokenizer.merges import Words
 from tokenmill.tokenizer.pretokenize import WHITESPACE_AND_PUNCTUATION
+from tokenmill.tokenizer.sums import ranked
 from tokenmill.tokenizer.wordpiece import LONGEST_WORD, SPECIAL
 
 MakeCorpus = Callable[..., Work]
@@ -46,7 +47,7 @@ TEXTS = [
 
 def words_in(texts: Sequence[str]) -> Words:
     (table,) = count(pa.array(texts, pa.large_string()), WHITESPACE_AND_PUNCTUATION)
-    return _words(table)
+    return ranked(table)
 
 
 def config_of(**settings: Any) -> TokenizerConfig:

@@ -12,13 +12,17 @@ from rich.table import Table
 from rich.text import Text
 
 from tokenmill.pipeline.ask.audit import RARE_BELOW, WIDTH, SplitAudit
+from tokenmill.pipeline.ask.encoding import EncodingAudit
 from tokenmill.pipeline.ask.whatif import preview
 
 SHOWN_SHARDS = 40
 
 
-def show(found: Sequence[SplitAudit], console: Console) -> None:
-    """Print the shards, outliers first, and the windows that repeat most. Of many shards, print `SHOWN_SHARDS`."""
+def show(found: Sequence[SplitAudit], encoded: EncodingAudit, console: Console) -> None:
+    """Print the shards, outliers first, the windows that repeat most, and what the encoder gives now.
+
+    Of many shards, print `SHOWN_SHARDS`.
+    """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("shard", "source", "tokens", "per doc", "bytes", "bits", "far", "1-byte", "rare", "again"):
         words = heading in ("shard", "source")
@@ -45,9 +49,21 @@ def show(found: Sequence[SplitAudit], console: Console) -> None:
         console.print(
             f"\n{split.split}: {split.tokens:,} tokens; {split.single_byte:.2%} single bytes; {split.rare:.3%} rare tokens "
             f"({split.rare_ids:,} ids that occur less than {RARE_BELOW} times); {split.unused_ids:,} ids never occur; "
-            f"{split.repeated:.2%} of the windows of {WIDTH} tokens repeat (measured on {split.sampled:.3%} of the windows)"
+            f"{split.ended:.2%} of the documents end with their only end-of-text; {split.repeated:.2%} of the windows of "
+            f"{WIDTH} tokens repeat (measured on {split.sampled:.3%} of the windows)"
         )
         for window in split.most_repeated:
             console.print(
                 f"  the window at {window.place} occurs {window.times:,} times (`tokenmill trace` shows it)", markup=False
             )
+    of = encoded.golden + len(encoded.golden_changed)
+    console.print(
+        f"\nthe encoder gives {encoded.golden} of {of} golden texts the ids that it gave when the tokenizer was made; "
+        f"of {encoded.documents} documents that were encoded anew, {encoded.begin} begin, {encoded.end} end and {encoded.same} "
+        "are as in the store",
+        style=None if encoded.sound else "bold red",
+    )
+    for text in encoded.golden_changed:
+        console.print(f"  other ids: {preview(ascii(text), None)}", markup=False)
+    if not encoded.sound:
+        console.print("the encoder changed since: install the versions that built the corpus before you add to it")

@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from types import TracebackType
 from typing import Any, Self
 
@@ -187,6 +188,12 @@ def local(workers: int) -> InProcess | LocalProcesses:
     if not isinstance(workers, int) or workers < 1:  # type: ignore[redundant-expr]  # callers from Python may give anything
         raise ConfigError(f"{workers=}: give a whole number of processes, at least 1")
     return InProcess() if workers == 1 else LocalProcesses(workers)
+
+
+def warm() -> None:
+    """Start the server that workers are forked from, so that it imports while this process does."""
+    forkserver.set_forkserver_preload(PRELOAD)
+    forkserver.ensure_running()
 
 
 def _begin(held: files.Held) -> None:

@@ -30,6 +30,7 @@ from tokenmill.pipeline.collect.records import (
     Document,
     Limits,
     Place,
+    PlainLines,
     Record,
     Rejected,
     quarantined,
@@ -174,14 +175,18 @@ def _attempt(file: InputFile, piece: Range, source: Mapping[str, Any], limits: L
                 batch = frames.decode(answer.head, answer.blob, path=file.name, most_text_bytes=limits.document_bytes)
                 course.announced, places = "", 0
                 course.sent_bytes += len(batch) * RECORD_BYTES + len(answer.head) + len(answer.blob)
+                # Lines come together only at the first attempt, before which nothing was delivered.
                 if course.sent_bytes > FREE_BYTES + RATIO * RATIO * max(1, file.size_bytes):
                     raise BadFrame("more than a file of this size can hold")
-                fresh = batch[max(0, course.delivered - seen) :]
-                seen += len(batch)
-                for record in fresh:
-                    course.delivered += 1
+                for record in batch:
+                    seen += record.count if isinstance(record, PlainLines) else 1
+                    if seen <= course.delivered:
+                        continue
+                    course.delivered = seen
                     if isinstance(record, Document):
                         course.read_bytes += len(record.text)
+                    elif isinstance(record, PlainLines):
+                        course.read_bytes += len(record.data)
                     elif isinstance(record, Rejected):
                         course.read_bytes += record.text_bytes
                     yield record

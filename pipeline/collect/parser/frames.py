@@ -17,13 +17,18 @@ from operator import attrgetter
 from typing import Any, get_args, get_origin, get_type_hints
 
 from tokenmill.pipeline.base.errors import TokenmillError
-from tokenmill.pipeline.collect.records import MOST_ROWS, Document, Record, Rejected, Skipped
+from tokenmill.pipeline.collect.records import MOST_ROWS, Document, PlainLines, Record, Rejected, Skipped
 
 HEADER = struct.Struct("<cIQ")
 """The kind of a frame, then the bytes of its JSON and of what follows it."""
 HELLO, RECORDS, VALUE, PLACE, BEAT, END, FAULT = b"h", b"r", b"v", b"p", b"b", b"e", b"f"
 MOST_JSON_BYTES = 64 << 20
-CLASSES: tuple[type[Document] | type[Rejected] | type[Skipped], ...] = (Document, Rejected, Skipped)
+CLASSES: tuple[type[Document] | type[Rejected] | type[Skipped] | type[PlainLines], ...] = (
+    Document,
+    Rejected,
+    Skipped,
+    PlainLines,
+)
 
 
 class ParserFailed(TokenmillError):
@@ -105,7 +110,7 @@ def decode(head: bytes, blob: memoryview, *, path: str, most_text_bytes: int) ->
     value = value_of(head)
     _check(isinstance(value, list) and len(value) == 2, "no batch")
     order, columns = value
-    _check(isinstance(order, str) and isinstance(columns, list) and not order.strip("012"), "no batch")
+    _check(isinstance(order, str) and isinstance(columns, list) and not order.strip("0123"), "no batch")
     found: list[list[Record]] = []
     at = 0
     for number, (kind, shape) in enumerate(zip(CLASSES, COLUMNS, strict=True)):
@@ -134,6 +139,8 @@ def decode(head: bytes, blob: memoryview, *, path: str, most_text_bytes: int) ->
             fields[name] = column
         if kind is Document:
             _check_documents(fields, path, most_text_bytes)
+        elif kind is PlainLines:
+            _check_lines(fields, path, most_text_bytes)
         made = (kind(**dict(zip(fields, row, strict=True))) for row in zip(*fields.values(), strict=True))
         found.append(list(made))
     _check(at == len(blob) and not columns, "more than its records")
@@ -159,6 +166,17 @@ def _check_strings(column: Sequence[str | None], name: str) -> None:
         "".join(value for value in column if value is not None).encode()
     except UnicodeEncodeError as error:
         raise BadFrame(f"the column {name} holds half of a surrogate pair") from error
+
+
+def _check_lines(fields: dict[str, Sequence[Any]], path: str, most_text_bytes: int) -> None:
+    _check(set(fields["path"]) == {path}, "lines of another file")
+    for data in fields["data"]:
+        _check(max(map(len, data.split(b"\n"))) <= most_text_bytes, "a line is too long")
+        try:
+            texts = data.decode().split("\n")
+        except UnicodeDecodeError as error:
+            raise BadFrame("a line is malformed") from error
+        _check(any(texts) and "\r" not in data.decode() and not any(map(str.isspace, texts)), "a line is blank or holds an end")
 
 
 def _check_documents(fields: dict[str, Sequence[Any]], path: str, most_text_bytes: int) -> None:

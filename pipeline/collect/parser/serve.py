@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.collect import readers
 from tokenmill.pipeline.collect.html.extraction import Extraction
 from tokenmill.pipeline.collect.parser import frames
-from tokenmill.pipeline.collect.records import ZSTD_WINDOW, Document, Limits, Record, Rejected
+from tokenmill.pipeline.collect.records import ZSTD_WINDOW, Document, Limits, PlainLines, Record, Rejected
 
 BATCH_BYTES = 1 << 20
 BATCH_RECORDS = 2_048
@@ -50,6 +50,8 @@ class Sender:
             self._held_bytes += len(record.text) + len(record.scores)
         elif isinstance(record, Rejected):
             self._held_bytes += len(record.preview)
+        elif isinstance(record, PlainLines):
+            self._held_bytes += len(record.data)
         self._held_bytes += RECORD_OVERHEAD_BYTES
         full = self._held_bytes >= BATCH_BYTES or len(self._held) >= BATCH_RECORDS
         if full or self.alone or time.monotonic() - self._sent_at > BATCH_SECONDS:
