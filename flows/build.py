@@ -33,6 +33,9 @@ from tokenmill.pipeline.tokens.pack import PackStep
 from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.step import TokenizerStep
 
+READY = "tokenmill.flows.ready"
+"""What the server of workers imports: see there."""
+
 
 def build(
     config: Config,
@@ -80,6 +83,7 @@ def building(
     """
     progress = progress or Silent()
     housekeeping.say_compiling(progress)
+    executor.prepare(workers, [READY])
     for line in preflight.check(config, root, outline(config)) if looked is None else looked:
         progress.say(line)
     with (

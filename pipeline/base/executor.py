@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
@@ -221,6 +222,16 @@ def local(workers: int) -> InProcess | LocalProcesses:
     if not isinstance(workers, int) or workers < 1:  # type: ignore[redundant-expr]  # callers from Python may give anything
         raise ConfigError(f"{workers=}: give a whole number of processes, at least 1")
     return InProcess() if workers == 1 else LocalProcesses(workers)
+
+
+def prepare(workers: int, modules: Sequence[str]) -> None:
+    """Start the server that `workers` workers will be forked from, which imports while this process does something else.
+
+    `modules`: what it imports besides `PRELOAD`. A server that runs already keeps what it has.
+    """
+    if workers > 1:
+        forkserver.set_forkserver_preload([*PRELOAD, *modules])
+        forkserver.ensure_running()
 
 
 def _begin(held: files.Held) -> None:
