@@ -2,8 +2,8 @@
 
 Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8] + (code & 255)]` instead.
 Guarantee: each cell says what the recipe does with that character alone (a test compares all 0x110000).
-Cost: built once per environment in 0.3 s, and kept; less than 500 kB. Tables are arguments of kernels, never globals: a global array
-would be compiled into the code and could not be cached.
+Cost: built once per environment in 0.3 s, and kept; less than 500 kB. Tables are arguments of kernels, never globals: a global
+array would be compiled into the code and could not be cached.
 
 What is folded is said by a `Folding`, one property each: case, digits, marks, operators, other punctuation. White space always
 separates words. Any other character is decomposed canonically, so that both spellings of an accented letter are equal. Where
