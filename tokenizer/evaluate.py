@@ -6,6 +6,7 @@ Cost: encoding, plus splitting the text into words (160 MB/s) and one look-up pe
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -159,5 +160,10 @@ def _script(data: bytes) -> tuple[str, int]:
     letter = next((character for character in text if character.isalpha()), None)
     if letter is None:
         return NO_LETTERS, len(text)
+    return _script_of(letter), len(text)
+
+
+@functools.cache
+def _script_of(letter: str) -> str:
     name = unicodedata.name(letter, "UNNAMED").split()[0].split("-")[0].capitalize()
-    return {"Cjk": "Han"}.get(name, "other letters" if name in NOT_SCRIPTS else name), len(text)
+    return {"Cjk": "Han"}.get(name, "other letters" if name in NOT_SCRIPTS else name)

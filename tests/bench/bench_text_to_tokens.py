@@ -1,10 +1,11 @@
 """The whole way from text to tokens, as typed: `tokenmill build` beside the same steps of datatrove, each on 1 and 2 workers.
 
-English text in JSON lines or Parquet -> language, Gopher's repetition and quality, C4, FineWeb's rules, MinHash (14 x 8), tokens
-with a vocabulary of 32,768. A rate is the bytes of text by the seconds beyond those of a build of one document, so that imports,
-the loading of models and the report, which do not grow with the text, are left out on both sides; standard error says both.
-datatrove gets a sample of PEER_BYTES. Two texts: documentation, of which the rules drop most, and books, of which they keep most.
-With `--cpu`, seconds are those of all processes: then two workers say what they cost together, and not how fast they are.
+English text in JSON lines or Parquet -> language, Gopher's repetition and quality, C4, FineWeb's rules, MinHash (14 x 8),
+tokens with a vocabulary of 32,768. A rate is the bytes of text by the seconds beyond those of a build of one document, so that
+imports, the loading of models and the report, which do not grow with the text, are left out on both sides; standard error says
+both. datatrove gets a sample of PEER_BYTES. Two texts: documentation, of which the rules drop most, and books, of which they
+keep most. With `--cpu`, seconds are those of all processes: two workers then say what they cost together, not how fast they
+are.
 """
 
 from __future__ import annotations
