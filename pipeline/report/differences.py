@@ -1,7 +1,7 @@
 """Where two texts differ: the words of each around every difference.
 
-Guarantee: the pieces come from the texts themselves, in order. The common beginning and end are skipped, and then WORDS words of each
-text are compared, so that no pair of texts takes minutes.
+Guarantee: the pieces come from the texts themselves, in order. The common beginning and end are skipped, and then WORDS words
+of each text are compared, so that no pair of texts takes minutes.
 Cost: milliseconds for ordinary texts; about a second where all words are alike.
 Source: J. W. Ratcliff and D. Metzener's gestalt pattern matching (1988), as implemented in Python's `difflib`.
 """
