@@ -144,7 +144,7 @@ class Building:
     def finish(self) -> Manifest:
         """Publish the corpus, remove files of ours that no manifest names any more, and record this run."""
         steps = tuple(done.manifest for done in self.done)
-        whole = publish(self.root, self.config, steps)
+        whole = publish(self.root, self.config, steps, self.executor)
         if not self.in_place:
             housekeeping.say_held(versions.publish(self.root), self.progress)
         housekeeping.remove_orphans(self.root, [whole, *steps], self.progress)
@@ -180,8 +180,11 @@ def _require(found: tuple[Expectation, ...], config: Config, root: Path, progres
         progress.say(f"warning: {said}")
 
 
-def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest:
-    """Publish the settings, the report and the manifest of the corpus. `steps`: the manifests of all steps, in order."""
+def publish(root: Path, config: Config, steps: tuple[Manifest, ...], executor: Executor) -> Manifest:
+    """Publish the settings, the report and the manifest of the corpus. `steps`: the manifests of all steps, in order.
+
+    `executor`: its workers read text and tokens for the report.
+    """
     from tokenmill.pipeline.report import write
     from tokenmill.tokenizer.report import measure
 
@@ -189,7 +192,7 @@ def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest
     corpus = being_published(root, steps, config)
     published = {
         CONFIG: files.write_bytes(root / CONFIG, settings.to_toml(config).encode()),
-        REPORT: write(corpus, measure(corpus)),
+        REPORT: write(corpus, measure(corpus, executor), executor),
     }
     inputs = {made.stage: made.hash for made in steps}
     facts = {"steps": [made.stage for made in steps]}
