@@ -36,6 +36,9 @@ from tokenmill.pipeline.tokens.pack import PackStep
 from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.step import TokenizerStep
 
+READY = "tokenmill.flows.ready"
+"""What the server of workers imports: see there."""
+
 
 def build(
     config: Config,
@@ -94,6 +97,8 @@ def building(
     execution.require(config.execution)
     progress = progress or Silent()
     housekeeping.say_compiling(progress)
+    if executor is None:
+        execution.begin(config.execution, workers=workers, modules=[READY])
     for line in preflight.check(config, root, outline(config)) if looked is None else looked:
         progress.say(line)
     with (
@@ -172,7 +177,7 @@ class Building:
     def finish(self) -> Manifest:
         """Publish the corpus, remove files of ours that no manifest names any more, and record this run."""
         steps = tuple(done.manifest for done in self.done)
-        whole = publish(self.root, self.config, steps)
+        whole = publish(self.root, self.config, steps, self.executor)
         if not self.in_place:
             housekeeping.say_held(versions.publish(self.root), self.progress)
         housekeeping.remove_orphans(self.root, [whole, *steps], self.progress)
@@ -208,8 +213,11 @@ def _require(found: tuple[Expectation, ...], config: Config, root: Path, progres
         progress.say(f"warning: {said}")
 
 
-def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest:
-    """Publish the settings, the report and the manifest of the corpus. `steps`: the manifests of all steps, in order."""
+def publish(root: Path, config: Config, steps: tuple[Manifest, ...], executor: Executor) -> Manifest:
+    """Publish the settings, the report and the manifest of the corpus. `steps`: the manifests of all steps, in order.
+
+    `executor`: its workers read text and tokens for the report.
+    """
     from tokenmill.pipeline.report import write
     from tokenmill.tokenizer.report import measure
 
@@ -217,7 +225,7 @@ def publish(root: Path, config: Config, steps: tuple[Manifest, ...]) -> Manifest
     corpus = being_published(root, steps, config)
     published = {
         CONFIG: files.write_bytes(root / CONFIG, settings.to_toml(config).encode()),
-        REPORT: write(corpus, measure(corpus)),
+        REPORT: write(corpus, measure(corpus, executor), executor),
     }
     inputs = {made.stage: made.hash for made in steps}
     facts = {"steps": [made.stage for made in steps]}

@@ -59,7 +59,7 @@ def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, s
         The cluster cannot be reached, or a node does not fit.
     """
     require(config)
-    here = workers or config.workers or len(os.sched_getaffinity(0))
+    here = _here(config, workers)
     if config.executor == "local":
         with executor.local(here) as pool:
             given = config.memory_bytes
@@ -70,6 +70,17 @@ def opened(config: ExecutionConfig, root: Path, *, workers: int | None = None, s
         memory_bytes = _of_each(config.memory_bytes, cluster.nodes)
         cluster.reserve(memory_bytes)
         yield Hands(executor=cluster, memory_bytes=memory_bytes)
+
+
+def begin(config: ExecutionConfig, *, workers: int | None = None, modules: Sequence[str] = ()) -> None:
+    """Begin to start processes on this machine, if `opened` will want some, beside what the caller does first."""
+    if config.executor == "local":
+        executor.prepare(_here(config, workers), modules)
+
+
+def _here(config: ExecutionConfig, workers: int | None) -> int:
+    """Processes, where they start on this machine."""
+    return workers or config.workers or len(os.sched_getaffinity(0))
 
 
 def _cluster(config: ExecutionConfig, on: Ground, workers: int | None) -> RayCluster | DaskCluster:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tokenmill.flows import room
 from tokenmill.flows.build import outline
-from tokenmill.pipeline.base import executor, files, manifest, versions
+from tokenmill.pipeline.base import executor, files, manifest, verified, versions
+from tokenmill.pipeline.base.executor import Executor, InProcess
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.collect.step import CollectStep
@@ -19,6 +20,8 @@ from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.stages.step import Estimate, Work, current
+
+IN_PROCESS = InProcess()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +66,33 @@ def _superseded(root: Path, stale: Sequence[str]) -> int:
     return sum(entry.bytes for one in made if one is not None for _, entry in one.entries())
 
 
-def up_to_date(config: Config, root: Path, *, in_place: bool = False) -> bool:
+def up_to_date(config: Config, root: Path, *, workers: int = 1, in_place: bool = False) -> bool:
     """Whether `build` would compute and publish nothing. Raises ConfigError, InputError."""
     whole = manifest.find(root, CORPUS)
-    if whole is None or first_stale(config, root) is not None:
+    if whole is None:
         return False
+    with executor.local(workers) as pool:
+        if first_stale(config, root, pool) is not None:
+            return False
     found = files.marker(root)
     return found is not None and (found.published is None if in_place else versions.is_current(root, whole))
 
 
-def first_stale(config: Config, root: Path) -> str | None:
-    """The first step that is not up to date; CORPUS if only the report or the manifest of the corpus is not; else None."""
+def first_stale(config: Config, root: Path, pool: Executor = IN_PROCESS) -> str | None:
+    """The first step that is not up to date; CORPUS if only the report or the manifest of the corpus is not; else None.
+
+    `pool`: who reads published files.
+    """
     before: list[Manifest] = []
     for name, make in outline(config).items():
-        work = Work(root=root, before=tuple(before), executor=executor.InProcess(), progress=Silent())
+        work = Work(root=root, before=tuple(before), executor=pool, progress=Silent())
         found = current(make(root), work)
-        if found is None or any(manifest.problems(root, found)):
+        if found is None or any(verified.problems(root, found, pool)):
             return name
         before.append(found)
     whole = manifest.find(root, CORPUS)
     inputs = {made.stage: made.hash for made in before}
-    sound = whole is not None and not whole.is_older and whole.inputs == inputs and not any(manifest.problems(root, whole))
+    sound = (
+        whole is not None and not whole.is_older and whole.inputs == inputs and not any(verified.problems(root, whole, pool))
+    )
     return None if sound and settings.to_toml(config).encode() == files.read_bytes(root / CONFIG) else CORPUS

@@ -6,9 +6,11 @@ Cost: encoding, plus splitting the text into words (160 MB/s) and one look-up pe
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +45,38 @@ NOT_SCRIPTS = frozenset(
 Integers = npt.NDArray[np.int64]
 
 
+class TokenCounts(NamedTuple):
+    """What the ids of documents are."""
+
+    frequencies: Integers
+    """int64 [ids]: how often each id occurs."""
+    single: Integers
+    """int64 [documents]: tokens of one byte."""
+    unknown: Integers
+    """int64 [documents]: tokens that stand for what the tokenizer does not know."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdCounter:
+    """Counts ids. `single`, bool [ids]: those of one byte. `unknown`: the id of what the tokenizer does not know, or None."""
+
+    single: npt.NDArray[np.bool_]
+    unknown: int | None
+
+    def __call__(self, ids: npt.NDArray[np.integer], counts: Integers) -> TokenCounts:
+        """Count the `ids` of documents end to end; `counts`: the number of each document's."""
+        bounds = np.concatenate(([0], np.cumsum(counts)))
+
+        def of_each(marked: npt.NDArray[np.bool_]) -> Integers:
+            return np.diff(np.concatenate(([0], np.cumsum(marked, dtype=np.int64)))[bounds])
+
+        return TokenCounts(
+            frequencies=np.bincount(ids, minlength=len(self.single)).astype(np.int64),
+            single=of_each(self.single[ids]),
+            unknown=np.zeros_like(counts) if self.unknown is None else of_each(ids == self.unknown),
+        )
+
+
 @dataclass(kw_only=True)
 class Usage:
     """Counts of tokens over a text, and sums over its parts."""
@@ -73,13 +107,20 @@ class Usage:
         `ids`: their ids end to end. For each document: `counts`, its number of ids; `sizes`, its bytes; `words`, its words;
         `labels`, its label under each heading.
         """
-        self.frequencies += np.bincount(ids, minlength=len(self.frequencies))
-        bounds = np.concatenate(([0], np.cumsum(counts)))
-        ends = np.concatenate(([0], np.cumsum(self._single[ids], dtype=np.int64)))[bounds]
-        unknown = np.zeros_like(counts)
-        if self.description.unknown is not None:
-            unknown = np.diff(np.concatenate(([0], np.cumsum(ids == self.description.unknown)))[bounds])
-        columns = np.stack([np.ones_like(counts), sizes, words, counts, np.diff(ends), unknown], axis=1)
+        found = self.counter(ids, counts)
+        self.frequencies += found.frequencies
+        self.add_counted(found, counts, sizes, words, labels)
+
+    @property
+    def counter(self) -> IdCounter:
+        """What counts the ids of documents, in any process."""
+        return IdCounter(single=self._single, unknown=self.description.unknown)
+
+    def add_counted(
+        self, found: TokenCounts, counts: Integers, sizes: Integers, words: Integers, labels: Mapping[str, Sequence[str]]
+    ) -> None:
+        """Add documents whose ids are counted, without their frequencies. For the other parameters, see `add`."""
+        columns = np.stack([np.ones_like(counts), sizes, words, counts, found.single, found.unknown], axis=1)
         _add(self.total, columns.sum(axis=0))
         for heading, names in labels.items():
             known, codes = np.unique(np.array(names, dtype=object), return_inverse=True)
@@ -159,5 +200,10 @@ def _script(data: bytes) -> tuple[str, int]:
     letter = next((character for character in text if character.isalpha()), None)
     if letter is None:
         return NO_LETTERS, len(text)
+    return _script_of(letter), len(text)
+
+
+@functools.cache
+def _script_of(letter: str) -> str:
     name = unicodedata.name(letter, "UNNAMED").split()[0].split("-")[0].capitalize()
-    return {"Cjk": "Han"}.get(name, "other letters" if name in NOT_SCRIPTS else name), len(text)
+    return {"Cjk": "Han"}.get(name, "other letters" if name in NOT_SCRIPTS else name)

@@ -13,6 +13,7 @@ Sources of the patterns: the `tokenizer.json` of the models named beside them.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections import Counter
@@ -49,6 +50,7 @@ def byte_alphabet() -> dict[str, int]:
     return {chr(byte): byte for byte in printable} | {chr(0x100 + place): byte for place, byte in enumerate(others)}
 
 
+@functools.lru_cache(maxsize=2)
 def describe(data: bytes, *, where: str, own_regex: str | None = None) -> Description:
     """Parse and check the bytes of a `tokenizer.json`. Raises ConfigError; its message begins with `where`.
 

@@ -130,7 +130,7 @@ def build(
         flow(config, str(root), workers=count, replace=replace, in_place=in_place)
 
     with _then_summary(root, asks=any(wanted.expect.flat())):
-        if plans.up_to_date(wanted, root, in_place=in_place):
+        if plans.up_to_date(wanted, root, workers=count, in_place=in_place):
             housekeeping.free_superseded(root, terminal)
             out.print("Everything is up to date; nothing was computed.")
             builds.expect_again(wanted, root, terminal)

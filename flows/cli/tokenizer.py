@@ -122,11 +122,10 @@ def train(
 
         tokenmill tokenizer train my/texts --out bert.json --kind wordpiece --vocabulary 30522 --lowercase --strip-accents
     """
-    from tokenmill.pipeline.base import executor
+    from tokenmill.flows import execution as hands
 
-    if _workers(workers) > 1:
-        # Beside the imports that follow.
-        executor.warm()
+    by = _by(execution)
+    hands.begin(by)
     from tokenmill.flows import tokenizing
     from tokenmill.flows.cli.draw import vocabulary as show_vocabulary
     from tokenmill.tokenizer.front import config_of
@@ -145,7 +144,7 @@ def train(
         sample_bytes=sample_bytes,
     )
     read = tokenizing.Inputs(paths=inputs, text_field=text_field, sample_by=sample_by)
-    _, sizes = tokenizing.train(read, out_file, config, by=_by(execution), progress=draw.Terminal(out))
+    _, sizes = tokenizing.train(read, out_file, config, by=by, progress=draw.Terminal(out))
     out.print()
     if sizes:
         show_vocabulary.sizes(sizes, out)

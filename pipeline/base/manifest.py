@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -271,15 +271,18 @@ def find(root: Path, stage: str) -> Manifest | None:
         return None
 
 
-def problems(root: Path, manifest: Manifest) -> Iterator[str]:
-    """Yield one line, beginning with the file's path, for each file of `manifest` that is missing or differs."""
+def problems(root: Path, manifest: Manifest, holds: Callable[[Path, str, FileEntry], bool] = files.holds) -> Iterator[str]:
+    """Yield one line, beginning with the file's path, for each file of `manifest` that is missing or differs.
+
+    `holds`: how the bytes of a file are compared.
+    """
     for name, entry in manifest.entries():
         path = root / name
         if not path.is_file():
             yield f"{path}: missing"
         elif path.stat().st_size != entry.bytes:
             yield f"{path}: {path.stat().st_size} bytes, its manifest names {entry.bytes}"
-        elif not files.holds(root, name, entry):
+        elif not holds(root, name, entry):
             yield f"{path}: other bytes than its manifest names"
 
 

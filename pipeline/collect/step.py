@@ -96,7 +96,7 @@ class CollectStep:
         listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
         for found in listings:
-            identities |= known.identities(found.files, self._config.shard_bytes)
+            identities |= known.identities(found.files, self._config.shard_bytes, work.executor)
         snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
         return {
             source.name: inputs.digest(_contents(source, found, snapshot))

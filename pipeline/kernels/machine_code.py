@@ -126,24 +126,30 @@ class _Files:
 
     def load(self, key: Any) -> Any:
         """What was saved under `key`; None if there is nothing, or nothing that can be trusted."""
-        for folder in FOLDERS:
-            data = _sealed(folder / self._name(key))
-            if data is not None:
-                return pickle.loads(data)  # noqa: S301 -- code, as a .pyc file is; see Security above
-        return None
+        data = find(self._name(key))
+        return None if data is None else pickle.loads(data)  # noqa: S301 -- code, as a .pyc file is; see Security above
 
     def save(self, key: Any, value: Any) -> None:
-        """Keep `value` under `key` in the first folder that can be written, if one can."""
-        data: bytes = dumps(value)  # type: ignore[no-untyped-call]
-        for folder in FOLDERS:
-            try:
-                _write(folder / self._name(key), data + hashlib.sha256(data).digest())
-            except OSError:
-                continue
-            return
+        """Keep `value` under `key`."""
+        keep(self._name(key), dumps(value))  # type: ignore[no-untyped-call]
 
     def _name(self, key: Any) -> str:
         return f"{self._stem}.{hashlib.sha256(repr((self._identity, key)).encode()).hexdigest()[:32]}.nbc"
+
+
+def find(name: str) -> bytes | None:
+    """What was kept under the name of a file; None if there is nothing, or nothing that can be trusted."""
+    return next((data for folder in FOLDERS if (data := _sealed(folder / name)) is not None), None)
+
+
+def keep(name: str, data: bytes) -> None:
+    """Keep `data` under the name of a file, in the first folder that can be written, if one can."""
+    for folder in FOLDERS:
+        try:
+            _write(folder / name, data + hashlib.sha256(data).digest())
+        except OSError:
+            continue
+        return
 
 
 def _sealed(path: Path) -> bytes | None:

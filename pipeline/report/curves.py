@@ -55,6 +55,12 @@ class Sole:
             # Sums of floats are exact below 2**53.
             np.add(bytes_, np.bincount(places, sizes, minlength=len(bytes_)).astype(np.int64), out=bytes_)
 
+    def merge(self, other: Sole) -> None:
+        """Add the rows of another one."""
+        for name, sums in other.parts.items():
+            for mine, theirs in zip(self.parts[name], sums, strict=True):
+                np.add(mine, theirs, out=mine)
+
     def kept(self, grid: str) -> tuple[Sums, Sums]:
         """Documents and bytes kept with each edge of a grid as the threshold: int64 [edges] each."""
         documents, bytes_ = self.parts[grid]

@@ -1,7 +1,7 @@
 """Where two texts differ: the words of each around every difference.
 
-Guarantee: the pieces come from the texts themselves, in order. The common beginning is skipped, and then WORDS words of each
-text are compared, so that no pair of texts takes minutes.
+Guarantee: the pieces come from the texts themselves, in order. The common beginning and end are skipped, and then WORDS words
+of each text are compared, so that no pair of texts takes minutes.
 Cost: milliseconds for ordinary texts; about a second where all words are alike.
 Source: J. W. Ratcliff and D. Metzener's gestalt pattern matching (1988), as implemented in Python's `difflib`.
 """
@@ -48,12 +48,17 @@ def difference(left: str, right: str) -> Difference:
     a, b = WORD.findall(left), WORD.findall(right)
     shared = next((at for at, (one, other) in enumerate(zip(a, b, strict=False)) if one != other), min(len(a), len(b)))
     a, b = a[max(0, shared - AROUND) :], b[max(0, shared - AROUND) :]
+    ends = zip(reversed(a), reversed(b), strict=False)
+    alike = next((at for at, (one, other) in enumerate(ends) if one != other), min(len(a), len(b)))
+    whole = max(len(a), len(b)) - alike + AROUND <= WORDS
+    if whole and alike > AROUND:
+        a, b = a[: AROUND - alike], b[: AROUND - alike]
     places = list(SequenceMatcher(None, a[:WORDS], b[:WORDS], autojunk=False).get_grouped_opcodes(AROUND))
     return Difference(
         left=[[_piece(a[start:stop], tag) for tag, start, stop, _, _ in place] for place in places[:SHOWN]],
         right=[[_piece(b[start:stop], tag) for tag, _, _, start, stop in place] for place in places[:SHOWN]],
         more=max(0, len(places) - SHOWN),
-        whole=max(len(a), len(b)) <= WORDS,
+        whole=whole or max(len(a), len(b)) <= WORDS,
     )
 
 

@@ -82,6 +82,11 @@ class Histogram:
         np.add(self.kept, np.bincount(bins[kept], minlength=len(self.kept)), out=self.kept)
         np.add(self.dropped, np.bincount(bins[~kept], minlength=len(self.kept)), out=self.dropped)
 
+    def merge(self, other: Histogram) -> None:
+        """Add the counts of another one with the same edges."""
+        np.add(self.kept, other.kept, out=self.kept)
+        np.add(self.dropped, other.dropped, out=self.dropped)
+
     @property
     def total(self) -> int:
         return int(self.kept.sum() + self.dropped.sum())
@@ -119,6 +124,13 @@ class Profile:
         self.highest = max(self.highest, float(numbers.max(initial=0)))
         for name in grids_for(values):
             self.histograms[name].add(numbers, kept[finite])
+
+    def merge(self, other: Profile) -> None:
+        """Add the values of another one."""
+        self.integral &= other.integral
+        self.highest = max(self.highest, other.highest)
+        for name, histogram in other.histograms.items():
+            self.histograms[name].merge(histogram)
 
     @property
     def fitting(self) -> str:

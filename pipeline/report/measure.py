@@ -1,13 +1,16 @@
 """The single pass over the text: lengths, languages, what each rule did, and the documents that were chosen.
 
-Guarantee: every number is a sum over shards, so it does not depend on their order. Bytes are UTF-8 bytes of the text as
-collected. Memory: one shard of text, kilobytes for each rule, the previews, and the beginnings of texts that are compared.
-Cost: one read of every documents and scores table; NumPy works on Arrow's offsets, without an object per document.
+Guarantee: every number is a sum over shards, so it depends neither on their order nor on who reads them. Bytes are UTF-8 bytes
+of the text as collected. Memory: one shard of text, kilobytes for each rule, the previews, and the beginnings of texts that are
+compared.
+Cost: one read of every documents and scores table, by workers, in a fixed number of tasks; NumPy works on Arrow's offsets,
+without an object per document.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import address
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import tallies
@@ -29,6 +34,7 @@ from tokenmill.pipeline.stages.language.kind import LANGUAGE
 PREVIEW_CHARACTERS = 50_000
 """Passages are looked for in so much of a text; much less of it is shown."""
 COMPARED_CHARACTERS = 1_000_000
+TASKS_PER_WORKER = 4
 Mask = npt.NDArray[np.bool_]
 
 
@@ -67,30 +73,81 @@ class Survey:
     texts: dict[bytes, str] = field(default_factory=dict)
     """The first COMPARED_CHARACTERS of each document that is compared with another."""
 
+    def merge(self, other: Survey) -> None:
+        """Add what was found in later shards, besides `rules`."""
+        self.lengths.merge(other.lengths)
+        for name, totals in other.languages.items():
+            mine = self.languages.setdefault(name, KeptTotals())
+            for part in fields(KeptTotals):
+                setattr(mine, part.name, getattr(mine, part.name) + getattr(totals, part.name))
+        self.previews |= other.previews
+        self.texts |= other.texts
 
-def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes]) -> Survey:
+
+@dataclass(frozen=True, kw_only=True)
+class SurveyTask:
+    """Shards of a corpus that a worker reads, from number `first` to the one before `last`; for the rest see `survey`."""
+
+    published: Path
+    steps: tuple[Manifest, ...]
+    first: int
+    last: int
+    wanted: tuple[bytes, ...]
+    compared: tuple[bytes, ...]
+
+
+def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes], executor: Executor) -> Survey:
     """Read every documents table once, preview the documents `wanted`, and keep the text of those `compared`, some of them.
 
     Raises CorruptFile, Misaligned, StaleInput.
     """
+    step = max(1, -(-len(corpus.shards) // (TASKS_PER_WORKER * executor.workers)))
+    tasks = [
+        SurveyTask(
+            published=corpus.published,
+            steps=corpus.steps,
+            first=first,
+            last=first + step,
+            wanted=tuple(sorted(wanted)),
+            compared=tuple(sorted(compared)),
+        )
+        for first in range(0, max(1, len(corpus.shards)), step)
+    ]
+    whole = Survey(rules=_rules(corpus))
+    for found, of_rules in executor.map(_survey, tasks):
+        whole.merge(found)
+        for stage, tallied in of_rules.items():
+            for mine, theirs in zip(whole.rules[stage].values(), tallied, strict=True):
+                mine.merge(theirs)
+    return whole
+
+
+def _rules(corpus: CorpusFolder) -> dict[str, dict[Criterion, RuleTally]]:
+    """Empty tallies of each stage that has rules."""
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
-    found = Survey(rules={stage: tallies.tallies(criteria) for stage, criteria in rules.items() if criteria})
-    value_set = pa.array(sorted(wanted), pa.binary(16))
-    for shard in corpus.shards:
+    return {stage: tallies.tallies(criteria) for stage, criteria in rules.items() if criteria}
+
+
+def _survey(task: SurveyTask) -> tuple[Survey, dict[str, list[RuleTally]]]:
+    """What is found in the shards of a task, and what each rule of a stage did there: criteria are functions, and stay here."""
+    corpus = CorpusFolder(root=task.published, published=task.published, steps=task.steps, known_settings=None)
+    found, rules = Survey(), _rules(corpus)
+    value_set = pa.array(task.wanted, pa.binary(16))
+    for shard in corpus.shards[task.first : task.last]:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "text", "metadata"])
         lengths = np.asarray(pc.binary_length(table["text"]).to_numpy(), dtype=np.int64)
         codes, known = fates(corpus, shard, table["doc_id"])
         found.lengths.add(lengths, codes == 0)
-        for stage, of_stage in found.rules.items():
-            tallies.add(of_stage, judge(corpus, shard, stage, rules[stage], table["doc_id"]), lengths)
+        for stage, of_stage in rules.items():
+            tallies.add(of_stage, judge(corpus, shard, stage, tuple(of_stage), table["doc_id"]), lengths)
         if corpus.step(LANGUAGE.name) is not None:
             labels = scores_of(corpus, shard, LANGUAGE.name, table["doc_id"])["language"]
             _add_languages(found.languages, labels, lengths, codes == 0)
         _add_previews(table, value_set, codes, known, found)
-        few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(sorted(compared), pa.binary(16))))
+        few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(task.compared, pa.binary(16))))
         heads = pc.utf8_slice_codeunits(few["text"], 0, COMPARED_CHARACTERS).to_pylist()
         found.texts.update(zip(few["doc_id"].to_pylist(), heads, strict=True))
-    return found
+    return found, {stage: list(of_stage.values()) for stage, of_stage in rules.items()}
 
 
 def _add_languages(found: dict[str, KeptTotals], labels: pa.ChunkedArray, lengths: npt.NDArray[np.int64], alive: Mask) -> None:

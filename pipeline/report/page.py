@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from tokenmill.pipeline.base import formats
+from tokenmill.pipeline.base.executor import Executor, InProcess
 from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
@@ -30,13 +31,20 @@ ROWS = 200
 CARDS = 60
 
 
-def render(corpus: CorpusFolder, vocabulary: VocabularyStatistics | None = None, *, most_bytes: int = MOST_BYTES) -> str:
+def render(
+    corpus: CorpusFolder,
+    vocabulary: VocabularyStatistics | None = None,
+    *,
+    most_bytes: int = MOST_BYTES,
+    executor: Executor | None = None,
+) -> str:
     """The HTML of the report. Raises CorruptFile, Misaligned, StaleInput.
 
-    `vocabulary`: the measurements of the tokenizer on the corpus' text; without them, their part is left out.
+    `vocabulary`: the measurements of the tokenizer on the corpus' text; without them, their part is left out. `executor`: its
+    workers read the text; None: this process does.
     """
     chosen = choose(corpus)
-    found = survey(corpus, chosen.wanted(), chosen.compared())
+    found = survey(corpus, chosen.wanted(), chosen.compared(), executor or InProcess())
     kept = {row.stage: (row.counts.kept, row.counts.bytes_kept) for row in funnel.rows(corpus)}
     fixed = _fixed(corpus, chosen, found, vocabulary)
     template = templates.environment().get_template("page.html")

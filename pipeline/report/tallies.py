@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,18 @@ class RuleTally:
     def __post_init__(self) -> None:
         limit = self.criterion.limit
         self.sole = Sole(least=limit is None or limit.is_minimum)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the criterion, which holds functions: who merges tallies of another process has it."""
+        return {**vars(self), "criterion": None}
+
+    def merge(self, other: RuleTally) -> None:
+        """Add what was counted in other shards."""
+        for name in ("concerned", "missing", "bytes", "fails", "first", "only"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.profile.merge(other.profile)
+        self.sole.merge(other.sole)
+        self.others = self.others[0] + other.others[0], self.others[1] + other.others[1]
 
 
 def tallies(criteria: Iterable[Criterion]) -> dict[Criterion, RuleTally]:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
-from tokenmill.pipeline.base import files, manifest, state
+from tokenmill.pipeline.base import files, manifest, state, verified
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.progress import Progress, Silent
@@ -116,7 +116,7 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
     """Bring `step` up to date. `downstream`: the steps after it; their manifests are removed before its files change."""
     begun = time.monotonic()
     found = current(step, work)
-    if found is not None and not any(manifest.problems(work.root, found)):
+    if found is not None and not any(verified.problems(work.root, found, work.executor)):
         return Done(manifest=found, seconds=time.monotonic() - begun, recomputed_shards=0, scored_rows=0)
     manifest.withdraw(work.root, [*reversed(downstream), step.name])
     with memory(f"the step {step.name}"):

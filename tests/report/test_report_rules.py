@@ -15,6 +15,7 @@ import pytest
 from tests.folders import folder_of
 from tests.report.pages import MakeCorpus, decide, render
 from tokenmill.pipeline.ask.whatif import what_if
+from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report.cards import Card, cards
 from tokenmill.pipeline.report.choose import choose
@@ -65,7 +66,7 @@ def quality_corpus(make_corpus: MakeCorpus) -> tuple[Work, CorpusFolder, dict[st
 
 def shown(corpus: CorpusFolder) -> list[Card]:
     chosen = choose(corpus)
-    found = survey(corpus, chosen.wanted(), chosen.compared())
+    found = survey(corpus, chosen.wanted(), chosen.compared(), InProcess())
     kept = {made.stage: (made.counts.kept, made.counts.bytes_kept) for made in corpus.deciding}
     return cards(found, chosen.borders, kept, 2_000)
 

@@ -6,7 +6,7 @@ Guarantee: the answers are the same and in the order of the tasks, whoever runs 
 Cost: `ray` and `dask` are imported only where they are asked for.
 """
 
-from tokenmill.pipeline.base.executor.processes import PRELOAD, InProcess, LocalProcesses, local
+from tokenmill.pipeline.base.executor.processes import PRELOAD, InProcess, LocalProcesses, local, prepare
 from tokenmill.pipeline.base.executor.protocol import Executor
 
-__all__ = ["PRELOAD", "Executor", "InProcess", "LocalProcesses", "local"]
+__all__ = ["PRELOAD", "Executor", "InProcess", "LocalProcesses", "local", "prepare"]

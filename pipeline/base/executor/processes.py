@@ -190,10 +190,14 @@ def local(workers: int) -> InProcess | LocalProcesses:
     return InProcess() if workers == 1 else LocalProcesses(workers)
 
 
-def warm() -> None:
-    """Start the server that workers are forked from, so that it imports while this process does."""
-    forkserver.set_forkserver_preload(PRELOAD)
-    forkserver.ensure_running()
+def prepare(workers: int, modules: Sequence[str] = ()) -> None:
+    """Start the server that `workers` workers will be forked from, which imports while this process does something else.
+
+    `modules`: what it imports besides `PRELOAD`. A server that runs already keeps what it has.
+    """
+    if workers > 1:
+        forkserver.set_forkserver_preload([*PRELOAD, *modules])
+        forkserver.ensure_running()
 
 
 def _begin(held: files.Held) -> None:

@@ -62,6 +62,13 @@ def _started() -> _Template:
     return _Template(process=process, control=ours, owner=os.getpid())
 
 
+def begin() -> None:
+    """Start the template before a parser is asked for, so that all processes that are forked from this one share it."""
+    with _process.lock:
+        if _process.template is None:
+            _process.template = _started()
+
+
 def fork(message: bytes, sockets: list[int]) -> None:
     """Have a parser forked: see `template.main`. A template that is gone is started again. Raises ParserFailed."""
     with _process.lock:

@@ -15,6 +15,7 @@ import sys
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 
 LETTER = 1 << 0
@@ -59,6 +60,10 @@ _LATER = {
 @functools.cache
 def tables() -> npt.NDArray[np.uint32]:
     """uint32: where the classes of each 256 code points begin (0x1100 numbers); then the classes of ASCII, then all others."""
+    return kept.arrays(_tables)[0]
+
+
+def _tables() -> tuple[npt.NDArray[np.uint32]]:
     cells = np.full(sys.maxunicode + 1, OTHER, dtype=np.uint32)
     for code, _, category in assigned():
         cells[code] = _OF.get(category, OTHER)
@@ -72,4 +77,4 @@ def tables() -> npt.NDArray[np.uint32]:
     cells[ord("/")] |= SLASH
     pages, differing = two_level(cells)
     ascii_cells = np.where(np.arange(256) < 128, cells[:256], 0)
-    return np.concatenate([ASCII + 256 + pages, ascii_cells, differing]).astype(np.uint32)
+    return (np.concatenate([ASCII + 256 + pages, ascii_cells, differing]).astype(np.uint32),)

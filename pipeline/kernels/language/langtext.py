@@ -23,6 +23,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 from tokenmill.pipeline.kernels.text.utf8 import decode
@@ -63,6 +64,10 @@ class CharacterTable(NamedTuple):
 @functools.cache
 def characters() -> CharacterTable:
     """The table of this interpreter's Unicode version."""
+    return CharacterTable(*kept.arrays(_characters))
+
+
+def _characters() -> CharacterTable:
     firsts, seconds = set(range(0x1100, 0x1113)), {*range(0x1161, 0x1176), *range(0x11A8, 0x11C3)}  # Hangul letters
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint16)
     for code, character, _ in assigned():

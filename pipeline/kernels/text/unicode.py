@@ -2,8 +2,8 @@
 
 Purpose: kernels cannot ask `unicodedata`; they look up `cells[pages[code >> 8] + (code & 255)]` instead.
 Guarantee: each cell says what the recipe does with that character alone (a test compares all 0x110000).
-Cost: built once per process in about 0.1 s; less than 500 kB. Tables are arguments of kernels, never globals: a global array
-would be compiled into the code and could not be cached.
+Cost: built once per environment in 0.3 s, and kept; less than 500 kB. Tables are arguments of kernels, never globals: a global
+array would be compiled into the code and could not be cached.
 
 What is folded is said by a `Folding`, one property each: case, digits, marks, operators, other punctuation. White space always
 separates words. Any other character is decomposed canonically, so that both spellings of an accented letter are equal. Where
@@ -22,6 +22,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 
 LETTER = 0
@@ -143,6 +144,10 @@ class NormalisationTable(NamedTuple):
 @functools.cache
 def tables(folding: Folding = KEPT) -> NormalisationTable:
     """The tables of this interpreter's Unicode version (`unicodedata.unidata_version`)."""
+    return NormalisationTable(*kept.arrays(_tables, folding))
+
+
+def _tables(folding: Folding) -> NormalisationTable:
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
     expansions: list[int] = []
     unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}

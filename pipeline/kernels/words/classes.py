@@ -19,6 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.text.code_points import assigned, two_level
 from tokenmill.pipeline.kernels.text.unicode import UNSPACED
 from tokenmill.pipeline.kernels.words import expressions
@@ -105,6 +106,10 @@ class Tables(NamedTuple):
 @functools.cache
 def tables() -> Tables:
     """The tables of this interpreter's Unicode version (`unicodedata.unidata_version`)."""
+    return Tables(*kept.arrays(_tables))
+
+
+def _tables() -> Tables:
     cells = np.zeros(sys.maxunicode + 1, dtype=np.uint32)
     unspaced = {code for first, last in UNSPACED for code in range(first, last + 1)}
     for code, character, category in assigned():

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.language import langid
 from tokenmill.pipeline.kernels.language.langtext import REWRITE, characters
 from tokenmill.pipeline.stages import fasttext
@@ -88,6 +89,12 @@ class Py3langid:
 @functools.cache
 def _load_py3langid() -> Py3langid:
     """Raises ConfigError if the model is not of the kind that the kernel is written for."""
+    names, *tables, context = kept.arrays(_unpacked, *sorted(_py3langid_identity().items()))
+    return Py3langid(labels=tuple(names.tolist()), tables=langid.NaiveBayesTables(*tables, context=int(context)))
+
+
+def _unpacked(*_: object) -> tuple[npt.ArrayLike, ...]:
+    """The names of the labels, and the tables."""
     from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
@@ -98,16 +105,18 @@ def _load_py3langid() -> Py3langid:
     if not np.array_equal(weights[:, : len(names)], exact):
         raise ConfigError("language: the installed py3langid has a model with finer weights; the lock file names one that fits")
     moves, rows = np.asarray(identifier.tk_nextmove, dtype=np.uint32), np.asarray(identifier.tk_row, dtype=np.uint16)
-    tables = langid.NaiveBayesTables(
-        moves=moves,
-        rows=rows,
-        features=np.array(identifier.tk_output, dtype=np.int32),
-        weights=weights,
-        prior=identifier.nb_pc.astype(np.float64),
-        labels=np.array([names.index(name) for name in names], dtype=np.int64),
-        context=langid.context_bytes(moves, rows),
+    return (
+        names,
+        *langid.NaiveBayesTables(
+            moves=moves,
+            rows=rows,
+            features=np.array(identifier.tk_output, dtype=np.int32),
+            weights=weights,
+            prior=identifier.nb_pc.astype(np.float64),
+            labels=np.array([names.index(name) for name in names], dtype=np.int64),
+            context=langid.context_bytes(moves, rows),
+        ),
     )
-    return Py3langid(labels=names, tables=tables)
 
 
 @dataclass(frozen=True, kw_only=True)
