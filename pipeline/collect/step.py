@@ -32,10 +32,8 @@ from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
-from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, DatatroveSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
-
-Source = FilesSource | DatasetSource | InstalledSource
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +92,7 @@ class CollectStep:
         self._require_extractors()
         listings = [_listing(source, root) for source in self._config.all_sources]
         for source, found in zip(self._config.all_sources, listings, strict=True):
-            if not isinstance(source, InstalledSource) and self._config.quarantine_ceiling < 1:
+            if isinstance(source, FilesSource | DatasetSource) and self._config.quarantine_ceiling < 1:
                 sniff.require_column(source, found.files, Limits(document_bytes=self._config.max_document_bytes))
         splits = [
             split
@@ -167,7 +165,7 @@ class CollectStep:
     def _require_extractors(self) -> None:
         """Raises ConfigError if a source names an extractor that is not installed."""
         for source in self._config.all_sources:
-            named = not isinstance(source, DatasetSource) and source.extract == "trafilatura"
+            named = isinstance(source, FilesSource | InstalledSource) and source.extract == "trafilatura"
             if named and importlib.util.find_spec("trafilatura") is None:
                 raise ConfigError(
                     f"source {source.name}: extract = \"trafilatura\" needs that package: pip install 'tokenmill[trafilatura]'"
@@ -186,7 +184,7 @@ class CollectStep:
 
     def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
         config = self._config
-        tasks: list[tuple[Source, InputSplit, str]] = []
+        tasks: list[tuple[AnySource, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
             whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
@@ -214,15 +212,15 @@ class CollectStep:
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
+    def _divide(self, source: AnySource, found: Listing, marks: Marks) -> list[InputSplit]:
         if isinstance(source, DatasetSource) and not found.files:
             return hub.divide(source)
-        field = "" if isinstance(source, InstalledSource) else source.text_field
+        field = source.text_field if isinstance(source, FilesSource | DatasetSource) else ""
         return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
 
 
-def _listing(source: Source, own: Path | None) -> Listing:
-    if isinstance(source, FilesSource):
+def _listing(source: AnySource, own: Path | None) -> Listing:
+    if isinstance(source, FilesSource | DatatroveSource):
         return listing.listing(source, own)
     if isinstance(source, InstalledSource):
         return installed.listing(installed.places())
@@ -248,7 +246,7 @@ def _say_left_out(left_out: Mapping[Reason, int], own: bool, work: Work) -> None
             work.progress.say(f"collect: {count:,} {words}")
 
 
-def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
+def _contents(source: AnySource, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
     """What identifies a source: its files, or, for a data set without files here, its name on the hub."""
     if isinstance(source, DatasetSource) and not found.files:
         return [("hub", hub.identity(source))]

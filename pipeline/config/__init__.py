@@ -9,15 +9,24 @@ Cost: negligible.
 from tokenmill.pipeline.config.expect import ExpectConfig
 from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.config.settings import Config, PackConfig, TokenizerConfig
-from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config.sources import (
+    AnySource,
+    CollectConfig,
+    DatasetSource,
+    DatatroveSource,
+    FilesSource,
+    InstalledSource,
+)
 from tokenmill.pipeline.config.train import Attention, TrainConfig
 
 __all__ = [
     "About",
+    "AnySource",
     "Attention",
     "CollectConfig",
     "Config",
     "DatasetSource",
+    "DatatroveSource",
     "ExpectConfig",
     "FilesSource",
     "InstalledSource",
