@@ -7,7 +7,7 @@ Cost: negligible.
 """
 
 from tokenmill.pipeline.config.expect import ExpectConfig
-from tokenmill.pipeline.config.section import About, Section
+from tokenmill.pipeline.config.section import About, Section, given
 from tokenmill.pipeline.config.settings import Config, PackConfig, TokenizerConfig
 from tokenmill.pipeline.config.sources import (
     AnySource,
@@ -34,4 +34,5 @@ __all__ = [
     "Section",
     "TokenizerConfig",
     "TrainConfig",
+    "given",
 ]
