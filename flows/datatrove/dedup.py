@@ -35,7 +35,7 @@ from tokenmill.pipeline.collect.unique import repeated
 from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
-from tokenmill.pipeline.stages.stage import ShardTask, name_of, score_shard
+from tokenmill.pipeline.stages.stage import ShardTask, score_shard
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 SOURCE = "datatrove"
@@ -163,8 +163,8 @@ class DedupVerdicts(PipelineStep):
         for shard, rows in zip(stored, repeated(ids), strict=True):
             if rows:
                 raise InputError(
-                    f"{shard.name}: {len(rows)} documents have the id of another one, the first one in row {rows[0]}; duplicates "
-                    "are known by their ids, so give each document its own (`id_key` or `adapter` of the reader)"
+                    f"{shard.name}: {len(rows)} documents have the id of another one, first in row {rows[0]}; verdicts are by "
+                    "ids, so give each document its own (`id_key` or `adapter` of the reader)"
                 )
 
 

@@ -7,6 +7,7 @@ import datetime
 import gzip
 import json
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import QuarantineCeiling
+from tokenmill.pipeline.collect.parser import host
 from tokenmill.pipeline.config import CollectConfig, datatrove
 
 ROWS: list[dict[str, Any]] = [
@@ -96,14 +98,7 @@ def test_arguments_reach_the_reader(tmp_path, collect):
 
 
 def test_a_broken_line_costs_itself(tmp_path, collect):
-    broken = [
-        b"broken {",
-        b"[1, 2]",
-        b'{"text": 5}',
-        b'{"body": "x"}',
-        b'{"text": "\xff"}',
-        b'{"text": "a", "media": [{"x": 1}]}',
-    ]
+    wrong = [b'{"text": 5}', b'{"body": "x"}', b'{"text": "\xff"}', b'{"text": "a", "media": [{"x": 1}]}']
     lines = [b'{"text": "first"}', b"broken {", b"[1, 2]", *wrong, b"", b'{"text": "\\ud800"}', b'{"text": "last"}']
     (tmp_path / "a.jsonl").write_bytes(b"\n".join(lines) + b"\n")
     done = collect(sources=sources("JsonlReader", tmp_path))
@@ -179,13 +174,19 @@ def test_media_are_counted_as_left_out(tmp_path, collect):
     assert done.done.manifest.facts["columns_left_out"]["trove"] == {"media": 1}
 
 
-def test_a_reader_opens_nothing_but_the_listed_file(tmp_path, collect, monkeypatch):
-    """What tries in a parser is refused there: the file counts as broken, and the builder reads nothing of it."""
-    from tokenmill.pipeline.collect.parser import host
+@pytest.fixture
+def prying(monkeypatch) -> Iterator[None]:
+    """In parsers, the reader of lines opens a file of the machine with each line."""
+    monkeypatch.setattr(host, "ENTRY", "tests.collect.parser.stubs:pries")
+    yield
+    host.release()
 
+
+def test_a_reader_opens_nothing_but_the_listed_file(tmp_path, collect, prying):
     path = write(tmp_path / "a.jsonl", [{"text": "one"}])
-    monkeypatch.setattr(host, "ENTRY", "tests.collect.trove_stub:serve")
-    assert collect(sources=sources("JsonlReader", path)).broken() == [("a.jsonl#0", "broken_record")]
+    done = collect(sources=sources("JsonlReader", path))
+    assert done.broken() == [("a.jsonl#0", "broken_record")]
+    assert done.messages() == ["JsonlReader stops here (PermissionError)"]
 
 
 def test_the_same_bytes_when_it_is_built_again_elsewhere(tmp_path, collect):

@@ -176,3 +176,11 @@ def poisoned(connection: socket.socket) -> None:
     genuine_receive = serve.receive
     jsonl.text_of, serve.receive = text_of, receive
     serve.serve(connection)
+
+
+def pries(connection: socket.socket) -> None:
+    """A parser whose reader of datatrove's opens a file of the machine with each line."""
+    from datatrove.pipeline.readers import JsonlReader
+
+    JsonlReader.read_file = lambda self, path: iter([open("/etc/passwd").read()])  # noqa: SIM115 -- it cannot be opened
+    serve.serve(connection)
