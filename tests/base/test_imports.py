@@ -51,6 +51,7 @@ HEAVY = {
     "resiliparse": ("pipeline.collect",),
     "trafilatura": ("pipeline.collect",),
     "datasets": ("pipeline.collect", "pipeline.export"),
+    "datatrove": ("pipeline.collect.datatrove", "flows.datatrove"),
     "tokenizers": ("tokenizer",),
     "jinja2": ("pipeline.report",),
 }
