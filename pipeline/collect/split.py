@@ -88,8 +88,7 @@ def extractor(source: AnySource) -> str | None:
 def datatrove_version(source: DatatroveSource) -> str:
     """The version whose readers read the source. Raises ConfigError if it is not installed, or what its readers need."""
     try:
-        for needed in ("orjson", "loguru"):
-            importlib.metadata.version(needed)
+        importlib.metadata.version("orjson")
         return f"datatrove {importlib.metadata.version('datatrove')}"
     except importlib.metadata.PackageNotFoundError as error:
         raise ConfigError(

