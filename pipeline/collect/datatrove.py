@@ -77,7 +77,7 @@ def prepare() -> tuple[Any, Any]:
 
 def read(handle: BufferedReader, codec: Codec, path: str, source: DatatroveSource, limits: Limits) -> Iterator[Record]:
     """The records of a file, numbered from 0 in its order."""
-    course = _Reading(path=path, source=source, limits=limits)
+    course = _FileByReader(path=path, source=source, limits=limits)
     if source.reader == "JsonlReader":
         size = handle.seek(0, os.SEEK_END)
         return lines.records(handle, codec, path, 0, size, 0, limits.record_bytes, course.line, limits.zstd_window)
@@ -98,7 +98,7 @@ class _Given:
 
 
 @dataclass(kw_only=True)
-class _Reading:
+class _FileByReader:
     """The reading of a file by a reader of datatrove's."""
 
     path: str
