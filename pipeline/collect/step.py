@@ -92,7 +92,7 @@ class CollectStep:
         self._require_extractors()
         listings = [_listing(source, root) for source in self._config.all_sources]
         for source, found in zip(self._config.all_sources, listings, strict=True):
-            if isinstance(source, FilesSource | DatasetSource) and self._config.quarantine_ceiling < 1:
+            if not isinstance(source, InstalledSource) and self._config.quarantine_ceiling < 1:
                 sniff.require_column(source, found.files, Limits(document_bytes=self._config.max_document_bytes))
         splits = [
             split

@@ -19,8 +19,9 @@ from datatrove.pipeline import readers
 from pydantic import ValidationError
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.base.errors import QuarantineCeiling
+from tokenmill.pipeline.base.errors import InputError, QuarantineCeiling
 from tokenmill.pipeline.collect.parser import host
+from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig, datatrove
 
 ROWS: list[dict[str, Any]] = [
@@ -198,8 +199,11 @@ def test_the_same_bytes_when_it_is_built_again_elsewhere(tmp_path, collect):
     assert first == second
 
 
-def test_a_wrong_column_reaches_the_ceiling(tmp_path, collect):
+def test_a_wrong_column_is_refused_before_any_work_and_reaches_the_ceiling(tmp_path, collect):
     path = write(tmp_path / "a.jsonl", [{"body": "one"}])
+    step = CollectStep(config=CollectConfig.model_validate({"sources": sources("JsonlReader", path)}))
+    with pytest.raises(InputError, match='there are: body; name the column with the text: text_key = "body" in the arguments'):
+        step.plan()
     with pytest.raises(QuarantineCeiling, match="body"):
         collect(sources=sources("JsonlReader", path), quarantine_ceiling=0.01)
 
