@@ -6,7 +6,7 @@ It is made by name, of those that `config.datatrove` lists, with plain arguments
 leaves out a record without text; here an adapter sees each record, so that each becomes a document, is dropped, or is
 quarantined. Lines, codecs and their faults are those of `lines` and `framing`. Where a reader stops within a table or a CSV
 file, what is left of the file is quarantined; `kind = "files"` loses less of such a file.
-Cost: that of the reader, about 20 us a record. Importing datatrove takes 0.5 s in each worker.
+Cost: that of the reader, and 20 us a record. Importing datatrove takes 0.5 s in each worker.
 """
 
 from __future__ import annotations
