@@ -9,7 +9,8 @@ Guarantee: the verdicts are those of a build of a source named `datatrove` with 
 tasks: a near duplicate is dropped only where its true Jaccard similarity to a kept text reaches the threshold. The filter
 compares ids, so that other documents than those that were signed are an error and never the wrong ones dropped. Ids that
 repeat are an error. What another number of tasks left behind is refused.
-Cost: see `pipeline.stages.dedup`. The folder holds the texts, compressed, until it is removed.
+Cost: see `pipeline.stages.dedup`; the task of the verdicts holds some 50 bytes a document more, to compare ids. The folder
+holds the texts, compressed, until it is removed.
 """
 
 from __future__ import annotations
@@ -31,7 +32,6 @@ from tokenmill.pipeline.base import executor, manifest, schema, shards, state
 from tokenmill.pipeline.base.errors import InputError, Misaligned, NotBuilt
 from tokenmill.pipeline.base.manifest import COLLECT, Counts, Manifest, Shard
 from tokenmill.pipeline.base.shards import views
-from tokenmill.pipeline.collect.unique import repeated
 from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
@@ -159,13 +159,15 @@ class DedupVerdicts(PipelineStep):
 
     def _require_ids(self, stored: Sequence[Shard]) -> None:
         """Raises InputError if an id repeats."""
-        ids = [b"".join(_column(self.root, _named(shard, "documents"), "doc_id")) for shard in stored]
-        for shard, rows in zip(stored, repeated(ids), strict=True):
-            if rows:
-                raise InputError(
-                    f"{shard.name}: {len(rows)} documents have the id of another one, first in row {rows[0]}; verdicts are by "
-                    "ids, so give each document its own (`id_key` or `adapter` of the reader)"
-                )
+        ids = [shards.read(self.root, _named(shard, "documents"), ["doc_id"])["doc_id"] for shard in stored]
+        counts = pc.value_counts(pa.chunked_array([chunk for column in ids for chunk in column.chunks], schema.DOC_ID.type))
+        again = counts.filter(pc.greater(counts.field("counts"), 1))
+        if len(again):
+            first = again[0]["values"].as_py().hex()
+            raise InputError(
+                f"{self.root}: {len(again):,} ids belong to several documents, such as doc_id {first}; verdicts "
+                "are by ids, so give each document its own (`id_key` or `adapter` of the reader)"
+            )
 
 
 class DedupFilter(BaseFilter):
@@ -273,8 +275,3 @@ def _stored(root: Path) -> list[list[Shard]]:
 
 def _named(shard: Shard, folder: str) -> shards.Named:
     return next(named for named in shard.files.items() if named[0].startswith(f"{folder}/"))
-
-
-def _column(root: Path, named: shards.Named, column: str) -> list[Any]:
-    found: list[Any] = shards.read(root, named, [column])[column].to_pylist()
-    return found

@@ -238,7 +238,7 @@ def test_what_does_not_fit_together_is_refused(inputs, tmp_path, run):
     with pytest.raises(InputError, match="task 1 was one of 3, task 0 one of 2"):
         list(DedupVerdicts(folder).run(None))
     signed(1, [Document(text="three", id="a")])
-    with pytest.raises(InputError, match="have the id of another one"):
+    with pytest.raises(InputError, match="1 ids belong to several documents"):
         list(DedupVerdicts(folder).run(None))
     signed(1, pairs[1])
     list(DedupVerdicts(folder).run(None))
@@ -251,6 +251,13 @@ def test_what_does_not_fit_together_is_refused(inputs, tmp_path, run):
         list(DedupFilter(folder).run(iter(pairs[0][:1]), 0, 2))
     assert [document.id for document in DedupFilter(folder).run(iter(pairs[0]), 0, 2)] == ["a", "b"]
     assert list(DedupFilter(folder).run(iter(pairs[1]), 1, 2)) == []
+
+
+def test_tasks_without_documents(tmp_path):
+    for rank in range(2):
+        assert list(DedupSignatures(tmp_path).run(iter(()), rank, 2)) == []
+    assert list(DedupVerdicts(tmp_path).run(None)) == []
+    assert [list(DedupFilter(tmp_path).run(iter(()), rank, 2)) for rank in range(2)] == [[], []]
 
 
 @pytest.fixture(scope="module")
