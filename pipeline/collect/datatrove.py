@@ -53,6 +53,8 @@ READERS = ("JsonlReader", "CSVReader", "ParquetReader", "IpcReader")
 ROW_BYTES = 16
 """What a row of a table counts beside its text, where growth is watched."""
 MISSING = object()
+STOPS = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, EOFError, RecursionError)
+"""What readers raise on records that are not as they expect, beside the errors of `csv` and of Arrow."""
 
 
 @functools.cache
@@ -142,61 +144,53 @@ class _FileByReader:
         """All records of a file that the reader reads as a whole. `rows`: how many there are, if that is known."""
         size = handle.seek(0, os.SEEK_END)
         handle.seek(0)
-        self.limits.begin(Place(path=self.path))
-        self.limits.growth.read(size)
         self.given.content = content
         fault: RecordError | None = None
+        given = 0
         try:
+            self.limits.begin(Place(path=self.path))
+            self.limits.growth.read(size)
             for found in self._records():
                 if isinstance(found, Document):
                     self.limits.growth.produced(ROW_BYTES + len(found.text))
                 yield found
+                given += 1
         except RecordError as error:
             fault = error
-        lost = self.waiting[0][0] if self.waiting else Place(path=self.path, record=self.number)
-        first = int(lost.record or 0)
-        if rows is not None and first < rows:
-            fault = fault or RecordError("not_read", f"the reader gave {first} of {rows} rows")
-            yield quarantined(lost, fault, rows=rows - first, unread_bytes=size * (rows - first) // rows)
+        lost = Place(path=self.path, record=given)
+        if rows is not None and given < rows:
+            fault = fault or RecordError("not_read", f"the reader gave {given} of {rows} rows")
+            yield quarantined(lost, fault, rows=rows - given, unread_bytes=size * (rows - given) // rows)
         elif isinstance(fault, StreamError):
-            yield broken_off(lost, fault, first)
+            yield broken_off(lost, fault, given)
         elif fault is not None:
             left = max(0, size - handle.tell()) if self.source.reader == "CSVReader" else size
             yield quarantined(lost, fault, unread_bytes=left, estimate=max(1, len(self.waiting), left // RECORD_BYTES))
 
     def _records(self) -> Iterator[Record]:
         """What the reader yields, and what it leaves out, in the order of the file. Raises RecordError where it stops."""
-        import pyarrow as pa
-
-        reader = self.reader
-        try:
-            for found in reader.read_file(self.path):
+        documents = self.reader.read_file(self.path)
+        while (found := self._next(documents)) is not None:
+            place, fault = self.waiting.popleft()
+            while fault is not None:
+                yield fault
                 place, fault = self.waiting.popleft()
-                while fault is not None:
-                    yield fault
-                    place, fault = self.waiting.popleft()
-                yield _record(found, place, self.limits)
-        except RecordError:
-            raise
-        except (pa.ArrowMemoryError, MemoryError):
-            # No fault of the record that happened to reach the limit: the file is tried again, alone.
-            raise
-        except (
-            ValueError,
-            TypeError,
-            LookupError,
-            AttributeError,
-            ArithmeticError,
-            OSError,
-            EOFError,
-            RecursionError,
-            csv.Error,
-            pa.ArrowException,
-        ) as error:
-            raise RecordError("broken_record", f"{self.source.reader} stops here ({type(error).__name__})") from error
+            yield _record(found, place, self.limits)
         while self.waiting and (fault := self.waiting[0][1]) is not None:
             self.waiting.popleft()
             yield fault
+
+    def _next(self, documents: Iterator[Any]) -> Any:
+        """The next document of the reader; None at its end. Raises RecordError where it stops."""
+        import pyarrow as pa
+
+        try:
+            return next(documents, None)
+        except (RecordError, pa.ArrowMemoryError):
+            # Too little memory is no fault of the record that happened to reach the limit: the file is tried again, alone.
+            raise
+        except (*STOPS, csv.Error, pa.ArrowException) as error:
+            raise RecordError("broken_record", f"{self.source.reader} stops here ({type(error).__name__})") from error
 
 
 def _rows(handle: BufferedReader) -> int | None:

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import InputError, QuarantineCeiling
+from tokenmill.pipeline.collect.datatrove import READERS
 from tokenmill.pipeline.collect.parser import host
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig, datatrove
@@ -146,6 +147,17 @@ def test_where_a_reader_stops_the_rest_of_the_rows_is_counted(tmp_path, collect)
     assert done.done.manifest.facts["losses"]["unread_bytes"] == (tmp_path / "b.parquet").stat().st_size
 
 
+def test_rows_behind_a_bomb_are_counted(tmp_path, collect):
+    """A dictionary of one long text, which every row names: a small file of many megabytes."""
+    table = pa.table({"text": pa.array(["x" * 100_000] * 1_000).dictionary_encode()})
+    pq.write_table(table, tmp_path / "a.parquet")
+    done = collect(sources=sources("ParquetReader", tmp_path, batch_size=10))
+    ((position, reason),) = done.broken()
+    assert (position, reason) == (f"a.parquet#{done.counts.kept}", "bomb")
+    assert (done.counts.read, done.counts.kept + done.counts.quarantined) == (1_000, 1_000)
+    assert 50 < done.counts.kept < 200
+
+
 def test_long_fields_odd_bytes_and_extra_columns_of_csv(tmp_path, collect):
     data = b"\xef\xbb\xbftext,id\n" + b"x" * 200_000 + b",long\ncaf\xe9,latin\none,a,b,c\nonly\n\n" + b'"two\r\nlines",q\n'
     (tmp_path / "a.csv").write_bytes(data)
@@ -235,7 +247,7 @@ def test_what_is_refused_says_what_to_write(reader, arguments, message, tmp_path
 def test_every_reader_of_datatrove_is_listed_or_refused():
     theirs = {name for name in vars(readers) if name.endswith("Reader")}
     assert theirs == set(datatrove.ARGUMENTS) | set(datatrove.REFUSED_READERS)
-    assert set(get_args(datatrove.Reader)) == set(datatrove.ARGUMENTS)
+    assert set(get_args(datatrove.Reader)) == set(datatrove.ARGUMENTS) == set(READERS)
     for name, known in datatrove.ARGUMENTS.items():
         code = getattr(readers, name).__init__.__code__
         taken = set(code.co_varnames[1 : code.co_argcount])

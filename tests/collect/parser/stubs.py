@@ -182,5 +182,9 @@ def pries(connection: socket.socket) -> None:
     """A parser whose reader of datatrove's opens a file of the machine with each line."""
     from datatrove.pipeline.readers import JsonlReader
 
-    JsonlReader.read_file = lambda self, path: iter([open("/etc/passwd").read()])  # noqa: SIM115 -- it cannot be opened
+    def read_file(_: JsonlReader, __: str) -> Iterator[str]:
+        with open("/etc/passwd") as handle:
+            yield handle.read()
+
+    JsonlReader.read_file = read_file
     serve.serve(connection)
