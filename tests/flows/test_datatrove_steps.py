@@ -21,6 +21,7 @@ from datatrove.pipeline.writers import JsonlWriter
 from loguru import logger
 
 import tokenmill as tm
+from tokenmill.flows import presets
 from tokenmill.flows.datatrove import (
     DedupFilter,
     DedupSignatures,
@@ -325,6 +326,16 @@ def test_steps_travel_to_tasks_and_refuse_wrong_settings_at_once(tokenizer, tmp_
             wrong()
     with pytest.raises(NotBuilt):
         TokenCounter(tmp_path / "none.json")
+
+
+def test_the_column_for_every_source_is_an_argument_of_the_reader(tmp_path):
+    path = tmp_path / "two.toml"
+    source = '[[collect.sources]]\nkind = "datatrove"\nname = "{0}"\nreader = "JsonlReader"\npaths = ["in"]\n{1}\n'
+    path.write_text(
+        source.format("a", 'arguments = { id_key = "key" }') + source.format("b", 'arguments = { text_key = "mine" }')
+    )
+    changed = presets.resolve(str(path), presets.with_text_field(str(path), {}, "body")).collect.sources
+    assert [dict(one.arguments) for one in changed] == [{"id_key": "key", "text_key": "body"}, {"text_key": "mine"}]
 
 
 def test_a_corpus_reads_what_a_pipeline_wrote(inputs, tmp_path, run):
