@@ -14,13 +14,11 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import ValidationError
 
 from tokenmill.pipeline.base import executor, files
-from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.collect.memory import collected, texts_of
-from tokenmill.pipeline.config import TokenizerConfig
+from tokenmill.pipeline.config import TokenizerConfig, given
 from tokenmill.pipeline.config.settings import SAMPLE_BYTES
 from tokenmill.pipeline.stages.step import Work, perform
 from tokenmill.tokenizer.encode import FILE, Models
@@ -114,11 +112,7 @@ def load(path: str | Path, *, pattern: str | None = None) -> Tokenizer:
 
 def config_of(**values: object) -> TokenizerConfig:
     """The settings of a tokenizer by these values. Raises ConfigError for what is out of bounds or contradicts another one."""
-    try:
-        return TokenizerConfig.model_validate(values)
-    except ValidationError as error:
-        faults = "; ".join(": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors())
-        raise ConfigError(f"tokenizer: {faults}") from error
+    return given(TokenizerConfig, values, "tokenizer")
 
 
 def train(

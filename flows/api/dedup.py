@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from pydantic import ValidationError
 
 from tokenmill.pipeline.base import executor, shards
-from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.collect.memory import texts_of
+from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
 
@@ -79,12 +78,7 @@ def duplicates(
 
     texts = texts_of(table, text)
     chosen = {"threshold": threshold, "preset": preset, "exact": exact, "normalise": normalise}
-    given = {**chosen, "survivor": ["length", "doc_id"]}
-    try:
-        config = DedupConfig.model_validate(given)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"dedup: {faults}") from error
+    config = given(DedupConfig, {**chosen, "survivor": ["length", "doc_id"]}, "dedup")
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
         root = Path(folder)
         work = Work(root=root, before=(collected(root, texts),), executor=pool)

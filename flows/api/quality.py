@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
-from pydantic import ValidationError
 
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.collect.memory import texts_of
+from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.quality.settings import QualityConfig
 
 
@@ -51,7 +51,7 @@ def score(table: Any, recipe: str = "gopher@1", *, text: str = "text", settings:
     """
     from tokenmill.pipeline.stages.quality.stage import Quality
 
-    stage = Quality(config=_config(recipe, settings or {}))
+    stage = Quality(config=config_of(recipe, settings or {}))
     stage.prepare()
     batches = []
     for chunk in texts_of(table, text).chunks:
@@ -62,14 +62,11 @@ def score(table: Any, recipe: str = "gopher@1", *, text: str = "text", settings:
     return pa.Table.from_batches([batch.cast(schema) for batch in batches], schema)
 
 
-def _config(recipe: str, settings: Mapping[str, Any]) -> QualityConfig:
+def config_of(recipe: str, settings: Mapping[str, Any]) -> QualityConfig:
+    """The section `quality` with a recipe and thresholds beside it. Raises ConfigError."""
     known = [name for name in QualityConfig.model_fields if name not in ("recipe", "models")]
     for name in settings:
         if name not in known:
             near = spelling.nearest(name, known)
             raise ConfigError(f"there is no threshold {name!r}" + (f"; did you mean {near}?" if near else ""))
-    try:
-        return QualityConfig(recipe=recipe, **settings)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
-        raise ConfigError(f"quality: {faults}") from error
+    return given(QualityConfig, {**settings, "recipe": recipe}, "quality")

@@ -10,11 +10,10 @@ from typing import Any
 
 from tokenmill.pipeline.base import files, ownership
 from tokenmill.pipeline.base.errors import ConfigError
-from tokenmill.pipeline.config import Config, DatasetSource, FilesSource, InstalledSource, fit, lookup, toml
+from tokenmill.pipeline.config import AnySource, Config, DatatroveSource, InstalledSource, fit, lookup, toml
 from tokenmill.pipeline.corpus import CONFIG
 from tokenmill.pipeline.stages.settings import load, parse
 
-Source = FilesSource | DatasetSource | InstalledSource
 FOLDER = Path(__file__).parent
 MOST_NAMES = 10
 """Names that a message lists."""
@@ -91,5 +90,8 @@ def with_text_field(name: str, settings: Mapping[str, Any], column: str) -> dict
     return {**settings, "collect.paths": "[]", "collect.sources": toml.value(made)}
 
 
-def _column(source: Source, column: str) -> dict[str, str]:
-    return {} if isinstance(source, InstalledSource) or "text_field" in source.model_fields_set else {"text_field": column}
+def _column(source: AnySource, column: str) -> dict[str, Any]:
+    if isinstance(source, DatatroveSource):
+        return {"arguments": {"text_key": column, **source.arguments}}
+    named = isinstance(source, InstalledSource) or "text_field" in source.model_fields_set
+    return {} if named else {"text_field": column}

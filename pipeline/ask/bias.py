@@ -28,7 +28,7 @@ from tokenmill.pipeline.collect.html.candidates import NOTHING, PageScores
 from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.html.main import MainText
 from tokenmill.pipeline.collect.split import VERSION
-from tokenmill.pipeline.config import CollectConfig, Config, DatasetSource
+from tokenmill.pipeline.config import CollectConfig, Config, FilesSource, InstalledSource
 from tokenmill.pipeline.corpus import CorpusFolder
 
 RECALL = "extract_recall"
@@ -71,8 +71,8 @@ def questions(old: CollectConfig, new: CollectConfig) -> dict[str, Asked] | None
     return {
         before.name: Asked(before=before.extract_bias, after=after.extract_bias, least=after.extract_recall)
         for before, after in zip(old.all_sources, new.all_sources, strict=True)
-        if not isinstance(before, DatasetSource)
-        and not isinstance(after, DatasetSource)
+        if isinstance(before, FilesSource | InstalledSource)
+        and isinstance(after, FilesSource | InstalledSource)
         # `all_sources` fills in what a source leaves to the section.
         and before.extract_bias is not None
         and after.extract_bias is not None

@@ -27,6 +27,7 @@ Kind = Literal[
     "arc",
     "wacz",
     "dataset",
+    "datatrove",
 ]
 RECORDS: dict[str, Kind] = {
     ".jsonl": "jsonl",

@@ -25,8 +25,8 @@ from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
 from tokenmill.pipeline.collect.framing import Codec
-from tokenmill.pipeline.collect.kinds import KNOWN, Kind, kind_of
-from tokenmill.pipeline.config import FilesSource
+from tokenmill.pipeline.collect.kinds import CODECS, KNOWN, Kind, kind_of
+from tokenmill.pipeline.config import DatatroveSource, FilesSource, datatrove
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +97,10 @@ class Listing:
     own_corpus: bool = False
 
 
-def _how(path: str, source: FilesSource) -> tuple[Kind, Codec] | None:
+def _how(path: str, source: FilesSource | DatatroveSource) -> tuple[Kind, Codec] | None:
     """How a file of the source is read; None if no reader knows it."""
+    if isinstance(source, DatatroveSource):
+        return "datatrove", _codec(path, source)
     how = kind_of(path, declared=source.format)
     if how is None or how[0] != "text":
         return how
@@ -107,7 +109,15 @@ def _how(path: str, source: FilesSource) -> tuple[Kind, Codec] | None:
     return ("lines", how[1]) if source.sample_by == "line" else how
 
 
-def listing(source: FilesSource, own: Path | None = None) -> Listing:
+def _codec(path: str, source: DatatroveSource) -> Codec:
+    """How a file is packed for a reader of datatrove's: as its arguments say, or as the ending says; tables never are."""
+    if "compression" not in datatrove.ARGUMENTS[source.reader]:
+        return ""
+    said: Codec | None = source.arguments.get("compression")
+    return CODECS.get(os.path.splitext(path.lower())[1], "") if said in (None, datatrove.INFER) else said
+
+
+def listing(source: FilesSource | DatatroveSource, own: Path | None = None) -> Listing:
     """The files that the source's paths, folders and globs name. `own`: the folder of the corpus that is built.
 
     Raises InputError for a path that does not exist, that no reader knows or that holds no readable file, and for a folder

@@ -22,9 +22,9 @@ from tokenmill.pipeline.collect.records import Limits, Record
 
 if TYPE_CHECKING:
     # Parsers do without the library that checks settings.
-    from tokenmill.pipeline.config import FilesSource
+    from tokenmill.pipeline.config import DatatroveSource, FilesSource
 
-Needs = Literal["streams", "pages", "trafilatura", "tables"]
+Needs = Literal["streams", "pages", "trafilatura", "tables", "datatrove"]
 STREAMS = (
     "email.message",
     # Python's parser looks up names of characters there, and normal forms of identifiers.
@@ -44,6 +44,7 @@ MODULES: dict[Needs, tuple[str, ...]] = {
         "pyarrow.compute",
         *(f"tokenmill.pipeline.collect.{name}" for name in ("tables", "arrow", "csv_rows")),
     ),
+    "datatrove": ("zstandard", "pyarrow.compute", "tokenmill.pipeline.collect.datatrove"),
 }
 SHORT_PAGES = (
     "<html><body><p>A page with a few words.</p></body></html>",
@@ -57,6 +58,8 @@ def needs(kind: str, extract: str | None) -> Needs:
     """Which libraries the reader of a kind needs, given what takes the main text out of pages."""
     if kind in TABLES:
         return "tables"
+    if kind == "datatrove":
+        return "datatrove"
     if kind not in PAGES:
         return "streams"
     return "trafilatura" if extract == "trafilatura" else "pages"
@@ -74,6 +77,10 @@ def prepare(what: Needs) -> None:
             # Of a page with little text it reads lists of words, once.
             for page in SHORT_PAGES:
                 main.main_text(page, Extraction(extract="trafilatura"))
+    if what == "datatrove":
+        from tokenmill.pipeline.collect import datatrove
+
+        datatrove.prepare()
     # A module may name any encoding of Python's, under any of its names; the web's decoders use a few.
     for module in pkgutil.iter_modules(encodings.__path__):
         if module.name not in ONLY_ON_WINDOWS:
@@ -109,6 +116,10 @@ def read(
         from tokenmill.pipeline.collect import csv_rows
 
         return csv_rows.read_csv(handle, codec, "," if kind == "csv" else "\t", name, source, limits)
+    if kind == "datatrove":
+        from tokenmill.pipeline.collect import datatrove
+
+        return datatrove.read(handle, codec, name, cast("DatatroveSource", source), limits)
     from tokenmill.pipeline.collect import arc, jsonl, text, wacz, warc
 
     if kind == "jsonl":

@@ -20,19 +20,23 @@ from tokenmill.pipeline.collect.kinds import RECORD_KINDS
 from tokenmill.pipeline.collect.listing import InputFile
 from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.records import Limits, Rejected
-from tokenmill.pipeline.config import DatasetSource, FilesSource
+from tokenmill.pipeline.config import DatasetSource, DatatroveSource, FilesSource, toml
 
 FIRST_RECORDS = 8
 
 
-def require_column(source: FilesSource | DatasetSource, files: Sequence[InputFile], limits: Limits) -> None:
+Columned = FilesSource | DatasetSource | DatatroveSource
+"""Sources of records with a column for the text."""
+
+
+def require_column(source: Columned, files: Sequence[InputFile], limits: Limits) -> None:
     """Raises InputError if no record that is looked at has the column with the text."""
     first: dict[str, InputFile] = {}
     last: dict[str, InputFile] = {}
     for file in files:
         first.setdefault(file.kind, file)
         last[file.kind] = file
-    if not first or not set(first) <= set(RECORD_KINDS):
+    if not first or not set(first) <= {*RECORD_KINDS, "datatrove"}:
         return
     lacking: dict[str, Rejected] = {}
     for file in (*first.values(), *last.values()):
@@ -41,13 +45,14 @@ def require_column(source: FilesSource | DatasetSource, files: Sequence[InputFil
             return
         lacking[file.path] = record
     path, record = next(iter(lacking.items()))
-    raise InputError(
-        f"source {source.name!r}: {shown(path)}: {record.message}; name the column with the text: --text-field "
-        f"{shlex.quote(record.instead or 'NAME')}, or text_field in the source"
-    )
+    column = record.instead or "NAME"
+    how = f"--text-field {shlex.quote(column)}, or text_field in the source"
+    if isinstance(source, DatatroveSource):
+        how = f"text_key = {toml.value(column)} in the arguments of the source"
+    raise InputError(f"source {source.name!r}: {shown(path)}: {record.message}; name the column with the text: {how}")
 
 
-def _lacking(source: FilesSource | DatasetSource, file: InputFile, limits: Limits) -> Rejected | None:
+def _lacking(source: Columned, file: InputFile, limits: Limits) -> Rejected | None:
     """The first record, if all of the first ones lack the column with the text; else None."""
     about = source.model_dump(mode="json", exclude={"path", "paths"})
     whole = (0, 1 << 31 if file.kind == "parquet" else file.size_bytes, 0)

@@ -7,6 +7,7 @@ Cost: one pass over the split's input. Under a cap, memory of the text that the 
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.pipeline.base import files, manifest, shards, state
+from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
@@ -24,7 +26,7 @@ from tokenmill.pipeline.collect.parser import attempts
 from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, PlainLines, Record, Skipped, dropped, place_of
 from tokenmill.pipeline.collect.write import Instead, Made, Writer, documents_name
-from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config import AnySource, DatasetSource, DatatroveSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external.runs import Run
 
 VERSION = 9
@@ -42,7 +44,7 @@ class SplitTask:
     """Its place among the splits, in document order."""
     ids: Path
     """Where the ids of its documents go; see `unique.write`."""
-    source: FilesSource | DatasetSource | InstalledSource
+    source: AnySource
     split: InputSplit
     content: str
     """A hash of the names and contents of the split's files."""
@@ -86,21 +88,34 @@ class Repetition:
     rows: tuple[tuple[int, ...], ...]
 
 
-def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
+def settings(source: AnySource) -> dict[str, Any]:
     """The settings of a source that documents depend on: all but its location on this machine."""
     found = source.model_dump(mode="json", exclude={"path", "paths"})
     # Without a separator, a source is what it was before there were separators, and is not collected anew.
     return {name: value for name, value in found.items() if name != "separator" or value is not None}
 
 
-def extractor(source: FilesSource | DatasetSource | InstalledSource) -> str | None:
-    """What identifies the extractor of a source's pages, beside its settings."""
-    return model_digest() if not isinstance(source, DatasetSource) and source.extract == "blocks" else None
+def extractor(source: AnySource) -> str | None:
+    """What identifies the extractor of a source's pages, or the readers of its files, beside its settings."""
+    if isinstance(source, DatatroveSource):
+        return datatrove_version(source)
+    return model_digest() if isinstance(source, FilesSource | InstalledSource) and source.extract == "blocks" else None
 
 
-def stores_scores(source: FilesSource | DatasetSource | InstalledSource) -> bool:
+def datatrove_version(source: DatatroveSource) -> str:
+    """The version whose readers read the source. Raises ConfigError if it is not installed, or what its readers need."""
+    try:
+        importlib.metadata.version("orjson")
+        return f"datatrove {importlib.metadata.version('datatrove')}"
+    except importlib.metadata.PackageNotFoundError as error:
+        raise ConfigError(
+            f"source {source.name}: kind = \"datatrove\" needs {error.name}: pip install 'tokenmill[datatrove]'"
+        ) from error
+
+
+def stores_scores(source: AnySource) -> bool:
     """Whether scores of blocks are stored beside the documents of a source."""
-    return not isinstance(source, DatasetSource) and source.extract_scores is True
+    return isinstance(source, FilesSource | InstalledSource) and source.extract_scores is True
 
 
 @dataclass(kw_only=True)

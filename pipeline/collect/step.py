@@ -42,12 +42,11 @@ from tokenmill.pipeline.collect.split import (
     settings,
 )
 from tokenmill.pipeline.collect.write import Instead
-from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, DatatroveSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.step import Outcome, Work
 
-Source = FilesSource | DatasetSource | InstalledSource
 IDS = f"{state.FOLDER}/{COLLECT}/.ids"
 """The folder of ids, while they are made unique. No source name begins with a dot."""
 
@@ -187,7 +186,7 @@ class CollectStep:
     def _require_extractors(self) -> None:
         """Raises ConfigError if a source names an extractor that is not installed."""
         for source in self._config.all_sources:
-            named = not isinstance(source, DatasetSource) and source.extract == "trafilatura"
+            named = isinstance(source, FilesSource | InstalledSource) and source.extract == "trafilatura"
             if named and importlib.util.find_spec("trafilatura") is None:
                 raise ConfigError(
                     f"source {source.name}: extract = \"trafilatura\" needs that package: pip install 'tokenmill[trafilatura]'"
@@ -206,7 +205,7 @@ class CollectStep:
 
     def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
         config = self._config
-        tasks: list[tuple[Source, InputSplit, str]] = []
+        tasks: list[tuple[AnySource, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
             whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
@@ -239,15 +238,15 @@ class CollectStep:
             )
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
+    def _divide(self, source: AnySource, found: Listing, marks: Marks) -> list[InputSplit]:
         if isinstance(source, DatasetSource) and not found.files:
             return hub.divide(source)
-        field = "" if isinstance(source, InstalledSource) else source.text_field
+        field = source.text_field if isinstance(source, FilesSource | DatasetSource) else ""
         return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
 
 
-def _listing(source: Source, own: Path | None) -> Listing:
-    if isinstance(source, FilesSource):
+def _listing(source: AnySource, own: Path | None) -> Listing:
+    if isinstance(source, FilesSource | DatatroveSource):
         return listing.listing(source, own)
     if isinstance(source, InstalledSource):
         return installed.listing(installed.places())
@@ -273,7 +272,7 @@ def _say_left_out(left_out: Mapping[Reason, int], own: bool, work: Work) -> None
             work.progress.say(f"collect: {count:,} {words}")
 
 
-def _contents(source: Source, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
+def _contents(source: AnySource, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
     """What identifies a source: its files, or, for a data set without files here, its name on the hub."""
     if isinstance(source, DatasetSource) and not found.files:
         return [("hub", hub.identity(source))]

@@ -8,17 +8,26 @@ Cost: negligible.
 
 from tokenmill.pipeline.config.execution import ExecutionConfig
 from tokenmill.pipeline.config.expect import ExpectConfig
-from tokenmill.pipeline.config.section import About, Section
+from tokenmill.pipeline.config.section import About, Section, given
 from tokenmill.pipeline.config.settings import Config, PackConfig, TokenizerConfig
-from tokenmill.pipeline.config.sources import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config.sources import (
+    AnySource,
+    CollectConfig,
+    DatasetSource,
+    DatatroveSource,
+    FilesSource,
+    InstalledSource,
+)
 from tokenmill.pipeline.config.train import Attention, TrainConfig
 
 __all__ = [
     "About",
+    "AnySource",
     "Attention",
     "CollectConfig",
     "Config",
     "DatasetSource",
+    "DatatroveSource",
     "ExecutionConfig",
     "ExpectConfig",
     "FilesSource",
@@ -27,4 +36,5 @@ __all__ = [
     "Section",
     "TokenizerConfig",
     "TrainConfig",
+    "given",
 ]

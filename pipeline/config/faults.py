@@ -14,7 +14,7 @@ from tokenmill.pipeline.config.describe import ANY, Setting, Table, tables
 from tokenmill.pipeline.config.section import Section
 from tokenmill.pipeline.config.sources import CREDENTIALS
 
-KINDS = ("files", "dataset", "installed")
+KINDS = ("files", "dataset", "installed", "datatrove")
 """The kinds of sources. Types put them into the place of a fault."""
 NO_TABLE = ("model_type", "model_attributes_type", "dict_type", "mapping_type")
 """What pydantic calls a value where a table should stand."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from tokenmill.pipeline.base.errors import ConfigError
 
 MB = 1_000_000
 
@@ -37,6 +39,18 @@ class Section(BaseModel):
     def rankings(self) -> Mapping[str, str]:
         """Score columns of its stage by which documents can be ordered, by the names that settings use. Higher is better."""
         return {}
+
+
+Sectional = TypeVar("Sectional", bound=Section)
+
+
+def given(kind: type[Sectional], values: Mapping[str, Any], where: str) -> Sectional:
+    """A section with these values. Raises ConfigError that begins with `where` and names every value at fault."""
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        faults = "; ".join(": ".join([*map(str, fault["loc"]), fault["msg"]]) for fault in error.errors())
+        raise ConfigError(f"{where}: {faults}") from error
 
 
 def leaves(given: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:

@@ -9,9 +9,10 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from tokenmill.pipeline.base import textfield
+from tokenmill.pipeline.config import datatrove
 from tokenmill.pipeline.config.section import MB, About, Section
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -122,6 +123,28 @@ class InstalledSource(PagesSource):
     """Name of the source, a folder name in the corpus."""
 
 
+class DatatroveSource(Section):
+    """Files that a reader of datatrove's reads, as in a pipeline of datatrove."""
+
+    kind: Literal["datatrove"] = "datatrove"
+    """What the source is."""
+    name: Annotated[str, About(example="crawl")]
+    """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
+    reader: Annotated[datatrove.Reader, BeforeValidator(datatrove.reader)]
+    """The class in `datatrove.pipeline.readers` that reads the files. Others ask the network, or open what data name."""
+    paths: Annotated[tuple[str, ...], About(example=("crawl/*.jsonl.gz",))] = Field(min_length=1)
+    """Files, folders (read with everything below them) and globs, all of the reader's format, whatever their names end in."""
+    arguments: Annotated[Mapping[str, Any], About(kind="a table of the reader's arguments", example={"text_key": "text"})] = {}
+    """Plain arguments of the reader, such as `text_key`, `id_key` and `default_metadata`. Default: the reader's own."""
+    follow_links: bool = False
+    """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
+
+    @model_validator(mode="after")
+    def _of_the_reader(self) -> Self:
+        datatrove.check(self.reader, self.arguments)
+        return self
+
+
 def _kind(source: Any) -> Any:
     """The kind of a source as it is written; "files" where it is left out."""
     return source.get("kind", "files") if isinstance(source, Mapping) else getattr(source, "kind", "files")
@@ -130,15 +153,17 @@ def _kind(source: Any) -> Any:
 Source = Annotated[
     Annotated[FilesSource, Tag("files")]
     | Annotated[DatasetSource, Tag("dataset")]
-    | Annotated[InstalledSource, Tag("installed")],
+    | Annotated[InstalledSource, Tag("installed")]
+    | Annotated[DatatroveSource, Tag("datatrove")],
     Discriminator(_kind),
 ]
+AnySource = FilesSource | DatasetSource | InstalledSource | DatatroveSource
 
 
-def _paths(source: FilesSource | DatasetSource | InstalledSource) -> tuple[str, ...]:
+def _paths(source: AnySource) -> tuple[str, ...]:
     if isinstance(source, InstalledSource):
         return ()
-    return source.paths if isinstance(source, FilesSource) else (source.path,)
+    return (source.path,) if isinstance(source, DatasetSource) else source.paths
 
 
 def _check_extraction(source: FilesSource | InstalledSource) -> None:
@@ -193,15 +218,13 @@ class CollectConfig(Section):
     """Seed of the choice that `max_text_bytes` and `max_documents` make."""
 
     @property
-    def all_sources(self) -> tuple[FilesSource | DatasetSource | InstalledSource, ...]:
+    def all_sources(self) -> tuple[AnySource, ...]:
         """All sources in order of priority: `paths` first, then `sources`. Each says how it extracts text from HTML."""
         first = (FilesSource(name="files", paths=self.paths),) if self.paths else ()
         return tuple(self._extracting(source) for source in (*first, *self.sources))
 
-    def _extracting(
-        self, source: FilesSource | DatasetSource | InstalledSource
-    ) -> FilesSource | DatasetSource | InstalledSource:
-        if isinstance(source, DatasetSource):
+    def _extracting(self, source: AnySource) -> AnySource:
+        if not isinstance(source, PagesSource):
             return source
         absent: dict[str, Any] = {}
         if isinstance(source, FilesSource) and source.separator is None and source.sample_by == "document":
@@ -223,7 +246,7 @@ class CollectConfig(Section):
             if not SOURCE_NAME.fullmatch(name):
                 raise ValueError(f"{name!r} is not a source name: use letters, digits, '.', '_' and '-', at most 64 characters")
         for source in self.all_sources:
-            if not isinstance(source, DatasetSource):
+            if isinstance(source, FilesSource | InstalledSource):
                 _check_extraction(source)
             if isinstance(source, FilesSource) and source.separator is not None and source.sample_by == "line":
                 raise ValueError(f'source {source.name}: separator and sample_by = "line" exclude one another; leave one out')

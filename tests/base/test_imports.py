@@ -52,6 +52,7 @@ HEAVY = {
     "resiliparse": ("pipeline.collect",),
     "trafilatura": ("pipeline.collect",),
     "datasets": ("pipeline.collect", "pipeline.export"),
+    "datatrove": ("pipeline.collect.datatrove", "flows.datatrove"),
     "tokenizers": ("tokenizer",),
     "jinja2": ("pipeline.report",),
     "ray": ("pipeline.base.executor.ray",),
@@ -159,7 +160,9 @@ def test_one_package_writes_and_one_module_reads_the_environment() -> None:
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Attribute):
-                if node.attr in ("write_text", "write_bytes") and ast.unparse(node.value) != "files":
+                # The files of tokens for datatrove's pipelines are written by datatrove, to whatever file system it is given.
+                theirs = module == "flows.datatrove.tokens" and ast.unparse(node) == "made.write_bytes"
+                if node.attr in ("write_text", "write_bytes") and ast.unparse(node.value) != "files" and not theirs:
                     wrong.append(f"{module}: {ast.unparse(node)}")
                 if node.attr in ("environ", "getenv") and module != "flows.cli.environment":
                     wrong.append(f"{module}: {ast.unparse(node)}")

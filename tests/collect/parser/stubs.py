@@ -176,3 +176,15 @@ def poisoned(connection: socket.socket) -> None:
     genuine_receive = serve.receive
     jsonl.text_of, serve.receive = text_of, receive
     serve.serve(connection)
+
+
+def pries(connection: socket.socket) -> None:
+    """A parser whose reader of datatrove's opens a file of the machine with each line."""
+    from datatrove.pipeline.readers import JsonlReader
+
+    def read_file(_: JsonlReader, __: str) -> Iterator[str]:
+        with open("/etc/passwd") as handle:
+            yield handle.read()
+
+    JsonlReader.read_file = read_file
+    serve.serve(connection)
