@@ -207,9 +207,10 @@ def main() -> None:
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 4])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--shards", type=int, nargs="+")
+    parser.add_argument("--stages", nargs="*", default=growth_shards.STAGES)
     options = parser.parse_args()
     if options.shards:
-        growth_shards.show(options.shards)
+        growth_shards.show(options.shards, options.stages)
         return
     names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "MiB", "shared once", "pairs", "edges")
     print(*(f"{name:>11}" for name in names))
