@@ -35,6 +35,7 @@ class Means:
     memory_bytes: int
     """For each worker."""
     fan_in: int = FAN_IN
+    """At least 2."""
 
     def rows(self, kinds: Sequence[str]) -> int:
         """How many rows of columns of these dtypes a task may hold."""

@@ -205,9 +205,10 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", type=float, default=512, help="MiB for each worker")
     parser.add_argument("--shards", type=int, nargs="+")
+    parser.add_argument("--stages", nargs="*", default=growth_shards.STAGES)
     options = parser.parse_args()
     if options.shards:
-        growth_shards.show(options.shards)
+        growth_shards.show(options.shards, options.stages)
         return
     names = (
         "documents",

@@ -34,6 +34,7 @@ DOCUMENTS_PER_SHARD = 8
 WORDS_PER_DOCUMENT = 60
 DISTINCT_WORDS = 5_000
 NOTICE = "This notice stands on every page of the site."
+STAGES = ("dedup", "repeats")
 SHARD_BYTES = 6_000
 SHARD_TOKENS = 40_000
 """About thirty shards of documents for each token shard."""
@@ -85,10 +86,10 @@ def write_input(folder: Path, shards: int) -> None:
         (folder / f"{number:06d}.jsonl").write_text("\n".join(lines).ljust(SHARD_BYTES - 1) + "\n")
 
 
-def config_of(folder: Path) -> Config:
+def config_of(folder: Path, stages: Sequence[str] = STAGES) -> Config:
     """Settings with which each file of `folder` is one shard."""
     plain = {
-        "stages": ["dedup", "repeats"],
+        "stages": list(stages),
         "collect": {"paths": [str(folder)], "shard_bytes": SHARD_BYTES},
         "tokenizer": {"vocabulary": 300},
         "pack": {"shard_tokens": SHARD_TOKENS, "validation_fraction": 0.02},
@@ -96,11 +97,11 @@ def config_of(folder: Path) -> Config:
     return settings.parse(plain, where="growth")
 
 
-def measure(shards: int, root: Path) -> Iterator[tuple[str, int, tuple[float, float, float]]]:
+def measure(shards: int, root: Path, stages: Sequence[str] = STAGES) -> Iterator[tuple[str, int, tuple[float, float, float]]]:
     """For each step, when it is done: name, number of shards, and files opened, bytes pickled and CPU seconds a shard."""
     root.mkdir()
     write_input(root / "input", shards)
-    config = config_of(root / "input")
+    config = config_of(root / "input", stages)
     pool = Counted()
     with housekeeping.at_work(root / "corpus"):
         building = Building(config=config, root=root / "corpus", executor=pool, progress=Silent())
@@ -134,7 +135,7 @@ def _cpu_seconds() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def show(numbers: Sequence[int]) -> None:
+def show(numbers: Sequence[int], stages: Sequence[str]) -> None:
     """Print a line for each step and number of shards, with the ratio to the first number."""
     sys.addaudithook(OPENED)
     with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
@@ -145,7 +146,7 @@ def show(numbers: Sequence[int]) -> None:
     first: dict[str, tuple[float, float, float]] = {}
     for number in numbers:
         with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:
-            for name, made, found in measure(number, Path(folder) / "growth"):
+            for name, made, found in measure(number, Path(folder) / "growth", stages):
                 before = first.setdefault(name, found)
                 ratios = [f"{now / then if then else 1.0:.2f}" for now, then in zip(found, before, strict=True)]
                 values = [name, made, f"{found[0]:.2f}", f"{found[1]:.0f}", f"{found[2] * 1000:.2f}", *ratios]

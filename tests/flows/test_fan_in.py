@@ -1,4 +1,4 @@
-"""A build whose tasks may read four files, and hold next to nothing, gives the bytes of any other build."""
+"""A build whose tasks may read three files, and hold next to nothing, gives the bytes of any other build."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from tokenmill.pipeline.stages.step import Work
 
 
 def test_fan_in_and_memory_change_no_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    write_input(tmp_path / "input", 10)
+    write_input(tmp_path / "input", 7)
     config = config_of(tmp_path / "input")
     build(config, tmp_path / "usual")
-    monkeypatch.setattr("tokenmill.flows.build.Work", functools.partial(Work, fan_in=4, memory_bytes=10_000))
+    monkeypatch.setattr("tokenmill.flows.build.Work", functools.partial(Work, fan_in=3, memory_bytes=10_000))
     build(config, tmp_path / "forced")
     usual, forced = (manifest.load(tmp_path / name, CORPUS) for name in ("usual", "forced"))
     assert usual.inputs == forced.inputs, "the hash of every step's manifest, which names the hash of every file"
-    assert len(manifest.load(tmp_path / "forced", "collect").shards) == 10
+    assert len(manifest.load(tmp_path / "forced", "collect").shards) == 7
     assert sum(name.endswith(".bin") for name in manifest.load(tmp_path / "forced", "pack").files) > 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from tests.tokens.packing import MakeCorpus, Pack, published
 from tokenmill.pipeline.base import executor, files
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.executor import InProcess
+from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.stages.step import Work
 from tokenmill.pipeline.tokens import TokenStore, forget, problems
 from tokenmill.pipeline.tokens.pack import gathered
@@ -40,7 +42,7 @@ def wanted(make_corpus: MakeCorpus, pack: Pack, texts: list[str], monkeypatch: p
     return published(work.root)
 
 
-@pytest.mark.parametrize(("fan_in", "memory_bytes", "workers"), [(64, 2**30, 1), (4, 4_000, 1), (2, 100, 1), (4, 4_000, 2)])
+@pytest.mark.parametrize(("fan_in", "memory_bytes", "workers"), [(64, 2**30, 1), (2, 100, 1), (4, 4_000, 2)])
 def test_the_store_is_the_same(
     make_corpus: MakeCorpus,
     pack: Pack,
@@ -150,3 +152,24 @@ def test_a_gathered_file_that_is_cut_is_found(make_corpus: MakeCorpus, pack: Pac
             pack(work, **SETTINGS)
     pack(work, **SETTINGS)
     assert not list(problems(work.root / "tokens"))
+
+
+@pytest.mark.parametrize("most", [3, pytest.param(None, marks=pytest.mark.soak)])
+def test_a_fault_while_gathering(make_corpus: MakeCorpus, pack: Pack, texts: list[str], most: int | None) -> None:
+    """At three operations of a small run; in the soak, at every one."""
+    small = {f"a/{number}": texts[2 * number : 2 * number + 2] for number in range(5)}
+    undisturbed = few(make_corpus(small, folder="undisturbed"), 2)
+    files.inject(None)
+    pack(undisturbed, **SETTINGS)
+    operations, wanted = files.operations(), published(undisturbed.root)
+    for at in range(operations) if most is None else random.Random(1).sample(range(operations // 3, operations), most):
+        work = few(make_corpus(small, folder=f"at{at}"), 2)
+        files.inject(Fault(at=at, kind="eio"))
+        try:
+            with pytest.raises(OSError, match="Input/output"):
+                pack(work, **SETTINGS)
+        finally:
+            files.inject(None)
+        pack(work, **SETTINGS)
+        assert published(work.root) == wanted, f"another result after a fault at operation {at}"
+        assert not list((work.root / ".state/pack/.gathered").iterdir())

@@ -25,6 +25,7 @@ from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError,
 from tokenmill.pipeline.base.manifest import PACK, Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
 from tokenmill.pipeline.kernels.bpe.token_ids import lay_documents
+from tokenmill.pipeline.stages.stage import one_batch
 from tokenmill.pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, IdType, SplitName, content_hash, dtype_for, offsets
 from tokenmill.pipeline.tokens.encoder import Encoder
 from tokenmill.pipeline.tokens.format import first_place_of_train, places
@@ -129,7 +130,8 @@ def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
 def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
     """Encode a shard. Returns the shard and its table of documents."""
     alive = view.read(("doc_id", "source", "url", "text"))
-    doc_ids, texts = alive.table["doc_id"], alive.table["text"].combine_chunks()
+    # Not `combine_chunks` of the column, which copies it even if it is one chunk.
+    doc_ids, texts = alive.table["doc_id"], one_batch(alive.table)["text"]
     ids, counts = encoder.encode(texts)
     if len(counts) != len(doc_ids) or counts.sum() != len(ids):
         raise Misaligned(

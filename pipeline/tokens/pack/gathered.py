@@ -34,6 +34,8 @@ DOCUMENT_BYTES = 400
 """Memory for the row of a document in a documents table (approximate)."""
 SHARE = 8
 """A block of ids takes this part of a worker's memory: it is held as read, in order, and as written."""
+MOST_BLOCK_BYTES = 2**28
+"""And no more than this, so that the addresses of its documents fit into one array of strings."""
 DOCUMENTS_AT_ONCE = 1024
 LAST_PLACE = 2**64
 """Places are below."""
@@ -90,7 +92,7 @@ def gather(
                 parts=group,
                 into=_named(root, means.folder / f"{name}-{turn}-{number}"),
                 dtype=dtype,
-                block_bytes=means.memory_bytes // SHARE,
+                block_bytes=max(1, min(means.memory_bytes // SHARE, MOST_BLOCK_BYTES)),
             )
             for number, group in enumerate(groups)
         ]
