@@ -25,7 +25,8 @@ from tokenmill.pipeline.stages.step import Estimate
 ESTIMATES: Mapping[str, Estimate] = {
     COLLECT: Estimate(text_bytes_per_second=2_000_000, disk_per_text=0.4),
     TOKENIZER: Estimate(text_bytes_per_second=40_000_000, disk_per_text=0.3),
-    PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.0),
+    # Ids three times while a source of many shards is gathered: encoded, gathered, and gathered again or published.
+    PACK: Estimate(text_bytes_per_second=40_000_000, disk_per_text=1.4),
 }
 """Estimates for the steps of every corpus. Each stage states its own."""
 LEAST = 6

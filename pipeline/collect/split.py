@@ -8,7 +8,7 @@ Cost: one pass over the split's input. Under a cap, memory of the text that the 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from tokenmill.pipeline.base import files, manifest, shards, state
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import hub
+from tokenmill.pipeline.collect import hub, unique
 from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
@@ -24,6 +24,7 @@ from tokenmill.pipeline.collect.plan import InputSplit, Piece, unit_hash
 from tokenmill.pipeline.collect.records import Document, Limits, Place, Record, Skipped, dropped, place_of
 from tokenmill.pipeline.collect.write import Made, Writer, documents_name
 from tokenmill.pipeline.config import DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.external.runs import Run
 
 VERSION = 9
 """Version of the step, increased whenever the meaning of the output changes."""
@@ -36,6 +37,10 @@ class SplitTask:
     """One split, and everything that its result depends on. Picklable."""
 
     root: Path
+    number: int
+    """Its place among the splits, in document order."""
+    ids: Path
+    """Where the ids of its documents go; see `unique.write`."""
     source: FilesSource | DatasetSource | InstalledSource
     split: InputSplit
     content: str
@@ -63,10 +68,20 @@ class SplitTask:
 
 @dataclass(frozen=True, kw_only=True)
 class SplitResult:
-    """The shards of a split in order, and whether they were written now."""
+    """The shards of a split in order, whether they were written now, and the run of their ids."""
 
     made: tuple[Made, ...]
     recomputed: bool
+    ids: Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """A split with other repeated ids than are taken out: `rows` to take out, for each of its shards. Picklable."""
+
+    task: SplitTask
+    result: SplitResult
+    rows: tuple[tuple[int, ...], ...]
 
 
 def settings(source: FilesSource | DatasetSource | InstalledSource) -> dict[str, Any]:
@@ -114,7 +129,7 @@ def run_split(task: SplitTask) -> SplitResult:
     """Collect one split, unless it is done already. Raises StaleInput if a file changes meanwhile."""
     done = _done(task)
     if done is not None:
-        return SplitResult(made=done, recomputed=False)
+        return _result(task, done, recomputed=False)
     writer = Writer(
         root=task.root,
         source=task.source.name,
@@ -126,7 +141,27 @@ def run_split(task: SplitTask) -> SplitResult:
         writer.add(record)
     made = tuple(writer.finish())
     save(task, made)
-    return SplitResult(made=made, recomputed=True)
+    return _result(task, made, recomputed=True)
+
+
+def run_again(repetition: Repetition) -> SplitResult:
+    """Take the rows with repeated ids out of a split's shards. Raises what `run_split` raises."""
+    task, result = repetition.task, repetition.result
+    if any(one.removed for one in result.made):
+        # An earlier run removed other rows. Read the split again, so that all its rows are there.
+        files.remove(state.path_of(task.root, COLLECT, task.split.name))
+        result = run_split(task)
+    made = tuple(
+        unique.without(task.root, one, rows, task.source.name) if rows else one
+        for one, rows in zip(result.made, repetition.rows, strict=True)
+    )
+    save(task, made)
+    return SplitResult(made=made, recomputed=True, ids=result.ids)
+
+
+def _result(task: SplitTask, made: tuple[Made, ...], *, recomputed: bool) -> SplitResult:
+    ids = unique.write(task.ids, task.number, [one.ids for one in made])
+    return SplitResult(made=tuple(replace(one, ids=b"") for one in made), recomputed=recomputed, ids=ids)
 
 
 def save(task: SplitTask, made: tuple[Made, ...]) -> None:
@@ -149,13 +184,14 @@ def _done(task: SplitTask) -> tuple[Made, ...] | None:
         ids = shards.read(task.root, (documents, shard.files[documents]), ["doc_id"])["doc_id"].to_pylist()
         for row, removed in plain["removed"]:
             ids.insert(row, bytes.fromhex(removed))
-        removed_rows = tuple(row for row, _ in plain["removed"])
+        removed = tuple(zip(*plain["removed"], strict=True)) or ((), ())
         made.append(
             Made(
                 shard=shard,
                 rejected=rejected,
                 ids=b"".join(ids),
-                removed=removed_rows,
+                removed=removed[0],
+                removed_ids=removed[1],
                 losses=Losses(**plain["losses"]),
                 left_out=plain["left_out"],
                 record_types=plain["record_types"],

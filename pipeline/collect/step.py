@@ -4,7 +4,7 @@ Purpose: the first step of a corpus. It lists the sources, divides them into spl
 makes ids unique, and publishes documents, `collect/dropped.parquet` and `quarantine/<source>.parquet`.
 Guarantee: every record of the sources is kept, dropped with a reason, or quarantined with a reason. The result depends only on
 the settings and the content of the input. A finished split that has not changed is not read again.
-Cost: one read of the input for its identity and one to collect it. Memory of one shard per worker, and 16 bytes per document.
+Cost: one read of the input for its identity and one to collect it. Memory of one shard per worker.
 """
 
 from __future__ import annotations
@@ -31,11 +31,24 @@ from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
-from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
+from tokenmill.pipeline.collect.split import (
+    VERSION,
+    Repetition,
+    SplitResult,
+    SplitTask,
+    extractor,
+    run_again,
+    run_split,
+    settings,
+)
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.step import Outcome, Work
 
 Source = FilesSource | DatasetSource | InstalledSource
+IDS = f"{state.FOLDER}/{COLLECT}/.ids"
+"""The folder of ids, while they are made unique. No source name begins with a dot."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,11 +142,12 @@ class CollectStep:
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
         sizes = [tasks[number].split.input_bytes for number in order]
         work.progress.begin(self.name, sum(sizes), "bytes")
-        answers = work.executor.map(
-            run_split, [tasks[number] for number in order], done=lambda number: work.progress.advance(sizes[number])
-        )
-        results = [result for _, result in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
-        results = _unique(tasks, results)
+        with runs.scratch(work.root / IDS) as folder:
+            answers = work.executor.map(
+                run_split, [tasks[number] for number in order], done=lambda number: work.progress.advance(sizes[number])
+            )
+            results = [result for _, result in sorted(zip(order, answers, strict=True), key=lambda pair: pair[0])]
+            results = _unique(tasks, results, work.means(folder))
         made = [one for result in results for one in result.made]
         published = publish.rejected(work.root, made)
         keep = {name for one in made for name in (*one.shard.files, *(named[0] for named in one.rejected.values()))}
@@ -202,6 +216,8 @@ class CollectStep:
         return [
             SplitTask(
                 root=root,
+                number=number,
+                ids=root / IDS / f"{number}",
                 source=source,
                 split=split,
                 content=content,
@@ -211,7 +227,9 @@ class CollectStep:
                 budget_bytes=budget_bytes,
                 budget_documents=budget_documents,
             )
-            for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
+            for number, ((source, split, content), budget_bytes, budget_documents) in enumerate(
+                zip(tasks, bytes_of, documents_of, strict=True)
+            )
         ]
 
     def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
@@ -263,26 +281,16 @@ def _shares(cap: int | None, weights: list[int]) -> list[int] | list[None]:
     return [None] * len(weights) if cap is None else plan.allot(cap, weights)
 
 
-def _unique(tasks: list[SplitTask], results: list[SplitResult]) -> list[SplitResult]:
+def _unique(tasks: list[SplitTask], results: list[SplitResult], means: Means) -> list[SplitResult]:
     """The results without the documents whose id repeats an earlier one."""
-    rows = iter(unique.repeated([one.ids for result in results for one in result.made]))
-    answer: list[SplitResult] = []
-    for task, result in zip(tasks, results, strict=True):
-        wanted = [next(rows) for _ in result.made]
-        if [one.removed for one in result.made] == wanted:
-            answer.append(result)
-            continue
-        if any(one.removed for one in result.made):
-            # An earlier run removed other rows. Read the split again, so that all its rows are there.
-            files.remove(state.path_of(task.root, COLLECT, task.split.name))
-            result = run_split(task)
-        made = tuple(
-            unique.without(task.root, one, repeated, task.source.name) if repeated else one
-            for one, repeated in zip(result.made, wanted, strict=True)
-        )
-        save(task, made)
-        answer.append(SplitResult(made=made, recomputed=True))
-    return answer
+    rows = unique.repeated([result.ids for result in results], means)
+    wanted = [
+        tuple(rows.get(unique.key(number, at), ()) for at in range(len(result.made))) for number, result in enumerate(results)
+    ]
+    differ = [number for number, result in enumerate(results) if tuple(one.removed for one in result.made) != wanted[number]]
+    again = [Repetition(task=tasks[number], result=results[number], rows=wanted[number]) for number in differ]
+    answers = dict(zip(differ, means.executor.map(run_again, again), strict=True))
+    return [answers.get(number, result) for number, result in enumerate(results)]
 
 
 def _remove_leftovers(root: Path, keep: set[str]) -> None:

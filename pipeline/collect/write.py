@@ -41,27 +41,22 @@ Table = Literal["dropped", "quarantined", "duplicates"]
 
 @dataclass(frozen=True, kw_only=True)
 class Made:
-    """A shard, the tables of its rejected records, and the ids of all its documents end to end, including documents removed
-    since.
-    """
+    """A shard, and the tables of its rejected records."""
 
     shard: Shard
     rejected: dict[Table, Named]
-    ids: bytes
+    ids: bytes = b""
+    """The ids of all its documents end to end, also of those removed since. Empty once `unique.write` has them."""
     removed: tuple[int, ...] = ()
     """Rows that were removed because their id repeats an earlier one, counted before any was removed."""
+    removed_ids: tuple[str, ...] = ()
+    """The ids of the removed rows, in hex."""
     losses: Losses = field(default_factory=Losses)
     """What was not read."""
     left_out: Mapping[str, int] = field(default_factory=dict)
     """Values that did not fit into the metadata of documents, by column."""
     record_types: Mapping[str, int] = field(default_factory=dict)
     """Records of web archives, by their type."""
-
-    @property
-    def removed_ids(self) -> list[str]:
-        """The ids of the removed rows, in hex."""
-        size = schema.DOC_ID_BYTES
-        return [self.ids[row * size : (row + 1) * size].hex() for row in self.removed]
 
     def plain(self) -> dict[str, Any]:
         """As JSON values, without the ids that the shard itself holds."""

@@ -26,11 +26,13 @@ import tokenizers
 
 from tests.bench import texts
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.shards import Alive
 from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.external.means import Means, default_memory
 from tokenmill.pipeline.tokens import dtype_for
 from tokenmill.pipeline.tokens.pack.encoded import EncodeTask, encode_shard
-from tokenmill.pipeline.tokens.pack.packed import pack_shard, plan
+from tokenmill.pipeline.tokens.pack.packed import pack, plan
 from tokenmill.tokenizer.encode import FastEncoder, load
 
 STAGE = "pack"
@@ -76,7 +78,8 @@ def ours(batch: pa.RecordBatch) -> object:
     for number, (start, stop) in enumerate(itertools.pairwise(cuts)):
         view: Any = _View(root, f"bench/{number}", batch.slice(start, stop - start))
         encoded.append(encode_shard(EncodeTask(view=view, encoder=encoder, validation_fraction=config.validation_fraction)))
-    return [pack_shard(task) for task in plan(root, encoded, {}, config, dtype_for(encoder.vocabulary))]
+    means = Means(folder=root / "gathered", executor=InProcess(), memory_bytes=default_memory(1))
+    return pack(list(plan(root, encoded, {}, config, dtype_for(encoder.vocabulary))), means)
 
 
 def peers() -> dict[str, Callable[[pa.RecordBatch], object] | None]:

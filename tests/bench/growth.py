@@ -1,4 +1,5 @@
-"""How `band` and `resolve` grow: `python -m tests.bench.growth --millions 1 4 16` over simulated signatures.
+"""How the steps grow with the corpus: `python -m tests.bench.growth --shards 200 1000 5000` over a build of tiny shards
+(`growth_shards`), and `--millions 1 4 16` for `band` and `resolve` over simulated signatures.
 
 Score shards as the stage writes them, without texts: documents are those of `planted` by number, and a copy shares each band
 of its original with probability s^rows, as signatures of similarity s do. Pairs get their simulated similarity in the place
@@ -20,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tests.bench import planted
+from tests.bench import growth_shards, planted
 from tests.bench.memory import watched
 from tokenmill.pipeline.base import executor, schema, shards
 from tokenmill.pipeline.base.shards import View
@@ -203,20 +204,14 @@ def main() -> None:
     parser.add_argument("--millions", type=float, nargs="+", default=[1, 4])
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--memory", type=float, default=512, help="MiB for each worker")
+    parser.add_argument("--shards", type=int, nargs="+")
+    parser.add_argument("--stages", nargs="*", default=growth_shards.STAGES)
     options = parser.parse_args()
-    names = (
-        "documents",
-        "collect s",
-        "band s",
-        "resolve s",
-        "CPU s",
-        "ns/n log2 n",
-        "driver MiB",
-        "worker MiB",
-        "pairs",
-        "edges",
-    )
-    print(*(f"{name:>11}" for name in (*names, "kept")))
+    if options.shards:
+        growth_shards.show(options.shards, options.stages)
+        return
+    names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "driver MiB", "worker MiB")
+    print(*(f"{name:>11}" for name in (*names, "pairs", "edges", "kept")))
     for millions in options.millions:
         documents = int(millions * 1e6)
         with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:

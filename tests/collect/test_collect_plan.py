@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.base.test_shards import flipped_pages
@@ -23,6 +23,8 @@ from tokenmill.pipeline.base.executor import InProcess, local
 from tokenmill.pipeline.collect import inputs, plan, unique
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig
+from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.step import Work
 
 
@@ -176,14 +178,21 @@ def test_a_repeated_id_comes_back_when_the_first_goes(tmp_path, collect):
 
 
 @given(st.lists(st.lists(st.integers(0, 5), max_size=6), max_size=6))
-@settings(max_examples=150, deadline=None)
-def test_repeated_ids_are_those_a_set_has_seen(shards):
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_repeated_ids_are_those_a_set_has_seen(tmp_path, shards):
     ids = [[bytes([n] * 7 + [0] * 9) if n % 2 else bytes(15) + bytes([n]) for n in shard] for shard in shards]
     seen: set[bytes] = set()
     wanted = []
     for shard in ids:
         wanted.append(tuple(row for row, one in enumerate(shard) if one in seen or seen.add(one)))
-    assert unique.repeated([b"".join(shard) for shard in ids]) == wanted
+    for fan_in, memory_bytes in ((2, 1), (3, 1_000), (64, 10**6)):
+        with runs.scratch(tmp_path / "ids") as folder:
+            # Every second split has two shards.
+            parts = [[b"".join(shard)] if number % 2 else [b"", b"".join(shard)] for number, shard in enumerate(ids)]
+            written = [unique.write(folder / f"{number}", number, part) for number, part in enumerate(parts)]
+            means = Means(folder=folder, executor=InProcess(), memory_bytes=memory_bytes, fan_in=fan_in)
+            found = unique.repeated(written, means)
+        assert {unique.key(at, 1 - at % 2): rows for at, rows in enumerate(wanted) if rows} == found
 
 
 @given(st.integers(0, 1_000), st.lists(st.integers(1, 50), min_size=1, max_size=20))

@@ -1,8 +1,10 @@
 """Counts in how many documents of its source each unit occurs. This is the step over all shards.
 
 Guarantee: documents are counted, not occurrences. The counts are exact and do not depend on the number of workers.
-Cost: one read of the scores of each shard and one sort of its units; 20 bytes below `.state` per unit of a shard, or less with
-a filter. Summing holds one range of hashes of one source in memory at a time (`RANGE_ROWS`).
+Cost: one read of the scores of each shard and one sort of its units; 32 bytes below `.state` per unit of a shard, or less with
+a filter. Runs are merged in rounds of bounded fan-in, and summed on the way; a worker holds what `Work.memory_bytes` allows, of
+one range of hashes of one source. This process holds the repeated units, 40 bytes each: with a `min_share` of 1 %, no more than
+a hundred times the units of a document.
 """
 
 from __future__ import annotations
@@ -18,17 +20,15 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.external import runs
-from tokenmill.pipeline.external.runs import Range, Run
+from tokenmill.pipeline.external import runs, sort
+from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.filters import Filter
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Work
 
-RANGE_ROWS = 4_000_000
-"""Rows summed at a time (approximate), at some 100 bytes each."""
-COUNTS = ("<u8", "<u4", "<u4", "<u4")
-"""A run of units of a shard: hash, documents, occurrences and the first row with it."""
+COUNTS = ("<u8", "<u8", "<u8", "<u4", "<u4")
+"""A run of units: hash, documents, occurrences, and the shard and the row of the first document with it."""
 
 
 class Repeated(NamedTuple):
@@ -56,6 +56,7 @@ class SourceShards:
 
 @dataclass(frozen=True, kw_only=True)
 class _Count:
+    number: int
     view: View
     named: Named
     filter: Filter | None
@@ -65,7 +66,7 @@ class _Count:
 
 @dataclass(frozen=True, kw_only=True)
 class _Sum:
-    """Sum the rows of a range of hashes over the runs of all shards of a source."""
+    """Sum the rows of a range of hashes over the runs of a source."""
 
     tables: tuple[Run, ...]
     within: Range
@@ -80,27 +81,27 @@ def needed(config: RepeatsConfig, documents: int) -> int:
 def repeated(sources: Sequence[SourceShards], work: Work, folder: Path) -> list[Repeated]:
     """The repeated units of each source. Writes below `folder`. Raises what reading and writing raise."""
     counting = [
-        _Count(view=view, named=named, filter=one.filter, least=one.least, path=folder / f"{one.name}.{number}.counts")
+        _Count(
+            number=number,
+            view=view,
+            named=named,
+            filter=one.filter,
+            least=one.least,
+            path=folder / f"{one.name}.{number}.counts",
+        )
         for one in sources
         for number, (view, named) in enumerate(one.shards)
     ]
-    tables = work.executor.map(_count, counting)
+    tables, means = work.executor.map(_count, counting), work.means(folder)
     summing: list[_Sum] = []
     ends: list[int] = []
     for one in sources:
-        mine, tables = tuple(tables[: len(one.shards)]), tables[len(one.shards) :]
-        ranges = max(1, -(-sum(run.rows for run in mine) // RANGE_ROWS))
-        summing += [
-            _Sum(
-                tables=mine,
-                within=Range(first=(number << 64) // ranges, last=(number + 1 << 64) // ranges - 1),
-                least=one.least,
-            )
-            for number in range(ranges)
-        ]
+        mine, tables = tables[: len(one.shards)], tables[len(one.shards) :]
+        few = tuple(sort.merge(means, mine, f"{one.name}.merged", reduce=summed))
+        summing += [_Sum(tables=few, within=within, least=one.least) for within in runs.ranges(few, means.rows(COUNTS))]
         ends.append(len(summing))
-    summed = work.executor.map(_sum, summing)
-    return [_joined(summed[first:last]) for first, last in zip([0, *ends], ends, strict=False)]
+    found = work.executor.map(_sum, summing)
+    return [_joined(found[first:last]) for first, last in zip([0, *ends], ends, strict=False)]
 
 
 def _joined(parts: Sequence[Repeated]) -> Repeated:
@@ -111,25 +112,25 @@ def _count(task: _Count) -> Run:
     """Write the distinct units of a shard in order of hash."""
     found = scores.units_of(scores.read(task.view, task.named, task.view.read(["doc_id"]))["units"]).grouped()
     passing = slice(None) if task.filter is None else task.filter.passing(found.hashes, task.least)
-    written = (found.hashes, found.documents, found.occurrences, found.first)
+    number = np.full(len(found.hashes), task.number)
+    written = (found.hashes, found.documents, found.occurrences, number, found.first)
     return runs.write(task.path, *(column[passing].astype(kind) for column, kind in zip(written, COUNTS, strict=True)))
+
+
+def summed(columns: list[Array]) -> list[Array]:
+    """One row for each hash of rows in the order of hash and shard: the sums, and the first document."""
+    hashes, documents, occurrences, numbers, rows = columns
+    begins = scores.run_starts(hashes)
+    sums = (scores.sums(counts, begins) for counts in (documents, occurrences))
+    return [hashes[begins], *sums, numbers[begins], rows[begins]]
 
 
 def _sum(task: _Sum) -> Repeated:
     """The units of a range that occur in enough documents."""
-    parts = [run.within(task.within) for run in task.tables]
-    shard = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
-    hashes, documents, occurrences, rows_of_first = (np.concatenate(column) for column in zip(*parts, strict=True))
-    # A stable sort, so that shards ascend within a hash.
-    order = np.argsort(hashes, kind="stable")
-    begins = scores.run_starts(hashes[order])
-    total = scores.sums(documents[order].astype(np.int64), begins)
-    enough = total >= task.least
-    first = order[begins[enough]]
-    return Repeated(
-        hashes=hashes[first].astype(np.uint64),
-        documents=total[enough],
-        occurrences=scores.sums(occurrences[order].astype(np.int64), begins)[enough],
-        shards=shard[first],
-        rows=rows_of_first[first].astype(np.int64),
-    )
+    columns = runs.read(task.tables, task.within, COUNTS)
+    # A stable sort, and runs in the order of their shards: shards ascend within a hash.
+    order = runs.order(columns, 1)
+    columns = summed([column[order] for column in columns])
+    enough = columns[1] >= task.least
+    hashes, *others = (column[enough] for column in columns)
+    return Repeated(hashes, *(column.astype(np.int64) for column in others))

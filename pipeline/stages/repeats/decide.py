@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.external.runs import Run
+from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
@@ -54,6 +54,8 @@ class Decide:
     named: Named
     number: int
     repeated: Run
+    firsts: Run
+    """Shards, and the units (indices into `repeated`) whose first document they hold."""
     keep_first: bool
 
 
@@ -77,7 +79,7 @@ class Decided:
 def decide(task: Decide) -> Decided:
     """Decide one shard. Raises what reading raises."""
     known = Repeated(*task.repeated.columns())
-    first = np.flatnonzero(known.shards == task.number)
+    _, first = task.firsts.within(Range(first=task.number, last=task.number))
     alive = task.view.read(["doc_id", "text"] if len(first) else ["doc_id"])
     table = scores.read(task.view, task.named, alive)
     units = scores.units_of(table["units"])

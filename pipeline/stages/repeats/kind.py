@@ -57,7 +57,7 @@ REPEATS = StageKind(
     name="repeats",
     section=RepeatsConfig,
     make=_make,
-    estimate=Estimate(text_bytes_per_second=50_000_000, disk_per_text=0.15),
+    estimate=Estimate(text_bytes_per_second=50_000_000, disk_per_text=0.35),
     words=_words,
     facts=Mapping[str, RepeatsFacts],
     problems=_problems,

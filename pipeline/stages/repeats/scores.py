@@ -7,6 +7,7 @@ Cost: one pass over the text (`kernels.dedup.units`). On disk, a unit takes 8 by
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +21,8 @@ from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.words import classes
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.stage import one_batch
+
+Integer = TypeVar("Integer", bound=np.integer[Any])
 
 NEWLINES = {"lines": 1, "paragraphs": 2}
 KEY = np.array([0x756E697473206F66, 0x7265706561747321], dtype=np.uint64)
@@ -90,9 +93,9 @@ def run_starts(hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     return np.flatnonzero(new)
 
 
-def sums(values: npt.NDArray[np.int64], begins: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """The sums of the runs that begin at `begins`: int64 [runs]."""
-    return np.add.reduceat(values, begins) if len(begins) else np.empty(0, dtype=np.int64)
+def sums(values: npt.NDArray[Integer], begins: npt.NDArray[np.int64]) -> npt.NDArray[Integer]:
+    """The sums of the runs that begin at `begins`: [runs], of the dtype of `values`."""
+    return np.add.reduceat(values, begins) if len(begins) else values[:0]
 
 
 def split(texts: pa.LargeStringArray, config: RepeatsConfig) -> pa.RecordBatch:

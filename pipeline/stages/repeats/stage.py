@@ -129,8 +129,10 @@ def _decide(
     for one, units in zip(sources, found, strict=True):
         columns = (column.astype(kind) for column, kind in zip(units, REPEATED, strict=True))
         run = runs.write(folder / f"{one.name}.repeated", *columns)
+        shards_of = units.shards.astype(np.uint64)
+        firsts = runs.write_sorted(folder / f"{one.name}.firsts", shards_of, np.arange(len(shards_of)))
         tasks += [
-            Decide(view=view, named=named, number=number, repeated=run, keep_first=keep_first)
+            Decide(view=view, named=named, number=number, repeated=run, firsts=firsts, keep_first=keep_first)
             for number, (view, named) in enumerate(one.shards)
         ]
     decided = iter(work.executor.map(decide, tasks))

@@ -17,14 +17,17 @@ from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.manifest import PACK, Shard, plain_facts
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import PackConfig
+from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.stages.step import Outcome, Work
 from tokenmill.pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for, forget
 from tokenmill.pipeline.tokens.encoder import Encoder
 from tokenmill.pipeline.tokens.facts import PackFacts, SourceFacts, SplitFacts
 from tokenmill.pipeline.tokens.forget import LeftOut, without
 from tokenmill.pipeline.tokens.pack.encoded import VERSION, Encoded, EncodeTask, encode_shard
-from tokenmill.pipeline.tokens.pack.packed import STATE, Packed, pack_shard, plan
+from tokenmill.pipeline.tokens.pack.packed import STATE, Packed, pack, plan
 
+GATHERED = ".gathered"
+"""The folder of gathered shards, while they are packed. No source name begins with a dot."""
 FEW = 0.2
 """A validation fraction to propose where a smaller one gave nothing."""
 
@@ -53,8 +56,9 @@ class PackStep:
         tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
         encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
         left_out = forget.left_out(work.root, {one.shard.name: one.documents for one in encoded})
-        answers = work.executor.map(pack_shard, list(plan(work.root, encoded, left_out, self._config, dtype)))
-        packed = [answer for answer in answers if answer is not None]
+        layout = list(plan(work.root, encoded, left_out, self._config, dtype))
+        with runs.scratch(work.root / state.FOLDER / PACK / GATHERED) as folder:
+            packed = pack(layout, work.means(folder))
         _remove_others(work.root, encoded, packed)
         splits: dict[str, SplitFacts] = {split: _totals([one for one in packed if one.split == split]) for split in SPLITS}
         if fraction and not splits["val"].tokens:
@@ -88,10 +92,10 @@ def _published(shard: Shard, left_out: LeftOut | None) -> Shard:
 
 def _totals(packed: Sequence[Packed]) -> SplitFacts:
     """The totals of one split, and of its sources in their order. The highest id is None if there are no tokens."""
-    sources = tuple(
-        SourceFacts(source=source, **_sums([one for one in packed if one.source == source]))
-        for source in dict.fromkeys(one.source for one in packed)
-    )
+    by_source: dict[str, list[Packed]] = {}
+    for one in packed:
+        by_source.setdefault(one.source, []).append(one)
+    sources = tuple(SourceFacts(source=source, **_sums(mine)) for source, mine in by_source.items())
     return SplitFacts(**_sums(packed), highest_id=max((one.highest_id for one in packed), default=None), sources=sources)
 
 

@@ -116,9 +116,7 @@ SITES = RepeatsConfig(min_characters=10, min_documents=5, expected_units=1000)
 
 
 @pytest.mark.parametrize("numbers", [(2,), pytest.param((2, 4), marks=pytest.mark.soak)])
-def test_the_same_bytes_for_any_number_of_workers_and_for_ranges(
-    make_corpus: MakeCorpus, monkeypatch: pytest.MonkeyPatch, numbers: tuple[int, ...]
-) -> None:
+def test_the_same_bytes_for_any_number_of_workers_and_for_ranges(make_corpus: MakeCorpus, numbers: tuple[int, ...]) -> None:
     work = make_corpus(corpus(60))
     made = repeats(work, SITES).manifest
     assert made.counts.dropped == {"only_repeats": 1}
@@ -130,10 +128,11 @@ def test_the_same_bytes_for_any_number_of_workers_and_for_ranges(
         with executor.local(workers) as pool:
             assert repeats(dataclasses.replace(work, executor=pool), SITES).recomputed_shards == 6
         assert tree(work.root) == alone
-    monkeypatch.setattr(counts, "RANGE_ROWS", 10)
-    manifest.withdraw(work.root, ["repeats"])
-    repeats(work, SITES)
-    assert tree(work.root) == alone
+    for fan_in, memory_bytes in ((2, 2_000), (2, 10**6), (64, 2_000)):
+        manifest.withdraw(work.root, ["repeats"])
+        shutil.rmtree(work.root / ".state")
+        repeats(dataclasses.replace(work, fan_in=fan_in, memory_bytes=memory_bytes), SITES)
+        assert tree(work.root) == alone
     assert not list((work.root / ".state/repeats/.counts").iterdir())
 
 
