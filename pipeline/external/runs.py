@@ -212,7 +212,7 @@ def _spans(parts: Sequence[Sequence[Array]], rows: int, prefix: tuple[int, ...])
     found: list[Span] = []
     for within in cut([part[0] for part in parts], rows, alone=True):
         places = [within.of(part[0]) for part in parts]
-        several = sum(place.stop - place.start for place in places) > 2 * rows
+        several = sum(place.stop - place.start for place in places) > rows
         if several and within.first == within.last and len(parts[0]) > 1:
             rest = [[column[place] for column in part[1:]] for part, place in zip(parts, places, strict=True)]
             found += _spans(rest, rows, (*prefix, within.first))

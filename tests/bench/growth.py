@@ -210,19 +210,8 @@ def main() -> None:
     if options.shards:
         growth_shards.show(options.shards, options.stages)
         return
-    names = (
-        "documents",
-        "collect s",
-        "band s",
-        "resolve s",
-        "CPU s",
-        "ns/n log2 n",
-        "driver MiB",
-        "worker MiB",
-        "pairs",
-        "edges",
-    )
-    print(*(f"{name:>11}" for name in (*names, "kept")))
+    names = ("documents", "collect s", "band s", "resolve s", "CPU s", "ns/n log2 n", "driver MiB", "worker MiB")
+    print(*(f"{name:>11}" for name in (*names, "pairs", "edges", "kept")))
     for millions in options.millions:
         documents = int(millions * 1e6)
         with tempfile.TemporaryDirectory(prefix="tokenmill-growth-") as folder:

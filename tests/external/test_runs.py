@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,39 @@ def test_ranges_are_about_as_large_as_asked_for(tmp_path: Path) -> None:
     assert sum(sizes) == 200_010
     assert len(sizes) in (10, 11)
     assert max(sizes) < 22_000
+
+
+ROWS = st.lists(st.tuples(*[st.one_of(st.integers(0, 2), KEY)] * 3), max_size=40)
+
+
+@given(ROWS, st.integers(1, 3))
+@settings(max_examples=200, deadline=None)
+def test_rows_are_ordered_by_all_of_their_key_and_stay_in_order_where_it_is_equal(rows: list[tuple[int, ...]], by: int) -> None:
+    columns = [np.array([row[at] for row in rows], dtype=np.uint64) for at in range(3)]
+    expected = sorted(range(len(rows)), key=lambda at: rows[at][:by])
+    assert runs.order(columns, by).tolist() == expected
+
+
+def _rows(run: runs.Run, span: runs.Span) -> Iterator[tuple[int, ...]]:
+    columns = run.columns()
+    return zip(*(column[span.of(columns)].tolist() for column in columns), strict=True)
+
+
+@given(st.lists(ROWS, min_size=1, max_size=4), st.integers(1, 20))
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_spans_hold_every_row_once_also_where_the_first_column_has_one_value(
+    tmp_path: Path, parts: list[list[tuple[int, ...]]], rows: int
+) -> None:
+    made = []
+    for part in parts:
+        columns = [np.array([row[at] for row in sorted(part)], dtype=np.uint64) for at in range(3)]
+        made.append(runs.write(tmp_path / str(next(NUMBERS)), np.zeros(len(part), dtype=np.uint64), *columns))
+    found: list[tuple[int, ...]] = []
+    for span in runs.spans(made, rows, 4):
+        block = [row for run in made for row in _rows(run, span)]
+        assert len(block) <= 4 * rows + 64 or len({row[:3] for row in block}) == 1
+        found += sorted(block)
+    assert found == sorted((0, *row) for part in parts for row in part)
 
 
 def test_a_scratch_folder_is_empty_before_and_after(tmp_path: Path) -> None:

@@ -35,6 +35,8 @@ PLACE_BITS = 32
 
 ROWS = 2**PLACE_BITS - 1
 """Selects the row of a place."""
+WIDE = 2
+"""Gathering and ranking hold two copies of all columns while they sort."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +83,7 @@ def gather(scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Seq
             config=config,
             path=means.folder / f"gathered-{number}",
         )
-        for number, part in enumerate(grouped(scored, means.rows(["<u8"] * (keys + 3))))
+        for number, part in enumerate(grouped(scored, means.rows(["<u8"] * WIDE * (keys + 3))))
     ]
     parts = means.executor.map(_gather, tasks)
     dated = any(one.name == "date" for one in criteria[0]) if criteria else False

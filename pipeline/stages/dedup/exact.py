@@ -19,7 +19,7 @@ import numpy as np
 from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Range, Run, Span
-from tokenmill.pipeline.stages.dedup.collected import Gathered
+from tokenmill.pipeline.stages.dedup.collected import WIDE, Gathered
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +72,7 @@ def distinct(gathered: Gathered, means: Means, *, exact: bool = True) -> Distinc
     """Rank all documents and group them by `exact`, or each by itself if `exact` is False. Raises OSError."""
     keys = gathered.keys
     parts = [run.columns() for run in gathered.runs]
-    spans = runs.spans(gathered.runs, means.rows(["<u8"] * (keys + 3)), keys + 1)
+    spans = runs.spans(gathered.runs, means.rows(["<u8"] * WIDE * (keys + 3)), keys + 1)
     sizes = [sum(span.of(part).stop - span.of(part).start for part in parts) for span in spans]
     firsts = np.cumsum([0, *sizes])
     tasks = [

@@ -9,7 +9,7 @@ is unlike every kept one. The verdicts are the same for any number of workers an
 Added documents and sources are signed, and pairs with them are compared. The result equals that of a build from nothing. If
 the added documents come last in survivor order, no earlier decision changes.
 Cost: one pass over the text for signatures (about 170 MB/s per core), and one over the shards that hold new candidates. The
-package's docstring states how time, memory and disk grow.
+package's docstring says where it is written how time, memory and disk grow.
 """
 
 from __future__ import annotations

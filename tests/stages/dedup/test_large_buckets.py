@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.kernels import dedup_oracles as oracle
 from tests.stages.dedup.test_dedup import of, verdicts
@@ -17,6 +19,7 @@ from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.dedup import candidates, rounds
+from tokenmill.pipeline.stages.dedup.buckets import blocks
 from tokenmill.pipeline.stages.dedup.candidates import Pairs
 from tokenmill.pipeline.stages.dedup.check import problems
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
@@ -179,3 +182,27 @@ def test_ranges_of_any_size_make_the_same_pairs(tmp_path: Path) -> None:
     whole = found(1, 2**30)
     assert whole[0][1] > whole[1][1] > 0
     assert found(7, 10_000) == found(3, 100) == found(20, 2**30) == whole
+
+
+@given(st.integers(0, 2**32), st.integers(2, 9), st.booleans(), st.lists(st.integers(0, 60), max_size=6))
+@settings(max_examples=150, deadline=None)
+def test_where_blocks_end_changes_nothing(seed: int, limit: int, again: bool, cuts: list[int]) -> None:
+    rng = np.random.default_rng(seed)
+    keys = np.sort(rng.integers(0, rng.integers(1, 6), rng.integers(1, 60))).astype(np.uint64)
+    sizes = np.unique(keys, return_counts=True)[1]
+    ranks = np.concatenate([np.sort(rng.permutation(80)[:size]) for size in sizes]).astype(np.uint64)
+    removed = bits(rng.random(80) < rng.random()) if again else None
+
+    def found(ends: list[int]) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[int]]:
+        parts = [[keys[part], ranks[part]] for part in np.split(np.arange(len(keys)), sorted(ends)) if len(part)]
+        pairs, over, counts = [], [], np.zeros(3, dtype=np.int64)
+        for block in blocks(parts, limit, len(keys), removed):
+            counts += (block.buckets, block.members, block.left_out)
+            over += zip(*(column.tolist() for column in block.over), strict=True)
+            for at in range(block.at, len(block.ranks)):
+                others = block.ranks[at - block.near[at] : at].tolist()
+                first = [int(block.first[at])] if block.near[at] < block.place[at] else []
+                pairs += [(int(block.ranks[at]), other) for other in first + others]
+        return sorted(pairs), over, counts.tolist()
+
+    assert found(cuts) == found([])

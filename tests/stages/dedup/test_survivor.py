@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -17,7 +19,7 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
-from tokenmill.pipeline.stages.dedup.survivor import moment
+from tokenmill.pipeline.stages.dedup.survivor import ascending, moment
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
 MakeCorpus = Callable[..., Work]
@@ -147,6 +149,15 @@ def test_moments_are_those_of_datetime(naive: datetime, offset: int) -> None:
     assert of(naive.isoformat()) == of(naive.replace(tzinfo=UTC).isoformat()) == of(f"{naive.isoformat(sep=' ')}Z") == since
     elsewhere = naive.replace(tzinfo=timezone(timedelta(minutes=offset)))
     assert of(elsewhere.isoformat()) == since - offset * 60_000_000
+
+
+@given(st.lists(st.floats(), min_size=1))
+def test_scores_become_integers_of_their_order(values: list[float]) -> None:
+    found = ascending(np.array(values)).tolist()
+    expected = sorted(values, key=lambda value: (math.isnan(value), value))
+    ordered = [value for _, value in sorted(zip(found, values, strict=True), key=lambda pair: pair[0])]
+    assert [repr(value + 0.0) for value in ordered] == [repr(value + 0.0) for value in expected]
+    assert len(set(found)) == len({repr(value + 0.0) for value in values})
 
 
 @pytest.mark.parametrize(
