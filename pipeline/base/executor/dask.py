@@ -28,7 +28,7 @@ from tokenmill.pipeline.base.executor import node
 from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.processes import main_untouched
-from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, nothing, silent
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, in_flight, nothing, silent
 
 NOBODY_SECONDS = 60.0
 """A cluster without any worker for so long is given up."""
@@ -92,6 +92,7 @@ class DaskCluster:
             function=function,
             root=self._on.root,
             workers=self.workers,
+            in_flight=in_flight(self.workers, capped=self._address is not None and self._wanted is not None),
             straggler_seconds=self._straggler_seconds,
         ).all(tasks, done)
         if before - set(self._client.nthreads()):

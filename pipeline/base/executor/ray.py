@@ -28,7 +28,7 @@ from tokenmill.pipeline.base.errors import ClusterError
 from tokenmill.pipeline.base.executor import node
 from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
 from tokenmill.pipeline.base.executor.node import Ground
-from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, nothing, silent
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, in_flight, nothing, silent
 
 LOST = (
     exceptions.WorkerCrashedError,
@@ -90,6 +90,7 @@ class RayCluster:
             function=function,
             root=self._on.root,
             workers=self.workers,
+            in_flight=in_flight(self.workers, capped=self._address is not None and self._wanted is not None),
             straggler_seconds=self._straggler_seconds,
         ).all(tasks, done)
 
@@ -200,6 +201,11 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
             where = f"at {address}" if address else "on this machine"
             raise ClusterError(f"there is no Ray cluster {where} to work with: {error}") from error
     try:
+        if address is None and ray.util.get_node_ip_address() != "127.0.0.1":
+            raise ClusterError(
+                "Ray was imported before tokenmill could keep it on the loopback, so it would listen on every interface; start "
+                "Python anew, or start Ray yourself and give its address"
+            )
         yield
     finally:
         ray.shutdown()
