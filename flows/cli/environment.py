@@ -87,8 +87,6 @@ def ray_environment(*, starts_here: bool) -> None:
         # Else Ray listens on all interfaces, also if it is given 127.0.0.1. The name of the variable tells what it is for
         # elsewhere.
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
-        # After this process was killed, two of Ray's look for its server for so long before they end; its own default is 60 s.
-        os.environ.setdefault("RAY_gcs_rpc_server_reconnect_timeout_s", "10")
 
 
 def variables(more: Mapping[str, str]) -> dict[str, str]:

@@ -63,7 +63,7 @@ class _Attempt(Generic[Task]):
 
 @dataclass(kw_only=True)
 class TaskLoop(Generic[Handle, Task, Answer]):
-    """One `map` on a cluster. `root`: the corpus folder that the tasks write to. `in_flight`: tasks with the cluster at a time."""
+    """One `map` on a cluster. `root`: the corpus folder that tasks write to. `in_flight`: tasks with the cluster at a time."""
 
     engine: Engine[Handle]
     function: Callable[[Task], Answer]

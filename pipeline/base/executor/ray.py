@@ -1,7 +1,8 @@
 """Runs tasks on a Ray cluster: on the one at an address, or on one that starts here and ends with the `with` block.
 
-Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends. A
-worker, or a node, that is lost costs its tasks (see `cluster`); an exception of a task is raised as it is.
+Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends (after a
+SIGKILL, two idle helpers stay for 60 s). A worker, or a node, that is lost costs its tasks (see `cluster`); an exception of a
+task is raised as it is.
 Security: who may talk to a Ray cluster may run code on it. What starts here asks for Ray's token; how a cluster of yours is
 guarded is its own matter. The environment variables that keep Ray on the loopback, and from sending statistics of its use, are
 set by the caller before this module is imported (`flows/cli/environment.py`).
