@@ -3,7 +3,7 @@
 Guarantee: what starts here listens on 127.0.0.1 alone and speaks TLS with certificates of its own, so no other user of the
 machine can give it work; it has no dashboard, and ends with this process, however that ends. A lost worker costs its tasks:
 Dask runs them again elsewhere, at most three times; an exception of a task is raised as it is, and never tried again.
-Cost: 3 s to start Dask here; 5 ms a task.
+Cost: 3 to 6 s to start Dask here; 8 ms of this process for each task.
 """
 
 from __future__ import annotations

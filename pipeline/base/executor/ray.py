@@ -6,7 +6,7 @@ task is raised as it is.
 Security: who may talk to a Ray cluster may run code on it. What starts here asks for Ray's token; how a cluster of yours is
 guarded is its own matter. The environment variables that keep Ray on the loopback, and from sending statistics of its use, are
 set by the caller before this module is imported (`flows/cli/environment.py`).
-Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms a task.
+Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms of this process for each task.
 """
 
 from __future__ import annotations
