@@ -15,7 +15,7 @@ import pytest
 
 from tokenmill.pipeline.base import executor, files
 from tokenmill.pipeline.base.errors import ClusterError, InputError, Locked, OutOfMemory, WorkerDied
-from tokenmill.pipeline.base.executor import cluster, node, shared
+from tokenmill.pipeline.base.executor import cluster, node, protocol, shared
 from tokenmill.pipeline.base.executor.cluster import Lost, TaskLoop
 from tokenmill.pipeline.base.executor.protocol import nothing
 
@@ -69,7 +69,15 @@ class Played:
 
 
 def run(engine: Played, tasks: Any, root: Path = Path("/nowhere"), *, straggler_seconds: float = 1e9) -> list[int]:
-    loop = TaskLoop(engine=engine, function=engine.function, root=root, workers=WORKERS, straggler_seconds=straggler_seconds)
+    in_flight = protocol.in_flight(WORKERS, capped=False)
+    loop = TaskLoop(
+        engine=engine,
+        function=engine.function,
+        root=root,
+        workers=WORKERS,
+        in_flight=in_flight,
+        straggler_seconds=straggler_seconds,
+    )
     return loop.all(tasks, nothing)
 
 
@@ -84,7 +92,8 @@ def test_tasks_are_taken_as_workers_get_free_and_answered_in_order() -> None:
             yield number
 
     assert run(engine, tasks()) == [number * number for number in range(50)]
-    assert engine.most == WORKERS * cluster.IN_FLIGHT_PER_WORKER
+    assert engine.most == WORKERS * protocol.IN_FLIGHT_PER_WORKER
+    assert protocol.in_flight(WORKERS, capped=True) == WORKERS
     assert run(Played(), iter(())) == []
 
 

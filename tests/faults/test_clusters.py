@@ -20,6 +20,7 @@ import pytest
 from tests.faults.builds import published
 from tests.faults.clusters import LOOPBACK, DaskNodes, RayNodes, command_line, dask_nodes, ray_nodes, require_ended
 from tests.faults.test_kills import below, files_in
+from tokenmill.pipeline.base.errors import InputError
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(1800)]
 
@@ -128,9 +129,58 @@ def test_a_cluster_that_started_here_ends_with_a_build_that_is_killed(name: str,
     processes = until(build, root, case.files // 3)
     build.kill()
     build.wait()
-    require_ended(processes)
+    # Two idle helpers of Ray's want to tell their server for 60 s, which is gone, that their raylet is gone.
+    require_ended(processes, 120)
     assert case.start(root, "--workers", "1").wait() == 0, case.said()
     case.require(root)
+
+
+RAISING = """
+import sys
+from pathlib import Path
+from tests.faults.test_clusters import raising
+from tokenmill.flows import execution
+from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.config import ExecutionConfig
+
+if __name__ == "__main__":
+    with execution.opened(ExecutionConfig(executor=sys.argv[1], workers=2), Path(sys.argv[2])) as hands:
+        for number in (1, 2):
+            try:
+                hands.executor.map(raising, [0] * 9 + [number])
+            except TokenmillError as error:
+                print(type(error).__name__, error)
+        print(hands.executor.map(abs, iter(range(-5, 5))))
+"""
+
+
+def raising(number: int) -> int:
+    """A task that is wrong, or finds no memory."""
+    if number == 1:
+        raise InputError("the task is wrong")
+    if number == 2:
+        raise MemoryError
+    return number
+
+
+@pytest.mark.parametrize("name", ["ray", "dask"])
+def test_what_a_task_raises_on_a_cluster_is_raised_here(name: str, tmp_path: Path) -> None:
+    (tmp_path / "script.py").write_text(RAISING)
+    (tmp_path / ".state").mkdir()
+    root = Path(__file__).parents[2]
+    done = subprocess.run(
+        [sys.executable, tmp_path / "script.py", name, tmp_path],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+    )
+    lines = done.stdout.splitlines()
+    assert lines[0] == "InputError the task is wrong", done.stderr
+    assert lines[1].startswith("OutOfMemory raising: not enough memory")
+    assert lines[2:] == ["[5, 4, 3, 2, 1, 0, 1, 2, 3, 4]"]
+    assert done.stderr == ""
 
 
 def until(build: subprocess.Popen[bytes], root: Path, many: int) -> list[int]:

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import WorkerDied
-from tokenmill.pipeline.base.executor.protocol import IN_FLIGHT_PER_WORKER, WATCH_SECONDS, Answer, Task, doing
+from tokenmill.pipeline.base.executor.protocol import WATCH_SECONDS, Answer, Task, doing
 from tokenmill.pipeline.base.shortage import memory
 
 Handle = TypeVar("Handle", bound=Hashable)
@@ -63,12 +63,13 @@ class _Attempt(Generic[Task]):
 
 @dataclass(kw_only=True)
 class TaskLoop(Generic[Handle, Task, Answer]):
-    """One `map` on a cluster. `root`: the corpus folder that the tasks write to."""
+    """One `map` on a cluster. `root`: the corpus folder that tasks write to. `in_flight`: tasks with the cluster at a time."""
 
     engine: Engine[Handle]
     function: Callable[[Task], Answer]
     root: Path
     workers: int
+    in_flight: int
     straggler_seconds: float
     answers: dict[int, Answer] = field(default_factory=dict)
     _running: dict[Handle, _Attempt[Task]] = field(default_factory=dict)
@@ -82,7 +83,7 @@ class TaskLoop(Generic[Handle, Task, Answer]):
         alone_since: float | None = None
         try:
             while True:
-                while len(self._running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
+                while len(self._running) < self.in_flight and (following := next(waiting, None)):
                     self._start(*following)
                 if not self._running:
                     break

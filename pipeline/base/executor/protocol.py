@@ -79,6 +79,11 @@ def silent(library: str) -> Iterator[None]:
         log.setLevel(level)
 
 
+def in_flight(workers: int, *, capped: bool) -> int:
+    """Tasks that are with a cluster at a time. `capped`: it has more workers, which must not get any."""
+    return workers if capped else workers * IN_FLIGHT_PER_WORKER
+
+
 def nothing(_: int) -> None:
     """Nobody asks when a task is done."""
 

@@ -1,11 +1,12 @@
 """Runs tasks on a Ray cluster: on the one at an address, or on one that starts here and ends with the `with` block.
 
-Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends. A
-worker, or a node, that is lost costs its tasks (see `cluster`); an exception of a task is raised as it is.
+Guarantee: what starts here listens on 127.0.0.1 alone, has no dashboard, and ends with this process, however that ends (after a
+SIGKILL, two idle helpers stay for 60 s). A worker, or a node, that is lost costs its tasks (see `cluster`); an exception of a
+task is raised as it is.
 Security: who may talk to a Ray cluster may run code on it. What starts here asks for Ray's token; how a cluster of yours is
 guarded is its own matter. The environment variables that keep Ray on the loopback, and from sending statistics of its use, are
 set by the caller before this module is imported (`flows/cli/environment.py`).
-Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms a task.
+Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms of this process for each task.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from tokenmill.pipeline.base.errors import ClusterError
 from tokenmill.pipeline.base.executor import node
 from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
 from tokenmill.pipeline.base.executor.node import Ground
-from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, nothing, silent
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, in_flight, nothing, silent
 
 LOST = (
     exceptions.WorkerCrashedError,
@@ -90,6 +91,7 @@ class RayCluster:
             function=function,
             root=self._on.root,
             workers=self.workers,
+            in_flight=in_flight(self.workers, capped=self._address is not None and self._wanted is not None),
             straggler_seconds=self._straggler_seconds,
         ).all(tasks, done)
 
@@ -200,6 +202,11 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
             where = f"at {address}" if address else "on this machine"
             raise ClusterError(f"there is no Ray cluster {where} to work with: {error}") from error
     try:
+        if address is None and ray.util.get_node_ip_address() != "127.0.0.1":
+            raise ClusterError(
+                "Ray was imported before tokenmill could keep it on the loopback, so it would listen on every interface; start "
+                "Python anew, or start Ray yourself and give its address"
+            )
         yield
     finally:
         ray.shutdown()
