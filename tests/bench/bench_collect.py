@@ -87,7 +87,8 @@ def _collect(source: Path, out: Path) -> None:
 
 
 def _readers() -> dict[str, Run]:
-    from datatrove.pipeline.readers import CsvReader, JsonlReader, ParquetReader
+    from datatrove.pipeline.readers import JsonlReader, ParquetReader
+    from datatrove.pipeline.readers.csv import CsvReader
 
     def reading(kind: Any) -> Run:
         return lambda source, _: sum(1 for _ in kind(str(source)).run())
