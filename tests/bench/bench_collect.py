@@ -90,6 +90,9 @@ def _readers() -> dict[str, Run]:
     from datatrove.pipeline.readers import JsonlReader, ParquetReader
     from datatrove.pipeline.readers.csv import CsvReader
 
+    # By default Python's reader of CSV refuses a text of 128 KiB.
+    csv.field_size_limit(1 << 30)
+
     def reading(kind: Any) -> Run:
         return lambda source, _: sum(1 for _ in kind(str(source)).run())
 
