@@ -15,6 +15,7 @@ from tokenmill.flows import housekeeping
 from tokenmill.flows.build import outline, publish
 from tokenmill.pipeline.base import files, manifest, versions
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
+from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.manifest import CORPUS, MODELS, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.utf8 import as_utf8
@@ -81,7 +82,7 @@ def compact(root: Path, progress: Progress) -> Compacted:
         done = compact_store(root, downstream=(CORPUS, *MODELS), progress=progress)
         whole = manifest.find(root, CORPUS)
         if whole is None or whole.inputs.get(PACK) != done.manifest.hash:
-            publish(root, config, tuple(manifest.load(root, name) for name in outline(config)))
+            publish(root, config, tuple(manifest.load(root, name) for name in outline(config)), InProcess())
         if not in_place:
             versions.publish(root, purge=True)
             for name in versions.foreign(root):

@@ -18,11 +18,11 @@ from tokenmill.pipeline.stages import settings, table
 from tokenmill.pipeline.tokens.pack import packed  # noqa: F401
 from tokenmill.tokenizer import count, encode  # noqa: F401
 
-start.begin()
-# The last kernel that the usual stages compile.
-if kernels.compiled("quality.count"):
-    # What is wrong with a model is said by the parent.
-    with contextlib.suppress(TokenmillError):
+# What is wrong with a model is said by the parent; without memory or processes, workers fail by themselves, and say so.
+with contextlib.suppress(TokenmillError, OSError, MemoryError):
+    start.begin()
+    # The last kernel that the usual stages compile.
+    if kernels.compiled("quality.count"):
         defaults = settings.parse({"collect": {"paths": []}}, where="the defaults", without_input=True)
         for name in defaults.stages:
             table.kind_of(name).make(defaults).prepare()

@@ -17,7 +17,7 @@ from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import DEFAULT_EXECUTION, AtLeastOne, Execution, Settings, out, pairs
 from tokenmill.flows.server import settings as prefect_settings
-from tokenmill.pipeline.base import ownership, shortage
+from tokenmill.pipeline.base import executor, ownership, shortage
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
 
 
@@ -118,6 +118,7 @@ def build(
     def meanwhile() -> None:
         from tokenmill.flows import flow
 
+        executor.prepare(count, [builds.READY])
         housekeeping.say_compiling(terminal)
         flow.looked.set(preflight.check(wanted, root, builds.outline(wanted)))
 

@@ -93,7 +93,7 @@ class Known:
         found = self._remembered(file, step)
         if found is not None:
             return found
-        begun, made = self.ahead.pop(file.path, None) or _timed(file, step)
+        begun, made = self.ahead.pop(file.path) if file.path in self.ahead else _timed(file, step)
         if begun - file.mtime_ns > DOUBTFUL_NS:
             key = spelled(os.fsencode(file.path))
             self.entries[key] = _seen_here.setdefault(self.path, {})[key] = [*_now(file, step), made.sha256, list(made.marks)]

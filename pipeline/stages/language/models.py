@@ -90,7 +90,7 @@ class Py3langid:
 def _load_py3langid() -> Py3langid:
     """Raises ConfigError if the model is not of the kind that the kernel is written for."""
     names, *tables, context = kept.arrays(_unpacked, *sorted(_py3langid_identity().items()))
-    return Py3langid(labels=tuple(names.tolist()), tables=langid.NaiveBayesTables(*tables, context=int(context)))
+    return Py3langid(labels=tuple(names.tolist()), tables=langid.NaiveBayesTables._make([*tables, int(context)]))
 
 
 def _unpacked(*_: object) -> tuple[npt.ArrayLike, ...]:
