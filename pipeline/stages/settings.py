@@ -20,8 +20,8 @@ from tokenmill.pipeline.stages.kind import StageKind
 
 LAST = ("tokenizer", "pack", "train")
 """The sections that stand behind those of the stages."""
-NOT_PUBLISHED = ("expect",)
-"""Sections that make nothing of a corpus: they ask about it, and stand in no published file."""
+NOT_PUBLISHED = ("publish", "expect")
+"""Sections that make nothing of a corpus: they say where it goes or ask about it, and stand in no published file."""
 
 
 def load(path: Path, overrides: Mapping[str, Any] = {}, *, folder: Path | None = None, without_input: bool = False) -> Config:
