@@ -53,6 +53,7 @@ HEAVY = {
     "datasets": ("pipeline.collect", "pipeline.export"),
     "tokenizers": ("tokenizer",),
     "jinja2": ("pipeline.report",),
+    "obstore": ("pipeline.base.store",),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

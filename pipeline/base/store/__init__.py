@@ -6,7 +6,7 @@ Guarantee: credentials come from the client's own chain, and stand in no setting
 Cost: see the modules; importing the package imports no client.
 """
 
-from tokenmill.pipeline.base.store.address import Address, is_remote, parse
+from tokenmill.pipeline.base.address import Address, is_remote, parse
 from tokenmill.pipeline.base.store.client import open_store
 from tokenmill.pipeline.base.store.mirror import Wanted, cache_folder, everything, mirror, summary, tokens
 from tokenmill.pipeline.base.store.pointer import Place

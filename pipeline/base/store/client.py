@@ -25,8 +25,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from tokenmill.pipeline.base.address import Address
 from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput, TokenmillError
-from tokenmill.pipeline.base.store.address import Address
 from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
 
 if TYPE_CHECKING:
@@ -194,7 +194,9 @@ class ObjectStore:
         return f"{self.address}/{key}" if key else str(self.address)
 
     def _gone(self, found: Found) -> StaleInput:
-        return StaleInput(f"{self._name(found.key)} was replaced or removed while it was being read; run the same command again")
+        return StaleInput(
+            f"{self._name(found.key)} was replaced or removed while it was being read; run the same command again"
+        )
 
     def _again(self, action: Callable[[], Answer], key: str, *, tries: int = ATTEMPTS) -> Answer:
         """The answer of `action`, tried again where the one before was lost. Errors of the library are put into our words.
@@ -242,7 +244,11 @@ def _opened(address: Address, *, patient: bool) -> ObjectStore:
     retry: RetryConfig = {
         "max_retries": 8 if patient else 2,
         "retry_timeout": timedelta(seconds=60 if patient else 8),
-        "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=10 if patient else 1), "base": 2},
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=10 if patient else 1),
+            "base": 2,
+        },
     }
     prefix = address.prefix or None
     client: AnyClient

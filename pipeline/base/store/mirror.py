@@ -1,7 +1,7 @@
 """Reading a corpus that is published in an object store: a copy on this machine of what a command needs of it.
 
 Purpose: every reader of a corpus reads a folder. For an address, that is a folder in the cache of this machine with a version
-for each one that the pointer named: `.versions/<n>`, as in the folder of a build. It holds the files that were asked for so far.
+for each one that the pointer named: `.versions/<n>`, as in the folder of a build. It holds the files that were asked for.
 Guarantee: a file gets its name after its bytes were compared with the SHA-256 in the index, which the pointer names. A reader
 holds a lease on its version (`pipeline.base.versions`), so a newer one, fetched beside, takes nothing from it; superseded
 versions are removed when nobody holds them. Documents that were forgotten are masked from the next opening on. One process
@@ -20,10 +20,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tokenmill.pipeline.base import files, manifest, ownership, state, versions
+from tokenmill.pipeline.base.address import Address, parse
 from tokenmill.pipeline.base.errors import CorruptFile, Locked, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import Published
 from tokenmill.pipeline.base.store import pointer
-from tokenmill.pipeline.base.store.address import Address, parse
 from tokenmill.pipeline.base.store.client import open_store
 from tokenmill.pipeline.base.store.pointer import Pointer, StoredFile
 from tokenmill.pipeline.base.store.protocol import Found, Store

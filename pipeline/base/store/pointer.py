@@ -6,8 +6,8 @@
 Purpose: these are the only names below the prefix. The index maps the names of a corpus folder to objects, so a version takes
 over the objects of the one before that did not change.
 Guarantee: an object is never written twice with other bytes. Whoever reads a version through the pointer compares every byte
-with a SHA-256: that of the index stands in the pointer, those of the files in the index. Times stand in the pointer alone, which
-is in no hash.
+with a SHA-256: that of the index stands in the pointer, those of the files in the index. Times stand in the pointer alone,
+which is in no hash.
 Cost: the index has about 200 bytes for each file.
 """
 
@@ -93,9 +93,7 @@ def look(store: Store) -> Place:
         kind, version = plain.pop("kind"), plain.pop("format")
         if kind == KIND and version != FORMAT:
             raise NewerFormat(f"{where}: is of format {version}, and this tokenmill reads {FORMAT}; install a newer tokenmill")
-        superseded = tuple(
-            SupersededVersion(**{**one, "index": StoredFile(**one["index"])}) for one in plain.pop("superseded")
-        )
+        superseded = tuple(SupersededVersion(**{**one, "index": StoredFile(**one["index"])}) for one in plain.pop("superseded"))
         index, forgotten = StoredFile(**plain.pop("index")), plain.pop("forgotten")
         stored = None if forgotten is None else StoredFile(**forgotten)
         if kind != KIND:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tokenmill.pipeline.base.store.address import Address
+from tokenmill.pipeline.base.address import Address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ class Store(Protocol):
         ...
 
     def swap(self, key: str, data: bytes, *, before: Found | None) -> bool:
-        """Write a small object if the one that is there is still `before` (None: if none is there). Returns whether it is there.
+        """Write a small object if what is there is still `before` (None: if none is there). Returns whether it is there.
 
         Of several callers with the same `before`, one gets True. `data` must differ from what any other caller gives: that is
         how an answer that was lost on the way is told from another caller's success.

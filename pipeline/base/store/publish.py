@@ -230,4 +230,3 @@ def _put(store: Store, folder: str, data: bytes) -> StoredFile:
 
 def _same(one: StoredFile | None, other: FileEntry | None) -> bool:
     return (None if one is None else one.sha256) == (None if other is None else other.sha256)
-

@@ -57,8 +57,8 @@ def parse(text: str) -> Address:
         raise ConfigError(f"{shown}: tokenmill knows no store {scheme}://; give a folder, or s3://, gs:// or az://")
     if "@" in bucket or ":" in bucket:
         raise ConfigError(
-            f"{shown}: an address holds neither a user nor a password nor a port; credentials and the endpoint are those of the "
-            "client (for S3 the variables AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL, or the role of the machine)"
+            f"{shown}: an address holds neither a user nor a password nor a port; credentials and the endpoint are those of "
+            "the client (for S3 the variables AWS_ACCESS_KEY_ID and AWS_ENDPOINT_URL, or the role of the machine)"
         )
     if not _BUCKET.fullmatch(bucket):
         raise ConfigError(f"{shown}: {bucket!r} is no name of a bucket; write it as {scheme}://bucket/prefix")
