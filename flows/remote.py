@@ -20,7 +20,7 @@ from tokenmill.pipeline.base import files, formats, manifest, state, store, vers
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.base.store import Place, Store, mirror, pointer
+from tokenmill.pipeline.base.store import Place, Store, pointer
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.forget import Request
 
@@ -90,7 +90,7 @@ def changing(address: str, cache: Path | None, progress: Progress, *, grace_hour
 
 def _clone(address: str, cache: Path | None, root: Path) -> None:
     """Make the folder `root` hold, and show, the version that is published at an address."""
-    now = versions.reading(mirror.mirror(address, cache=cache))
+    now = versions.reading(store.mirror(address, cache=cache))
     whole = manifest.load(now.folder, CORPUS)
     steps = [manifest.load(now.folder, name) for name in whole.inputs]
     with housekeeping.at_work(root):

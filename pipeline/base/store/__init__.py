@@ -8,10 +8,10 @@ Cost: see the modules; importing the package imports no client.
 
 from tokenmill.pipeline.base.address import Address, is_remote, parse
 from tokenmill.pipeline.base.store.client import open_store
-from tokenmill.pipeline.base.store.mirror import Wanted, cache_folder, everything, mirror, summary, tokens
+from tokenmill.pipeline.base.store.copies import Wanted, cache_folder, everything, mirror, summary, tokens
 from tokenmill.pipeline.base.store.pointer import Place
 from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
-from tokenmill.pipeline.base.store.publish import publish, require_room
+from tokenmill.pipeline.base.store.publishing import publish, require_room
 
 __all__ = [
     "Address",

@@ -27,7 +27,7 @@ from tokenmill.pipeline.base.store import pointer
 from tokenmill.pipeline.base.store.client import open_store
 from tokenmill.pipeline.base.store.pointer import Pointer, StoredFile
 from tokenmill.pipeline.base.store.protocol import Found, Store
-from tokenmill.pipeline.base.store.publish import FORGOTTEN
+from tokenmill.pipeline.base.store.publishing import FORGOTTEN
 
 FETCHES = 8
 """Files that are fetched at once."""
