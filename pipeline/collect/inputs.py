@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,35 @@ class Known:
         path = root / state.FOLDER / "inputs.json"
         return Known(path=path, entries=state.load(path) or {})
 
-    def identities(self, inputs: Iterable[InputFile], step_bytes: int) -> dict[str, Identity]:
-        """The identity of every file, by path. Raises InputError for a file that cannot be read, StaleInput if it changes."""
-        return {file.path: self._identity(file, step_bytes) for file in inputs}
+    def identities(
+        self,
+        inputs: Iterable[InputFile],
+        step_bytes: int,
+        fetch: Callable[[Sequence[InputFile]], list[InputFile]] | None = None,
+    ) -> dict[str, Identity]:
+        """The identity of every file, by path. Raises InputError for a file that cannot be read, StaleInput if it changes.
+
+        `fetch`: makes local files of objects in a store. Without it, an object that is new has an identity of its own.
+        """
+        every = list(inputs)
+        found = {file.path: self._identity(file, step_bytes) for file in every if file.remote is None}
+        objects = [file for file in every if file.remote is not None]
+        new = [file for file in objects if self._known(file, step_bytes) is None]
+        if fetch is not None:
+            for file, copy in zip(new, fetch(new), strict=True):
+                made = _read(copy, _step(file, step_bytes))
+                self.entries[file.path] = [*_seen(file, step_bytes), made.sha256, list(made.marks)]
+                self.changed = True
+        return found | {
+            file.path: self._known(file, step_bytes) or Identity(sha256=f"not read yet: {_seen(file, step_bytes)}")
+            for file in objects
+        }
+
+    def _known(self, file: InputFile, step_bytes: int) -> Identity | None:
+        """What an earlier run read of an object that has the same size and ETag."""
+        entry = self.entries.get(file.path)
+        same = entry is not None and entry[:5] == _seen(file, step_bytes)
+        return Identity(sha256=entry[5], marks=tuple(entry[6])) if entry is not None and same else None
 
     def save(self) -> None:
         """Keep new entries for later runs. Afterwards the file exists in any case, because it marks the folder as a corpus."""
@@ -67,7 +93,7 @@ class Known:
             self.changed = False
 
     def _identity(self, file: InputFile, step_bytes: int) -> Identity:
-        step = step_bytes if file.kind in BY_LINE and not file.codec and file.size_bytes > step_bytes else 0
+        step = _step(file, step_bytes)
         now = [file.size_bytes, file.mtime_ns, file.ctime_ns, file.inode, step]
         key = spelled(os.fsencode(file.path))
         entry = self.entries.get(key)
@@ -81,6 +107,17 @@ class Known:
             self.entries[key] = [*now, made.sha256, list(made.marks)]
             self.changed = True
         return made
+
+
+def _step(file: InputFile, step_bytes: int) -> int:
+    """The distance of marks in a file; 0 if it has none."""
+    return step_bytes if file.kind in BY_LINE and not file.codec and file.size_bytes > step_bytes else 0
+
+
+def _seen(file: InputFile, step_bytes: int) -> list[Any]:
+    """What tells an object from an older one under its key."""
+    assert file.remote is not None
+    return [file.size_bytes, file.remote.etag, file.remote.version, file.remote.changed_ns, _step(file, step_bytes)]
 
 
 def _read(file: InputFile, step: int) -> Identity:

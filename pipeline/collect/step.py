@@ -10,10 +10,11 @@ Cost: one read of the input for its identity and one to collect it. Memory of on
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
+from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, remote, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.kinds import PAGES
@@ -31,6 +32,7 @@ from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
+from tokenmill.pipeline.collect.remote import FetchTask
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
@@ -76,8 +78,10 @@ class CollectStep:
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
         listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
+        # Only a build fetches objects, not who asks whether there is anything to build.
+        fetch = functools.partial(_fetch, work) if os.path.abspath(work.root) in files.held() else None
         for found in listings:
-            identities |= known.identities(found.files, self._config.shard_bytes)
+            identities |= known.identities(found.files, self._config.shard_bytes, fetch)
         snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
         return {
             source.name: inputs.digest(_contents(source, found, snapshot))
@@ -124,7 +128,7 @@ class CollectStep:
         for what in confine.lacking():
             work.progress.say(f"collect: parsers of foreign files are less confined here: the kernel lacks {what}")
         self._compile(snapshot, work.progress)
-        tasks = self._tasks(work.root, snapshot)
+        tasks = self._tasks(work, snapshot)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
         sizes = [tasks[number].split.input_bytes for number in order]
@@ -139,6 +143,7 @@ class CollectStep:
         keep = {name for one in made for name in (*one.shard.files, *(named[0] for named in one.rejected.values()))}
         states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
+        remote.clear(work.root)
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         columns_left_out = facts.columns_left_out(made)
         record_types = facts.record_types(made)
@@ -184,13 +189,15 @@ class CollectStep:
             progress.say("compiling what reads web pages, once per environment (up to a minute)")
             choose.prepare()
 
-    def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
-        config = self._config
+    def _tasks(self, work: Work, snapshot: _Snapshot) -> list[SplitTask]:
+        config, root = self._config, work.root
+        parquet = [file for found in snapshot.listings for file in found.files if file.remote and file.kind == "parquet"]
+        _fetch(work, parquet)
         tasks: list[tuple[Source, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
             whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
-            for split in self._divide(source, found, marks):
+            for split in self._divide(source, found, marks, functools.partial(remote.fetched, root)):
                 content = whole or inputs.digest(_named(snapshot, (piece.file for piece in split.pieces)))
                 tasks.append((source, split, content))
         bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
@@ -214,22 +221,32 @@ class CollectStep:
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: Marks) -> list[InputSplit]:
+    def _divide(self, source: Source, found: Listing, marks: Marks, local: plan.Local | None = None) -> list[InputSplit]:
         if isinstance(source, DatasetSource) and not found.files:
             return hub.divide(source)
         field = "" if isinstance(source, InstalledSource) else source.text_field
-        return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
+        return plan.divide(
+            source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks, local=local
+        )
 
 
 def _listing(source: Source, own: Path | None) -> Listing:
     if isinstance(source, FilesSource):
-        return listing.listing(source, own)
+        return remote.listing(source) if source.is_remote else listing.listing(source, own)
     if isinstance(source, InstalledSource):
         return installed.listing(installed.places())
     if os.path.isdir(source.path):
         return dataset.listing(source, own)
     hub.check(source)
     return Listing(files=())
+
+
+def _fetch(work: Work, objects: Sequence[InputFile]) -> list[InputFile]:
+    """The copies of objects, made by the workers."""
+    if objects:
+        work.progress.begin("fetch", sum(file.size_bytes for file in objects), "bytes")
+    tasks = [FetchTask(root=work.root, file=file) for file in objects]
+    return work.executor.map(remote.fetch, tasks, done=lambda number: work.progress.advance(objects[number].size_bytes))
 
 
 def _left_out(listings: Iterable[Listing]) -> dict[Reason, int]:

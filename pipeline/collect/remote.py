@@ -1,0 +1,234 @@
+"""Sources in object stores: which objects there are, and a local copy of each while it is read.
+
+Purpose: an address (`s3://bucket/prefix`, or a glob of keys) gives the same files under the same names as a copy of these
+objects in a folder would, so it gives the same corpus. Parsers read files, so an object is fetched first, whole.
+Guarantee: a copy has its name only when its length is that of the object, every range came from the object that was listed, and
+its MD5 is the one that the ETag says, where it says one. Objects are told apart by address, size and ETag; what they hold goes
+into the corpus by SHA-256, as for files. Keys are never opened as paths of this machine.
+Cost: one listing; one transfer of each object that is new, into `.state/fetched`, which is removed when collection is done.
+"""
+
+from __future__ import annotations
+
+import glob
+import hashlib
+import os
+import posixpath
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenmill.pipeline.base import files, state, store
+from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.store import Found, Sink, Store
+from tokenmill.pipeline.collect import patterns
+from tokenmill.pipeline.collect.entries import Reason
+from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.kinds import KNOWN, Kind
+from tokenmill.pipeline.collect.listing import InputFile, Listing, how, in_order
+from tokenmill.pipeline.config import FilesSource
+
+FOLDER = f"{state.FOLDER}/fetched"
+_MD5 = re.compile(r'"([0-9a-f]{32})"')
+_NO_MD5: set[str] = set()
+"""Buckets of which this process has seen that their ETags are no MD5."""
+_ADDRESS = re.compile(r"([a-z0-9]+://[^/]+)/*(.*)", re.DOTALL | re.IGNORECASE)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What one setting names: objects of a bucket, by key, and the key of the folder that their names are relative to."""
+
+    bucket: str
+    root: str
+    objects: Mapping[str, Found]
+    left_out: Mapping[str, Reason]
+
+
+def listing(source: FilesSource) -> Listing:
+    """The objects that the addresses of a source name. Raises InputError like `listing.listing`."""
+    named = [_named(text, source) for text in source.paths]
+    root = posixpath.commonpath([f"/{one.bucket}/{one.root}" for one in named])
+    found: dict[str, InputFile] = {}
+    unknown: set[str] = set()
+    left_out: dict[str, Reason] = {}
+    for one in named:
+        for key, about in one.objects.items():
+            path, reader = f"{one.bucket}/{key}", how(key, source)
+            if reader is None:
+                unknown.add(path)
+            else:
+                found[path] = _described(path, posixpath.relpath(f"/{path}", root), about, *reader)
+        left_out |= {f"{one.bucket}/{key}": why for key, why in one.left_out.items()}
+    counts = Counter(why for path, why in left_out.items() if path not in found)
+    counts["unknown_kind"] += len(unknown)
+    return Listing(files=in_order(found.values()), left_out=dict(sorted((+counts).items())))
+
+
+def _described(path: str, name: str, about: Found, kind: Kind, codec: Codec) -> InputFile:
+    return InputFile(
+        path=path,
+        name=name,
+        kind=kind,
+        codec=codec,
+        size_bytes=about.bytes,
+        mtime_ns=about.changed_ns,
+        ctime_ns=0,
+        inode=0,
+        remote=about,
+    )
+
+
+def _named(text: str, source: FilesSource) -> _Named:
+    match = _ADDRESS.fullmatch(text)
+    bucket = str(store.parse(match[1] if match else text))
+    pattern = (match[2] if match else "").rstrip("/")
+    there = store.open_store(store.parse(bucket))
+    if glob.has_magic(pattern):
+        root = patterns.fixed(pattern).removeprefix(".") if "/" in pattern else ""
+        parts = pattern.removeprefix(root).strip("/").split("/")
+        seen = _seen(there, root)
+        named = _Named(
+            bucket=bucket,
+            root=root,
+            objects={key: about for key, about in seen.objects.items() if _is_named(key, root, parts)},
+            left_out={key: why for key, why in seen.left_out.items() if _is_named(posixpath.dirname(key) + "/x", root, parts)},
+        )
+    elif pattern and not text.endswith("/") and (about := there.look(pattern)) is not None:
+        named = _Named(bucket=bucket, root=posixpath.dirname(pattern), objects={pattern: about}, left_out={})
+    else:
+        named = _seen(there, pattern)
+    if not any(how(key, source) for key in named.objects):
+        what = "holds no object of a kind that can be read" if named.objects or named.left_out else "names no object"
+        raise InputError(f"source {source.name!r}: {text!r} {what}; known kinds: {KNOWN}")
+    return named
+
+
+def _is_named(key: str, root: str, parts: Sequence[str]) -> bool:
+    steps = key.removeprefix(root).strip("/").split("/")
+    return any(not any(step.startswith(".") for step in steps[depth:]) for depth in patterns.reached(parts, steps))
+
+
+def _seen(there: Store, folder: str) -> _Named:
+    """Everything below a folder of keys, under the rules of `entries`: hidden entries and corpora count once each."""
+    every = {found.key: found for found in there.listed(folder) if found.key != folder}
+    below = len(folder) + 1 if folder else 0
+    corpora = {posixpath.dirname(key) for key in every if posixpath.basename(key) == files.MARKER}
+    # Tools mark an empty folder by an object of its name without bytes.
+    folders = {above for key in every for above in _above(key)}
+    objects: dict[str, Found] = {}
+    left_out: dict[str, Reason] = {}
+    for key, found in every.items():
+        if key in folders and not found.bytes:
+            continue
+        why = next(_reasons(key, below, corpora), None)
+        if why is None:
+            objects[key] = found
+        else:
+            left_out[why[0]] = why[1]
+    return _Named(bucket=str(there.address), root=folder, objects=objects, left_out=left_out)
+
+
+def _reasons(key: str, below: int, corpora: set[str]) -> Iterator[tuple[str, Reason]]:
+    """The entries above a key, and itself, that are left out, the outermost first, each with its reason."""
+    for place in (*_above(key), key):
+        if len(place) < below:
+            continue
+        if posixpath.basename(place).startswith(".") and place not in corpora and posixpath.basename(place) != files.MARKER:
+            yield place, "hidden"
+        elif place in corpora:
+            yield place, "corpus"
+
+
+def _above(key: str) -> Iterator[str]:
+    """The folders above a key, the outermost first."""
+    parts = key.split("/")
+    return ("/".join(parts[:depth]) for depth in range(1, len(parts)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchTask:
+    """An object, and the corpus folder that its copy is kept in. Picklable."""
+
+    root: Path
+    file: InputFile
+
+
+def fetched(root: Path, file: InputFile) -> InputFile:
+    """The file itself, or the copy of an object in the corpus folder `root`, which is made if it is not there.
+
+    Raises InputError if the store cannot be read, StaleInput if the object was replaced since the listing.
+    """
+    if file.remote is None:
+        return file
+    path = _place(root, file)
+    if not path.is_file() or path.stat().st_size != file.size_bytes:
+        bucket = file.path[: len(file.path) - len(file.remote.key)].rstrip("/")
+        _fetch(store.open_store(store.parse(bucket)), file.remote, path, file.path)
+    found = os.stat(path, follow_symlinks=False)
+    return InputFile(
+        path=str(path),
+        name=file.name,
+        kind=file.kind,
+        codec=file.codec,
+        size_bytes=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+        ctime_ns=found.st_ctime_ns,
+        inode=found.st_ino,
+    )
+
+
+def fetch(task: FetchTask) -> InputFile:
+    """Like `fetched`, for a worker."""
+    return fetched(task.root, task.file)
+
+
+def _place(root: Path, file: InputFile) -> Path:
+    assert file.remote is not None
+    identity = files.canonical_json([file.path, file.remote.etag, file.remote.version, file.size_bytes])
+    return root / FOLDER / hashlib.sha256(identity).hexdigest()
+
+
+def _fetch(there: Store, about: Found, path: Path, shown: str) -> None:
+    match = _MD5.fullmatch(about.etag or "")
+    try:
+        _write(there, about, path, None if match is None or str(there.address) in _NO_MD5 else match[1])
+    except _Differs as first:
+        try:
+            _write(there, about, path, str(first))
+        except _Differs:
+            raise InputError(f"{shown}: came with other bytes than its ETag says, and again; try again later") from None
+        # Twice the same bytes. Where a key of the bucket's owner encrypts objects, ETags are no MD5.
+        _NO_MD5.add(str(there.address))
+
+
+def _write(there: Store, about: Found, path: Path, md5: str | None) -> None:
+    with files.create(path) as out:
+        sink = _Digesting(out)
+        there.fetch(about, sink)
+        if out.tell() != about.bytes or (md5 is not None and sink.digest.hexdigest() != md5):
+            raise _Differs(sink.digest.hexdigest())
+
+
+class _Differs(Exception):
+    """What came is not what the ETag says. The message is its MD5."""
+
+
+class _Digesting:
+    """Passes bytes on, and takes their MD5 on the way."""
+
+    def __init__(self, out: Sink) -> None:
+        self.digest = hashlib.md5(usedforsecurity=False)
+        self._out = out
+
+    def write(self, data: Any, /) -> int:
+        self.digest.update(data)
+        return self._out.write(data)
+
+
+def clear(root: Path) -> None:
+    """Remove the copies of objects. Raises OSError."""
+    files.clear(root / FOLDER, durable=False)
