@@ -21,6 +21,7 @@ from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.store import Place, Store, pointer
+from tokenmill.pipeline.corpus import TOKENS
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.forget import Request
 
@@ -109,7 +110,7 @@ def _take_over_forgotten(found: PublishedAt) -> None:
     if published is None or published.forgotten is None:
         return
     root, data = found.root, pointer.stored(found.store, published.forgotten)
-    known = forget.load(root / forget.FOLDER)
+    known = forget.load(root / TOKENS)
     if known is None:
         with housekeeping.at_work(root):
             files.write_bytes(root / forget.LIST, data)

@@ -42,6 +42,10 @@ class Identity:
     marks: tuple[int, ...] = ()
 
 
+Fetch = Callable[[Sequence[InputFile]], list[Identity]]
+"""Reads objects in a store, and gives their identities."""
+
+
 @dataclass(kw_only=True)
 class Known:
     """The identities of files seen before, by path. `path`: the file that keeps them between runs."""
@@ -56,23 +60,17 @@ class Known:
         path = root / state.FOLDER / "inputs.json"
         return Known(path=path, entries=state.load(path) or {})
 
-    def identities(
-        self,
-        inputs: Iterable[InputFile],
-        step_bytes: int,
-        fetch: Callable[[Sequence[InputFile]], list[InputFile]] | None = None,
-    ) -> dict[str, Identity]:
+    def identities(self, inputs: Iterable[InputFile], step_bytes: int, fetch: Fetch | None = None) -> dict[str, Identity]:
         """The identity of every file, by path. Raises InputError for a file that cannot be read, StaleInput if it changes.
 
-        `fetch`: makes local files of objects in a store. Without it, an object that is new has an identity of its own.
+        `fetch`: reads objects in a store. Without it, an object that is new has an identity of its own.
         """
         every = list(inputs)
         found = {file.path: self._identity(file, step_bytes) for file in every if file.remote is None}
         objects = [file for file in every if file.remote is not None]
         new = [file for file in objects if self._known(file, step_bytes) is None]
         if fetch is not None:
-            for file, copy in zip(new, fetch(new), strict=True):
-                made = _read(copy, _step(file, step_bytes))
+            for file, made in zip(new, fetch(new), strict=True):
                 self.entries[file.path] = [*_seen(file, step_bytes), made.sha256, list(made.marks)]
                 self.changed = True
         return found | {
@@ -118,6 +116,11 @@ def _seen(file: InputFile, step_bytes: int) -> list[Any]:
     """What tells an object from an older one under its key."""
     assert file.remote is not None
     return [file.size_bytes, file.remote.etag, file.remote.version, file.remote.changed_ns, _step(file, step_bytes)]
+
+
+def read(file: InputFile, step_bytes: int) -> Identity:
+    """The identity of a file, read now. Raises InputError, StaleInput."""
+    return _read(file, _step(file, step_bytes))
 
 
 def _read(file: InputFile, step: int) -> Identity:

@@ -24,9 +24,10 @@ from typing import Any
 from tokenmill.pipeline.base import files, state, store
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.store import Found, Sink, Store
-from tokenmill.pipeline.collect import patterns
+from tokenmill.pipeline.collect import inputs, patterns
 from tokenmill.pipeline.collect.entries import Reason
 from tokenmill.pipeline.collect.framing import Codec
+from tokenmill.pipeline.collect.inputs import Identity
 from tokenmill.pipeline.collect.kinds import KNOWN, Kind
 from tokenmill.pipeline.collect.listing import InputFile, Listing, how, in_order
 from tokenmill.pipeline.config import FilesSource
@@ -151,10 +152,11 @@ def _above(key: str) -> Iterator[str]:
 
 @dataclass(frozen=True, kw_only=True)
 class FetchTask:
-    """An object, and the corpus folder that its copy is kept in. Picklable."""
+    """An object, and the corpus folder that its copy is kept in. `step_bytes`: see `inputs.Known`. Picklable."""
 
     root: Path
     file: InputFile
+    step_bytes: int
 
 
 def fetched(root: Path, file: InputFile) -> InputFile:
@@ -181,9 +183,14 @@ def fetched(root: Path, file: InputFile) -> InputFile:
     )
 
 
-def fetch(task: FetchTask) -> InputFile:
+def fetch(task: FetchTask) -> None:
     """Like `fetched`, for a worker."""
-    return fetched(task.root, task.file)
+    fetched(task.root, task.file)
+
+
+def identity(task: FetchTask) -> Identity:
+    """The identity of an object, for a worker, which keeps the copy for those who read the object then."""
+    return inputs.read(fetched(task.root, task.file), task.step_bytes)
 
 
 def _place(root: Path, file: InputFile) -> Path:

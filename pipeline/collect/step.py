@@ -14,10 +14,10 @@ import functools
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError
@@ -30,13 +30,14 @@ from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.kinds import PAGES
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
-from tokenmill.pipeline.collect.plan import InputSplit, Marks
+from tokenmill.pipeline.collect.plan import InputSplit, Local, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.remote import FetchTask
 from tokenmill.pipeline.collect.split import VERSION, SplitResult, SplitTask, extractor, run_split, save, settings
 from tokenmill.pipeline.config import CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.stages.step import Outcome, Work
 
+Answer = TypeVar("Answer")
 Source = FilesSource | DatasetSource | InstalledSource
 
 
@@ -79,7 +80,7 @@ class CollectStep:
         listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
         # Only a build fetches objects, not who asks whether there is anything to build.
-        fetch = functools.partial(_fetch, work) if os.path.abspath(work.root) in files.held() else None
+        fetch = functools.partial(self._fetched, work, remote.identity) if os.path.abspath(work.root) in files.held() else None
         for found in listings:
             identities |= known.identities(found.files, self._config.shard_bytes, fetch)
         snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
@@ -192,7 +193,7 @@ class CollectStep:
     def _tasks(self, work: Work, snapshot: _Snapshot) -> list[SplitTask]:
         config, root = self._config, work.root
         parquet = [file for found in snapshot.listings for file in found.files if file.remote and file.kind == "parquet"]
-        _fetch(work, parquet)
+        self._fetched(work, remote.fetch, parquet)
         tasks: list[tuple[Source, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
@@ -221,7 +222,16 @@ class CollectStep:
             for (source, split, content), budget_bytes, budget_documents in zip(tasks, bytes_of, documents_of, strict=True)
         ]
 
-    def _divide(self, source: Source, found: Listing, marks: Marks, local: plan.Local | None = None) -> list[InputSplit]:
+    def _fetched(self, work: Work, function: Callable[[FetchTask], Answer], objects: Sequence[InputFile]) -> list[Answer]:
+        """What the workers answer, who fetch these objects."""
+        if not objects:
+            return []
+        sizes = [file.size_bytes for file in objects]
+        work.progress.begin("fetch", sum(sizes), "bytes")
+        tasks = [FetchTask(root=work.root, file=file, step_bytes=self._config.shard_bytes) for file in objects]
+        return work.executor.map(function, tasks, done=lambda number: work.progress.advance(sizes[number]))
+
+    def _divide(self, source: Source, found: Listing, marks: Marks, local: Local | None = None) -> list[InputSplit]:
         if isinstance(source, DatasetSource) and not found.files:
             return hub.divide(source)
         field = "" if isinstance(source, InstalledSource) else source.text_field
@@ -239,14 +249,6 @@ def _listing(source: Source, own: Path | None) -> Listing:
         return dataset.listing(source, own)
     hub.check(source)
     return Listing(files=())
-
-
-def _fetch(work: Work, objects: Sequence[InputFile]) -> list[InputFile]:
-    """The copies of objects, made by the workers."""
-    if objects:
-        work.progress.begin("fetch", sum(file.size_bytes for file in objects), "bytes")
-    tasks = [FetchTask(root=work.root, file=file) for file in objects]
-    return work.executor.map(remote.fetch, tasks, done=lambda number: work.progress.advance(objects[number].size_bytes))
 
 
 def _left_out(listings: Iterable[Listing]) -> dict[Reason, int]:

@@ -31,7 +31,7 @@ from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
 
 if TYPE_CHECKING:
     from obstore import GetOptions, PutMode
-    from obstore.store import AzureStore, ClientConfig, GCSStore, RetryConfig, S3Store
+    from obstore.store import AzureStore, BackoffConfig, ClientConfig, GCSStore, RetryConfig, S3Store
 
     AnyClient = S3Store | GCSStore | AzureStore
 
@@ -45,6 +45,9 @@ PAUSE_SECONDS = 0.2
 """Before the second try; it doubles with each one."""
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
+_NO_CREDENTIALS = ("169.254.", "computeMetadata", "/latest/api/token", "token request", "Account must be specified")
+"""Signs that the library found no credentials, and then asked the metadata address of the machine, or nobody."""
+_RETRIED = re.compile(r"after [1-9]\d* retries")
 _LOST = re.compile(r"error (?:sending|decoding)|timed? ?out|connection|body", re.IGNORECASE)
 
 
@@ -188,7 +191,7 @@ class ObjectStore:
         batch = list(keys)
         for begin in range(0, len(batch), 1000):
             some = batch[begin : begin + 1000]
-            self._again(lambda some=some: _removed(obstore.delete, self._client, some), some[0])
+            self._again(functools.partial(_removed, obstore.delete, self._client, some), some[0])
 
     def _name(self, key: str) -> str:
         return f"{self.address}/{key}" if key else str(self.address)
@@ -241,15 +244,11 @@ def _opened(address: Address, *, patient: bool) -> ObjectStore:
         raise ConfigError(f"{address}: object stores need the extra `s3`; pip install 'tokenmill[s3]'") from error
     # Whether HTTPS is used is what the endpoint says, which is https:// unless the user names another.
     about: ClientConfig = {"timeout": "10m", "read_timeout": "30s", "connect_timeout": "5s", "allow_http": True}
-    retry: RetryConfig = {
-        "max_retries": 8 if patient else 2,
-        "retry_timeout": timedelta(seconds=60 if patient else 8),
-        "backoff": {
-            "init_backoff": timedelta(milliseconds=100),
-            "max_backoff": timedelta(seconds=10 if patient else 1),
-            "base": 2,
-        },
-    }
+    backoff: BackoffConfig = {"init_backoff": timedelta(seconds=0.2), "max_backoff": timedelta(seconds=10), "base": 4}
+    retry: RetryConfig = {"max_retries": 12, "retry_timeout": timedelta(seconds=90), "backoff": backoff}
+    if not patient:
+        about |= {"timeout": "10s", "read_timeout": "5s", "connect_timeout": "3s"}
+        retry |= {"max_retries": 2, "retry_timeout": timedelta(seconds=8)}
     prefix = address.prefix or None
     client: AnyClient
     try:
@@ -285,10 +284,12 @@ def _removed(delete: Callable[..., Any], client: Any, keys: list[str]) -> None:
 def _is_lost(error: BaseException) -> bool:
     """Whether an answer was cut or lost on the way, or the store was busy."""
     said = str(error)
-    status = _STATUS.search(said)
     if isinstance(error, _Cut):
         return True
-    return status is None and _LOST.search(said) is not None if status is None else int(status[1]) >= 500
+    if _RETRIED.search(said):
+        return False  # the library has tried for as long as it may
+    status = _STATUS.search(said)
+    return _LOST.search(said) is not None if status is None else int(status[1]) >= 500
 
 
 def _words(error: BaseException, address: Address) -> str:
@@ -298,7 +299,7 @@ def _words(error: BaseException, address: Address) -> str:
     told = ", ".join(part[1] for part in (status, code) if part is not None)
     credentials = {"s3": "AWS_ACCESS_KEY_ID", "gs": "GOOGLE_APPLICATION_CREDENTIALS", "az": "AZURE_STORAGE_ACCOUNT_NAME"}
     name = credentials[address.scheme]
-    if "169.254." in said or "metadata" in said.lower() or "Account must be specified" in said or "token request" in said:
+    if any(sign in said for sign in _NO_CREDENTIALS):
         return f"there are no credentials for it; set {name} and those beside it, or give this machine a role"
     if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError") or (status and status[1] in ("401", "403")):
         return f"access is refused ({told or 'no code'}); check the rights of the credentials, as {name} names them"
