@@ -50,7 +50,7 @@ def parse(text: str) -> Address:
     shown = _SECRET.sub(r"\1***@", text)
     match = _WHOLE.fullmatch(text)
     if match is None:
-        scheme, _, rest = text.partition(":")
+        scheme, _, rest = shown.partition(":")
         raise ConfigError(f"{shown}: is no address of an object store; write it as {scheme.lower()}://{rest.lstrip('/')}")
     scheme, bucket, prefix = match[1].lower(), match[2], (match[3] or "").strip("/")
     if scheme not in SCHEMES:

@@ -19,7 +19,7 @@ import functools
 import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
@@ -30,7 +30,7 @@ from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput, 
 from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
 
 if TYPE_CHECKING:
-    from obstore import GetOptions, PutMode
+    from obstore import GetOptions, ObjectMeta, PutMode
     from obstore.store import AzureStore, BackoffConfig, ClientConfig, GCSStore, RetryConfig, S3Store
 
     AnyClient = S3Store | GCSStore | AzureStore
@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 Answer = TypeVar("Answer")
 
 RANGE_BYTES = 16 * 2**20
+PART_BYTES = 16 * 2**20
+"""Of an upload in parts, which S3 takes from 5 MB on."""
 AHEAD = 4
+LISTED = 1000
+"""Objects of a listing that are taken at once."""
 ATTEMPTS = 5
 """Tries of one operation whose answer was cut or lost, beside those of the library."""
 PAUSE_SECONDS = 0.2
@@ -61,9 +65,22 @@ class ObjectStore:
     def listed(self, prefix: str = "") -> Iterator[Found]:
         """See `Store.listed`."""
         import obstore
+        from obstore.exceptions import BaseError
 
-        found = obstore.list(self._client, prefix or None, chunk_size=1000)
-        while chunk := self._again(lambda: next(found, None), prefix, tries=1):
+        last: str | None = None
+        chunks = obstore.list(self._client, prefix or None, chunk_size=LISTED)
+
+        def following() -> Sequence[ObjectMeta] | None:
+            nonlocal chunks
+            try:
+                return next(chunks, None)
+            except BaseError:
+                # The library does not ask again for a page that was cut.
+                chunks = obstore.list(self._client, prefix or None, offset=last, chunk_size=LISTED)
+                raise
+
+        while chunk := self._again(following, prefix):
+            last = chunk[-1]["path"]
             yield from map(_found, chunk)
 
     def look(self, key: str) -> Found | None:
@@ -146,7 +163,7 @@ class ObjectStore:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
 
         def whole() -> None:
-            obstore.put(self._client, key, source, chunk_size=RANGE_BYTES, max_concurrency=AHEAD)
+            obstore.put(self._client, key, source, chunk_size=PART_BYTES, max_concurrency=AHEAD)
             there = obstore.head(self._client, key)
             if there["size"] != size:
                 raise _Cut
