@@ -80,10 +80,10 @@ def test_a_shorter_object_than_the_caller_knows_is_an_error(bucket: str) -> None
 def test_faults_that_pass_change_nothing(
     bucket: str, s3_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ) -> None:
-    """Every third request fails, and what was lost has been done."""
+    """Every fourth request fails, and what was lost has been done."""
     data = os.urandom(4 * SMALL + 1)
     (tmp_path / "file").write_bytes(data)
-    with faulty(monkeypatch, s3_port, lambda method, path, number: fault if number % 3 == 0 else None):
+    with faulty(monkeypatch, s3_port, lambda method, path, number: fault if number % 4 == 0 else None):
         store = at(bucket)
         store.put("x", tmp_path / "file")
         assert fetched(bucket, "x") == data
