@@ -39,6 +39,10 @@ class PublishedAt:
     """What was published when the work began."""
     made_by: str | None
 
+    def begin(self) -> None:
+        """Put what is forgotten at the address on the list of the working folder. Call it before the first build step."""
+        _take_over_forgotten(self)
+
     def publish(self, progress: Progress, *, grace_hours: float) -> None:
         """Publish what stands finished in the working folder. Raises Locked if somebody else did so meanwhile."""
         store.publish(
@@ -66,9 +70,7 @@ def target(address: str, root: Path, *, made_by: str | None, replace: bool = Fal
     if in_place:
         raise ConfigError(f"--out {whole}: --in-place keeps no version, and versions are what is published; leave it out")
     place = store.require_room(store.open_store(whole, patient=False), made_by, replace=replace)
-    found = PublishedAt(root=root, store=store.open_store(whole), before=place, made_by=made_by)
-    _take_over_forgotten(found)
-    return found
+    return PublishedAt(root=root, store=store.open_store(whole), before=place, made_by=made_by)
 
 
 @contextlib.contextmanager
@@ -84,7 +86,7 @@ def changing(address: str, cache: Path | None, progress: Progress, *, grace_hour
         progress.say(f"fetching {whole} to {root}")
         _clone(address, cache, root)
     found = PublishedAt(root=root, store=store.open_store(whole), before=place, made_by=None)
-    _take_over_forgotten(found)
+    found.begin()
     yield root
     found.publish(progress, grace_hours=grace_hours)
 

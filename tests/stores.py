@@ -20,7 +20,7 @@ from tokenmill.pipeline.base.store import Store, client, open_store
 _NUMBERS = count()
 Fault = Callable[[str, str, int], str | None]
 """What becomes of a request, by its method, its path and its number: "busy" (503), "lost" (done, and not answered), "cut" (half
-of the body), "refused" (403), or None."""
+of the body), "refused" (403), "flip" (one bit of the body is another), or None."""
 OF_ONE_HOP = ("transfer-encoding", "connection")
 VARIABLES = {
     "AWS_ACCESS_KEY_ID": "testing",
@@ -108,7 +108,8 @@ class _Proxy(BaseHTTPRequestHandler):
                 self.send_header(name, value)
         self.end_headers()
         if self.command != "HEAD":
-            self.wfile.write(data[: len(data) // 2] if fault == "cut" else data)
+            flipped = bytes([data[0] ^ 1]) + data[1:] if fault == "flip" else data
+            self.wfile.write(data[: len(data) // 2] if fault == "cut" else flipped)
 
 
 @contextlib.contextmanager

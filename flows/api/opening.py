@@ -80,6 +80,8 @@ def build(
     count = len(os.sched_getaffinity(0)) if workers is None else workers
     said = shown(progress)
     target = None if address is None else remote.target(address, root, made_by=made_by, replace=replace, in_place=in_place)
+    if target is not None:
+        target.begin()
     try:
         made = run_build(wanted, root, workers=count, progress=said, made_by=made_by, replace=replace, in_place=in_place)
     except ExpectationMissed:

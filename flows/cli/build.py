@@ -118,6 +118,8 @@ def build(
     target = None
     if address is not None:
         target = remote.target(address, root, made_by=made_by, replace=replace, in_place=in_place)
+    if target is not None and not dry_run:
+        target.begin()
     if not dry_run:
         # Said before the imports below: what follows takes seconds.
         terminal.say(f"building {root}")

@@ -15,7 +15,6 @@ from collections.abc import Collection, Iterable
 from pathlib import Path
 
 from tokenmill.pipeline.base import files, manifest, state, versions
-from tokenmill.pipeline.base.address import is_remote
 from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.base.files import Marker
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS
@@ -41,8 +40,7 @@ def around(root: Path) -> Path | None:
 
 def require_room(root: Path) -> None:
     """Refuse a folder that is neither a corpus nor empty, or that is inside a corpus. Writes nothing. Raises ConfigError."""
-    if is_remote(root):
-        raise ConfigError(f"--out {root}: an address is no folder, and this command writes to folders alone; give a folder")
+    files.require_local(root)
     corpus = around(root)
     if corpus is not None:
         raise ConfigError(f"--out {root}: is inside the corpus {corpus}; choose a folder outside of it")

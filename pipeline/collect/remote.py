@@ -89,59 +89,59 @@ def _named(text: str, source: FilesSource) -> _Named:
     pattern = (match[2] if match else "").rstrip("/")
     there = store.open_store(store.parse(bucket))
     if glob.has_magic(pattern):
-        root = patterns.fixed(pattern).removeprefix(".") if "/" in pattern else ""
-        parts = pattern.removeprefix(root).strip("/").split("/")
-        seen = _seen(there, root)
-        named = _Named(
-            bucket=bucket,
-            root=root,
-            objects={key: about for key, about in seen.objects.items() if _is_named(key, root, parts)},
-            left_out={key: why for key, why in seen.left_out.items() if _is_named(posixpath.dirname(key) + "/x", root, parts)},
-        )
+        root = posixpath.relpath(patterns.fixed(f"/{pattern}"), "/").removeprefix(".")
+        named = _seen(there, root, _below(pattern, root))
     elif pattern and not text.endswith("/") and (about := there.look(pattern)) is not None:
         named = _Named(bucket=bucket, root=posixpath.dirname(pattern), objects={pattern: about}, left_out={})
     else:
-        named = _seen(there, pattern)
+        named = _seen(there, pattern, ())
     if not any(how(key, source) for key in named.objects):
         what = "holds no object of a kind that can be read" if named.objects or named.left_out else "names no object"
         raise InputError(f"source {source.name!r}: {text!r} {what}; known kinds: {KNOWN}")
     return named
 
 
-def _is_named(key: str, root: str, parts: Sequence[str]) -> bool:
-    steps = key.removeprefix(root).strip("/").split("/")
-    return any(not any(step.startswith(".") for step in steps[depth:]) for depth in patterns.reached(parts, steps))
+def _below(key: str, root: str) -> tuple[str, ...]:
+    """The steps from the folder `root` to a key, or to a pattern of keys."""
+    return tuple(step for step in key[len(root) :].split("/") if step)
 
 
-def _seen(there: Store, folder: str) -> _Named:
-    """Everything below a folder of keys, under the rules of `entries`: hidden entries and corpora count once each."""
-    every = {found.key: found for found in there.listed(folder) if found.key != folder}
-    below = len(folder) + 1 if folder else 0
+def _seen(there: Store, root: str, parts: Sequence[str]) -> _Named:
+    """What a pattern of these parts names below the folder `root`: everything, if it has no parts.
+
+    Hidden entries and corpora are left out, and counted, as `entries` and `patterns` do for files.
+    """
+    every = {found.key: found for found in there.listed(root) if found.key != root}
     corpora = {posixpath.dirname(key) for key in every if posixpath.basename(key) == files.MARKER}
     # Tools mark an empty folder by an object of its name without bytes.
     folders = {above for key in every for above in _above(key)}
     objects: dict[str, Found] = {}
     left_out: dict[str, Reason] = {}
+
+    def named(key: str) -> bool:
+        steps = _below(key, root)
+        return any(not any(step.startswith(".") for step in steps[depth:]) for depth in patterns.reached(parts, steps))
+
     for key, found in every.items():
         if key in folders and not found.bytes:
             continue
-        why = next(_reasons(key, below, corpora), None)
-        if why is None:
+        inside = [place for place in _above(key) if len(place) > len(root)]
+        corpus = next((place for place in inside if place in corpora), None)
+        if corpus is not None and (named(key) or named(corpus) or _is_entered(corpus, root, parts)):
+            left_out[corpus] = "corpus"
+        elif corpus is None and named(key):
             objects[key] = found
-        else:
-            left_out[why[0]] = why[1]
-    return _Named(bucket=str(there.address), root=folder, objects=objects, left_out=left_out)
+        elif patterns.ANYWHERE not in parts:
+            dots = (place for place in (*inside, key) if posixpath.basename(place).startswith("."))
+            hidden = next((place for place in dots if named(posixpath.dirname(place)) or not parts), None)
+            if hidden is not None:
+                left_out[hidden] = "hidden"
+    return _Named(bucket=str(there.address), root=root, objects=objects, left_out=left_out)
 
 
-def _reasons(key: str, below: int, corpora: set[str]) -> Iterator[tuple[str, Reason]]:
-    """The entries above a key, and itself, that are left out, the outermost first, each with its reason."""
-    for place in (*_above(key), key):
-        if len(place) < below:
-            continue
-        if posixpath.basename(place).startswith(".") and place not in corpora and posixpath.basename(place) != files.MARKER:
-            yield place, "hidden"
-        elif place in corpora:
-            yield place, "corpus"
+def _is_entered(folder: str, root: str, parts: Sequence[str]) -> bool:
+    """Whether a pattern with `**` looks into a folder."""
+    return patterns.ANYWHERE in parts and not any(step.startswith(".") for step in _below(folder, root))
 
 
 def _above(key: str) -> Iterator[str]:
@@ -201,23 +201,28 @@ def _place(root: Path, file: InputFile) -> Path:
 
 def _fetch(there: Store, about: Found, path: Path, shown: str) -> None:
     match = _MD5.fullmatch(about.etag or "")
+    right = set() if match is None or str(there.address) in _NO_MD5 else {match[1]}
     try:
-        _write(there, about, path, None if match is None or str(there.address) in _NO_MD5 else match[1])
+        _write(there, about, path, right)
     except _Differs as first:
         try:
-            _write(there, about, path, str(first))
+            second = _write(there, about, path, {*right, str(first)})
         except _Differs:
-            raise InputError(f"{shown}: came with other bytes than its ETag says, and again; try again later") from None
-        # Twice the same bytes. Where a key of the bucket's owner encrypts objects, ETags are no MD5.
-        _NO_MD5.add(str(there.address))
+            raise InputError(f"{shown}: came with other bytes than its ETag says, twice; try again later") from None
+        if second == str(first):
+            # Twice the same bytes: where a key of the bucket's owner encrypts objects, ETags are no MD5.
+            _NO_MD5.add(str(there.address))
 
 
-def _write(there: Store, about: Found, path: Path, md5: str | None) -> None:
+def _write(there: Store, about: Found, path: Path, right: set[str]) -> str:
+    """Fetch an object into a file, unless its MD5 is none of the `right` ones, if there are any. Returns the MD5."""
     with files.create(path) as out:
         sink = _Digesting(out)
         there.fetch(about, sink)
-        if out.tell() != about.bytes or (md5 is not None and sink.digest.hexdigest() != md5):
-            raise _Differs(sink.digest.hexdigest())
+        digest = sink.digest.hexdigest()
+        if out.tell() != about.bytes or (right and digest not in right):
+            raise _Differs(digest)
+    return digest
 
 
 class _Differs(Exception):

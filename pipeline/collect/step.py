@@ -90,7 +90,8 @@ class CollectStep:
         }
 
     def plan(self, root: Path | None = None) -> dict[str, int]:
-        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `text_bytes`, `documents`, and `left_out_<reason>`.
+        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `fetched_bytes` (from object stores), `text_bytes`,
+        `documents`, and `left_out_<reason>`.
 
         `text_bytes` and `documents` are estimates of what is collected, after caps. `root`: the folder of the corpus, which is
         no input. Reads no file except the footers of Parquet files and the first records of record files. Raises InputError,
@@ -112,6 +113,7 @@ class CollectStep:
             **{f"left_out_{reason}": count for reason, count in _left_out(listings).items()},
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
+            "fetched_bytes": sum(file.size_bytes for found in listings for file in found.files if file.remote is not None),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
             "documents": min(documents, self._config.max_documents or documents),
         }

@@ -14,7 +14,7 @@ from tokenmill.pipeline.base.files.log import Log
 from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Published, marker
 from tokenmill.pipeline.base.files.owner import Held, held, hold_all
 from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, lost, read_verified, sha256, unreadable
-from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
+from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, require_local, root_of
 from tokenmill.pipeline.base.files.write import (
     TEMPORARY,
     OutputFile,
@@ -67,6 +67,7 @@ __all__ = [
     "reading",
     "remove",
     "require_links",
+    "require_local",
     "root_of",
     "settle",
     "sha256",
