@@ -112,7 +112,7 @@ def _take_over_forgotten(found: PublishedAt) -> None:
     if published is None or published.forgotten is None:
         return
     root, data = found.root, pointer.stored(found.store, published.forgotten)
-    known = forget.load(root / TOKENS)
+    known = forget.load(root / TOKENS) if root.is_dir() else None
     if known is None:
         with housekeeping.at_work(root):
             files.write_bytes(root / forget.LIST, data)

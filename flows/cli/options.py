@@ -20,7 +20,7 @@ from rich.table import Table
 from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw.tables import fitted, visible
 from tokenmill.pipeline.base import files, manifest, store
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, TokenmillError
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, TokenmillError
 
 Settings = Annotated[
     list[str],
@@ -50,15 +50,23 @@ def _copied(wanted: store.Wanted) -> Callable[[type, Sequence[Token]], Path]:
         text = tokens[0].value
         if not store.is_remote(text):
             return _corpus(kind, tokens)
-        return store.mirror(text, wanted=wanted, cache=environment.cache_folder())
+        return _mirror(text, wanted)
 
     return convert
+
+
+def _mirror(address: str, wanted: store.Wanted, *, anew: bool = False) -> Path:
+    try:
+        return store.mirror(address, wanted=wanted, cache=environment.cache_folder(), anew=anew)
+    except (ConfigError, InputError) as error:
+        # cyclopts would take a ValueError for wrong usage, and a store that cannot be reached is none.
+        raise TokenmillError(str(error)) from error
 
 
 def _anew(_: type, tokens: Sequence[Token]) -> Path:
     """The given folder. For an address, every byte is read from the store again."""
     text = tokens[0].value
-    return store.mirror(text, cache=environment.cache_folder(), anew=True) if store.is_remote(text) else Path(text)
+    return _mirror(text, store.everything, anew=True) if store.is_remote(text) else Path(text)
 
 
 def _as_given(kind: type, tokens: Sequence[Token]) -> Path | str:
