@@ -20,7 +20,7 @@ from tokenmill.pipeline.base import files, formats, manifest, state, store, vers
 from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.base.store import Place, Store, pointer
+from tokenmill.pipeline.base.store import PublishedState, Store, pointer
 from tokenmill.pipeline.corpus import TOKENS
 from tokenmill.pipeline.tokens import forget
 from tokenmill.pipeline.tokens.forget import Request
@@ -35,7 +35,7 @@ class PublishedAt:
     root: Path
     """The working folder."""
     store: Store
-    before: Place
+    before: PublishedState
     """What was published when the work began."""
     made_by: str | None
 

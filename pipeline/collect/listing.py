@@ -21,7 +21,7 @@ from io import BufferedReader
 from pathlib import Path
 
 from tokenmill.pipeline.base.errors import InputError, StaleInput
-from tokenmill.pipeline.base.store import Found
+from tokenmill.pipeline.base.store import StoredObject
 from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
 from tokenmill.pipeline.collect.framing import Codec
@@ -41,7 +41,7 @@ class InputFile:
     mtime_ns: int
     ctime_ns: int
     inode: int
-    remote: Found | None = None
+    remote: StoredObject | None = None
     """The object of a store that `path`, which is an address then, names. `collect.remote.fetched` makes a file of it."""
 
     def is_as_listed(self) -> bool:

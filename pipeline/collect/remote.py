@@ -23,7 +23,7 @@ from typing import Any
 
 from tokenmill.pipeline.base import files, state, store
 from tokenmill.pipeline.base.errors import InputError
-from tokenmill.pipeline.base.store import Found, Sink, Store
+from tokenmill.pipeline.base.store import Sink, Store, StoredObject
 from tokenmill.pipeline.collect import inputs, patterns
 from tokenmill.pipeline.collect.entries import Reason
 from tokenmill.pipeline.collect.framing import Codec
@@ -45,7 +45,7 @@ class _Named:
 
     bucket: str
     root: str
-    objects: Mapping[str, Found]
+    objects: Mapping[str, StoredObject]
     left_out: Mapping[str, Reason]
 
 
@@ -69,7 +69,7 @@ def listing(source: FilesSource) -> Listing:
     return Listing(files=in_order(found.values()), left_out=dict(sorted((+counts).items())))
 
 
-def _described(path: str, name: str, about: Found, kind: Kind, codec: Codec) -> InputFile:
+def _described(path: str, name: str, about: StoredObject, kind: Kind, codec: Codec) -> InputFile:
     return InputFile(
         path=path,
         name=name,
@@ -115,7 +115,7 @@ def _seen(there: Store, root: str, parts: Sequence[str]) -> _Named:
     corpora = {posixpath.dirname(key) for key in every if posixpath.basename(key) == files.MARKER}
     # Tools mark an empty folder by an object of its name without bytes.
     folders = {above for key in every for above in _above(key)}
-    objects: dict[str, Found] = {}
+    objects: dict[str, StoredObject] = {}
     left_out: dict[str, Reason] = {}
 
     def named(key: str) -> bool:
@@ -199,7 +199,7 @@ def _place(root: Path, file: InputFile) -> Path:
     return root / FOLDER / hashlib.sha256(identity).hexdigest()
 
 
-def _fetch(there: Store, about: Found, path: Path, shown: str) -> None:
+def _fetch(there: Store, about: StoredObject, path: Path, shown: str) -> None:
     match = _MD5.fullmatch(about.etag or "")
     right = set() if match is None or str(there.address) in _NO_MD5 else {match[1]}
     try:
@@ -214,7 +214,7 @@ def _fetch(there: Store, about: Found, path: Path, shown: str) -> None:
             _NO_MD5.add(str(there.address))
 
 
-def _write(there: Store, about: Found, path: Path, right: set[str]) -> str:
+def _write(there: Store, about: StoredObject, path: Path, right: set[str]) -> str:
     """Fetch an object into a file, unless its MD5 is none of the `right` ones, if there are any. Returns the MD5."""
     with files.create(path) as out:
         sink = _Digesting(out)

@@ -65,7 +65,7 @@ def test_without_the_extra_an_address_is_refused(tmp_path: Path, monkeypatch: py
     monkeypatch.setitem(sys.modules, "obstore.store", None)
     assert "pip install 'tokenmill[s3]'" in build("s3://bucket/x", code=1)
     done = tokenmill("status", "s3://bucket/x")
-    assert (done.returncode, "needs" not in done.stderr, "the extra `s3`" in done.stderr) == (1, True, True)
+    assert (done.returncode, "the extra `s3`" in done.stderr) == (1, True)
     assert not (tmp_path / "s3:").exists()
 
 
@@ -73,9 +73,8 @@ def test_other_commands_write_to_folders_alone(tmp_path: Path) -> None:
     assert tokenmill("build", "small.toml", "--out", "corpus", "--no-prefect", "--workers", "1").returncode == 0
     done = tokenmill("export", "corpus", "--to", "jsonl", "--out", "s3://bucket/x")
     assert (done.returncode, "writes to folders alone" in " ".join(done.stderr.split())) == (1, True)
-    (tmp_path / "nightly.toml").write_text(
-        '[[build]]\nname = "a"\nconfig = "small.toml"\nout = "s3://bucket/x"\ncron = "0 3 * * *"\n'
-    )
+    schedule = {"name": "a", "config": "small.toml", "out": "s3://bucket/x", "cron": "0 3 * * *"}
+    (tmp_path / "nightly.toml").write_text("[[build]]\n" + "".join(f'{key} = "{value}"\n' for key, value in schedule.items()))
     with pytest.raises(ConfigError, match="address of an object store"):
         schedules.read(tmp_path / "nightly.toml")
     assert not (tmp_path / "s3:").exists()

@@ -9,16 +9,16 @@ Cost: see the modules; importing the package imports no client.
 from tokenmill.pipeline.base.address import Address, is_remote, parse
 from tokenmill.pipeline.base.store.client import open_store
 from tokenmill.pipeline.base.store.copies import Wanted, cache_folder, everything, mirror, summary, tokens
-from tokenmill.pipeline.base.store.pointer import Place
-from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
+from tokenmill.pipeline.base.store.pointer import PublishedState
+from tokenmill.pipeline.base.store.protocol import Sink, Store, StoredObject
 from tokenmill.pipeline.base.store.publishing import publish, require_room
 
 __all__ = [
     "Address",
-    "Found",
-    "Place",
+    "PublishedState",
     "Sink",
     "Store",
+    "StoredObject",
     "Wanted",
     "cache_folder",
     "everything",

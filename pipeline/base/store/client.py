@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenmill.pipeline.base.address import Address
 from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput, TokenmillError
-from tokenmill.pipeline.base.store.protocol import Found, Sink, Store
+from tokenmill.pipeline.base.store.protocol import Sink, Store, StoredObject
 
 if TYPE_CHECKING:
     from obstore import GetOptions, ObjectMeta, PutMode
@@ -62,7 +62,7 @@ class ObjectStore:
         self.address = address
         self._client = client
 
-    def listed(self, prefix: str = "") -> Iterator[Found]:
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `Store.listed`."""
         import obstore
         from obstore.exceptions import BaseError
@@ -83,7 +83,7 @@ class ObjectStore:
             last = chunk[-1]["path"]
             yield from map(_found, chunk)
 
-    def look(self, key: str) -> Found | None:
+    def look(self, key: str) -> StoredObject | None:
         """See `Store.look`."""
         import obstore
 
@@ -92,11 +92,11 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    def read(self, key: str, *, most_bytes: int) -> tuple[bytes, Found] | None:
+    def read(self, key: str, *, most_bytes: int) -> tuple[bytes, StoredObject] | None:
         """See `Store.read`."""
         import obstore
 
-        def whole() -> tuple[bytes, Found]:
+        def whole() -> tuple[bytes, StoredObject]:
             answer = obstore.get(self._client, key)
             about = _found(answer.meta)
             if about.bytes > most_bytes:
@@ -111,7 +111,7 @@ class ObjectStore:
         except FileNotFoundError:
             return None
 
-    def fetch(self, found: Found, out: Sink) -> None:
+    def fetch(self, found: StoredObject, out: Sink) -> None:
         """See `Store.fetch`."""
         begins = iter(range(0, found.bytes, RANGE_BYTES))
         waiting: deque[Future[Any]] = deque()
@@ -133,7 +133,7 @@ class ObjectStore:
                 for one in waiting:
                     one.cancel()
 
-    def _range(self, found: Found, begin: int) -> Any:
+    def _range(self, found: StoredObject, begin: int) -> Any:
         import obstore
         from obstore.exceptions import PreconditionError
 
@@ -173,7 +173,7 @@ class ObjectStore:
         except FileNotFoundError as error:
             raise InputError(f"{self._name(key)}: {_words(error, self.address)}") from None
 
-    def swap(self, key: str, data: bytes, *, before: Found | None) -> bool:
+    def swap(self, key: str, data: bytes, *, before: StoredObject | None) -> bool:
         """See `Store.swap`."""
         import obstore
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
@@ -213,7 +213,7 @@ class ObjectStore:
     def _name(self, key: str) -> str:
         return f"{self.address}/{key}" if key else str(self.address)
 
-    def _gone(self, found: Found) -> StaleInput:
+    def _gone(self, found: StoredObject) -> StaleInput:
         return StaleInput(
             f"{self._name(found.key)} was replaced or removed while it was being read; run the same command again"
         )
@@ -281,9 +281,9 @@ def _opened(address: Address, *, patient: bool) -> ObjectStore:
     return ObjectStore(address, client)
 
 
-def _found(meta: Any) -> Found:
+def _found(meta: Any) -> StoredObject:
     changed = int(meta["last_modified"].timestamp() * 1e9)
-    return Found(key=meta["path"], bytes=meta["size"], etag=meta["e_tag"], version=meta["version"], changed_ns=changed)
+    return StoredObject(key=meta["path"], bytes=meta["size"], etag=meta["e_tag"], version=meta["version"], changed_ns=changed)
 
 
 def _removed(delete: Callable[..., Any], client: Any, keys: list[str]) -> None:

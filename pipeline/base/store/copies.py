@@ -26,7 +26,7 @@ from tokenmill.pipeline.base.files import Published
 from tokenmill.pipeline.base.store import pointer
 from tokenmill.pipeline.base.store.client import open_store
 from tokenmill.pipeline.base.store.pointer import Pointer, StoredFile
-from tokenmill.pipeline.base.store.protocol import Found, Store
+from tokenmill.pipeline.base.store.protocol import Store, StoredObject
 from tokenmill.pipeline.base.store.publishing import FORGOTTEN
 
 FETCHES = 8
@@ -164,7 +164,7 @@ def _bring_file(store: Store, folder: Path, before: Path | None, name: str, file
         return
     with files.create(path) as out:
         try:
-            store.fetch(Found(key=file.key, bytes=file.bytes, etag=None, version=None, changed_ns=0), out)
+            store.fetch(StoredObject(key=file.key, bytes=file.bytes, etag=None, version=None, changed_ns=0), out)
         except StaleInput as error:
             raise CorruptFile(f"{store.address}/{file.key} ({name}): is missing or has another length") from error
         if out.entry().sha256 != file.sha256:

@@ -23,7 +23,7 @@ from pathlib import Path
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NewerFormat
 from tokenmill.pipeline.base.files import FileEntry
-from tokenmill.pipeline.base.store.protocol import Found, Store
+from tokenmill.pipeline.base.store.protocol import Store, StoredObject
 
 POINTER = ".tokenmill"
 OBJECTS = ".objects"
@@ -75,18 +75,18 @@ class Pointer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class PublishedState:
     """What a store held when somebody looked: the pointer, and the object it is; None where nothing is published."""
 
     pointer: Pointer | None
-    found: Found | None
+    found: StoredObject | None
 
 
-def look(store: Store) -> Place:
+def look(store: Store) -> PublishedState:
     """What is published in a store. Raises InputError; CorruptFile, NewerFormat for a pointer that is none of ours."""
     answer = store.read(POINTER, most_bytes=_MOST_POINTER_BYTES)
     if answer is None:
-        return Place(pointer=None, found=None)
+        return PublishedState(pointer=None, found=None)
     where = f"{store.address}/{POINTER}"
     try:
         plain = json.loads(answer[0])
@@ -98,7 +98,7 @@ def look(store: Store) -> Place:
         stored = None if forgotten is None else StoredFile(**forgotten)
         if kind != KIND:
             raise ValueError
-        return Place(pointer=Pointer(**plain, index=index, forgotten=stored, superseded=superseded), found=answer[1])
+        return PublishedState(pointer=Pointer(**plain, index=index, forgotten=stored, superseded=superseded), found=answer[1])
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptFile(f"{where}: is not the pointer of a published corpus; choose another prefix") from error
 

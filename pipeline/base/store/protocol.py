@@ -15,7 +15,7 @@ from tokenmill.pipeline.base.address import Address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class StoredObject:
     """One object as the store described it. `key`: below the prefix of the store's address."""
 
     key: str
@@ -41,19 +41,19 @@ class Store(Protocol):
     @property
     def address(self) -> Address: ...
 
-    def listed(self, prefix: str = "") -> Iterator[Found]:
+    def listed(self, prefix: str = "") -> Iterator[StoredObject]:
         """All objects whose key begins with the folders `prefix`, in any order."""
         ...
 
-    def look(self, key: str) -> Found | None:
+    def look(self, key: str) -> StoredObject | None:
         """What the store says of an object; None if there is none."""
         ...
 
-    def read(self, key: str, *, most_bytes: int) -> tuple[bytes, Found] | None:
+    def read(self, key: str, *, most_bytes: int) -> tuple[bytes, StoredObject] | None:
         """A small object, whole; None if there is none."""
         ...
 
-    def fetch(self, found: Found, out: Sink) -> None:
+    def fetch(self, found: StoredObject, out: Sink) -> None:
         """Write an object, whole and as it was found, to `out`. Raises StaleInput if it was replaced since."""
         ...
 
@@ -61,7 +61,7 @@ class Store(Protocol):
         """Write an object, whole or not at all, and in place of one that is there."""
         ...
 
-    def swap(self, key: str, data: bytes, *, before: Found | None) -> bool:
+    def swap(self, key: str, data: bytes, *, before: StoredObject | None) -> bool:
         """Write a small object if what is there is still `before` (None: if none is there). Returns whether it is there.
 
         Of several callers with the same `before`, one gets True. `data` must differ from what any other caller gives: that is

@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.store import pointer
-from tokenmill.pipeline.base.store.pointer import OBJECTS, POINTER, Place, Pointer, StoredFile, SupersededVersion
+from tokenmill.pipeline.base.store.pointer import OBJECTS, POINTER, Pointer, PublishedState, StoredFile, SupersededVersion
 from tokenmill.pipeline.base.store.protocol import Store
 
 UPLOADS = 8
@@ -35,7 +35,7 @@ RECORD = f"{state.FOLDER}/publication.json"
 """In the working folder: which attempt was begun, so that one that was interrupted goes on."""
 
 
-def require_room(store: Store, made_by: str | None, *, replace: bool) -> Place:
+def require_room(store: Store, made_by: str | None, *, replace: bool) -> PublishedState:
     """What the place holds now, if a build of `made_by` may publish there. Writes nothing.
 
     Raises ConfigError for somebody else's objects and for the corpus of another config, unless it is to be replaced; InputError
@@ -55,7 +55,7 @@ def require_room(store: Store, made_by: str | None, *, replace: bool) -> Place:
 
 
 def publish(
-    work: Path, store: Store, before: Place, progress: Progress, *, grace_seconds: float, made_by: str | None = None
+    work: Path, store: Store, before: PublishedState, progress: Progress, *, grace_seconds: float, made_by: str | None = None
 ) -> bool:
     """Make the finished corpus in the folder `work` the one that readers of the store see. Returns whether anything changed.
 
@@ -161,7 +161,7 @@ def _withdraw(store: Store, folder: str) -> None:
     store.remove(one.key for one in store.listed(folder) if one.key not in used)
 
 
-def _attempt(work: Path, before: Place, hash: str) -> str:
+def _attempt(work: Path, before: PublishedState, hash: str) -> str:
     """The folder of this attempt's objects: that of an interrupted one for the same version in the same place, or a new one."""
     about = [hash, None if before.found is None else before.found.etag]
     known = state.load(work / RECORD)

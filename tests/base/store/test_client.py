@@ -10,7 +10,7 @@ import pytest
 
 from tests.stores import at, faulty, keys
 from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput
-from tokenmill.pipeline.base.store import Found, client
+from tokenmill.pipeline.base.store import StoredObject, client
 
 SMALL = 2**16
 """Bytes of a range in these tests."""
@@ -73,7 +73,7 @@ def test_an_object_that_is_replaced_while_it_is_read_is_an_error(bucket: str) ->
 def test_a_shorter_object_than_the_caller_knows_is_an_error(bucket: str) -> None:
     at(bucket).put("x", b"abc")
     with pytest.raises(StaleInput, match="replaced or removed"):
-        at(bucket).fetch(Found(key="x", bytes=5, etag=None, version=None, changed_ns=0), io.BytesIO())
+        at(bucket).fetch(StoredObject(key="x", bytes=5, etag=None, version=None, changed_ns=0), io.BytesIO())
 
 
 @pytest.mark.parametrize("fault", ["busy", "cut", "lost"])
