@@ -87,13 +87,16 @@ def _named(text: str, source: FilesSource) -> _Named:
     match = _ADDRESS.fullmatch(text)
     bucket = str(store.parse(match[1] if match else text))
     pattern = (match[2] if match else "").rstrip("/")
-    there = store.open_store(store.parse(bucket))
+    # The first request is told of soon if nobody answers.
+    there, first = store.open_store(store.parse(bucket)), store.open_store(store.parse(bucket), patient=False)
     if glob.has_magic(pattern):
         root = posixpath.relpath(patterns.fixed(f"/{pattern}"), "/").removeprefix(".")
+        next(first.listed(root), None)
         named = _seen(there, root, _below(pattern, root))
-    elif pattern and not text.endswith("/") and (about := there.look(pattern)) is not None:
+    elif pattern and not text.endswith("/") and (about := first.look(pattern)) is not None:
         named = _Named(bucket=bucket, root=posixpath.dirname(pattern), objects={pattern: about}, left_out={})
     else:
+        next(first.listed(pattern), None)
         named = _seen(there, pattern, ())
     if not any(how(key, source) for key in named.objects):
         what = "holds no object of a kind that can be read" if named.objects or named.left_out else "names no object"

@@ -5,7 +5,7 @@ Guarantee: credentials come from the client's own chain (its variables, the role
 the library says, only the HTTP status and the store's own code are told. Reading compares the length and the ETag of every
 range, so an object that is replaced meanwhile is an error and never a mixture. What S3 takes is compared with a SHA-256 that is
 sent along.
-Cost: an object of more than `RANGE_BYTES` is read by ranges of that size, `AHEAD` of them at once, in 64 MB of memory.
+Cost: an object of more than `RANGE_BYTES` is read by ranges of that size, `AHEAD` of them at once, in 32 MiB of memory.
 
 Some defaults of the library are not ours. A request may take 30 s in all there, however large it is; without credentials it
 asks the machine's metadata address, where nobody may answer; and it tells errors with the bodies of answers, which can hold
@@ -37,9 +37,11 @@ if TYPE_CHECKING:
 
 Answer = TypeVar("Answer")
 
-RANGE_BYTES = 16 * 2**20
+RANGE_BYTES = 8 * 2**20
 PART_BYTES = 16 * 2**20
-"""Of an upload in parts, which S3 takes from 5 MB on."""
+"""Of an upload in parts, which S3 takes from 5 MB on, and at most 10,000 of."""
+PARTS = 2
+"""Parts of one object that are sent at once."""
 AHEAD = 4
 LISTED = 1000
 """Objects of a listing that are taken at once."""
@@ -163,7 +165,7 @@ class ObjectStore:
         size = len(source) if isinstance(source, bytes) else source.stat().st_size
 
         def whole() -> None:
-            obstore.put(self._client, key, source, chunk_size=PART_BYTES, max_concurrency=AHEAD)
+            obstore.put(self._client, key, source, chunk_size=PART_BYTES, max_concurrency=PARTS)
             there = obstore.head(self._client, key)
             if there["size"] != size:
                 raise _Cut
@@ -303,10 +305,11 @@ def _is_lost(error: BaseException) -> bool:
     said = str(error)
     if isinstance(error, _Cut):
         return True
-    if _RETRIED.search(said):
-        return False  # the library has tried for as long as it may
     status = _STATUS.search(said)
-    return _LOST.search(said) is not None if status is None else int(status[1]) >= 500
+    if status is not None:
+        return int(status[1]) >= 500
+    # Where nobody answers, the library has tried for as long as it may.
+    return _LOST.search(said) is not None and _RETRIED.search(said) is None
 
 
 def _words(error: BaseException, address: Address) -> str:

@@ -29,7 +29,7 @@ from tokenmill.pipeline.base.store.pointer import Pointer, StoredFile
 from tokenmill.pipeline.base.store.protocol import Store, StoredObject
 from tokenmill.pipeline.base.store.publishing import FORGOTTEN
 
-FETCHES = 8
+FETCHES = 4
 """Files that are fetched at once."""
 WAIT_SECONDS = 0.2
 MOVED = 3

@@ -19,6 +19,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
+
+from annotated_types import Ge, Le
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NewerFormat
@@ -58,7 +61,7 @@ class Pointer:
 
     made_by: str | None
     """The name of the preset or of the config file that it was built from."""
-    generation: int
+    generation: Annotated[int, Ge(1), Le(10**17)]
     """Counts publications from 1."""
     hash: str
     """The hash of the manifest of the corpus."""
@@ -84,6 +87,8 @@ class PublishedState:
 
 def look(store: Store) -> PublishedState:
     """What is published in a store. Raises InputError; CorruptFile, NewerFormat for a pointer that is none of ours."""
+    from pydantic import TypeAdapter
+
     answer = store.read(POINTER, most_bytes=_MOST_POINTER_BYTES)
     if answer is None:
         return PublishedState(pointer=None, found=None)
@@ -91,15 +96,13 @@ def look(store: Store) -> PublishedState:
     try:
         plain = json.loads(answer[0])
         kind, version = plain.pop("kind"), plain.pop("format")
-        if kind == KIND and version != FORMAT:
-            raise NewerFormat(f"{where}: is of format {version}, and this tokenmill reads {FORMAT}; install a newer tokenmill")
-        superseded = tuple(SupersededVersion(**{**one, "index": StoredFile(**one["index"])}) for one in plain.pop("superseded"))
-        index, forgotten = StoredFile(**plain.pop("index")), plain.pop("forgotten")
-        stored = None if forgotten is None else StoredFile(**forgotten)
         if kind != KIND:
             raise ValueError
-        return PublishedState(pointer=Pointer(**plain, index=index, forgotten=stored, superseded=superseded), found=answer[1])
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        if version != FORMAT:
+            raise NewerFormat(f"{where}: is of format {version}, and this tokenmill reads {FORMAT}; install a newer tokenmill")
+        # Strict: the generation becomes the name of a folder.
+        return PublishedState(pointer=TypeAdapter(Pointer).validate_json(json.dumps(plain), strict=True), found=answer[1])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise CorruptFile(f"{where}: is not the pointer of a published corpus; choose another prefix") from error
 
 
@@ -120,11 +123,13 @@ def index_of(store: Store, file: StoredFile) -> dict[str, StoredFile]:
 
 def parsed(data: bytes, where: str) -> dict[str, StoredFile]:
     """The files that the bytes of an index name. Raises CorruptFile for names that lead elsewhere, and for other bytes."""
+    from pydantic import TypeAdapter
+
     try:
-        found = {str(name): StoredFile(**one) for name, one in json.loads(data).items()}
+        found = TypeAdapter(dict[str, StoredFile]).validate_json(data, strict=True)
         for name in found:
             files.inside(Path(), name)
-    except (ValueError, TypeError, AttributeError, InputError) as error:
+    except (ValueError, InputError) as error:
         raise CorruptFile(f"{where}: is not the index of a published corpus; publish it again") from error
     if any(part in ("", ".") or part.startswith(".") for name in found for part in name.split("/")):
         raise CorruptFile(f"{where}: names a hidden file, which no corpus publishes; publish it again")

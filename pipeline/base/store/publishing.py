@@ -27,7 +27,7 @@ from tokenmill.pipeline.base.store import pointer
 from tokenmill.pipeline.base.store.pointer import OBJECTS, POINTER, Pointer, PublishedState, StoredFile, SupersededVersion
 from tokenmill.pipeline.base.store.protocol import Store
 
-UPLOADS = 8
+UPLOADS = 4
 """Files that are sent at once."""
 FORGOTTEN = "tokens/forgotten.json"
 """The list of forgotten documents, which stands outside all versions."""

@@ -255,6 +255,18 @@ def test_what_is_no_corpus_is_said(bucket: str, built: Path, tmp_path: Path) -> 
         put(built, bucket)
 
 
+@pytest.mark.parametrize(
+    "wrong", [{"generation": "../../x"}, {"generation": 0}, {"generation": True}, {"index": 7}, {"hash": None}]
+)
+def test_a_pointer_has_the_types_that_it_must_have(bucket: str, built: Path, tmp_path: Path, wrong: dict[str, object]) -> None:
+    put(built, bucket)
+    answer = at(bucket).read(POINTER, most_bytes=2**20)
+    assert answer is not None
+    at(bucket).put(POINTER, json.dumps({**json.loads(answer[0]), **wrong}).encode())
+    with pytest.raises(CorruptFile, match="not the pointer of a published corpus"):
+        mirror(bucket, cache=tmp_path)
+
+
 @pytest.mark.parametrize("name", ["../outside", "/etc/passwd", ".tokenmill", "a/.versions/b", "a\\b", "a//b"])
 def test_an_index_names_no_file_elsewhere(bucket: str, built: Path, tmp_path: Path, name: str) -> None:
     put(built, bucket)
