@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from tokenmill.pipeline.base import textfield
-from tokenmill.pipeline.base.address import is_remote, parse
+from tokenmill.pipeline.base.address import SCHEMES, is_remote, parse
 from tokenmill.pipeline.config.section import MB, About, Section
 
 SOURCE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -165,6 +165,8 @@ def _check_addresses(source: FilesSource | DatasetSource | InstalledSource) -> N
     if not addresses:
         return
     if not isinstance(source, FilesSource):
+        if addresses[0].partition(":")[0].lower() not in SCHEMES:
+            return  # what a data set may be called is the business of `collect.hub`
         raise ValueError(f"source {source.name}: a data set is not read from an object store; give its files as `paths`")
     for path in addresses:
         # What stands behind the bucket may be a pattern.
