@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -9,9 +11,10 @@ import pytest
 
 import tokenmill as tm
 from tests.command import tokenmill
-from tests.stores import at, keys
+from tests.faults.builds import published
+from tests.stores import at, faulty, keys
 from tokenmill.flows import schedules
-from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base import files, versions
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.store import client, pointer
 from tokenmill.pipeline.tokens import TokenStore
@@ -162,3 +165,74 @@ def test_who_is_late_is_told_and_may_publish_again(bucket: str, tmp_path: Path, 
     assert "vocabulary 259" in tokenmill("status", bucket).stdout
     assert "published as version 2" in build(bucket, "--work", "slower")
     assert files.marker(tmp_path / "slower") is not None
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """A command in a process of its own."""
+    command = [sys.executable, "-m", "tokenmill", *arguments]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def a_build(bucket: str, work: str, *more: str) -> subprocess.Popen[str]:
+    return started("build", "small.toml", "--out", bucket, "--work", work, "--no-prefect", "--workers", "1", *more)
+
+
+@pytest.mark.soak
+def test_of_eight_processes_as_many_publish_as_there_are_versions(bucket: str, tmp_path: Path) -> None:
+    processes = [a_build(bucket, f"work{number}", "--set", f"pack.shard_tokens={1000 + number}") for number in range(8)]
+    said = [process.communicate(timeout=280)[0] for process in processes]
+    won = [number for number, process in enumerate(processes) if process.returncode == 0]
+    now = pointer.look(at(bucket)).pointer
+    assert now is not None
+    # Who begins after another has published replaces that version; who began before says that it is late.
+    assert len(won) == now.generation
+    lost = [" ".join(said[number].split()) for number in range(8) if number not in won]
+    assert all("somebody else published version" in one and "nothing was published" in one for one in lost), lost
+    assert len(lost) >= 4
+    assert tokenmill("verify", bucket).returncode == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("seed", range(3))
+def test_a_publisher_and_a_reader_that_are_killed_leave_a_whole_version(
+    bucket: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chosen = random.Random(seed)
+    build(bucket, "--work", "first")
+    (tmp_path / "in" / "9.txt").write_text("One more text that comes later. " * 9)
+    for killed in ("build", "read", "build", "read"):
+        after = chosen.randrange(1, 30)
+        dying: list[subprocess.Popen[str]] = []
+
+        def fault(method: str, path: str, number: int, after: int = after, dying: list[subprocess.Popen[str]] = dying) -> None:
+            if number == after:
+                dying[0].kill()
+
+        with faulty(monkeypatch, s3_port, fault):
+            monkeypatch.setenv("TOKENMILL_CACHE", str(tmp_path / f"cache{seed}"))
+            dying.append(a_build(bucket, "second") if killed == "build" else started("verify", bucket))
+            dying[0].communicate(timeout=280)
+        assert tokenmill("verify", bucket).returncode == 0
+    assert build(bucket, "--work", "second")
+    assert "5 documents" in tokenmill("status", bucket).stdout
+    assert tokenmill("verify", bucket).returncode == 0
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("fault", ["busy", "cut", "lost"])
+def test_faults_on_the_whole_way_change_nothing(
+    bucket: str, s3_port: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    """From objects to a published corpus in two worker processes, and back."""
+    for path in (tmp_path / "in").iterdir():
+        at(f"{bucket}/in").put(path.name, path)
+    more = ("--set", f"collect.paths={bucket}/in")
+    with faulty(monkeypatch, s3_port, lambda method, path, number: fault if number % 5 == 1 else None):
+        process = started("build", "small.toml", "--out", f"{bucket}/out", "--no-prefect", "--workers", "2", *more)
+        assert "published as version 1" in process.communicate(timeout=280)[0]
+        assert tokenmill("verify", f"{bucket}/out").returncode == 0
+    assert tokenmill("build", "small.toml", "--out", "here", "--no-prefect", "--workers", "1").returncode == 0
+    there = tm.open(f"{bucket}/out", cache=tmp_path / "fresh").root
+    wanted, found = published(tmp_path / "here"), published(versions.reading(there).folder)
+    # The settings name another place, and the manifest of the whole names the settings.
+    assert {name for name in wanted if wanted[name] != found[name]} == {"config.toml", "manifest.json"}
