@@ -18,9 +18,10 @@ from tokenmill.pipeline.base.errors import InputError, StaleInput
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.base.store import client
-from tokenmill.pipeline.collect import remote
+from tokenmill.pipeline.collect import listing, remote
+from tokenmill.pipeline.collect.listing import InputFile
 from tokenmill.pipeline.collect.step import CollectStep
-from tokenmill.pipeline.config import CollectConfig
+from tokenmill.pipeline.config import CollectConfig, FilesSource
 from tokenmill.pipeline.stages.step import Work, perform
 
 
@@ -86,16 +87,30 @@ BELOW = [
 ]
 
 
-@pytest.mark.parametrize("below", BELOW)
-def test_objects_give_what_files_give(bucket: str, source: Path, tmp_path: Path, below: tuple[str, ...]) -> None:
+def test_addresses_name_the_files_that_paths_name(bucket: str, source: Path) -> None:
     address = uploaded(source, bucket)
-    here = collected(tmp_path / "here", *(f"{source}{one}" for one in below))
-    there = collected(tmp_path / "there", *(f"{address}{one}" for one in below))
+    for below in BELOW:
+        here = listing.listing(FilesSource(name="x", paths=tuple(f"{source}{one}" for one in below)))
+        there = remote.listing(FilesSource(name="x", paths=tuple(f"{address}{one}" for one in below)))
+        assert there.left_out == here.left_out, below
+        assert list(map(_told, there.files)) == list(map(_told, here.files)), below
+
+
+def _told(file: InputFile) -> tuple[object, ...]:
+    return file.name, file.kind, file.codec, file.size_bytes
+
+
+def test_objects_give_what_files_give(bucket: str, source: Path, tmp_path: Path) -> None:
+    address = uploaded(source, bucket)
+    here, there = collected(tmp_path / "here", str(source)), collected(tmp_path / "there", address)
     assert there.published() == here.published()
     assert not list((tmp_path / "there" / remote.FOLDER).glob("*"))
 
 
-@pytest.mark.parametrize("fault", ["busy", "cut", "lost", "flip"])
+SOAKED = [pytest.param(fault, marks=pytest.mark.soak) for fault in ("busy", "cut")]
+
+
+@pytest.mark.parametrize("fault", ["lost", "flip", *SOAKED])
 def test_faults_on_the_way_change_nothing(
     bucket: str, s3_port: int, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
