@@ -11,6 +11,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from tokenmill.pipeline.base.address import is_remote
+
 LONGEST_BYTES = 255
 """Of one name in a path, on all usual file systems."""
 
@@ -18,6 +20,8 @@ LONGEST_BYTES = 255
 def _possible(path: str) -> str:
     if "\0" in path or any(len(name.encode()) > LONGEST_BYTES for name in Path(path).parts):
         raise ValueError("no file can have such a name: it is too long, or has a character that is none")
+    if is_remote(path):
+        raise ValueError("is an address of an object store; scheduled builds work in folders of this machine")
     return path
 
 

@@ -41,7 +41,7 @@ class Plan:
     @property
     def needed_bytes(self) -> int:
         """The bytes on disk that the steps to compute take at most."""
-        return room.needed_bytes(self.input["text_bytes"], self.stale)
+        return room.needed_bytes(self.input, self.stale)
 
 
 def plan(config: Config, root: Path) -> Plan:

@@ -62,7 +62,7 @@ def _require_writable(root: Path) -> None:
 
 
 def _said(config: Config, root: Path, plan: Mapping[str, int], left: list[str]) -> Iterator[str]:
-    needed = room.needed_bytes(plan["text_bytes"], left)
+    needed = room.needed_bytes(plan, left)
     room.require_least(needed, root)
     foreseen = room.shortage(needed, root)
     if foreseen is not None:

@@ -9,7 +9,7 @@ Cost: one listing of the sources.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tokenmill.pipeline.base import manifest
@@ -38,9 +38,10 @@ def estimate(step: str) -> Estimate | None:
     return {**ESTIMATES, **{kind.name: kind.estimate for kind in table.STAGES}}.get(step)
 
 
-def needed_bytes(text_bytes: int, steps: Iterable[str]) -> int:
-    """The bytes on disk that these steps take at most, for a text of this size."""
-    return sum(int(text_bytes * found.disk_per_text) for name in steps if (found := estimate(name)) is not None)
+def needed_bytes(planned: Mapping[str, int], steps: Collection[str]) -> int:
+    """The bytes on disk that these steps take at most, for an input as `CollectStep.plan` estimates it."""
+    text_bytes, copies = planned["text_bytes"], planned["fetched_bytes"] if COLLECT in steps else 0
+    return copies + sum(int(text_bytes * found.disk_per_text) for name in steps if (found := estimate(name)) is not None)
 
 
 def shortage(needed: int, root: Path) -> str | None:
@@ -73,7 +74,7 @@ def told(config: Config, root: Path, steps: Iterable[str]) -> Iterator[None]:
 
     def left() -> int:
         names = [name for name in steps if not manifest.path_of(root, name).exists()]
-        return needed_bytes(CollectStep(config.collect).plan()["text_bytes"], names) if names else 0
+        return needed_bytes(CollectStep(config.collect).plan(), names) if names else 0
 
     try:
         yield

@@ -12,6 +12,8 @@ import pytest
 from hypothesis import settings
 
 from tests.folders import write_corpus
+from tests.stores import bucket as bucket
+from tests.stores import s3_port as s3_port
 from tokenmill.pipeline.stages.step import Work
 
 # The first example compiles kernels where their cache is cold: no deadline holds for it.

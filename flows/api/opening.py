@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from tokenmill.corpus import Corpus
-from tokenmill.flows import presets
+from tokenmill.flows import presets, remote
 from tokenmill.flows.build import build as run_build
+from tokenmill.pipeline.base import store
+from tokenmill.pipeline.base.errors import ExpectationMissed
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import open_corpus
@@ -31,6 +33,7 @@ def build(
     progress: bool = True,
     replace: bool = False,
     in_place: bool = False,
+    work: str | Path | None = None,
 ) -> Corpus:
     """Build a corpus, or bring one up to date. What is up to date is not computed again.
 
@@ -39,7 +42,8 @@ def build(
     config
         A preset (`docs`, `stories`, `text`, `web`) or the path of a TOML file.
     out
-        The folder of the corpus. Default: `corpora/<name of the config>`.
+        The folder of the corpus, or an address in an object store, as `s3://bucket/prefix`: then it is built in `work` and
+        published there. Default: `corpora/<name of the config>`.
     settings
         Settings over those of `config`, by dotted name: `{"dedup.threshold": 0.7}`.
     text_field
@@ -59,6 +63,8 @@ def build(
         Replace a corpus that another preset or TOML file made; without it, that is refused.
     in_place
         Keep no older version for readers while the build runs. It needs less disk.
+    work
+        With an address as `out`: the folder to build in. Default: in `~/.cache/tokenmill/stores`.
 
     Raises
     ------
@@ -72,7 +78,10 @@ def build(
     >>> corpus.funnel()[0].kept
     40
     """
+    store_at = str(out) if out is not None and store.is_remote(out) else None
     root = Path("corpora", presets.name_of(str(config))) if out is None else Path(out)
+    if store_at is not None:
+        root = remote.work_folder(store_at, None) if work is None else Path(work)
     made_by = presets.made_by(str(config), root)
     changes = from_python(settings or {})
     if text_field is not None:
@@ -80,25 +89,39 @@ def build(
     name = executor if isinstance(executor, str) else None
     by = {"executor": name, "address": address, "memory": memory, "workers": workers}
     changes |= from_python({f"execution.{key}": value for key, value in by.items() if value is not None})
-    made = run_build(
-        presets.resolve(str(config), changes),
-        root,
-        executor=None if isinstance(executor, str) else executor,
-        progress=shown(progress),
-        made_by=made_by,
-        replace=replace,
-        in_place=in_place,
-    )
+    wanted = presets.resolve(str(config), changes)
+    said = shown(progress)
+    target = None if store_at is None else remote.target(store_at, root, made_by=made_by, replace=replace, in_place=in_place)
+    if target is not None:
+        target.begin()
+    try:
+        made = run_build(
+            wanted,
+            root,
+            executor=None if isinstance(executor, str) else executor,
+            progress=said,
+            made_by=made_by,
+            replace=replace,
+            in_place=in_place,
+        )
+    except ExpectationMissed:
+        if target is not None:
+            target.publish(said, grace_hours=wanted.publish.grace_hours)
+        raise
+    if target is not None:
+        target.publish(said, grace_hours=wanted.publish.grace_hours)
     return Corpus(made)
 
 
-def open_(folder: str | Path) -> Corpus:
+def open_(folder: str | Path, *, cache: str | Path | None = None) -> Corpus:
     """Open a finished corpus.
 
     Parameters
     ----------
     folder
-        The folder of the corpus.
+        The folder of the corpus, or the address of one in an object store: then all of it is fetched.
+    cache
+        The folder that corpora of object stores are fetched to. Default: `~/.cache/tokenmill/stores`.
 
     Raises
     ------
@@ -115,4 +138,6 @@ def open_(folder: str | Path) -> Corpus:
     >>> tm.open(folder / "corpus")
     Corpus('.../corpus'): 40 documents collected, 40 kept, ... tokens
     """
+    if store.is_remote(folder):
+        folder = store.mirror(str(folder), cache=None if cache is None else Path(cache))
     return Corpus(open_corpus(Path(folder)))

@@ -12,20 +12,30 @@ from cyclopts import Parameter
 from rich.markup import escape
 
 import tokenmill as tm
-from tokenmill.flows import presets
+from tokenmill.flows import presets, remote
+from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import DEFAULT_EXECUTION, AtLeastOne, Execution, Settings, out, pairs
 from tokenmill.flows.server import settings as prefect_settings
-from tokenmill.pipeline.base import executor, ownership, shortage
+from tokenmill.pipeline.base import executor, ownership, shortage, store
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
+from tokenmill.pipeline.base.progress import Progress
+from tokenmill.pipeline.config import Config
 
 
 def build(
     named: Annotated[Path, Parameter(name="CONFIG")],
     /,
     *,
-    out_dir: Annotated[Path | None, Parameter(name="--out")] = None,
+    out_dir: Annotated[str | None, Parameter(name="--out")] = None,
+    work: Annotated[
+        Path | None,
+        Parameter(
+            help="With an address as --out: the folder to build in. It is kept, so that the next build goes on from there. "
+            "Default: in ~/.cache/tokenmill/stores, or in the folder that the variable TOKENMILL_CACHE names."
+        ),
+    ] = None,
     settings: Settings = [],  # noqa: B006 -- cyclopts shows it as the default, and nothing mutates it
     text_field: Annotated[
         str | None,
@@ -80,7 +90,8 @@ def build(
     named
         A preset (docs, stories, text or web) or the path of a TOML file. `tokenmill config show` prints its settings.
     out_dir
-        Folder of the corpus. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
+        Folder of the corpus, or an address in an object store, as `s3://bucket/prefix`: the corpus is built in a folder here
+        and published there. Default: `corpora/NAME`, where NAME is the preset or the TOML file without `.toml`.
     limit
         Collect at most this many documents, for a quick trial. Default: no limit.
     """
@@ -89,7 +100,12 @@ def build(
         changes["collect.max_documents"] = str(limit)
     if text_field is not None:
         changes = presets.with_text_field(config, changes, text_field)
-    root = out_dir or Path("corpora", presets.name_of(config))
+    address = out_dir if out_dir is not None and store.is_remote(out_dir) else None
+    root = Path(out_dir) if out_dir is not None else Path("corpora", presets.name_of(config))
+    if address is not None:
+        root = work or remote.work_folder(address, environment.cache_folder())
+    elif work is not None:
+        raise ConfigError(f"--work {work}: is for an address as --out; without one, the corpus is built in --out itself")
     wanted = presets.resolve(config, changes)
     count = wanted.execution.workers or len(os.sched_getaffinity(0))
     made_by = presets.made_by(config, root)
@@ -97,6 +113,11 @@ def build(
     terminal = draw.Terminal(out)
     # Before the imports below, which are what a small address space has no room for.
     shortage.require_address_space()
+    target = None
+    if address is not None:
+        target = remote.target(address, root, made_by=made_by, replace=replace, in_place=in_place)
+    if target is not None and not dry_run:
+        target.begin()
     if not dry_run:
         # Said before the imports below: what follows takes seconds.
         terminal.say(f"building {root}")
@@ -130,7 +151,7 @@ def build(
         overrides.set(changes)
         flow(config, str(root), workers=count, replace=replace, in_place=in_place)
 
-    with _then_summary(root, asks=any(wanted.expect.flat())):
+    with _then_published(target, terminal, wanted), _then_summary(root, asks=any(wanted.expect.flat())):
         if plans.up_to_date(wanted, root, workers=count, in_place=in_place):
             housekeeping.free_superseded(root, terminal)
             out.print("Everything is up to date; nothing was computed.")
@@ -148,6 +169,19 @@ def build(
                 from tokenmill.flows.server import embedded
 
                 embedded.build(on_prefect, plain, meanwhile=meanwhile, say=terminal.say)
+
+
+@contextlib.contextmanager
+def _then_published(target: remote.PublishedAt | None, progress: Progress, wanted: Config) -> Iterator[None]:
+    """Publish in its store what the block builds, also if it is not as expected."""
+    try:
+        yield
+    except ExpectationMissed:
+        if target is not None:
+            target.publish(progress, grace_hours=wanted.publish.grace_hours)
+        raise
+    if target is not None:
+        target.publish(progress, grace_hours=wanted.publish.grace_hours)
 
 
 @contextlib.contextmanager

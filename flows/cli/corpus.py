@@ -13,11 +13,23 @@ from rich.markup import escape
 import tokenmill as tm
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, AtLeastOne, AtLeastZero, Corpus, Settings, err, no_options, out, pairs
+from tokenmill.flows.cli.options import (
+    AsJson,
+    AtLeastOne,
+    AtLeastZero,
+    Corpus,
+    CorpusAnew,
+    CorpusSummary,
+    Settings,
+    err,
+    no_options,
+    out,
+    pairs,
+)
 from tokenmill.pipeline.base.errors import InputError, TokenmillError
 
 
-def status(folder: Corpus, /, *, as_json: AsJson = False) -> None:
+def status(folder: CorpusSummary, /, *, as_json: AsJson = False) -> None:
     """Show how many documents each step of a corpus kept and dropped.
 
     The table (the funnel) has a row for each finished step: documents read, kept, dropped by reason and quarantined, the size
@@ -191,7 +203,7 @@ def _read(name: str) -> str:
 
 
 def verify(
-    folder: Annotated[Path, Parameter(help="The folder of a corpus, or of a copy of its token store.")],
+    folder: CorpusAnew,
     /,
     *,
     all_duplicates: Annotated[
@@ -227,7 +239,7 @@ def verify(
 
 
 def report(
-    folder: Corpus,
+    folder: CorpusSummary,
     /,
     *,
     browse: Annotated[bool, Parameter(name="--open", negative="", help="Open the report in a browser.")] = False,

@@ -27,6 +27,12 @@ def no_color() -> bool:
     return bool(os.environ.get("NO_COLOR"))
 
 
+def cache_folder() -> Path | None:
+    """The folder that copies of corpora in object stores are kept in, and built in; None if the user names none."""
+    given = os.environ.get("TOKENMILL_CACHE")
+    return Path(given) if given else None
+
+
 def prefect_home() -> Path:
     """The folder that Prefect keeps its settings and its database in."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state")

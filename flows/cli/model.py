@@ -12,13 +12,13 @@ import cyclopts
 from cyclopts import Parameter, validators
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, AtLeastOne, Corpus, OfObjective, Settings, err, out, pairs
+from tokenmill.flows.cli.options import AsJson, AtLeastOne, CorpusTokens, OfObjective, Settings, err, out, pairs
 
 quality_app = cyclopts.App(name="quality", help="Train quality classifiers.")
 
 
 def train(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     settings: Settings = [],  # noqa: B006
@@ -64,7 +64,7 @@ def train(
 
 
 def range_test(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     settings: Settings = [],  # noqa: B006
@@ -99,7 +99,7 @@ def range_test(
 
 
 def evaluate(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     tasks: Annotated[
@@ -135,7 +135,7 @@ def evaluate(
 
 
 def export_model(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     out_dir: Annotated[
@@ -166,7 +166,7 @@ def export_model(
 
 
 def import_model(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     source: Annotated[

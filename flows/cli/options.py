@@ -8,7 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -20,8 +20,8 @@ from rich.table import Table
 
 from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw.tables import fitted, visible
-from tokenmill.pipeline.base import files, manifest
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt, TokenmillError
+from tokenmill.pipeline.base import files, manifest, store
+from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, TokenmillError
 
 # Typed here again, since the settings are imported only when a command runs.
 ExecutorName = Literal["local", "ray", "dask"]
@@ -83,6 +83,38 @@ class Execution:
 DEFAULT_EXECUTION = Execution()
 
 
+def _copied(wanted: store.Wanted) -> Callable[[type, Sequence[Token]], Path]:
+    """A converter like `_corpus`. For an address, it fetches the files that are wanted, and gives the folder of the copy."""
+
+    def convert(kind: type, tokens: Sequence[Token]) -> Path:
+        text = tokens[0].value
+        if not store.is_remote(text):
+            return _corpus(kind, tokens)
+        return _mirror(text, wanted)
+
+    return convert
+
+
+def _mirror(address: str, wanted: store.Wanted, *, anew: bool = False) -> Path:
+    try:
+        return store.mirror(address, wanted=wanted, cache=environment.cache_folder(), anew=anew)
+    except (ConfigError, InputError) as error:
+        # cyclopts would take a ValueError for wrong usage, and a store that cannot be reached is none.
+        raise TokenmillError(str(error)) from error
+
+
+def _anew(_: type, tokens: Sequence[Token]) -> Path:
+    """The given folder. For an address, every byte is read from the store again."""
+    text = tokens[0].value
+    return _mirror(text, store.everything, anew=True) if store.is_remote(text) else Path(text)
+
+
+def _as_given(kind: type, tokens: Sequence[Token]) -> Path | str:
+    """Like `_corpus`, but an address stays one."""
+    text = tokens[0].value
+    return text if store.is_remote(text) else _corpus(kind, tokens)
+
+
 def _corpus(_: type, tokens: Sequence[Token]) -> Path:
     """The given folder; for the token store of a corpus, the folder of the corpus. Raises NotBuilt for a store without one."""
     path = Path(tokens[0].value)
@@ -100,7 +132,21 @@ def _corpus(_: type, tokens: Sequence[Token]) -> Path:
     )
 
 
-Corpus = Annotated[Path, Parameter(converter=_corpus, help="The folder of the corpus, or its `tokens` folder.")]
+_HELP = "The folder of the corpus, or its `tokens` folder; or the address of one in an object store."
+Corpus = Annotated[Path, Parameter(converter=_copied(store.everything), help=_HELP)]
+CorpusSummary = Annotated[Path, Parameter(converter=_copied(store.summary), help=_HELP)]
+"""For commands that read no documents and no tokens."""
+CorpusTokens = Annotated[Path, Parameter(converter=_copied(store.tokens), help=_HELP)]
+"""For commands that read the token store and no documents."""
+CorpusAnew = Annotated[
+    Path,
+    Parameter(
+        converter=_anew, help="The folder of a corpus or of a copy of its token store; or an address in an object store."
+    ),
+]
+"""For the command that proves what is there."""
+CorpusOrAddress = Annotated[Path | str, Parameter(converter=_as_given, help=_HELP)]
+"""For commands that change a corpus."""
 
 
 def no_options(_: type, names: str | Sequence[str]) -> None:

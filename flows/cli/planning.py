@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, Corpus, Settings, err, out, pairs
+from tokenmill.flows.cli.options import AsJson, CorpusTokens, Settings, err, out, pairs
 
 Above0 = Annotated[float, Parameter(validator=validators.Number(gt=0, lte=1e30))]
 Vocabulary = Annotated[
@@ -18,7 +18,7 @@ Vocabulary = Annotated[
 
 
 def plan(
-    folder: Corpus | None = None,
+    folder: CorpusTokens | None = None,
     /,
     *,
     tokens: Annotated[Above0 | None, Parameter(help="Tokens to train on, for example 5e9.")] = None,
@@ -89,7 +89,7 @@ def plan(
 
 
 def bench_train(
-    folder: Corpus | None = None,
+    folder: CorpusTokens | None = None,
     /,
     *,
     settings: Settings = [],  # noqa: B006

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from tokenmill.flows.cli.options import Corpus, OfObjective, out
+from tokenmill.flows.cli.options import CorpusTokens, OfObjective, out
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.utf8 import as_utf8
 
@@ -64,7 +64,7 @@ class Speech:
 
 
 def sample(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     prompt: Annotated[str, Parameter(help="The beginning of a document, which the model continues.")] = "The",
     *,
@@ -91,7 +91,7 @@ def sample(
 
 
 def chat(
-    folder: Corpus,
+    folder: CorpusTokens,
     /,
     *,
     template: Annotated[

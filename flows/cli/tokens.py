@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
 import tokenmill as tm
+from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw import terminal as draw
-from tokenmill.flows.cli.options import AsJson, Corpus, err, out
+from tokenmill.flows.cli.options import AsJson, Corpus, CorpusOrAddress, err, out
+
+KEPT_HOURS = 24.0
+"""How long objects stay that a list of forgotten documents supersedes. They are the list before and the index."""
 
 
 def trace(
@@ -60,7 +66,7 @@ def trace(
 
 
 def forget(
-    folder: Corpus,
+    folder: CorpusOrAddress,
     /,
     *,
     doc_id: Annotated[
@@ -99,12 +105,13 @@ def forget(
     """
     from tokenmill.flows.cli.draw.forgetting import show
 
-    corpus = tm.open(folder)
-    found = corpus.forget(doc_ids=doc_id, url_prefixes=url_prefix, sources=source, ids_file=ids_file, dry_run=dry_run)
+    with _changing(folder, grace_hours=KEPT_HOURS) as root:
+        corpus = tm.open(root)
+        found = corpus.forget(doc_ids=doc_id, url_prefixes=url_prefix, sources=source, ids_file=ids_file, dry_run=dry_run)
     show(found, out, dry_run=dry_run)
 
 
-def compact(folder: Corpus, /) -> None:
+def compact(folder: CorpusOrAddress, /) -> None:
     """Remove forgotten documents from the token files, and prove that nothing else changed.
 
     Token shards without forgotten documents keep their bytes. The other shards keep their remaining documents in the same
@@ -122,7 +129,21 @@ def compact(folder: Corpus, /) -> None:
     """
     from tokenmill.flows import forgetting
 
-    forgetting.compact(folder, draw.Terminal(out))
+    # What was forgotten must be in no version that stays, so none stays.
+    with _changing(folder, grace_hours=0) as root:
+        forgetting.compact(root, draw.Terminal(out))
+
+
+@contextlib.contextmanager
+def _changing(folder: Path | str, *, grace_hours: float) -> Iterator[Path]:
+    """The folder to change: the one that was given, or, for an address, a working folder that is published after the block."""
+    if isinstance(folder, Path):
+        yield folder
+        return
+    from tokenmill.flows import remote
+
+    with remote.changing(folder, environment.cache_folder(), draw.Terminal(out), grace_hours=grace_hours) as root:
+        yield root
 
 
 def audit(folder: Corpus, /, *, as_json: AsJson = False) -> None:

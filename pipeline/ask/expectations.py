@@ -127,7 +127,9 @@ def page(corpus: CorpusFolder) -> Path:
     found = corpus.root / PAGE
     newest = next((record for _, record in corpus.records()), {})
     is_current = newest.get(OF_CORPUS) == manifest.load(corpus.published, CORPUS).hash
-    return found if is_current and found.is_file() else corpus.root / REPORT
+    # A copy of a corpus in an object store has it in its version alone.
+    published = next((one for one in (corpus.root / REPORT, corpus.published / REPORT) if one.is_file()), corpus.root / REPORT)
+    return found if is_current and found.is_file() else published
 
 
 def rendered(corpus: CorpusFolder) -> bytes | None:

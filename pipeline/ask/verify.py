@@ -44,6 +44,9 @@ def problems(root: Path, progress: Progress, encoder_of: EncoderOf, *, most: int
         progress.say(f"a newer build of {root} is unfinished: what is checked is version {now.published.generation}")
         yield from _problems(now.folder, root, progress, encoder_of, most)
         return
+    if versions.has_versions_alone(root):
+        yield from _problems(now.folder, root, progress, encoder_of, most)
+        return
     yield from _problems(root, root, progress, encoder_of, most)
     yield from _version_problems(root, now.folder)
 

@@ -38,6 +38,7 @@ def around(root: Path) -> Path | None:
 
 def require_room(root: Path) -> None:
     """Refuse a folder that is neither a corpus nor empty, or that is inside a corpus. Writes nothing. Raises ConfigError."""
+    files.require_local(root)
     corpus = around(root)
     if corpus is not None:
         raise ConfigError(f"--out {root}: is inside the corpus {corpus}; choose a folder outside of it")

@@ -28,8 +28,10 @@ from tokenmill.pipeline.base.files import Marker, Published
 from tokenmill.pipeline.base.manifest import CORPUS, Manifest
 
 FOLDER = files.VERSIONS
-_LEASE = ".lease"
-_NOTED = re.compile(rf"{re.escape(FOLDER)}/([1-9][0-9]{{0,17}})/{re.escape(_LEASE)}")
+ORIGIN = ".state/origin.json"
+"""In a copy of a corpus in an object store: where it is from."""
+LEASE = ".lease"
+_NOTED = re.compile(rf"{re.escape(FOLDER)}/([1-9][0-9]{{0,17}})/{re.escape(LEASE)}")
 """Names of the journal that say that a version is ours: the lease is the first file in it."""
 
 
@@ -108,7 +110,7 @@ def _again(folder: Path) -> Lease | None:
 def _lease(folder: Path) -> Lease | None:
     """None if the version does not exist, or is a copy that lost its `.lease`."""
     try:
-        descriptor = os.open(folder / _LEASE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / LEASE, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     lease = Lease(folder, descriptor)
@@ -135,6 +137,8 @@ def is_unfinished(root: Path) -> bool:
     found = files.marker(root)
     if found is None or found.published is None:
         return False
+    if has_versions_alone(root):
+        return False
     if not manifest.path_of(root, CORPUS).exists():
         return True
     whole = manifest.find(root, CORPUS)
@@ -154,11 +158,29 @@ def publish(root: Path, *, purge: bool = False) -> int:
         raise CorruptFile(f"{root / files.MARKER}: is missing or was changed; remove it, and run the build again")
     if found.published is None or not is_current(root, whole):
         number = _next(root, found)
-        files.link_tree(root, _names(root), path_of(root, number), _LEASE)
+        files.link_tree(root, _names(root), path_of(root, number), LEASE)
         files.mark(root, dataclasses.replace(found, generation=number, published=Published(generation=number, hash=whole.hash)))
     else:
         number = found.published.generation
     return _collect(root, found, keep=number, purge=purge)
+
+
+def show(root: Path, published: Published) -> None:
+    """Make a version that stands already the one that readers see, and remove the superseded ones that nobody holds.
+
+    For a folder that holds versions alone, as a copy of a corpus in an object store. Call it under its lock. Raises OSError.
+    """
+    found = files.marker(root)
+    if found is None:
+        raise CorruptFile(f"{root / files.MARKER}: is missing or was changed; remove {root}, which is a copy, and try again")
+    if found.published != published:
+        files.mark(root, dataclasses.replace(found, generation=published.generation, published=published))
+    _collect(root, found, keep=published.generation, purge=False)
+
+
+def has_versions_alone(root: Path) -> bool:
+    """Whether no build has ever worked in the folder: it holds versions that were fetched from an object store."""
+    return (root / ORIGIN).is_file()
 
 
 def restore(root: Path) -> None:
@@ -195,7 +217,7 @@ def superseded(root: Path) -> list[int]:
     found = files.marker(root)
     published = found.published if found is not None else None
     seen = published.generation if published is not None else None
-    return [number for number in _numbers(root, found) if number != seen and (path_of(root, number) / _LEASE).exists()]
+    return [number for number in _numbers(root, found) if number != seen and (path_of(root, number) / LEASE).exists()]
 
 
 def foreign(root: Path) -> list[str]:
@@ -263,7 +285,7 @@ def _remove(root: Path, number: int, *, purge: bool = True) -> bool:
             manifests = [name for name in _names(folder) if Path(name).name == manifest.NAME]
             # The manifests go last, as they say what else is there. The journal and what the corpus holds now also know, if one
             # of them is missing or damaged.
-            files.unlink_tree(folder, {*_names(folder), *_names(root), *files.noted(root)}, [*reversed(manifests), _LEASE])
+            files.unlink_tree(folder, {*_names(folder), *_names(root), *files.noted(root)}, [*reversed(manifests), LEASE])
         return alone or purge
 
 
@@ -271,13 +293,13 @@ def _remove(root: Path, number: int, *, purge: bool = True) -> bool:
 def _alone(folder: Path) -> Iterator[bool]:
     """Whether nobody holds a lease on a version. While the block runs, nobody gets one."""
     try:
-        descriptor = os.open(folder / _LEASE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / LEASE, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except FileNotFoundError:
         yield True
         return
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.EISDIR):
-            raise files.not_ours(folder / _LEASE) from error
+            raise files.not_ours(folder / LEASE) from error
         raise
     try:
         alone = True

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,10 @@ class Identity:
     marks: tuple[int, ...] = ()
 
 
+Fetch = Callable[[Sequence[InputFile]], list[Identity]]
+"""Reads objects in a store, and gives their identities."""
+
+
 @dataclass(kw_only=True)
 class Known:
     """The identities of files seen before, by path. `path`: the file that keeps them between runs."""
@@ -60,15 +64,32 @@ class Known:
         more = _seen_here.get(path, {})
         return Known(path=path, entries={**(state.load(path) or {}), **more}, changed=bool(more))
 
-    def identities(self, inputs: Iterable[InputFile], step_bytes: int, executor: Executor | None = None) -> dict[str, Identity]:
+    def identities(
+        self, inputs: Iterable[InputFile], step_bytes: int, executor: Executor | None = None, fetch: Fetch | None = None
+    ) -> dict[str, Identity]:
         """The identity of every file, by path. Raises InputError for a file that cannot be read, StaleInput if it changes.
 
-        `executor`: its workers read what is not known, if that is much.
+        Parameters
+        ----------
+        executor
+            Its workers read what is not known, if that is much.
+        fetch
+            Reads objects in a store. Without it, an object that is new has an identity of its own.
         """
-        inputs = list(inputs)
+        every = list(inputs)
+        here = [file for file in every if file.remote is None]
         if executor is not None and executor.workers > 1:
-            self._read_ahead(inputs, step_bytes, executor)
-        return {file.path: self._identity(file, step_bytes) for file in inputs}
+            self._read_ahead(here, step_bytes, executor)
+        found = {file.path: self._identity(file, step_bytes) for file in here}
+        objects = [(file, _step(file, step_bytes)) for file in every if file.remote is not None]
+        new = [(file, step) for file, step in objects if self._remembered(file, step) is None]
+        if fetch is not None:
+            for (file, step), made in zip(new, fetch([file for file, _ in new]), strict=True):
+                self._remember(file, step, made)
+        return found | {
+            file.path: self._remembered(file, step) or Identity(sha256=f"not read yet: {_now(file, step)}")
+            for file, step in objects
+        }
 
     def save(self) -> None:
         """Keep new entries for later runs. Afterwards the file exists in any case, because it marks the folder as a corpus."""
@@ -95,10 +116,13 @@ class Known:
             return found
         begun, made = self.ahead.pop(file.path) if file.path in self.ahead else _timed(file, step)
         if begun - file.mtime_ns > DOUBTFUL_NS:
-            key = spelled(os.fsencode(file.path))
-            self.entries[key] = _seen_here.setdefault(self.path, {})[key] = [*_now(file, step), made.sha256, list(made.marks)]
-            self.changed = True
+            self._remember(file, step, made)
         return made
+
+    def _remember(self, file: InputFile, step: int, made: Identity) -> None:
+        key = spelled(os.fsencode(file.path))
+        self.entries[key] = _seen_here.setdefault(self.path, {})[key] = [*_now(file, step), made.sha256, list(made.marks)]
+        self.changed = True
 
 
 _seen_here: dict[Path, dict[str, list[Any]]] = {}
@@ -111,8 +135,16 @@ def _step(file: InputFile, step_bytes: int) -> int:
 
 
 def _now(file: InputFile, step: int) -> list[Any]:
+    """What tells a file, or an object of a store, from an older one of its name."""
+    if file.remote is not None:
+        return [file.size_bytes, file.remote.etag, file.remote.version, file.remote.changed_ns, step]
     # Earlier versions had the inode in the place of the 0. It tells nothing: FUSE gives a file another one on every host.
     return [file.size_bytes, file.mtime_ns, file.ctime_ns, 0, step]
+
+
+def read(file: InputFile, step_bytes: int) -> Identity:
+    """The identity of a file, read now. Raises InputError, StaleInput."""
+    return _read(file, _step(file, step_bytes))
 
 
 def _read_all(task: list[tuple[InputFile, int]]) -> list[tuple[int, Identity]]:

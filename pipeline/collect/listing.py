@@ -22,6 +22,7 @@ from pathlib import Path
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import InputError, StaleInput
+from tokenmill.pipeline.base.store import StoredObject
 from tokenmill.pipeline.collect import patterns
 from tokenmill.pipeline.collect.entries import REASONS, Entry, Reason, Seen, identity_of, shown, spelled, told
 from tokenmill.pipeline.collect.framing import Codec
@@ -45,6 +46,8 @@ class InputFile:
     ctime_ns: int
     inode: int
     host: str = field(default_factory=files.host)
+    remote: StoredObject | None = None
+    """The object of a store that `path`, which is an address then, names. `collect.remote.fetched` makes a file of it."""
 
     def is_as_listed(self) -> bool:
         """Whether the file on disk still has the size and times that it had when it was listed, on this host also its inode."""
@@ -97,16 +100,16 @@ class Listing:
     own_corpus: bool = False
 
 
-def _how(path: str, source: FilesSource | DatatroveSource) -> tuple[Kind, Codec] | None:
+def how(path: str, source: FilesSource | DatatroveSource) -> tuple[Kind, Codec] | None:
     """How a file of the source is read; None if no reader knows it."""
     if isinstance(source, DatatroveSource):
         return "datatrove", _codec(path, source)
-    how = kind_of(path, declared=source.format)
-    if how is None or how[0] != "text":
-        return how
+    found = kind_of(path, declared=source.format)
+    if found is None or found[0] != "text":
+        return found
     if source.separator is not None:
-        return "separated", how[1]
-    return ("lines", how[1]) if source.sample_by == "line" else how
+        return "separated", found[1]
+    return ("lines", found[1]) if source.sample_by == "line" else found
 
 
 def _codec(path: str, source: DatatroveSource) -> Codec:
@@ -133,14 +136,14 @@ def listing(source: FilesSource | DatatroveSource, own: Path | None = None) -> L
     for text, path in named:
         seen = whole.part()
         _see(path, text, source.name, seen)
-        if not any(_how(entry.path, source) for entry in seen.entries.values()):
+        if not any(how(entry.path, source) for entry in seen.entries.values()):
             raise InputError(f"source {source.name!r}: {text!r} {_why_nothing(path, seen)}; known kinds: {KNOWN}")
         whole.add(seen)
     root = os.path.commonpath(roots)
     files = [
-        describe(entry, name_below(path, root), *how)
+        describe(entry, name_below(path, root), *reader)
         for path, entry in whole.entries.items()
-        if (how := _how(path, source)) is not None
+        if (reader := how(path, source)) is not None
     ]
     return listed(files, whole)
 

@@ -10,7 +10,7 @@ Cost: one hash per file; reading the footers of Parquet files.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from tokenmill.pipeline.collect.faults import DEFLATED
@@ -78,12 +78,18 @@ class InputSplit:
         return sum(piece.documents for piece in self.pieces)
 
 
+Local = Callable[[InputFile], InputFile]
 Marks = Mapping[str, Sequence[int]]
 """For each large uncompressed file with one record per line, by path: the line ends before byte k * shard_bytes."""
 
 
-def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks) -> list[InputSplit]:
-    """The splits of a source's files. `files` must be in order."""
+def divide(
+    source: str, files: Iterable[InputFile], *, shard_bytes: int, text_field: str, marks: Marks, local: Local | None = None
+) -> list[InputSplit]:
+    """The splits of a source's files. `files` must be in order.
+
+    `local`: makes a local file of an object in a store. Without it, Parquet files in stores are not looked into.
+    """
     splits: list[InputSplit] = []
     group: list[Piece] = []
 
@@ -93,7 +99,7 @@ def divide(source: str, files: Iterable[InputFile], *, shard_bytes: int, text_fi
             group.clear()
 
     for file in files:
-        pieces = _pieces(file, shard_bytes, text_field, marks.get(file.path, ()))
+        pieces = _pieces(file, shard_bytes, text_field, marks.get(file.path, ()), local)
         if len(pieces) > 1 or pieces[0].text_bytes >= shard_bytes:
             close()
             splits += [InputSplit(source=source, pieces=(piece,)) for piece in pieces]
@@ -112,9 +118,11 @@ def unit_hash(name: str, salt: str) -> float:
     return (int.from_bytes(digest, "little") >> 11) / 2**53
 
 
-def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[int]) -> list[Piece]:
+def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[int], local: Local | None) -> list[Piece]:
+    if file.kind == "parquet" and file.remote is not None and local is None:
+        return [_unseen(file)]
     if file.kind == "parquet":
-        return _row_groups(file, shard_bytes, text_field)
+        return _row_groups(file, shard_bytes, text_field, local)
     growth = TEXT_SHARE.get(file.kind, 1.0) * (DEFLATED if file.codec else 1.0)
     whole = int(file.size_bytes * growth)
     divisible = (file.kind in BY_LINE and not file.codec) or (file.kind == "warc" and file.codec)
@@ -132,9 +140,15 @@ def _pieces(file: InputFile, shard_bytes: int, text_field: str, marks: Sequence[
     ]
 
 
-def _row_groups(file: InputFile, shard_bytes: int, text_field: str) -> list[Piece]:
+def _unseen(file: InputFile) -> Piece:
+    """A Parquet file of which only the size is known, for estimates."""
+    text_bytes = int(file.size_bytes * DEFLATED)
+    return Piece(file=file, begin=0, end=1 << 31, text_bytes=text_bytes, documents=max(1, text_bytes // RECORD_TEXT_BYTES))
+
+
+def _row_groups(file: InputFile, shard_bytes: int, text_field: str, local: Local | None) -> list[Piece]:
     """Row groups combined to about `shard_bytes`. An unreadable file is one piece; reading it reports the error."""
-    groups = row_groups(file, text_field)
+    groups = row_groups(file if local is None else local(file), text_field)
     if not groups:
         return [Piece(file=file, begin=0, end=1 << 31)]
     pieces: list[Piece] = []

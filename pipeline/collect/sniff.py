@@ -31,6 +31,8 @@ Columned = FilesSource | DatasetSource | DatatroveSource
 
 def require_column(source: Columned, files: Sequence[InputFile], limits: Limits) -> None:
     """Raises InputError if no record that is looked at has the column with the text."""
+    # Objects of a store are not here yet; what they lack is found when they are read.
+    files = [file for file in files if file.remote is None]
     first: dict[str, InputFile] = {}
     last: dict[str, InputFile] = {}
     for file in files:

@@ -19,7 +19,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.losses import OVER_CAP, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
-from tokenmill.pipeline.collect import hub, unique
+from tokenmill.pipeline.collect import hub, remote, unique
 from tokenmill.pipeline.collect.html.extraction import model_digest
 from tokenmill.pipeline.collect.kinds import WEB_ARCHIVES
 from tokenmill.pipeline.collect.parser import attempts
@@ -258,12 +258,13 @@ def _read(piece: Piece, task: SplitTask) -> Iterator[Record]:
     if isinstance(task.source, DatasetSource) and piece.file.kind == "dataset":
         yield from hub.read(piece, task.source, task.limits)
         return
+    file = remote.fetched(task.root, piece.file)
     offered = 0
-    for record in attempts.records(piece.file, (piece.begin, piece.end, piece.before), settings(task.source), task.limits):
+    for record in attempts.records(file, (piece.begin, piece.end, piece.before), settings(task.source), task.limits):
         offered += not isinstance(record, Skipped)
         yield record
-    if not piece.file.is_as_listed():
-        raise piece.file.changed()
+    if not file.is_as_listed():
+        raise file.changed()
     whole = piece.begin == 0 and (piece.end >= piece.file.size_bytes or piece.file.kind == "parquet")
     if whole and not offered and (piece.file.kind not in WEB_ARCHIVES or not piece.file.size_bytes):
         yield dropped(Place(path=piece.file.name), "empty", "the file holds no record")

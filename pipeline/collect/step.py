@@ -10,27 +10,29 @@ Cost: one read of the input for its identity and one to collect it. Memory of on
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, sniff, unique
+from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, remote, sniff, unique
 from tokenmill.pipeline.collect.entries import REASONS, Reason
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.kinds import PAGES
 from tokenmill.pipeline.collect.listing import InputFile, Listing
 from tokenmill.pipeline.collect.parser import confine
-from tokenmill.pipeline.collect.plan import InputSplit, Marks
+from tokenmill.pipeline.collect.plan import InputSplit, Local, Marks
 from tokenmill.pipeline.collect.records import Limits
+from tokenmill.pipeline.collect.remote import FetchTask
 from tokenmill.pipeline.collect.split import (
     VERSION,
     Repetition,
@@ -47,6 +49,7 @@ from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.step import Outcome, Work
 
+Answer = TypeVar("Answer")
 IDS = f"{state.FOLDER}/{COLLECT}/.ids"
 """The folder of ids, while they are made unique. No source name begins with a dot."""
 
@@ -94,8 +97,10 @@ class CollectStep:
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
         listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
         identities: dict[str, Identity] = {}
+        # Only a build fetches objects, not who asks whether there is anything to build.
+        fetch = functools.partial(self._fetched, work, remote.identity) if os.path.abspath(work.root) in files.held() else None
         for found in listings:
-            identities |= known.identities(found.files, self._config.shard_bytes, work.executor)
+            identities |= known.identities(found.files, self._config.shard_bytes, work.executor, fetch)
         snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
         return {
             source.name: inputs.digest(_contents(source, found, snapshot))
@@ -103,7 +108,8 @@ class CollectStep:
         }
 
     def plan(self, root: Path | None = None) -> dict[str, int]:
-        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `text_bytes`, `documents`, and `left_out_<reason>`.
+        """Numbers for a dry run: `files`, `splits`, `input_bytes`, `fetched_bytes` (from object stores), `text_bytes`,
+        `documents`, and `left_out_<reason>`.
 
         `text_bytes` and `documents` are estimates of what is collected, after caps. `root`: the folder of the corpus, which is
         no input. Reads no file except the footers of Parquet files and the first records of record files. Raises InputError,
@@ -125,6 +131,7 @@ class CollectStep:
             **{f"left_out_{reason}": count for reason, count in _left_out(listings).items()},
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
+            "fetched_bytes": sum(file.size_bytes for found in listings for file in found.files if file.remote is not None),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
             "documents": min(documents, self._config.max_documents or documents),
         }
@@ -142,7 +149,7 @@ class CollectStep:
         for what in confine.lacking():
             work.progress.say(f"collect: parsers of foreign files are less confined here: the kernel lacks {what}")
         self._compile(snapshot, work.progress)
-        tasks = self._tasks(work.root, snapshot)
+        tasks = self._tasks(work, snapshot)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
         sizes = [tasks[number].split.input_bytes for number in order]
@@ -158,6 +165,7 @@ class CollectStep:
         keep = {name for one in made for name in (*one.shard.files, *(named[0] for named in one.rejected.values()))}
         states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
+        remote.clear(work.root)
         publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
         columns_left_out = facts.columns_left_out(made)
         record_types = facts.record_types(made)
@@ -203,13 +211,15 @@ class CollectStep:
             progress.say("compiling what reads web pages, once per environment (up to a minute)")
             choose.prepare()
 
-    def _tasks(self, root: Path, snapshot: _Snapshot) -> list[SplitTask]:
-        config = self._config
+    def _tasks(self, work: Work, snapshot: _Snapshot) -> list[SplitTask]:
+        config, root = self._config, work.root
+        parquet = [file for found in snapshot.listings for file in found.files if file.remote and file.kind == "parquet"]
+        self._fetched(work, remote.fetch, parquet)
         tasks: list[tuple[AnySource, InputSplit, str]] = []
         for source, found in zip(config.all_sources, snapshot.listings, strict=True):
             marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
             whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
-            for split in self._divide(source, found, marks):
+            for split in self._divide(source, found, marks, functools.partial(remote.fetched, root)):
                 content = whole or inputs.digest(_named(snapshot, (piece.file for piece in split.pieces)))
                 tasks.append((source, split, content))
         bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
@@ -238,14 +248,27 @@ class CollectStep:
             )
         ]
 
-    def _divide(self, source: AnySource, found: Listing, marks: Marks) -> list[InputSplit]:
+    def _fetched(self, work: Work, function: Callable[[FetchTask], Answer], objects: Sequence[InputFile]) -> list[Answer]:
+        """What the workers answer, who fetch these objects."""
+        if not objects:
+            return []
+        sizes = [file.size_bytes for file in objects]
+        work.progress.begin("fetch", sum(sizes), "bytes")
+        tasks = [FetchTask(root=work.root, file=file, step_bytes=self._config.shard_bytes) for file in objects]
+        return work.executor.map(function, tasks, done=lambda number: work.progress.advance(sizes[number]))
+
+    def _divide(self, source: AnySource, found: Listing, marks: Marks, local: Local | None = None) -> list[InputSplit]:
         if isinstance(source, DatasetSource) and not found.files:
             return hub.divide(source)
         field = source.text_field if isinstance(source, FilesSource | DatasetSource) else ""
-        return plan.divide(source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks)
+        return plan.divide(
+            source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks, local=local
+        )
 
 
 def _listing(source: AnySource, own: Path | None) -> Listing:
+    if isinstance(source, FilesSource) and source.is_remote:
+        return remote.listing(source)
     if isinstance(source, FilesSource | DatatroveSource):
         return listing.listing(source, own)
     if isinstance(source, InstalledSource):

@@ -85,6 +85,14 @@ class PackConfig(Section):
     """Share of documents (0 to 1) in the validation split. A hash of doc_id decides, so a document never changes sides."""
 
 
+class PublishConfig(Section):
+    """Publishing in an object store (`--out s3://...`). It concerns no file of the corpus, so it is in none."""
+
+    grace_hours: Annotated[float, About(unit="hours")] = Field(default=24.0, ge=0, le=8760)
+    """How long the objects of a superseded version stay for readers that have it open. The publication after that removes them;
+    0 removes them at once."""
+
+
 class Config(Section):
     """The settings that every corpus has. `pipeline.stages.settings` adds a section for each stage."""
 
@@ -94,6 +102,7 @@ class Config(Section):
     tokenizer: TokenizerConfig = TokenizerConfig()
     pack: PackConfig = PackConfig()
     train: TrainConfig = TrainConfig()
+    publish: PublishConfig = PublishConfig()
     expect: ExpectConfig = ExpectConfig()
     execution: ExecutionConfig = ExecutionConfig()
 

@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, ValidationInfo, model_validator
 
 from tokenmill.pipeline.base import textfield
+from tokenmill.pipeline.base.address import SCHEMES, is_remote, parse
 from tokenmill.pipeline.config import datatrove
 from tokenmill.pipeline.config.section import MB, About, Section
 
@@ -62,7 +63,8 @@ class FilesSource(PagesSource):
     name: Annotated[str, About(example="books")]
     """Name of the source. It is a folder name in the corpus: letters, digits, '.', '_' and '-', at most 64 characters."""
     paths: Annotated[tuple[str, ...], About(example=("books/*.txt",))] = Field(min_length=1)
-    """Files, folders (read with everything below them) and globs."""
+    """Files, folders (read with everything below them) and globs. Or addresses in an object store: `s3://bucket/texts`, also
+    with wildcards, gs:// and az://."""
     format: Annotated[Format | None, About(example="text")] = None
     """What all files of the source are, whatever their names end in. Default: each is what its ending says. A last ending such
     as .gz still says how a file is packed."""
@@ -84,6 +86,11 @@ class FilesSource(PagesSource):
     memory: 2 GiB at 31."""
     follow_links: bool = False
     """Follow symbolic links in folders to files outside the source, and links to folders. Otherwise these are left out."""
+
+    @property
+    def is_remote(self) -> bool:
+        """Whether its paths are addresses in an object store."""
+        return any(map(is_remote, self.paths))
 
 
 class DatasetSource(Section):
@@ -177,6 +184,25 @@ def _check_extraction(source: FilesSource | InstalledSource) -> None:
         raise ValueError(f'source {name}: extract_scores = true needs extract = "blocks", not "{extract}"')
 
 
+def _check_addresses(source: AnySource) -> None:
+    """Raises ValueError for an address that is none, and where addresses stand beside paths of this machine."""
+    addresses = [path for path in _paths(source) if is_remote(path)]
+    if not addresses:
+        return
+    if not isinstance(source, FilesSource):
+        if addresses[0].partition(":")[0].lower() not in SCHEMES:
+            return  # what a data set may be called is the business of `collect.hub`
+        raise ValueError(
+            f"source {source.name}: sources of this kind are not read from an object store; give the files as `paths` of a "
+            'source with kind = "files"'
+        )
+    for path in addresses:
+        # What stands behind the bucket may be a pattern.
+        parse("/".join(path.split("/")[:3]))
+    if len(addresses) < len(source.paths):
+        raise ValueError(f"source {source.name}: has addresses of an object store and paths of this machine; make two of it")
+
+
 class CollectConfig(Section):
     """Where documents come from, in order of priority."""
 
@@ -248,6 +274,7 @@ class CollectConfig(Section):
         for source in self.all_sources:
             if isinstance(source, FilesSource | InstalledSource):
                 _check_extraction(source)
+            _check_addresses(source)
             if isinstance(source, FilesSource) and source.separator is not None and source.sample_by == "line":
                 raise ValueError(f'source {source.name}: separator and sample_by = "line" exclude one another; leave one out')
         twice = sorted({name for name in names if names.count(name) > 1})

@@ -20,8 +20,9 @@ from tokenmill.pipeline.stages.kind import StageKind
 
 LAST = ("tokenizer", "pack", "train")
 """The sections that stand behind those of the stages."""
-NOT_PUBLISHED = ("expect", "execution")
-"""Sections that make nothing of a corpus: they ask about it, or say who makes it. They stand in no published file."""
+NOT_PUBLISHED = ("publish", "expect", "execution")
+"""Sections that make nothing of a corpus: they say who makes it and where it goes, or ask about it. They stand in no published
+file."""
 
 
 def load(path: Path, overrides: Mapping[str, Any] = {}, *, folder: Path | None = None, without_input: bool = False) -> Config:

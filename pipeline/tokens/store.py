@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tokenmill.pipeline.base import files, manifest, shards, versions
+from tokenmill.pipeline.base import files, manifest, shards, store, versions
 from tokenmill.pipeline.base.errors import CorruptFile, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import PACK, Manifest
@@ -148,16 +148,19 @@ class TokenStore:
         return f"TokenStore({str(self.folder)!r}): {', '.join(map(repr, self.splits))}"
 
     @classmethod
-    def open(cls, path: Path | str, *, tokenizer: str | None = None) -> Self:
+    def open(cls, path: Path | str, *, tokenizer: str | None = None, cache: Path | None = None) -> Self:
         """Open the store at `path`: its own folder, under any name, or the folder of the corpus that holds it.
 
         In a corpus, it is the store of the version that is published now; a later build does not touch it while it is open.
 
-        `tokenizer`: the fingerprint that the store must have, if the caller depends on one. Raises NotBuilt without a manifest;
-        CorruptFile when a file is missing or has another size than in the manifest, when totals disagree, or when the list of
-        forgotten documents is missing or changed; StaleInput when the store has another tokenizer, or the list was made for
-        another store.
+        `path` may be the address of a published corpus, as `s3://bucket/prefix`: then its token store is fetched to the cache
+        of this machine, which `cache` names. `tokenizer`: the fingerprint that the store must have, if the caller depends on
+        one. Raises NotBuilt without a manifest; CorruptFile when a file is missing or has another size than in the manifest,
+        when totals disagree, or when the list of forgotten documents is missing or changed; StaleInput when the store has
+        another tokenizer, or the list was made for another store.
         """
+        if store.is_remote(path):
+            path = store.mirror(str(path), wanted=store.tokens, cache=cache)
         path = Path(path).absolute()
         # In a corpus, the folder of the version counts, whether or not the one that a build works on is there.
         folder = path / FOLDER if (path / FOLDER).is_dir() or files.marker(path) is not None else path

@@ -58,6 +58,7 @@ HEAVY = {
     "ray": ("pipeline.base.executor.ray",),
     "dask": ("pipeline.base.executor.dask",),
     "distributed": ("pipeline.base.executor.dask",),
+    "obstore": ("pipeline.base.store",),
 }
 MODULES = {
     ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path

@@ -47,7 +47,7 @@ def test_every_setting_has_a_sentence_a_type_and_its_unit() -> None:
 def test_every_field_of_the_config_is_described_once() -> None:
     for section in describe.tables(MODEL):
         assert len({one.key for one in section.settings}) == len(section.settings)
-    for name, inside in (("quality", {"models"}), ("train", set()), ("expect", {"source"})):
+    for name, inside in (("quality", {"models"}), ("train", set()), ("publish", set()), ("expect", {"source"})):
         section_type: Any = MODEL.model_fields[name].annotation
         assert {one.path[1] for one in describe.tables(MODEL) if one.path[:1] == (name,) and one.path[1:]} == inside
         assert {one.key for one in ALL if one.table == (name,)} == set(section_type.model_fields) - inside

@@ -155,7 +155,10 @@ def test_a_build_that_may_not_fit_says_so_before_it_works(tmp_path: Path, monkey
     for done in (tokenmill(*build, "--dry-run"), tokenmill(*build)):
         assert done.returncode == 0
         assert "this may not fit: it takes up to 7.98 kB" in done.stdout
-    assert room.needed_bytes(10_000_000, ["collect", "dedup", "tokenizer", "pack", "corpus"]) == 28_000_000
+    assert (
+        room.needed_bytes({"text_bytes": 10_000_000, "fetched_bytes": 0}, ["collect", "dedup", "tokenizer", "pack", "corpus"])
+        == 28_000_000
+    )
 
 
 @pytest.mark.parametrize("closed", [">&-", "2>&-", "<&- >&- 2>&-"])

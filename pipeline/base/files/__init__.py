@@ -15,7 +15,7 @@ from tokenmill.pipeline.base.files.marker import MARKER, VERSIONS, Marker, Publi
 from tokenmill.pipeline.base.files.names import TEMPORARY, host, parsed
 from tokenmill.pipeline.base.files.owner import Held, held, hold_all, holding, token_of
 from tokenmill.pipeline.base.files.read import FileEntry, holds, known_as, lost, read_verified, sha256, unreadable
-from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, root_of
+from tokenmill.pipeline.base.files.tree import descriptor, listed, not_ours, read_bytes, reading, require_local, root_of
 from tokenmill.pipeline.base.files.write import (
     OutputFile,
     canonical_json,
@@ -71,6 +71,7 @@ __all__ = [
     "reading",
     "remove",
     "require_links",
+    "require_local",
     "root_of",
     "settle",
     "sha256",

@@ -17,7 +17,8 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from tokenmill.pipeline.base.errors import NotOurs
+from tokenmill.pipeline.base.address import is_remote
+from tokenmill.pipeline.base.errors import ConfigError, NotOurs
 from tokenmill.pipeline.base.files import faults
 from tokenmill.pipeline.base.files.marker import marker
 
@@ -44,6 +45,7 @@ def make(folder: Path) -> None:
     """Make a folder and those above it, unless they are there, so that they outlive a power loss. Raises OSError."""
     if folder.is_dir():
         return
+    require_local(folder)
     make(folder.parent)
     faults.step("mkdir", folder)
     folder.mkdir(exist_ok=True)
@@ -53,6 +55,15 @@ def make(folder: Path) -> None:
         os.fsync(around)
     finally:
         os.close(around)
+
+
+def require_local(folder: Path) -> None:
+    """Raises ConfigError for an address of an object store where a folder is about to be made: its name is no mistake."""
+    if is_remote(folder) and not folder.is_dir():
+        raise ConfigError(
+            f"{folder}: is an address, and this command writes to folders alone; give a folder (of an address, `build --out` "
+            "takes one)"
+        )
 
 
 @contextlib.contextmanager
@@ -71,6 +82,7 @@ def opened(folder: Path, root: Path | None, *, make: bool = False, durable: bool
     """An open descriptor of `folder`, which is `root` or below it. Like `folder_of`."""
     if root is None:
         if make:
+            require_local(folder)
             folder.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(folder, _FOLDER)
     else:
