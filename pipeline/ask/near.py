@@ -34,11 +34,10 @@ from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.collect.memory import texts_of
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.stages.dedup import texts
-from tokenmill.pipeline.stages.dedup.collected import integers
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
-from tokenmill.pipeline.stages.dedup.signatures import check_settings, sign
+from tokenmill.pipeline.stages.dedup.signatures import check_settings, integers, sign
 from tokenmill.pipeline.stages.dedup.texts import Texts
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.tokens import forget

@@ -136,7 +136,7 @@ def decide(
         higher, lower, similarity = (np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True))
         why = np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])])
         order = runs.order((higher, lower), 2)
-        higher, lower, similarity, why = (column[order] for column in (higher, lower, similarity, why))
+        higher, lower, similarity, why = higher[order], lower[order], similarity[order], why[order]
         chosen = np.empty(len(higher), dtype=np.int64)
         chosen = chosen[: survivors(higher, lower, similarity, removed, chosen)]
         columns = (column[chosen] for column in (higher, lower, similarity, why))
@@ -183,7 +183,7 @@ def _place(task: _Placing) -> list[Run]:
     """Removed documents, leaders and copies, by the rank that is kept."""
     rank, keeper, similarity, why = runs.read(task.removed, task.within, REMOVED)
     ranks, places, *_ = runs.read(task.names, task.within, NAMES)
-    written = []
+    written: list[Run] = []
 
     def write(columns: Sequence[Array]) -> None:
         written.append(runs.write_sorted(task.folder / f"{task.name}-{len(written)}.made", *columns))
@@ -214,7 +214,9 @@ def _name(task: _Naming) -> tuple[list[Run], int]:
     for keeper, place, similarity, why in sort.ordered(parts, 1, task.rows):
         kept = runs.distinct(keeper)
         # A cluster may go on in the next block, so it is counted where it stands.
-        sizes = sum(np.searchsorted(part[0], kept, "right") - np.searchsorted(part[0], kept, "left") for part in parts) + 1
+        sizes = np.ones(len(kept), dtype=np.int64)
+        for part in parts:
+            sizes += np.searchsorted(part[0], kept, "right") - np.searchsorted(part[0], kept, "left")
         at, new = np.searchsorted(kept, keeper), kept[int(kept[0]) == last :]
         named = np.searchsorted(ranks, kept)
         named_new = named[len(kept) - len(new) :]
