@@ -33,7 +33,7 @@ from tokenmill.pipeline.collect.plan import InputSplit, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.split import (
     VERSION,
-    Repetition,
+    RepeatedIds,
     SplitResult,
     SplitTask,
     extractor,
@@ -288,7 +288,7 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult], means: Means) ->
         tuple(rows.get(unique.key(number, at), ()) for at in range(len(result.made))) for number, result in enumerate(results)
     ]
     differ = [number for number, result in enumerate(results) if tuple(one.removed for one in result.made) != wanted[number]]
-    again = [Repetition(task=tasks[number], result=results[number], rows=wanted[number]) for number in differ]
+    again = [RepeatedIds(task=tasks[number], ids=results[number].ids, rows=wanted[number]) for number in differ]
     answers = dict(zip(differ, means.executor.map(run_again, again), strict=True))
     return [answers.get(number, result) for number, result in enumerate(results)]
 
