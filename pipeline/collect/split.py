@@ -80,11 +80,11 @@ class SplitResult:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Repetition:
+class RepeatedIds:
     """A split with other repeated ids than are taken out: `rows` to take out, for each of its shards. Picklable."""
 
     task: SplitTask
-    result: SplitResult
+    ids: Run
     rows: tuple[tuple[int, ...], ...]
 
 
@@ -162,19 +162,23 @@ def run_split(task: SplitTask) -> SplitResult:
     return _result(task, made, recomputed=True)
 
 
-def run_again(repetition: Repetition) -> SplitResult:
-    """Take the rows with repeated ids out of a split's shards. Raises what `run_split` raises."""
-    task, result = repetition.task, repetition.result
-    if any(one.removed for one in result.made):
-        # An earlier run removed other rows. Read the split again, so that all its rows are there.
-        files.remove(state.path_of(task.root, COLLECT, task.split.name))
-        result = run_split(task)
-    made = tuple(
-        unique.without(task.root, one, rows, task.source.name) if rows else one
-        for one, rows in zip(result.made, repetition.rows, strict=True)
-    )
-    save(task, made)
-    return SplitResult(made=made, recomputed=True, ids=result.ids)
+def run_again(repeated: RepeatedIds) -> SplitResult:
+    """Take the rows with repeated ids out of a split's shards. Raises what `run_split` raises.
+
+    A task that is done again, also after a worker was lost in it, gives the same.
+    """
+    task, made = repeated.task, _done(repeated.task)
+    if made is None or tuple(one.removed for one in made) != repeated.rows:
+        if made is None or any(one.removed for one in made):
+            # Other rows were removed, or a worker was lost meanwhile. Read the split again, so that all its rows are there.
+            files.remove(state.path_of(task.root, COLLECT, task.split.name))
+            made = run_split(task).made
+        made = tuple(
+            unique.without(task.root, one, rows, task.source.name) if rows else one
+            for one, rows in zip(made, repeated.rows, strict=True)
+        )
+        save(task, made)
+    return SplitResult(made=tuple(replace(one, ids=b"") for one in made), recomputed=True, ids=repeated.ids)
 
 
 def _result(task: SplitTask, made: tuple[Made, ...], *, recomputed: bool) -> SplitResult:

@@ -35,7 +35,7 @@ from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.remote import FetchTask
 from tokenmill.pipeline.collect.split import (
     VERSION,
-    Repetition,
+    RepeatedIds,
     SplitResult,
     SplitTask,
     extractor,
@@ -319,7 +319,7 @@ def _unique(tasks: list[SplitTask], results: list[SplitResult], means: Means) ->
     differ = [number for number, result in enumerate(results) if tuple(one.removed for one in result.made) != wanted[number]]
     if refused := [tasks[number].split.name for number in differ if tasks[number].instead is not None]:
         raise unique.NotUnique(f"{refused[0]}: ids repeat, and their documents were not kept to choose from")
-    again = [Repetition(task=tasks[number], result=results[number], rows=wanted[number]) for number in differ]
+    again = [RepeatedIds(task=tasks[number], ids=results[number].ids, rows=wanted[number]) for number in differ]
     answers = dict(zip(differ, means.executor.map(run_again, again), strict=True))
     return [answers.get(number, result) for number, result in enumerate(results)]
 

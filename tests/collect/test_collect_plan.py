@@ -20,7 +20,7 @@ from tests.base.test_shards import flipped_pages
 from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.errors import StaleInput
 from tokenmill.pipeline.base.executor import InProcess, local
-from tokenmill.pipeline.collect import inputs, plan, unique
+from tokenmill.pipeline.collect import inputs, plan, split, step, unique
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import CollectConfig
 from tokenmill.pipeline.external import runs
@@ -193,6 +193,29 @@ def test_repeated_ids_are_those_a_set_has_seen(tmp_path, shards):
             means = Means(folder=folder, executor=InProcess(), memory_bytes=memory_bytes, fan_in=fan_in)
             found = unique.repeated(written, means)
         assert {unique.key(at, 1 - at % 2): rows for at, rows in enumerate(wanted) if rows} == found
+
+
+def test_taking_out_repeated_ids_may_be_done_again(tmp_path, collect, monkeypatch):
+    """As an executor does that waited too long for a worker, or lost it between two files."""
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text(
+            "\n".join(json.dumps({"id": number, "text": f"{name} {number}"}) for number in range(3))
+        )
+    once = split.run_again
+
+    def twice(repeated):
+        first = once(repeated)
+        assert once(repeated) == first
+        (name,) = first.made[0].shard.files
+        (repeated.task.root / name).write_bytes(b"cut")
+        assert once(repeated) == first
+        return first
+
+    wanted = collect(tmp_path / "a.jsonl", tmp_path / "b.jsonl", quarantine_ceiling=1.0, shard_bytes=1_000)
+    monkeypatch.setattr(step, "run_again", twice)
+    again = collect(tmp_path / "a.jsonl", tmp_path / "b.jsonl", quarantine_ceiling=1.0, shard_bytes=1_000, out="again")
+    assert again.published() == wanted.published()
+    assert [text[0] for text in again.texts()] == ["a", "a", "a"]
 
 
 @given(st.integers(0, 1_000), st.lists(st.integers(1, 50), min_size=1, max_size=20))

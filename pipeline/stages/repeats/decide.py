@@ -60,7 +60,7 @@ class Decide:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Decided:
+class DecidedShard:
     """Verdicts of the rows alive, and for each removed unit (an index into `Repeated`) how often it was removed, and the
     bytes.
 
@@ -76,7 +76,7 @@ class Decided:
     examples: pa.Array
 
 
-def decide(task: Decide) -> Decided:
+def decide(task: Decide) -> DecidedShard:
     """Decide one shard. Raises what reading raises."""
     known = Repeated(*task.repeated.columns())
     _, first = task.firsts.within(Range(first=task.number, last=task.number))
@@ -95,7 +95,7 @@ def decide(task: Decide) -> Decided:
     _, chosen = np.unique(place[is_first], return_index=True)
     chosen = np.flatnonzero(is_first)[chosen]
     batch = one_batch(alive.table)
-    return Decided(
+    return DecidedShard(
         verdict=_verdict(units, goes, table["rest_bytes"].to_numpy()),
         units=gone,
         removed=counts,

@@ -29,7 +29,7 @@ from tokenmill.pipeline.kernels.dedup import bloom
 from tokenmill.pipeline.stages.repeats import filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
 from tokenmill.pipeline.stages.repeats.counts import Repeated, SourceShards, needed, repeated
-from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, Decided, decide
+from tokenmill.pipeline.stages.repeats.decide import EVIDENCE, REPEATED, Decide, DecidedShard, decide
 from tokenmill.pipeline.stages.repeats.settings import RepeatsConfig
 from tokenmill.pipeline.stages.step import Resolved, Work
 
@@ -123,7 +123,7 @@ class Repeats:
 
 def _decide(
     sources: Sequence[SourceShards], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
-) -> list[list[Decided]]:
+) -> list[list[DecidedShard]]:
     """Decide every shard, grouped by source."""
     tasks = []
     for one, units in zip(sources, found, strict=True):
@@ -139,7 +139,7 @@ def _decide(
     return [list(itertools.islice(decided, len(one.shards))) for one in sources]
 
 
-def _evidence(source: SourceShards, found: Repeated, decided: Sequence[Decided]) -> pa.Table:
+def _evidence(source: SourceShards, found: Repeated, decided: Sequence[DecidedShard]) -> pa.Table:
     """The repeated units of a source, those of most documents first."""
     removed, removed_bytes = np.zeros((2, len(found.hashes)), dtype=np.int64)
     for shard in decided:

@@ -59,7 +59,7 @@ class Part:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gathered:
+class GatheredPart:
     """The documents of several encoded shards in the order of places. Picklable. `table`: of `PLAIN`, in Arrow's format."""
 
     table: str
@@ -69,20 +69,20 @@ class Gathered:
 @dataclass(frozen=True, kw_only=True)
 class _GatherTask:
     root: Path
-    parts: tuple[Part | Gathered, ...]
-    into: Gathered
+    parts: tuple[Part | GatheredPart, ...]
+    into: GatheredPart
     dtype: IdType
     block_bytes: int
 
 
 def gather(
-    root: Path, parts: Sequence[Part | Gathered], token_shards: int, dtype: IdType, name: str, means: Means
-) -> list[Part | Gathered]:
+    root: Path, parts: Sequence[Part | GatheredPart], token_shards: int, dtype: IdType, name: str, means: Means
+) -> list[Part | GatheredPart]:
     """The encoded shards `parts` of a source, or at most `means.fan_in` files with their documents in the folder of `means`.
 
     `token_shards`: how many will read them. `name`: what the files are called. Raises CorruptFile, OSError.
     """
-    left: list[Part | Gathered] = list(parts)
+    left: list[Part | GatheredPart] = list(parts)
     turn = 0
     while len(left) > means.fan_in or (token_shards > READ_AGAIN and not turn):
         groups = list(_groups(left, means))
@@ -98,22 +98,22 @@ def gather(
         ]
         done = means.executor.map(_gather, tasks)
         for one in left:
-            if isinstance(one, Gathered):
+            if isinstance(one, GatheredPart):
                 files.remove(root / one.table, durable=False)
                 files.remove(root / one.payload, durable=False)
         left, turn = list(done), turn + 1
     return left
 
 
-def _named(root: Path, path: Path) -> Gathered:
+def _named(root: Path, path: Path) -> GatheredPart:
     name = path.relative_to(root).as_posix()
-    return Gathered(table=f"{name}.arrow", payload=f"{name}.bin")
+    return GatheredPart(table=f"{name}.arrow", payload=f"{name}.bin")
 
 
-def _groups(parts: Sequence[Part | Gathered], means: Means) -> Iterator[tuple[Part | Gathered, ...]]:
+def _groups(parts: Sequence[Part | GatheredPart], means: Means) -> Iterator[tuple[Part | GatheredPart, ...]]:
     """Groups of at least two, if there are two: as many as workers can share, and as few as fan-in and memory allow."""
     most = min(means.fan_in, max(2, -(-len(parts) // means.executor.workers)))
-    group: list[Part | Gathered] = []
+    group: list[Part | GatheredPart] = []
     rows = 0
     for part in parts:
         more = (part.documents[1].rows or 0) if isinstance(part, Part) else 0
@@ -126,12 +126,12 @@ def _groups(parts: Sequence[Part | Gathered], means: Means) -> Iterator[tuple[Pa
         yield tuple(group)
 
 
-def table_of(root: Path, part: Part | Gathered) -> pa.Table:
+def table_of(root: Path, part: Part | GatheredPart) -> pa.Table:
     """The documents of a part in the order of places, of schema `PLAIN`; those of a gathered file are mapped and not read.
 
     `token_offset` is the place in the part's payload. Raises CorruptFile.
     """
-    if isinstance(part, Gathered):
+    if isinstance(part, GatheredPart):
         return pa.ipc.open_file(pa.py_buffer(runs.load(root / part.table, np.uint8))).read_all()
     table = shards.read(root, part.documents).cast(PLAIN)
     return table.filter(pa.array(~np.isin(np.arange(table.num_rows), part.forgotten))) if part.forgotten else table
@@ -145,7 +145,7 @@ def within(table: pa.Table, low: int, high: int) -> pa.Table:
 
 
 def laid_together(
-    root: Path, parts: Sequence[Part | Gathered], tables: Sequence[pa.Table], dtype: IdType, *, by_place: bool = True
+    root: Path, parts: Sequence[Part | GatheredPart], tables: Sequence[pa.Table], dtype: IdType, *, by_place: bool = True
 ) -> tuple[pa.Table, list[Ids]]:
     """The documents `tables` of several parts in one table, in order, and the ids of each document. Raises CorruptFile."""
     documents = pa.concat_tables(tables)
@@ -161,7 +161,7 @@ def end_to_end(ids: Sequence[Ids]) -> Iterator[Ids]:
     return (np.concatenate(ids[first : first + DOCUMENTS_AT_ONCE]) for first in range(0, len(ids), DOCUMENTS_AT_ONCE))
 
 
-def _gather(task: _GatherTask) -> Gathered:
+def _gather(task: _GatherTask) -> GatheredPart:
     root, into = task.root, task.into
     tables = [table_of(root, part) for part in task.parts]
     size_bytes = sum((root / part.payload).stat().st_size for part in task.parts)

@@ -33,7 +33,7 @@ from tokenmill.pipeline.tokens.pack.encoded import VERSION, Encoded
 from tokenmill.pipeline.tokens.pack.gathered import (
     LAST_PLACE,
     PLAIN,
-    Gathered,
+    GatheredPart,
     Part,
     end_to_end,
     gather,
@@ -61,7 +61,7 @@ class PackTask:
     """`train/00000`."""
     place: int
     places: int
-    parts: tuple[Part | Gathered, ...]
+    parts: tuple[Part | GatheredPart, ...]
     identity: str
     config: PackConfig
     dtype: IdType
@@ -187,14 +187,14 @@ def pack_shard(task: PackTask) -> Packed | None:
     return Packed(split=task.split, source=task.source, shard=shard, **facts)
 
 
-def _documents(task: PackTask, part: Part | Gathered) -> pa.Table:
+def _documents(task: PackTask, part: Part | GatheredPart) -> pa.Table:
     """The documents of `part` that belong in the token shard, in its order.
 
     `token_offset` is the place in the part's payload.
     """
     border = first_place_of_train(task.config.validation_fraction)
     low, high = (0, border) if task.split == "val" else (border, LAST_PLACE)
-    if task.config.shuffle or isinstance(part, Gathered):
+    if task.config.shuffle or isinstance(part, GatheredPart):
         width = high - low
         return within(table_of(task.root, part), *(low + width * at // task.places for at in (task.place, task.place + 1)))
     table = shards.read(task.root, part.documents).cast(PLAIN)
