@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import Field, StrictBool, StrictInt, StrictStr, ValidationError
 
 from tokenmill.flows.cli.environment import build_folders
-from tokenmill.flows.paths import PathText
+from tokenmill.flows.paths import FolderText, PathText
 from tokenmill.flows.presets import resolve
 from tokenmill.flows.schedules import Behaviour
 from tokenmill.pipeline.base.errors import ConfigError
@@ -24,7 +24,7 @@ from tokenmill.pipeline.config import Config, Section
 
 class _Parameters(Section):
     config: PathText
-    out: PathText
+    out: FolderText
     settings: Mapping[StrictStr, StrictStr] | None
     workers: StrictInt = Field(ge=1)
     replace: StrictBool

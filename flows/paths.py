@@ -20,9 +20,15 @@ LONGEST_BYTES = 255
 def _possible(path: str) -> str:
     if "\0" in path or any(len(name.encode()) > LONGEST_BYTES for name in Path(path).parts):
         raise ValueError("no file can have such a name: it is too long, or has a character that is none")
+    return path
+
+
+def _local(path: str) -> str:
     if is_remote(path):
         raise ValueError("is an address of an object store; scheduled builds work in folders of this machine")
     return path
 
 
 PathText = Annotated[str, Field(min_length=1, max_length=4096), AfterValidator(_possible)]
+FolderText = Annotated[PathText, AfterValidator(_local)]
+"""A folder that a build works in."""

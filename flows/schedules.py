@@ -18,7 +18,7 @@ from prefect.client.schemas.schedules import CronSchedule
 from pydantic import Field, StrictInt, ValidationError, field_validator
 
 from tokenmill.flows.notify import Notify
-from tokenmill.flows.paths import PathText
+from tokenmill.flows.paths import FolderText, PathText
 from tokenmill.flows.presets import names, resolve
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
@@ -67,7 +67,7 @@ class _Build(Behaviour):
     """One scheduled build as the file says it."""
 
     config: PathText
-    out: PathText
+    out: FolderText
     cron: tuple[str, ...] = ()
     """When it runs. Without times it runs only when somebody starts it."""
     workers: StrictInt = Field(default=1, ge=1)

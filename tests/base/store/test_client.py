@@ -76,7 +76,7 @@ def test_a_shorter_object_than_the_caller_knows_is_an_error(bucket: str) -> None
         at(bucket).fetch(StoredObject(key="x", bytes=5, etag=None, version=None, changed_ns=0), io.BytesIO())
 
 
-@pytest.mark.parametrize("fault", ["busy", "cut", "lost"])
+@pytest.mark.parametrize("fault", ["cut", *(pytest.param(fault, marks=pytest.mark.soak) for fault in ("busy", "lost"))])
 def test_faults_that_pass_change_nothing(
     bucket: str, s3_port: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str
 ) -> None:
