@@ -15,6 +15,7 @@ from tokenmill.flows.build import build as run_build
 from tokenmill.pipeline.base import store
 from tokenmill.pipeline.base.errors import ExpectationMissed
 from tokenmill.pipeline.base.executor import Executor
+from tokenmill.pipeline.base.executor.processes import require_count
 from tokenmill.pipeline.config.read import from_python
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.questions import shown
@@ -86,6 +87,8 @@ def build(
     changes = from_python(settings or {})
     if text_field is not None:
         changes = presets.with_text_field(str(config), changes, text_field)
+    if workers is not None:
+        require_count(workers)
     name = executor if isinstance(executor, str) else None
     by = {"executor": name, "address": address, "memory": memory, "workers": workers}
     changes |= from_python({f"execution.{key}": value for key, value in by.items() if value is not None})

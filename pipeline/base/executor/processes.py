@@ -183,10 +183,15 @@ def main_untouched(function: Callable[..., Any]) -> Iterator[None]:
         main.update(kept)
 
 
-def local(workers: int) -> InProcess | LocalProcesses:
-    """The executor for `workers` workers on this machine: this process if it is 1. Use it in a `with` block."""
+def require_count(workers: int) -> None:
+    """Raises ConfigError if there cannot be so many workers."""
     if not isinstance(workers, int) or workers < 1:  # type: ignore[redundant-expr]  # callers from Python may give anything
         raise ConfigError(f"{workers=}: give a whole number of processes, at least 1")
+
+
+def local(workers: int) -> InProcess | LocalProcesses:
+    """The executor for `workers` workers on this machine: this process if it is 1. Use it in a `with` block."""
+    require_count(workers)
     return InProcess() if workers == 1 else LocalProcesses(workers)
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import signal
+import socket
 import threading
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, Ta
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, in_flight, nothing, silent
 
+ANSWER_SECONDS = 10.0
+"""A head node that has not answered by then is not there."""
 LOST = (
     exceptions.WorkerCrashedError,
     exceptions.NodeDiedError,
@@ -195,6 +198,8 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
     # Whatever else is told, Ray prints pages to the standard output when a raylet ends; there may be the ids of `encode`.
     ray._private.worker.print_to_stdstream = _said_nothing
     here = {} if address else {"num_cpus": workers, "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    if address:
+        _require_answer(address)
     with _signals_untouched():
         try:
             ray.init(address=address or "local", **quiet, **here)
@@ -210,6 +215,16 @@ def _joined(address: str | None, workers: int | None) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _require_answer(address: str) -> None:
+    """Raises ClusterError if nobody listens at `host:port`: Ray itself tries for two minutes, and prints what it tries."""
+    host, _, port = address.rpartition(":")
+    if host and port.isdecimal():
+        try:
+            socket.create_connection((host, int(port)), ANSWER_SECONDS).close()
+        except (OSError, OverflowError) as error:
+            raise ClusterError(f"there is no Ray cluster at {address} to work with: {error}") from error
 
 
 def _said_nothing(*_: object, **__: object) -> None: ...
