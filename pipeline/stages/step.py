@@ -151,7 +151,7 @@ def current(step: Step, work: Work) -> Manifest | None:
     return found if found is not None and not found.is_older and found.fingerprint == wanted else None
 
 
-class Decided(Protocol):
+class VerdictsOfShard(Protocol):
     """The verdicts of one shard, where they are too many to be held for all shards. Picklable."""
 
     def read(self) -> pa.RecordBatch:
@@ -166,7 +166,7 @@ class Resolved(NamedTuple):
     computed in this run, by name.
     """
 
-    verdicts: Sequence[pa.RecordBatch | Decided]
+    verdicts: Sequence[pa.RecordBatch | VerdictsOfShard]
     facts: Mapping[str, Any]
     files: Mapping[str, files.FileEntry] = {}
     now: Mapping[str, int] = {}
@@ -231,7 +231,7 @@ class StageStep:
         )
 
 
-def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch | Decided]) -> ShardResult:
+def _publish(decided: tuple[ShardTask[Resolver], ShardResult, pa.RecordBatch | VerdictsOfShard]) -> ShardResult:
     """Publish the verdicts of a scored shard, unless the same verdicts of the same scores are already published."""
     task, scored, found = decided
     verdict = found if isinstance(found, pa.RecordBatch) else found.read()

@@ -38,7 +38,7 @@ class Open:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Block:
+class BucketBlock:
     """Documents of buckets as `bucket_pairs` takes them, from `at` on, and what is left out."""
 
     near: Places
@@ -56,7 +56,7 @@ class Block:
     """Pairs of this block that are left out."""
 
 
-def blocks(found: Iterable[list[Array]], limit: int, rows: int, removed: npt.NDArray[np.uint8] | None) -> Iterator[Block]:
+def blocks(found: Iterable[list[Array]], limit: int, rows: int, removed: npt.NDArray[np.uint8] | None) -> Iterator[BucketBlock]:
     """The bands of buckets of several documents.
 
     Parameters
@@ -68,7 +68,7 @@ def blocks(found: Iterable[list[Array]], limit: int, rows: int, removed: npt.NDA
     rows
         How many bands there are in all.
     removed
-        A bit for each rank: those that are left out. None: all take part, and `Block.over` is given.
+        A bit for each rank: those that are left out. None: all take part, and `BucketBlock.over` is given.
     """
     # A document is paired with min(place, limit / 2 * members / place) others at most.
     keep = limit + 3 + (0 if removed is None else math.isqrt(limit // 2 * (rows + 1)))
@@ -88,7 +88,7 @@ def blocks(found: Iterable[list[Array]], limit: int, rows: int, removed: npt.NDA
 
 def _block(
     keys: Array, ranks: Array, before: Open, limit: int, keep: int, removed: npt.NDArray[np.uint8] | None
-) -> tuple[Block, Open]:
+) -> tuple[BucketBlock, Open]:
     last = int(keys[-1]) if len(keys) else -1
     members = places_of(keys, before.key, before.members)
     count = int(members[-1]) + 1 if len(keys) else 0
@@ -114,7 +114,7 @@ def _block(
     stays_open = bool(len(keys)) and int(keys[-1]) == last
     ended = over[: len(over) - stays_open]
     lost = before.over and not goes_on and before.key != last
-    block = Block(
+    block = BucketBlock(
         near=np.concatenate([np.zeros(len(tail), dtype=np.int64), near]),
         place=np.concatenate([np.zeros(len(tail), dtype=np.int64), place]),
         first=np.concatenate([tail, np.repeat(first, np.diff(bounds))]),

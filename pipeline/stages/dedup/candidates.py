@@ -30,7 +30,7 @@ from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
-from tokenmill.pipeline.stages.dedup.buckets import Block, blocks
+from tokenmill.pipeline.stages.dedup.buckets import BucketBlock, blocks
 from tokenmill.pipeline.stages.dedup.collected import ROWS, Scored, grouped, of_shard
 from tokenmill.pipeline.stages.dedup.signatures import integers
 
@@ -179,7 +179,7 @@ def _pair(task: _Pairing) -> Pairs:
     )
 
 
-def _pairs(block: Block, rows: int) -> Iterator[list[Array]]:
+def _pairs(block: BucketBlock, rows: int) -> Iterator[list[Array]]:
     """The pairs of a block, each once, about `rows` at a time."""
     room = max(rows, int(block.near.max(initial=0)) + 1)
     higher, lower = np.empty((2, min(room, int(block.near.sum()) + len(block.near) + 1)), dtype=np.uint64)

@@ -26,7 +26,7 @@ from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.stages.dedup import survivor
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, integers
-from tokenmill.pipeline.stages.dedup.survivor import Criterion
+from tokenmill.pipeline.stages.dedup.survivor import SurvivorCriterion
 
 Scored = tuple[View, Named]
 """A shard and its scores."""
@@ -40,7 +40,7 @@ WIDE = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class Gathered:
+class AllDocuments:
     """All documents alive, in survivor order."""
 
     runs: list[Run]
@@ -59,20 +59,22 @@ class _Gathering:
     scored: Sequence[Scored]
     first: int
     """The number of the first of these shards."""
-    criteria: Sequence[Sequence[Criterion]]
+    criteria: Sequence[Sequence[SurvivorCriterion]]
     """For each shard."""
     config: DedupConfig
     path: Path
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class _GatheredShards:
     run: Run
     alive: list[int]
     undated: int
 
 
-def gather(scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[Criterion]], means: Means) -> Gathered:
+def gather(
+    scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[SurvivorCriterion]], means: Means
+) -> AllDocuments:
     """Read the columns of all rows alive. `criteria`: those of `survivor.criteria`. Raises Misaligned, CorruptFile."""
     keys = survivor.width(criteria[0]) if criteria else 2
     tasks = [
@@ -87,7 +89,7 @@ def gather(scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Seq
     ]
     parts = means.executor.map(_gather, tasks)
     dated = any(one.name == "date" for one in criteria[0]) if criteria else False
-    return Gathered(
+    return AllDocuments(
         runs=sort.merge(means, [part.run for part in parts], "gathered", by=keys + 1),
         keys=keys,
         alive=np.array([rows for part in parts for rows in part.alive], dtype=np.int64),
@@ -113,7 +115,7 @@ def of_shard(number: int) -> Range:
     return Range(first=number << PLACE_BITS, last=number << PLACE_BITS | ROWS)
 
 
-def _gather(task: _Gathering) -> _Part:
+def _gather(task: _Gathering) -> _GatheredShards:
     blocks: list[list[Array]] = []
     alive, undated = [], 0
     for number, (one, criteria) in enumerate(zip(task.scored, task.criteria, strict=True)):
@@ -122,13 +124,13 @@ def _gather(task: _Gathering) -> _Part:
         alive.append(len(columns[0]))
         undated += missing
     columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
-    return _Part(run=runs.write_sorted(task.path, *columns, by=len(columns) - 2), alive=alive, undated=undated)
+    return _GatheredShards(run=runs.write_sorted(task.path, *columns, by=len(columns) - 2), alive=alive, undated=undated)
 
 
 def _columns(
-    view: View, named: Named, number: int, criteria: Sequence[Criterion], config: DedupConfig
+    view: View, named: Named, number: int, criteria: Sequence[SurvivorCriterion], config: DedupConfig
 ) -> tuple[list[Array], int]:
-    """One shard's rows alive, as `Gathered.runs` has them, in their order; and how many have no date."""
+    """One shard's rows alive, as `AllDocuments.runs` has them, in their order; and how many have no date."""
     wanted = ["doc_id", "metadata"] if any(one.name == "date" for one in criteria) else ["doc_id"]
     alive = view.read(wanted)
     table = _read_scores(view, named, config).take(pa.array(alive.rows)).combine_chunks()

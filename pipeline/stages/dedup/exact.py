@@ -19,7 +19,7 @@ import numpy as np
 from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Range, Run, Span
-from tokenmill.pipeline.stages.dedup.collected import WIDE, Gathered
+from tokenmill.pipeline.stages.dedup.collected import WIDE, AllDocuments
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class _Grouping:
     name: str
 
 
-def distinct(gathered: Gathered, means: Means, *, exact: bool = True) -> Distinct:
+def distinct(gathered: AllDocuments, means: Means, *, exact: bool = True) -> Distinct:
     """Rank all documents and group them by `exact`, or each by itself if `exact` is False. Raises OSError."""
     keys = gathered.keys
     parts = [run.columns() for run in gathered.runs]

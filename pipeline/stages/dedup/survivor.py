@@ -34,7 +34,7 @@ REDUCED = re.compile(r"\d{4}(?:-\d{2})?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Criterion:
+class SurvivorCriterion:
     """One criterion of the survivor policy for the documents of one shard."""
 
     name: str
@@ -49,7 +49,7 @@ class Criterion:
 
 def criteria(
     policy: Sequence[str], quality: str | None, views: Sequence[View], sources: Sequence[str], work: Work
-) -> list[tuple[Criterion, ...]]:
+) -> list[tuple[SurvivorCriterion, ...]]:
     """For each shard what `policy` names, the most important first and "doc_id" last.
 
     quality: the score column of the stage `quality`, which ran earlier. Raises ConfigError.
@@ -66,21 +66,21 @@ def criteria(
             raise ConfigError(f"dedup.survivor = {list(policy)} names quality, but no stage before it scores quality")
         files = {shard.name: shard.files for shard in work.manifest("quality").shards}
 
-    def of(name: str, view: View) -> Criterion:
+    def of(name: str, view: View) -> SurvivorCriterion:
         if name == "quality":
             scores = name_of("quality", "scores", view.name)
-            return Criterion(name=name, scores=(scores, files[view.name][scores]), column=quality or "")
-        return Criterion(name=name, priority=sources.index(view.source) if name == "source" else 0)
+            return SurvivorCriterion(name=name, scores=(scores, files[view.name][scores]), column=quality or "")
+        return SurvivorCriterion(name=name, priority=sources.index(view.source) if name == "source" else 0)
 
     return [tuple(of(name, view) for name in names) for view in views]
 
 
-def width(criteria: Sequence[Criterion]) -> int:
+def width(criteria: Sequence[SurvivorCriterion]) -> int:
     """The number of columns that `keys` gives."""
     return len(criteria) + 1
 
 
-def keys(criteria: Sequence[Criterion], view: View, alive: Alive, signatures: pa.Table) -> tuple[list[Column], int]:
+def keys(criteria: Sequence[SurvivorCriterion], view: View, alive: Alive, signatures: pa.Table) -> tuple[list[Column], int]:
     """Columns that put the rows alive into survivor order, the most important first; and how many rows have no date.
 
     `alive`: with `metadata`, where a criterion is "date". `signatures`: the scores of the rows alive.
@@ -110,7 +110,7 @@ def ascending(values: npt.NDArray[np.float64]) -> Column:
     return np.where(plain & SIGN, ~plain, plain | SIGN)
 
 
-def _scores(one: Criterion, view: View, alive: Alive) -> npt.NDArray[np.float64]:
+def _scores(one: SurvivorCriterion, view: View, alive: Alive) -> npt.NDArray[np.float64]:
     assert one.scores is not None
     table = shards.read(view.root, one.scores, ["doc_id", one.column]).take(alive.rows)
     shards.align(view.documents, alive.table["doc_id"], one.scores, table["doc_id"])

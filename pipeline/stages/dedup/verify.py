@@ -58,7 +58,7 @@ class _Uniting:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Finding:
+class _LookUp:
     """Task: give the pairs of a range their known similarities, and say which sets the others want."""
 
     number: int
@@ -146,7 +146,7 @@ class Comparer:
         runs.remove([ranks for _, ranks in united])
         asked = sort.merge(means, means.executor.map(_by_range, answered), f"{name}-asked", by=2)
         finding = [
-            _Finding(number=number, pairs=found, asked=asked, known=self.known, folder=means.folder, name=f"{name}-{number}")
+            _LookUp(number=number, pairs=found, asked=asked, known=self.known, folder=means.folder, name=f"{name}-{number}")
             for number, (found, _) in enumerate(united)
         ]
         new = means.executor.map(_find, finding)
@@ -229,7 +229,7 @@ def _by_range(run: Run) -> Run:
     return written
 
 
-def _find(task: _Finding) -> New:
+def _find(task: _LookUp) -> New:
     higher, lower = task.pairs.columns()
     _, ranks, places, *exact = runs.read(task.asked, Range(first=task.number, last=task.number), ASKED)
     order = np.argsort(ranks, kind="stable")
