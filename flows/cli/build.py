@@ -6,13 +6,13 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.markup import escape
 
 import tokenmill as tm
-from tokenmill.flows import presets, remote
+from tokenmill.flows import presets
 from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
@@ -22,6 +22,9 @@ from tokenmill.pipeline.base import executor, ownership, shortage, store
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.config import Config
+
+if TYPE_CHECKING:
+    from tokenmill.flows.remote import PublishedAt
 
 
 def build(
@@ -95,6 +98,8 @@ def build(
     limit
         Collect at most this many documents, for a quick trial. Default: no limit.
     """
+    # Before the imports below, which are what a small address space has no room for.
+    shortage.require_address_space()
     config, changes = str(named), {**pairs(settings), **execution.changes()}
     if limit is not None:
         changes["collect.max_documents"] = str(limit)
@@ -103,6 +108,8 @@ def build(
     address = out_dir if out_dir is not None and store.is_remote(out_dir) else None
     root = Path(out_dir) if out_dir is not None else Path("corpora", presets.name_of(config))
     if address is not None:
+        from tokenmill.flows import remote
+
         root = work or remote.work_folder(address, environment.cache_folder())
     elif work is not None:
         raise ConfigError(f"--work {work}: is for an address as --out; without one, the corpus is built in --out itself")
@@ -111,8 +118,6 @@ def build(
     made_by = presets.made_by(config, root)
     ownership.require_same(root, made_by, replace=replace)
     terminal = draw.Terminal(out)
-    # Before the imports below, which are what a small address space has no room for.
-    shortage.require_address_space()
     target = None
     if address is not None:
         target = remote.target(address, root, made_by=made_by, replace=replace, in_place=in_place)
@@ -172,7 +177,7 @@ def build(
 
 
 @contextlib.contextmanager
-def _then_published(target: remote.PublishedAt | None, progress: Progress, wanted: Config) -> Iterator[None]:
+def _then_published(target: PublishedAt | None, progress: Progress, wanted: Config) -> Iterator[None]:
     """Publish in its store what the block builds, also if it is not as expected."""
     try:
         yield

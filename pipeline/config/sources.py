@@ -193,7 +193,7 @@ def _check_addresses(source: AnySource) -> None:
         if addresses[0].partition(":")[0].lower() not in SCHEMES:
             return  # what a data set may be called is the business of `collect.hub`
         raise ValueError(
-            f"source {source.name}: sources of this kind are not read from an object store; give the files as `paths` of a "
+            f"source {source.name}: sources of this kind are not read from an object store; give its files as `paths` of a "
             'source with kind = "files"'
         )
     for path in addresses:

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.kernels import machine_code
-
 
 def arrays(make: Callable[..., Sequence[npt.ArrayLike]], *arguments: object) -> list[npt.NDArray[Any]]:
     """The arrays that `make(*arguments)` returns, from the disk if an earlier process has made them.
@@ -26,6 +24,9 @@ def arrays(make: Callable[..., Sequence[npt.ArrayLike]], *arguments: object) -> 
     `arguments`: all that they depend on besides the source; two that differ must have two `repr`. Numbers come back as arrays
     of no dimension.
     """
+    # Numba takes 0.2 s and much address space, and settings import this module.
+    from tokenmill.pipeline.kernels import machine_code
+
     source = Path(make.__code__.co_filename).read_bytes()
     key = repr((make.__module__, make.__qualname__, arguments)).encode() + source
     file = f"{make.__name__}.{hashlib.sha256(key).hexdigest()[:32]}.npy"

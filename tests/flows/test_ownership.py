@@ -69,7 +69,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a build of `config` publishes."""
     folder = tmp_path_factory.mktemp("built")
     write_input(folder)
-    build(smallest(folder), folder / "corpus")
+    build(smallest(folder), folder / "corpus", workers=1)
     return folder / "corpus"
 
 
@@ -103,20 +103,20 @@ def test_a_home_folder_with_a_state_folder_is_no_corpus(tmp_path: Path, config: 
     put(tmp_path / "home")
     before = tree(tmp_path / "home")
     with pytest.raises(ConfigError, match=r"is not empty \(.*\) and holds no corpus"):
-        build(config, tmp_path / "home")
+        build(config, tmp_path / "home", workers=1)
     assert tree(tmp_path / "home") == before
 
 
 def test_what_somebody_puts_into_a_corpus_outlives_every_build(tmp_path: Path, config: Config, root: Path) -> None:
     said = Said()
     put(root)
-    build(config, root, progress=said, made_by="one")
+    build(config, root, progress=said, made_by="one", workers=1)
     assert still_there(root)
     (line,) = (line for line in said.lines if "not of tokenmill" in line)
     assert line.startswith("8 files in ")
     (tmp_path / "in" / "0.txt").unlink()
     (tmp_path / "in" / "3.txt").write_text("Another text. " * 20)
-    build(config, root, made_by="one")
+    build(config, root, made_by="one", workers=1)
     assert still_there(root)
     documents = [name for name, _ in open_corpus(root).collect.entries() if name.startswith("documents")]
     assert {f"documents/{path.relative_to(root / 'documents')}" for path in (root / "documents").rglob("*.parquet")} == {
@@ -126,10 +126,16 @@ def test_what_somebody_puts_into_a_corpus_outlives_every_build(tmp_path: Path, c
     (tmp_path / "in" / "4.txt").write_text("One more text. " * 20)
     files.inject(Fault(at=90, kind="eio"))
     with pytest.raises(OSError):
-        build(config, root, made_by="one")
+        build(config, root, made_by="one", workers=1)
     files.inject(None)
     assert still_there(root)
-    build(smallest(tmp_path, collect={"paths": [str(tmp_path / "in")], "shard_bytes": 1000}), root, made_by="two", replace=True)
+    build(
+        smallest(tmp_path, collect={"paths": [str(tmp_path / "in")], "shard_bytes": 1000}),
+        root,
+        made_by="two",
+        replace=True,
+        workers=1,
+    )
     assert still_there(root)
 
 
@@ -149,25 +155,25 @@ def test_a_link_in_the_place_of_one_of_our_names_is_refused_and_its_target_stays
     before = tree(target) if target.is_dir() else target.read_bytes()
     (tmp_path / "in" / "0.txt").write_text("A text that changed. " * 20)
     with pytest.raises(NotOurs, match=rf"/{name}: is a symbolic link to .*{target}"):
-        build(config, root)
+        build(config, root, workers=1)
     assert (tree(target) if target.is_dir() else target.read_bytes()) == before
     assert (root / name).is_symlink()
 
 
 def test_a_corpus_of_another_preset_is_refused_and_other_settings_are_an_update(tmp_path: Path, config: Config) -> None:
     root = tmp_path / "corpus"
-    build(config, root, made_by="mine")
+    build(config, root, made_by="mine", workers=1)
     before = tree(root)
     with pytest.raises(ConfigError, match="holds the corpus of 'mine', and 'web' would replace it.*--replace"):
-        build(config, root, made_by="web")
+        build(config, root, made_by="web", workers=1)
     assert tree(root) == before
     changed = smallest(tmp_path, tokenizer={"vocabulary": 270, "min_frequency": 1})
     build(changed, root, made_by="mine")
-    build(config, root)
+    build(config, root, workers=1)
     marker = files.marker(root)
     assert marker is not None
     assert (marker.made_by, marker.owner) == ("mine", None)
-    build(config, root, made_by="web", replace=True)
+    build(config, root, made_by="web", replace=True, workers=1)
     now = files.marker(root)
     assert now is not None
     assert (now.made_by, now.id) == ("web", marker.id)
@@ -195,12 +201,12 @@ def test_a_corpus_inside_another_is_refused_and_one_that_was_put_there_is_left_a
 ) -> None:
     for inside in (root / "sub", root / "documents" / "sub"):
         with pytest.raises(ConfigError, match="is inside the corpus"):
-            build(config, inside)
+            build(config, inside, workers=1)
         assert not inside.exists()
     twin(built, root / "documents" / "other")
     before = tree(root / "documents" / "other")
     (tmp_path / "in" / "0.txt").unlink()
-    build(config, root)
+    build(config, root, workers=1)
     assert tree(root / "documents" / "other") == before
 
 
@@ -220,8 +226,8 @@ def test_a_corpus_of_before_markers_is_taken_over(tmp_path: Path, config: Config
             path.unlink()
     put(root)
     (tmp_path / "in" / "0.txt").unlink()
-    build(config, root, made_by="mine")
-    build(config, fresh)
+    build(config, root, made_by="mine", workers=1)
+    build(config, fresh, workers=1)
     assert still_there(root)
     own = {root / name for name in OWN}
     kept = {name: data for name, data in tree(root).items() if root / name not in own and name[0] != "." and name[:4] != "runs"}
@@ -232,14 +238,14 @@ def test_a_foreign_marker_is_not_replaced(tmp_path: Path, config: Config) -> Non
     (tmp_path / "corpus").mkdir()
     (tmp_path / "corpus" / files.MARKER).write_bytes(b"of another program")
     with pytest.raises(ConfigError, match=r"its \.tokenmill is not the one that tokenmill wrote"):
-        build(config, tmp_path / "corpus")
+        build(config, tmp_path / "corpus", workers=1)
     assert tree(tmp_path / "corpus") == {files.MARKER: b"of another program"}
 
 
 def test_no_manifest_names_the_marker_and_no_hash_depends_on_it(tmp_path: Path, config: Config) -> None:
     hashes = set()
     for name in ("one", "two"):
-        build(config, tmp_path / name, made_by=name)
+        build(config, tmp_path / name, made_by=name, workers=1)
         whole = manifest.load(tmp_path / name, manifest.CORPUS)
         assert not [each for each, _ in whole.entries() if each.startswith(".")]
         hashes.add(whole.hash)
@@ -252,12 +258,12 @@ def test_a_folder_that_is_named_from_here_on_is_the_same_corpus(
     put(root)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in" / "0.txt").unlink()
-    build(config, Path("corpus"), made_by="mine")
+    build(config, Path("corpus"), made_by="mine", workers=1)
     assert still_there(tmp_path / "corpus")
     monkeypatch.chdir(tmp_path / "corpus")
     (tmp_path / "in" / "1.txt").unlink()
-    build(config, Path(), made_by="mine")
-    build(config, Path("../fresh"), made_by="mine")
+    build(config, Path(), made_by="mine", workers=1)
+    build(config, Path("../fresh"), made_by="mine", workers=1)
     assert still_there(tmp_path / "corpus")
     named = [name for name, _ in open_corpus(tmp_path / "fresh").collect.entries()]
     assert named == [name for name, _ in open_corpus(Path()).collect.entries()]
@@ -269,6 +275,6 @@ def test_a_build_killed_while_it_wrote_the_first_marker_can_begin_again(tmp_path
     root.mkdir()
     # A number that no process has.
     (root / f".{files.MARKER}.4194305000{files.TEMPORARY}").write_bytes(b"{")
-    build(config, root)
+    build(config, root, workers=1)
     assert not list(root.glob(f"*{files.TEMPORARY}"))
     assert open_corpus(root).root == root

@@ -64,7 +64,7 @@ def config(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def root(tmp_path: Path, config: Config) -> Path:
-    return builds.build(config, tmp_path / "corpus").root
+    return builds.build(config, tmp_path / "corpus", workers=1).root
 
 
 def weights(root: Path) -> dict[str, str]:
@@ -80,7 +80,7 @@ def test_a_build_runs_beside_a_training_which_goes_on_with_its_version(tmp_path:
     def nightly() -> None:
         more(tmp_path, 10)
         (tmp_path / "in" / "0.txt").unlink()
-        builds.build(config, root)
+        builds.build(config, root, workers=1)
         assert open_corpus(root).require(PACK).hash != store
         assert sorted(os.listdir(root / ".versions")) == ["1", "2"], "the training holds the first"
 
@@ -93,7 +93,7 @@ def test_a_build_runs_beside_a_training_which_goes_on_with_its_version(tmp_path:
     assert model - files.noted(root) == {"model/.lock"}, "the build has lost no name that the training noted"
     with pytest.raises(StaleInput, match="--restart-if-stale"):
         training.run(root, {}, Silent())
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     assert len(os.listdir(root / ".versions")) == 1, "nobody reads the first any more"
 
 
@@ -113,11 +113,11 @@ def test_another_training_and_a_compaction_wait_for_it_and_forgetting_does_not(r
 
 
 def test_without_versions_a_build_waits_for_the_training(tmp_path: Path, config: Config, root: Path) -> None:
-    builds.build(config, root, in_place=True)
+    builds.build(config, root, in_place=True, workers=1)
 
     def nightly() -> None:
         with pytest.raises(Locked):
-            builds.build(config, root, in_place=True)
+            builds.build(config, root, in_place=True, workers=1)
 
     training.run(root, {}, At(nightly))
     assert manifest.load(root, MODEL).facts["step"] == TRAIN["steps"]
@@ -128,11 +128,11 @@ def test_what_a_training_that_died_left_goes_with_the_next_build_or_training(con
     found = files.marker(root)
     assert found is not None
     left = root / MODEL / "checkpoints" / f".step-00000009.json.4194305000-{found.id[:8]}.tmp~"
-    for work in (lambda: builds.build(config, root), lambda: training.run(root, {}, Silent())):
+    for work in (lambda: builds.build(config, root, workers=1), lambda: training.run(root, {}, Silent())):
         left.write_bytes(b"half")
         work()
         assert not left.exists()
     left.write_bytes(b"half")
     with files.lock(root / MODEL):
-        builds.build(config, root)
+        builds.build(config, root, workers=1)
         assert left.exists(), "whoever writes it may run on another machine"

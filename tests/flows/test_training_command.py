@@ -45,7 +45,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         letters = "".join(chr(97 + number * k % 26) for k in range(300))
         (folder / "in" / f"{number}.txt").write_text(f"Text {number} of a small corpus: {letters}")
     config = smallest(folder, pack={"validation_fraction": 0.2}, train=TRAIN)
-    return builds.build(config, folder / "corpus").root
+    return builds.build(config, folder / "corpus", workers=1).root
 
 
 @pytest.fixture

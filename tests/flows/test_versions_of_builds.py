@@ -57,7 +57,7 @@ def configured(folder: Path) -> Config:
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What a build of `config` publishes."""
     folder = tmp_path_factory.mktemp("built")
-    builds.build(configured(folder), folder / "corpus")
+    builds.build(configured(folder), folder / "corpus", workers=1)
     return folder / "corpus"
 
 
@@ -94,7 +94,7 @@ def read_on(root: Path, answer: Connection, stop: Connection) -> None:
 
 def killed(config: Config, root: Path, at: int) -> None:
     files.inject(Fault(at=at, kind="exit"))
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
 
 
 def test_a_reader_that_loops_through_three_rebuilds_never_fails_and_never_mixes(
@@ -108,7 +108,7 @@ def test_a_reader_that_loops_through_three_rebuilds_never_fails_and_never_mixes(
     for number, at in ((10, None), (11, 60), (11, None), (12, None)):
         more(tmp_path, number)
         if at is None:
-            builds.build(config, root)
+            builds.build(config, root, workers=1)
             wanted.append(digest(TokenStore.open(root)))
         else:
             child = fork.Process(target=killed, args=(config, root, at))
@@ -125,7 +125,7 @@ def test_a_reader_that_loops_through_three_rebuilds_never_fails_and_never_mixes(
     assert first == wanted[0]
     assert passes > len(seen) > 1
     assert [one for one in wanted if one in seen] == seen, "each pass is one whole generation, in their order"
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     assert len(os.listdir(root / ".versions")) == 1, "nobody reads the old ones any more"
 
 
@@ -161,7 +161,7 @@ def test_a_build_that_fails_leaves_the_corpus_as_it_was(tmp_path: Path, config: 
     more(tmp_path, 10)
     files.inject(Fault(at=70, kind="enospc"))
     with pytest.raises(OSError):
-        builds.build(config, root)
+        builds.build(config, root, workers=1)
     files.inject(None)
     assert digest(TokenStore.open(root / "tokens")) == wanted
     assert tm.open(root).verify() == ()
@@ -196,14 +196,14 @@ def test_what_is_forgotten_is_masked_in_every_version(tmp_path: Path, config: Co
     more(tmp_path, 10)
     files.inject(Fault(at=70, kind="eio"))
     with pytest.raises(OSError):
-        builds.build(config, root)
+        builds.build(config, root, workers=1)
     files.inject(None)
     forgetting.forget(root, [gone])
     masked = TokenStore.open(root)
     assert len(kept_tokens(masked)) < len(kept_tokens(old))
     wanted = kept_tokens(masked)
     assert tm.open(root).texts().read_all().num_rows == 3
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     new = TokenStore.open(root)
     assert not new.split("train").has_forgotten, "the newer build left it out"
     # The old version is still there, as it is read; whoever opens it again masks it, by a list that is now of the newer one.
@@ -217,7 +217,7 @@ def test_compaction_leaves_no_purged_token_below_any_version(tmp_path: Path, con
     held = tm.open(root)
     store = TokenStore.open(root)
     more(tmp_path, 10)
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     assert sorted(os.listdir(root / ".versions")) == ["1", "2"], "the first is held"
     encoder = tm.tokenizer.load(root / "tokenizer" / "tokenizer.json")
     victim = next(text for text in ids_of(root) if text.startswith("Text 2 "))
@@ -271,7 +271,7 @@ def test_readers_stay_with_a_corpus_that_was_named_from_another_working_folder(
 @pytest.mark.parametrize("versioned", [True, False])
 def test_readers_of_a_corpus_that_was_moved_say_so(tmp_path: Path, config: Config, root: Path, versioned: bool) -> None:
     if not versioned:
-        builds.build(config, root, in_place=True)
+        builds.build(config, root, in_place=True, workers=1)
     store, corpus = TokenStore.open(root), tm.open(root)
     root.rename(tmp_path / "moved")
     for read in (
@@ -293,7 +293,7 @@ def test_the_damaged_settings_of_a_version_are_named(root: Path, config: Config)
     (root / ".versions" / "1" / "config.toml").write_bytes((root / "config.toml").read_bytes() + b"# mine")
     with pytest.raises(CorruptFile, match=r"\.versions/1/config\.toml: holds .*run the build again"):
         tm.open(root)
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     assert tm.open(root).root == root
 
 
@@ -309,7 +309,7 @@ def test_the_last_finished_version_is_compacted_where_a_newer_build_failed(
     more(tmp_path, 10)
     files.inject(Fault(at=at, kind="enospc"))
     with pytest.raises(OSError):
-        builds.build(config, root)
+        builds.build(config, root, workers=1)
     files.inject(None)
     with pytest.raises(InputError, match="nothing was forgotten"):
         forgetting.compact(root, Silent())
@@ -331,8 +331,8 @@ def test_the_last_finished_version_is_compacted_where_a_newer_build_failed(
     payloads = [path for path in root.rglob("*.bin") if ".state" not in path.parts]
     assert len(payloads) == 2
     assert not any(needle in path.read_bytes() for path in payloads)
-    builds.build(config, root)
-    builds.build(config, other)
+    builds.build(config, root, workers=1)
+    builds.build(config, other, workers=1)
     assert open_corpus(root).collect.hash == open_corpus(other).collect.hash
     assert digest(TokenStore.open(root)) == digest(TokenStore.open(other))
     assert tm.open(root).verify() == ()
@@ -352,7 +352,7 @@ def test_in_place_keeps_no_version_and_withdraws_first(tmp_path: Path, config: C
     assert open_corpus(root).published == root
     assert plan.up_to_date(config, root, in_place=True)
     assert not plan.up_to_date(config, root)
-    builds.build(config, root)
+    builds.build(config, root, workers=1)
     assert open_corpus(root).published == root / ".versions" / "2"
 
 
@@ -365,7 +365,7 @@ def test_a_copy_is_a_corpus_of_its_own(tmp_path: Path, config: Config, root: Pat
     for folder in (copy, bare):
         assert digest(TokenStore.open(folder)) == wanted
         assert tm.open(folder).verify() == ()
-        builds.build(config, folder)
+        builds.build(config, folder, workers=1)
         assert digest(TokenStore.open(folder)) != wanted
         assert tm.open(folder).verify() == ()
     assert digest(TokenStore.open(root)) == wanted

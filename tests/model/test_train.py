@@ -212,7 +212,7 @@ def test_in_chunks_loss_and_gradients_are_the_same(chunk: int) -> None:
         assert losses.sum().item() == pytest.approx(loss.nats.item(), rel=1e-5)
     torch.testing.assert_close(made[0][0], made[1][0], rtol=1e-6, atol=0)
     for a, b in zip(made[0][1], made[1][1], strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
 
 
 def test_activations_computed_again_give_the_same_gradients() -> None:

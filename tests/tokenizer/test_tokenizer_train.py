@@ -20,6 +20,7 @@ from tokenmill.pipeline.base.manifest import Counts, facts
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.config import TokenizerConfig
 from tokenmill.pipeline.stages.step import Done, Work, perform
+from tokenmill.pipeline.tokens import golden
 from tokenmill.pipeline.tokens.facts import TokenizerFacts
 from tokenmill.tokenizer.encode import load, of_corpus
 from tokenmill.tokenizer.pretokenize import NAMES, pattern, split
@@ -78,6 +79,7 @@ def test_what_it_publishes(make_corpus: MakeCorpus) -> None:
         "text_tokens": len(ids),
         "bytes_per_token": size / len(ids),
         "own_pattern": None,
+        "golden": list(golden.digests(encoder)),
         "sweep": [
             {"vocabulary": vocabulary, "tokens": tokens, "bytes_per_token": size / tokens}
             for vocabulary, tokens in ((300, len(ids)), (308, 600))

@@ -202,7 +202,9 @@ def prepare(workers: int, modules: Sequence[str] = ()) -> None:
     """
     if workers > 1:
         forkserver.set_forkserver_preload([*PRELOAD, *modules])
-        forkserver.ensure_running()
+        # The server of a process that was forked from this one's parent belongs to that parent.
+        with contextlib.suppress(ChildProcessError):
+            forkserver.ensure_running()
 
 
 def _begin(held: files.Held) -> None:

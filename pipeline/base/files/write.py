@@ -67,8 +67,9 @@ class OutputFile(io.RawIOBase):
         return self._bytes
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Go on at `offset`. The bytes between have no value. Raises AssertionError if the file is hashed."""
-        assert self._digest is None, f"{self._path}: is hashed"
+        """Go on at `offset`. The bytes between have no value. Raises io.UnsupportedOperation if the file is hashed."""
+        if self._digest is not None:
+            raise io.UnsupportedOperation(f"{self._path}: is hashed, so it is written from its begin to its end")
         return self._raw.seek(offset, whence)
 
     def finish(self, *, durable: bool) -> None:

@@ -70,6 +70,8 @@ class _Grouping:
 
 def distinct(gathered: AllDocuments, means: Means, *, exact: bool = True) -> Distinct:
     """Rank all documents and group them by `exact`, or each by itself if `exact` is False. Raises OSError."""
+    if not gathered.runs:
+        return Distinct(hashes=[], names=[], leaders=[], copies=[], documents=0, count=0)
     keys = gathered.keys
     parts = [run.columns() for run in gathered.runs]
     spans = runs.spans(gathered.runs, means.rows(["<u8"] * WIDE * (keys + 3)), keys + 1)

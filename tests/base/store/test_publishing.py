@@ -32,7 +32,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "in").mkdir()
     for number in range(4):
         (folder / "in" / f"{number}.txt").write_text(f"Text {number} of a corpus that is published. " * 9)
-    builds.build(smallest(folder), folder / "corpus")
+    builds.build(smallest(folder), folder / "corpus", workers=1)
     return folder / "corpus"
 
 
@@ -41,7 +41,7 @@ def other(built: Path) -> Path:
     """A later build of a text more."""
     folder = built.parent / "other"
     (built.parent / "in" / "9.txt").write_text("One more text that comes later. " * 9)
-    builds.build(smallest(built.parent), twin(built, folder))
+    builds.build(smallest(built.parent), twin(built, folder), workers=1)
     return folder
 
 
