@@ -36,9 +36,6 @@ from tokenmill.pipeline.tokens.pack import PackStep
 from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.step import TokenizerStep
 
-READY = "tokenmill.flows.ready"
-"""What the server of workers imports: see there."""
-
 
 def build(
     config: Config,
@@ -98,7 +95,7 @@ def building(
     progress = progress or Silent()
     housekeeping.say_compiling(progress)
     if executor is None:
-        execution.begin(config.execution, workers=workers, modules=[READY])
+        execution.begin(config.execution, workers=workers, modules=[execution.READY])
     for line in preflight.check(config, root, outline(config)) if looked is None else looked:
         progress.say(line)
     with (

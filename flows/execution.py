@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from tokenmill.pipeline.base.executor.dask import DaskCluster
     from tokenmill.pipeline.base.executor.ray import RayCluster
 
+READY = "tokenmill.flows.ready"
+"""What the server of workers imports for a build: see there."""
 NEEDS = {"ray": "ray", "dask": "distributed"}
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from tokenmill.flows import housekeeping
 from tokenmill.pipeline.base import files, formats, manifest, state, store, versions
-from tokenmill.pipeline.base.errors import ConfigError, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed, NotBuilt
 from tokenmill.pipeline.base.manifest import CORPUS
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.store import PublishedState, Store, pointer
@@ -42,6 +42,16 @@ class PublishedAt:
     def begin(self) -> None:
         """Put what is forgotten at the address on the list of the working folder. Call it before the first build step."""
         _take_over_forgotten(self)
+
+    @contextlib.contextmanager
+    def after(self, progress: Progress, *, grace_hours: float) -> Iterator[None]:
+        """Publish what the block builds, also if it is not as expected. Raises Locked as `publish` does."""
+        try:
+            yield
+        except ExpectationMissed:
+            self.publish(progress, grace_hours=grace_hours)
+            raise
+        self.publish(progress, grace_hours=grace_hours)
 
     def publish(self, progress: Progress, *, grace_hours: float) -> None:
         """Publish what stands finished in the working folder. Raises Locked if somebody else did so meanwhile."""

@@ -5,6 +5,7 @@ Guarantee: a corpus that is returned is finished and whole. Cost: building what 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,6 @@ from tokenmill.corpus import Corpus
 from tokenmill.flows import presets, remote
 from tokenmill.flows.build import build as run_build
 from tokenmill.pipeline.base import store
-from tokenmill.pipeline.base.errors import ExpectationMissed
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.executor.processes import require_count
 from tokenmill.pipeline.config.read import from_python
@@ -97,7 +97,7 @@ def build(
     target = None if store_at is None else remote.target(store_at, root, made_by=made_by, replace=replace, in_place=in_place)
     if target is not None:
         target.begin()
-    try:
+    with contextlib.nullcontext() if target is None else target.after(said, grace_hours=wanted.publish.grace_hours):
         made = run_build(
             wanted,
             root,
@@ -107,12 +107,6 @@ def build(
             replace=replace,
             in_place=in_place,
         )
-    except ExpectationMissed:
-        if target is not None:
-            target.publish(said, grace_hours=wanted.publish.grace_hours)
-        raise
-    if target is not None:
-        target.publish(said, grace_hours=wanted.publish.grace_hours)
     return Corpus(made)
 
 

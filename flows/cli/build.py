@@ -6,25 +6,21 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 from cyclopts import Parameter
 from rich.markup import escape
 
 import tokenmill as tm
+from tokenmill.flows import execution as execution_of
 from tokenmill.flows import presets
 from tokenmill.flows.cli import environment
 from tokenmill.flows.cli.draw import expectations
 from tokenmill.flows.cli.draw import terminal as draw
 from tokenmill.flows.cli.options import DEFAULT_EXECUTION, AtLeastOne, Execution, Settings, out, pairs
 from tokenmill.flows.server import settings as prefect_settings
-from tokenmill.pipeline.base import executor, ownership, shortage, store
+from tokenmill.pipeline.base import ownership, shortage, store
 from tokenmill.pipeline.base.errors import ConfigError, ExpectationMissed
-from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.config import Config
-
-if TYPE_CHECKING:
-    from tokenmill.flows.remote import PublishedAt
 
 
 def build(
@@ -124,8 +120,9 @@ def build(
     if target is not None and not dry_run:
         target.begin()
     if not dry_run:
-        # Said before the imports below: what follows takes seconds.
+        # Said before the imports below: what follows takes seconds. Workers get ready meanwhile.
         terminal.say(f"building {root}")
+        execution_of.begin(wanted.execution, workers=count, modules=[execution_of.READY])
     from tokenmill.flows import build as builds
     from tokenmill.flows import housekeeping, preflight
     from tokenmill.flows import plan as plans
@@ -144,7 +141,6 @@ def build(
     def meanwhile() -> None:
         from tokenmill.flows import flow
 
-        executor.prepare(count, [builds.READY])
         housekeeping.say_compiling(terminal)
         flow.looked.set(preflight.check(wanted, root, builds.outline(wanted)))
 
@@ -156,7 +152,8 @@ def build(
         overrides.set(changes)
         flow(config, str(root), workers=count, replace=replace, in_place=in_place)
 
-    with _then_published(target, terminal, wanted), _then_summary(root, asks=any(wanted.expect.flat())):
+    published = contextlib.nullcontext() if target is None else target.after(terminal, grace_hours=wanted.publish.grace_hours)
+    with published, _then_summary(root, asks=any(wanted.expect.flat())):
         if plans.up_to_date(wanted, root, workers=count, in_place=in_place):
             housekeeping.free_superseded(root, terminal)
             out.print("Everything is up to date; nothing was computed.")
@@ -174,19 +171,6 @@ def build(
                 from tokenmill.flows.server import embedded
 
                 embedded.build(on_prefect, plain, meanwhile=meanwhile, say=terminal.say)
-
-
-@contextlib.contextmanager
-def _then_published(target: PublishedAt | None, progress: Progress, wanted: Config) -> Iterator[None]:
-    """Publish in its store what the block builds, also if it is not as expected."""
-    try:
-        yield
-    except ExpectationMissed:
-        if target is not None:
-            target.publish(progress, grace_hours=wanted.publish.grace_hours)
-        raise
-    if target is not None:
-        target.publish(progress, grace_hours=wanted.publish.grace_hours)
 
 
 @contextlib.contextmanager
