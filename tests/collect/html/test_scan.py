@@ -287,8 +287,9 @@ def test_time_is_linear(kind: str) -> None:
         blocks.text(markdown=True)
         return time.process_time() - started
 
-    # Quadratic work would be 256 times as much.
-    assert seconds(16_000) < 0.05 + 60 * max(seconds(1_000), 0.001)
+    # Quadratic work would be 256 times as much. The least of three: the kernel may take longer to find memory than all else.
+    least = {times: min(seconds(times) for _ in range(3)) for times in (1_000, 16_000)}
+    assert least[16_000] < 0.05 + 60 * max(least[1_000], 0.001)
 
 
 def test_too_many_tags_are_hostile() -> None:
