@@ -20,6 +20,7 @@ from tokenmill.flows.cli import environment
 from tokenmill.pipeline.base import executor
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.executor import Executor, node
+from tokenmill.pipeline.base.executor.cluster import ClusterUse
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.protocol import NodeSize
 from tokenmill.pipeline.config import ExecutionConfig
@@ -87,14 +88,15 @@ def _here(config: ExecutionConfig, workers: int | None) -> int:
 
 def _cluster(config: ExecutionConfig, on: Ground, workers: int | None) -> RayCluster | DaskCluster:
     """Each engine is imported only where it is asked for."""
+    use = ClusterUse(ground=on, address=config.address, workers=workers)
     if config.executor == "dask":
         from tokenmill.pipeline.base.executor import dask
 
-        return dask.DaskCluster(on, address=config.address, workers=workers)
+        return dask.DaskCluster(use)
     environment.ray_environment(starts_here=config.address is None)
     from tokenmill.pipeline.base.executor import ray
 
-    return ray.RayCluster(on, address=config.address, workers=workers)
+    return ray.RayCluster(use)
 
 
 def require(config: ExecutionConfig) -> None:

@@ -13,13 +13,14 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import WorkerDied
-from tokenmill.pipeline.base.executor.protocol import WATCH_SECONDS, Answer, Task, doing
+from tokenmill.pipeline.base.executor.node import Ground
+from tokenmill.pipeline.base.executor.protocol import WATCH_SECONDS, Answer, Task, doing, in_flight
 from tokenmill.pipeline.base.shortage import memory
 
 Handle = TypeVar("Handle", bound=Hashable)
@@ -54,6 +55,47 @@ class Engine(Protocol[Handle]):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class ClusterUse:
+    """What one build wants of a cluster, whichever engine it has.
+
+    `address`: where the cluster is; None starts one here. `workers`: tasks that run at once at most; None: as many as it can.
+    """
+
+    ground: Ground
+    address: str | None = None
+    workers: int | None = None
+
+    def at_most(self, slots: int) -> int:
+        """The tasks that run at once on a cluster that can run so many now."""
+        return max(1, min(slots, self.workers or slots))
+
+    @property
+    def task_ground(self) -> Ground:
+        """What goes with the tasks of one `map`: the locks as they are now."""
+        return replace(self.ground, held=files.held(), prepare=None)
+
+    def run(
+        self,
+        engine: Engine[Handle],
+        function: Callable[[Task], Answer],
+        tasks: Iterable[Task],
+        done: Callable[[int], None],
+        slots: int,
+    ) -> list[Answer]:
+        """One `map`, on a cluster that can run so many tasks now. Raises what `TaskLoop.all` raises."""
+        capped = self.address is not None and self.workers is not None
+        workers = self.at_most(slots)
+        loop: TaskLoop[Handle, Task, Answer] = TaskLoop(
+            engine=engine,
+            function=function,
+            root=self.ground.root,
+            workers=workers,
+            in_flight=in_flight(workers, capped=capped),
+        )
+        return loop.all(tasks, done)
+
+
 @dataclass(kw_only=True)
 class _Attempt(Generic[Task]):
     number: int
@@ -70,7 +112,7 @@ class TaskLoop(Generic[Handle, Task, Answer]):
     root: Path
     workers: int
     in_flight: int
-    straggler_seconds: float
+    straggler_seconds: float = STRAGGLER_SECONDS
     answers: dict[int, Answer] = field(default_factory=dict)
     _running: dict[Handle, _Attempt[Task]] = field(default_factory=dict)
     _losses: Counter[int] = field(default_factory=Counter)

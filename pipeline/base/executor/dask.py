@@ -9,7 +9,6 @@ Cost: 3 to 6 s to start Dask here; 8 ms of this process for each task.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import secrets
 import time
@@ -25,10 +24,10 @@ from distributed.scheduler import KilledWorker
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ClusterError, WorkerDied
 from tokenmill.pipeline.base.executor import node
-from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
+from tokenmill.pipeline.base.executor.cluster import ClusterUse, Lost
 from tokenmill.pipeline.base.executor.node import Ground
 from tokenmill.pipeline.base.executor.processes import main_untouched
-from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, in_flight, nothing, silent
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, doing, nothing, silent
 
 NOBODY_SECONDS = 60.0
 """A cluster without any worker for so long is given up."""
@@ -41,24 +40,10 @@ QUIET = {
 
 
 class DaskCluster:
-    """The workers of a Dask cluster. Use it in a `with` block.
+    """The workers of a Dask cluster, one for each thread. Use it in a `with` block. The address is that of the scheduler."""
 
-    `address`: that of the scheduler; None starts one here. `workers`: tasks that run at once at most; None: one for each thread
-    of the cluster.
-    """
-
-    def __init__(
-        self,
-        on: Ground,
-        *,
-        address: str | None = None,
-        workers: int | None = None,
-        straggler_seconds: float = STRAGGLER_SECONDS,
-    ) -> None:
-        self._on = on
-        self._address = address
-        self._wanted = workers
-        self._straggler_seconds = straggler_seconds
+    def __init__(self, use: ClusterUse) -> None:
+        self._use = use
         self._stack = contextlib.ExitStack()
         self._client: Any = None
 
@@ -67,7 +52,7 @@ class DaskCluster:
             # A client that loses a connection says so at length.
             unless_ready.enter_context(silent("distributed"))
             unless_ready.enter_context(dask.config.set(QUIET))
-            self._client = unless_ready.enter_context(_joined(self._address, self._wanted or 1))
+            self._client = unless_ready.enter_context(_joined(self._use.address, self._use.workers or 1))
             self._prepare()
             self._stack = unless_ready.pop_all()
         return self
@@ -78,26 +63,21 @@ class DaskCluster:
     @property
     def workers(self) -> int:
         """The threads of the cluster now, or fewer if so wanted."""
-        threads: int = sum(self._client.nthreads().values())
-        return max(1, min(threads, self._wanted or threads))
+        return self._use.at_most(self._threads())
+
+    def _threads(self) -> int:
+        return sum(self._client.nthreads().values())
 
     def map(
         self, function: Callable[[Task], Answer], tasks: Iterable[Task], *, done: Callable[[int], None] = nothing
     ) -> list[Answer]:
         """See `Executor.map`."""
         before = set(self._client.nthreads())
-        engine = _DaskTasks(self._client, dataclasses.replace(self._on, held=files.held(), prepare=None), function)
-        answers = TaskLoop(
-            engine=engine,
-            function=function,
-            root=self._on.root,
-            workers=self.workers,
-            in_flight=in_flight(self.workers, capped=self._address is not None and self._wanted is not None),
-            straggler_seconds=self._straggler_seconds,
-        ).all(tasks, done)
+        engine = _DaskTasks(self._client, self._use.task_ground, function)
+        answers = self._use.run(engine, function, tasks, done, self._threads())
         if before - set(self._client.nthreads()):
             # Dask ran the tasks of a lost worker again, and did not say so. That worker may only have been cut off.
-            files.fence(self._on.root)
+            files.fence(self._use.ground.root)
         return answers
 
     @property
@@ -131,7 +111,8 @@ class DaskCluster:
         workers = self._workers()
         one_per_host = {about["host"]: name for name, about in workers.items()}
         asked = [
-            self._client.submit(node.prepare, self._on, name, workers=[name], pure=False) for name in one_per_host.values()
+            self._client.submit(node.prepare, self._use.ground, name, workers=[name], pure=False)
+            for name in one_per_host.values()
         ]
         for future in asked:
             try:

@@ -24,7 +24,6 @@ from typing import Any, Self
 from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ConfigError, WorkerDied
 from tokenmill.pipeline.base.executor.protocol import IN_FLIGHT_PER_WORKER, WATCH_SECONDS, Answer, Task, doing, nothing
-from tokenmill.pipeline.base.executor.shared import sent
 from tokenmill.pipeline.base.shortage import memory
 
 PRELOAD = ["tokenmill.pipeline.base.worker_signals", "tokenmill.pipeline.stages.stage", "tokenmill.pipeline.kernels.first_call"]
@@ -80,13 +79,12 @@ class LocalProcesses:
         begun: dict[int, Task] = {}
         waiting = enumerate(tasks)
         replaced = 0
-        with contextlib.ExitStack() as stack, contextlib.ExitStack() as unless_done:
-            call = stack.enter_context(sent(function))
+        with contextlib.ExitStack() as unless_done:
             # Also on Ctrl-C: workers must not continue after their caller has gone.
             unless_done.callback(self._stop)
             while True:
                 try:
-                    self._run(function, call, itertools.chain(list(begun.items()), waiting), begun, answers, done)
+                    self._run(function, itertools.chain(list(begun.items()), waiting), begun, answers, done)
                 except BrokenProcessPool as error:
                     stopped = self._stopped()
                     self._stop()
@@ -104,23 +102,19 @@ class LocalProcesses:
     def _run(
         self,
         function: Callable[[Task], Answer],
-        call: Callable[[Task], Answer],
         waiting: Iterator[tuple[int, Task]],
         begun: dict[int, Task],
         answers: dict[int, Answer],
         done: Callable[[int], None],
     ) -> None:
-        """Do the tasks by `call`, which stands for `function`. `begun`: those that were submitted and have no answer.
-
-        Raises BrokenProcessPool if a worker ended.
-        """
+        """Do the tasks. `begun`: those that were submitted and have no answer. Raises BrokenProcessPool if a worker ended."""
         running: dict[Future[Answer], int] = {}
         pool = self._start()
         while True:
             while len(running) < IN_FLIGHT_PER_WORKER * self.workers and (following := next(waiting, None)):
                 number, begun[number] = following[0], following[1]
                 with main_untouched(function):
-                    running[pool.submit(call, following[1])] = number
+                    running[pool.submit(function, following[1])] = number
             if not running:
                 return
             finished, _ = wait(running, timeout=WATCH_SECONDS, return_when=FIRST_COMPLETED)

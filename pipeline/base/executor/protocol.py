@@ -38,8 +38,8 @@ class Executor(Protocol):
         ----------
         function
             Called for each task; it and its tasks and answers must be picklable, and it must give the same answer and write the
-            same files each time. It travels once per node: what all tasks share is bound to it, as
-            `functools.partial(function, table)`, and does not stand in the tasks.
+            same files each time. On a cluster it travels once per node: what all tasks share is bound to it by
+            `functools.partial`, and does not stand in the tasks. Processes on this machine get it with each task.
         tasks
             Taken one by one as workers get free, so an iterator may make each when its turn comes.
         done

@@ -12,7 +12,6 @@ Cost: 6 to 12 s to start Ray here, 1 s to join a cluster; 2 ms of this process f
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import signal
 import socket
 import threading
@@ -25,12 +24,11 @@ import ray
 from ray import exceptions
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from tokenmill.pipeline.base import files
 from tokenmill.pipeline.base.errors import ClusterError
 from tokenmill.pipeline.base.executor import node
-from tokenmill.pipeline.base.executor.cluster import STRAGGLER_SECONDS, Lost, TaskLoop
+from tokenmill.pipeline.base.executor.cluster import ClusterUse, Lost
 from tokenmill.pipeline.base.executor.node import Ground
-from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, in_flight, nothing, silent
+from tokenmill.pipeline.base.executor.protocol import Answer, NodeSize, Task, nothing, silent
 
 ANSWER_SECONDS = 10.0
 """A head node that has not answered by then is not there."""
@@ -46,31 +44,17 @@ LOST = (
 
 
 class RayCluster:
-    """The workers of a Ray cluster. Use it in a `with` block.
+    """The workers of a Ray cluster, one for each CPU. Use it in a `with` block. The address is one that `ray.init` takes."""
 
-    `address`: as `ray.init` takes it; None starts Ray here. `workers`: tasks that run at once at most; None: one for each CPU
-    of the cluster.
-    """
-
-    def __init__(
-        self,
-        on: Ground,
-        *,
-        address: str | None = None,
-        workers: int | None = None,
-        straggler_seconds: float = STRAGGLER_SECONDS,
-    ) -> None:
-        self._on = on
-        self._address = address
-        self._wanted = workers
-        self._straggler_seconds = straggler_seconds
+    def __init__(self, use: ClusterUse) -> None:
+        self._use = use
         self._memory_bytes: int | None = None
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         with contextlib.ExitStack() as unless_ready:
             unless_ready.enter_context(silent("ray"))
-            unless_ready.enter_context(_joined(self._address, self._wanted))
+            unless_ready.enter_context(_joined(self._use.address, self._use.workers))
             self._prepare()
             self._stack = unless_ready.pop_all()
         return self
@@ -81,22 +65,14 @@ class RayCluster:
     @property
     def workers(self) -> int:
         """The CPUs of the cluster now, or fewer if so wanted."""
-        cpus = int(ray.cluster_resources().get("CPU", 0))
-        return max(1, min(cpus, self._wanted or cpus))
+        return self._use.at_most(_cpus())
 
     def map(
         self, function: Callable[[Task], Answer], tasks: Iterable[Task], *, done: Callable[[int], None] = nothing
     ) -> list[Answer]:
         """See `Executor.map`."""
-        engine = _RayTasks.of(dataclasses.replace(self._on, held=files.held(), prepare=None), function, self._memory_bytes)
-        return TaskLoop(
-            engine=engine,
-            function=function,
-            root=self._on.root,
-            workers=self.workers,
-            in_flight=in_flight(self.workers, capped=self._address is not None and self._wanted is not None),
-            straggler_seconds=self._straggler_seconds,
-        ).all(tasks, done)
+        engine = _RayTasks.of(self._use.task_ground, function, self._memory_bytes)
+        return self._use.run(engine, function, tasks, done, _cpus())
 
     @property
     def nodes(self) -> list[NodeSize]:
@@ -124,7 +100,7 @@ class RayCluster:
         asked = [
             prepare.options(
                 num_cpus=0, max_retries=0, scheduling_strategy=NodeAffinitySchedulingStrategy(node_id=one["NodeID"], soft=False)
-            ).remote(self._on)
+            ).remote(self._use.ground)
             for one in nodes
         ]
         for answer in asked:
@@ -177,6 +153,10 @@ class _RayTasks:
         for handle in handles:
             with contextlib.suppress(exceptions.RayError):
                 ray.cancel(handle, force=True)
+
+
+def _cpus() -> int:
+    return int(ray.cluster_resources().get("CPU", 0))
 
 
 def _nodes() -> list[dict[str, Any]]:
