@@ -53,7 +53,8 @@ def _collected(made: Manifest) -> str:
 
 def _tokenizer(made: Manifest) -> str:
     vocabulary, sample = made.facts.get("vocabulary"), made.facts.get("sample")
-    said = f"Byte-level BPE with a vocabulary of {count(vocabulary)}" if isinstance(vocabulary, int) else "Byte-level BPE"
+    kind = "WordPiece" if made.config.get("kind") == "wordpiece" else "Byte-level BPE"
+    said = f"{kind} with a vocabulary of {count(vocabulary)}" if isinstance(vocabulary, int) else kind
     if sample is None:
         return f"{said}."
     return f"{said}, learned from {count(sample['documents'])} of {count(sample['of_documents'])} documents, chosen by a hash."

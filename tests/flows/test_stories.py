@@ -67,6 +67,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_corpus_of_stories_is_whole_and_says_what_its_tokenizer_loses(corpus: Path) -> None:
     found = tm.open(corpus)
     assert found.verify() == ()
+    assert "WordPiece with a vocabulary of" in (corpus / "report.html").read_text()
     folder = open_corpus(corpus)
     unknown = folder.require(TOKENIZER).facts["unknown"]
     assert unknown["unknown_words"] > 0
