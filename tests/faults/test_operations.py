@@ -127,7 +127,7 @@ class Sequence:
     # The corpus.
 
     def make(self) -> None:
-        build(settings(self.source, self.plain.min_words), self.root)
+        build(settings(self.source, self.plain.min_words), self.root, workers=1)
 
     def build(self) -> None:
         while not self.plain.suffices():
@@ -256,7 +256,7 @@ class Sequence:
         """Bring the corpus up to date: the same bytes as a new one, but for tokens if documents were forgotten."""
         self.build()
         fresh = self.root.with_name("fresh")
-        build(settings(self.source, self.plain.min_words), fresh)
+        build(settings(self.source, self.plain.min_words), fresh, workers=1)
         found, wanted = published(self.root), published(fresh)
         if self.plain.forgotten:
             texts = ("documents/", "collect/", "dedup/", "quality/", "tokenizer/")

@@ -85,7 +85,7 @@ def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
         fsync(handle)
 
     monkeypatch.setattr(os, "fsync", record)
-    build(settings(undisturbed.source), root)
+    build(settings(undisturbed.source), root, workers=1)
     assert published(root) == undisturbed.wanted
     assert {path for path in synced if "names" not in path.name} == set(), "of .state, only the journal of names is synced"
     monkeypatch.undo()
@@ -96,7 +96,7 @@ def test_what_no_manifest_names_is_not_waited_for_and_made_anew(
         assert len(lost) > 5
         for path in lost:
             path.write_bytes(bytes(path.stat().st_size))
-        build(settings(undisturbed.source), root)
+        build(settings(undisturbed.source), root, workers=1)
         assert published(root) == undisturbed.wanted, (
             f"another result after zeros in {'records' if records else 'what they name'}"
         )
