@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Run
 
+Item = TypeVar("Item")
+Task = TypeVar("Task")
 Reduce = Callable[[list[Array]], list[Array]]
 """Takes the columns of whole groups of rows with equal keys, in order, and returns those of fewer rows, in order."""
 
@@ -49,17 +52,33 @@ def merge(means: Means, found: Sequence[Run], name: str, *, by: int = 1, reduce:
     OSError
         A file operation failed.
     """
+
+    def merging(group: tuple[Run, ...], path: Path) -> _MergeTask:
+        return _MergeTask(runs=group, path=path, rows=means.rows(group[0].kinds), by=by, reduce=reduce)
+
+    return in_rounds(means, found, name, merging, _merge, runs.remove)
+
+
+def in_rounds(
+    means: Means,
+    found: Sequence[Item],
+    name: str,
+    merging: Callable[[tuple[Item, ...], Path], Task],
+    merge: Callable[[Task], Item],
+    remove: Callable[[Sequence[Item]], None],
+) -> list[Item]:
+    """At most `means.fan_in` of something that is kept in files, made of many by merging as many at a time.
+
+    `merging`: the task for some of them, with the path of the file to make. `merge`: a function of a module, which a worker
+    calls. `remove`: removes the files of what is merged. Raises what these raise.
+    """
     left, turn = list(found), 0
     while len(left) > means.fan_in:
-        rows = means.rows(left[0].kinds)
         groups = [tuple(left[at : at + means.fan_in]) for at in range(0, len(left), means.fan_in)]
-        tasks = [
-            _MergeTask(runs=group, path=means.folder / f"{name}-{turn}-{number}", rows=rows, by=by, reduce=reduce)
-            for number, group in enumerate(groups)
-        ]
-        merged = means.executor.map(_merge, tasks)
+        tasks = [merging(group, means.folder / f"{name}-{turn}-{number}") for number, group in enumerate(groups)]
+        merged = means.executor.map(merge, tasks)
         # Only now: a task that is done again needs its files again.
-        runs.remove(left)
+        remove(left)
         left, turn = merged, turn + 1
     return left
 
