@@ -22,7 +22,7 @@ from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
-from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
+from tokenmill.pipeline.stages.dedup.collected import of_shard, rows_of
 from tokenmill.pipeline.stages.dedup.exact import Distinct
 from tokenmill.pipeline.stages.dedup.verify import SIMILAR
 
@@ -100,7 +100,7 @@ class ShardVerdicts:
     def read(self) -> pa.RecordBatch:
         """The verdicts of the rows alive, in their order. Raises OSError."""
         place, similarity, why, size, *ids = runs.read(self.decided, of_shard(self.number), DECIDED)
-        rows = (place & np.uint64(ROWS)).astype(np.int64)
+        rows = rows_of(place)
         reasons, sizes = np.zeros(self.alive, dtype=np.int32), np.ones(self.alive, dtype=np.int32)
         reasons[rows], sizes[rows] = why, size
         kept = reasons == KEPT

@@ -25,7 +25,7 @@ from tokenmill.pipeline.kernels.text import ngrams
 from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.kernels.text.unicode import Folding, tables
 from tokenmill.pipeline.stages.dedup.banding import Scheme
-from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
+from tokenmill.pipeline.stages.dedup.collected import of_shard, rows_of
 
 Grams = npt.NDArray[np.uint64]
 Numbers = npt.NDArray[np.int64]
@@ -129,7 +129,7 @@ def _write_sets(task: _Sets) -> list[Shelf]:
         places, numbers, ranks = runs.read(task.wanted, of_shard(number), WANTED)
         if not len(places):
             continue
-        rows = (places & np.uint64(ROWS)).astype(np.int64)
+        rows = rows_of(places)
         chosen = np.unique(rows)
         data, offsets = utf8(view.read().table["text"].combine_chunks())
         characters = task.scheme.shingle == "characters"
