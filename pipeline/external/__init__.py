@@ -1,4 +1,4 @@
-"""Algorithms for data that is larger than memory: sorted runs, merging, sorting and joining.
+"""Algorithms for data that is larger than memory: sorted runs, merging and joining.
 
 Rows are columns of numbers, ordered by their first columns, the key. `runs` writes them as sorted files and reads ranges of
 keys; `sort` merges many runs into few, in rounds of bounded fan-in; `join` brings two sets of rows together by key; `means`

@@ -26,18 +26,17 @@ class _JoinTask:
     within: Range
     path: Path
     rows: int
-    by: int
 
 
-def join(means: Means, asked: Sequence[Run], values: Sequence[Run], name: str, *, by: int = 1) -> list[Run]:
+def join(means: Means, asked: Sequence[Run], values: Sequence[Run], name: str) -> list[Run]:
     """The rows of `asked`, each with the value of its key: one run for each range of keys, in ascending order.
 
     Parameters
     ----------
     asked
-        Runs ordered by their first `by` columns, the key. Other columns are carried along. Merged files are removed.
+        Runs whose first column is the key. Other columns are carried along. Merged files are removed.
     values
-        Runs ordered in the same way, in which a key occurs once. The columns after the key are the value.
+        Runs of the same kind, in which a key occurs once. The columns after the key are the value.
     name
         What the files are called, below `means.folder`.
 
@@ -48,12 +47,10 @@ def join(means: Means, asked: Sequence[Run], values: Sequence[Run], name: str, *
     """
     if not asked or not values:
         return []
-    few, known = (sort.merge(means, side, f"{name}-{kind}", by=by) for side, kind in ((asked, "asked"), (values, "values")))
+    few, known = (sort.merge(means, side, f"{name}-{kind}") for side, kind in ((asked, "asked"), (values, "values")))
     rows = means.rows([*few[0].kinds, *known[0].kinds])
     tasks = [
-        _JoinTask(
-            asked=tuple(few), values=tuple(known), within=within, path=means.folder / f"{name}-{number}", rows=rows, by=by
-        )
+        _JoinTask(asked=tuple(few), values=tuple(known), within=within, path=means.folder / f"{name}-{number}", rows=rows)
         for number, within in enumerate(runs.ranges([*few, *known], rows))
     ]
     return means.executor.map(_join, tasks)
@@ -61,26 +58,20 @@ def join(means: Means, asked: Sequence[Run], values: Sequence[Run], name: str, *
 
 def _join(task: _JoinTask) -> Run:
     values = runs.read(task.values, task.within, task.values[0].kinds)
-    chosen = runs.order(values, task.by)
+    chosen = runs.order(values, 1)
     values = [column[chosen] for column in values]
     parts = [run.within(task.within) for run in task.asked]
-    kinds = (*task.asked[0].kinds, *task.values[0].kinds[task.by :])
+    kinds = (*task.asked[0].kinds, *task.values[0].kinds[1:])
     with runs.growing(task.path, kinds, sum(len(part[0]) for part in parts)) as out:
-        for block in _joined(parts, values, task):
+        for block in _joined(parts, values, task.rows):
             out.add(block)
     return out.run()
 
 
-def _joined(parts: Sequence[Sequence[Array]], values: list[Array], task: _JoinTask) -> Iterator[list[Array]]:
-    for block in sort.ordered(parts, task.by, task.rows):
-        # Values come first among equal keys, and each row takes the value that begins its group.
-        keys = [np.concatenate([known, asked]) for known, asked in zip(values[: task.by], block, strict=False)]
-        place = runs.order(keys, task.by)
-        new = np.ones(len(place), dtype=np.bool_)
-        new[1:] = np.any([key[place][1:] != key[place][:-1] for key in keys], axis=0)
-        begins = place[np.maximum.accumulate(np.where(new, np.arange(len(place)), 0))]
-        count = len(values[0])
-        is_asked = place >= count
-        found = is_asked & (begins < count)
-        rows, at = place[found] - count, begins[found]
-        yield [*(column[rows] for column in block), *(column[at] for column in values[task.by :])]
+def _joined(parts: Sequence[Sequence[Array]], values: list[Array], rows: int) -> Iterator[list[Array]]:
+    keys, *others = values
+    for block in sort.ordered(parts, 1, rows):
+        at = np.searchsorted(keys, block[0])
+        found = at < len(keys)
+        found[found] = keys[at[found]] == block[0][found]
+        yield [*(column[found] for column in block), *(column[at[found]] for column in others)]

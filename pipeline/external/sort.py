@@ -1,17 +1,18 @@
-"""External sorting: many runs become few, in rounds of bounded fan-in.
+"""Merging: many runs become few, in rounds of bounded fan-in.
 
 Purpose: after `merge`, a task for a range of keys reads at most `Means.fan_in` files, however many shards there are.
 Guarantee: rows of equal keys keep the order of the runs and the order within them, so the rows in order are the same for any
 fan-in, any memory and any number of workers. With `reduce`, its result must not depend on how rows are grouped.
 Cost: each round reads and writes every row once, and opens every file once; there are log(runs) / log(fan-in) rounds, none if
-the runs are few. A task holds `Means.rows` rows. On disk, a round needs the runs twice (`disk_bytes`).
+the runs are few. A task holds `Means.rows` rows. On disk, a round needs the runs twice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -19,6 +20,8 @@ from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Run
 
+Item = TypeVar("Item")
+Task = TypeVar("Task")
 Reduce = Callable[[list[Array]], list[Array]]
 """Takes the columns of whole groups of rows with equal keys, in order, and returns those of fewer rows, in order."""
 
@@ -49,41 +52,35 @@ def merge(means: Means, found: Sequence[Run], name: str, *, by: int = 1, reduce:
     OSError
         A file operation failed.
     """
+
+    def merging(group: tuple[Run, ...], path: Path) -> _MergeTask:
+        return _MergeTask(runs=group, path=path, rows=means.rows(group[0].kinds), by=by, reduce=reduce)
+
+    return in_rounds(means, found, name, merging, _merge, runs.remove)
+
+
+def in_rounds(
+    means: Means,
+    found: Sequence[Item],
+    name: str,
+    merging: Callable[[tuple[Item, ...], Path], Task],
+    merge: Callable[[Task], Item],
+    remove: Callable[[Sequence[Item]], None],
+) -> list[Item]:
+    """At most `means.fan_in` of something that is kept in files, made of many by merging as many at a time.
+
+    `merging`: the task for some of them, with the path of the file to make. `merge`: a function of a module, which a worker
+    calls. `remove`: removes the files of what is merged. Raises what these raise.
+    """
     left, turn = list(found), 0
     while len(left) > means.fan_in:
-        rows = means.rows(left[0].kinds)
         groups = [tuple(left[at : at + means.fan_in]) for at in range(0, len(left), means.fan_in)]
-        tasks = [
-            _MergeTask(runs=group, path=means.folder / f"{name}-{turn}-{number}", rows=rows, by=by, reduce=reduce)
-            for number, group in enumerate(groups)
-        ]
-        merged = means.executor.map(_merge, tasks)
+        tasks = [merging(group, means.folder / f"{name}-{turn}-{number}") for number, group in enumerate(groups)]
+        merged = means.executor.map(merge, tasks)
         # Only now: a task that is done again needs its files again.
-        runs.remove(left)
+        remove(left)
         left, turn = merged, turn + 1
     return left
-
-
-def sort(means: Means, blocks: Iterable[Sequence[Array]], name: str, *, by: int = 1) -> list[Run]:
-    """The rows of `blocks` as at most `means.fan_in` runs, ordered by the first `by` columns. Raises OSError.
-
-    This process holds `means.rows` rows, and one block.
-    """
-    made: list[Run] = []
-    held: list[Sequence[Array]] = []
-
-    def write() -> None:
-        columns = [np.concatenate(parts) for parts in zip(*held, strict=True)]
-        made.append(runs.write_sorted(means.folder / f"{name}-{len(made)}.sorted", *columns, by=by))
-        held.clear()
-
-    for block in blocks:
-        held.append(block)
-        if sum(len(one[0]) for one in held) >= means.rows([column.dtype.str for column in block]):
-            write()
-    if held:
-        write()
-    return merge(means, made, name, by=by)
 
 
 def ordered(parts: Sequence[Sequence[Array]], by: int, rows: int, *, whole: bool = False) -> Iterator[list[Array]]:
@@ -111,17 +108,6 @@ def ordered(parts: Sequence[Sequence[Array]], by: int, rows: int, *, whole: bool
             # One key of very many rows: they are ordered by the rest of the key in the same way.
             for block in ordered([one[1:] for one in slices], by - 1, rows, whole=whole):
                 yield [np.full(len(block[0]), within.first, dtype=slices[0][0].dtype), *block]
-
-
-def rounds(count: int, fan_in: int) -> int:
-    """How many rounds `merge` takes for `count` runs."""
-    return 0 if count <= fan_in else 1 + rounds(-(-count // fan_in), fan_in)
-
-
-def disk_bytes(rows: int, kinds: Sequence[str], count: int, fan_in: int) -> int:
-    """The most bytes that `count` runs with `rows` rows in all take on disk while they are merged."""
-    row_bytes = sum(np.dtype(kind).itemsize for kind in kinds)
-    return rows * row_bytes * (2 if rounds(count, fan_in) else 1)
 
 
 def _merge(task: _MergeTask) -> Run:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import csv
 import gzip
-import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -18,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from tests.bench import texts
-from tests.bench.bench_text_to_tokens import _rows_of, _written
 from tests.bench.datatrove_peers import installed
+from tests.bench.memory import cpu_seconds
 from tests.bench.run import Row, significant
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.collect.parser import start
@@ -43,9 +41,9 @@ Run = Callable[[Path, Path], object]
 def measure(folder: Path, *, rounds: int, clock: Callable[[], float]) -> tuple[list[Row], list[str]]:
     """The rows of this bench, and the peers that are not installed."""
     folder.mkdir(parents=True)
-    now = _cpu if clock is time.process_time else clock
+    now = cpu_seconds if clock is time.process_time else clock
     table = texts.documents(texts.ROOT / "build" / "bench", english=True)
-    table = table.slice(0, _rows_of(table, TEXT_BYTES))
+    table = table.slice(0, texts.rows_of(table, TEXT_BYTES))
     readers = _readers() if installed("datatrove", "orjson") else {}
     rows = []
     for kind in KINDS:
@@ -60,12 +58,6 @@ def measure(folder: Path, *, rounds: int, clock: Callable[[], float]) -> tuple[l
             beside = {"peer": "datatrove", "peer_mb_s": significant(theirs), "ratio": significant(mine / theirs)}
         rows.append(Row(stage=f"{STAGE}_{kind}", ours_mb_s=significant(mine), **beside))
     return rows, [] if readers else ["datatrove"]
-
-
-def _cpu() -> float:
-    """CPU seconds of this process, and of those that it has waited for."""
-    spent = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _rate(run: Run, source: Path, one: Path, size: int, rounds: int, clock: Callable[[], float]) -> float:
@@ -106,7 +98,7 @@ def _readers() -> dict[str, Run]:
 def _source(folder: Path, table: pa.Table, kind: str) -> tuple[Path, int]:
     """A folder with the documents as files of a kind, and their size: that of the text, or of the archive."""
     if kind in ("jsonl", "parquet"):
-        _written(folder, table, kind)
+        texts.write_halves(folder, table, kind)
     else:
         folder.mkdir()
         if kind == "warc":
@@ -120,7 +112,7 @@ def _source(folder: Path, table: pa.Table, kind: str) -> tuple[Path, int]:
         else:
             for number, text in enumerate(documents):
                 (folder / f"{number}.txt").write_bytes(text.encode())
-    return folder, int(pc.sum(pc.binary_length(table["text"])).as_py())
+    return folder, texts.bytes_of(table)
 
 
 def _archive(size: int) -> bytes:

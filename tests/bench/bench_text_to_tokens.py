@@ -25,8 +25,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from tests.bench import texts
 from tests.bench.bench_bpe_encode import _encoder
@@ -74,23 +72,23 @@ def measure(folder: Path, *, rounds: int, clock: Callable[[], float]) -> tuple[l
     ours, peer = functools.partial(_ours, tokenizer=tokenizer), functools.partial(_datatrove, tokenizer=tokenizer)
     rows = []
     for workers in WORKERS:
-        empty = {kind: _written(folder / f"empty-{kind}", one, kind) for kind in ("parquet", "jsonl")}
+        empty = {kind: texts.write_halves(folder / f"empty-{kind}", one, kind) for kind in ("parquet", "jsonl")}
         none = {kind: _median(timed, ours, source, workers, rounds) for kind, source in empty.items()}
         none_theirs = timed(peer, empty["jsonl"], workers) if there else 0.0
         for stage, (documents, kind) in inputs.items():
-            whole = _written(folder / stage, documents, kind)
+            whole = texts.write_halves(folder / stage, documents, kind)
             seconds = _median(timed, ours, whole, workers, rounds)
-            mine = _bytes(documents) / 1e6 / (seconds - none[kind])
-            _say(
-                f"{stage}, {workers} workers: {_bytes(documents):,} bytes in {seconds:.2f} s, a document in {none[kind]:.2f} s"
-            )
+            size = texts.bytes_of(documents)
+            mine = size / 1e6 / (seconds - none[kind])
+            _say(f"{stage}, {workers} workers: {size:,} bytes in {seconds:.2f} s, a document in {none[kind]:.2f} s")
             beside = {}
             # JSON lines and Parquet cost datatrove the same beside its filters.
             if there and kind != "parquet":
-                sample = documents.slice(0, _rows_of(documents, PEER_BYTES))
-                theirs = timed(peer, _written(folder / f"{stage}-sample", sample, kind), workers)
-                _say(f"datatrove: {_bytes(sample):,} bytes in {theirs:.2f} s, a document in {none_theirs:.2f} s")
-                rate = _bytes(sample) / 1e6 / (theirs - none_theirs)
+                sample = documents.slice(0, texts.rows_of(documents, PEER_BYTES))
+                theirs = timed(peer, texts.write_halves(folder / f"{stage}-sample", sample, kind), workers)
+                size = texts.bytes_of(sample)
+                _say(f"datatrove: {size:,} bytes in {theirs:.2f} s, a document in {none_theirs:.2f} s")
+                rate = size / 1e6 / (theirs - none_theirs)
                 beside = {"peer": "datatrove", "peer_mb_s": significant(rate), "ratio": significant(mine / rate)}
             rows.append(Row(stage=stage, ours_mb_s=significant(mine), threads=workers, **beside))
     return rows, [] if there else ["datatrove"]
@@ -149,33 +147,6 @@ def _chapters() -> Iterator[str]:
                 if sum(map(len, held)) >= CHAPTER_CHARACTERS:
                     yield "\n\n".join(held)
                     held = []
-
-
-def _written(folder: Path, documents: pa.Table, kind: str) -> Path:
-    """A folder with the documents in two files, so that two workers of datatrove have one each."""
-    if not folder.exists():
-        folder.mkdir()
-        half = -(-documents.num_rows // 2)
-        for number, part in enumerate((documents.slice(0, half), documents.slice(half))):
-            if not part.num_rows:
-                continue
-            path = folder / f"{number}.{kind}"
-            if kind == "parquet":
-                pq.write_table(part, path)
-            else:
-                lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in part["text"].to_pylist())
-                path.write_text("".join(lines), encoding="utf-8")
-    return folder
-
-
-def _bytes(documents: pa.Table) -> int:
-    return int(pc.sum(pc.binary_length(documents["text"])).as_py())
-
-
-def _rows_of(documents: pa.Table, size: int) -> int:
-    """How many documents have about so many bytes."""
-    ends = pc.cumulative_sum(pc.binary_length(documents["text"])).to_numpy()
-    return int((ends < size).sum()) + 1
 
 
 def _say(line: str) -> None:

@@ -7,7 +7,6 @@ four steps of MinHash, and tokens. Its language filter is left out, since it dow
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 from typing import Any
 
 import xxhash
@@ -15,7 +14,7 @@ from datatrove.executor import LocalPipelineExecutor
 from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature
 from datatrove.pipeline.dedup.minhash import MinhashConfig
 from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
-from datatrove.pipeline.readers import JsonlReader, ParquetReader
+from datatrove.pipeline.readers import JsonlReader
 from datatrove.pipeline.tokens import DocumentTokenizer
 from datatrove.pipeline.writers import JsonlWriter
 
@@ -30,8 +29,6 @@ def _hashed(text: str) -> int:
 def run(source: str, out: str, tokenizer: str, workers: int) -> None:
     """All steps, one after the other, each over all files."""
     bands = MinhashConfig(num_buckets=BANDS, hashes_per_bucket=ROWS)
-    parquet = any(Path(source).glob("*.parquet"))
-    reader = (ParquetReader if parquet else JsonlReader)(source)
     sign = MinhashDedupSignature(output_folder=f"{out}/signatures", config=bands)
     sign._hash_func = _hashed
     kept = JsonlReader(f"{out}/kept")
@@ -45,7 +42,7 @@ def run(source: str, out: str, tokenizer: str, workers: int) -> None:
         C4QualityFilter(filter_no_terminal_punct=False),
         FineWebQualityFilter(),
     ]
-    perform("filter", [reader, *filters, JsonlWriter(f"{out}/kept")], workers)
+    perform("filter", [JsonlReader(source), *filters, JsonlWriter(f"{out}/kept")], workers)
     perform("sign", [kept, sign], workers)
     perform("buckets", [MinhashDedupBuckets(f"{out}/signatures", f"{out}/buckets", config=bands)], BANDS)
     perform("cluster", [MinhashDedupCluster(f"{out}/buckets", f"{out}/removed", config=bands)], 1)

@@ -13,7 +13,6 @@ import functools
 import json
 import os
 import pickle
-import resource
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -23,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from tests.bench.memory import cpu_seconds
 from tokenmill.flows import housekeeping
 from tokenmill.flows.build import Building, outline
 from tokenmill.pipeline.base.executor import InProcess
@@ -114,11 +114,11 @@ def measure(shards: int, root: Path, stages: Sequence[str] = STAGES) -> Iterator
 
 
 def _counted(pool: Counted, step: Callable[[], object]) -> tuple[float, float, float]:
-    begun = _cpu_seconds()
+    begun = cpu_seconds()
     OPENED.files = pool.pickled = 0
     with _counting():
         step()
-    return OPENED.files, pool.pickled, _cpu_seconds() - begun
+    return OPENED.files, pool.pickled, cpu_seconds() - begun
 
 
 @contextlib.contextmanager
@@ -128,11 +128,6 @@ def _counting() -> Iterator[None]:
         yield
     finally:
         OPENED.counting = False
-
-
-def _cpu_seconds() -> float:
-    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def show(numbers: Sequence[int], stages: Sequence[str]) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import resource
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -56,6 +57,12 @@ def watched() -> Iterator[Peak]:
         ended.set()
         thread.join()
         peak.cpu_seconds = sum(_cpu_seconds(process) - begun.get(process, 0.0) for process in _family(os.getpid()))
+
+
+def cpu_seconds() -> float:
+    """CPU seconds of this process, and of those that it has waited for."""
+    spent = (resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 def _cpu_seconds(process: int) -> float:

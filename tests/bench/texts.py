@@ -7,10 +7,12 @@ Cost: one read of the bench text; without it, collecting 32 MB of installed docu
 from __future__ import annotations
 
 import itertools
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -62,8 +64,8 @@ def documents(build: Path, *, english: bool = False, unspaced: bool = False) -> 
 
 def sample(table: pa.Table, folder: Path, text_bytes: int | None) -> Sample:
     """The first documents of `table` with at least `text_bytes` of text, or all, written below `folder`."""
-    ends = np.cumsum(pc.binary_length(table["text"]).to_numpy())
-    rows = len(ends) if text_bytes is None else min(len(ends), int(np.searchsorted(ends, text_bytes)) + 1)
+    ends = _ends(table)
+    rows = len(ends) if text_bytes is None else rows_of(table, text_bytes)
     total = int(ends[rows - 1])
     cuts = [0, *(int(np.searchsorted(ends, size)) for size in range(SHARD_BYTES, total, SHARD_BYTES)), rows]
     names = []
@@ -74,9 +76,42 @@ def sample(table: pa.Table, folder: Path, text_bytes: int | None) -> Sample:
     return Sample(shards=tuple(names), documents=rows, text_bytes=total)
 
 
+def rows_of(table: pa.Table, text_bytes: int) -> int:
+    """How many of the first documents have at least `text_bytes` of text, or all."""
+    ends = _ends(table)
+    return min(len(ends), int(np.searchsorted(ends, text_bytes)) + 1)
+
+
+def bytes_of(table: pa.Table) -> int:
+    """Bytes of text."""
+    return int(_ends(table)[-1])
+
+
+def write_halves(folder: Path, documents: pa.Table, kind: str) -> Path:
+    """A folder with the documents in two files, "jsonl" or "parquet", so that two workers of datatrove have one each."""
+    if not folder.exists():
+        folder.mkdir()
+        half = -(-documents.num_rows // 2)
+        for number, part in enumerate((documents.slice(0, half), documents.slice(half))):
+            if not part.num_rows:
+                continue
+            path = folder / f"{number}.{kind}"
+            if kind == "parquet":
+                pq.write_table(part, path)
+            else:
+                lines = (json.dumps({"text": text}, ensure_ascii=False) + "\n" for text in part["text"].to_pylist())
+                path.write_text("".join(lines), encoding="utf-8")
+    return folder
+
+
 def read(path: Path) -> pa.RecordBatch:
     """One shard, on the calling thread."""
     return pq.read_table(path, columns=["text"], use_threads=False).combine_chunks().to_batches()[0]
+
+
+def _ends(table: pa.Table) -> npt.NDArray[np.int64]:
+    """Where each document ends, in bytes of text."""
+    return np.cumsum(pc.binary_length(table["text"]).to_numpy())
 
 
 def _installed(root: Path) -> pa.Table:

@@ -31,7 +31,7 @@ from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import band_keys, bucket_pairs
 from tokenmill.pipeline.stages.dedup.buckets import BucketBlock, blocks
-from tokenmill.pipeline.stages.dedup.collected import ROWS, Scored, grouped, of_shard
+from tokenmill.pipeline.stages.dedup.collected import Scored, grouped, of_shard, rows_of
 from tokenmill.pipeline.stages.dedup.signatures import integers
 
 BAND = ("<u8", "<u8")
@@ -110,7 +110,7 @@ def _write_bands(task: _Banding) -> Run:
         if table.num_rows != alive:
             raise Misaligned(f"{named[0]}: {table.num_rows} rows of signatures for {alive} documents alive")
         place, rank = runs.read(task.leaders, of_shard(number), PAIR)
-        rows = (place & np.uint64(ROWS)).astype(np.int64)
+        rows = rows_of(place)
         banded = np.asarray(table["bands"].is_valid().to_numpy(), dtype=np.bool_)[rows]
         key = np.empty(int(banded.sum()) * task.width, dtype=np.uint64)
         band_keys(integers(table["bands"], task.width)[rows[banded]], key)

@@ -32,7 +32,6 @@ Scored = tuple[View, Named]
 """A shard and its scores."""
 PLACE_BITS = 32
 """A place is the number of a shard in its high bits, and the number of a row among the shard's rows alive in the low ones."""
-
 ROWS = 2**PLACE_BITS - 1
 """Selects the row of a place."""
 WIDE = 2
@@ -113,6 +112,11 @@ def grouped(scored: Sequence[Scored], rows: int) -> Iterator[slice]:
 def of_shard(number: int) -> Range:
     """The places of a shard."""
     return Range(first=number << PLACE_BITS, last=number << PLACE_BITS | ROWS)
+
+
+def rows_of(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+    """The row of each place among the rows alive of its shard."""
+    return (places & np.uint64(ROWS)).astype(np.int64)
 
 
 def _gather(task: _Gathering) -> _GatheredShards:

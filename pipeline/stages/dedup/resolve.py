@@ -22,7 +22,7 @@ from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
-from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
+from tokenmill.pipeline.stages.dedup.collected import of_shard, rows_of
 from tokenmill.pipeline.stages.dedup.exact import Distinct
 from tokenmill.pipeline.stages.dedup.verify import SIMILAR
 
@@ -100,7 +100,7 @@ class ShardVerdicts:
     def read(self) -> pa.RecordBatch:
         """The verdicts of the rows alive, in their order. Raises OSError."""
         place, similarity, why, size, *ids = runs.read(self.decided, of_shard(self.number), DECIDED)
-        rows = (place & np.uint64(ROWS)).astype(np.int64)
+        rows = rows_of(place)
         reasons, sizes = np.zeros(self.alive, dtype=np.int32), np.ones(self.alive, dtype=np.int32)
         reasons[rows], sizes[rows] = why, size
         kept = reasons == KEPT
@@ -191,12 +191,13 @@ def _place(task: _Placing) -> list[Run]:
     if len(rank):
         write([keeper, places[np.searchsorted(ranks, rank)], similarity, why])
     for leader, place in _pieces([run.within(task.within) for run in task.copies], task.rows):
-        at = np.minimum(np.searchsorted(rank, leader), max(0, len(rank) - 1))
-        goes = rank[at] == leader if len(rank) else np.zeros(len(leader), dtype=np.bool_)
-        columns = [leader.copy(), place, np.ones(len(leader)), np.full(len(leader), EXACT, dtype=np.uint64)]
-        for column, values in zip((0, 2, 3), (keeper, similarity, why), strict=True):
-            columns[column][goes] = values[at[goes]]
-        write(columns)
+        named = [leader.copy(), np.ones(len(leader)), np.full(len(leader), EXACT, dtype=np.uint64)]
+        if len(rank):
+            at = np.minimum(np.searchsorted(rank, leader), len(rank) - 1)
+            goes = rank[at] == leader
+            for column, values in zip(named, (keeper, similarity, why), strict=True):
+                column[goes] = values[at[goes]]
+        write([named[0], place, *named[1:]])
     return written
 
 
@@ -217,17 +218,16 @@ def _name(task: _Naming) -> tuple[list[Run], int]:
         sizes = np.ones(len(kept), dtype=np.int64)
         for part in parts:
             sizes += np.searchsorted(part[0], kept, "right") - np.searchsorted(part[0], kept, "left")
-        at, new = np.searchsorted(kept, keeper), kept[int(kept[0]) == last :]
-        named = np.searchsorted(ranks, kept)
-        named_new = named[len(kept) - len(new) :]
-        zeros = np.zeros(len(new), dtype=np.uint64)
+        at, named = np.searchsorted(kept, keeper), np.searchsorted(ranks, kept)
+        new = slice(int(int(kept[0]) == last), None)
+        zeros = np.zeros(len(kept[new]), dtype=np.uint64)
         columns = [
-            np.concatenate([place, places[named_new]]),
-            np.concatenate([similarity, np.ones(len(new))]),
+            np.concatenate([place, places[named[new]]]),
+            np.concatenate([similarity, np.ones(len(zeros))]),
             np.concatenate([why, zeros]),
-            np.minimum(np.concatenate([sizes[at], sizes[len(kept) - len(new) :]]), MOST).astype(np.uint64),
+            np.minimum(np.concatenate([sizes[at], sizes[new]]), MOST).astype(np.uint64),
             *(np.concatenate([half[named[at]], zeros]) for half in ids),
         ]
         written.append(runs.write_sorted(task.folder / f"{task.name}-{len(written)}.made", *columns))
-        clusters, last = clusters + len(new), int(kept[-1])
+        clusters, last = clusters + len(zeros), int(kept[-1])
     return written, clusters

@@ -25,24 +25,18 @@ from tokenmill.pipeline.external.join import join
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.text import ngrams
-from tokenmill.pipeline.kernels.text.buffers import utf8
-from tokenmill.pipeline.kernels.text.unicode import Folding, tables
+from tokenmill.pipeline.kernels.text.unicode import Folding
 from tokenmill.pipeline.stages.dedup import known, sets
 from tokenmill.pipeline.stages.dedup.banding import Scheme
 from tokenmill.pipeline.stages.dedup.candidates import PAIR, distinct_pairs
-from tokenmill.pipeline.stages.dedup.collected import ROWS, of_shard
 from tokenmill.pipeline.stages.dedup.sets import GRAM_BYTES, Shelf
 
-SHARDS = 64
-"""Most shards whose sets one task writes."""
 SIMILAR = ("<u8", "<u8", "<f8")
 """A run of pairs, the higher and the lower rank, with their similarities."""
 NEW = (*SIMILAR, "<u8", "<u8")
 """The same with both halves of the pair's key in `known`. NaN: not compared yet."""
 ASKED = ("<u8", "<u8", "<u8", "<u8", "<u8")
 """A run of what ranges of pairs ask for: the number of the range, rank, place, and both halves of `exact`."""
-WANTED = ("<u8", "<u8", "<u8")
-"""A run of the sets that are wanted: place, the number of the range, and rank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,21 +64,6 @@ class _LookUp:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sets:
-    """Task: write the n-gram sets that are wanted of the documents of some shards."""
-
-    views: Sequence[View]
-    first: int
-    """The number of the first of these shards."""
-    wanted: Sequence[Run]
-    scheme: Scheme
-    folding: Folding
-    memory_bytes: int
-    folder: Path
-    name: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Comparison:
     """Task: compute the similarities that are missing in a range; write all of them, by pair and by key."""
 
@@ -98,7 +77,7 @@ class _Comparison:
 
 @dataclass(frozen=True, kw_only=True)
 class New:
-    """Pairs of one range, as a run of NEW, and the sets that they want, as a run of WANTED."""
+    """Pairs of one range, as a run of NEW, and the sets that they want, as a run of `sets.WANTED`."""
 
     run: Run
     wanted: Run
@@ -156,7 +135,8 @@ class Comparer:
     def compare(self, new: Sequence[New], turn: int) -> list[Compared]:
         """Compute the missing similarities. Raises what reading and writing raise."""
         means = self.means
-        shelves = self._write_sets([one.wanted for one in new], f"{self.label}{turn}")
+        wanted = [one.wanted for one in new]
+        shelves = sets.write_wanted(means, self.views, wanted, self.scheme, self.folding, f"{self.label}{turn}")
         tasks = [
             _Comparison(
                 number=number,
@@ -169,31 +149,9 @@ class Comparer:
             for number, one in enumerate(new)
         ]
         compared = means.executor.map(_compare, tasks)
-        for shelf in shelves:
-            shelf.remove()
+        sets.remove(shelves)
         runs.remove([one.run for one in new])
         return compared
-
-    def _write_sets(self, wanted: Sequence[Run], name: str) -> list[Shelf]:
-        means = self.means
-        merged = sort.merge(means, wanted, f"{name}-wanted")
-        each = min(SHARDS, -(-len(self.views) // (4 * means.executor.workers)) or 1)
-        tasks = [
-            _Sets(
-                views=self.views[at : at + each],
-                first=at,
-                wanted=merged,
-                scheme=self.scheme,
-                folding=self.folding,
-                memory_bytes=means.memory_bytes,
-                folder=means.folder,
-                name=f"{name}-sets-{at}",
-            )
-            for at in range(0, len(self.views), each)
-        ]
-        made = [shelf for part in means.executor.map(_write_sets, tasks) for shelf in part]
-        runs.remove(merged)
-        return sets.merge(means, made, f"{name}-sets")
 
 
 def _unite(task: _Uniting) -> tuple[Run, Run]:
@@ -243,43 +201,6 @@ def _find(task: _LookUp) -> New:
         run=runs.write(task.folder / f"{task.name}.new", higher, lower, similarity, *key),
         wanted=runs.write_sorted(task.folder / f"{task.name}.wanted", places[wanted], numbers, ranks[wanted]),
     )
-
-
-def _write_sets(task: _Sets) -> list[Shelf]:
-    written: list[Shelf] = []
-    held: list[tuple[Array, Array, Array, Array, Array]] = []
-
-    def write() -> None:
-        numbers, ranks, grams, starts, ends = zip(*held, strict=True)
-        firsts = np.cumsum([0, *(len(part) for part in grams[:-1])])
-        shelf = sets.write(
-            task.folder / f"{task.name}-{len(written)}",
-            np.concatenate(numbers),
-            np.concatenate(ranks),
-            np.concatenate(grams),
-            np.concatenate([part + first for part, first in zip(starts, firsts, strict=True)]),
-            np.concatenate([part + first for part, first in zip(ends, firsts, strict=True)]),
-        )
-        written.append(shelf)
-        held.clear()
-
-    characters = task.scheme.shingle == "characters"
-    for number, view in enumerate(task.views, task.first):
-        places, numbers, ranks = runs.read(task.wanted, of_shard(number), WANTED)
-        if not len(places):
-            continue
-        rows = (places & np.uint64(ROWS)).astype(np.int64)
-        chosen = np.unique(rows)
-        data, offsets = utf8(view.read().table["text"].combine_chunks())
-        grams, bounds = ngrams.ngram_sets(data, offsets, chosen, characters, task.scheme.ngram, tables(task.folding))
-        at = np.searchsorted(chosen, rows)
-        # The kernel's array has room for the largest possible sets; the copy frees the rest.
-        held.append((numbers, ranks, grams.copy(), bounds[at], bounds[at + 1]))
-        if sum(len(part[2]) for part in held) * GRAM_BYTES >= task.memory_bytes // 8:
-            write()
-    if held:
-        write()
-    return written
 
 
 def _compare(task: _Comparison) -> Compared:

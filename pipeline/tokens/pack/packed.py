@@ -49,22 +49,34 @@ STATE = "tokens"
 
 @dataclass(frozen=True, kw_only=True)
 class PackTask:
-    """A token shard: the `place`-th of the `places` shards of its source.
+    """Token shard `number` of a split: the `place`-th of the `places` shards of its source.
 
-    `identity`: a fingerprint of everything that it depends on. `parts`: what may have documents in it. Picklable.
+    `parts`: what may have documents in it. Picklable.
     """
 
     root: Path
     split: SplitName
     source: str
-    name: str
-    """`train/00000`."""
+    number: int
     place: int
     places: int
     parts: tuple[Part | GatheredPart, ...]
-    identity: str
+    digest: str
+    """A hash of the encoded shards that `parts` were planned from."""
     config: PackConfig
     dtype: IdType
+
+    @property
+    def name(self) -> str:
+        """`train/00000`."""
+        return f"{self.split}/{self.number:05d}"
+
+    @property
+    def identity(self) -> str:
+        """A fingerprint of everything that the token shard depends on."""
+        place = [self.place, self.places]
+        depends = {"shard": self.name, "place": place, "dtype": self.dtype.name, "parts": self.digest}
+        return manifest.fingerprint(PACK, VERSION, {**self.config.model_dump(), **depends}, {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,38 +100,36 @@ def plan(
     sources: dict[str, list[Encoded]] = {}
     for one in encoded:
         sources.setdefault(one.source, []).append(one)
-    # Shuffled, all token shards of a source have the same parts.
-    shuffled = {source: _shuffled(members, left_out) for source, members in sources.items() if config.shuffle}
-    digests = {source: _digest(parts) for source, parts in shuffled.items()}
+    # Shuffled, all token shards of a source have the same parts, whose hash is made once.
+    shuffled = {source: _hashed(_shuffled(members, left_out)) for source, members in sources.items() if config.shuffle}
     for split in SPLITS:
         number = 0
         for source, members in sources.items():
             total = sum(one.tokens[split] for one in members)
             places = -(-total // config.shard_tokens)
-            apart = [] if config.shuffle else _parts(members, split, places, left_out, config.shard_tokens)
-            for place in range(places):
-                parts = shuffled[source] if config.shuffle else apart[place]
-                digest = digests[source] if config.shuffle else _digest(parts)
-                name = f"{split}/{number + place:05d}"
-                depends = {"shard": name, "place": [place, places], "dtype": dtype.name, "parts": digest}
+            if config.shuffle:
+                found = [shuffled[source]] * places
+            else:
+                found = list(map(_hashed, _parts(members, split, places, left_out, config.shard_tokens)))
+            for place, (parts, digest) in enumerate(found):
                 yield PackTask(
                     root=root,
                     split=split,
                     source=source,
-                    name=name,
+                    number=number + place,
                     place=place,
                     places=places,
                     parts=parts,
-                    identity=manifest.fingerprint(PACK, VERSION, {**config.model_dump(), **depends}, {}),
+                    digest=digest,
                     config=config,
                     dtype=dtype,
                 )
             number += places
 
 
-def _digest(parts: Sequence[Part]) -> str:
+def _hashed(parts: tuple[Part, ...]) -> tuple[tuple[Part, ...], str]:
     plain = [[part.shard, part.documents[1].sha256, part.first_token, list(part.forgotten)] for part in parts]
-    return hashlib.sha256(files.canonical_json(plain)).hexdigest()
+    return parts, hashlib.sha256(files.canonical_json(plain)).hexdigest()
 
 
 def _part(one: Encoded, first_token: int, left_out: Mapping[str, LeftOut]) -> Part:
@@ -156,12 +166,13 @@ def pack(tasks: Sequence[PackTask], means: Means) -> list[Packed]:
     """
     known = means.executor.map(current, [replace(task, parts=()) for task in tasks])
     missing = [task for task, packed in zip(tasks, known, strict=True) if packed is None]
-    of_source: dict[str, list[PackTask]] = {}
-    for task in missing if any(task.config.shuffle for task in missing) else ():
-        of_source.setdefault(task.source, []).append(task)
+    shuffled: dict[str, list[PackTask]] = {}
+    for task in missing:
+        if task.config.shuffle:
+            shuffled.setdefault(task.source, []).append(task)
     parts = {
         source: tuple(gather(mine[0].root, mine[0].parts, len(mine), mine[0].dtype, source, means))
-        for source, mine in of_source.items()
+        for source, mine in shuffled.items()
     }
     made = iter(means.executor.map(pack_shard, [replace(task, parts=parts.get(task.source, task.parts)) for task in missing]))
     answers = (packed or next(made) for packed in known)
@@ -209,7 +220,7 @@ def _documents(task: PackTask, part: Part | GatheredPart) -> pa.Table:
 
 def _lay_out(task: PackTask, tables: Sequence[pa.Table]) -> tuple[Shard, dict[str, int]]:
     documents, ids = laid_together(task.root, task.parts, tables, task.dtype, by_place=task.config.shuffle)
-    written = write_shard(task.root, task.split, int(task.name.partition("/")[2]), end_to_end(ids), documents, task.dtype)
+    written = write_shard(task.root, task.split, task.number, end_to_end(ids), documents, task.dtype)
     text_bytes, tokens = (int(pc.sum(documents[name]).as_py()) for name in ("text_bytes", "tokens"))
     rows = documents.num_rows
     counts = Counts(read=rows, kept=rows, bytes_in=text_bytes, bytes_kept=text_bytes)
