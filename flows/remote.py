@@ -41,7 +41,22 @@ class PublishedAt:
 
     def begin(self) -> None:
         """Put what is forgotten at the address on the list of the working folder. Call it before the first build step."""
-        _take_over_forgotten(self)
+        published = self.before.pointer
+        if published is None or published.forgotten is None:
+            return
+        root, data = self.root, pointer.stored(self.store, published.forgotten)
+        known = forget.load(root / TOKENS) if root.is_dir() else None
+        if known is None:
+            with housekeeping.at_work(root):
+                files.write_bytes(root / forget.LIST, data)
+                state.save(root / state.FOLDER / forget.NAME, True, durable=True)
+            return
+        where = f"{self.store.address}/{published.forgotten.key}"
+        ids = tuple(bytes.fromhex(one) for one in formats.opened(data, formats.FORGOTTEN, Path(where))["documents"])
+        if not set(ids) <= set(known.documents):
+            request = Request(by="ids_file", value=published.forgotten.sha256, ids=ids)
+            with housekeeping.at_work(root):
+                forget.forget(root, [request])
 
     @contextlib.contextmanager
     def after(self, progress: Progress, *, grace_hours: float) -> Iterator[None]:
@@ -114,23 +129,3 @@ def _clone(address: str, cache: Path | None, root: Path) -> None:
         for made in (*steps, whole):
             manifest.commit(root, made)
         versions.publish(root)
-
-
-def _take_over_forgotten(found: PublishedAt) -> None:
-    """Put what is forgotten at the address on the list of the working folder."""
-    published = found.before.pointer
-    if published is None or published.forgotten is None:
-        return
-    root, data = found.root, pointer.stored(found.store, published.forgotten)
-    known = forget.load(root / TOKENS) if root.is_dir() else None
-    if known is None:
-        with housekeeping.at_work(root):
-            files.write_bytes(root / forget.LIST, data)
-            state.save(root / state.FOLDER / forget.NAME, True, durable=True)
-        return
-    where = f"{found.store.address}/{published.forgotten.key}"
-    ids = tuple(bytes.fromhex(one) for one in formats.opened(data, formats.FORGOTTEN, Path(where))["documents"])
-    if not set(ids) <= set(known.documents):
-        request = Request(by="ids_file", value=published.forgotten.sha256, ids=ids)
-        with housekeeping.at_work(root):
-            forget.forget(root, [request])

@@ -1,4 +1,4 @@
-"""The work of the commands `tokenmill tokenizer`: train, encode, decode, evaluate, compare.
+"""The work of the commands `tokenmill tokenizer`: train, encode, evaluate, compare.
 
 Guarantee: the readers of collection read the documents, into a temporary folder. Records that gave no document are counted, and
 too many broken records stop the run. A written file appears whole or not at all.
@@ -12,20 +12,19 @@ import dataclasses
 import functools
 import io
 import itertools
-import json
 import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.flows import execution
+from tokenmill.flows.decoding import STDIN, Ids, output
 from tokenmill.pipeline.base import files, state
 from tokenmill.pipeline.base.errors import ConfigError, InputError, QuarantineCeiling
 from tokenmill.pipeline.base.manifest import Manifest
@@ -37,20 +36,20 @@ from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import CollectConfig, ExecutionConfig, FilesSource, TokenizerConfig
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.step import Done, Work, perform
-from tokenmill.pipeline.tokens import SPLITS, TokenStore, dtype_for
+from tokenmill.pipeline.tokens import TokenStore, dtype_for
 from tokenmill.pipeline.tokens.facts import Size
 from tokenmill.pipeline.tokens.format import FOLDER
 from tokenmill.tokenizer import count
-from tokenmill.tokenizer.encode import FILE, FastEncoder, load
+from tokenmill.tokenizer.encode import FILE, FastEncoder
 from tokenmill.tokenizer.evaluate import Usage, sizes_of, words_of
 from tokenmill.tokenizer.files import read
 from tokenmill.tokenizer.step import TokenizerStep
 
 Form = Literal["text", "npy", "store"]
-Ids = npt.NDArray[np.integer]
-STDIN = "-"
 MOST_CHARACTERS = 50
 """Of a path's name in the name of its source, which has at most 64."""
+MADE_BY = "tokenizer encode"
+"""What a corpus of encoded texts says that it was made by. No preset or file has such a name by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,10 +75,6 @@ class Inputs:
                 files.write_bytes(Path(path), sys.stdin.buffer.read())
             made.append(FilesSource(name=names[-1], paths=(path,), text_field=self.text_field, sample_by=self.sample_by))
         return tuple(made)
-
-
-MADE_BY = "tokenizer encode"
-"""What a corpus of encoded texts says that it was made by. No preset or file has such a name by default."""
 
 
 @contextlib.contextmanager
@@ -176,7 +171,7 @@ def encode(
         found = _documents(work, encoder)
         if form == "text":
             written = (" ".join(map(str, ids.tolist())).encode() + b"\n" for ids in found)
-            with _output(out) as handle:
+            with output(out) as handle:
                 sizes = [handle.write(line) and line.count(b" ") + 1 for line in written]
             return len(sizes), sum(sizes)
         if out is None:
@@ -234,79 +229,6 @@ def _encode_store(
         build(config, out, progress=progress, made_by=MADE_BY)
     store = TokenStore.open(out / FOLDER)
     return sum(split.documents for split in store.splits), sum(split.tokens for split in store.splits)
-
-
-@contextlib.contextmanager
-def _output(out: Path | None) -> Iterator[BinaryIO | files.OutputFile]:
-    if out is None:
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
-    else:
-        with files.create(out) as handle:
-            yield handle
-
-
-def decode(source: str, tokenizer: Path | None, pattern: str | None, out: Path | None, *, as_json: bool) -> None:
-    """Decode ids and write their text. `source`: a file of lines of ids, "-", a `.npy` file, a token store or a corpus.
-
-    Writes the exact bytes end to end (of WordPiece, the words of each document on a line); with `as_json`, one JSON line per
-    document. Forgotten documents are left out.
-
-    Raises InputError, NotBuilt, ConfigError.
-    """
-    path = Path(source)
-    corpus = path.parent if path.name == FOLDER else path
-    if tokenizer is None and not path.is_dir():
-        raise ConfigError("ids do not say which tokenizer made them: name it with --tokenizer")
-    encoder = load(tokenizer or corpus, pattern)
-    found = _stored_ids(path, encoder) if path.is_dir() else _ids_in(source, encoder)
-    with _output(out) as handle:
-        for ids in found:
-            data = encoder.decode_bytes(ids.tolist())
-            line = json.dumps({"text": data.decode(errors="replace")}, ensure_ascii=False).encode() + b"\n"
-            words_only = encoder.description.unknown is not None
-            handle.write(line if as_json else data + b"\n" if words_only else data)
-
-
-def _stored_ids(path: Path, encoder: FastEncoder) -> Iterator[Ids]:
-    store = TokenStore.open(path, tokenizer=encoder.fingerprint)
-    for split in SPLITS:
-        for shard in store.split(split).shards:
-            kept = store.split(split).kept(shard.first_token, shard.first_token + shard.tokens)
-            yield from _until_ends(shard.read(0, shard.tokens)[kept], encoder.end_of_text)
-
-
-def _ids_in(source: str, encoder: FastEncoder) -> Iterator[Ids]:
-    if source.endswith(".npy"):
-        try:
-            ids = np.load(source, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise InputError(f"{source}: is not an array of ids ({error})") from error
-        if ids.ndim != 1 or not np.issubdtype(ids.dtype, np.integer):
-            raise InputError(f"{source}: is not a 1-D array of integers, but {ids.dtype} {ids.shape}")
-        yield from _until_ends(ids, encoder.end_of_text)
-        return
-    with contextlib.ExitStack() as stack:
-        try:
-            lines = sys.stdin.buffer if source == STDIN else stack.enter_context(open(source, "rb"))
-        except OSError as error:
-            raise InputError(f"{source}: cannot be read ({error.strerror})") from error
-        for number, line in enumerate(lines, 1):
-            try:
-                ids = np.array([int(one) for one in line.split()], dtype=np.int64)
-            except (ValueError, OverflowError) as error:
-                raise InputError(f"{source}: line {number} does not hold ids separated by spaces") from error
-            yield from _until_ends(ids, encoder.end_of_text)
-
-
-def _until_ends(ids: Ids, end_of_text: int) -> Iterator[Ids]:
-    """Split ids at end-of-text, which is left out. Ids after the last end-of-text are a document too."""
-    start = 0
-    for end in np.flatnonzero(ids == end_of_text).tolist():
-        yield ids[start:end]
-        start = end + 1
-    if start < len(ids):
-        yield ids[start:]
 
 
 def evaluate(

@@ -113,7 +113,7 @@ class FastEncoder:
 
 def load(path: Path, pattern: str | None = None) -> FastEncoder:
     """The encoder of a file or folder that `tokenmill.tokenizer.files` can read. Raises NotBuilt, ConfigError."""
-    description = _described(read(path, pattern), str(path), _own(pattern))
+    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     return FastEncoder(
         path=path,
         pattern=pattern,
@@ -212,19 +212,13 @@ class Models:
         return np.concatenate(parts), np.array([len(part) for part in parts[1:]], dtype=np.int64)
 
 
-@functools.lru_cache(maxsize=1)
-def _described(data: bytes, where: str, own_regex: str | None) -> Description:
-    """What `describe` says, kept for the models that are loaded next."""
-    return describe(data, where=where, own_regex=own_regex)
-
-
 @functools.lru_cache(maxsize=4)
 def _load_models(path: Path, pattern: str | None, fingerprint: str) -> Models:
     """Load the models of a file, once per process.
 
     Raises CorruptFile when the file is not the one the encoder was made from.
     """
-    description = _described(read(path, pattern), str(path), _own(pattern))
+    description = describe(read(path, pattern), where=str(path), own_regex=_own(pattern))
     if description.fingerprint != fingerprint:
         raise CorruptFile(
             f"{path}: holds the tokenizer {description.fingerprint}, {fingerprint=} is wanted; run the build again"

@@ -231,9 +231,9 @@ def decode(
 
         tokenmill tokenizer decode corpora/docs --json | head -1
     """
-    from tokenmill.flows import tokenizing
+    from tokenmill.flows import decoding
 
-    tokenizing.decode(ids, tokenizer, pattern, out_file, as_json=as_json)
+    decoding.decode(ids, tokenizer, pattern, out_file, as_json=as_json)
 
 
 @app.command

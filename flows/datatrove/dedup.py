@@ -16,7 +16,7 @@ holds the texts, compressed, until it is removed.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,9 @@ from datatrove.pipeline.writers.disk_base import DiskWriter
 from tokenmill.flows.datatrove.columns import texts_of
 from tokenmill.pipeline.base import executor, manifest, schema, shards, state
 from tokenmill.pipeline.base.errors import InputError, Misaligned, NotBuilt
-from tokenmill.pipeline.base.manifest import COLLECT, Counts, Manifest, Shard
+from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.base.shards import views
+from tokenmill.pipeline.collect import memory
 from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.stage import Dedup
@@ -39,8 +40,6 @@ from tokenmill.pipeline.stages.stage import ShardTask, score_shard
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 SOURCE = "datatrove"
-SHARD_BYTES = 16_000_000
-"""Bytes of text in a shard, about."""
 MOST_ROWS = 100_000
 """Documents in a shard."""
 
@@ -74,16 +73,7 @@ class DedupSignatures(PipelineStep):
     def run(self, data: DocumentsPipeline, rank: int = 0, world_size: int = 1) -> Iterator[Document]:
         """The documents of this task, once they are stored."""
         made: list[dict[str, Any]] = []
-        held: list[Document] = []
-        held_bytes = 0
-        for document in data:
-            held.append(document)
-            held_bytes += len(document.text)
-            if held_bytes >= SHARD_BYTES or len(held) >= MOST_ROWS:
-                made.append(self._store(f"{SOURCE}/{rank:06d}-{len(made):06d}", held))
-                yield from held
-                held, held_bytes = [], 0
-        if held:
+        for held in _of_a_shard(data):
             made.append(self._store(f"{SOURCE}/{rank:06d}-{len(made):06d}", held))
             yield from held
         state.save(_record(self.root, rank), {"tasks": world_size, "shards": made}, durable=True)
@@ -91,19 +81,8 @@ class DedupSignatures(PipelineStep):
     def _store(self, name: str, documents: Sequence[Document]) -> dict[str, Any]:
         with self.track_time("batch"):
             texts, _ = texts_of(documents)
-            columns = {
-                "doc_id": [_id_of(document) for document in documents],
-                "source": pa.array([SOURCE] * len(documents)).dictionary_encode(),
-                "url": pa.nulls(len(documents), pa.string()),
-                "text": texts,
-                "metadata": ["{}"] * len(documents),
-            }
-            path = f"documents/{name}.parquet"
-            entry = shards.write(self.root, path, pa.table(columns).cast(schema.DOCUMENTS), durable=False)
-            size = pc.sum(pc.binary_length(texts)).as_py() or 0
-            counts = Counts(read=len(documents), kept=len(documents), bytes_in=size, bytes_kept=size)
-            shard = Shard(name=name, files={path: entry}, counts=counts)
-            (view,) = views(self.root, (_collected((shard,)),))
+            shard = memory.write(self.root, name, [_id_of(document) for document in documents], texts)
+            (view,) = views(self.root, (memory.manifest_of([shard]),))
             score_shard(ShardTask(stage=self.stage, view=view))
         for document in documents:
             self.update_doc_stats(document)
@@ -147,7 +126,7 @@ class DedupVerdicts(PipelineStep):
         if rank == 0:
             stored = [shard for made in _stored(self.root) for shard in made]
             self._require_ids(stored)
-            collected = manifest.commit(self.root, _collected(stored))
+            collected = manifest.commit(self.root, memory.manifest_of(stored))
             with self.track_time("batch"), executor.local(self.workers) as pool:
                 work = Work(root=self.root, before=(collected,), executor=pool)
                 counts = perform(StageStep(self.stage), work, downstream=()).manifest.counts
@@ -241,17 +220,26 @@ class DedupFilter(BaseFilter):
             yield from shards.read(self.root, named, ["doc_id", "reason", "kept_doc_id", "jaccard"]).to_pylist()
 
 
+def _of_a_shard(data: Iterable[Document]) -> Iterator[list[Document]]:
+    """The documents of one shard after another."""
+    held: list[Document] = []
+    held_bytes = 0
+    for document in data:
+        held.append(document)
+        held_bytes += len(document.text)
+        if held_bytes >= memory.SHARD_BYTES or len(held) >= MOST_ROWS:
+            yield held
+            held, held_bytes = [], 0
+    if held:
+        yield held
+
+
 def _stage(settings: Mapping[str, Any] | None) -> Dedup:
     return Dedup(config=given(DedupConfig, settings or {}, "dedup"), sources=(SOURCE,))
 
 
 def _id_of(document: Document) -> bytes:
     return schema.doc_id(SOURCE, str(document.id))
-
-
-def _collected(stored: Sequence[Shard]) -> Manifest:
-    """What a collection of these shards would say."""
-    return Manifest(stage=COLLECT, version=1, config={}, inputs={}, shards=tuple(stored))
 
 
 def _record(root: Path, rank: int) -> Path:

@@ -28,6 +28,7 @@ from tokenmill.pipeline.base.textfield import no_such
 from tokenmill.pipeline.collect import lines
 from tokenmill.pipeline.collect.faults import StreamError, broken_off
 from tokenmill.pipeline.collect.framing import Codec, chunks
+from tokenmill.pipeline.collect.metadata import fields, name_of
 from tokenmill.pipeline.collect.records import (
     RECORD_BYTES,
     Document,
@@ -37,8 +38,6 @@ from tokenmill.pipeline.collect.records import (
     Rejected,
     document,
     dropped,
-    fields,
-    name_of,
     quarantined,
     too_long,
 )

@@ -9,6 +9,7 @@ Cost: no copy of large_string columns; `collected` writes the texts once, into a
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import pyarrow.compute as pc
 from tokenmill.pipeline.base import manifest, schema, shards, spelling, state
 from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.base.manifest import COLLECT, Counts, Manifest, Shard
+from tokenmill.pipeline.collect.write import documents_name
 
 SOURCE = "table"
 SHARD_BYTES = 16_000_000
+"""Bytes of text in a shard, about."""
 
 
 def collected(root: Path, texts: pa.ChunkedArray) -> Manifest:
@@ -33,20 +36,29 @@ def collected(root: Path, texts: pa.ChunkedArray) -> Manifest:
     made = []
     for number, (first, last) in enumerate(itertools.pairwise(bounds)):
         ids = [row.to_bytes(schema.DOC_ID_BYTES, "big") for row in range(first, last)]
-        columns = {
-            "doc_id": ids,
-            "source": pa.DictionaryArray.from_arrays(pa.array(np.zeros(last - first, dtype=np.int32)), [SOURCE]),
-            "url": pa.nulls(last - first, pa.string()),
-            "text": texts.slice(first, last - first).combine_chunks(),
-            "metadata": pa.array(["{}"] * (last - first)),
-        }
-        name = f"{SOURCE}/{number:06d}"
-        path = f"documents/{name}.parquet"
-        entry = shards.write(root, path, pa.table(columns).cast(schema.DOCUMENTS), durable=False)
-        size = int(sizes[first:last].sum())
-        counts = Counts(read=last - first, kept=last - first, bytes_in=size, bytes_kept=size)
-        made.append(Shard(name=name, files={path: entry}, counts=counts))
-    return manifest.commit(root, Manifest(stage=COLLECT, version=1, config={}, inputs={}, shards=tuple(made)))
+        made.append(write(root, f"{SOURCE}/{number:06d}", ids, texts.slice(first, last - first).combine_chunks()))
+    return manifest.commit(root, manifest_of(made))
+
+
+def write(root: Path, name: str, ids: Sequence[bytes], texts: pa.LargeStringArray) -> Shard:
+    """Write texts with these ids as documents, the shard `<source>/...`. Raises OSError."""
+    rows = len(texts)
+    columns = {
+        "doc_id": ids,
+        "source": pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, dtype=np.int32)), [name.partition("/")[0]]),
+        "url": pa.nulls(rows, pa.string()),
+        "text": texts,
+        "metadata": pa.array(["{}"] * rows),
+    }
+    path = documents_name(name)
+    entry = shards.write(root, path, pa.table(columns).cast(schema.DOCUMENTS), durable=False)
+    size = int(pc.sum(pc.binary_length(texts)).as_py() or 0)
+    return Shard(name=name, files={path: entry}, counts=Counts(read=rows, kept=rows, bytes_in=size, bytes_kept=size))
+
+
+def manifest_of(made: Sequence[Shard]) -> Manifest:
+    """What a collection of these shards says."""
+    return Manifest(stage=COLLECT, version=1, config={}, inputs={}, shards=tuple(made))
 
 
 def texts_of(table: Any, column: str) -> pa.ChunkedArray:

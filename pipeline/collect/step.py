@@ -14,8 +14,7 @@ import functools
 import importlib.util
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,8 +23,7 @@ from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.losses import FACT, Losses
 from tokenmill.pipeline.base.manifest import COLLECT
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.collect import dataset, facts, hub, inputs, installed, listing, plan, publish, remote, sniff, unique
-from tokenmill.pipeline.collect.entries import REASONS, Reason
+from tokenmill.pipeline.collect import facts, hub, plan, publish, remote, snapshot, sniff, unique
 from tokenmill.pipeline.collect.inputs import Identity, Known
 from tokenmill.pipeline.collect.kinds import PAGES
 from tokenmill.pipeline.collect.listing import InputFile, Listing
@@ -33,6 +31,7 @@ from tokenmill.pipeline.collect.parser import confine
 from tokenmill.pipeline.collect.plan import InputSplit, Local, Marks
 from tokenmill.pipeline.collect.records import Limits
 from tokenmill.pipeline.collect.remote import FetchTask
+from tokenmill.pipeline.collect.snapshot import Snapshot
 from tokenmill.pipeline.collect.split import (
     VERSION,
     RepeatedIds,
@@ -44,7 +43,7 @@ from tokenmill.pipeline.collect.split import (
     settings,
 )
 from tokenmill.pipeline.collect.write import Instead
-from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, DatatroveSource, FilesSource, InstalledSource
+from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.stages.step import Outcome, Work
@@ -52,14 +51,6 @@ from tokenmill.pipeline.stages.step import Outcome, Work
 Answer = TypeVar("Answer")
 IDS = f"{state.FOLDER}/{COLLECT}/.ids"
 """The folder of ids, while they are made unique. No source name begins with a dot."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Snapshot:
-    """The input when its identity was computed: a listing for each source, and the files' identities by path."""
-
-    listings: tuple[Listing, ...]
-    identities: Mapping[str, Identity]
 
 
 class CollectStep:
@@ -75,7 +66,7 @@ class CollectStep:
     def __init__(self, config: CollectConfig, *, instead: Instead | None = None) -> None:
         self._config = config
         self._instead = instead
-        self._snapshots: dict[Path, _Snapshot] = {}
+        self._snapshots: dict[Path, Snapshot] = {}
         self._known: dict[Path, Known] = {}
 
     def config(self) -> Mapping[str, Any]:
@@ -95,17 +86,14 @@ class CollectStep:
         """For each source, one hash of its files' names and contents. Writes nothing. Raises InputError, ConfigError."""
         # Kept in memory between calls, so that files with unchanged size and time are not read twice.
         known = self._known.get(work.root) or self._known.setdefault(work.root, Known.load(work.root))
-        listings = tuple(_listing(source, work.root) for source in self._config.all_sources)
+        sources = snapshot.listed(self._config.all_sources, work.root)
         identities: dict[str, Identity] = {}
         # Only a build fetches objects, not who asks whether there is anything to build.
         fetch = functools.partial(self._fetched, work, remote.identity) if os.path.abspath(work.root) in files.held() else None
-        for found in listings:
+        for _, found in sources:
             identities |= known.identities(found.files, self._config.shard_bytes, work.executor, fetch)
-        snapshot = self._snapshots[work.root] = _Snapshot(listings=listings, identities=identities)
-        return {
-            source.name: inputs.digest(_contents(source, found, snapshot))
-            for source, found in zip(self._config.all_sources, listings, strict=True)
-        }
+        seen = self._snapshots[work.root] = Snapshot(sources=sources, identities=identities)
+        return {source.name: seen.digest(source, found) for source, found in sources}
 
     def plan(self, root: Path | None = None) -> dict[str, int]:
         """Numbers for a dry run: `files`, `splits`, `input_bytes`, `fetched_bytes` (from object stores), `text_bytes`,
@@ -116,22 +104,18 @@ class CollectStep:
         ConfigError.
         """
         self._require_extractors()
-        listings = [_listing(source, root) for source in self._config.all_sources]
-        for source, found in zip(self._config.all_sources, listings, strict=True):
+        sources = snapshot.listed(self._config.all_sources, root)
+        for source, found in sources:
             if not isinstance(source, InstalledSource) and self._config.quarantine_ceiling < 1:
                 sniff.require_column(source, found.files, Limits(document_bytes=self._config.max_document_bytes))
-        splits = [
-            split
-            for source, found in zip(self._config.all_sources, listings, strict=True)
-            for split in self._divide(source, found, {})
-        ]
+        splits = [split for source, found in sources for split in self._divide(source, found, {})]
         text_bytes, documents = sum(split.text_bytes for split in splits), sum(split.documents for split in splits)
         return {
-            "files": sum(len(found.files) for found in listings),
-            **{f"left_out_{reason}": count for reason, count in _left_out(listings).items()},
+            "files": sum(len(found.files) for _, found in sources),
+            **{f"left_out_{reason}": count for reason, count in snapshot.left_out(sources).items()},
             "splits": len(splits),
             "input_bytes": sum(split.input_bytes for split in splits),
-            "fetched_bytes": sum(file.size_bytes for found in listings for file in found.files if file.remote is not None),
+            "fetched_bytes": sum(file.size_bytes for _, found in sources for file in found.files if file.remote is not None),
             "text_bytes": min(text_bytes, self._config.max_text_bytes or text_bytes),
             "documents": min(documents, self._config.max_documents or documents),
         }
@@ -141,15 +125,14 @@ class CollectStep:
         self._require_extractors()
         if work.root not in self._snapshots:
             self.inputs(work)
-        snapshot = self._snapshots.pop(work.root)
+        seen = self._snapshots.pop(work.root)
         # This comes first: it marks the folder as a corpus, so that later listings of the input leave it out.
         self._known[work.root].save()
-        left_out = _left_out(snapshot.listings)
-        _say_left_out(left_out, any(found.own_corpus for found in snapshot.listings), work)
+        snapshot.say_left_out(seen.sources, work.progress)
         for what in confine.lacking():
             work.progress.say(f"collect: parsers of foreign files are less confined here: the kernel lacks {what}")
-        self._compile(snapshot, work.progress)
-        tasks = self._tasks(work, snapshot)
+        self._compile(seen, work.progress)
+        tasks = self._tasks(work, seen)
         # The longest tasks go first, so that no worker is left with a long one at the end.
         order = sorted(range(len(tasks)), key=lambda number: (-tasks[number].split.input_bytes, number))
         sizes = [tasks[number].split.input_bytes for number in order]
@@ -172,6 +155,7 @@ class CollectStep:
         facts.say_types(record_types, work)
         facts.say_columns(columns_left_out, work)
         kept = sum(one.shard.counts.kept for one in made)
+        left_out = snapshot.left_out(seen.sources)
         ignored = left_out.get("unknown_kind", 0)
         was = "was" if ignored == 1 else "were"
         losses = Losses.total(one.losses for one in made)
@@ -181,7 +165,7 @@ class CollectStep:
             shards=tuple(one.shard for one in made),
             files=published,
             facts={
-                "files": sum(len(found.files) for found in snapshot.listings),
+                "files": sum(len(found.files) for _, found in seen.sources),
                 "ignored_files": sum(left_out.values()),
                 "left_out": left_out,
                 FACT: dataclasses.asdict(losses),
@@ -200,9 +184,9 @@ class CollectStep:
                     f"source {source.name}: extract = \"trafilatura\" needs that package: pip install 'tokenmill[trafilatura]'"
                 )
 
-    def _compile(self, snapshot: _Snapshot, progress: Progress) -> None:
+    def _compile(self, seen: Snapshot, progress: Progress) -> None:
         """Compile what reads pages before parsers need it, once per environment."""
-        if not any(file.kind in PAGES for found in snapshot.listings for file in found.files):
+        if not any(file.kind in PAGES for _, found in seen.sources for file in found.files):
             return
         # The import takes longer than most commands.
         from tokenmill.pipeline.collect.html import choose
@@ -211,16 +195,16 @@ class CollectStep:
             progress.say("compiling what reads web pages, once per environment (up to a minute)")
             choose.prepare()
 
-    def _tasks(self, work: Work, snapshot: _Snapshot) -> list[SplitTask]:
+    def _tasks(self, work: Work, seen: Snapshot) -> list[SplitTask]:
         config, root = self._config, work.root
-        parquet = [file for found in snapshot.listings for file in found.files if file.remote and file.kind == "parquet"]
+        parquet = [file for _, found in seen.sources for file in found.files if file.remote and file.kind == "parquet"]
         self._fetched(work, remote.fetch, parquet)
         tasks: list[tuple[AnySource, InputSplit, str]] = []
-        for source, found in zip(config.all_sources, snapshot.listings, strict=True):
-            marks = {path: identity.marks for path, identity in snapshot.identities.items() if identity.marks}
-            whole = "" if found.files else inputs.digest(_contents(source, found, snapshot))
+        marks = {path: identity.marks for path, identity in seen.identities.items() if identity.marks}
+        for source, found in seen.sources:
+            whole = "" if found.files else seen.digest(source, found)
             for split in self._divide(source, found, marks, functools.partial(remote.fetched, root)):
-                content = whole or inputs.digest(_named(snapshot, (piece.file for piece in split.pieces)))
+                content = whole or seen.digest_of(piece.file for piece in split.pieces)
                 tasks.append((source, split, content))
         bytes_of = _shares(config.max_text_bytes, [split.text_bytes for _, split, _ in tasks])
         documents_of = _shares(config.max_documents, [split.documents for _, split, _ in tasks])
@@ -264,46 +248,6 @@ class CollectStep:
         return plan.divide(
             source.name, found.files, shard_bytes=self._config.shard_bytes, text_field=field, marks=marks, local=local
         )
-
-
-def _listing(source: AnySource, own: Path | None) -> Listing:
-    if isinstance(source, FilesSource) and source.is_remote:
-        return remote.listing(source)
-    if isinstance(source, FilesSource | DatatroveSource):
-        return listing.listing(source, own)
-    if isinstance(source, InstalledSource):
-        return installed.listing(installed.places())
-    if os.path.isdir(source.path):
-        return dataset.listing(source, own)
-    hub.check(source)
-    return Listing(files=())
-
-
-def _left_out(listings: Iterable[Listing]) -> dict[Reason, int]:
-    """Entries that were seen and not read, by reason."""
-    total: Counter[Reason] = Counter()
-    for found in listings:
-        total.update(found.left_out)
-    return dict(sorted(total.items()))
-
-
-def _say_left_out(left_out: Mapping[Reason, int], own: bool, work: Work) -> None:
-    """Report what was left out. The corpus built here is said, not counted: at the first build it is not there yet."""
-    for reason, words in REASONS.items():
-        count = left_out.get(reason, 0) + (own and reason == "corpus")
-        if count and reason != "unknown_kind":
-            work.progress.say(f"collect: {count:,} {words}")
-
-
-def _contents(source: AnySource, found: Listing, snapshot: _Snapshot) -> Iterable[tuple[str, str]]:
-    """What identifies a source: its files, or, for a data set without files here, its name on the hub."""
-    if isinstance(source, DatasetSource) and not found.files:
-        return [("hub", hub.identity(source))]
-    return _named(snapshot, found.files)
-
-
-def _named(snapshot: _Snapshot, found: Iterable[InputFile]) -> list[tuple[str, str]]:
-    return [(file.name, snapshot.identities[file.path].sha256) for file in found]
 
 
 def _shares(cap: int | None, weights: list[int]) -> list[int] | list[None]:

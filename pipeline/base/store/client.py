@@ -9,14 +9,13 @@ Cost: an object of more than `RANGE_BYTES` is read by ranges of that size, `AHEA
 
 Some defaults of the library are not ours. A request may take 30 s in all there, however large it is; without credentials it
 asks the machine's metadata address, where nobody may answer; and it tells errors with the bodies of answers, which can hold
-names of keys. So time is limited for each read of the network, the first contact gives up within seconds, and errors are put
-into words here.
+names of keys. So time is limited for each read of the network, the first contact gives up within seconds, and `faults` puts
+errors into words.
 """
 
 from __future__ import annotations
 
 import functools
-import re
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -27,6 +26,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from tokenmill.pipeline.base.address import Address
 from tokenmill.pipeline.base.errors import ConfigError, InputError, StaleInput, TokenmillError
+from tokenmill.pipeline.base.store import faults
 from tokenmill.pipeline.base.store.protocol import Sink, Store, StoredObject
 
 if TYPE_CHECKING:
@@ -49,12 +49,6 @@ ATTEMPTS = 5
 """Tries of one operation whose answer was cut or lost, beside those of the library."""
 PAUSE_SECONDS = 0.2
 """Before the second try; it doubles with each one."""
-_STATUS = re.compile(r"status code: (\d{3})")
-_CODE = re.compile(r"<Code>([A-Za-z]{1,64})</Code>")
-_NO_CREDENTIALS = ("169.254.", "computeMetadata", "/latest/api/token", "token request", "Account must be specified")
-"""Signs that the library found no credentials, and then asked the metadata address of the machine, or nobody."""
-_RETRIED = re.compile(r"after [1-9]\d* retries")
-_LOST = re.compile(r"error (?:sending|decoding)|timed? ?out|connection|body", re.IGNORECASE)
 
 
 class ObjectStore:
@@ -105,7 +99,7 @@ class ObjectStore:
                 raise InputError(f"{self._name(key)}: has {about.bytes:,} bytes, more than the {most_bytes:,} that it may have")
             data = bytes(answer.bytes())
             if len(data) != about.bytes:
-                raise _Cut
+                raise faults.Cut
             return data, about
 
         try:
@@ -150,7 +144,7 @@ class ObjectStore:
             if answer.meta["size"] != found.bytes:
                 raise self._gone(found)
             if len(data) != end - begin:
-                raise _Cut
+                raise faults.Cut
             return memoryview(data)
 
         try:
@@ -168,12 +162,12 @@ class ObjectStore:
             obstore.put(self._client, key, source, chunk_size=PART_BYTES, max_concurrency=PARTS)
             there = obstore.head(self._client, key)
             if there["size"] != size:
-                raise _Cut
+                raise faults.Cut
 
         try:
             self._again(whole, key)
         except FileNotFoundError as error:
-            raise InputError(f"{self._name(key)}: {_words(error, self.address)}") from None
+            raise InputError(f"{self._name(key)}: {faults.words(error, self.address)}") from None
 
     def swap(self, key: str, data: bytes, *, before: StoredObject | None) -> bool:
         """See `Store.swap`."""
@@ -193,7 +187,7 @@ class ObjectStore:
                 # Another object is there, or none is any more. It may be ours, if the answer to an earlier try was lost.
                 return self._is_there(key, data)
             except (BaseError, OSError) as error:
-                if not _is_lost(error) or not self._is_there(key, data):
+                if not faults.is_lost(error) or not self._is_there(key, data):
                     raise
                 return True
 
@@ -220,14 +214,14 @@ class ObjectStore:
             f"{self._name(found.key)} was replaced or removed while it was being read; run the same command again"
         )
 
-    def _again(self, action: Callable[[], Answer], key: str, *, tries: int = ATTEMPTS) -> Answer:
+    def _again(self, action: Callable[[], Answer], key: str) -> Answer:
         """The answer of `action`, tried again where the one before was lost. Errors of the library are put into our words.
 
         FileNotFoundError, PreconditionError and AlreadyExistsError pass, as they are answers.
         """
         from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
 
-        for number in range(1, tries + 1):
+        for number in range(1, ATTEMPTS + 1):
             try:
                 return action()
             except (AlreadyExistsError, PreconditionError, TokenmillError):
@@ -235,18 +229,14 @@ class ObjectStore:
             except FileNotFoundError as error:
                 if "NoSuchBucket" not in str(error):
                     raise
-                raise InputError(f"{self._name(key)}: {_words(error, self.address)}") from None
-            except (BaseError, OSError, ValueError, _Cut) as error:
-                if number < tries and _is_lost(error):
+                raise InputError(f"{self._name(key)}: {faults.words(error, self.address)}") from None
+            except (BaseError, OSError, ValueError, faults.Cut) as error:
+                if number < ATTEMPTS and faults.is_lost(error):
                     time.sleep(PAUSE_SECONDS * 2 ** (number - 1))
                     continue
                 # Not `from error`: its text may hold what the store answered about credentials.
-                raise InputError(f"{self._name(key)}: {_words(error, self.address)}") from None
+                raise InputError(f"{self._name(key)}: {faults.words(error, self.address)}") from None
         raise AssertionError("the last try raises")
-
-
-class _Cut(Exception):
-    """An answer had fewer bytes than it promised."""
 
 
 def open_store(address: Address, *, patient: bool = True) -> Store:
@@ -279,7 +269,7 @@ def _opened(address: Address, *, patient: bool) -> ObjectStore:
         else:
             client = AzureStore(address.bucket, prefix=prefix, client_options=about, retry_config=retry)
     except (BaseError, ValueError) as error:
-        raise ConfigError(f"{address}: {_words(error, address)}") from None
+        raise ConfigError(f"{address}: {faults.words(error, address)}") from None
     return ObjectStore(address, client)
 
 
@@ -298,35 +288,3 @@ def _removed(delete: Callable[..., Any], client: Any, keys: list[str]) -> None:
                 delete(client, key)
             except FileNotFoundError:
                 continue
-
-
-def _is_lost(error: BaseException) -> bool:
-    """Whether an answer was cut or lost on the way, or the store was busy."""
-    said = str(error)
-    if isinstance(error, _Cut):
-        return True
-    status = _STATUS.search(said)
-    if status is not None:
-        return int(status[1]) >= 500
-    # Where nobody answers, the library has tried for as long as it may.
-    return _LOST.search(said) is not None and _RETRIED.search(said) is None
-
-
-def _words(error: BaseException, address: Address) -> str:
-    """What to say of an error of the library: what happened, and what to do."""
-    said = str(error)
-    status, code = _STATUS.search(said), _CODE.search(said)
-    told = ", ".join(part[1] for part in (status, code) if part is not None)
-    credentials = {"s3": "AWS_ACCESS_KEY_ID", "gs": "GOOGLE_APPLICATION_CREDENTIALS", "az": "AZURE_STORAGE_ACCOUNT_NAME"}
-    name = credentials[address.scheme]
-    if any(sign in said for sign in _NO_CREDENTIALS):
-        return f"there are no credentials for it; set {name} and those beside it, or give this machine a role"
-    if type(error).__name__ in ("PermissionDeniedError", "UnauthenticatedError") or (status and status[1] in ("401", "403")):
-        return f"access is refused ({told or 'no code'}); check the rights of the credentials, as {name} names them"
-    if "InvalidPath" in type(error).__name__:
-        return "holds an object whose key has an empty part or dots alone as a part, which no file can have; rename it there"
-    if code is not None and code[1] == "NoSuchBucket":
-        return f"there is no bucket {address.bucket!r}; make it, or check the name and the endpoint"
-    if told:
-        return f"the store answered {told}; try again later, or look there"
-    return "the store cannot be reached, or its answers are cut; check the network and the endpoint, and run the command again"

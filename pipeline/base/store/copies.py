@@ -15,12 +15,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from tokenmill.pipeline.base import files, manifest, ownership, state, versions
-from tokenmill.pipeline.base.address import Address, parse
+from tokenmill.pipeline.base.address import parse
 from tokenmill.pipeline.base.errors import CorruptFile, Locked, NotBuilt, StaleInput
 from tokenmill.pipeline.base.files import Published
 from tokenmill.pipeline.base.store import pointer
@@ -29,6 +29,8 @@ from tokenmill.pipeline.base.store.pointer import Pointer, StoredFile
 from tokenmill.pipeline.base.store.protocol import Store, StoredObject
 from tokenmill.pipeline.base.store.publishing import FORGOTTEN
 
+INDEX = f"{state.FOLDER}/index.json"
+"""In the folder of a copy: the index of the version that readers see."""
 FETCHES = 4
 """Files that are fetched at once."""
 WAIT_SECONDS = 0.2
@@ -59,11 +61,6 @@ def cache_folder() -> Path:
     return Path.home() / ".cache" / "tokenmill" / "stores"
 
 
-def place_of(address: Address, cache: Path | None) -> Path:
-    """The folder of the copy of what is published at an address."""
-    return (cache or cache_folder()) / address.slug / "copy"
-
-
 def mirror(address: str, *, wanted: Wanted = everything, cache: Path | None = None, anew: bool = False) -> Path:
     """The folder of a copy of the corpus at an address, with the version that is published now.
 
@@ -86,7 +83,7 @@ def mirror(address: str, *, wanted: Wanted = everything, cache: Path | None = No
         The address is none, the extra is missing, or the store cannot be reached.
     """
     whole = parse(address)
-    root = place_of(whole, cache)
+    root = (cache or cache_folder()) / whole.slug / "copy"
     store = open_store(whole, patient=False)
     for _ in range(MOVED):
         now = pointer.look(store).pointer
@@ -137,15 +134,15 @@ def _fetch(store: Store, root: Path, now: Pointer, wanted: Wanted, *, anew: bool
     if held is None:
         data = pointer.stored(store, now.index)
         held = pointer.parsed(data, f"{store.address}/{now.index.key}")
-        files.write_bytes(_index_path(root, now), data)
+        files.write_bytes(root / INDEX, data)
     folder = versions.path_of(root, now.generation)
-    files.write_bytes(folder / versions.LEASE, b"") if not (folder / versions.LEASE).exists() else None
+    if not (folder / versions.LEASE).exists():
+        files.write_bytes(folder / versions.LEASE, b"")
     before = None if found.published is None else versions.path_of(root, found.published.generation)
     names = [name for name in held if wanted(name)] if anew else _missing(folder, held, wanted)
     # Manifests first, so that a version that is only begun says what it may hold.
-    names.sort(key=lambda name: Path(name).name != manifest.NAME)
     first = [name for name in names if Path(name).name == manifest.NAME]
-    for group in (first, names[len(first) :]):
+    for group in (first, [name for name in names if Path(name).name != manifest.NAME]):
         with ThreadPoolExecutor(FETCHES) as pool:
             for _ in pool.map(lambda name: _bring_file(store, folder, before, name, held[name], anew=anew), group):
                 pass
@@ -182,20 +179,7 @@ def _missing(folder: Path, held: Mapping[str, StoredFile], wanted: Wanted) -> li
     return [name for name, file in held.items() if wanted(name) and size(name) != file.bytes]
 
 
-def _index_path(root: Path, now: Pointer) -> Path:
-    return root / state.FOLDER / "index.json"
-
-
 def _known_index(store: Store, root: Path, now: Pointer) -> dict[str, StoredFile] | None:
-    if not files.holds(root, _index_path(root, now).relative_to(root).as_posix(), pointer.entry_of(now.index)):
+    if not files.holds(root, INDEX, pointer.entry_of(now.index)):
         return None
-    return pointer.parsed(files.read_bytes(_index_path(root, now)), str(store.address))
-
-
-def names_at(address: str) -> Iterable[str]:
-    """The names of the files that are published at an address. Raises NotBuilt, CorruptFile, InputError."""
-    store = open_store(parse(address), patient=False)
-    now = pointer.look(store).pointer
-    if now is None:
-        raise NotBuilt(f"{store.address}: holds no published corpus")
-    return sorted(pointer.index_of(store, now.index))
+    return pointer.parsed(files.read_bytes(root / INDEX), str(store.address))
