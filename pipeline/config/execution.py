@@ -51,6 +51,8 @@ class ExecutionConfig(Section):
 
     @model_validator(mode="after")
     def _of_a_cluster(self) -> Self:
+        if self.address is not None and not self.address.strip():
+            raise ValueError("address is empty, and would start a cluster here: give one, or leave it out")
         if self.address is not None and self.executor == "local":
             raise ValueError('address is that of a cluster: name it with executor = "ray" or "dask"')
         return self

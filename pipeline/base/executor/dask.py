@@ -204,6 +204,6 @@ def _joined(address: str | None, workers: int) -> Iterator[Any]:
             there = address
         try:
             client = stack.enter_context(Client(there, set_as_default=False))
-        except OSError as error:
+        except (OSError, ValueError, ImportError) as error:  # nobody is there; it is no address; its protocol is not installed
             raise ClusterError(f"there is no Dask scheduler at {address}: {error}") from error
         yield client
