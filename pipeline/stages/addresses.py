@@ -4,7 +4,7 @@ Purpose: the stage `urls` looks up hosts and paths in lists, and deduplication c
 Guarantee: the URL is parsed as WHATWG's URL standard has it, by Ada, the parser of Node.js. Hosts are in lower case, in
 Punycode and without a dot at their end; numbers are IPv4 addresses; IPv6 addresses are in brackets and compressed. Users,
 passwords, fragments, the port that is usual for the scheme, and "." and ".." in paths are gone. As RFC 3986 (section 6.2.2) has
-it, characters that need no percent sign have none, and other percent signs are followed by capital digits. A canonical address
+it, characters that need no percent sign have none, and capital digits follow the others; one that no digits follow is %25. A canonical address
 is the canonical form of itself.
 Cost: 2 us per URL.
 """
@@ -21,7 +21,7 @@ SCHEMES = frozenset(["http:", "https:", "ftp:"])
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 WITHOUT_SCHEME = re.compile(r"(?://)?[^\s/?#@:]+\.[^\s/?#@:]+(?::\d+)?(?:[/?#].*)?", re.DOTALL)
 """What people write for a URL where a scheme is not needed: `example.com/a`. Not `mailto:me@example.com`."""
-_ESCAPE = re.compile("%([0-9A-Fa-f]{2})")
+_ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
 
 
 class Address(NamedTuple):
@@ -78,5 +78,8 @@ def _address(parsed: can_ada.URL) -> Address:
 
 
 def _unescaped(match: re.Match[str]) -> str:
+    if match[1] is None:
+        # Else what follows could become an escape with it.
+        return "%25"
     byte = int(match[1], 16)
     return chr(byte) if byte in UNRESERVED else match[0].upper()

@@ -108,25 +108,31 @@ def identity(name: str, given: UrlList) -> dict[str, Any]:
     return {"kind": given.kind, "subdomains": given.subdomains, "sha256": hashes, "version": VERSION}
 
 
-def indexes(lists: Sequence[tuple[str, UrlList]], work: Work) -> tuple[list[ListIndex], dict[str, ListFacts]]:
-    """The index of each list, and what it held. Indexes of other lists are removed. Raises ConfigError, InputError, OSError."""
+def indexes(
+    lists: Sequence[tuple[str, UrlList]], identities: Mapping[str, Any], work: Work
+) -> tuple[list[ListIndex], dict[str, ListFacts]]:
+    """The index of each list, and what it held. `identities`: what `identity` says of each. Indexes of other lists are removed.
+
+    Raises ConfigError, InputError, OSError.
+    """
     home = work.root / state.FOLDER / "urls" / FOLDER
     found, facts, kept = [], {}, set()
     for name, given in lists:
-        identified = identity(name, given)
-        folder = home / manifest.fingerprint("urls", VERSION, identified, {})[:32]
+        folder = home / manifest.fingerprint("urls", VERSION, identities[name], {})[:32]
         record = _known(folder)
         if record is None:
             work.progress.say(f"urls: reads the list {name}")
             files.clear(folder, durable=False)
             with runs.scratch(work.scratch("urls")) as scratch:
                 record = _made(paths_of(name, given), given, folder, work.means(scratch))
+            if identity(name, given) != identities[name]:
+                raise InputError(f"urls.lists.{name}: its files changed while they were read; run the build again")
             if not record["facts"]["entries"]:
                 raise InputError(f"urls.lists.{name}: none of its {record['facts']['lines']:,} lines is an entry; see `kind`")
             state.save(folder / "record.json", record)
         names = sorted(name for name in record["files"] if name.startswith("keys"))
         run = Run(path=folder / "hashes", rows=record["facts"]["entries"], kinds=KINDS)
-        found.append(ListIndex(name=name, kind=given.kind, run=run, keys=tuple(folder / one for one in names)))
+        found.append(ListIndex(name=name, identity=identities[name], run=run, keys=tuple(folder / one for one in names)))
         facts[name] = ListFacts(**record["facts"])
         kept |= {folder / one for one in ("record.json", *record["files"])}
     files.clear(home, keep=kept, durable=False)

@@ -10,8 +10,10 @@ a page of keys for each hit: 0.3 us where the list is in memory.
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,10 +35,17 @@ class ListIndex:
     """An index on the disk. Picklable."""
 
     name: str
-    kind: Kind
+    identity: Mapping[str, Any]
+    """What distinguishes the list from others, as JSON values."""
     run: Run
     keys: tuple[Path, ...]
     """Files of keys, each ended by a newline."""
+
+    @property
+    def kind(self) -> Kind:
+        """What its keys are."""
+        kind: Kind = self.identity["kind"]
+        return kind
 
     def find(self, hashes: npt.NDArray[np.uint64], keys: list[str]) -> npt.NDArray[np.bool_]:
         """Which of these keys are in the list. `hashes`: theirs, in ascending order. bool [keys]"""

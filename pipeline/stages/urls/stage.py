@@ -9,6 +9,7 @@ Only URLs are read, no text. Cost: see `hits`.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -48,15 +49,18 @@ class Urls:
     @property
     def scores(self) -> pa.Schema:
         """`host`, and of each list `hits_<name>` and `entry_<name>`, which is null where there is no hit."""
-        fields = [
-            (pa.field(f"hits_{name}", pa.int32()), pa.field(f"entry_{name}", pa.string())) for name, _ in self.config.by_name
-        ]
-        return pa.schema([HOST, *(field for pair in fields for field in pair)])
+        types = {"hits": pa.int32(), "entry": pa.string()}
+        return pa.schema([HOST, *(pa.field(f"{one}_{name}", types[one]) for name, _ in self.config.by_name for one in types)])
 
     @property
     def scoring(self) -> Mapping[str, Any]:
         """Raises ConfigError if a list cannot be read."""
-        return {"lists": {name: build.identity(name, given) for name, given in self.config.by_name}}
+        return {"lists": {one.name: one.identity for one in self.indexes} if self.indexes else self._identities}
+
+    @functools.cached_property
+    def _identities(self) -> dict[str, Any]:
+        """Once for a build, so that a list that changes meanwhile is not taken for the one that was read."""
+        return {name: build.identity(name, given) for name, given in self.config.by_name}
 
     @property
     def deciding(self) -> Mapping[str, Any]:
@@ -73,7 +77,7 @@ class Urls:
 
     def provide(self, work: Work) -> Provided:
         """The stage with the indexes of its lists, and what these hold as facts. Raises ConfigError, InputError, OSError."""
-        found, facts = build.indexes(self.config.by_name, work)
+        found, facts = build.indexes(self.config.by_name, self._identities, work)
         plain = {name: dataclasses.asdict(one) for name, one in facts.items()}
         return Provided(stage=dataclasses.replace(self, indexes=tuple(found)), facts=plain)
 
@@ -96,10 +100,8 @@ class Urls:
         uses = {use: [name for name, given in self.config.by_name if given.use == use] for use in ("allow", "block")}
         order = [*uses["allow"], *uses["block"]]
         decided = np.select([by[name] for name in order], np.arange(len(order)), default=-1) if order else np.full(rows, -1)
-        reasons = np.array(
-            [*(schema.KEPT for _ in uses["allow"]), *(LISTED + name for name in uses["block"]), schema.KEPT], object
-        )
-        found = reasons[decided]
+        blocked = [LISTED + name for name in uses["block"]]
+        found = np.array([*(schema.KEPT for _ in uses["allow"]), *blocked, schema.KEPT], dtype=object)[decided]
         if self.config.only_allowed:
             found[decided < 0] = NOT_ALLOWED
         if self.config.without_url == "drop":
