@@ -4,8 +4,8 @@ Purpose: the stage `urls` looks up hosts and paths in lists, and deduplication c
 Guarantee: the URL is parsed as WHATWG's URL standard has it, by Ada, the parser of Node.js. Hosts are in lower case, in
 Punycode and without a dot at their end; numbers are IPv4 addresses; IPv6 addresses are in brackets and compressed. Users,
 passwords, fragments, the port that is usual for the scheme, and "." and ".." in paths are gone. As RFC 3986 (section 6.2.2) has
-it, characters that need no percent sign have none, and capital digits follow the others; one that no digits follow is %25. A canonical address
-is the canonical form of itself.
+it, characters that need no percent sign have none, and capital digits follow the others; one without digits is "%25". A
+canonical address is the canonical form of itself.
 Cost: 2 us per URL.
 """
 
@@ -69,12 +69,13 @@ def _parsed(url: str) -> can_ada.URL | None:
             found = can_ada.parse("http://" + url.removeprefix("//"))
         except ValueError:
             return None
-    return found if found.hostname.strip(".") else None
+    host = found.hostname.removesuffix(".")
+    return found if host and ".." not in f".{host}." else None
 
 
 def _address(parsed: can_ada.URL) -> Address:
     path = parsed.pathname + parsed.search
-    return Address(parsed.hostname.rstrip("."), parsed.port, _ESCAPE.sub(_unescaped, path) if "%" in path else path)
+    return Address(parsed.hostname.removesuffix("."), parsed.port, _ESCAPE.sub(_unescaped, path) if "%" in path else path)
 
 
 def _unescaped(match: re.Match[str]) -> str:

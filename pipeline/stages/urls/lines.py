@@ -3,7 +3,7 @@
 A key is `.example.com` (the host, and all below it), `=example.com` (the host alone), `example.com/a` (addresses that begin so,
 up to a "/", "?" or "&", or that are equal) or a word. A line is one of
 
-    example.com                 a host; `.example.com` and `*.example.com` mean the same
+    example.com                 a host; `.example.com` and `*.example.com` mean it and all below it, `=example.com` it alone
     https://example.com/a       a URL that begins others; the scheme may be left out
     0.0.0.0 a.example b.example hosts, as hosts files have them
     # a comment                 also behind an entry
@@ -30,6 +30,9 @@ MOST = 2_048
 """Characters at the beginning of a path in which it may end; the whole path may, too. More borders cost quadratic time."""
 PLAIN = re.compile(r"[a-z0-9][a-z0-9-]*(?:\.[a-z0-9][a-z0-9-]*)*\.[a-z][a-z0-9-]*")
 """A host that is its own canonical form, unless a part begins with "xn--"."""
+ENTRY = re.compile(r"(\*?\.|=)?([A-Za-z][A-Za-z0-9+.-]*://)?(.*)", re.DOTALL)
+NO_HOST = re.compile(r"/|[^/?]*[*@]")
+"""Marks of Adblock's rules, wildcards and users, which a parser of URLs would take for a part of the address."""
 COMMENT = re.compile(r"(?:^|\s)#.*")
 LOCAL = frozenset(["localhost", "localhost.localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback", "0.0.0.0"])
 """What hosts files call the machine itself."""
@@ -117,15 +120,13 @@ def _hosts(first: str, others: list[str]) -> list[str] | None:
 
 
 def _entry(entry: str, *, subdomains: bool) -> str | None:
-    host = entry.partition("://")[2] or entry
-    dotted = host.startswith((".", "*."))
-    host = host.removeprefix("*").removeprefix(".")
-    # Marks of Adblock's rules and of wildcards, which a parser of URLs would take for a part of one, and users.
-    if "#" in entry or re.match(r"/|[^/?]*[*@]", host):
+    mark, scheme, rest = ENTRY.fullmatch(entry).groups("")  # type: ignore[union-attr]  # it matches every text
+    if "#" in rest or NO_HOST.match(rest):
         return None
-    address = parse(f"http://{host}" if host != entry[-len(host) :] or "://" not in entry else entry)
-    if address is None or (dotted and "/" in host):
+    address = parse((scheme or "http://") + rest)
+    if address is None:
         return None
-    if "/" in entry or address.port or address.path != "/":
-        return None if dotted else prefix(address)
-    return ("." if (subdomains or dotted) and not is_ip(address.host) else "=") + address.host
+    if scheme or "/" in rest or address.port or address.path != "/":
+        return None if mark else prefix(address)
+    alone = mark == "=" or not (subdomains or mark) or is_ip(address.host)
+    return ("=" if alone else ".") + address.host
