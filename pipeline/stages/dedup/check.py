@@ -131,14 +131,6 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
             yield f"{root / verdicts.file(place)}: {both}: no revision, with a similarity of {found} by {config.compared[1]}"
 
 
-def removed_below(root: Path, made: Manifest, threshold: float) -> tuple[int, int]:
-    """How many removed documents are less similar than `threshold` to those they name, and how many there are in all."""
-    names = [(name_of(made.stage, "verdicts", shard.name), shard) for shard in made.shards]
-    parts = [shards.read(root, (name, shard.files[name]), ["jaccard"]) for name, shard in names]
-    found = pa.concat_tables([_EMPTY.select(["jaccard"]), *parts])["jaccard"]
-    return int(pc.sum(pc.less(found, threshold)).as_py() or 0), len(found) - found.null_count
-
-
 _EMPTY = pa.schema([schema.DOC_ID.with_nullable(True), *VERDICT]).empty_table()
 
 

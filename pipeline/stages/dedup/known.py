@@ -11,6 +11,7 @@ Cost: 32 bytes per pair below `.state`, read once for its hash. A look-up reads 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -88,6 +89,18 @@ def save(root: Path, identity: str, found: Sequence[Run], means: Means, name: st
     state.save(folder / "record.json", {"identity": identity, "columns": list(KNOWN), "files": files_made})
     kept = ["record.json", *(file for file, _, _ in files_made)]
     files.clear(folder, keep={folder / file for file in kept}, durable=False)
+
+
+def copy(root: Path, to: Path, name: str = SIMILARITIES) -> None:
+    """Copy what is stored under `name` to another root, which may be done beside a build. Raises OSError.
+
+    If the build replaces a file meanwhile, `load` finds out and counts the copy as empty.
+    """
+    folder, target = _folder(root, name), _folder(to, name)
+    record = state.load(folder / "record.json")
+    for file in ["record.json", *(file for file, _, _ in record["files"])] if record is not None else []:
+        with contextlib.suppress(FileNotFoundError):
+            files.write_bytes(target / file, files.read_bytes(folder / file), durable=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

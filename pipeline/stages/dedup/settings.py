@@ -113,6 +113,32 @@ class DedupConfig(Section):
         return self.recall or (LOW if given else RECALL)
 
     @property
+    def comes_to(self) -> str:
+        """What the bands are expected to find, in a sentence."""
+        scheme = self.scheme
+        return (
+            f"{scheme.bands} bands of {scheme.rows} rows find {100 * self.expected_recall:.1f} % of the pairs whose similarity "
+            f"is the threshold, {self.threshold:g}, and more of those that are more alike"
+        )
+
+    @property
+    def remark(self) -> str:
+        """The same of bands that were given, and what helps if it is little; "" if the bands were chosen."""
+        if self.preset is None and self.bands is None:
+            return ""
+        return f"dedup: {self.comes_to}{f'; {self._advice}' if self.alarm else ''}"
+
+    @property
+    def alarm(self) -> str:
+        """The same if it is less than `recall` asks for, or than LOW; else ""."""
+        return f"dedup: {self.comes_to}; {self._advice}" if self.expected_recall < self.least_recall else ""
+
+    @property
+    def _advice(self) -> str:
+        given = "dedup.preset" if self.preset else "dedup.bands and dedup.rows"
+        return f"without {given}, bands follow from the threshold"
+
+    @property
     def normalisation(self) -> Normalisation:
         """The name of the normalisation that `normalise` and `preset` give."""
         return self.normalise or (NORMALISED[self.preset] if self.preset else "plain@1")

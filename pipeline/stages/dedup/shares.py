@@ -30,6 +30,7 @@ class Shares:
     lost_ngrams: npt.NDArray[np.int64]
     """The distinct n-grams of a removed text that the kept one lacks."""
 
+
 def within(contained: Floats, loses: float) -> npt.NDArray[np.bool_]:
     """Whether a removed text loses at most this share of its n-grams.
 
