@@ -1,7 +1,8 @@
 """Decides a whole corpus again under other thresholds, from stored scores.
 
 Purpose: computes what every stage would read, keep and drop, and which documents change sides, without reading any text.
-Guarantee: the stage's own `decide` decides each row, over the stage's own scores. Rows that stored scores cannot decide are
+Guarantee: the stage's own `decide` decides each row, over the stage's own scores; of a stage that decides over all shards, its
+own verdicts are taken. Rows that stored scores cannot decide are
 counted, not guessed: a row that is newly kept by one stage has no scores at the next (`not_scored`), and a duplicate of a
 document that is now dropped before deduplication may take its place (`undecided`). If both counts are 0, the numbers are those
 of a build.
@@ -15,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +30,7 @@ from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import Chooser, Limited, Stage
 from tokenmill.pipeline.stages.stage import name_of, one_batch
+from tokenmill.pipeline.stages.step import Resolver
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -72,8 +75,10 @@ class Replayed:
 class Change:
     """A stage under the old settings and under the new ones."""
 
-    before: Stage
-    after: Stage
+    before: Stage | Resolver
+    after: Stage | Resolver
+    decided: Sequence[pa.RecordBatch] | None = None
+    """The new verdicts of the rows alive, shard by shard, where the stage cannot give them row by row."""
 
 
 def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], changes: Mapping[str, Change]) -> list[Replayed]:
@@ -89,7 +94,7 @@ def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], chang
         done.undecided = _leave_open(root, manifest, before, after)
         change = changes.get(manifest.stage)
         if change is not None:
-            after, cuts = _decide(root, manifest, change.after, known)
+            after, cuts = _decide(root, manifest, change, known)
             _tell(done, root, manifest, change, cuts, known, before, after)
         alive = [reasons == KEPT for reasons in after]
         done.kept = sum(int(rows.sum()) for rows in alive)
@@ -120,6 +125,13 @@ def _only(rows: Mask, reasons: Reasons) -> Reasons:
     return found
 
 
+def _placed(rows: Mask, reasons: Reasons) -> Reasons:
+    """The reasons of these rows, and None for others."""
+    found = np.full(len(rows), None, dtype=object)
+    found[rows] = reasons
+    return found
+
+
 def _counts(reasons: Reasons) -> dict[str, int]:
     names, numbers = np.unique(reasons.astype(str), return_counts=True)
     return dict(zip(names.tolist(), numbers.tolist(), strict=True))
@@ -144,22 +156,25 @@ def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after
     return total
 
 
-def _scores(root: Path, manifest: Manifest, judge: Stage) -> Iterator[pa.Table]:
-    """The columns of scores that decisions need, shard by shard."""
-    names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
+def _scores(root: Path, manifest: Manifest, change: Change) -> Iterator[pa.Table]:
+    """The columns of scores that decisions need, shard by shard; none but `doc_id` where these are made already."""
+    fields = change.after.scores if change.decided is None else ()
+    names = [field.name for field in fields if not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 
 
-def _decide(root: Path, manifest: Manifest, judge: Stage, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
+def _decide(root: Path, manifest: Manifest, change: Change, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
     """The reasons of the rows `known`, and the cuts (lowest kept scores) of the models that keep a share."""
+    if change.decided is not None:
+        return [_placed(rows, _reasons(verdict)) for rows, verdict in zip(known, change.decided, strict=True)], {}
+    judge = cast(Stage, change.after)
     choosing = judge.choosing if isinstance(judge, Chooser) else ()
     decided: list[Reasons] = []
     passing: list[pa.Table] = []
-    for table, rows in zip(_scores(root, manifest, judge), known, strict=True):
+    for table, rows in zip(_scores(root, manifest, change), known, strict=True):
         scored = table.filter(pa.array(rows))
-        reasons = np.full(len(rows), None, dtype=object)
-        reasons[rows] = _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"]))))
+        reasons = _placed(rows, _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"])))))
         decided.append(reasons)
         passing.append(table.select(["doc_id", *choosing]).filter(pa.array(reasons == KEPT)))
     if not isinstance(judge, Chooser):
@@ -170,7 +185,7 @@ def _decide(root: Path, manifest: Manifest, judge: Stage, known: Sequence[Mask])
     return decided, judge.cuts(facts)
 
 
-def _limits(judge: Stage, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+def _limits(judge: Stage | Resolver, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
     return judge.limits(cuts) if isinstance(judge, Limited) else []
 
 
@@ -190,7 +205,7 @@ def _tell(
     unmoved = {(limit.setting, limit.threshold) for _, limit in _limits(change.before, {}) if limit.column not in cuts}
     moved = list(dict.fromkeys(limit for _, limit in asked if (limit.setting, limit.threshold) not in unmoved))
     done.margins = {limit: [] for limit in moved}
-    for number, table in enumerate(_scores(root, manifest, change.after)):
+    for number, table in enumerate(_scores(root, manifest, change)):
         rows, then, now = known[number], before[number], after[number]
         of_limit = {limit: limit.rows_of(table) & rows for _, limit in asked}
         for limit in moved:

@@ -1,7 +1,7 @@
 """What each source lost as duplicates, and which sources lost so much that somebody should look.
 
 Purpose: a source of which almost nothing is left is often a mistake: a wrong order of sources, or a template around short
-texts.
+texts. So are bands that find few of the pairs at the threshold.
 Guarantee: an alarm is shown in the report, at the end of a build and in its status. It stops nothing and drops nothing.
 Cost: it reads only counts from the manifest.
 """
@@ -45,10 +45,17 @@ def alarm_share(corpus: CorpusFolder) -> float:
     return (DedupConfig() if config is None else DEDUP.settings(config)).alarm_share
 
 
+def low_recall(corpus: CorpusFolder) -> str:
+    """A sentence, if the bands of a finished corpus find few of the pairs at its threshold; else ""."""
+    config = corpus.known_settings
+    return "" if config is None or corpus.step(DEDUP.name) is None else DEDUP.alarm(DEDUP.settings(config))
+
+
 def alarms(corpus: CorpusFolder) -> list[str]:
-    """A sentence for each source that lost too much."""
+    """A sentence for each source that lost too much, and one for bands that find too little."""
     dedup, least = corpus.step(DEDUP.name), alarm_share(corpus)
-    return [
+    found = low_recall(corpus)
+    return ([found] if found else []) + [
         f"{one.source} lost {count(one.lost)} of its {count(one.counts.read)} documents as duplicates "
         f"({share(one.lost, one.counts.read)}; dedup.alarm_share = {least})"
         for one in (by_source(dedup, least) if dedup is not None else ())

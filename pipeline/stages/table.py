@@ -15,8 +15,9 @@ from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.stages.quality.kind import QUALITY
 from tokenmill.pipeline.stages.repeats.kind import REPEATS
+from tokenmill.pipeline.stages.urls.kind import URLS
 
-STAGES: tuple[StageKind[Any], ...] = (LANGUAGE, DEDUP, REPEATS, QUALITY)
+STAGES: tuple[StageKind[Any], ...] = (URLS, LANGUAGE, DEDUP, REPEATS, QUALITY)
 """In their usual order; `stages` in the config orders those of a corpus."""
 
 

@@ -72,6 +72,7 @@ class Dedup:
         return {
             "exact": self.config.exact,
             "threshold": self.config.threshold,
+            "loses": self.config.loses,
             "looser": dict(self.config.looser),
             "survivor": list(self.config.survivor),
             "quality": self.quality,
@@ -129,6 +130,7 @@ class Dedup:
             loose=loose if self.config.looser else None,
             ranks=texts.documents,
             threshold=self.config.threshold,
+            loses=self.config.loses,
             limit=self.config.bucket_limit,
             means=means,
         )
@@ -148,7 +150,7 @@ class Dedup:
             "uncompared_members": settled.left.members,
             "uncompared_pairs": settled.left.left_out + settled.unfinished,
             "clusters": clusters,
-            "expected_recall": round(self.config.scheme.probability(self.config.threshold), 6),
+            "expected_recall": round(self.config.expected_recall, 6),
             **({} if gathered.undated is None else {"undated_documents": gathered.undated}),
         }
         return Resolved(found, facts, now={"verified_pairs": settled.now})

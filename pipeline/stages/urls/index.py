@@ -1,0 +1,91 @@
+"""The index of a list: a sorted file of hashes, and the keys that they stand for.
+
+Purpose: lists of many million entries are looked up from files that all workers map, so that no process holds a list.
+Guarantee: a hit is the very key that was asked for: hashes of 64 bits find candidates, and their texts are compared. So keys
+that share a hash cost time, and never a document.
+Cost: 16 bytes and the key for each entry, on disk. A look-up reads a page of hashes, which the system keeps if it has room, and
+a page of keys for each hit: 0.3 us where the list is in memory.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import xxhash
+
+from tokenmill.pipeline.external.runs import Run, load
+from tokenmill.pipeline.stages.urls.settings import Kind
+
+KINDS = ("<u8", "<u8")
+"""A run of hashes and places. A place is the number of a file of keys in its high bits, and the byte there in the low ones."""
+PLACE_BITS = 40
+OFFSET = (1 << PLACE_BITS) - 1
+
+hash_of = xxhash.xxh3_64_intdigest
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListIndex:
+    """An index on the disk. Picklable."""
+
+    name: str
+    identity: Mapping[str, Any]
+    """What distinguishes the list from others, as JSON values."""
+    run: Run
+    keys: tuple[Path, ...]
+    """Files of keys, each ended by a newline."""
+
+    @property
+    def kind(self) -> Kind:
+        """What its keys are."""
+        kind: Kind = self.identity["kind"]
+        return kind
+
+    def find(self, hashes: npt.NDArray[np.uint64], keys: list[str]) -> npt.NDArray[np.bool_]:
+        """Which of these keys are in the list. `hashes`: theirs, in ascending order. bool [keys]"""
+        known, places = _mapped(self.run)
+        found = np.zeros(len(hashes), dtype=np.bool_)
+        if not len(known):
+            return found
+        at = np.searchsorted(known, hashes)
+        same = at < len(known)
+        same[same] = known[at[same]] == hashes[same]
+        for number in np.flatnonzero(same).tolist():
+            place, wanted = int(at[number]), keys[number].encode() + b"\n"
+            while place < len(known) and known[place] == hashes[number]:
+                if self._is_at(int(places[place]), wanted):
+                    found[number] = True
+                    break
+                place += 1
+        return found
+
+    def words(self) -> frozenset[str]:
+        """All keys, for lists of words, which are small."""
+        return _words(self.keys)
+
+    def _is_at(self, place: int, wanted: bytes) -> bool:
+        start = place & OFFSET
+        # The byte before a key ends another one, so a key that is found is a whole one.
+        return _bytes(self.keys[place >> PLACE_BITS])[start : start + len(wanted)].tobytes() == wanted
+
+
+@functools.lru_cache(maxsize=64)
+def _mapped(run: Run) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+    hashes, places = run.columns()
+    return hashes, places
+
+
+@functools.lru_cache(maxsize=4096)
+def _bytes(path: Path) -> npt.NDArray[np.uint8]:
+    return load(path, np.uint8)
+
+
+@functools.lru_cache(maxsize=64)
+def _words(keys: tuple[Path, ...]) -> frozenset[str]:
+    return frozenset(word for path in keys for word in _bytes(path).tobytes().decode().split("\n") if word)
