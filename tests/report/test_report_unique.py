@@ -20,13 +20,8 @@ WORDS = [f"word{number}" for number in range(60)]
 def test_what_was_lost_is_summed_by_source() -> None:
     found = UniqueLost()
     reasons = ["", "near_duplicate", "near_duplicate", "exact_duplicate", None]
-    table = pa.table(
-        {
-            "reason": reasons,
-            "contained": [None, 0.93, 0.7, 1.0, None],
-            "lost_ngrams": pa.array([None, 7, 30, 0, None], pa.int64()),
-        }
-    )
+    lost = pa.array([None, 7, 30, 0, None], pa.int64())
+    table = pa.table({"reason": reasons, "contained": [None, 0.93, 0.7, 1.0, None], "lost_ngrams": lost})
     for source, rows in (("a", table), ("b", table.slice(0, 1)), ("a", table.slice(1, 1))):
         found.add(source, rows)
     one, other = found.sources["a"], found.sources["b"]

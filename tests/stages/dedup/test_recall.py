@@ -63,9 +63,8 @@ def test_recall_is_that_of_the_curve(make_corpus: MakeCorpus, threshold: float, 
     """Also where more or less is asked for; and it is what the bands say of the similarity that the pairs have."""
     config = DedupConfig(threshold=threshold, recall=recall, permutations=256, revisions=False, seed=seed)
     share, similarity = found(make_corpus, config, 4_000, seed)
-    print(
-        f"{threshold=} {recall=} {config.scheme.bands} x {config.scheme.rows}: promised {config.expected_recall:.4f}, {share:.4f}"
-    )
+    bands = f"{config.scheme.bands} x {config.scheme.rows}"
+    print(f"{threshold=} {recall=} {bands}: promised {config.expected_recall:.4f}, found {share:.4f} at {similarity:.4f}")
     assert share >= recall - 3 * math.sqrt(recall * (1 - recall) / 4_000)
     likely = config.scheme.probability(similarity)
     assert abs(share - likely) <= 4 * math.sqrt(likely * (1 - likely) / 4_000) + 1 / 4_000
