@@ -146,7 +146,8 @@ def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after
 
 def _scores(root: Path, manifest: Manifest, judge: Stage) -> Iterator[pa.Table]:
     """The columns of scores that decisions need, shard by shard."""
-    names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
+    choosing = judge.choosing if isinstance(judge, Chooser) else ()
+    names = [field.name for field in judge.scores if field.name in choosing or not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 

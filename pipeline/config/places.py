@@ -19,7 +19,8 @@ def beside(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
     _in(found, "tokenizer", lambda section: _joined(folder, section, "path"))
     _in(found, "language", lambda section: _joined(folder, section, "model"))
     _in(found, "train", lambda section: _joined(folder, section, "examples"))
-    _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_models(folder, models)))
+    _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_each(folder, models)))
+    _in(found, "decontamination", lambda section: _in(section, "sets", lambda sets: _of_each(folder, sets)))
     return found
 
 
@@ -53,9 +54,10 @@ def _of_collect(folder: Path, collect: dict[str, Any]) -> None:
                     _joined(folder, source, "path")
 
 
-def _of_models(folder: Path, models: dict[str, Any]) -> None:
-    for name in models:
-        _in(models, name, lambda model: _joined(folder, model, "path"))
+def _of_each(folder: Path, named: dict[str, Any]) -> None:
+    """Tables by name, each with a path."""
+    for name in named:
+        _in(named, name, lambda one: _joined(folder, one, "path"))
 
 
 def _joined(folder: Path, table: dict[str, Any], name: str) -> None:
