@@ -159,7 +159,8 @@ def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after
 def _scores(root: Path, manifest: Manifest, change: Change) -> Iterator[pa.Table]:
     """The columns of scores that decisions need, shard by shard; none but `doc_id` where these are made already."""
     fields = change.after.scores if change.decided is None else ()
-    names = [field.name for field in fields if not pa.types.is_nested(field.type)]
+    choosing = change.after.choosing if isinstance(change.after, Chooser) else ()
+    names = [field.name for field in fields if field.name in choosing or not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 

@@ -21,6 +21,7 @@ def beside(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
     _in(found, "train", lambda section: _joined(folder, section, "examples"))
     _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_named(folder, models, "path")))
     _in(found, "urls", lambda urls: _in(urls, "lists", lambda lists: _of_named(folder, lists, "paths")))
+    _in(found, "decontamination", lambda section: _in(section, "sets", lambda sets: _of_named(folder, sets, "path")))
     return found
 
 
@@ -55,6 +56,7 @@ def _of_collect(folder: Path, collect: dict[str, Any]) -> None:
 
 
 def _of_named(folder: Path, tables: dict[str, Any], setting: str) -> None:
+    """Tables by name, each with a path, or several, in one setting."""
     for name in tables:
         _in(tables, name, lambda table: _joined(folder, table, setting))
 
