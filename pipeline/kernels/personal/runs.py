@@ -96,8 +96,8 @@ def digits(data: Bytes, at: int, stop: int) -> tuple[int, int, bool]:
 def hexadecimal(data: Bytes, start: int, at: int, stop: int, classes: Bytes, marks: int) -> tuple[int, int, bool]:
     """The run of hexadecimal digits and colons around `at`, and dots behind it; it does not begin before `start`.
 
-    `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word goes
-    on beside it, it has a digit, and two colons in a row or six in all.
+    `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word
+    goes on beside it, it has a digit, and two colons in a row or six in all.
     """
     begin, end = at, at
     while begin > start and classes[data[begin - 1]] & marks:
