@@ -23,6 +23,7 @@ from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import Limited, limits_of
 from tokenmill.pipeline.tokens import Ids, TokenStore, forget, places
@@ -72,6 +73,8 @@ class Question:
     """32 hex digits."""
     steps: bool = False
     """With `doc_id`: also list the training steps that read the document."""
+    reveal: bool = False
+    """Show the stored text, the URL and the metadata as they came, also what the stage `personal` masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +104,9 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
     encoder = encoder_of(corpus.published, corpus.require(TOKENIZER))
     store = TokenStore.of(corpus.published / TOKENS, tokenizer=encoder.fingerprint)
     if asked.place is not None:
-        return _token(corpus, store, asked.place, encoder)
+        return _token(corpus, store, asked.place, encoder, asked.reveal)
     if asked.doc_id is not None:
-        return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None)
+        return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None, asked.reveal)
     run = run_of(corpus, store)
     if asked.sample is not None:
         if not 0 <= asked.sample < run.firsts[-1]:
@@ -117,16 +120,16 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
     return {"run": _told(run), "step": step, "samples": samples}
 
 
-def _token(corpus: CorpusFolder, store: TokenStore, place: str, encoder: Encoder) -> dict[str, Any]:
+def _token(corpus: CorpusFolder, store: TokenStore, place: str, encoder: Encoder, reveal: bool) -> dict[str, Any]:
     name, at = places.place(place)
     document = places.document_at(store, name, at)
-    around = text_at(corpus, store, document, at, encoder)
-    return {"place": place, "text": dataclasses.asdict(around), **_document(corpus, document)}
+    around = text_at(corpus, store, document, at, encoder, reveal=reveal)
+    return {"place": place, "text": dataclasses.asdict(around), **_document(corpus, document, reveal)}
 
 
-def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf | None) -> dict[str, Any]:
+def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf | None, reveal: bool) -> dict[str, Any]:
     found = places.find(store, doc_id)
-    answer = _document(corpus, found)
+    answer = _document(corpus, found, reveal)
     if run_of is None:
         return answer
     run = run_of(corpus, store)
@@ -142,12 +145,21 @@ def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf |
     return {**answer, "exposure": exposure}
 
 
-def _document(corpus: CorpusFolder, found: PackedDocument) -> dict[str, Any]:
-    return {"document": dataclasses.asdict(found), "stages": history(corpus, found)}
+def _document(corpus: CorpusFolder, found: PackedDocument, reveal: bool) -> dict[str, Any]:
+    document = dataclasses.asdict(found)
+    if reveal:
+        shard = next(shard for shard in corpus.shards if shard.name == found.shard)
+        document["url"] = _row(corpus, shard.documents, found)["url"]
+    return {"document": document, "stages": history(corpus, found, reveal=reveal)}
 
 
-def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder) -> Around:
-    """The text around a token of `document`. `token` is counted in its token shard. Raises CorruptFile."""
+def text_at(
+    corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder, *, reveal: bool = False
+) -> Around:
+    """The text around a token of `document`. `token` is counted in its token shard. Raises CorruptFile.
+
+    `reveal`: show the stored text as it came; else what the stage `personal` masks is masked there too.
+    """
     shard = places.shard_of(store, document.token_shard)
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
@@ -164,6 +176,8 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
     edits: list[Edit] = alive.edits.get(document.row, [])
     ((first, last),) = project(edits, [(start, end)])
     stored = _row(corpus, view.documents, document)["text"].encode()
+    censor = Censor() if reveal else corpus.censor
+    masks = [edit for edit in edits if edit.replacement]
     return Around(
         id=int(shard.read(token, token + 1)[0]),
         before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at].tolist())),
@@ -172,9 +186,9 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
         byte=start,
         stored_start=first,
         stored_end=last,
-        stored_before=_text(stored[max(0, first - AROUND_BYTES) : first]),
-        stored=_text(stored[first:last]),
-        stored_after=_text(stored[last : last + AROUND_BYTES]),
+        stored_before=_text(censor.part(stored, max(0, first - AROUND_BYTES), first, masks)),
+        stored=_text(censor.part(stored, first, last, masks)),
+        stored_after=_text(censor.part(stored, last, last + AROUND_BYTES, masks)),
     )
 
 
@@ -183,17 +197,19 @@ def _next(decode: Callable[[list[int]], bytes], before: Ids, ids: Ids) -> bytes:
     return decode([*before.tolist(), *ids.tolist()])[len(decode(before.tolist())) :]
 
 
-def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, Any]]:
+def history(corpus: CorpusFolder, document: PackedDocument, *, reveal: bool = False) -> list[dict[str, Any]]:
     """What collection and each stage, in order, published about a document, as JSON values.
 
     A stage gives its name as `stage`, the `reason` ("" means kept) with its `evidence`, the `scores`, the `limits` that they
     were compared with, and the `edits` of the stored text. Null columns and signatures are left out. Collection gives the
-    `metadata` of the document. Raises CorruptFile.
+    `metadata` of the document. `reveal`: as it came. Raises CorruptFile.
     """
+    censor = Censor() if reveal else corpus.censor
     shard = next(shard for shard in corpus.shards if shard.name == document.shard)
-    found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": _row(corpus, shard.documents, document)["metadata"]}]
+    metadata = censor.metadata(_row(corpus, shard.documents, document)["metadata"])
+    found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": metadata}]
     for kind, made in corpus.stages:
-        said = _said(corpus, shard, made, document)
+        said = _said(corpus, shard, made, document, censor)
         stage = kind.make(corpus.settings)
         if "scores" in said and isinstance(stage, Limited):
             said["limits"] = _limits(limits_of(stage, made.facts), said["scores"])
@@ -201,9 +217,9 @@ def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, An
     return found
 
 
-def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument) -> dict[str, Any]:
+def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument, censor: Censor) -> dict[str, Any]:
     said: dict[str, Any] = {"stage": made.stage}
-    row = _present(_row(corpus, shard.tables[made.stage, "verdicts"], document))
+    row = _present(censor.value(_row(corpus, shard.tables[made.stage, "verdicts"], document)))
     said |= {"reason": row.pop("reason", None), "evidence": row}
     scores = shard.tables.get((made.stage, "scores"))
     if scores is not None:

@@ -18,6 +18,7 @@ from tokenmill.pipeline.base import schema
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.external.runs import Range, Run
 from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
 from tokenmill.pipeline.stages.stage import one_batch
@@ -57,6 +58,7 @@ class Decide:
     firsts: Run
     """Shards, and the units (indices into `repeated`) whose first document they hold."""
     keep_first: bool
+    censor: Censor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ def decide(task: Decide) -> DecidedShard:
         removed_bytes=sizes.astype(np.int64),
         first=first,
         doc_ids=batch["doc_id"].take(pa.array(known.rows[first])),
-        examples=_examples(batch["text"], units, chosen) if len(first) else pa.array([], pa.string()),
+        examples=_examples(batch["text"], units, chosen, task.censor) if len(first) else pa.array([], pa.string()),
     )
 
 
@@ -117,9 +119,10 @@ def _verdict(units: scores.Units, goes: npt.NDArray[np.bool_], rest_bytes: npt.N
     return pa.RecordBatch.from_arrays([reason, lists], schema=VERDICT)
 
 
-def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64]) -> pa.Array:
-    """The beginning of each chosen unit."""
+def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64], censor: Censor) -> pa.Array:
+    """The beginning of each chosen unit, without personal data that the corpus masks."""
     data, offsets = utf8(texts)
     begins = offsets[units.rows[chosen]]
     spans = zip(begins + units.starts[chosen], begins + units.ends[chosen], strict=True)
-    return pa.array([data[start:end].tobytes().decode().strip()[:EXAMPLE_CHARACTERS] for start, end in spans], pa.string())
+    examples = (censor.text(data[start:end].tobytes().decode().strip()) for start, end in spans)
+    return pa.array([example[:EXAMPLE_CHARACTERS] for example in examples], pa.string())
