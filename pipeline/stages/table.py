@@ -13,10 +13,11 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.personal.kind import PERSONAL
 from tokenmill.pipeline.stages.quality.kind import QUALITY
 from tokenmill.pipeline.stages.repeats.kind import REPEATS
 
-STAGES: tuple[StageKind[Any], ...] = (LANGUAGE, DEDUP, REPEATS, QUALITY)
+STAGES: tuple[StageKind[Any], ...] = (LANGUAGE, DEDUP, REPEATS, QUALITY, PERSONAL)
 """In their usual order; `stages` in the config orders those of a corpus."""
 
 
