@@ -99,7 +99,7 @@ def _problems(root: Path, home: Path, progress: Progress, encoder_of: EncoderOf,
             masked = MASKED in (*before, made)[0].facts
             if sound and masked and made.stage == COLLECT:
                 progress.say(
-                    f"{home}: documents were masked after the build; evidence is of the text as it came, so it is not recomputed"
+                    f"{home}: documents were masked after the build, so evidence on the text as it came is not recomputed"
                 )
             if sound and versions.get(name, made.version) != made.version:
                 progress.say(

@@ -1,0 +1,186 @@
+"""Personal data that is planted everywhere in the input appears on no surface of a corpus with the stage `personal`.
+
+Values stand in texts that are kept, dropped by a rule, duplicates, near duplicates, repeated lines, rejected records, in URLs, in
+metadata and in names of files; each in one place only, so that a leak says where it is from.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+import tokenmill as tm
+from tests.command import tokenmill
+from tokenmill.pipeline.tokens import TokenStore
+
+WORDS = "light keeper ship harbour morning letter table window water stairs lamp wall boat sail line coast storm night".split()
+SETTINGS: dict[str, Any] = {
+    "collect.quarantine_ceiling": 1.0,
+    "repeats.min_documents": 5,
+    "repeats.min_characters": 10,
+    "repeats.min_share": 0.0,
+    "quality.recipe": "docs@1",
+    "quality.min_words": 20,
+    "quality.min_stop_words": 0,
+    "quality.max_short_lines": 1.0,
+    "quality.max_top_2gram": 1.0,
+    "tokenizer.vocabulary": 600,
+    "pack.validation_fraction": 0.1,
+}
+ORDERS = {
+    "alone": ["personal"],
+    "first": ["personal", "dedup", "repeats", "quality"],
+    "last": ["dedup", "repeats", "quality", "personal"],
+}
+AS_IT_CAME = ("documents", "collect", "quarantine", ".state", ".versions")
+"""What may hold the text as it came. Below `.versions`, names of these folders may."""
+
+
+class Planted:
+    """Makes values of all kinds that appear once each, and knows them."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+
+    def all(self, place: str) -> str:
+        """A sentence with a value of each kind."""
+        return " ".join(f"See {self.one(kind, place)} there." for kind in ("email",))
+
+    def one(self, kind: str, place: str) -> str:
+        value = f"{kind}.{len(self.values)}@{place}.planted.org"
+        self.values[value] = place
+        return value
+
+
+def a_text(number: int, lines: int = 6) -> str:
+    chosen = random.Random(number)
+    return "\n".join(f"The {' '.join(chosen.choices(WORDS, k=12))} of number {number}." for _ in range(lines))
+
+
+def write_input(folder: Path) -> Planted:
+    planted = Planted()
+    folder.mkdir(parents=True)
+    repeated = f"Write to {planted.one('email', 'repeated')} for more of this."
+    records: list[dict[str, Any]] = []
+
+    def add(place: str, text: str) -> None:
+        mail = planted.one("email", f"{place}url")
+        hidden = planted.one("email", f"{place}quoted").replace("@", "%40")
+        records.append(
+            {
+                "text": text,
+                "url": f"https://site.example/{mail}/{len(records)}?to={hidden}",
+                "author": planted.one("email", f"{place}author"),
+                "people": [{"mail": planted.one("email", f"{place}nested")}],
+            }
+        )
+
+    for number in range(6):
+        add("kept", f"{a_text(number)}\n{repeated}\n{planted.all('kept')}\n{a_text(100 + number)}")
+    twin = f"{a_text(40)}\n{planted.all('twin')}"
+    add("twin", twin)
+    add("twin", twin)
+    add("near", f"{a_text(41, 20)}\n{planted.all('near')}")
+    add("near", f"{a_text(41, 20)}\n{planted.all('near')}")
+    add("short", planted.all("short"))
+    add("empty", "")
+    lines = [json.dumps(record) for record in records]
+    lines.append('{"text": "broken ' + planted.all("broken"))
+    lines.append(json.dumps({"text": 7, "contact": planted.one("email", "notext")}))
+    (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
+    mailbox = folder / planted.one("email", "folder")
+    mailbox.mkdir()
+    (mailbox / "letter.txt").write_text(f"{a_text(60)}\n{planted.all('letter')}\n")
+    # The value begins inside what is kept of a record that is too long.
+    (folder / "wide.txt").write_bytes(planted.all("utf16").encode("utf-16-le") + b"\xd8" * 31)
+    return planted
+
+
+def build(folder: Path, order: str, **more: Any) -> tm.Corpus:
+    settings = {"collect.paths": str(folder / "input"), "stages": ORDERS[order], **SETTINGS, **more}
+    return tm.build("text", folder / "corpus", settings, workers=1, progress=False)
+
+
+def files_of(root: Path, *, but: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
+    """What the files of a corpus hold, tables as all their values, by name; without folders of these names."""
+    for path in sorted(root.rglob("*")):
+        name = path.relative_to(root)
+        parts = name.parts[2:] if name.parts[0] == ".versions" else name.parts
+        if path.is_file() and not {*parts[:1]} & {*but}:
+            yield name.as_posix(), values_of(path)
+
+
+def values_of(path: Path) -> bytes:
+    data = path.read_bytes()
+    if path.suffix == ".parquet":
+        with pq.ParquetFile(pa.BufferReader(data)) as file:
+            data = repr(file.read().to_pylist()).encode()
+    return data + data.replace(b"%40", b"@") + data.replace(b"\0", b"").replace(rb"\x00", b"")
+
+
+def surfaces(folder: Path, corpus: tm.Corpus) -> Iterator[tuple[str, str]]:
+    """What every command and call shows of a corpus, by name."""
+    root = corpus.root
+    query = folder / "query.txt"
+    query.write_text(a_text(41, 20))
+    ids = [row["doc_id"] for row in corpus.texts().read_all().to_pylist()]
+    commands: list[tuple[str | Path, ...]] = [
+        ("status", root),
+        ("status", root, "--json"),
+        ("report", root),
+        ("verify", root),
+        ("audit", root, "--json"),
+        ("trace", root, "train/00000:5"),
+        ("diff", root, root, "--json"),
+        *(("trace", root, "--doc-id", one, "--json") for one in ids),
+    ]
+    if "dedup" in corpus.settings["stages"]:
+        commands += [("near", root, query, "--threshold", "0.3"), ("near", root, query, "--threshold", "0.3", "--json")]
+        commands += [("whatif", root, "--set", "quality.min_words=1", "--json")]
+        commands += [("whatif", root, "--set", "quality.min_words=90", "--samples", "50")]
+    for command in commands:
+        done = tokenmill(*command)
+        assert done.returncode == 0, (command, done.stderr)
+        yield " ".join(map(str, command)), done.stdout + done.stderr
+    for place in range(0, TokenStore.open(root / "tokens").split("train").tokens, 7):
+        yield f"trace {place}", repr(corpus.trace(f"train/00000:{place}"))
+    yield "texts", repr(corpus.texts().read_all().to_pylist())
+    for stage in corpus.settings["stages"]:
+        yield f"verdicts {stage}", repr(corpus.verdicts(stage).read_all().to_pylist())
+        yield f"scores {stage}", repr(corpus.scores(stage).read_all().to_pylist())
+    yield "repr", repr(corpus)
+    for to in ("jsonl", "parquet", "huggingface", "olmo", "nanotron", "megatron", "nanogpt"):
+        out = corpus.export(to, folder / "exports" / to)
+        yield from ((f"{to} {name}", data.decode(errors="replace")) for name, data in files_of(out))
+
+
+def leaks(planted: Planted, shown: Iterator[tuple[str, str]]) -> list[str]:
+    found = []
+    for name, text in shown:
+        text = text.replace("%40", "@")
+        found += [f"{name}: {place}" for value, place in planted.values.items() if value in text]
+    return found
+
+
+@pytest.fixture(scope="module", params=ORDERS)
+def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Planted, tm.Corpus]:
+    folder = tmp_path_factory.mktemp(request.param)
+    planted = write_input(folder / "input")
+    return folder, planted, build(folder, request.param)
+
+
+def test_no_surface_shows_a_value(built: tuple[Path, Planted, tm.Corpus]) -> None:
+    folder, planted, corpus = built
+    inside = "".join(data.decode(errors="replace") for _, data in files_of(corpus.root))
+    missing = [place for value, place in planted.values.items() if value not in inside and not place.startswith("empty")]
+    assert not missing, "the input was not collected as it should be"
+    assert leaks(planted, surfaces(folder, corpus)) == []
+    published = ((name, data.decode(errors="replace")) for name, data in files_of(corpus.root, but=AS_IT_CAME))
+    assert leaks(planted, published) == []
