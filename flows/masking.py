@@ -30,7 +30,7 @@ from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages import table as stages
-from tokenmill.pipeline.stages.censor import MASKED, Censor
+from tokenmill.pipeline.stages.censor import MASKED
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
 
 BESIDE = f"{state.FOLDER}/masked"
@@ -170,11 +170,12 @@ def _write_shard(corpus: CorpusFolder, shard: CorpusShard, beside: Path) -> tupl
     view = next(view for view in corpus.views() if view.name == shard.name)
     kept = set(view.read(["doc_id"]).table["doc_id"].to_pylist())
     beside_text = censor.table(table.select(["url", "metadata"]))
+    found = censor.edits_of(texts)
     changed = 0
     rows: dict[str, list[dict[str, Any]]] = {stage: [] for stage, kind in shard.tables if kind == "edits"}
     for row, (doc_id, text) in enumerate(zip(ids, texts, strict=True)):
         mine = edits.get(doc_id, {})
-        masks = _masks(text.encode(), mine, censor, kept=doc_id in kept)
+        masks = _masks(mine, found[row], kept=doc_id in kept)
         texts[row] = apply(text.encode(), masks).decode()
         moved = {stage: _moved(masks, spans) for stage, spans in mine.items() if stage != PERSONAL.name}
         before, after = (merge(one for spans in of.values() for one in spans) for of in (mine, moved))
@@ -208,13 +209,12 @@ def _edits(corpus: CorpusFolder, shard: CorpusShard) -> dict[bytes, Edits]:
     return found
 
 
-def _masks(text: bytes, edits: Edits, censor: Censor, *, kept: bool) -> list[Edit]:
-    """The edits that the stored text takes: those of the stage, and what else it would find in it.
+def _masks(edits: Edits, found: list[Edit], *, kept: bool) -> list[Edit]:
+    """The edits that the stored text takes: those of the stage, and what else was found in it.
 
     Of a kept document the latter change only what other stages remove, so that what is read stays as it is.
     """
     mine = edits.get(PERSONAL.name, [])
-    found = censor.edits(text)
     if kept:
         removed = merge(edit for stage, spans in edits.items() if stage != PERSONAL.name for edit in spans)
         found = [piece for edit in found for piece in _within(edit, removed)]

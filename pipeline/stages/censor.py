@@ -47,22 +47,25 @@ class Censor:
         """A text, or a part of one that does not end inside a word."""
         return text if self.masker is None else self.masker.mask(text)
 
-    def edits(self, text: bytes) -> list[Edit]:
-        """What masks a text."""
-        return [] if self.masker is None else self.masker.edits(text)
+    def edits_of(self, texts: Sequence[str]) -> list[list[Edit]]:
+        """What masks each text, in its bytes."""
+        return [[] for _ in texts] if self.masker is None else self.masker.edits_of(texts)
 
-    def value(self, value: Any) -> Any:
-        """A JSON value, such as a URL: its strings, also percent-encoded ones, its numbers, and the names in objects."""
+    def value(self, value: Any, name: str = "") -> Any:
+        """A JSON value, such as a URL: its strings, also percent-encoded ones, its numbers, and the names in objects.
+
+        `name`: what it is called, since a bare number may be one thing or another.
+        """
         if self.masker is None or isinstance(value, bool | float | bytes | None):
             return value
         if isinstance(value, dict):
-            return {self.value(key): self.value(one) for key, one in value.items()}
+            return {self.value(key): self.value(one, key) for key, one in value.items()}
         if isinstance(value, list | tuple):
-            return [self.value(one) for one in value]
-        if isinstance(value, int):
-            return value if self.text(str(value)) == str(value) else self.text(str(value))
-        plain = unquote(value) if "%" in value else value
-        hidden = self.text(plain)
+            return [self.value(one, name) for one in value]
+        plain = unquote(str(value))
+        label = f"{name}: " if name else ""
+        hidden = self.text(label + plain)
+        hidden = hidden.removeprefix(label) if hidden.startswith(label) else self.text(plain)
         return value if hidden == plain else hidden
 
     def metadata(self, metadata: str) -> str:
@@ -89,7 +92,7 @@ class Censor:
         """The bytes [start, end) of a text, of which `known` is to be hidden besides."""
         if self.masker is None:
             return text[start:end]
-        hidden = merge([*self.edits(text), *known])
+        hidden = merge([*self.masker.edits(text), *known])
         inside = [
             Edit(max(one.start, start) - start, min(one.end, end) - start, one.replacement)
             for one in hidden
@@ -104,7 +107,12 @@ class Censor:
         for name, hide in (("url", self.value), ("metadata", self.metadata)):
             if name in table.column_names:
                 field = table.schema.field(name)
-                values = [hide(value) for value in table[name].to_pylist()]
+                values = table[name].to_pylist()
+                # All at once first: few rows have anything to hide. An escape in JSON may hide it there.
+                found = self.masker.edits_of([unquote(value or "") for value in values])
+                for row, value in enumerate(values):
+                    if value is not None and (found[row] or "\\" in value):
+                        values[row] = hide(value)
                 table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
         return table
 
