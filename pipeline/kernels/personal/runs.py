@@ -94,17 +94,29 @@ def digits(data: Bytes, at: int, stop: int) -> tuple[int, int, bool]:
 
 @leaf
 def hexadecimal(data: Bytes, start: int, at: int, stop: int, classes: Bytes, marks: int) -> tuple[int, int, bool]:
-    """The run of bytes whose class has a bit of `marks` around `at`, not beginning before `start`.
+    """The run of hexadecimal digits and colons around `at`, and dots behind it; it does not begin before `start`.
 
-    Returns where it begins and ends, and whether it has two colons in a row or seven in all (six before an IPv4 address).
+    `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word goes
+    on beside it, it has a digit, and two colons in a row or six in all.
     """
     begin, end = at, at
     while begin > start and classes[data[begin - 1]] & marks:
         begin -= 1
-    colons, double = 0, False
+    colons, double, digit = 0, False, False
+    for place in range(begin, at):
+        digit = digit or data[place] <= 0x39
     while end < stop and (classes[data[end]] & marks or data[end] == 0x2E):
         if data[end] == 0x3A:
             colons += 1
             double = double or (end + 1 < stop and data[end + 1] == 0x3A)
+        elif 0x30 <= data[end] <= 0x39:
+            digit = True
         end += 1
-    return begin, end, (double and end - begin > 2) or colons >= 6
+    alone = (begin == start or not _goes_on(data[begin - 1])) and (end == stop or not _goes_on(data[end]))
+    return begin, end, alone and digit and (double or colons >= 6)
+
+
+@inlined
+def _goes_on(byte: int) -> bool:
+    """Whether a byte is a letter, a digit or `_`."""
+    return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A or byte == 0x5F

@@ -20,67 +20,16 @@ MOST_CHARACTERS = 254
 LOCAL = frozenset("._%+-'&~!#$*^")
 """Characters of a local part beside letters and digits. RFC 5322 also allows `/=?{|}` and the grave accent, which in prose and
 web addresses stand before an address far more often than in it."""
-NO_DOMAINS = frozenset(
-    [
-        "png",
-        "jpg",
-        "jpeg",
-        "gif",
-        "svg",
-        "webp",
-        "bmp",
-        "ico",
-        "tif",
-        "tiff",
-        "css",
-        "scss",
-        "js",
-        "mjs",
-        "jsx",
-        "tsx",
-        "json",
-        "jsonl",
-        "csv",
-        "html",
-        "htm",
-        "xml",
-        "yaml",
-        "yml",
-        "toml",
-        "txt",
-        "pdf",
-        "woff",
-        "woff2",
-        "exe",
-        "dll",
-        "jar",
-        "conf",
-        "cfg",
-        "ini",
-        "log",
-        "lock",
-        "tar",
-        "gz",
-        "tgz",
-        "whl",
-        "service",
-        "socket",
-        "timer",
-        "target",
-        "mount",
-        "automount",
-        "path",
-        "device",
-        "slice",
-        "scope",
-        "swap",
-        "local",
-        "internal",
-        "lan",
-    ]
+_ENDINGS = (
+    "png jpg jpeg gif svg webp bmp ico tif tiff css scss js mjs jsx tsx json jsonl csv html htm xml yaml yml toml txt pdf woff "
+    "woff2 exe dll jar conf cfg ini log lock tar gz tgz whl service socket timer target mount automount path device slice "
+    "scope swap local internal lan"
 )
+NO_DOMAINS = frozenset(_ENDINGS.split())
 NOBODY = frozenset({"git", "hg", "svn"})
 """Names that everybody uses to fetch code."""
+_SHOWN = re.compile(r".*:(?:pass|password|passwd|pwd|secret)", re.IGNORECASE)
+"""What a manual writes in place of a password."""
 _LINK = re.compile(r"\s{0,2}(?:\[\s?(?:dot|punkt|\.)\s?\]|\((?:dot|punkt|\.)\)|\{(?:dot|\.)\})\s{0,2}|[.．。]", re.IGNORECASE)
 _USER = re.compile(r"(?<=://)[^\s/:@]{1,64}:[^\s/@]{1,128}(?=@$)")
 
@@ -89,8 +38,9 @@ def emails(text: str, start: int, end: int) -> Iterator[Sighting]:
     """The address around the at sign [start, end), and the user and password before it in a web address."""
     spelt = end - start == 2
     before = _USER.search(text, max(0, start - 256), start + 1) if text[start] == "@" else None
-    if before is not None:
+    if before is not None and not _SHOWN.fullmatch(before[0]):
         yield Sighting(before.start(), before.end(), "key", before[0])
+    if before is not None:
         return
     if spelt:
         start, end = start - 1, end + 1

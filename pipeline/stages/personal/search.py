@@ -7,7 +7,7 @@ Cost: the kernel's pass, and 2 to 20 microseconds for each anchor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
@@ -18,14 +18,26 @@ import pyarrow as pa
 
 from tokenmill.pipeline.kernels.personal import anchors
 from tokenmill.pipeline.kernels.text import buffers
+from tokenmill.pipeline.stages.personal import context
+from tokenmill.pipeline.stages.personal.bank import cards, ibans
 from tokenmill.pipeline.stages.personal.email import emails
+from tokenmill.pipeline.stages.personal.internet import ipv4, ipv6
+from tokenmill.pipeline.stages.personal.keys import keys
+from tokenmill.pipeline.stages.personal.national import identity_numbers, ssns
 from tokenmill.pipeline.stages.personal.settings import KINDS, Kind, PersonalConfig
 from tokenmill.pipeline.stages.personal.sighting import Sighting
+from tokenmill.pipeline.stages.personal.telephone import telephones
 
-Validator = Callable[[str, int, int], Iterator[Sighting]]
-
-AROUND_BYTES = 1_100
-"""What a validator sees of the text before and behind an anchor: an address of the longest kind, in four bytes a character."""
+AROUND_BYTES: Mapping[int, tuple[int, int]] = MappingProxyType(
+    {
+        anchors.AT: (1_100, 1_100),
+        anchors.NUMBER: (200, 200),
+        anchors.WORD: (200, 200),
+        anchors.COLONS: (40, 40),
+        anchors.KEY: (40, 15_000),
+    }
+)
+"""What the validators see of the text before and behind an anchor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,16 +67,31 @@ def findings(column: pa.LargeStringArray, sought: Sought) -> list[list[PersonalV
     """The values in each text."""
     data, offsets = buffers.utf8(column)
     found: list[list[PersonalValue]] = [[] for _ in range(len(column))]
-    validators = _validators(sought)
     for row, kind, start, end in _anchors(data, offsets, "phone" in sought.kinds):
-        for validate in validators[kind]:
-            found[row] += _values(data, offsets[row : row + 2].tolist(), start, end, validate)
+        found[row] += _values(data, offsets[row : row + 2].tolist(), kind, start, end, sought)
     return [_disjoint(one, sought.kinds) if one else one for one in found]
 
 
-def _validators(sought: Sought) -> Mapping[int, Sequence[Validator]]:
-    """The validators for each kind of anchor."""
-    return MappingProxyType({anchors.AT: (emails,), anchors.NUMBER: (), anchors.WORD: (), anchors.COLONS: (), anchors.KEY: ()})
+def _sightings(anchor: int, text: str, start: int, end: int, sought: Sought) -> Iterator[Sighting]:
+    """What the validators find around an anchor of that kind."""
+    if anchor == anchors.AT:
+        yield from emails(text, start, end)
+    elif anchor == anchors.KEY:
+        yield from keys(text, start, end)
+    elif anchor == anchors.COLONS:
+        yield from ipv6(text, start, end, sought.public_only)
+    else:
+        text = context.plain(text)
+        if anchor == anchors.WORD:
+            yield from ibans(text, start, end)
+        else:
+            yield from cards(text, start, end)
+            yield from ssns(text, start, end)
+            yield from ipv4(text, start, end, sought.public_only)
+            if "phone" in sought.kinds:
+                yield from telephones(text, start, end)
+        if "national_id" in sought.kinds:
+            yield from identity_numbers(text, start, end, sought.countries)
 
 
 def _anchors(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], every: bool) -> Iterator[tuple[int, int, int, int]]:
@@ -81,24 +108,25 @@ def _anchors(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], every:
 
 
 def _values(
-    data: npt.NDArray[np.uint8], bounds: Sequence[int], start: int, end: int, validate: Validator
+    data: npt.NDArray[np.uint8], bounds: Sequence[int], anchor: int, start: int, end: int, sought: Sought
 ) -> Iterator[PersonalValue]:
-    """What a validator finds in the text around an anchor, in bytes of the text."""
+    """What is found in the text around an anchor, in bytes of the text."""
     first, stop = bounds
-    low, high = max(first, first + start - AROUND_BYTES), min(stop, first + end + AROUND_BYTES)
-    while low < stop and low > first and data[low] & 0xC0 == 0x80:
-        low += 1
+    before, behind = AROUND_BYTES[anchor]
+    low, high = max(first, first + start - before), min(stop, first + end + behind)
+    while low > first and data[low] & 0xC0 == 0x80:
+        low -= 1
     while high < stop and data[high] & 0xC0 == 0x80:
         high += 1
     shift = low - first
     content = data[low:high].tobytes()
-    if content.isascii():
-        for one in validate(content.decode(), start - shift, end - shift):
+    text = content.decode()
+    if len(text) == len(content):
+        for one in _sightings(anchor, text, start - shift, end - shift, sought):
             yield PersonalValue(one.start + shift, one.end + shift, one.kind, one.value)
         return
-    text = content.decode()
     place = len(content[: start - shift].decode())
-    for one in validate(text, place, place + len(content[start - shift : end - shift].decode())):
+    for one in _sightings(anchor, text, place, place + len(content[start - shift : end - shift].decode()), sought):
         begin = shift + len(text[: one.start].encode())
         yield PersonalValue(begin, begin + len(text[one.start : one.end].encode()), one.kind, one.value)
 
