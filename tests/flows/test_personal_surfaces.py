@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -40,6 +41,7 @@ ORDERS = {
     "first": ["personal", "dedup", "repeats", "quality"],
     "last": ["dedup", "repeats", "quality", "personal"],
 }
+KINDS = ("e-mail", "address", "card", "IBAN", "SSN", "key")
 AS_IT_CAME = ("documents", "collect", "quarantine", ".state", ".versions")
 """What may hold the text as it came. Below `.versions`, names of these folders may."""
 
@@ -50,14 +52,31 @@ class Planted:
     def __init__(self) -> None:
         self.values: dict[str, str] = {}
 
-    def all(self, place: str) -> str:
-        """A sentence with a value of each kind."""
-        return " ".join(f"See {self.one(kind, place)} there." for kind in ("email",))
+    def all(self, place: str, most: int = 6) -> str:
+        """Sentences with a value of each kind, or of the first ones."""
+        return " ".join(f"The {kind} is {self.one(kind, place)} there." for kind in KINDS[:most])
 
     def one(self, kind: str, place: str) -> str:
-        value = f"{kind}.{len(self.values)}@{place}.planted.org"
-        self.values[value] = place
+        number = len(self.values)
+        value = {
+            "e-mail": f"mail.{number}@{place}.planted.org",
+            "address": f"81.{number // 200 + 2}.{number % 200 + 3}.77",
+            "card": with_luhn(f"4{number * 7919 % 10**7:07}5550123"),
+            "IBAN": with_mod_97(f"{number * 104729 % 10**9:09}532013000"[:18]),
+            "SSN": f"{123 + number}-45-6789",
+            "key": f"AKIA{''.join(random.Random(number).choices('ABCDEFGHJKLMNPQRSTUVWXYZ234567', k=16))}",
+        }[kind]
+        self.values[value] = f"{kind} {place}"
         return value
+
+
+def with_luhn(digits: str) -> str:
+    doubled = (int(one) * (2 - at % 2) for at, one in enumerate(reversed(digits)))
+    return f"{digits}{-sum(one // 10 + one % 10 for one in doubled) % 10}"
+
+
+def with_mod_97(digits: str) -> str:
+    return f"DE{98 - int(f'{digits}131400') % 97:02}{digits}"
 
 
 def a_text(number: int, lines: int = 6) -> str:
@@ -68,18 +87,21 @@ def a_text(number: int, lines: int = 6) -> str:
 def write_input(folder: Path) -> Planted:
     planted = Planted()
     folder.mkdir(parents=True)
-    repeated = f"Write to {planted.one('email', 'repeated')} for more of this."
+    repeated = f"Write to {planted.one('e-mail', 'repeated')} for more of this."
     records: list[dict[str, Any]] = []
 
     def add(place: str, text: str) -> None:
-        mail = planted.one("email", f"{place}url")
-        hidden = planted.one("email", f"{place}quoted").replace("@", "%40")
+        mail = planted.one("e-mail", f"{place}url")
+        hidden = planted.one("e-mail", f"{place}quoted").replace("@", "%40")
         records.append(
             {
                 "text": text,
                 "url": f"https://site.example/{mail}/{len(records)}?to={hidden}",
-                "author": planted.one("email", f"{place}author"),
-                "people": [{"mail": planted.one("email", f"{place}nested")}],
+                "author": planted.one("e-mail", f"{place}author"),
+                "SSN": planted.one("SSN", f"{place}ssn"),
+                "people": [{"mail": planted.one("e-mail", f"{place}nested"), "ip": [planted.one("address", f"{place}list")]}],
+                "card": int(planted.one("card", f"{place}number")),
+                "account": planted.one("IBAN", f"{place}account"),
             }
         )
 
@@ -92,15 +114,16 @@ def write_input(folder: Path) -> Planted:
     add("near", f"{a_text(41, 20)}\n{planted.all('near')}")
     add("short", planted.all("short"))
     add("empty", "")
+    records.append({"text": f"{a_text(70)}\n{planted.all('host')}", "url": f"http://{planted.one('address', 'host')}/page"})
     lines = [json.dumps(record) for record in records]
-    lines.append('{"text": "broken ' + planted.all("broken"))
-    lines.append(json.dumps({"text": 7, "contact": planted.one("email", "notext")}))
+    lines.append('{"text": "broken ' + planted.all("broken", 4))
+    lines.append(json.dumps({"text": 7, "contact": planted.one("e-mail", "notext")}))
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
-    mailbox = folder / planted.one("email", "folder")
+    mailbox = folder / planted.one("e-mail", "folder")
     mailbox.mkdir()
     (mailbox / "letter.txt").write_text(f"{a_text(60)}\n{planted.all('letter')}\n")
     # The value begins inside what is kept of a record that is too long.
-    (folder / "wide.txt").write_bytes(planted.all("utf16").encode("utf-16-le") + b"\xd8" * 31)
+    (folder / "wide.txt").write_bytes(planted.all("utf16", 2).encode("utf-16-le") + b"\xd8" * 31)
     return planted
 
 
@@ -123,6 +146,8 @@ def values_of(path: Path) -> bytes:
     if path.suffix == ".parquet":
         with pq.ParquetFile(pa.BufferReader(data)) as file:
             data = repr(file.read().to_pylist()).encode()
+    if path.suffix == ".html":
+        data += re.sub(rb"<[^>]+>", b"", data)
     return data + data.replace(b"%40", b"@") + data.replace(b"\0", b"").replace(rb"\x00", b"")
 
 
@@ -180,7 +205,7 @@ def built(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
 def test_no_surface_shows_a_value(built: tuple[Path, Planted, tm.Corpus]) -> None:
     folder, planted, corpus = built
     inside = "".join(data.decode(errors="replace") for _, data in files_of(corpus.root))
-    missing = [place for value, place in planted.values.items() if value not in inside and not place.startswith("empty")]
+    missing = [place for value, place in planted.values.items() if value not in inside and " empty" not in place]
     assert not missing, "the input was not collected as it should be"
     assert leaks(planted, surfaces(folder, corpus)) == []
     published = ((name, data.decode(errors="replace")) for name, data in files_of(corpus.root, but=AS_IT_CAME))
