@@ -12,16 +12,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import pyarrow.compute as pc
+
 from tokenmill.flows import housekeeping, masking
 from tokenmill.flows.build import outline, publish
-from tokenmill.pipeline.base import files, manifest, versions
+from tokenmill.pipeline.base import files, manifest, shards, versions
 from tokenmill.pipeline.base.errors import ConfigError, InputError, NotBuilt, StaleInput
 from tokenmill.pipeline.base.executor import InProcess
 from tokenmill.pipeline.base.manifest import CORPUS, MODELS, PACK
 from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.utf8 import as_utf8
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.corpus import CONFIG, TOKENS, being_published, open_corpus
+from tokenmill.pipeline.corpus import CONFIG, TOKENS, CorpusFolder, being_published, open_corpus
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.tokens.compact import Compacted
 from tokenmill.pipeline.tokens.compact import compact as compact_store
@@ -55,11 +57,22 @@ def requests(
 
 def forget(root: Path, asked: Sequence[Request], *, dry_run: bool = False) -> list[Found]:
     """Put documents on the list of the corpus. Raises InputError, NotBuilt, CorruptFile, StaleInput, Locked."""
-    open_corpus(root)
+    corpus = open_corpus(root)
+    asked = [_by_stored_url(corpus, one) if one.by == "url_prefix" else one for one in asked]
     if dry_run:
         return put_on_list(root, asked, dry_run=True)
     with housekeeping.at_work(root):
         return put_on_list(root, asked)
+
+
+def _by_stored_url(corpus: CorpusFolder, asked: Request) -> Request:
+    """A request for a beginning of URLs, by ids if these URLs are masked in the store."""
+    hidden = corpus.censor.value(asked.value)
+    if hidden == asked.value:
+        return asked
+    tables = (shards.read(corpus.published, shard.documents, ["doc_id", "url"]) for shard in corpus.shards)
+    ids = [table["doc_id"].filter(pc.fill_null(pc.starts_with(table["url"], asked.value), False)) for table in tables]
+    return Request(by="doc_id", value=hidden, ids=tuple(sorted(one for column in ids for one in column.to_pylist())))
 
 
 def compact(root: Path, progress: Progress, *, personal: bool = False) -> Compacted | None:

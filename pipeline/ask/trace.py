@@ -18,13 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.edits import Edit, project
+from tokenmill.pipeline.base.edits import Edit, merge, part, project
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.personal.kind import PERSONAL
 from tokenmill.pipeline.stages.protocols import Limited, limits_of
 from tokenmill.pipeline.tokens import Ids, TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
@@ -176,8 +177,7 @@ def text_at(
     edits: list[Edit] = alive.edits.get(document.row, [])
     ((first, last),) = project(edits, [(start, end)])
     stored = _row(corpus, view.documents, document)["text"].encode()
-    censor = Censor() if reveal else corpus.censor
-    masks = [edit for edit in edits if edit.replacement]
+    masks = [] if reveal else _masks(corpus, document, stored)
     return Around(
         id=int(shard.read(token, token + 1)[0]),
         before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at].tolist())),
@@ -186,10 +186,18 @@ def text_at(
         byte=start,
         stored_start=first,
         stored_end=last,
-        stored_before=_text(censor.part(stored, max(0, first - AROUND_BYTES), first, masks)),
-        stored=_text(censor.part(stored, first, last, masks)),
-        stored_after=_text(censor.part(stored, last, last + AROUND_BYTES, masks)),
+        stored_before=_text(part(stored, masks, max(0, first - AROUND_BYTES), first)),
+        stored=_text(part(stored, masks, first, last)),
+        stored_after=_text(part(stored, masks, last, last + AROUND_BYTES)),
     )
+
+
+def _masks(corpus: CorpusFolder, document: PackedDocument, stored: bytes) -> list[Edit]:
+    """What hides personal data in the stored text: the edits of the stage, and what it would find there besides."""
+    shard = next(shard for shard in corpus.shards if shard.name == document.shard)
+    rows = _edits(corpus, shard, PERSONAL.name, document) or ()
+    mine = (Edit(row["start"], row["end"], row["replacement"].encode()) for row in rows)
+    return merge([*corpus.censor.edits_of([stored.decode()])[0], *mine])
 
 
 def _next(decode: Callable[[list[int]], bytes], before: Ids, ids: Ids) -> bytes:
@@ -225,12 +233,21 @@ def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: Pa
     if scores is not None:
         row = _present(_row(corpus, scores, document))
         said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
-    edits = shard.tables.get((made.stage, "edits"))
+    edits = _edits(corpus, shard, made.stage, document)
     if edits is not None:
-        table = shards.read(corpus.published, edits)
-        mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
-        said["edits"] = mine.drop_columns(["doc_id"]).to_pylist()
+        said["edits"] = edits
     return said
+
+
+def _edits(corpus: CorpusFolder, shard: CorpusShard, stage: str, document: PackedDocument) -> list[dict[str, Any]] | None:
+    """The edits that a stage made of the stored text; None if it makes none."""
+    named = shard.tables.get((stage, "edits"))
+    if named is None:
+        return None
+    table = shards.read(corpus.published, named)
+    mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
+    found: list[dict[str, Any]] = mine.drop_columns(["doc_id"]).to_pylist()
+    return found
 
 
 def _limits(limits: Sequence[tuple[str, Limit]], scores: Mapping[str, Any]) -> list[dict[str, Any]]:

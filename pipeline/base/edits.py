@@ -70,6 +70,15 @@ def apply(text: bytes, edits: Sequence[Edit]) -> bytes:
     return b"".join((*parts, text[position:]))
 
 
+def part(text: bytes, edits: Iterable[Edit], start: int, end: int) -> bytes:
+    """Return the bytes [start, end) of `text` with merged `edits` applied. One that reaches beyond them stands there whole."""
+    inside = (edit for edit in edits if edit.start < end and edit.end > start)
+    return apply(
+        text[start:end],
+        [Edit(max(edit.start, start) - start, min(edit.end, end) - start, edit.replacement) for edit in inside],
+    )
+
+
 def project(edits: Sequence[Edit], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Convert spans [start, end) in bytes of the edited text to spans in bytes of the stored text.
 

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 import pyarrow as pa
 
-from tokenmill.pipeline.base.edits import Edit, apply, merge
+from tokenmill.pipeline.base.edits import Edit
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
 from tokenmill.pipeline.stages.personal.masking import Masker
@@ -87,18 +87,6 @@ class Censor:
             if hidden != plain:
                 return hidden.encode()
         return data
-
-    def part(self, text: bytes, start: int, end: int, known: Sequence[Edit] = ()) -> bytes:
-        """The bytes [start, end) of a text, of which `known` is to be hidden besides."""
-        if self.masker is None:
-            return text[start:end]
-        hidden = merge([*self.masker.edits(text), *known])
-        inside = [
-            Edit(max(one.start, start) - start, min(one.end, end) - start, one.replacement)
-            for one in hidden
-            if one.start < end and one.end > start
-        ]
-        return apply(text[start:end], inside)
 
     def table(self, table: pa.Table) -> pa.Table:
         """What stands beside the texts in a table of documents: the columns `url` and `metadata`, as far as it has them."""
