@@ -71,7 +71,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
             first = rows[np.argsort(keys[rows], kind="stable")[:SAMPLES]]
             best = [(int(keys[row]), ids[int(row)].as_py()) for row in first]
             lowest[fate] = heapq.nsmallest(SAMPLES, [*lowest.get(fate, []), *best])
-        found.origins.add(table, codes, known, keys)
+        found.origins.add(table, codes, known, keys, corpus.censor)
         for stage, criteria in rules.items():
             if criteria:
                 found.borders.add(judge(corpus, shard, stage, criteria, ids), ids, keys)

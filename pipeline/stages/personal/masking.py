@@ -7,6 +7,7 @@ look at a corpus need not have its key. Cost: none to import; see `search`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base.edits import Edit, apply
@@ -26,12 +27,17 @@ class Masker:
 
     def edits(self, text: bytes) -> list[Edit]:
         """The edits that mask or remove the personal data in a text, which is UTF-8; sorted and disjoint."""
+        (found,) = self.edits_of([text.decode()])
+        return found
+
+    def edits_of(self, texts: Sequence[str]) -> list[list[Edit]]:
+        """The same for many texts at once, which costs far less for short ones."""
         import pyarrow as pa
 
         from tokenmill.pipeline.stages.personal.search import findings, sought
 
-        (found,) = findings(pa.array([text.decode()], pa.large_string()), sought(self.config))
-        return [Edit(one.start, one.end, self.config.replacement(one.kind).encode()) for one in found]
+        found = findings(pa.array(texts, pa.large_string()), sought(self.config))
+        return [[Edit(one.start, one.end, self.config.replacement(one.kind).encode()) for one in row] for row in found]
 
     def mask(self, text: str) -> str:
         """The text without its personal data."""

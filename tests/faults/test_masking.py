@@ -1,0 +1,56 @@
+"""`compact --personal`, cut off at any file operation: readers see a whole corpus, and doing it again makes the same bytes."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.builds import published
+from tests.faults.cuts import cut_off
+from tests.flows.test_personal_surfaces import build, files_of, leaks, write_input
+from tokenmill.flows import forgetting
+from tokenmill.pipeline.ask.verify import problems
+from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.progress import Silent
+from tokenmill.pipeline.corpus import open_corpus
+from tokenmill.pipeline.export.source import ExportSource
+from tokenmill.tokenizer.encode import of_corpus
+
+FEW = 9
+"""Cuts in the quick test."""
+
+
+def texts(root: Path) -> list[dict[str, object]]:
+    source = ExportSource(corpus=open_corpus(root), licence=None)
+    return [row for view in source.views for row in source.texts(view)[0].to_pylist()]
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=[pytest.mark.soak, pytest.mark.timeout(7200)])])
+def test_masking_that_is_cut_off_is_finished_by_the_next(tmp_path: Path, every: bool) -> None:
+    planted = write_input(tmp_path / "input")
+    whole = tmp_path / "whole" / "corpus"
+    build(tmp_path, "last", out=whole)
+    wanted_texts = texts(whole)
+
+    def fresh() -> Path:
+        disk = tmp_path / "disk"
+        shutil.rmtree(disk, ignore_errors=True)
+        shutil.copytree(whole.parent, disk)
+        return disk / "corpus"
+
+    root = fresh()
+    files.inject(None)
+    forgetting.compact(root, Silent(), personal=True)
+    operations, wanted = files.operations(), published(root)
+    for number, at in enumerate(range(operations) if every else range(1, operations, operations // FEW)):
+        for power_seed in (None, number) if every else (None if number % 2 else number,):
+            root = fresh()
+            with cut_off(root, at, power_seed):
+                forgetting.compact(root, Silent(), personal=True)
+            assert texts(root) == wanted_texts, at
+            forgetting.compact(root, Silent(), personal=True)
+            assert published(root) == wanted, at
+            assert leaks(planted, ((name, data.decode(errors="replace")) for name, data in files_of(root))) == [], at
+    assert list(problems(root, Silent(), of_corpus)) == []
