@@ -1,5 +1,5 @@
-"""A corpus with every stage that there is: rows are conserved, evidence holds, `whatif` tells what a build does, and the number of
-workers changes no byte.
+"""A corpus with every stage: rows are conserved, evidence holds, `whatif` tells what a build does, and the number of workers
+changes no byte.
 
 `tests/faults` kills and resumes such builds.
 """
@@ -44,14 +44,11 @@ QUESTIONS = (
     "How many distinct ways are there to seat seven guests at a round table with two empty chairs?",
 )
 CHANGES: tuple[Mapping[str, Any], ...] = (
-    {"urls.lists.sites.use": "off"},
+    {"urls.lists.sites.use": "off", "urls.without_url": "drop"},
     {"urls.only_allowed": True},
-    {"urls.without_url": "drop"},
     {"dedup.threshold": 0.95},
-    {"dedup.loses": 0.0},
-    {"decontamination.threshold": 1.0},
-    {"decontamination.ignored_sets": ["quiz"]},
-    {"personal.max_found": 0},
+    {"dedup.loses": 0.0, "decontamination.threshold": 1.0},
+    {"decontamination.ignored_sets": ["quiz"], "personal.max_found": 0},
     {"personal.max_share": 0.02},
 )
 
@@ -71,7 +68,7 @@ def records() -> list[dict[str, str]]:
         f"{other(51)} {QUESTIONS[0]}\n",
         f"{other(52)} {QUESTIONS[1].removesuffix(' empty chairs?')}\n",
         f"{other(53)} Write to ann.miller@example.org or bob@example.net from 8.8.8.8.\n",
-        "It is paid from DE89 3704 0044 0532 0130 00 to the man who carried the letters on foot last week.\n",
+        f"{other(54)} It is paid from DE89 3704 0044 0532 0130 00.\n",
     )
     hosts = ("good.example", "www.bad.example", "other.example")
     found = [
