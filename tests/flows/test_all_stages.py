@@ -48,7 +48,7 @@ CHANGES: tuple[Mapping[str, Any], ...] = (
     {"urls.only_allowed": True},
     {"dedup.threshold": 0.95},
     {"dedup.loses": 0.0, "decontamination.threshold": 1.0},
-    {"decontamination.ignored_sets": ["quiz"], "personal.max_found": 0},
+    {"decontamination.ignored_sets": ["quiz"], "personal.max_found": 2},
     {"personal.max_share": 0.02},
 )
 
