@@ -40,17 +40,16 @@ ENDED_SECONDS = 100
 
 
 def write_input(folder: Path) -> None:
-    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer; an e-mail address, a host
-    on a list and an item of a quiz, whose files stand beside the folder."""
+    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer; e-mail addresses, a host
+    on a list, and an item of a quiz, whose files stand beside the folder."""
     chosen = random.Random(0)
     folder.mkdir(parents=True)
-    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(14)]
+    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(13)]
     for number, text in enumerate(texts[:8]):
-        (folder / f"{number}.txt").write_text(text)
-    (folder / "same.txt").write_text(texts[0])
+        (folder / f"{number}.txt").write_text(f"{text}Write to author{number}@example.org.\n")
+    (folder / "same.txt").write_text(f"{texts[0]}Write to author0@example.org.\n")
     (folder / "near.txt").write_text(texts[1] + "one more line.\n")
     (folder / "quiz.txt").write_text(f"{texts[12]}{QUESTION}\n")
-    (folder / "letter.txt").write_text(f"{texts[13]}ann@example.org\n")
     hosts = ("bad.example", "good.example", "good.example", "good.example")
     records = [{"text": text, "url": f"https://{host}/"} for text, host in zip(texts[8:12], hosts, strict=True)]
     lines = [json.dumps(record) for record in records] + ['{"text": "cut']

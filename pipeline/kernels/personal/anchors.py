@@ -65,7 +65,7 @@ def key_words() -> tuple[Places, Places]:
 def _packed(data: Bytes, at: int, size: int) -> int:
     packed = 0
     for i in range(size):
-        packed |= np.int64(data[at + i]) << (8 * i)
+        packed |= int(data[at + i]) << (8 * i)
     return packed
 
 
@@ -93,10 +93,10 @@ def _is_key(data: Bytes, start: int, at: int, end: int, stop: int, words: Places
         return False
     behind = data[end]
     if behind == 0x5F or behind == 0x2D or behind == 0x2E:
-        return _is_in(_packed(data, at, size), words)
+        return bool(_is_in(_packed(data, at, size), words))
     # -----BEGIN
     begins = size == 5 and behind == 0x20 and data[at] == 0x42 and data[at + 4] == 0x4E
-    return begins and at - start >= 5 and data[at - 1] == 0x2D and data[at - 5] == 0x2D
+    return bool(begins and at - start >= 5 and data[at - 1] == 0x2D and data[at - 5] == 0x2D)
 
 
 @leaf
@@ -124,7 +124,9 @@ def _is_spelt(data: Bytes, start: int, at: int, end: int, stop: int) -> bool:
     if at == start or end >= stop:
         return False
     before, behind = data[at - 1], data[end]
-    return (before == 0x5B and behind == 0x5D) or (before == 0x28 and behind == 0x29) or (before == 0x7B and behind == 0x7D)
+    return bool(
+        (before == 0x5B and behind == 0x5D) or (before == 0x28 and behind == 0x29) or (before == 0x7B and behind == 0x7D)
+    )
 
 
 @leaf
