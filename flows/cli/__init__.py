@@ -71,8 +71,10 @@ def _run() -> int:
         if signal.getsignal(number) != signal.SIG_IGN:
             signal.signal(number, interrupt)
     try:
-        from tokenmill.flows.cli import application
+        from tokenmill.flows.cli import application, environment
+        from tokenmill.pipeline.base import secrets
 
+        secrets.read_by(environment.variable)
         application.app()
     except BaseException as error:  # a command may also end by SystemExit, KeyboardInterrupt or a signal of Prefect's
         code = _code(error, interrupted=bool(asked))

@@ -18,6 +18,7 @@ def beside(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
     _in(found, "collect", lambda collect: _of_collect(folder, collect))
     _in(found, "tokenizer", lambda section: _joined(folder, section, "path"))
     _in(found, "language", lambda section: _joined(folder, section, "model"))
+    _in(found, "personal", lambda section: _joined(folder, section, "key_file"))
     _in(found, "train", lambda section: _joined(folder, section, "examples"))
     _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_models(folder, models)))
     return found

@@ -23,7 +23,7 @@ AT, NUMBER, WORD, COLONS, KEY = range(5)
 """Kinds of anchors: an at sign (or `[at]`); digits in groups; a word that begins with a letter and has digits; hexadecimal
 groups between colons; the first word of a key."""
 
-_LETTER, _DIGIT, _AT, _COLON, _LEAD, _HEX = 1, 2, 4, 8, 16, 32
+_LETTER, _DIGIT, _AT, _COLON, _LEAD, _HEX, _JOINS = 1, 2, 4, 8, 16, 32, 64
 _WORD = _LETTER | _DIGIT
 
 KEY_WORDS = (
@@ -50,6 +50,7 @@ def classes() -> npt.NDArray[np.uint8]:
     table[ord("@")] = table[ord("%")] = _AT
     table[ord(":")] |= _COLON
     table[[0xD9, 0xDB, 0xE0, 0xEF]] = _LEAD
+    table[[0x2D, 0x2E, 0x5F]] = _JOINS
     return table
 
 
@@ -64,7 +65,7 @@ def key_words() -> tuple[Places, Places]:
 def _packed(data: Bytes, at: int, size: int) -> int:
     packed = 0
     for i in range(size):
-        packed |= np.int64(data[at + i]) << (8 * i)
+        packed |= int(data[at + i]) << (8 * i)
     return packed
 
 
@@ -92,10 +93,10 @@ def _is_key(data: Bytes, start: int, at: int, end: int, stop: int, words: Places
         return False
     behind = data[end]
     if behind == 0x5F or behind == 0x2D or behind == 0x2E:
-        return _is_in(_packed(data, at, size), words)
+        return bool(_is_in(_packed(data, at, size), words))
     # -----BEGIN
     begins = size == 5 and behind == 0x20 and data[at] == 0x42 and data[at + 4] == 0x4E
-    return begins and at - start >= 5 and data[at - 1] == 0x2D and data[at - 5] == 0x2D
+    return bool(begins and at - start >= 5 and data[at - 1] == 0x2D and data[at - 5] == 0x2D)
 
 
 @leaf
@@ -123,7 +124,9 @@ def _is_spelt(data: Bytes, start: int, at: int, end: int, stop: int) -> bool:
     if at == start or end >= stop:
         return False
     before, behind = data[at - 1], data[end]
-    return (before == 0x5B and behind == 0x5D) or (before == 0x28 and behind == 0x29) or (before == 0x7B and behind == 0x7D)
+    return bool(
+        (before == 0x5B and behind == 0x5D) or (before == 0x28 and behind == 0x29) or (before == 0x7B and behind == 0x7D)
+    )
 
 
 @leaf
@@ -172,22 +175,27 @@ def anchors(
         at, known = start, start
         while at < stop:
             mark = classes[data[at]]
-            if mark & ~np.uint8(_HEX) == 0:
+            if mark & (_LETTER | _DIGIT | _AT | _COLON | _LEAD) == 0:
                 at += 1
                 continue
             kind, begin, end, after = -1, at, at, at + 1
             if mark & _LETTER:
-                after = at + 1
                 seen = mark
-                while after < stop and classes[data[after]] & _WORD:
-                    seen |= classes[data[after]]
+                while after < stop:
+                    mark = classes[data[after]]
+                    if mark & _WORD == 0:
+                        break
+                    seen |= mark
                     after += 1
                 end = after
-                if _is_key(data, start, at, end, stop, words, starts):
+                size = end - at
+                # Most words are no key, and it takes one test to see that.
+                may = size >= 10 or size == 5 or (size <= 6 and mark & _JOINS != 0)
+                if may and _is_key(data, start, at, end, stop, words, starts):
                     kind = KEY
                 elif seen & _DIGIT and _is_number(data, at, end, stop, classes):
                     kind = WORD
-                elif _is_spelt(data, start, at, end, stop):
+                elif size == 2 and _is_spelt(data, start, at, end, stop):
                     kind = AT
             elif mark & _COLON:
                 if at >= known:

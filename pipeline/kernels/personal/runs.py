@@ -44,7 +44,7 @@ def separator_at(data: Bytes, at: int, stop: int) -> int:
     """The bytes of the separator at `at`: one of ` -./()`, U+00A0, U+2007, U+2009, U+2010 to U+2013, U+202F; 0 if none is."""
     byte = data[at]
     if byte < 0x40:
-        return _SEPARATORS >> np.int64(byte) & 1
+        return int(_SEPARATORS >> np.int64(byte) & 1)
     if byte == 0xC2 and at + 1 < stop:
         return 2 if data[at + 1] == 0xA0 else 0
     if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80:
@@ -96,8 +96,8 @@ def digits(data: Bytes, at: int, stop: int) -> tuple[int, int, bool]:
 def hexadecimal(data: Bytes, start: int, at: int, stop: int, classes: Bytes, marks: int) -> tuple[int, int, bool]:
     """The run of hexadecimal digits and colons around `at`, and dots behind it; it does not begin before `start`.
 
-    `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word goes
-    on beside it, it has a digit, and two colons in a row or six in all.
+    `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word
+    goes on beside it, it has a digit, and two colons in a row or six in all.
     """
     begin, end = at, at
     while begin > start and classes[data[begin - 1]] & marks:

@@ -12,6 +12,7 @@ BEFORE_CHARACTERS, BEHIND_CHARACTERS = 48, 16
 _DIGITS = {code + digit: str(digit) for code in (0xFF10, 0x0660, 0x06F0, 0x0966) for digit in range(10)}
 _SIGNS = dict.fromkeys((160, 8199, 8201, 8239), " ") | dict.fromkeys(range(8208, 8212), "-")
 _PLAIN = _DIGITS | _SIGNS
+_UNUSUAL = re.compile(f"[{''.join(map(chr, _PLAIN))}]")
 
 NOT_INSIDE = r"(?<![0-9A-Za-z_])(?<![0-9A-Za-z]-)(?<!\d[.,/])"
 """Pattern: no word, longer number or fraction goes on before this place."""
@@ -21,7 +22,7 @@ NOT_FOLLOWED = r"(?![0-9A-Za-z_])(?!-[0-9A-Za-z])(?![.,]\d)"
 
 def plain(text: str) -> str:
     """The text with ASCII digits, spaces and hyphens in place of others: the same number of characters."""
-    return text if text.isascii() else text.translate(_PLAIN)
+    return text.translate(_PLAIN) if not text.isascii() and _UNUSUAL.search(text) else text
 
 
 def words(*patterns: str) -> re.Pattern[str]:

@@ -25,7 +25,10 @@ _NETWORKS = (
     "::/8 64:ff9b::/96 64:ff9b:1::/48 100::/64 2001::/23 2001:db8::/32 2002::/16 3fff::/20 5f00::/16 fc00::/7 fe80::/10 "
     "fec0::/10 ff00::/8"
 )
-_SPECIAL = tuple(map(ipaddress.ip_network, _NETWORKS.split()))
+_SPECIAL = tuple(
+    (network.version, int(network.network_address), int(network.broadcast_address))
+    for network in map(ipaddress.ip_network, _NETWORKS.split())
+)
 _BEFORE = (
     "versions?|ver|v|releases?|rel|revision|rev|builds?|sections?|sect?|chapters?|clauses?|figures?|fig|tables?|appendix|annex|"
     "paragraphs?|articles?|oids?|rfc|firmware|drivers?|patch|updates?|tag|sdk|jdk|kernel|since|abschnitt|kapitel|avsnitt|"
@@ -38,37 +41,36 @@ _ADDRESS = context.words(
 )
 _RESOLVERS = frozenset({"1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9", "4.4.4.4"})
 """Addresses of small numbers that everybody knows as such."""
-_HEADING = re.compile(r"\.?[ \t]+[^\W\da-z_]|\.[ \t]")
+_LINE_BEGINS = re.compile(r"(?:^|\n)[ \t]{0,16}$")
+_TITLE = re.compile(r"\.?[ \t]+[^\W\da-z_]|\.[ \t]|\.?[ \t]*(?:\n|$)")
+_QUOTED = re.compile(r"[,:]? ?[–—-]? ?[“„«「]")
 _CONTEXT_CHARACTERS = 40
 
 
 def ipv4(text: str, start: int, end: int, public_only: bool) -> Iterator[Sighting]:
     """The addresses in the groups of digits [start, end)."""
     for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
-        address = ipaddress.IPv4Address(found[0])
-        if public_only and _is_special(address):
-            continue
-        if found.start() < end and not _is_version(text, found):
+        special = public_only and _is_special(4, int.from_bytes(bytes(map(int, found[0].split(".")))))
+        if not special and found.start() < end and not _is_version(text, found):
             yield Sighting(found.start(), found.end(), "ip", found[0])
 
 
-def _is_special(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
-    return any(address.version == network.version and address in network for network in _SPECIAL)
+def _is_special(version: int, address: int) -> bool:
+    return any(version == kind and first <= address <= last for kind, first, last in _SPECIAL)
 
 
 def _is_version(text: str, found: re.Match[str]) -> bool:
-    """Whether words before four numbers, or their size and place, say that they are no address."""
-    start = found.start()
-    low = max(0, start - _CONTEXT_CHARACTERS)
-    if _ADDRESS.search(text, low, start):
-        return False
-    if _VERSION.search(text[low:start]):
-        return True
+    """Whether words beside four numbers, or their size and place, say that they are a version or the number of a section."""
+    before = text[max(0, found.start() - _CONTEXT_CHARACTERS) : found.start()]
     numbers = [int(number) for number in found[0].split(".")]
-    if max(numbers) < 10 and found[0] not in _RESOLVERS:
+    if _VERSION.search(before):
         return True
-    first = start == 0 or text[start - 1] == "\n"
-    return first and max(numbers) < 64 and _HEADING.match(text, found.end()) is not None
+    if found[0] in _RESOLVERS or max(numbers) > 63:
+        return False
+    begins = _LINE_BEGINS.search(before) is not None and _TITLE.match(text, found.end()) is not None
+    if begins or _QUOTED.match(text, found.end()):
+        return True
+    return max(numbers) < 32 and not _ADDRESS.search(before)
 
 
 def ipv6(text: str, start: int, end: int, public_only: bool) -> Iterator[Sighting]:
@@ -85,10 +87,11 @@ def ipv6(text: str, start: int, end: int, public_only: bool) -> Iterator[Sightin
         address = ipaddress.IPv6Address(text[start:end])
     except ValueError:
         return
-    if _is_special(address) if public_only else address.is_unspecified:
+    special = _is_special(6, int(address))
+    if special if public_only else address.is_unspecified:
         return
     groups = text[start:end].split(":")
     global_unicast = len(groups[0]) == 4 and groups[0][0] in "23"
     whole = "" not in groups and max(map(len, groups)) == 4
-    if global_unicast or whole or (not public_only and _is_special(address)):
+    if global_unicast or whole or (special and not public_only):
         yield Sighting(start, end, "ip", address.compressed)

@@ -119,7 +119,8 @@ def _curp(s: str) -> bool:
 
 
 def _cnp(s: str) -> bool:
-    return date(s[1:3], s[3:5], s[5:7]) and weighted(s, (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11 % 10 == int(s[12])
+    rest = weighted(s[:12], (2, 7, 9, 1, 4, 6, 3, 5, 8, 2, 7, 9)) % 11
+    return date(s[1:3], s[3:5], s[5:7]) and int(s[12]) == (1 if rest == 10 else rest)
 
 
 def _tfn(s: str) -> bool:

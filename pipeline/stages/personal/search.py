@@ -31,8 +31,8 @@ from tokenmill.pipeline.stages.personal.telephone import telephones
 AROUND_BYTES: Mapping[int, tuple[int, int]] = MappingProxyType(
     {
         anchors.AT: (1_100, 1_100),
-        anchors.NUMBER: (200, 200),
-        anchors.WORD: (200, 200),
+        anchors.NUMBER: (120, 60),
+        anchors.WORD: (120, 60),
         anchors.COLONS: (40, 40),
         anchors.KEY: (40, 15_000),
     }

@@ -6,6 +6,7 @@ Guarantee: a replacement never holds what it replaces. Cost: none.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -14,9 +15,25 @@ from tokenmill.pipeline.config.section import About, Section
 
 Action = Literal["mask", "remove", "keep"]
 Kind = Literal["key", "email", "card", "iban", "ssn", "national_id", "ip", "phone"]
+Country = Literal[
+    "au", "be", "br", "ca", "cn", "de", "es", "fi", "fr", "gb", "in", "it", "kr", "mx", "nl", "no", "pl", "ro", "se", "tr", "za"
+]
 
 KINDS: tuple[Kind, ...] = ("key", "email", "card", "iban", "ssn", "national_id", "ip", "phone")
 """All kinds. Where two values overlap, the kind that stands earlier here wins."""
+NAMES: Mapping[str, str] = MappingProxyType(
+    {
+        "key": "keys and tokens",
+        "email": "e-mail addresses",
+        "card": "payment cards",
+        "iban": "bank accounts",
+        "ssn": "US social security numbers",
+        "national_id": "identity numbers",
+        "ip": "internet addresses",
+        "phone": "telephone numbers",
+    }
+)
+"""The kinds, for people."""
 ID = "{id}"
 """Stands for the pseudonym in a replacement."""
 
@@ -42,7 +59,7 @@ class PersonalConfig(Section):
     """Telephone numbers. They have no check digit: of four numbers that are found, about one is something else."""
     public_only: bool = True
     """Take only addresses of the public internet for `ip`. False: also private, local and documentation addresses."""
-    countries: Annotated[tuple[str, ...], About(example=("de", "fr"))] = ()
+    countries: Annotated[tuple[Country, ...], About(example=("de", "fr"))] = ()
     """Countries of `national_id`, as two small letters. Empty: all that are known."""
     replacements: Annotated[Mapping[Kind, str], About(example={"email": "<e-mail>"})] = {}
     """What stands in place of a masked value, by kind. Default: the kind in brackets, such as [EMAIL]. `{id}` stands for the
@@ -50,6 +67,8 @@ class PersonalConfig(Section):
     key_file: Annotated[str | None, About(example="pseudonyms.key")] = None
     """Path of a file with a secret key of at least 16 bytes. With it, the same value gets the same pseudonym everywhere, as in
     [EMAIL 3f9a2c41d07b]. Only a fingerprint of the key is stored."""
+    key_env: Annotated[str | None, About(example="TOKENMILL_PSEUDONYMS")] = None
+    """The name of an environment variable with that key, in place of a file."""
     max_found: Annotated[int | None, Field(ge=0), About(unit="values", example=100)] = None
     """Drop a document with more values than this, such as a directory of people. Not set: none is dropped."""
     max_share: Annotated[float, About(unit="share")] = Field(default=1.0, ge=0, le=1)
@@ -60,9 +79,18 @@ class PersonalConfig(Section):
         for kind, text in self.replacements.items():
             if not text:
                 raise ValueError(f'replacements.{kind} is empty; to remove such values, set {kind} = "remove"')
-            if ID in text and self.key_file is None:
-                raise ValueError(f"replacements.{kind} = {text!r} needs a key for {ID}; set key_file")
+            if ID in text and not self.key_from:
+                raise ValueError(f"replacements.{kind} = {text!r} needs a key for {ID}; set key_file or key_env")
+        if self.key_file is not None and self.key_env is not None:
+            raise ValueError("key_file and key_env both name a key; set one of them")
         return self
+
+    @property
+    def key_from(self) -> str:
+        """Where the key is, in words; "" without one."""
+        if self.key_file is not None:
+            return f"the file {self.key_file}"
+        return f"the environment variable {self.key_env}" if self.key_env is not None else ""
 
     @property
     def looked_for(self) -> tuple[Kind, ...]:

@@ -10,17 +10,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.text import buffers
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.personal.search import findings, sought
-from tokenmill.pipeline.stages.personal.settings import KINDS, PersonalConfig
+from tokenmill.pipeline.stages.personal import criteria, pseudonyms
+from tokenmill.pipeline.stages.personal.search import PersonalValue, findings, sought
+from tokenmill.pipeline.stages.personal.settings import ID, KINDS, PersonalConfig
 
 SPANS = pa.field(
     "spans",
@@ -36,7 +38,6 @@ SPANS = pa.field(
     ),
 )
 """Values in bytes of the text that the stage saw. `kind`: a place in `KINDS`."""
-TOO_MANY, TOO_MUCH = "too_many_personal_values", "too_much_personal_data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Personal:
     """The stage for `config`."""
 
     config: PersonalConfig
+    key: bytes | None = field(default=None, repr=False)
+    """The key for pseudonyms, if the settings name one and it is there."""
     name: ClassVar[str] = "personal"
     version: ClassVar[int] = 1
 
@@ -56,13 +59,19 @@ class Personal:
 
     @property
     def scoring(self) -> Mapping[str, Any]:
-        """Replacements are among them, so that nobody takes a text with other replacements for the same text."""
+        """Replacements are among them, so that nobody takes a text with other replacements for the same text.
+
+        Raises ConfigError if the key is not there.
+        """
+        if self.config.key_from and self.key is None:
+            raise ConfigError(f"personal: the key of {self.config.key_from} cannot be read; the same key is needed again")
         asked = sought(self.config)
         return {
             "kinds": list(asked.kinds),
             "public_only": asked.public_only,
             "countries": list(asked.countries),
-            "replacements": {kind: self.config.replacement(kind) for kind in asked.kinds},
+            "replacements": {kind: self.config.replacement(kind, ID if self.key else None) for kind in asked.kinds},
+            "key": None if self.key is None else pseudonyms.fingerprint(self.key),
         }
 
     @property
@@ -71,12 +80,7 @@ class Personal:
 
     def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
         """The two thresholds, where they are on. See `pipeline.stages.protocols.Limited`."""
-        found = []
-        if self.config.max_found is not None:
-            found.append((TOO_MANY, Limit(column="found", setting="max_found", threshold=self.config.max_found)))
-        if self.config.max_share < 1:
-            found.append((TOO_MUCH, Limit(column="share", setting="max_share", threshold=self.config.max_share)))
-        return found
+        return criteria.limits(self.config.max_found, self.config.max_share)
 
     def prepare(self) -> None:
         """Compile the kernel."""
@@ -88,7 +92,7 @@ class Personal:
         rows = findings(texts, sought(self.config))
         sizes = np.diff(buffers.utf8(texts)[1])
         taken = np.array([sum(one.end - one.start for one in row) for row in rows], dtype=np.int64)
-        columns = {
+        columns: dict[str, Any] = {
             "bytes": sizes,
             "found": np.array([len(row) for row in rows], dtype=np.int32),
             "share": taken / np.maximum(sizes, 1),
@@ -96,9 +100,13 @@ class Personal:
                 kind: np.array([sum(one.kind == kind for one in row) for row in rows], dtype=np.int32)
                 for kind in self.config.looked_for
             },
-            "spans": [[(one.start, one.end, KINDS.index(one.kind), None) for one in row] for row in rows],
+            "spans": [[self._span(one) for one in row] for row in rows],
         }
         return pa.record_batch([pa.array(columns[one.name], one.type) for one in self.scores], schema=self.scores)
+
+    def _span(self, one: PersonalValue) -> tuple[int, int, int, str | None]:
+        named = None if self.key is None else pseudonyms.pseudonym(self.key, one.kind, one.value)
+        return one.start, one.end, KINDS.index(one.kind), named
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
         """The reason of the first threshold that a row exceeds."""

@@ -16,13 +16,15 @@ from collections.abc import Iterator
 from tokenmill.pipeline.stages.personal import context
 from tokenmill.pipeline.stages.personal.sighting import Sighting
 
+_BETWEEN = r"(?:[ .-]?\(|\)[ .-]?|[ ./-])?"
 _NUMBER = re.compile(
-    r"(?<![\w./=#$€£%-])(?<!\d,)(?:\+|00)?\(?\d(?:(?:[ .-]?\(|\)[ .-]?|[ ./-])?\d){6,14}(?:x\d{1,5})?(?![0-9A-Za-z_%€£$])(?![-.,/]\d)"
+    rf"(?<![\w./=#$€£%-])(?<!\d,)(?:\+|00)?\(?\d(?:{_BETWEEN}\d){{6,14}}(?:x\d{{1,5}})?(?![0-9A-Za-z_%€£$])(?![-.,/]\d)"
 )
 _OTHER = re.compile(
-    r"(?:19|20)\d\d[-./ ]\d\d?[-./ ]\d\d?|\d\d?[-./ ]\d\d?[-./ ](?:19|20)\d\d(?!\d)|\d[-.](?:19|20)\d\d$|\d+\.\d+\.\d+\.\d+$"
+    r"\d{4}[-./]\d\d?[-./]\d\d?(?!\d)|\d\d?[-./ ]\d\d?[-./ ]\d{4}$|\d+-(?:19|20)\d\d$"
+    r"|\d{1,3}(?:\.\d{1,3}){3}$|\d(?: \d{3})+$|\d{3}(?: \d{3}){3,}$"
 )
-"""Dates, numbers of standards with their year, and addresses of the internet."""
+"""Dates, numbers of standards with their year, addresses of the internet, large numbers in groups of three."""
 _WORDS = context.words(
     "tel", "telephone", "phone", "call", "mobile", "cell", "fax", "telefon", "tél", "whatsapp", "ring", "dial"
 )
@@ -38,8 +40,10 @@ def telephones(text: str, start: int, end: int) -> Iterator[Sighting]:
 def _is_likely(text: str, found: re.Match[str]) -> bool:
     """Two groups alone are more often a house number and a postal code, and one group is any number."""
     number = found[0]
+    if "+" in number or "(" in number:
+        return True
     groups = list(map(len, re.findall(r"\d+", number)))
-    if _OTHER.search(number) or 1 in groups[2:]:
+    if _OTHER.match(number) or 1 in groups[1:]:
         return False
-    grouped = len(groups) > 2 or "(" in number or (number[-5] in "-." and groups == [3, 4])
-    return number[0] == "+" or grouped or context.says(text, *found.span(), _WORDS)
+    grouped = len(groups) > 2 or (number[-5] == "-" and groups == [3, 4])
+    return grouped or context.says(text, *found.span(), _WORDS)
