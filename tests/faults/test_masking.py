@@ -18,7 +18,7 @@ from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.export.source import ExportSource
 from tokenmill.tokenizer.encode import of_corpus
 
-FEW = 9
+FEW = 2
 """Cuts in the quick test."""
 
 
@@ -44,7 +44,7 @@ def test_masking_that_is_cut_off_is_finished_by_the_next(tmp_path: Path, every: 
     files.inject(None)
     forgetting.compact(root, Silent(), personal=True)
     operations, wanted = files.operations(), published(root)
-    for number, at in enumerate(range(operations) if every else range(1, operations, operations // FEW)):
+    for number, at in enumerate(range(operations) if every else range(operations // 3, operations, operations // FEW)):
         for power_seed in (None, number) if every else (None if number % 2 else number,):
             root = fresh()
             with cut_off(root, at, power_seed):
@@ -56,6 +56,7 @@ def test_masking_that_is_cut_off_is_finished_by_the_next(tmp_path: Path, every: 
     assert list(problems(root, Silent(), of_corpus)) == []
 
 
+@pytest.mark.soak
 def test_masking_in_place_and_a_build_after_it_was_cut_off(tmp_path: Path) -> None:
     planted = write_input(tmp_path / "input")
     root = tmp_path / "disk" / "corpus"
@@ -86,6 +87,7 @@ def test_masking_in_place_and_a_build_after_it_was_cut_off(tmp_path: Path) -> No
     assert not (root / masking.BESIDE).exists() or not list((root / masking.BESIDE).rglob("*.parquet"))
 
 
+@pytest.mark.soak
 def test_forgotten_documents_go_and_the_others_are_masked(tmp_path: Path) -> None:
     planted = write_input(tmp_path / "input")
     root = tmp_path / "corpus"
