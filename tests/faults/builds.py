@@ -39,13 +39,13 @@ ENDED_SECONDS = 100
 
 
 def write_input(folder: Path) -> None:
-    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer."""
+    """A few files with duplicates, a line that repeats, e-mail addresses, a broken record, and enough words for a tokenizer."""
     chosen = random.Random(0)
     folder.mkdir(parents=True)
     texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(12)]
     for number, text in enumerate(texts[:8]):
-        (folder / f"{number}.txt").write_text(text)
-    (folder / "same.txt").write_text(texts[0])
+        (folder / f"{number}.txt").write_text(f"{text}Write to author{number}@example.org.\n")
+    (folder / "same.txt").write_text(f"{texts[0]}Write to author0@example.org.\n")
     (folder / "near.txt").write_text(texts[1] + "one more line.\n")
     lines = [json.dumps({"text": text}) for text in texts[8:]] + ['{"text": "cut']
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n")

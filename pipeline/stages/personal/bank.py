@@ -4,7 +4,7 @@ Guarantee: a card has an issuer's prefix, one of its lengths, groups as on cards
 length of its country and right check digits.
 Cost: a few microseconds for each number.
 
-Sources: ISO/IEC 7812 prefixes as issuers publish them; the IBAN registry (SWIFT, release 99).
+Sources: ISO/IEC 7812 prefixes as issuers publish them; the IBAN registry (SWIFT, release 101).
 """
 
 from __future__ import annotations

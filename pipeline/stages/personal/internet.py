@@ -50,8 +50,8 @@ _CONTEXT_CHARACTERS = 40
 def ipv4(text: str, start: int, end: int, public_only: bool) -> Iterator[Sighting]:
     """The addresses in the groups of digits [start, end)."""
     for found in _IPV4.finditer(text, start, min(len(text), end + 2)):
-        special = public_only and _is_special(4, int.from_bytes(bytes(map(int, found[0].split(".")))))
-        if not special and found.start() < end and not _is_version(text, found):
+        special = _is_special(4, int.from_bytes(bytes(map(int, found[0].split(".")))))
+        if found.start() < end and not (special and public_only) and not _is_version(text, found, special):
             yield Sighting(found.start(), found.end(), "ip", found[0])
 
 
@@ -59,13 +59,13 @@ def _is_special(version: int, address: int) -> bool:
     return any(version == kind and first <= address <= last for kind, first, last in _SPECIAL)
 
 
-def _is_version(text: str, found: re.Match[str]) -> bool:
+def _is_version(text: str, found: re.Match[str], special: bool) -> bool:
     """Whether words beside four numbers, or their size and place, say that they are a version or the number of a section."""
     before = text[max(0, found.start() - _CONTEXT_CHARACTERS) : found.start()]
     numbers = [int(number) for number in found[0].split(".")]
     if _VERSION.search(before):
         return True
-    if found[0] in _RESOLVERS or max(numbers) > 63:
+    if special or found[0] in _RESOLVERS or max(numbers) > 63:
         return False
     begins = _LINE_BEGINS.search(before) is not None and _TITLE.match(text, found.end()) is not None
     if begins or _QUOTED.match(text, found.end()):
@@ -93,5 +93,5 @@ def ipv6(text: str, start: int, end: int, public_only: bool) -> Iterator[Sightin
     groups = text[start:end].split(":")
     global_unicast = len(groups[0]) == 4 and groups[0][0] in "23"
     whole = "" not in groups and max(map(len, groups)) == 4
-    if global_unicast or whole or (special and not public_only):
+    if global_unicast or whole or (special and (len(groups[0]) in (0, 4))):
         yield Sighting(start, end, "ip", address.compressed)

@@ -67,7 +67,7 @@ def findings(column: pa.LargeStringArray, sought: Sought) -> list[list[PersonalV
     """The values in each text."""
     data, offsets = buffers.utf8(column)
     found: list[list[PersonalValue]] = [[] for _ in range(len(column))]
-    for row, kind, start, end in _anchors(data, offsets, "phone" in sought.kinds):
+    for row, kind, start, end in anchors_of(data, offsets, "phone" in sought.kinds):
         found[row] += _values(data, offsets[row : row + 2].tolist(), kind, start, end, sought)
     return [_disjoint(one, sought.kinds) if one else one for one in found]
 
@@ -94,7 +94,7 @@ def _sightings(anchor: int, text: str, start: int, end: int, sought: Sought) -> 
             yield from identity_numbers(text, start, end, sought.countries)
 
 
-def _anchors(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], every: bool) -> Iterator[tuple[int, int, int, int]]:
+def anchors_of(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], every: bool) -> Iterator[tuple[int, int, int, int]]:
     """The anchors: row, kind, start, end."""
     classes, (words, starts) = anchors.classes(), anchors.key_words()
     count = 1_024 + int(offsets[-1] - offsets[0]) // 256

@@ -25,6 +25,7 @@ _OTHER = re.compile(
     r"|\d{1,3}(?:\.\d{1,3}){3}$|\d(?: \d{3})+$|\d{3}(?: \d{3}){3,}$"
 )
 """Dates, numbers of standards with their year, addresses of the internet, large numbers in groups of three."""
+_DATE = re.compile(r"(?<!\d)\d{4}-\d\d-\d\d(?!\d)")
 _WORDS = context.words(
     "tel", "telephone", "phone", "call", "mobile", "cell", "fax", "telefon", "tél", "whatsapp", "ring", "dial"
 )
@@ -43,7 +44,7 @@ def _is_likely(text: str, found: re.Match[str]) -> bool:
     if "+" in number or "(" in number:
         return True
     groups = list(map(len, re.findall(r"\d+", number)))
-    if _OTHER.match(number) or 1 in groups[1:]:
+    if _OTHER.match(number) or _DATE.search(number) or 1 in groups[1:]:
         return False
     grouped = len(groups) > 2 or (number[-5] == "-" and groups == [3, 4])
     return grouped or context.says(text, *found.span(), _WORDS)
