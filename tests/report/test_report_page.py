@@ -29,6 +29,7 @@ from tokenmill.pipeline.base.errors import CorruptFile, NotBuilt, StaleInput
 from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.corpus import so_far
 from tokenmill.pipeline.report import funnel_markdown, write
+from tokenmill.pipeline.stages import table
 
 
 def test_hostile_text_is_shown_and_nothing_runs(make_corpus: MakeCorpus) -> None:
