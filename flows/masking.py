@@ -177,7 +177,7 @@ def _write_shard(corpus: CorpusFolder, shard: CorpusShard, beside: Path) -> tupl
         mine = edits.get(doc_id, {})
         masks = _masks(mine, found[row], kept=doc_id in kept)
         texts[row] = apply(text.encode(), masks).decode()
-        moved = {stage: _moved(masks, spans) for stage, spans in mine.items() if stage != PERSONAL.name}
+        moved = {stage: _moved(masks, mine, stage) for stage in mine if stage != PERSONAL.name}
         before, after = (merge(one for spans in of.values() for one in spans) for of in (mine, moved))
         if doc_id in kept and apply(text.encode(), before) != apply(texts[row].encode(), after):
             raise CorruptFile(
@@ -241,8 +241,11 @@ def _without(edit: Edit, spans: Sequence[Edit]) -> Iterator[Edit]:
         yield edit._replace(start=at)
 
 
-def _moved(masks: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
-    """The edits of another stage in bytes of the text with `masks` applied; those inside a mask are gone."""
+def _moved(masks: Sequence[Edit], edits: Edits, stage: str) -> list[Edit]:
+    """The edits of another stage in bytes of the text with `masks` applied.
+
+    Those of an earlier stage inside an edit of `personal` are gone with it. All others cover whole masks (`edits.project`).
+    """
     growth = [0, *accumulate(len(one.replacement) - (one.end - one.start) for one in masks)]
     starts = [one.start for one in masks]
 
@@ -254,5 +257,10 @@ def _moved(masks: Sequence[Edit], edits: Sequence[Edit]) -> list[Edit]:
         # Inside a mask: all that stands in its place.
         return mask.start + growth[at - 1] + (len(mask.replacement) if end else 0)
 
-    outside = (edit for edit in edits if not any(one.start <= edit.start and edit.end <= one.end for one in masks))
+    def inside(edit: Edit) -> bool:
+        return any(
+            one.start <= edit.start and edit.end <= one.end and edit[:2] != one[:2] for one in edits.get(PERSONAL.name, ())
+        )
+
+    outside = (edit for edit in edits[stage] if not inside(edit))
     return merge(edit._replace(start=place(edit.start, end=False), end=place(edit.end, end=True)) for edit in outside)

@@ -128,9 +128,9 @@ def write_input(folder: Path) -> Planted:
     return planted
 
 
-def build(folder: Path, order: str, out: Path | None = None, ceiling: float = 1.0) -> tm.Corpus:
+def build(folder: Path, order: str, out: Path | None = None, *, ceiling: float = 1.0, in_place: bool = False) -> tm.Corpus:
     settings = {"collect.paths": str(folder / "input"), "collect.quarantine_ceiling": ceiling, "stages": ORDERS[order]}
-    return tm.build("text", out or folder / "corpus", settings | SETTINGS, workers=1, progress=False)
+    return tm.build("text", out or folder / "corpus", settings | SETTINGS, workers=1, progress=False, in_place=in_place)
 
 
 def files_of(root: Path, *, but: tuple[str, ...] = ()) -> Iterator[tuple[str, bytes]]:
