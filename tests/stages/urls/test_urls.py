@@ -8,11 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from tests.folders import write_corpus
-from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.executor import local
 from tokenmill.pipeline.base.manifest import Manifest
@@ -36,18 +35,7 @@ SITES = [
 
 def with_urls(root: Path, urls: Mapping[str, Sequence[str | None]]) -> Work:
     """A finished collection of documents with these URLs, by shard."""
-    work = write_corpus(root, {shard: [f"text {at}" for at in range(len(rows))] for shard, rows in urls.items()})
-    (collected,) = work.before
-    made = []
-    for shard in collected.shards:
-        ((name, entry),) = shard.files.items()
-        table = shards.read(root, (name, entry))
-        at = table.schema.get_field_index("url")
-        table = table.set_column(at, schema.DOCUMENTS.field("url"), pa.array(urls[shard.name], pa.string()))
-        made.append(dataclasses.replace(shard, files={name: shards.write(root, name, table)}))
-    collected = dataclasses.replace(collected, shards=tuple(made))
-    manifest.commit(root, collected)
-    return dataclasses.replace(work, before=(collected,))
+    return write_corpus(root, {shard: [f"text {at}" for at in range(len(rows))] for shard, rows in urls.items()}, urls=urls)
 
 
 def config(folder: Path, **lists: Mapping[str, Any]) -> dict[str, Any]:
