@@ -1,95 +1,163 @@
 """Which entries of each list the URLs of a batch hit.
 
 Guarantee: for every list, the number of its entries that hit, and what they are: of addresses the most special one, of words
-all, in alphabetic order. It depends on the URL and on the list alone.
-Cost: 6 us per URL, and 0.5 us more for each list of addresses; 3 us for words; 30 ns for each subword.
+all, in alphabetic order. It depends on the URL and on the list alone. `lines.candidates` and `lines.words_of` say for one
+address what is hit, and `verify` asks them.
+Cost: 2 us per URL for its parts and 1 us for each list of addresses; 1 us for words and 0.5 us for each list of them; 1 us for
+each list of subwords.
 """
 
 from __future__ import annotations
 
-import bisect
+import functools
 import itertools
-from collections.abc import Sequence
-from urllib.parse import unquote
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-import can_ada
 import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.stages.addresses import Address
-from tokenmill.pipeline.stages.urls.index import ListIndex, hash_of
-from tokenmill.pipeline.stages.urls.lines import WORD, candidates
+from tokenmill.pipeline.stages.urls import hashes
+from tokenmill.pipeline.stages.urls.hashes import ADDRESS, ALONE, BELOW, SIGNS
+from tokenmill.pipeline.stages.urls.index import ListIndex
+from tokenmill.pipeline.stages.urls.lines import LONGEST_HOST, MOST, WORD_OR_END, WWW, is_ip, spelled
 
+Integers = npt.NDArray[np.int64]
 Hits = tuple[npt.NDArray[np.int32], list[str | None]]
 """For each row, how many entries hit, and what they are; None if there is none."""
+FIRST = 3
+"""Bytes at the beginning of a subword by which its places are found."""
 
 
-def hits(addresses: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hits]:
+def hits(found: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hits]:
     """The hits of each list, row by row. A row without an address has none."""
-    kinds = {one.kind for one in lists}
-    words = [[] if address is None else words_of(address) for address in addresses] if kinds - {"addresses"} else []
-    asked = _Asked(addresses if "addresses" in kinds else [])
-    found = {
-        "addresses": lambda one: _addresses(asked, one, len(addresses)),
-        "words": lambda one: _of_words(words, one.words()),
-        "subwords": lambda one: _of_subwords(words, one.words()),
+    rows = np.array([row for row, one in enumerate(found) if one is not None], dtype=np.int64)
+    there = [one for one in found if one is not None]
+    parts = functools.cache(lambda: _parts(there))
+    words = functools.cache(lambda: WORD_OR_END.findall("".join([f"{spelled(one)}\n" for one in there]).lower()))
+    find = {
+        "addresses": lambda one: _addresses(parts(), one, len(there)),
+        "words": lambda one: _told(_among(words(), one.words()), len(there)),
+        "subwords": lambda one: _told(_within(words(), one.words()), len(there)),
     }
-    return [found[one.kind](one) for one in lists]
+    told = []
+    for one in lists:
+        counts, entries = find[one.kind](one)
+        spread = np.zeros(len(found), dtype=np.int32)
+        spread[rows] = counts
+        names: list[str | None] = [None] * len(found)
+        for row, entry in zip(rows.tolist(), entries, strict=True):
+            names[row] = entry
+        told.append((spread, names))
+    return told
 
 
-class _Asked:
-    """The keys that hit any row, each once, by hash; and for each row its keys."""
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """The keys that hit any address, as parts of one text, in the order of their hashes."""
 
-    def __init__(self, addresses: Sequence[Address | None]) -> None:
-        of_rows = [[] if address is None else candidates(address) for address in addresses]
-        self.bounds = np.cumsum([0, *map(len, of_rows)])
-        every = list(itertools.chain.from_iterable(of_rows))
-        hashes = np.fromiter(map(hash_of, map(str.encode, every)), dtype=np.uint64, count=len(every))
-        number_of: dict[str, int] = {}
-        numbers = np.fromiter((number_of.setdefault(key, len(number_of)) for key in every), dtype=np.int64, count=len(every))
-        first = np.zeros(len(number_of), dtype=np.uint64)
-        first[numbers] = hashes
-        order = np.argsort(first, kind="stable")
-        place = np.empty_like(order)
-        place[order] = np.arange(len(order))
-        distinct = list(number_of)
-        self.hashes = first[order]
-        self.keys = [distinct[at] for at in order.tolist()]
-        self.numbers = place[numbers]
+    data: bytes
+    starts: Integers
+    ends: Integers
+    marks: Integers
+    rows: Integers
+    """The address that each is a part of."""
+    hashes: npt.NDArray[np.uint64]
+
+    def key(self, number: int) -> bytes:
+        """A key as it stands in lists."""
+        return SIGNS[int(self.marks[number])] + self.data[self.starts[number] : self.ends[number]]
 
 
-def _addresses(asked: _Asked, index: ListIndex, rows: int) -> Hits:
-    found = index.find(asked.hashes, asked.keys)[asked.numbers]
-    at = np.flatnonzero(found)
-    row = np.searchsorted(asked.bounds, at, side="right") - 1
-    entries: list[str | None] = [None] * rows
-    # From the last to the first: keys of a row stand from the most special on.
-    for one, where in zip(row[::-1].tolist(), at[::-1].tolist(), strict=True):
-        entries[one] = asked.keys[asked.numbers[where]]
-    return np.bincount(row, minlength=rows).astype(np.int32), entries
+def _parts(found: Sequence[Address]) -> _Parts:
+    """The keys of `lines.candidates` for every address, without an object for each."""
+    data = "".join([one.text for one in found]).encode("ascii")
+    text, rows = np.frombuffer(data, dtype=np.uint8), np.arange(len(found))
+    sizes, hosts, paths = np.array([[len(one.text), *one[1:]] for one in found], dtype=np.int64).reshape(-1, 3).T
+    ends = np.cumsum(sizes)
+    begins = ends - sizes
+    hosts, paths = begins + hosts, begins + paths
+    sites = begins + np.array([len(WWW) * one.text.startswith(WWW) for one in found], dtype=np.int64)
+
+    def places(sign: str) -> tuple[Integers, Integers]:
+        at = np.flatnonzero(text == ord(sign))
+        return at, np.searchsorted(begins, at, side="right") - 1
+
+    named = np.array([one.host_end <= LONGEST_HOST and not is_ip(one.host) for one in found], dtype=np.bool_)
+    dots, of_dots = places(".")
+    mine = named[of_dots] & (dots < hosts[of_dots])
+    dots, of_dots = dots[mine], of_dots[mine]
+    # A path may end before its "?", before each "&" behind that, and before each "/" that is not behind it.
+    at, of = places("?")
+    of, first = np.unique(of, return_index=True)
+    queries = ends.copy()
+    queries[of] = at[first]
+    queries[queries >= paths + MOST] = np.iinfo(np.int64).max
+    slashes, of_slashes = places("/")
+    ands, of_ands = places("&")
+    cuts = np.concatenate([slashes[slashes < queries[of_slashes]], queries[queries < ends], ands[ands > queries[of_ands]]])
+    of_cuts = np.searchsorted(begins, cuts, side="right") - 1
+    mine = (cuts > paths[of_cuts] + 1) & (cuts < paths[of_cuts] + MOST)
+    cuts, of_cuts = cuts[mine], of_cuts[mine]
+    long = np.flatnonzero(ends > paths + 1)
+    kinds = [
+        (dots + 1, hosts[of_dots], BELOW, of_dots),
+        (begins, hosts, BELOW, rows),
+        (begins, hosts, ALONE, rows),
+        (sites[of_cuts], cuts, ADDRESS, of_cuts),
+        (sites, paths + 1, ADDRESS, rows),
+        (sites[long], ends[long], ADDRESS, long),
+    ]
+    starts, stops, of = (np.concatenate([kind[column] for kind in kinds]) for column in (0, 1, 3))
+    marks = np.repeat([kind[2] for kind in kinds], [len(kind[0]) for kind in kinds])
+    hashed = hashes.of_parts(text, starts, stops, marks)
+    order = np.argsort(hashed)
+    return _Parts(data=data, starts=starts[order], ends=stops[order], marks=marks[order], rows=of[order], hashes=hashed[order])
 
 
-def words_of(address: Address) -> list[str]:
-    """Runs of letters and digits of an address in lower case, percent signs and Punycode decoded."""
-    text = address._replace(host=can_ada.idna_decode(address.host.encode())).text if "xn--" in address.host else address.text
-    return WORD.findall((unquote(text) if "%" in text else text).lower())
+def _addresses(asked: _Parts, index: ListIndex, count: int) -> Hits:
+    at = index.find(asked.hashes, asked.key)
+    # Of addresses, hosts alone and hosts above, the longest: the most special one comes last.
+    order = np.lexsort((asked.ends[at] - asked.starts[at], -asked.marks[at]))
+    entries: list[str | None] = [None] * count
+    for number in at[order].tolist():
+        entries[int(asked.rows[number])] = asked.key(number).decode()
+    return np.bincount(asked.rows[at], minlength=count).astype(np.int32), entries
 
 
-def _of_words(words: Sequence[Sequence[str]], listed: frozenset[str]) -> Hits:
-    found = [sorted(listed.intersection(mine)) for mine in words]
-    return np.array([len(one) for one in found], dtype=np.int32), [" ".join(one) or None for one in found]
+def _among(words: Sequence[str], listed: Collection[str]) -> set[tuple[int, str]]:
+    """Rows with a listed word, and the word. `words`: those of all rows, with a newline behind each row's."""
+    at = [number for number, word in enumerate(words) if word in listed]
+    ends = np.array([number for number, word in enumerate(words) if word == "\n"], dtype=np.int64)
+    return {(row, words[number]) for row, number in zip(np.searchsorted(ends, at).tolist(), at, strict=True)}
 
 
-def _of_subwords(words: Sequence[Sequence[str]], listed: frozenset[str]) -> Hits:
-    joined = ["".join(mine) for mine in words]
-    # One text, in which C looks for each subword.
-    ends = list(itertools.accumulate(len(one) + 1 for one in joined))
-    text = "\n".join(joined)
-    found: list[list[str]] = [[] for _ in words]
-    for word in sorted(listed):
-        at = text.find(word)
-        while at >= 0:
-            row = bisect.bisect_right(ends, at)
-            found[row].append(word)
-            at = text.find(word, ends[row])
+def _within(words: Sequence[str], listed: Collection[str]) -> set[tuple[int, str]]:
+    """Rows whose words, joined, hold a listed subword, and the subword."""
+    data = "".join(words).encode()
+    text = np.frombuffer(data, dtype=np.uint8)
+    subwords = sorted(word.encode() for word in listed)
+    found = [(place, word) for word in subwords if len(word) < FIRST for place in _places(data, word)]
+    of_first = {first: list(mine) for first, mine in itertools.groupby(subwords, key=lambda word: word[:FIRST])}
+    wanted = np.zeros(1 << 8 * FIRST, dtype=np.bool_)
+    wanted[[int.from_bytes(first, "little") for first in of_first if len(first) == FIRST]] = True
+    count = max(0, len(text) - FIRST + 1)
+    coded = np.zeros(count, dtype=np.int32)
+    for byte in range(FIRST):
+        coded |= text[byte : count + byte].astype(np.int32) << 8 * byte
+    for place in np.flatnonzero(wanted[coded]).tolist():
+        found += [(place, word) for word in of_first[data[place : place + FIRST]] if data.startswith(word, place)]
+    rows = np.searchsorted(np.flatnonzero(text == ord("\n")), [place for place, _ in found])
+    return {(row, word.decode()) for row, (_, word) in zip(rows.tolist(), found, strict=True)}
+
+
+def _places(data: bytes, word: bytes) -> list[int]:
+    return [place for place in range(len(data)) if data.startswith(word, place)]
+
+
+def _told(pairs: set[tuple[int, str]], count: int) -> Hits:
+    found: list[list[str]] = [[] for _ in range(count)]
+    for row, word in sorted(pairs):
+        found[row].append(word)
     return np.array([len(one) for one in found], dtype=np.int32), [" ".join(one) or None for one in found]

@@ -13,7 +13,6 @@ import pytest
 from tests.folders import write_corpus
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError
-from tokenmill.pipeline.base.executor import local
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
@@ -117,12 +116,11 @@ def test_settings_decide_late(tmp_path: Path, changes: Mapping[str, Any], reason
     assert done.manifest.counts.kept == 9 - sum(reasons.values())
 
 
-def test_workers_share_an_index_and_give_the_same_bytes(tmp_path: Path) -> None:
+def test_memory_and_fan_in_change_nothing(tmp_path: Path) -> None:
     urls = {f"a/{shard}": [f"http://host{row % 7}.example/{shard}/{row}" for row in range(30)] for shard in range(6)}
     settings = config(tmp_path, many={"text": "".join(f"host{at}.example\n" for at in range(0, 2000, 3))})
     one, two = with_urls(tmp_path / "one", urls), with_urls(tmp_path / "two", urls)
-    with local(2) as executor:
-        made = run(dataclasses.replace(two, executor=executor, memory_bytes=10_000, fan_in=2), settings)
+    made = run(dataclasses.replace(two, memory_bytes=10_000, fan_in=2), settings)
     assert run(one, settings).hash == made.hash
     assert made.counts.dropped == {"listed_many": sum(row % 7 in (0, 3, 6) for row in range(30)) * 6}
 
