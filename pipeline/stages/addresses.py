@@ -50,15 +50,8 @@ def parse(url: str) -> Address | None:
         return None
     text = parsed.href[SCHEMES[parsed.protocol] :]
     path = text.find("/")
-    if (
-        "%" in text
-        or "@" in text
-        or "#" in text
-        or ".." in text
-        or ":" in text[:path]
-        or text[0] == "."
-        or text[path - 1] == "."
-    ):
+    host = text[:path]
+    if "%" in text or "@" in text or "#" in text or ":" in host or ".." in host or host[0] == "." or host[-1] == ".":
         return _address(parsed)
     return Address(text, path, path)
 

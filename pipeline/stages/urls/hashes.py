@@ -1,7 +1,7 @@
 """Hashes of parts of one text, many at a time.
 
-Purpose: a URL asks for ten keys, each a part of it. With sums of the text's bytes times powers of a number, the hash of any part
-is one subtraction and one multiplication, and NumPy does it for all parts of all URLs at once.
+Purpose: a URL asks for ten keys, each a part of it. With sums of the text's bytes times powers of a number, the hash of any
+part is one subtraction and one multiplication, and NumPy does it for all parts of all URLs at once.
 Guarantee: equal parts with equal marks have equal hashes, on every machine. Others collide by accident with a probability of
 2^-64 for each pair, and on purpose easily: whoever asks compares texts (`index`).
 Cost: 5 ns per byte of text, 20 ns per part. Memory: 24 bytes per byte of text.

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,13 +21,21 @@ from tokenmill.pipeline.stages.addresses import Address
 from tokenmill.pipeline.stages.urls import hashes
 from tokenmill.pipeline.stages.urls.hashes import ADDRESS, ALONE, BELOW, SIGNS
 from tokenmill.pipeline.stages.urls.index import ListIndex
-from tokenmill.pipeline.stages.urls.lines import LONGEST_HOST, MOST, WORD_OR_END, WWW, is_ip, spelled
+from tokenmill.pipeline.stages.urls.lines import LONGEST_HOST, MOST, WORD, WWW, is_ip, spelled
+from tokenmill.pipeline.stages.urls.settings import Kind
 
 Integers = npt.NDArray[np.int64]
 Hits = tuple[npt.NDArray[np.int32], list[str | None]]
 """For each row, how many entries hit, and what they are; None if there is none."""
+Found = Sequence[tuple[int, str]]
+"""Addresses by number with an entry that hits, each pair once; of one address, the entry to tell comes last."""
 FIRST = 3
 """Bytes at the beginning of a subword by which its places are found."""
+END = b"\n"
+IN_WORDS = bytes(
+    byte if chr(byte).isalnum() or byte >= 0x80 or byte == END[0] else ord(" ") for byte in bytes(range(256)).lower()
+)
+"""Translates bytes of ASCII to lower case, and all but letters and digits to spaces."""
 
 
 def hits(found: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hits]:
@@ -35,34 +43,25 @@ def hits(found: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hi
     rows = np.array([row for row, one in enumerate(found) if one is not None], dtype=np.int64)
     there = [one for one in found if one is not None]
     parts = functools.cache(lambda: _parts(there))
-    words = functools.cache(lambda: WORD_OR_END.findall("".join([f"{spelled(one)}\n" for one in there]).lower()))
-    find = {
-        "addresses": lambda one: _addresses(parts(), one, len(there)),
-        "words": lambda one: _told(_among(words(), one.words()), len(there)),
-        "subwords": lambda one: _told(_within(words(), one.words()), len(there)),
+    words = functools.cache(lambda: _words(there))
+    find: Mapping[Kind, Callable[[ListIndex], Found]] = {
+        "addresses": lambda one: _addresses(parts(), one),
+        "words": lambda one: _among(words(), one.words()),
+        "subwords": lambda one: _within(words().data.translate(None, b" "), one.words()),
     }
-    told = []
-    for one in lists:
-        counts, entries = find[one.kind](one)
-        spread = np.zeros(len(found), dtype=np.int32)
-        spread[rows] = counts
-        names: list[str | None] = [None] * len(found)
-        for row, entry in zip(rows.tolist(), entries, strict=True):
-            names[row] = entry
-        told.append((spread, names))
-    return told
+    return [_told(find[one.kind](one), rows, len(found), one.kind) for one in lists]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
-    """The keys that hit any address, as parts of one text, in the order of their hashes."""
+    """Parts of one text: the keys that hit any address, in the order of their hashes, or the words of all, in their order."""
 
     data: bytes
     starts: Integers
     ends: Integers
     marks: Integers
-    rows: Integers
-    """The address that each is a part of."""
+    of: Integers
+    """The number of the address that each is a part of."""
     hashes: npt.NDArray[np.uint64]
 
     def key(self, number: int) -> bytes:
@@ -73,18 +72,22 @@ class _Parts:
 def _parts(found: Sequence[Address]) -> _Parts:
     """The keys of `lines.candidates` for every address, without an object for each."""
     data = "".join([one.text for one in found]).encode("ascii")
-    text, rows = np.frombuffer(data, dtype=np.uint8), np.arange(len(found))
-    sizes, hosts, paths = np.array([[len(one.text), *one[1:]] for one in found], dtype=np.int64).reshape(-1, 3).T
-    ends = np.cumsum(sizes)
-    begins = ends - sizes
-    hosts, paths = begins + hosts, begins + paths
-    sites = begins + np.array([len(WWW) * one.text.startswith(WWW) for one in found], dtype=np.int64)
+    text, every = np.frombuffer(data, dtype=np.uint8), np.arange(len(found))
+    ends = np.cumsum([len(one.text) for one in found], dtype=np.int64)
+    begins = np.concatenate([[0], ends[:-1]]).astype(np.int64)[: len(found)]
+    hosts = begins + np.array([one.host_end for one in found], dtype=np.int64)
+    paths = begins + np.array([one.path_start for one in found], dtype=np.int64)
+    sites = begins.copy()
+    sites[[number for number, one in enumerate(found) if one.text.startswith(WWW)]] += len(WWW)
+    named = hosts - begins <= LONGEST_HOST
+    # An IP address ends in a digit, or in a bracket.
+    for number in np.flatnonzero((text[hosts - 1] <= ord("9")) | (text[hosts - 1] == ord("]"))).tolist():
+        named[number] &= not is_ip(found[number].host)
 
     def places(sign: str) -> tuple[Integers, Integers]:
         at = np.flatnonzero(text == ord(sign))
         return at, np.searchsorted(begins, at, side="right") - 1
 
-    named = np.array([one.host_end <= LONGEST_HOST and not is_ip(one.host) for one in found], dtype=np.bool_)
     dots, of_dots = places(".")
     mine = named[of_dots] & (dots < hosts[of_dots])
     dots, of_dots = dots[mine], of_dots[mine]
@@ -103,61 +106,90 @@ def _parts(found: Sequence[Address]) -> _Parts:
     long = np.flatnonzero(ends > paths + 1)
     kinds = [
         (dots + 1, hosts[of_dots], BELOW, of_dots),
-        (begins, hosts, BELOW, rows),
-        (begins, hosts, ALONE, rows),
+        (begins, hosts, BELOW, every),
+        (begins, hosts, ALONE, every),
         (sites[of_cuts], cuts, ADDRESS, of_cuts),
-        (sites, paths + 1, ADDRESS, rows),
+        (sites, paths + 1, ADDRESS, every),
         (sites[long], ends[long], ADDRESS, long),
     ]
     starts, stops, of = (np.concatenate([kind[column] for kind in kinds]) for column in (0, 1, 3))
     marks = np.repeat([kind[2] for kind in kinds], [len(kind[0]) for kind in kinds])
     hashed = hashes.of_parts(text, starts, stops, marks)
     order = np.argsort(hashed)
-    return _Parts(data=data, starts=starts[order], ends=stops[order], marks=marks[order], rows=of[order], hashes=hashed[order])
+    return _Parts(data=data, starts=starts[order], ends=stops[order], marks=marks[order], of=of[order], hashes=hashed[order])
 
 
-def _addresses(asked: _Parts, index: ListIndex, count: int) -> Hits:
+def _addresses(asked: _Parts, index: ListIndex) -> Found:
     at = index.find(asked.hashes, asked.key)
     # Of addresses, hosts alone and hosts above, the longest: the most special one comes last.
     order = np.lexsort((asked.ends[at] - asked.starts[at], -asked.marks[at]))
-    entries: list[str | None] = [None] * count
-    for number in at[order].tolist():
-        entries[int(asked.rows[number])] = asked.key(number).decode()
-    return np.bincount(asked.rows[at], minlength=count).astype(np.int32), entries
+    return [(int(asked.of[number]), asked.key(number).decode()) for number in at[order].tolist()]
 
 
-def _among(words: Sequence[str], listed: Collection[str]) -> set[tuple[int, str]]:
-    """Rows with a listed word, and the word. `words`: those of all rows, with a newline behind each row's."""
-    at = [number for number, word in enumerate(words) if word in listed]
-    ends = np.array([number for number, word in enumerate(words) if word == "\n"], dtype=np.int64)
-    return {(row, words[number]) for row, number in zip(np.searchsorted(ends, at).tolist(), at, strict=True)}
-
-
-def _within(words: Sequence[str], listed: Collection[str]) -> set[tuple[int, str]]:
-    """Rows whose words, joined, hold a listed subword, and the subword."""
-    data = "".join(words).encode()
+def _words(found: Sequence[Address]) -> _Parts:
+    """The words of `lines.words_of` for every address, in one text with spaces between them and END behind each address."""
+    lines = [spelled(one) for one in found]
+    lines = [line if line.isascii() else " ".join(WORD.findall(line.lower())) for line in lines]
+    data = "".join([f"{line}\n" for line in lines]).encode().translate(IN_WORDS)
     text = np.frombuffer(data, dtype=np.uint8)
-    subwords = sorted(word.encode() for word in listed)
-    found = [(place, word) for word in subwords if len(word) < FIRST for place in _places(data, word)]
-    of_first = {first: list(mine) for first, mine in itertools.groupby(subwords, key=lambda word: word[:FIRST])}
-    wanted = np.zeros(1 << 8 * FIRST, dtype=np.bool_)
-    wanted[[int.from_bytes(first, "little") for first in of_first if len(first) == FIRST]] = True
+    inside = text > ord(" ")
+    changes = np.flatnonzero(np.diff(inside, prepend=False))
+    starts, ends = changes[::2], changes[1::2]
+    marks = np.full(len(starts), ADDRESS)
+    return _Parts(
+        data=data,
+        starts=starts,
+        ends=ends,
+        marks=marks,
+        of=np.searchsorted(np.flatnonzero(text == END[0]), starts),
+        hashes=hashes.of_parts(text, starts, ends, marks),
+    )
+
+
+def _among(words: _Parts, listed: frozenset[bytes]) -> Found:
+    """The words that are listed."""
+    known = np.sort(hashes.of_keys(list(listed)))
+    at = np.searchsorted(known, words.hashes)
+    same = at < len(known)
+    same[same] = known[at[same]] == words.hashes[same]
+    found = [(int(words.of[number]), words.key(number)) for number in np.flatnonzero(same).tolist()]
+    return sorted({(number, word.decode()) for number, word in found if word in listed})
+
+
+def _within(data: bytes, listed: frozenset[bytes]) -> Found:
+    """The listed subwords in texts that END divides."""
+    text = np.frombuffer(data, dtype=np.uint8)
+    of_first, wanted = _by_first(listed)
+    found = [(place, first) for first in of_first if len(first) < FIRST for place in _places(data, first)]
     count = max(0, len(text) - FIRST + 1)
     coded = np.zeros(count, dtype=np.int32)
     for byte in range(FIRST):
         coded |= text[byte : count + byte].astype(np.int32) << 8 * byte
     for place in np.flatnonzero(wanted[coded]).tolist():
         found += [(place, word) for word in of_first[data[place : place + FIRST]] if data.startswith(word, place)]
-    rows = np.searchsorted(np.flatnonzero(text == ord("\n")), [place for place, _ in found])
-    return {(row, word.decode()) for row, (_, word) in zip(rows.tolist(), found, strict=True)}
+    of = np.searchsorted(np.flatnonzero(text == END[0]), [place for place, _ in found])
+    return sorted({(number, word.decode()) for number, (_, word) in zip(of.tolist(), found, strict=True)})
+
+
+@functools.lru_cache(maxsize=4)
+def _by_first(listed: frozenset[bytes]) -> tuple[dict[bytes, list[bytes]], npt.NDArray[np.bool_]]:
+    """Subwords by their first FIRST bytes, and which integers of as many bytes begin one."""
+    of_first = {first: [*mine] for first, mine in itertools.groupby(sorted(listed), key=lambda word: word[:FIRST])}
+    wanted = np.zeros(1 << 8 * FIRST, dtype=np.bool_)
+    wanted[[int.from_bytes(first, "little") for first in of_first if len(first) == FIRST]] = True
+    return of_first, wanted
 
 
 def _places(data: bytes, word: bytes) -> list[int]:
+    """Where a word of one or two letters stands."""
     return [place for place in range(len(data)) if data.startswith(word, place)]
 
 
-def _told(pairs: set[tuple[int, str]], count: int) -> Hits:
-    found: list[list[str]] = [[] for _ in range(count)]
-    for row, word in sorted(pairs):
-        found[row].append(word)
-    return np.array([len(one) for one in found], dtype=np.int32), [" ".join(one) or None for one in found]
+def _told(found: Found, rows: Integers, count: int, kind: Kind) -> Hits:
+    """`rows`: of each address. `count`: of all rows."""
+    counts = np.bincount(rows[[number for number, _ in found]], minlength=count) if found else np.zeros(count)
+    entries: list[str | None] = [None] * count
+    for number, entry in found:
+        before = entries[row := int(rows[number])]
+        entries[row] = entry if kind == "addresses" or before is None else f"{before} {entry}"
+    return counts.astype(np.int32), entries

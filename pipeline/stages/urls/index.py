@@ -60,7 +60,7 @@ class ListIndex:
                 place += 1
         return np.array(found, dtype=np.int64)
 
-    def words(self) -> frozenset[str]:
+    def words(self) -> frozenset[bytes]:
         """All keys, for lists of words, which are small."""
         return _words(self.keys)
 
@@ -82,5 +82,5 @@ def _bytes(path: Path) -> npt.NDArray[np.uint8]:
 
 
 @functools.lru_cache(maxsize=64)
-def _words(keys: tuple[Path, ...]) -> frozenset[str]:
-    return frozenset(word for path in keys for word in _bytes(path).tobytes().decode().split("\n") if word)
+def _words(keys: tuple[Path, ...]) -> frozenset[bytes]:
+    return frozenset(word for path in keys for word in _bytes(path).tobytes().split(b"\n") if word)

@@ -41,7 +41,6 @@ LOCAL = frozenset(["localhost", "localhost.localdomain", "local", "broadcasthost
 """What hosts files call the machine itself."""
 LOCAL_PREFIX = "ip6-"
 WORD = re.compile(r"[^\W_]+")
-WORD_OR_END = re.compile(r"[^\W_]+|\n")
 WWW = "www."
 
 
@@ -92,11 +91,10 @@ def words_of(address: Address) -> list[str]:
 
 
 def spelled(address: Address) -> str:
-    """The address with the letters that Punycode and percent signs stand for, in one line."""
+    """The address with the letters that Punycode and percent signs stand for, without newlines."""
     text = address.text
     if "xn--" in address.host:
         text = can_ada.idna_decode(address.host.encode()) + text[address.host_end :]
-    # No letter is lost: a newline is none.
     return unquote(text).replace("\n", " ") if "%" in text else text
 
 

@@ -239,8 +239,8 @@ class ListIndexOfWords:
     held: frozenset[str]
     kind: str = "words"
 
-    def words(self) -> frozenset[str]:
-        return self.held
+    def words(self) -> frozenset[bytes]:
+        return frozenset(word.encode() for word in self.held)
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
