@@ -21,6 +21,7 @@ from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
 from tokenmill.pipeline.report.origins import Origins
+from tokenmill.pipeline.report.unique import COLUMNS, UniqueLost
 from tokenmill.pipeline.stages.dedup.kind import DEDUP, compared
 
 SAMPLES = 5
@@ -35,6 +36,8 @@ class Chosen:
     borders: Borders = field(default_factory=Borders)
     origins: Origins = field(default_factory=Origins)
     duplicates: Duplicates | None = None
+    unique: UniqueLost | None = None
+    """None also where the verdicts do not say what was lost."""
 
     def listed(self) -> set[bytes]:
         """Every document of the list of samples."""
@@ -56,6 +59,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
     dedup = corpus.step(DEDUP.name)
     said = compared(dedup) if dedup is not None else None
     found = Chosen(duplicates=None if dedup is None else Duplicates(revised=said[2] if said else ""))
+    found.unique = UniqueLost() if dedup is not None and "loses" in dedup.config["deciding"] else None
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
@@ -74,5 +78,8 @@ def choose(corpus: CorpusFolder) -> Chosen:
         if found.duplicates is not None:
             verdicts = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], found.duplicates.columns)
             found.duplicates.add(verdicts, keys)
+        if found.unique is not None:
+            evidence = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], ["reason", *COLUMNS])
+            found.unique.add(shard.source, evidence)
     found.samples = {fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}
     return found

@@ -45,6 +45,17 @@ def alarm_share(corpus: CorpusFolder) -> float:
     return (DedupConfig() if config is None else DEDUP.settings(config)).alarm_share
 
 
+def recall(dedup: Manifest) -> str:
+    """What the bands are expected to find, in a sentence without its full stop; "" if the manifest does not say it."""
+    scoring, found = dedup.config["scoring"], dedup.facts.get("expected_recall")
+    if found is None or "bands" not in scoring:
+        return ""
+    return (
+        f"{scoring['bands']} bands of {scoring['rows']} rows find {100 * found:.1f} % of the pairs whose similarity is the "
+        "threshold, and more of those that are more alike"
+    )
+
+
 def low_recall(corpus: CorpusFolder) -> str:
     """A sentence, if the bands of a finished corpus find few of the pairs at its threshold; else ""."""
     config = corpus.known_settings

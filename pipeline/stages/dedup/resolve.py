@@ -160,10 +160,12 @@ def decide(
     for number, (parts, revised_parts) in enumerate(zip(by_range, revisions, strict=True)):
         strict = runs.read(parts, runs.ALL, SIMILAR)
         loose = runs.read(revised_parts, runs.ALL, SIMILAR)
-        alike = (strict[2] >= threshold) & within(shares(*strict[2:]).contained, loses)
-        again = within(shares(*loose[2:]).contained, loses)
-        columns = [np.concatenate([one[alike], more[again]]) for one, more in zip(strict, loose, strict=True)]
-        columns.append(np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), int(again.sum())]))
+        alike = strict[2] >= threshold
+        columns = [np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True)]
+        columns.append(np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])]))
+        if loses < 1:
+            few = within(shares(*columns[2:5]).contained, loses)
+            columns = [column[few] for column in columns]
         order = runs.order(columns[:2], 2)
         columns = [column[order] for column in columns]
         chosen = np.empty(len(order), dtype=np.int64)
