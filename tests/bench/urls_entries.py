@@ -52,6 +52,8 @@ def measured(what: str, work: Callable[[], object]) -> object:
 
 def write(entries: int, path: Path) -> None:
     """The list, unless it is there."""
+    if path.exists():
+        return
     with path.open("w") as file:
         for first in range(0, entries, BLOCK):
             file.write("\n".join(map(host, range(first, min(first + BLOCK, entries)))) + "\n")

@@ -94,7 +94,8 @@ def spelled(address: Address) -> str:
     """The address with the letters that Punycode and percent signs stand for, without newlines."""
     text = address.text
     if "xn--" in address.host:
-        text = can_ada.idna_decode(address.host.encode()) + text[address.host_end :]
+        # It takes bytes, whatever its stubs say.
+        text = can_ada.idna_decode(address.host.encode()) + text[address.host_end :]  # type: ignore[arg-type]
     return unquote(text).replace("\n", " ") if "%" in text else text
 
 
