@@ -14,7 +14,7 @@ from tokenmill.pipeline.base.manifest import Counts, Manifest
 from tokenmill.pipeline.base.words import count, share
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
-from tokenmill.pipeline.stages.dedup.settings import DedupConfig
+from tokenmill.pipeline.stages.dedup.settings import SAME, DedupConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,11 @@ class Retained:
     @property
     def lost(self) -> int:
         return sum(self.counts.dropped.values())
+
+    @property
+    def shared_key(self) -> int:
+        """Those that left because they share a key."""
+        return sum(number for reason, number in self.counts.dropped.items() if reason.startswith(SAME))
 
 
 def by_source(dedup: Manifest, alarm_share: float) -> list[Retained]:

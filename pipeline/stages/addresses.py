@@ -16,8 +16,8 @@ from typing import NamedTuple
 
 import can_ada
 
-SCHEMES = frozenset(["http:", "https:", "ftp:"])
-"""Schemes whose hosts are names on the internet."""
+SCHEMES = {"https:": 8, "http:": 7, "ftp:": 6}
+"""Schemes whose hosts are names on the internet, and the characters before the host."""
 UNRESERVED = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 WITHOUT_SCHEME = re.compile(r"(?://)?[^\s/?#@:]+\.[^\s/?#@:]+(?::\d+)?(?:[/?#].*)?", re.DOTALL)
 """What people write for a URL where a scheme is not needed: `example.com/a`. Not `mailto:me@example.com`."""
@@ -27,22 +27,33 @@ _ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
 class Address(NamedTuple):
     """A canonical address. Its scheme is left out: a page is the same over http and https."""
 
-    host: str
-    port: str
-    """"" for the port that is usual for the scheme."""
-    path: str
-    """Path and query: `/a?b=c`, at least `/`."""
+    text: str
+    """Host, port and path: `example.com:8080/a?b=c`. A port that is usual for the scheme is left out. ASCII."""
+    host_end: int
+    path_start: int
 
     @property
-    def text(self) -> str:
-        """The address as one text, such as `example.com/a?b=c`."""
-        return f"{self.host}:{self.port}{self.path}" if self.port else self.host + self.path
+    def host(self) -> str:
+        """The host: a name, an IPv4 address, or an IPv6 address in brackets."""
+        return self.text[: self.host_end]
+
+    @property
+    def path(self) -> str:
+        """Path and query, at least `/`."""
+        return self.text[self.path_start :]
 
 
 def parse(url: str) -> Address | None:
     """The canonical address of a URL; None if it is not one of a host on the internet."""
     parsed = _parsed(url)
-    return None if parsed is None else _address(parsed)
+    if parsed is None:
+        return None
+    text = parsed.href[SCHEMES[parsed.protocol] :]
+    path = text.find("/")
+    host = text[:path]
+    if "%" in text or "@" in text or "#" in text or ":" in host or ".." in host or host[0] == "." or host[-1] == ".":
+        return _address(parsed)
+    return Address(text, path, path)
 
 
 def key(url: str) -> str:
@@ -50,10 +61,11 @@ def key(url: str) -> str:
 
     A fragment that begins with "!" stays, since it names another page: sites that are one program wrote addresses so.
     """
-    parsed = _parsed(url)
-    if parsed is None:
+    found = parse(url)
+    if found is None:
         return url.strip()
-    return _address(parsed).text + (parsed.hash if parsed.hash.startswith("#!") else "")
+    parsed = _parsed(url) if "#!" in url else None
+    return found.text + (parsed.hash if parsed is not None and parsed.hash.startswith("#!") else "")
 
 
 def _parsed(url: str) -> can_ada.URL | None:
@@ -69,13 +81,17 @@ def _parsed(url: str) -> can_ada.URL | None:
             found = can_ada.parse("http://" + url.removeprefix("//"))
         except ValueError:
             return None
-    host = found.hostname.removesuffix(".")
-    return found if host and ".." not in f".{host}." else None
+    return found
 
 
-def _address(parsed: can_ada.URL) -> Address:
+def _address(parsed: can_ada.URL) -> Address | None:
+    """The address, part by part; None if its host has a part without a letter."""
+    host = parsed.hostname.removesuffix(".")
+    if not host or ".." in f".{host}.":
+        return None
+    site = f"{host}:{parsed.port}" if parsed.port else host
     path = parsed.pathname + parsed.search
-    return Address(parsed.hostname.removesuffix("."), parsed.port, _ESCAPE.sub(_unescaped, path) if "%" in path else path)
+    return Address(site + _ESCAPE.sub(_unescaped, path), len(host), len(site))
 
 
 def _unescaped(match: re.Match[str]) -> str:

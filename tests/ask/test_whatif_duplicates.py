@@ -44,8 +44,9 @@ def corpus(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     "changes",
     [
-        {"dedup.threshold": "0.9", "dedup.survivor": '["doc_id"]'},
-        {"dedup.threshold": "0.6", "dedup.loses": "0.05"},
+        {"dedup.threshold": "0.6", "dedup.loses": "0.05", "dedup.survivor": '["doc_id"]'},
+        pytest.param({"dedup.threshold": "0.9", "dedup.revisions": "false"}, marks=pytest.mark.soak),
+        pytest.param({"dedup.loses": "0.2", "dedup.bucket_limit": "2"}, marks=pytest.mark.soak),
     ],
     ids=str,
 )

@@ -1,6 +1,7 @@
 """Checks that the verdicts of a finished `dedup` stage are true. `tokenmill verify` runs it in addition to hashes.
 
-Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
+Guarantee: every removed document names one that is kept at the end of the stage. Documents that left for a key share it
+(`check_keys`). Others are named at a similarity that reaches the threshold,
 none loses more than `dedup.loses`, and cluster sizes are right. Then both texts are read. For near duplicates the similarity
 and what is lost are computed anew and must equal the stored values; exact duplicates must have equal bytes, or equal text but
 for white space if `dedup.exact` says so, by SHA-256. This covers all removed documents, or a seeded sample of `most` of them.
@@ -27,6 +28,7 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.stages.dedup import check_keys
 from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
@@ -76,6 +78,7 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     verdicts = _verdicts(root, made)
     removed = np.flatnonzero(~verdicts.kept & verdicts.table["reason"].is_valid().to_numpy())
     lost = verdicts.keeper[removed] < 0
+    by_key = np.isin(np.array(verdicts.table["reason"].cast(pa.string()).to_pylist(), dtype=object), _key_reasons(made))
     jaccard = np.nan_to_num(verdicts.table["jaccard"].to_numpy(), nan=0.0)
     sizes = np.bincount(verdicts.keeper[removed[~lost]], minlength=len(verdicts.kept)) + 1
     counted = np.where(verdicts.kept, sizes, sizes[verdicts.keeper])
@@ -83,8 +86,10 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     # Tables of earlier versions do not say what was lost.
     contained = verdicts.table["contained"].fill_null(float("loses" not in deciding)).to_numpy()
     wrong = verdicts.table["cluster_size"].fill_null(0).to_numpy() != counted
+    named, gone = removed[~lost], removed[lost]
+    removed = removed[~by_key[removed]]
     for places, what in (
-        (removed[lost], "removed rows name no kept document"),
+        (gone, "removed rows name no kept document"),
         (removed[jaccard[removed] < deciding["threshold"]], "removed rows below the threshold"),
         (removed[~within(contained[removed], deciding.get("loses", 1))], "removed rows that lose more than dedup.loses"),
         (np.flatnonzero(wrong & (verdicts.kept | (verdicts.keeper >= 0))), "rows with another cluster_size than is counted"),
@@ -99,6 +104,8 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
         )
         return
     config = _config(made.config)
+    for place, untruth in check_keys.untrue(verdicts.table, verdicts.starts[:-1].tolist(), views, config):
+        yield f"{root / verdicts.file(place)}: {verdicts.hex(place)}: {untruth}"
     said = np.array([str(one) for one in verdicts.table["compared"].cast(pa.string()).take(pa.array(removed)).to_pylist()])
     looser = config.model_copy(update=deciding.get("looser", {}))
     near = verdicts.near[removed]
@@ -112,7 +119,7 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     if (scored := settings(config)) != made.config["scoring"]:
         yield f"{root / made.stage}: made with Unicode {made.config['scoring']['unicode']}, this Python has {scored['unicode']}"
         return
-    named = removed[~lost]
+    named = named[~by_key[named]]
     if most is not None and len(named) > most:
         named = np.sort(np.random.default_rng(seed).choice(named, most, replace=False))
     loose = np.isin(named, removed[revised])
@@ -156,7 +163,11 @@ def _verdicts(root: Path, made: Manifest) -> _Verdicts:
 def _config(made: Mapping[str, Any]) -> DedupConfig:
     """The settings that the signatures and the exact duplicates were made with."""
     scoring = {name: value for name, value in made["scoring"].items() if name != "unicode"}
-    return DedupConfig(**{**scoring, "exact": made["deciding"]["exact"]})
+    return DedupConfig(**{**scoring, "exact": made["deciding"]["exact"], "keys": made["deciding"].get("keys", ())})
+
+
+def _key_reasons(made: Manifest) -> Sequence[str]:
+    return DedupConfig(keys=made.config["deciding"].get("keys", ())).key_reasons
 
 
 def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config: DedupConfig) -> Iterator[tuple[int, float]]:

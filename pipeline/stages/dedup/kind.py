@@ -82,8 +82,10 @@ def _words(made: Manifest) -> str:
     )
     loses = float(deciding.get("loses", 1))
     limit = "" if loses == 1 else f" A document stays if the kept one would lack more than {share(loses, 1)} of its n-grams."
+    keys = deciding.get("keys", ())
+    first = f"Of documents with the same {' or '.join(keys)}, one went on. " if keys else ""
     return (
-        f"{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept."
+        f"{first}{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept."
         f"{again if revised else ''}{limit} The verdict of a removed document names the kept one and says what was compared."
     )
 

@@ -24,13 +24,15 @@ from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
 from tokenmill.pipeline.stages.dedup.collected import of_shard, rows_of
 from tokenmill.pipeline.stages.dedup.exact import Distinct
+from tokenmill.pipeline.stages.dedup.followed import FATE, follow
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.shares import shares, within
 from tokenmill.pipeline.stages.dedup.verify import SIMILAR
 
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
-KEPT, EXACT, NEAR, REVISED = range(4)
-"""Why a document is removed, in runs of DECIDED."""
+KEPT, EXACT, NEAR, REVISED, SAME = range(5)
+"""Why a document is removed, in runs of DECIDED: SAME for the first of `dedup.keys`, one more for the next."""
 MOST = 2**31 - 1
 """The largest cluster size that a verdict can say."""
 NAMES = ("<u8", "<u8", "<u8", "<u8")
@@ -53,12 +55,14 @@ VERDICT = pa.schema(
         pa.field("lost_ngrams", pa.int64()),
         pa.field("cluster_size", pa.int32()),
         pa.field("compared", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("same_key_doc_id", schema.DOC_ID.type),
     ]
 )
 """All but `reason` and `cluster_size` are null for a kept row. `contained`: the share of the n-grams of the removed document
 that stand in the kept one; `contains`: the share of those of the kept one that stand in the removed one; `lost_ngrams`: those
 of the removed one that the kept one lacks. `cluster_size` counts a kept document and those that name it. `compared` says in
-words what of the two texts was compared, and how it was normalised."""
+words what of the two texts was compared, and how it was normalised. Of a document that shares a key, texts were not compared,
+and `same_key_doc_id` is the one with its key, for which `kept_doc_id` stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +99,23 @@ class _Naming:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Sharing:
+    fates: Sequence[Run]
+    within: Range
+    why: int
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardVerdicts:
     """The verdicts of one shard: a task reads them where it publishes them. Picklable."""
 
     number: int
     alive: int
     decided: Sequence[Run]
-    compared: tuple[str, str, str]
+    config: DedupConfig
+    left: Sequence[Run]
+    """Runs of `keys.SHARED`."""
 
     def read(self) -> pa.RecordBatch:
         """The verdicts of the rows alive, in their order. Raises OSError."""
@@ -110,22 +124,19 @@ class ShardVerdicts:
         reasons, sizes = np.zeros(self.alive, dtype=np.int32), np.ones(self.alive, dtype=np.int32)
         reasons[rows], sizes[rows] = why, size
         kept = reasons == KEPT
-        doc_ids = np.zeros((self.alive, 2), dtype=">u8")
-        doc_ids[rows] = np.stack(ids, axis=1)
-        named = pa.FixedSizeBinaryArray.from_buffers(
-            schema.DOC_ID.type, self.alive, [pa.array(~kept).buffers()[1], pa.py_buffer(doc_ids)]
-        )
+        names = [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, NEAR_DUPLICATE, *self.config.key_reasons]
+        said = ["", *self.config.compared, *(f"the key {key}" for key in self.config.keys)]
+        place, _, *sharing = runs.read(self.left, of_shard(self.number), ("<u8",) * 4)
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(np.minimum(reasons, NEAR)), [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE]),
-            named,
+            _named(reasons, names),
+            _ids(ids, rows, ~kept),
             *(
-                pa.array(_scattered(column, rows, self.alive), mask=kept)
+                pa.array(_scattered(column, rows, self.alive), mask=kept | (reasons >= SAME))
                 for column in (similarity, found.contained, found.contains, found.lost_ngrams)
             ),
             pa.array(sizes),
-            # Without revisions the last two are equal. Parquet writes a dictionary that repeats a value with bytes that differ
-            # from run to run.
-            pa.DictionaryArray.from_arrays(pa.array(np.maximum(reasons - 1, 0), mask=kept), list(dict.fromkeys(self.compared))),
+            _named(reasons, said, mask=kept),
+            _ids(sharing, rows_of(place), reasons >= SAME),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=VERDICT)
 
@@ -149,10 +160,12 @@ def decide(
     for number, (parts, revised_parts) in enumerate(zip(by_range, revisions, strict=True)):
         strict = runs.read(parts, runs.ALL, SIMILAR)
         loose = runs.read(revised_parts, runs.ALL, SIMILAR)
-        alike = (strict[2] >= threshold) & within(shares(*strict[2:]).contained, loses)
-        again = within(shares(*loose[2:]).contained, loses)
-        columns = [np.concatenate([one[alike], more[again]]) for one, more in zip(strict, loose, strict=True)]
-        columns.append(np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), int(again.sum())]))
+        alike = strict[2] >= threshold
+        columns = [np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True)]
+        columns.append(np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])]))
+        if loses < 1:
+            few = within(shares(*columns[2:5]).contained, loses)
+            columns = [column[few] for column in columns]
         order = runs.order(columns[:2], 2)
         columns = [column[order] for column in columns]
         chosen = np.empty(len(order), dtype=np.int64)
@@ -163,11 +176,16 @@ def decide(
 
 
 def verdicts(
-    decision: Decision, distinct: Distinct, alive: npt.NDArray[np.int64], compared: tuple[str, str, str], means: Means
+    decision: Decision,
+    distinct: Distinct,
+    alive: npt.NDArray[np.int64],
+    config: DedupConfig,
+    means: Means,
+    left: Sequence[Sequence[Run]],
 ) -> tuple[list[ShardVerdicts], int]:
     """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document.
 
-    `compared`: what is compared of exact duplicates, of near duplicates, and of revisions. Raises OSError.
+    `left`: the documents that left for each of `dedup.keys`, as `keys.shared` gives them. Raises OSError.
     """
     removed = sort.merge(means, decision.runs, "removed")
     rows = means.rows([*REMOVED, *PLACED])
@@ -184,6 +202,13 @@ def verdicts(
         for number, within in enumerate(runs.ranges([*removed, *distinct.copies, *distinct.names], rows))
     ]
     placed = sort.merge(means, [run for part in means.executor.map(_place, placing) for run in part], "placed")
+    for number, fates in enumerate(follow(left, placed, distinct.names, means)):
+        sharing = [
+            _Sharing(fates=fates, within=within, why=SAME + number, path=means.folder / f"same-{number}-{at}")
+            for at, within in enumerate(runs.ranges(fates, rows) if fates else [])
+        ]
+        placed = [*placed, *means.executor.map(_share, sharing)]
+    placed = sort.merge(means, placed, "all-placed")
     naming = [
         _Naming(placed=placed, names=distinct.names, within=within, rows=rows, folder=means.folder, name=f"decided-{number}")
         for number, within in enumerate(runs.ranges([*placed, *distinct.names], rows))
@@ -191,7 +216,10 @@ def verdicts(
     named = means.executor.map(_name, naming)
     decided = sort.merge(means, [run for part, _ in named for run in part], "decided")
     found = [
-        ShardVerdicts(number=number, alive=int(count), decided=decided, compared=compared) for number, count in enumerate(alive)
+        ShardVerdicts(
+            number=number, alive=int(count), decided=decided, config=config, left=[run for part in left for run in part]
+        )
+        for number, count in enumerate(alive)
     ]
     return found, sum(clusters for _, clusters in named)
 
@@ -201,6 +229,30 @@ def _scattered(values: Array, rows: npt.NDArray[np.int64], count: int) -> Array:
     found = np.zeros(count, dtype=values.dtype)
     found[rows] = values
     return found
+
+
+def _named(codes: npt.NDArray[np.int32], names: Sequence[str], *, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """A name for each code. Each stands in the dictionary once: one that repeats a value has other bytes from run to run."""
+    distinct = list(dict.fromkeys(names[1:] if mask is not None else names))
+    places = np.array([distinct.index(name) if name in distinct else 0 for name in names], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(places[codes], mask=mask), distinct)
+
+
+def _ids(halves: Sequence[Array], rows: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """A `doc_id` at each of the `rows`, and null where not `valid`."""
+    found = np.zeros((len(valid), 2), dtype=">u8")
+    found[rows] = np.stack(halves, axis=1)
+    return pa.FixedSizeBinaryArray.from_buffers(
+        schema.DOC_ID.type, len(valid), [pa.array(valid).buffers()[1], pa.py_buffer(found)]
+    )
+
+
+def _share(task: _Sharing) -> Run:
+    """Documents that left for a key, by the rank that is kept."""
+    place, keeper = runs.read(task.fates, task.within, FATE)
+    none = np.zeros(len(place), dtype=np.uint32)
+    why = np.full(len(place), task.why, dtype=np.uint64)
+    return runs.write_sorted(task.path, keeper, place, np.ones(len(place)), none, none, why)
 
 
 def _place(task: _Placing) -> list[Run]:

@@ -16,11 +16,18 @@ from tokenmill.pipeline.stages.dedup.banding import LOW, NORMALISED, RECALL, Pre
 from tokenmill.pipeline.stages.dedup.normalisation import FOLDS, NORMALISATIONS, Normalisation, said
 
 Exact = Literal["bytes", "white_space", "off"]
+URL, METADATA = "url", "metadata"
+SAME = "same_"
+"""Begins the reason of a document that shares a key; the name of the key ends it."""
 
 
 class DedupConfig(Section):
     """When two documents are duplicates, and which of them is kept."""
 
+    keys: Annotated[tuple[str, ...], About(example=(URL, "metadata.id"))] = ()
+    """Of documents with an equal key, only one goes on, whatever their texts: "url" is their canonical URL, "metadata.id" what
+    stands under the name `id` in their metadata or in the fields of their records. Keys count one after the other, and a
+    document without a key shares it with none."""
     exact: Exact = "bytes"
     """When two texts are exact duplicates: "bytes" if their bytes are equal, "white_space" if they are equal once runs of white
     space are one space, "off" never: then equal texts are near duplicates with a similarity of 1."""
@@ -139,6 +146,11 @@ class DedupConfig(Section):
         return f"without {given}, bands follow from the threshold"
 
     @property
+    def key_reasons(self) -> tuple[str, ...]:
+        """The reason for each of `keys`: `same_url`, `same_id`."""
+        return tuple(SAME + key.removeprefix(f"{METADATA}.") for key in self.keys)
+
+    @property
     def normalisation(self) -> Normalisation:
         """The name of the normalisation that `normalise` and `preset` give."""
         return self.normalise or (NORMALISED[self.preset] if self.preset else "plain@1")
@@ -180,6 +192,11 @@ class DedupConfig(Section):
     @model_validator(mode="after")
     def _check(self) -> Self:
         scheme = self.scheme
+        for key in self.keys:
+            if key != URL and not (key.startswith(f"{METADATA}.") and all(key.split("."))):
+                raise ValueError(f'keys: {key!r} is no key; write "url", or "metadata." and a name, such as "metadata.id"')
+        if len(set(self.key_reasons)) < len(self.keys):
+            raise ValueError(f"keys: two of {list(self.keys)} would give the same reason; name each once")
         if not self.folding.white_space:
             if scheme.shingle == "words":
                 raise ValueError(f'normalise = "{self.normalisation}" keeps white space, so it needs shingle = "characters"')

@@ -27,7 +27,8 @@ from tokenmill.pipeline.external import runs, sort
 from tokenmill.pipeline.external.means import Means
 from tokenmill.pipeline.external.runs import Run
 from tokenmill.pipeline.stages.step import Work
-from tokenmill.pipeline.stages.urls.index import KINDS, PLACE_BITS, ListIndex, hash_of
+from tokenmill.pipeline.stages.urls.hashes import of_keys
+from tokenmill.pipeline.stages.urls.index import KINDS, PLACE_BITS, ListIndex
 from tokenmill.pipeline.stages.urls.lines import LONGEST, keys
 from tokenmill.pipeline.stages.urls.settings import Kind, UrlList
 
@@ -39,8 +40,8 @@ NAMES = ("domains", "urls", "domains.gz", "urls.gz")
 """Files of a folder that are read, as UT1's lists have them."""
 PART_BYTES = 32_000_000
 """Bytes of a file that is not gzipped for one task (approximate)."""
-BLOCK_BYTES = 8_000_000
-"""Bytes of lines that a task holds and sorts at a time. As Python's objects they take about six times as much."""
+BLOCK_BYTES = 4_000_000
+"""Bytes of lines that a task holds and sorts at a time. As Python's objects and hashed they take about 30 times as much."""
 EXAMPLE_CHARACTERS = 200
 GZIP = b"\x1f\x8b"
 """The first bytes of a gzipped file."""
@@ -220,8 +221,7 @@ def _read(part: _Part) -> _Read:
             sizes = np.fromiter(map(len, encoded), dtype=np.uint64, count=len(mine)) + np.uint64(1)
             places = np.uint64(part.number << PLACE_BITS | out.tell()) + np.cumsum(sizes, dtype=np.uint64) - sizes
             out.write(b"".join(key + b"\n" for key in encoded))
-            hashes = np.fromiter(map(hash_of, encoded), dtype=np.uint64, count=len(mine))
-            found.append(runs.write_sorted(part.scratch / f"part-{part.number}-{len(found)}", hashes, places))
+            found.append(runs.write_sorted(part.scratch / f"part-{part.number}-{len(found)}", of_keys(encoded), places))
     total = sum(run.rows for run in found)
     facts = ListFacts(lines=lines, entries=total, unread_lines=unread, example=example)
     return _Read(runs=found, keys=out.entry(), facts=facts)

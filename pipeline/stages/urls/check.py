@@ -19,8 +19,7 @@ from tokenmill.pipeline.stages import addresses
 from tokenmill.pipeline.stages.addresses import Address
 from tokenmill.pipeline.stages.kind import Finished
 from tokenmill.pipeline.stages.stage import name_of, one_batch, plain
-from tokenmill.pipeline.stages.urls.hits import words_of
-from tokenmill.pipeline.stages.urls.lines import candidates
+from tokenmill.pipeline.stages.urls.lines import candidates, words_of
 from tokenmill.pipeline.stages.urls.settings import Kind, UrlsConfig
 from tokenmill.pipeline.stages.urls.stage import Urls
 

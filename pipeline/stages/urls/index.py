@@ -4,20 +4,19 @@ Purpose: lists of many million entries are looked up from files that all workers
 Guarantee: a hit is the very key that was asked for: hashes of 64 bits find candidates, and their texts are compared. So keys
 that share a hash cost time, and never a document.
 Cost: 16 bytes and the key for each entry, on disk. A look-up reads a page of hashes, which the system keeps if it has room, and
-a page of keys for each hit: 0.3 us where the list is in memory.
+a page of keys for each hit.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import xxhash
 
 from tokenmill.pipeline.external.runs import Run, load
 from tokenmill.pipeline.stages.urls.settings import Kind
@@ -26,8 +25,6 @@ KINDS = ("<u8", "<u8")
 """A run of hashes and places. A place is the number of a file of keys in its high bits, and the byte there in the low ones."""
 PLACE_BITS = 40
 OFFSET = (1 << PLACE_BITS) - 1
-
-hash_of = xxhash.xxh3_64_intdigest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,25 +44,23 @@ class ListIndex:
         kind: Kind = self.identity["kind"]
         return kind
 
-    def find(self, hashes: npt.NDArray[np.uint64], keys: list[str]) -> npt.NDArray[np.bool_]:
-        """Which of these keys are in the list. `hashes`: theirs, in ascending order. bool [keys]"""
+    def find(self, hashes: npt.NDArray[np.uint64], key: Callable[[int], bytes]) -> npt.NDArray[np.int64]:
+        """Which of the keys with these hashes, in ascending order, are in the list. `key`: gives one of them. int64 [found]"""
         known, places = _mapped(self.run)
-        found = np.zeros(len(hashes), dtype=np.bool_)
-        if not len(known):
-            return found
         at = np.searchsorted(known, hashes)
         same = at < len(known)
         same[same] = known[at[same]] == hashes[same]
+        found = []
         for number in np.flatnonzero(same).tolist():
-            place, wanted = int(at[number]), keys[number].encode() + b"\n"
+            place, wanted = int(at[number]), key(number) + b"\n"
             while place < len(known) and known[place] == hashes[number]:
                 if self._is_at(int(places[place]), wanted):
-                    found[number] = True
+                    found.append(number)
                     break
                 place += 1
-        return found
+        return np.array(found, dtype=np.int64)
 
-    def words(self) -> frozenset[str]:
+    def words(self) -> frozenset[bytes]:
         """All keys, for lists of words, which are small."""
         return _words(self.keys)
 
@@ -87,5 +82,5 @@ def _bytes(path: Path) -> npt.NDArray[np.uint8]:
 
 
 @functools.lru_cache(maxsize=64)
-def _words(keys: tuple[Path, ...]) -> frozenset[str]:
-    return frozenset(word for path in keys for word in _bytes(path).tobytes().decode().split("\n") if word)
+def _words(keys: tuple[Path, ...]) -> frozenset[bytes]:
+    return frozenset(word for path in keys for word in _bytes(path).tobytes().split(b"\n") if word)

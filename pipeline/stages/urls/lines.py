@@ -18,6 +18,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from ipaddress import ip_address
+from urllib.parse import unquote
+
+import can_ada
 
 from tokenmill.pipeline.stages.addresses import Address, parse
 from tokenmill.pipeline.stages.urls.settings import Kind
@@ -65,13 +68,13 @@ def keys(line: str, kind: Kind, *, subdomains: bool) -> list[str] | None:
 
 def prefix(address: Address) -> str:
     """The key of the addresses that begin with this one. A leading "www." is left out: UT1's lists of URLs have none."""
-    path = address.path if "?" in address.path else address.path.rstrip("/")
-    return _site(address) + (path or "/")
+    text = address.text if "?" in address.path else address.text.rstrip("/")
+    return (text if len(text) > address.path_start else text + "/").removeprefix(WWW)
 
 
 def candidates(address: Address) -> list[str]:
     """The keys that hit an address, the most special first: of addresses that begin it, of its host, and of hosts above."""
-    host, site = address.host, _site(address)
+    host, site = address.host, address.text[: address.path_start].removeprefix(WWW)
     found = [site + address.path[:at] for at in _borders(address.path)]
     found += [site + "/", "=" + host, "." + host]
     if not is_ip(host) and len(host) <= LONGEST_HOST:
@@ -82,9 +85,18 @@ def candidates(address: Address) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def _site(address: Address) -> str:
-    host = address.host.removeprefix(WWW)
-    return f"{host}:{address.port}" if address.port else host
+def words_of(address: Address) -> list[str]:
+    """Runs of letters and digits of an address in lower case, with what Punycode and percent signs stand for."""
+    return WORD.findall(spelled(address).lower())
+
+
+def spelled(address: Address) -> str:
+    """The address with the letters that Punycode and percent signs stand for, without newlines."""
+    text = address.text
+    if "xn--" in address.host:
+        # It takes bytes, whatever its stubs say.
+        text = can_ada.idna_decode(address.host.encode()) + text[address.host_end :]  # type: ignore[arg-type]
+    return unquote(text).replace("\n", " ") if "%" in text else text
 
 
 def _borders(path: str) -> Iterator[int]:
@@ -126,7 +138,7 @@ def _entry(entry: str, *, subdomains: bool) -> str | None:
     address = parse((scheme or "http://") + rest)
     if address is None:
         return None
-    if scheme or "/" in rest or address.port or address.path != "/":
+    if scheme or "/" in rest or address.text != f"{address.host}/":
         return None if mark else prefix(address)
     alone = mark == "=" or not (subdomains or mark) or is_ip(address.host)
     return ("=" if alone else ".") + address.host

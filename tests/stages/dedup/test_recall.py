@@ -15,7 +15,7 @@ from tokenmill.pipeline.stages.dedup.stage import Dedup
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
 MakeCorpus = Callable[..., Work]
-WORDS, NGRAM = 124, 5
+NGRAM = 5
 
 
 def planted(threshold: float, pairs: int, seed: int) -> tuple[list[str], list[str], float]:
@@ -23,13 +23,14 @@ def planted(threshold: float, pairs: int, seed: int) -> tuple[list[str], list[st
 
     No word comes twice, so k other words in one block change k + 4 of the 5-grams.
     """
-    grams = WORDS - NGRAM + 1
+    grams = 120 if threshold <= 0.9 else 400
+    count = grams + NGRAM - 1
     changed = next(k for k in range(grams, 0, -1) if k < NGRAM or (grams - k) / (grams + k) >= threshold)
     rng = np.random.default_rng(seed)
     originals, copies = [], []
     for number in range(pairs):
-        words = [f"w{number}x{at}y{seed}" for at in range(WORDS)]
-        at = int(rng.integers(NGRAM, WORDS - changed - NGRAM))
+        words = [f"w{number}x{at}y{seed}" for at in range(count)]
+        at = int(rng.integers(NGRAM, count - changed - NGRAM))
         other = [*words[:at], *(f"new{number}x{at}" for at in range(changed - NGRAM + 1)), *words[at + changed - NGRAM + 1 :]]
         originals.append(" ".join(words))
         copies.append(" ".join(other))

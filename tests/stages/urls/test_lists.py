@@ -16,10 +16,10 @@ from tests.folders import write_corpus
 from tokenmill.pipeline.stages import addresses
 from tokenmill.pipeline.stages.addresses import Address, parse
 from tokenmill.pipeline.stages.step import Work
-from tokenmill.pipeline.stages.urls import build, index, lines
-from tokenmill.pipeline.stages.urls.hits import hits, words_of
+from tokenmill.pipeline.stages.urls import build, hashes, lines
+from tokenmill.pipeline.stages.urls.hits import hits
 from tokenmill.pipeline.stages.urls.index import ListIndex
-from tokenmill.pipeline.stages.urls.lines import MOST, candidates, keys
+from tokenmill.pipeline.stages.urls.lines import MOST, candidates, keys, words_of
 from tokenmill.pipeline.stages.urls.settings import UrlList
 
 SAME = [
@@ -140,6 +140,12 @@ def work(tmp_path: Path) -> Work:
     return write_corpus(tmp_path / "corpus", {"a/0": ["x"]})
 
 
+@pytest.fixture(scope="module")
+def work_once(tmp_path_factory: pytest.TempPathFactory) -> tuple[Work, Path]:
+    folder = tmp_path_factory.mktemp("lists")
+    return write_corpus(folder / "corpus", {"a/0": ["x"]}), folder
+
+
 def made(work: Work, folder: Path, data: bytes, **given: Any) -> ListIndex:
     """The index of a list with these bytes."""
     (folder / "list").write_bytes(data)
@@ -154,7 +160,7 @@ def plainly_hit(address: Address, key: str) -> bool:
     if key.startswith("."):
         return address.host == key[1:] or (address.host.endswith(key) and not lines.is_ip(address.host))
     site, slash, path = key.partition("/")
-    mine = address.host.removeprefix("www.") + (f":{address.port}" if address.port else "")
+    mine = address.text[: address.path_start].removeprefix("www.")
     if mine != site:
         return False
     begin, whole = slash + path, address.path
@@ -184,16 +190,57 @@ def test_a_long_path_has_few_borders() -> None:
     found = candidates(address)
     assert found[0] == address.text
     assert len(found) < MOST
-    assert candidates(Address("a." * 1000 + "b", "", "/")) == [f"{'a.' * 1000}b/", f"={'a.' * 1000}b", f".{'a.' * 1000}b"]
+    assert candidates(Address("a." * 1000 + "b/", 2001, 2001)) == [f"{'a.' * 1000}b/", f"={'a.' * 1000}b", f".{'a.' * 1000}b"]
 
 
 def test_keys_are_compared_where_hashes_are_equal(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (build, "tokenmill.pipeline.stages.urls.hits"):
-        monkeypatch.setattr(f"{module if isinstance(module, str) else module.__name__}.hash_of", lambda key: len(key) % 3)
+    real = hashes.of_parts
+    monkeypatch.setattr(hashes, "of_parts", lambda *given: real(*given) % np.uint64(3))
     one = made(work, tmp_path, b"".join(b"%s.example\n" % (b"x" * size) for size in range(1, 40)))
     found = [parse(f"http://{'x' * size}.example/") for size in range(1, 50)]
     ((counts, _),) = hits(found, [one])
     assert counts.tolist() == [1] * 39 + [0] * 10
+
+
+URLS = st.tuples(HOSTS, PATHS).map(lambda one: f"http://{one[0]}{one[1] if one[1].startswith('/') else '/' + one[1]}")
+
+
+@given(st.lists(st.one_of(st.none(), URLS, HOSTILE.map("http://a.b/".__add__)), max_size=8), st.data())
+def test_hits_are_those_of_single_addresses(work_once: tuple[Work, Path], urls: list[str | None], data: st.DataObject) -> None:
+    found = [None if url is None else parse(url) for url in urls]
+    every = sorted({key for one in found if one is not None for key in candidates(one)})
+    listed = data.draw(st.lists(st.sampled_from(every), unique=True)) if every else []
+    index = made(*work_once, "\n".join([*listed, "z.example"]).encode())
+    held = {line for path in index.keys for line in path.read_text().split("\n")}
+    ((counts, entries),) = hits(found, [index])
+    mine = [[] if one is None else [key for key in candidates(one) if key in held] for one in found]
+    assert counts.tolist() == list(map(len, mine))
+    assert entries == [(one or [None])[0] for one in mine]
+
+
+@given(
+    st.lists(st.one_of(st.none(), HOSTILE), max_size=6), st.lists(st.sampled_from(["a", "z", "2e", "é", "漢字", "za7", "n1x"]))
+)
+def test_words_are_those_of_single_addresses(urls: list[str | None], listed: list[str]) -> None:
+    found = [None if url is None else parse(f"http://a.b/{url}") for url in urls]
+    index = ListIndexOfWords(frozenset(listed))
+    for kind in ("words", "subwords"):
+        ((counts, entries),) = hits(found, [dataclasses.replace(index, kind=kind)])  # type: ignore[list-item]
+        for one, count, entry in zip(found, counts.tolist(), entries, strict=True):
+            words = [] if one is None else words_of(one)
+            mine = [word for word in sorted(index.held) if (word in words if kind == "words" else word in "".join(words))]
+            assert (count, entry) == (len(mine), " ".join(mine) or None)
+
+
+@dataclasses.dataclass(frozen=True)
+class ListIndexOfWords:
+    """Words that stand in no file."""
+
+    held: frozenset[str]
+    kind: str = "words"
+
+    def words(self) -> frozenset[bytes]:
+        return frozenset(word.encode() for word in self.held)
 
 
 @pytest.mark.parametrize("gzipped", [False, True])
@@ -242,5 +289,18 @@ def test_words_and_subwords(work: Work, tmp_path: Path) -> None:
     assert (counts.tolist(), entries) == ([0], [None])
 
 
-def test_the_hash_is_the_same_everywhere() -> None:
-    assert index.hash_of(b"") == 0x2D06800538D394C2
+def test_a_hash_is_that_of_the_part_alone() -> None:
+    keys = [b"=b.example", b"a.b.example", b".b.example", b"b.example"]
+    found = hashes.of_keys(keys).tolist()
+    assert len(set(found)) == 4
+    text = np.frombuffer(b"https://a.b.example/", dtype=np.uint8)
+    parts = hashes.of_parts(text, np.array([10, 8, 10, 10]), np.array([19] * 4), np.array([1, 0, 2, 0]))
+    assert parts.tolist() == found
+    # Lists that were made elsewhere, or before, hold these.
+    assert found[3] == plain_hash(b"b.example", 0)
+
+
+def plain_hash(part: bytes, mark: int) -> int:
+    """In Python's integers."""
+    whole = sum((byte + 1) * pow(hashes.BASE, at, 2**64) for at, byte in enumerate(part))
+    return whole * int(hashes.MARKS[mark]) % 2**64

@@ -8,13 +8,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pytest
 
 from tests.folders import write_corpus
-from tokenmill.pipeline.base import manifest, schema, shards
+from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError
-from tokenmill.pipeline.base.executor import local
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
@@ -36,18 +34,7 @@ SITES = [
 
 def with_urls(root: Path, urls: Mapping[str, Sequence[str | None]]) -> Work:
     """A finished collection of documents with these URLs, by shard."""
-    work = write_corpus(root, {shard: [f"text {at}" for at in range(len(rows))] for shard, rows in urls.items()})
-    (collected,) = work.before
-    made = []
-    for shard in collected.shards:
-        ((name, entry),) = shard.files.items()
-        table = shards.read(root, (name, entry))
-        at = table.schema.get_field_index("url")
-        table = table.set_column(at, schema.DOCUMENTS.field("url"), pa.array(urls[shard.name], pa.string()))
-        made.append(dataclasses.replace(shard, files={name: shards.write(root, name, table)}))
-    collected = dataclasses.replace(collected, shards=tuple(made))
-    manifest.commit(root, collected)
-    return dataclasses.replace(work, before=(collected,))
+    return write_corpus(root, {shard: [f"text {at}" for at in range(len(rows))] for shard, rows in urls.items()}, urls=urls)
 
 
 def config(folder: Path, **lists: Mapping[str, Any]) -> dict[str, Any]:
@@ -129,12 +116,11 @@ def test_settings_decide_late(tmp_path: Path, changes: Mapping[str, Any], reason
     assert done.manifest.counts.kept == 9 - sum(reasons.values())
 
 
-def test_workers_share_an_index_and_give_the_same_bytes(tmp_path: Path) -> None:
+def test_memory_and_fan_in_change_nothing(tmp_path: Path) -> None:
     urls = {f"a/{shard}": [f"http://host{row % 7}.example/{shard}/{row}" for row in range(30)] for shard in range(6)}
     settings = config(tmp_path, many={"text": "".join(f"host{at}.example\n" for at in range(0, 2000, 3))})
     one, two = with_urls(tmp_path / "one", urls), with_urls(tmp_path / "two", urls)
-    with local(2) as executor:
-        made = run(dataclasses.replace(two, executor=executor, memory_bytes=10_000, fan_in=2), settings)
+    made = run(dataclasses.replace(two, memory_bytes=10_000, fan_in=2), settings)
     assert run(one, settings).hash == made.hash
     assert made.counts.dropped == {"listed_many": sum(row % 7 in (0, 3, 6) for row in range(30)) * 6}
 
