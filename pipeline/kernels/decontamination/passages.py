@@ -126,22 +126,34 @@ def _is_space(byte: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def widened(data: Bytes, low: int, start: int, end: int, high: int) -> tuple[int, int]:
-    """The passage [start, end) with the punctuation that touches it, between the words that end at `low` and begin at `high`.
+    """The passage [start, end) with what touches it, between the words that end at `low` and begin at `high`.
 
-    What stands before it without a space between ends another sentence, and stays. Where the passage begins a line it takes the
-    white space behind it too, so that no empty line is left of it.
+    If it has a line, or the beginning or the end of one, for itself, that is what surrounds it there: quotation marks, bullets,
+    and behind a whole line the white space that follows. Else it is the punctuation up to the next white space; what stands
+    before the passage without white space between ends another sentence, and stays.
     """
     first = start
-    while first > low and not _is_space(data[first - 1]):
+    while first > low and data[first - 1] != 0x0A:
         first -= 1
-    if first > low or first == 0:
+    begins = first == 0 or data[first - 1] == 0x0A
+    if not begins:
+        first = start
+        while first > low and not _is_space(data[first - 1]):
+            first -= 1
+    if begins or first > low:
         start = first
-    while end < high and not _is_space(data[end]):
-        end += 1
-    if start == 0 or data[start - 1] == 0x0A:
-        while end < high and _is_space(data[end]):
-            end += 1
-    return start, end
+    last = end
+    while last < high and data[last] != 0x0A:
+        last += 1
+    closes = last == len(data) or (last < high and data[last] == 0x0A)
+    if not closes:
+        last = end
+        while last < high and not _is_space(data[last]):
+            last += 1
+    if begins and closes:
+        while last < high and _is_space(data[last]):
+            last += 1
+    return start, last
 
 
 @njit(nogil=True, cache=True)

@@ -54,7 +54,9 @@ def words(text: str) -> list[Word]:
             found += [Word(one, start, at) for one in written]
         elif not gap:
             open_word = Word(written, start, at) if open_word is None else Word(open_word[0] + written, open_word[1], at)
-    return found + ([open_word] if open_word is not None else [])
+    found += [open_word] if open_word is not None else []
+    # The letters that name choices are no words.
+    return [word for word in found if not (word.spelled.isascii() and len(word.spelled) == 1 and not word.spelled.isdigit())]
 
 
 def ngrams(text: Sequence[str], n: int = N) -> dict[tuple[str, ...], int]:
