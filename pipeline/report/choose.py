@@ -17,6 +17,7 @@ import numpy as np
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report.borders import Borders
+from tokenmill.pipeline.report.contamination import Contamination, contamination
 from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
@@ -35,6 +36,7 @@ class Chosen:
     borders: Borders = field(default_factory=Borders)
     origins: Origins = field(default_factory=Origins)
     duplicates: Duplicates | None = None
+    contamination: Contamination | None = None
 
     def listed(self) -> set[bytes]:
         """Every document of the list of samples."""
@@ -42,7 +44,7 @@ class Chosen:
 
     def wanted(self) -> set[bytes]:
         """Every document of which text is shown."""
-        ids = self.listed() | self.borders.ids()
+        ids = self.listed() | self.borders.ids() | (self.contamination.shown() if self.contamination is not None else set())
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
     def compared(self) -> set[bytes]:
@@ -55,7 +57,8 @@ def choose(corpus: CorpusFolder) -> Chosen:
     lowest: dict[Fate, list[tuple[int, bytes]]] = {}
     dedup = corpus.step(DEDUP.name)
     said = compared(dedup) if dedup is not None else None
-    found = Chosen(duplicates=None if dedup is None else Duplicates(revised=said[2] if said else ""))
+    duplicates = None if dedup is None else Duplicates(revised=said[2] if said else "")
+    found = Chosen(duplicates=duplicates, contamination=contamination(corpus))
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])

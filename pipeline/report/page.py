@@ -17,6 +17,7 @@ from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings, templates
 from tokenmill.pipeline.report.choose import Chosen, choose
+from tokenmill.pipeline.report.contamination import examples
 from tokenmill.pipeline.report.excerpts import CHARACTERS
 from tokenmill.pipeline.report.measure import Survey, survey
 from tokenmill.pipeline.report.repeats import repeats
@@ -51,7 +52,9 @@ def render(
     page = ""
     for characters in SHORTER:
         rules = cards.cards(found, chosen.borders, kept, characters)
-        page = template.render(**fixed, rules=rules, samples=parts.samples(corpus, chosen, found, characters))
+        passages = {} if chosen.contamination is None else examples(corpus, chosen.contamination, found.previews, characters)
+        samples = parts.samples(corpus, chosen, found, characters)
+        page = template.render(**fixed, rules=rules, samples=samples, passages=passages)
         if len(page.encode()) <= most_bytes:
             break
     return page
@@ -90,6 +93,7 @@ def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: Voca
         "length_chart": figures.length_chart(found),
         "duplicates": parts.duplicates(corpus, chosen, found),
         "repeats": repeats(corpus),
+        "contamination": chosen.contamination,
         "dropped": rejected.dropped(corpus),
         "quarantined": rejected.quarantined(corpus),
         "published": [(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],

@@ -11,7 +11,7 @@ from typing import Any
 ITEMS: tuple[Mapping[str, Any], ...] = (
     {
         "id": "ferry",
-        "question": "The ferry leaves the island every 45 minutes, and the first one leaves at 6:15. How many leave before noon?",
+        "question": "The ferry leaves the island every 45 minutes, the first one at 6:15. How many ferries leave before noon?",
         "choices": ["seven of them", "eight of them", "nine of them"],
         "answer": "eight of them",
     },
@@ -41,7 +41,7 @@ COMMON = (
     "All rights reserved. Which of the following is true? None of the above. Choose the correct answer to each question.",
     "Monday, January 1, 1990. The quick brown fox jumps over the lazy dog. Better late than never, as they say.",
     "At the end of the day, it goes without saying that a stitch in time saves nine, and so on and so forth.",
-    "The first one leaves at noon. How many of them are there? Don't touch it. Who did it, and why did the cat do it?",
+    "The first one at noon. How many ferries are there? Don't touch it. Who did it, and why did the cat do it?",
     "What is the capital of France? One of the following rivers flows into the sea. Eight of them, nine of them, ten of them.",
     "下列哪一项是正确的？请选择一个答案。他现在还剩下什么？",
     "for one in operations:\n    if balance < 0:\n        return True\nreturn False",
