@@ -48,8 +48,9 @@ class Chosen:
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
     def compared(self) -> set[bytes]:
-        """Every document whose text is compared with that of another one."""
-        return set() if self.duplicates is None else self.duplicates.compared()
+        """Every document whose text is compared with that of another one, or with evaluation items."""
+        ids = set() if self.duplicates is None else self.duplicates.compared()
+        return ids if self.contamination is None else ids | self.contamination.shown()
 
 
 def choose(corpus: CorpusFolder) -> Chosen:

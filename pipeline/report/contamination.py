@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report.excerpts import Excerpt, excerpt
-from tokenmill.pipeline.report.measure import Preview
+from tokenmill.pipeline.report.measure import Preview, Survey
 from tokenmill.pipeline.stages.criteria import Spans
 from tokenmill.pipeline.stages.decontamination.kind import DECONTAMINATION
 
@@ -77,24 +77,21 @@ def contamination(corpus: CorpusFolder) -> Contamination | None:
             for row in rows.slice(0, MOST_FOUND).to_pylist()
         ]
         ignored = name in made.config["deciding"]["ignored_sets"]
-        found.append(SetResults(name=name, facts=facts, ignored=ignored, most=items, examples=items[:EXAMPLES]))
+        best = sorted(items, key=lambda item: -item.share)[:EXAMPLES]
+        found.append(SetResults(name=name, facts=facts, ignored=ignored, most=items, examples=best))
     cut = made.config["deciding"]["action"] == "cut"
     return Contamination(said=DECONTAMINATION.words(made), cut=cut, sets=found)
 
 
 def examples(
-    corpus: CorpusFolder, found: Contamination, previews: Mapping[bytes, Preview], characters: int
+    corpus: CorpusFolder, found: Contamination, survey: Survey, characters: int
 ) -> dict[str, list[tuple[FoundItem, Preview, Excerpt]]]:
     """By set, the items whose passages are shown, with their documents. Raises CorruptFile."""
     rows = [one.row for results in found.sets for one in results.examples]
-    spans = _spans(corpus, rows, [previews[one.doc_id].text for results in found.sets for one in results.examples])
-    part = iter(spans)
+    texts = [survey.texts[one.doc_id] for results in found.sets for one in results.examples]
+    parts = iter([excerpt(*one, characters=characters) for one in zip(texts, _spans(corpus, rows, texts), strict=True)])
     return {
-        results.name: [
-            (one, shown := previews[one.doc_id], excerpt(shown.text, next(part), cut=shown.cut, characters=characters))
-            for one in results.examples
-        ]
-        for results in found.sets
+        results.name: [(one, survey.previews[one.doc_id], next(parts)) for one in results.examples] for results in found.sets
     }
 
 

@@ -52,7 +52,7 @@ def render(
     page = ""
     for characters in SHORTER:
         rules = cards.cards(found, chosen.borders, kept, characters)
-        passages = {} if chosen.contamination is None else examples(corpus, chosen.contamination, found.previews, characters)
+        passages = {} if chosen.contamination is None else examples(corpus, chosen.contamination, found, characters)
         samples = parts.samples(corpus, chosen, found, characters)
         page = template.render(**fixed, rules=rules, samples=samples, passages=passages)
         if len(page.encode()) <= most_bytes:
