@@ -2,8 +2,8 @@
 
 Purpose: built once from the sets' files, then looked up by every worker. It holds hashes and ids of items, and no text.
 Guarantee: the same items and settings give the same index. n-grams that stand in more than `MOST_ITEMS` items do not count;
-others weigh the less, the more items they stand in, and count once in a text. Two different n-grams share a hash with
-probability 2^-64.
+others weigh the less, the more items they stand in. In a text, the first `MOST_PLACES` places of an n-gram count. Two different
+n-grams share a hash with probability 2^-64.
 Cost: 4 MB of items a second (188 MB of BIG-bench in 50 s, most of it for JSON and for sorting 15 million n-grams): 100 bytes
 for each n-gram while it is built, 40 bytes in every worker. A later process finds it beside the machine code of the kernels.
 """
@@ -32,6 +32,7 @@ from tokenmill.pipeline.stages.decontamination import sets
 from tokenmill.pipeline.stages.decontamination.settings import LEAST_WORDS, DecontaminationConfig, EvaluationSet
 
 MOST_ITEMS = 100
+MOST_PLACES = 4
 ONE = 1 << 20
 """The weight of an n-gram that stands in one item. Of one in m items: ONE // m."""
 BATCH_TEXTS = 10_000
@@ -189,9 +190,10 @@ def _lookup(
     order = np.argsort(grams, kind="stable")
     grams, texts, positions = grams[order], texts[order], positions[order]
     begins = np.diff(grams, prepend=~grams[:1]) != 0
-    # Within an n-gram, texts and so items ascend. In each text it counts once, where it stands first.
-    first = begins | (np.diff(texts, prepend=-1) != 0)
-    grams, texts, positions, begins = (column[first] for column in (grams, texts, positions, begins))
+    # Within an n-gram, texts and so items ascend, and within a text positions.
+    starts = np.flatnonzero(begins | (np.diff(texts, prepend=-1) != 0))
+    few = np.arange(len(grams)) - np.repeat(starts, np.diff(starts, append=len(grams))) < MOST_PLACES
+    grams, texts, positions, begins = (column[few] for column in (grams, texts, positions, begins))
     another = begins | (np.diff(items[texts], prepend=-1) != 0)
     group = np.cumsum(begins) - 1
     frequency = np.bincount(group, another, minlength=int(begins.sum())).astype(np.int64)[group]

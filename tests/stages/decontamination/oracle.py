@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.kernels.dedup_oracles import is_unspaced
 
-N, MOST_ITEMS, ONE = 5, 100, 1 << 20
+N, MOST_ITEMS, MOST_PLACES, ONE = 5, 100, 4, 1 << 20
 
 
 class Word(NamedTuple):
@@ -59,19 +59,19 @@ def words(text: str) -> list[Word]:
     return [word for word in found if not (word.spelled.isascii() and len(word.spelled) == 1 and not word.spelled.isdigit())]
 
 
-def ngrams(text: Sequence[str], n: int = N) -> dict[tuple[str, ...], int]:
-    """The n-grams of a text, with the word at which each stands first. A shorter text is one n-gram."""
+def ngrams(text: Sequence[str], n: int = N) -> dict[tuple[str, ...], list[int]]:
+    """The n-grams of a text, with the words at which each stands, the first few. A shorter text is one n-gram."""
     length = min(n, len(text))
-    found: dict[tuple[str, ...], int] = {}
+    found: dict[tuple[str, ...], list[int]] = {}
     for at in range(len(text) - length + 1):
-        found.setdefault(tuple(text[at : at + length]), at)
-    return found
+        found.setdefault(tuple(text[at : at + length]), []).append(at)
+    return {gram: places[:MOST_PLACES] for gram, places in found.items()}
 
 
 class Sought(NamedTuple):
     """A text of an item: its n-grams that count, and the weights of its words."""
 
-    grams: dict[tuple[str, ...], int]
+    grams: dict[tuple[str, ...], list[int]]
     weights: list[int]
 
 
@@ -83,11 +83,11 @@ def sought(items: Sequence[Sequence[str]]) -> list[Sought]:
     for text, grams in zip(texts, every, strict=True):
         weights = [0] * len(text)
         counted = {}
-        for gram, at in grams.items():
+        for gram, places in grams.items():
             frequency = sum(gram in others for others in every)
             if frequency <= MOST_ITEMS:
-                counted[gram] = at
-                for word in range(at, at + len(gram)):
+                counted[gram] = places
+                for word in {at + word for at in places for word in range(len(gram))}:
                     weights[word] = max(weights[word], ONE // frequency)
         result.append(Sought(counted, weights))
     return result
@@ -97,8 +97,8 @@ def passages(document: Sequence[str], one: Sought, least: float, n: int = N) -> 
     """The first and the last word of each passage of a document with at least the share `least` of a text, and the share."""
     size = len(one.weights)
     length, most = min(n, size), int(1.5 * size) + 2 * n
-    places = range(len(document) - length + 1)
-    matches = [(at, one.grams[gram]) for at in places if (gram := tuple(document[at : at + length])) in one.grams]
+    grams = [(place, tuple(document[place : place + length])) for place in range(len(document) - length + 1)]
+    matches = [(place, at) for place, gram in grams for at in one.grams.get(gram, ())]
     yield from _best(matches, one.weights, length, most, least)
 
 
