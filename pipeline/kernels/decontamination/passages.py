@@ -3,8 +3,8 @@
 Every word of an item's text has a weight: small if it stands only in n-grams that many items have. A word is covered by a
 passage if one of the n-grams around it stands there. The share of a text in a passage is the weight of its covered words by the
 weight of all its words. A passage has at most `STRETCH` times the words of the text, and two n-grams more.
-Guarantee: of one text, the passage with the greatest share is found first (of equals the first that ends, cut to what it needs),
-then those before and behind it. All numbers are integers but the share itself, which is one quotient.
+Guarantee: of one text, the passage with the greatest share is found first (of equals the one that ends first, cut to what it
+needs), then those before and behind it. All numbers are integers but the share itself, which is one quotient.
 Cost: a look-up per word and length of n-gram, 1 to 2 ns each where the filter fits in the cache; for n-grams that are found,
 a sort of their places in the document.
 """
@@ -37,20 +37,20 @@ class Lookup(NamedTuple):
 
     filter: Hashes
     """uint64 [a power of 2]: two bits of the word that the upper bits of a hash name are set for each n-gram."""
-    buckets: Places
-    """int64 [a power of 2, and 1]: where the hashes with these upper bits begin."""
+    buckets: Numbers
+    """int32 [a power of 2, and 1]: where the hashes with these upper bits begin."""
     hashes: Hashes
     """uint64 [n-grams], ascending and distinct."""
-    firsts: Places
-    """int64 [n-grams + 1]: where the places of each n-gram begin in `texts` and `positions`."""
+    firsts: Numbers
+    """int32 [n-grams + 1]: where the places of each n-gram begin in `texts` and `positions`."""
     texts: Numbers
     """int32 [places]: the text."""
     positions: Numbers
     """int32 [places]: the word of the text at which the n-gram begins."""
     bounds: Places
     """int64 [texts + 1]: where the words of each text begin in `weights`."""
-    weights: Places
-    """int64 [words of all texts]."""
+    weights: Numbers
+    """int32 [words of all texts]."""
     totals: Places
     """int64 [texts]: the sums of their words' weights."""
     lengths: Places
@@ -76,7 +76,7 @@ def fill(hashes: Hashes, filter: Hashes) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _cover(sign: int, at: int, length: int, first: int, weights: Places, covered: Numbers) -> int:
+def _cover(sign: int, at: int, length: int, first: int, weights: Numbers, covered: Numbers) -> int:
     """Add an n-gram that begins at word `at` of a text to `covered`, or take it away. Returns the weight that this adds."""
     change = 0
     for word in range(at, at + length):
@@ -91,7 +91,7 @@ def _cover(sign: int, at: int, length: int, first: int, weights: Places, covered
 
 @njit(nogil=True, cache=True)
 def _best(
-    places: Places, positions: Numbers, lo: int, hi: int, length: int, most: int, first: int, weights: Places, covered: Numbers
+    places: Places, positions: Numbers, lo: int, hi: int, length: int, most: int, first: int, weights: Numbers, covered: Numbers
 ) -> tuple[int, int, int]:
     """The part [i, j) of the matches [lo, hi) of one text with the greatest weight within `most` words, and that weight."""
     begin, weight = lo, 0
@@ -126,18 +126,34 @@ def _is_space(byte: int) -> bool:
 
 @njit(nogil=True, cache=True)
 def widened(data: Bytes, low: int, start: int, end: int, high: int) -> tuple[int, int]:
-    """The passage [start, end) with the punctuation that touches it, between the words that end at `low` and begin at `high`.
+    """The passage [start, end) with what touches it, between the words that end at `low` and begin at `high`.
 
-    Where it begins a line it takes the white space behind it too, so that no empty line is left of it.
+    If it has a line, or the beginning or the end of one, for itself, that is what surrounds it there: quotation marks, bullets,
+    and behind a whole line the white space that follows. Else it is the punctuation up to the next white space; what stands
+    before the passage without white space between ends another sentence, and stays.
     """
-    while start > low and not _is_space(data[start - 1]):
-        start -= 1
-    while end < high and not _is_space(data[end]):
-        end += 1
-    if start == 0 or data[start - 1] == 0x0A:
-        while end < high and _is_space(data[end]):
-            end += 1
-    return start, end
+    first = start
+    while first > low and data[first - 1] != 0x0A:
+        first -= 1
+    begins = first == 0 or data[first - 1] == 0x0A
+    if not begins:
+        first = start
+        while first > low and not _is_space(data[first - 1]):
+            first -= 1
+    if begins or first > low:
+        start = first
+    last = end
+    while last < high and data[last] != 0x0A:
+        last += 1
+    closes = last == len(data) or (last < high and data[last] == 0x0A)
+    if not closes:
+        last = end
+        while last < high and not _is_space(data[last]):
+            last += 1
+    if begins and closes:
+        while last < high and _is_space(data[last]):
+            last += 1
+    return start, last
 
 
 @njit(nogil=True, cache=True)

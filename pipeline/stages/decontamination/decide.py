@@ -33,6 +33,8 @@ VERDICT = pa.schema(
 """Of the passages that count, the one with the greatest share: its set, item, share, and bytes [start, end) of the text as the
 stage reads it. `cut`: the passages that are cut, as positions in the column `hits` of the row's scores."""
 BETWEEN = "\0"
+SLACK = 0.01
+"""Shares are rounded, so 6 of 7 words are 5.9999."""
 
 Numbers = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -82,7 +84,8 @@ class Judged:
     """[passages]: they contaminate their document."""
     reasons: npt.NDArray[np.object_]
     """[rows]"""
-    cutting: bool
+    cut: Mask
+    """[passages]: they are cut."""
 
     def verdict(self) -> pa.RecordBatch:
         """The columns of VERDICT."""
@@ -94,7 +97,7 @@ class Judged:
         none = np.ones(len(self.reasons), dtype=np.bool_)
         places[rows], none[rows] = order[first], False
         best = hits.table.select(["set", "item", "share", "start", "end"]).take(pa.array(places, mask=none))
-        cut = counted[self.reasons[hits.rows[counted]] == schema.KEPT] if self.cutting else counted[:0]
+        cut = np.flatnonzero(self.cut)
         bounds = np.concatenate([[0], np.cumsum(np.bincount(hits.rows[cut], minlength=len(self.reasons)))])
         values = (cut - hits.bounds[hits.rows[cut]]).astype(np.int32)
         lists = pa.ListArray.from_arrays(pa.array(bounds.astype(np.int32)), pa.array(values))
@@ -115,16 +118,15 @@ def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> li
         if config.action == "cut":
             gone &= _cut_bytes(hits, counts) > config.max_cut_share * table["bytes"].to_numpy()
         reasons = np.where(gone, CONTAMINATED, schema.KEPT).astype(object)
-        cutting = config.action == "cut"
-        one = Judged(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cutting=cutting)
-        judged.append(one)
+        cut = counts & ~gone[hits.rows]
+        judged.append(Judged(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))
     return judged
 
 
 def _enough(hits: Hits, config: DecontaminationConfig) -> Mask:
     """The passages that would count if no phrase were common."""
     ignored = pc.is_in(hits.table["set"], value_set=pa.array(config.ignored_sets, pa.string()))
-    enough = (hits.shares >= config.threshold) & (hits.words >= config.min_words)
+    enough = (hits.shares >= config.threshold) & (hits.words * hits.shares > config.min_words - SLACK)
     return np.asarray(enough & ~ignored.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 

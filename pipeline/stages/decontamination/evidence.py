@@ -78,7 +78,7 @@ def evidence(index: Index, judged: Sequence[Judged], config: DecontaminationConf
 def facts(index: Index, judged: Sequence[Judged], found: pa.Table) -> dict[str, Any]:
     """The results of each set, `SetFacts` by its name."""
     sets = found["set"].cast(pa.string())
-    gone = {name: 0 for name in index.sets}
+    gone = dict.fromkeys(index.sets, 0)
     for one in judged:
         mine = np.flatnonzero(one.counts)
         pairs = pa.table({"set": one.hits.table["set"].take(pa.array(mine)), "row": one.hits.rows[mine]})

@@ -2,9 +2,10 @@
 
 Purpose: built once from the sets' files, then looked up by every worker. It holds hashes and ids of items, and no text.
 Guarantee: the same items and settings give the same index. n-grams that stand in more than `MOST_ITEMS` items do not count;
-others weigh the less, the more items they stand in. Two different n-grams share a hash with probability 2^-64.
-Cost: one pass over the items (30 MB/s) and a sort of their n-grams: 100 bytes each while it is built, 30 bytes each in every
-worker. A later process finds it beside the machine code of the kernels.
+others weigh the less, the more items they stand in. In a text, the first `MOST_PLACES` places of an n-gram count. Two different
+n-grams share a hash with probability 2^-64.
+Cost: 4 MB of items a second (188 MB of BIG-bench in 50 s, most of it for JSON and for sorting 15 million n-grams): 100 bytes
+for each n-gram while it is built, 40 bytes in every worker. A later process finds it beside the machine code of the kernels.
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from tokenmill.pipeline.base.errors import InputError
 from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.decontamination import passages
 from tokenmill.pipeline.kernels.decontamination.passages import Lookup
@@ -29,11 +32,25 @@ from tokenmill.pipeline.stages.decontamination import sets
 from tokenmill.pipeline.stages.decontamination.settings import LEAST_WORDS, DecontaminationConfig, EvaluationSet
 
 MOST_ITEMS = 100
+MOST_PLACES = 4
 ONE = 1 << 20
 """The weight of an n-gram that stands in one item. Of one in m items: ONE // m."""
-TEXTS = 10_000
+BATCH_TEXTS = 10_000
 """Texts per call of the kernel."""
 BITS_PER_NGRAM = 16
+
+INDEX = "decontamination/index.parquet"
+TEXTS = pa.schema(
+    [
+        pa.field("item", pa.int64(), nullable=False),
+        pa.field("length", pa.int32(), nullable=False),
+        pa.field("words", pa.int32(), nullable=False),
+        pa.field("positions", pa.large_list(pa.int32()), nullable=False),
+        pa.field("ngrams", pa.large_list(pa.uint64()), nullable=False),
+    ]
+)
+"""One row per text: its item, as a row of `items.parquet`; how many words it has, and how many count; and its n-grams that
+count: the words at which they begin, and their hashes."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -58,9 +75,9 @@ class Index:
         return np.bincount(self.item_of, self.words > 0, minlength=len(self.ids)) > 0
 
 
-def folding(config: DecontaminationConfig) -> NormalisationTable:
+def folding(numbers: str) -> NormalisationTable:
     """The table by which items and texts are read."""
-    return tables(FOLDING if config.numbers == "kept" else WITHOUT_NUMBERS)
+    return tables(FOLDING if numbers == "kept" else WITHOUT_NUMBERS)
 
 
 def identities(config: DecontaminationConfig) -> Mapping[str, Mapping[str, object]]:
@@ -85,11 +102,11 @@ def _load(named: tuple[tuple[str, EvaluationSet], ...], n: int, numbers: str, di
         set_of=set_of,
         item_of=item_of,
         words=words,
-        lookup=Lookup._make(map(_frozen, lookup)),
+        lookup=Lookup._make(map(_read_only, lookup)),
     )
 
 
-def _frozen(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+def _read_only(array: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
     """Numba compiles a kernel once for arrays that can be written, and once for others."""
     array.flags.writeable = False
     return array
@@ -100,7 +117,7 @@ def _made(named: Sequence[tuple[str, EvaluationSet]], n: int, numbers: str, *_: 
     set_of: list[int] = []
     item_of: list[int] = []
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
-    table = tables(FOLDING if numbers == "kept" else WITHOUT_NUMBERS)
+    table = folding(numbers)
 
     def texts() -> Sequence[str]:
         for number, (_, one) in enumerate(named):
@@ -112,63 +129,109 @@ def _made(named: Sequence[tuple[str, EvaluationSet]], n: int, numbers: str, *_: 
                 set_of.append(number)
 
     stream = texts()
-    while batch := list(itertools.islice(stream, TEXTS)):
+    while batch := list(itertools.islice(stream, BATCH_TEXTS)):
         grams, bounds, counts, weights = item_ngrams(*utf8(pa.array(batch, pa.large_string())), table, n, LEAST_WORDS)
         # The kernel's array has room for the largest possible number; the copy frees the rest.
         parts.append((grams.copy(), np.diff(bounds), counts, weights))
     empty = (np.zeros(0, np.uint64), *(np.zeros(0, np.int64) for _ in range(3)))
     grams, sizes, counts, weights = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
     items = np.array(item_of, dtype=np.int64)
-    words, lookup = _lookup(grams, sizes.astype(np.int64), counts.astype(np.int64), weights.astype(np.int64), items, n)
+    counts = counts.astype(np.int64)
+    lookup = _lookup(grams, sizes.astype(np.int64), _positions(sizes), counts, items, n)
+    words = _counted(lookup, counts, weights.astype(np.int64))
     return np.frombuffer(json.dumps(ids).encode(), np.uint8), np.array(set_of, dtype=np.int64), items, words, *lookup
 
 
+def frozen(index: Index) -> pa.Table:
+    """The index as it is published: TEXTS."""
+    lookup = index.lookup
+    order = np.lexsort((lookup.positions, lookup.texts))
+    hashes = np.repeat(lookup.hashes, np.diff(lookup.firsts))[order]
+    bounds = pa.array(np.searchsorted(lookup.texts[order], np.arange(len(index.item_of) + 1)))
+    columns = [
+        pa.array(index.item_of),
+        pa.array(np.diff(lookup.bounds).astype(np.int32)),
+        pa.array(index.words.astype(np.int32)),
+        pa.LargeListArray.from_arrays(bounds, pa.array(lookup.positions[order])),
+        pa.LargeListArray.from_arrays(bounds, pa.array(hashes)),
+    ]
+    return pa.Table.from_arrays(columns, schema=TEXTS)
+
+
+def thawed(table: pa.Table, items: pa.Table, sets_in_order: Sequence[str], n: int) -> Index:
+    """The index out of the table TEXTS and the columns `set` and `item` of its items."""
+    texts, names = table.combine_chunks(), tuple(sets_in_order)
+    counts = texts["length"].to_numpy().astype(np.int64)
+    sizes = pc.list_value_length(texts["ngrams"]).to_numpy().astype(np.int64)
+    grams, positions = (pc.list_flatten(texts[name]).to_numpy() for name in ("ngrams", "positions"))
+    item_of = texts["item"].to_numpy()
+    return Index(
+        sets=names,
+        set_of=pc.index_in(items["set"].cast(pa.string()), value_set=pa.array(names, pa.string())).to_numpy().astype(np.int64),
+        ids=tuple(items["item"].to_pylist()),
+        item_of=item_of,
+        words=texts["words"].to_numpy().astype(np.int64),
+        lookup=_lookup(grams, sizes, positions.astype(np.int64), counts, item_of, n),
+    )
+
+
+def _positions(sizes: Numbers) -> Numbers:
+    """0, 1, 2, ... for each text."""
+    return np.asarray(np.arange(int(sizes.sum())) - np.repeat(np.cumsum(sizes) - sizes, sizes), dtype=np.int64)
+
+
 def _lookup(
-    grams: npt.NDArray[np.uint64], sizes: Numbers, counts: Numbers, weights: Numbers, items: Numbers, n: int
-) -> tuple[Numbers, Lookup]:
-    """How many words count in each text, and the look-up. `sizes`: n-grams of each text; `weights`: its words."""
+    grams: npt.NDArray[np.uint64], sizes: Numbers, positions: Numbers, counts: Numbers, items: Numbers, n: int
+) -> Lookup:
+    """The look-up of n-grams, given text after text. `sizes`: n-grams of each text; `counts`: its words; `items`: its item."""
+    if len(grams) >= 1 << 31:
+        raise InputError(f"decontamination: the sets have {len(grams):,} n-grams, at most {1 << 31:,} are held; use fewer sets")
     texts = np.repeat(np.arange(len(sizes)), sizes)
-    positions = np.arange(len(grams)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     order = np.argsort(grams, kind="stable")
     grams, texts, positions = grams[order], texts[order], positions[order]
-    # Within an n-gram, texts and so items ascend.
     begins = np.diff(grams, prepend=~grams[:1]) != 0
+    # Within an n-gram, texts and so items ascend, and within a text positions.
+    starts = np.flatnonzero(begins | (np.diff(texts, prepend=-1) != 0))
+    few = np.arange(len(grams)) - np.repeat(starts, np.diff(starts, append=len(grams))) < MOST_PLACES
+    grams, texts, positions, begins = (column[few] for column in (grams, texts, positions, begins))
     another = begins | (np.diff(items[texts], prepend=-1) != 0)
     group = np.cumsum(begins) - 1
     frequency = np.bincount(group, another, minlength=int(begins.sum())).astype(np.int64)[group]
     stays = frequency <= MOST_ITEMS
     grams, texts, positions, frequency, begins = (column[stays] for column in (grams, texts, positions, frequency, begins))
     bounds = np.concatenate([[0], np.cumsum(counts)])
-    of_words = np.zeros(bounds[-1], dtype=np.int64)
+    weights = np.zeros(bounds[-1], dtype=np.int32)
     lengths = np.minimum(counts, n)
     for word in range(n):
         inside = word < lengths[texts]
-        np.maximum.at(of_words, (bounds[texts] + positions + word)[inside], ONE // frequency[inside])
-    owner = np.repeat(np.arange(len(counts)), counts)
-    totals = np.zeros(len(counts), dtype=np.int64)
-    np.add.at(totals, owner, of_words)
-    greatest = np.ones(len(counts), dtype=np.int64)
-    np.maximum.at(greatest, owner, of_words)
-    # Words that stand in many items do not make a text long.
-    words = np.where(counts > 0, weights * totals // (greatest * np.maximum(counts, 1)), 0)
+        places = (bounds[texts] + positions + word)[inside]
+        np.maximum.at(weights, places, (ONE // frequency[inside]).astype(np.int32))
+    sums = np.concatenate([[0], np.cumsum(weights, dtype=np.int64)])
     firsts = np.flatnonzero(begins)
     hashes = grams[firsts]
     filter = np.zeros(_power(len(hashes) * BITS_PER_NGRAM // 64), dtype=np.uint64)
     passages.fill(hashes, filter)
     buckets = _power(len(hashes))
     edges = np.arange(buckets, dtype=np.uint64) << np.uint64(64 - buckets.bit_length() + 1)
-    return words, Lookup(
+    return Lookup(
         filter=filter,
-        buckets=np.append(np.searchsorted(hashes, edges), len(hashes)).astype(np.int64),
+        buckets=np.append(np.searchsorted(hashes, edges), len(hashes)).astype(np.int32),
         hashes=hashes,
-        firsts=np.append(firsts, len(grams)).astype(np.int64),
+        firsts=np.append(firsts, len(grams)).astype(np.int32),
         texts=texts.astype(np.int32),
         positions=positions.astype(np.int32),
         bounds=bounds.astype(np.int64),
-        weights=of_words,
-        totals=totals,
+        weights=weights,
+        totals=sums[bounds[1:]] - sums[bounds[:-1]],
         lengths=np.unique(lengths[texts]).astype(np.int64),
     )
+
+
+def _counted(lookup: Lookup, counts: Numbers, weights: Numbers) -> Numbers:
+    """How many words count in each text. `weights`: how many it has. Words that stand in many items do not make a text long."""
+    greatest = np.ones(len(counts), dtype=np.int64)
+    np.maximum.at(greatest, np.repeat(np.arange(len(counts)), counts), lookup.weights)
+    return weights * lookup.totals // (greatest * np.maximum(counts, 1))
 
 
 def _power(least: int) -> int:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import count, number
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
-from tokenmill.pipeline.stages.kind import StageKind
+from tokenmill.pipeline.stages.kind import Finished, StageKind
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 
@@ -47,10 +47,16 @@ def _words(made: Manifest) -> str:
     cut = deciding["action"] == "cut"
     return (
         f"{'Passages' if cut else 'Documents with a passage'} in which at least {number(100 * deciding['threshold'])} % of an "
-        f"item of {', '.join(used) or 'no set'} stands were {'cut' if cut else 'dropped'}. Items of fewer than "
-        f"{count(deciding['min_words'])} words do not count, nor does an item of at most {count(deciding['common_words'])} words "
-        f"that stands in more than {count(deciding['common_documents'])} documents."
+        f"item of {', '.join(used) or 'no set'} stands were {'cut' if cut else 'dropped'}. A passage of "
+        f"fewer than {count(deciding['min_words'])} words does not count, nor does an item of at most "
+        f"{count(deciding['common_words'])} words that stands in more than {count(deciding['common_documents'])} documents."
     )
+
+
+def _problems(finished: Finished) -> Iterator[str]:
+    from tokenmill.pipeline.stages.decontamination.check import problems
+
+    yield from problems(finished)
 
 
 DECONTAMINATION = StageKind(
@@ -60,5 +66,6 @@ DECONTAMINATION = StageKind(
     estimate=Estimate(text_bytes_per_second=80_000_000, disk_per_text=0.01),
     words=_words,
     facts=Mapping[str, SetFacts],
+    problems=_problems,
     check=_check,
 )

@@ -51,7 +51,7 @@ def paths(one: EvaluationSet) -> list[Path]:
         found = sorted(path for path in map(Path, glob.glob(str(where), recursive=True)) if path.is_file())
     if not found:
         raise ConfigError(
-            f"decontamination: {one.path}: there is no such file or folder with items (JSON Lines, Parquet, text)"
+            f"decontamination: {one.path}: there is no such file, and no folder with items (JSON Lines, Parquet, text)"
         )
     return found
 

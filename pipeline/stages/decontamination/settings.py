@@ -23,13 +23,13 @@ class EvaluationSet(Section):
     """A set of evaluation items: a file, or the files of a folder."""
 
     path: Annotated[str, About(example="mmlu/test.jsonl")]
-    """A file, a folder (read with all files below it) or a glob. JSON Lines and plain text (also .gz, .bz2 and .zst), Parquet and
-    Arrow, as in a data set's folder. Each line of plain text is an item."""
+    """A file, a folder (read with all files below it) or a glob. JSON Lines and plain text (also .gz, .bz2 and .zst), Parquet
+    and Arrow, as in a data set's folder. Each line of plain text is an item."""
     fields: Annotated[tuple[str, ...], About(example=("question", "choices.text", "answer"))] = ()
     """The fields of an item, in the order in which they are joined. `choices.text` is a field within a field; lists are joined.
     Default: those that there are of question, prompt, problem, query, text, choices, answer, solution, canonical_solution."""
     optional: tuple[str, ...] = ("choices", "choices.text", "answer", "solution", "canonical_solution")
-    """Fields that may be absent from a text: an item is also sought without them. A name that is not in `fields` says nothing."""
+    """Fields that may be absent from a text: an item is also sought without them all."""
     id_field: str = "id"
     """The field that identifies an item. Items without it are called by their number, from 0."""
     separator: Annotated[str | None, About(example="---")] = Field(default=None, min_length=1)
@@ -42,7 +42,7 @@ class DecontaminationConfig(Section):
     sets: Mapping[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")], EvaluationSet] = {}
     """Evaluation sets by name."""
     ngram_words: int = Field(default=5, ge=LEAST_WORDS, le=32)
-    """Words per n-gram. An item with fewer words is sought as a whole. In scripts written without spaces, characters are words."""
+    """Words per n-gram. An item with fewer words is sought as a whole. In scripts without spaces each character is a word."""
     numbers: Literal["kept", "ignored"] = "kept"
     """"ignored": digits are left out of items and texts, so that an item with other numbers is found too."""
     threshold: Annotated[float, About(unit="share")] = Field(default=0.8, ge=LEAST_SHARE, le=1)
@@ -53,13 +53,14 @@ class DecontaminationConfig(Section):
     """With "cut": drop a document that would lose more than this share (0 to 1) of its bytes."""
     ignored_sets: Annotated[tuple[str, ...], About(example=("mmlu",))] = ()
     """Sets whose items do not count. What is stored of them stays, so that they can be tried."""
-    min_words: int = Field(default=6, ge=LEAST_WORDS)
-    """Items with fewer words do not count. Of words that stand in many items only some are counted; two Chinese or Japanese
-    characters count as a word, and four of Thai, Lao, Khmer or Burmese."""
+    min_words: int = Field(default=5, ge=LEAST_WORDS)
+    """A passage that holds fewer words of an item does not count, so items with fewer words never do. Words that stand in many
+    items count less. Two Chinese or Japanese characters are a word here, and so are four characters of Thai, Lao, Khmer or
+    Burmese, four numbers, or four single letters."""
     common_words: int = Field(default=12, ge=0)
     """Items with at most so many words may be common phrases, see `common_documents`."""
     common_documents: int = Field(default=10, ge=1)
-    """An item of at most `common_words` words that stands in more documents than this is a common phrase, and does not count."""
+    """An item of at most `common_words` words that stands in more documents than this is a common phrase: it does not count."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:

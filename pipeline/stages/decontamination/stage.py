@@ -21,30 +21,14 @@ import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.kernels.decontamination.passages import find
-from tokenmill.pipeline.kernels.text.buffers import utf8
 from tokenmill.pipeline.stages.decontamination import index
 from tokenmill.pipeline.stages.decontamination.decide import Hits, Judged, judge
 from tokenmill.pipeline.stages.decontamination.evidence import ITEMS, evidence, facts
-from tokenmill.pipeline.stages.decontamination.settings import LEAST_SHARE, DecontaminationConfig
+from tokenmill.pipeline.stages.decontamination.hits import SCORES, alive, found
+from tokenmill.pipeline.stages.decontamination.index import INDEX, frozen
+from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
 from tokenmill.pipeline.stages.stage import one_batch
 from tokenmill.pipeline.stages.step import Resolved, Work
-
-HIT = pa.struct(
-    [
-        ("set", pa.string()),
-        ("item", pa.string()),
-        ("words", pa.int32()),
-        ("share", pa.float64()),
-        ("start", pa.int64()),
-        ("end", pa.int64()),
-    ]
-)
-SCORES = pa.schema([pa.field("coverage", pa.float64()), pa.field("hits", pa.list_(HIT)), pa.field("bytes", pa.int64())])
-"""`coverage`: the greatest share of an item that stands in a passage, 0 if none has half of one. `hits`: all such passages, in
-the order of the text: the set and the item, the words of the item that count, the share, and the bytes [start, end) of the text
-as the stage reads it. `bytes`: of the text."""
-SHARE_DECIMALS = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,28 +63,7 @@ class Decontamination:
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The passages of each text with at least half of an item."""
-        known, text = index.load(self.config), batch["text"]
-        data, offsets = utf8(text)
-        rows, texts, starts, ends, shares = find(
-            data, offsets, index.folding(self.config), known.lookup, self.config.ngram_words, LEAST_SHARE
-        )
-        order = np.lexsort((texts, ends, starts, rows))
-        rows, texts, starts, ends, shares = (column[order] for column in (rows, texts, starts, ends, shares))
-        items = known.item_of[texts]
-        shares = np.round(shares, SHARE_DECIMALS)
-        columns = [
-            pa.array(known.sets, pa.string()).take(pa.array(known.set_of[items])),
-            pa.array([known.ids[item] for item in items.tolist()], pa.string()),
-            pa.array(known.words[texts].astype(np.int32)),
-            pa.array(shares),
-            pa.array(starts),
-            pa.array(ends),
-        ]
-        bounds = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=len(text)))]).astype(np.int32)
-        hits = pa.ListArray.from_arrays(pa.array(bounds), pa.StructArray.from_arrays(columns, fields=list(HIT)))
-        coverage = np.zeros(len(text))
-        np.maximum.at(coverage, rows, shares)
-        return pa.RecordBatch.from_arrays([pa.array(coverage), hits, pa.array(np.diff(offsets))], schema=SCORES)
+        return found(batch["text"], index.load(self.config), self.config)
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
         """Every row passes: `choose` decides."""
@@ -110,21 +73,23 @@ class Decontamination:
         """The reasons of all rows, shard by shard. No facts: those need the index."""
         return [np.array(one.reasons, dtype=object) for one in self._judged(passing)], {}
 
+    def changed(self, before: Decontamination, passing: Sequence[pa.Table]) -> list[npt.NDArray[np.bool_]]:
+        """The rows of which other passages are cut than by the stage `before`."""
+        pairs = zip(before._judged(passing), self._judged(passing), strict=True)
+        return [np.bincount(now.hits.rows[then.cut != now.cut], minlength=len(now.reasons)) > 0 for then, now in pairs]
+
     def cuts(self, facts: Mapping[str, Any]) -> dict[str, float]:
         """No score has a lowest value that is kept."""
         return {}
 
     def resolve(self, scored: Sequence[tuple[View, Named]], work: Work) -> Resolved:
         """Decide, and publish `ITEMS`: every item with what was found of it."""
-        tables = []
-        for _, named in scored:
-            table = shards.read(work.root, named)
-            tables.append(table.filter(table["coverage"].is_valid()))
-        judged = self._judged(tables)
+        judged = self._judged([alive(shards.read(work.root, named)) for _, named in scored])
         known = index.load(self.config)
-        found = evidence(known, judged, self.config)
-        published = {ITEMS: shards.write(work.root, ITEMS, found)}
-        return Resolved([one.verdict() for one in judged], facts(known, judged, found), published)
+        items = evidence(known, judged, self.config)
+        tables = {ITEMS: items, INDEX: frozen(known)}
+        published = {name: shards.write(work.root, name, table) for name, table in tables.items()}
+        return Resolved([one.verdict() for one in judged], facts(known, judged, items), published)
 
     def edits(self, scores: pa.RecordBatch, verdict: pa.RecordBatch) -> list[list[tuple[int, int, str]]]:
         """The passages that are cut."""
