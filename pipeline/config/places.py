@@ -17,7 +17,7 @@ def beside(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(plain)
     _in(found, "collect", lambda collect: _of_collect(folder, collect))
     _in(found, "tokenizer", lambda section: _joined(folder, section, "path"))
-    _in(found, "language", lambda section: _joined(folder, section, "model"))
+    _in(found, "language", lambda section: _of_language(folder, section))
     _in(found, "train", lambda section: _joined(folder, section, "examples"))
     _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_models(folder, models)))
     return found
@@ -51,6 +51,12 @@ def _of_collect(folder: Path, collect: dict[str, Any]) -> None:
                 # With a revision, the path is a name on a hub.
                 if source.get("revision") is None:
                     _joined(folder, source, "path")
+
+
+def _of_language(folder: Path, section: dict[str, Any]) -> None:
+    _joined(folder, section, "model")
+    if section.get("second") != "cld2":  # a library, not a file
+        _joined(folder, section, "second")
 
 
 def _of_models(folder: Path, models: dict[str, Any]) -> None:

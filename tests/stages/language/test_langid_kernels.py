@@ -45,7 +45,7 @@ def joined(texts: list[str]) -> tuple[Bytes, npt.NDArray[np.int64]]:
 def identified(*texts: str) -> list[tuple[str | None, float]]:
     model = models.load(None)
     data, offsets = joined(list(texts))
-    labels, scores = model.identify(data, offsets[:-1], offsets[1:])
+    labels, scores, _ = model.identify(data, offsets[:-1], offsets[1:])
     return [(model.labels[label] if label >= 0 else None, score) for label, score in zip(labels, scores, strict=True)]
 
 
