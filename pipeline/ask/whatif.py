@@ -23,8 +23,8 @@ from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
-from tokenmill.pipeline.stages.kind import Again, Rebuild
 from tokenmill.pipeline.stages.censor import Censor
+from tokenmill.pipeline.stages.kind import Again, Rebuild
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import Chooser
 from tokenmill.pipeline.stages.settings import parse, plain

@@ -78,16 +78,16 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _mapped(run: Run, _state: tuple[int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _mapped(run: Run, _at: tuple[int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     hashes, places = run.columns()
     return hashes, places
 
 
 @functools.lru_cache(maxsize=4096)
-def _bytes(path: Path, _state: tuple[int, int]) -> npt.NDArray[np.uint8]:
+def _bytes(path: Path, _at: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return load(path, np.uint8)
 
 
 @functools.lru_cache(maxsize=64)
-def _words(keys: tuple[Path, ...], _states: tuple[tuple[int, int], ...]) -> frozenset[bytes]:
+def _words(keys: tuple[Path, ...], _at: tuple[tuple[int, int], ...]) -> frozenset[bytes]:
     return frozenset(word for path in keys for word in _bytes(path, _state(path)).tobytes().split(b"\n") if word)
