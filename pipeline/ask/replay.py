@@ -2,9 +2,9 @@
 
 Purpose: computes what every stage would read, keep and drop, and which documents change sides, without reading any text.
 Guarantee: the stage's own `decide` decides each row, over the stage's own scores; of a stage that decides over all shards, its
-own verdicts are taken. Rows that stored scores cannot decide are counted, not guessed: a row that is newly kept by one stage has
-no scores at the next, nor has one whose text changes (`not_scored`), and a duplicate of a document that is now dropped before
-deduplication may take its place (`undecided`). If both counts are 0, the numbers are those of a build.
+own verdicts are taken. Rows that stored scores cannot decide are counted, not guessed: a row that is newly kept by one stage
+has no scores at the next, nor has one whose text changes (`not_scored`), and a duplicate of a document that is now dropped
+before deduplication may take its place (`undecided`). If both counts are 0, the numbers are those of a build.
 Cost: one read of the verdicts, and two reads of the scores of stages whose settings change. Memory: 20 bytes per document, 20
 more for each document that changes sides, and one shard of scores.
 """

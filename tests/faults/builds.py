@@ -40,8 +40,8 @@ ENDED_SECONDS = 100
 
 
 def write_input(folder: Path) -> None:
-    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer; also e-mail addresses,
-    a host on a list, and an item of a quiz, whose files stand beside the folder."""
+    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer; also e-mail
+    addresses, a host on a list, and an item of a quiz, whose files stand beside the folder."""
     chosen = random.Random(0)
     folder.mkdir(parents=True)
     texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(13)]
