@@ -179,8 +179,8 @@ def path_of(root: Path, stage: str) -> Path:
 
 
 def commit(root: Path, manifest: Manifest) -> Manifest:
-    """Publish `manifest`, which must be the last write of its stage, and return it as `load` would: what is said of it by the run
-    that made it and by a later one is the same, in the same order. Raises OSError.
+    """Publish `manifest`, which must be the last write of its stage, and return it as `load` would: what is said of it by the
+    run that made it and by a later one is the same, in the same order. Raises OSError.
     """
     files.write_json(path_of(root, manifest.stage), formats.sealed(_plain(manifest)))
     return dataclasses.replace(manifest, config=_as_written(manifest.config), facts=_as_written(manifest.facts))
