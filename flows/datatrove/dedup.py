@@ -97,8 +97,8 @@ class DedupVerdicts(PipelineStep):
     folder
         The folder of `DedupSignatures`.
     settings
-        Settings of the section `dedup`. What signatures do not depend on, as `threshold`, may differ from what
-        `DedupSignatures` had.
+        Settings of the section `dedup`. What signatures do not depend on, as `loses`, may differ from what
+        `DedupSignatures` had; so may `threshold` where `bands` and `rows` are given.
     workers
         Processes.
 

@@ -121,7 +121,7 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
                 raise ConfigError(
                     f"{kind.name}: the later stage `{later.name}` counts what it keeps; only `tokenmill build` can do that"
                 )
-    changes = {}
+    changes: dict[str, Change] = {}
     for kind, made in corpus.stages:
         if kind.needs_build is not None:
             continue

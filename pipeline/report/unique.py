@@ -1,8 +1,8 @@
 """What the removal of near duplicates took away: n-grams of removed documents that the kept ones lack, by source.
 
 Purpose: documents that are alike at 0.8 can differ in a fifth. Whoever must not lose that sets `dedup.loses`.
-Guarantee: an upper bound. An n-gram counts for each document that loses it, also where another kept document has it. It counts
-at most one for each word that is lost, and more where lost words stand apart.
+Guarantee: an upper bound. An n-gram counts for each document that loses it, also where another kept document has it. A word
+that is lost is in one n-gram at least, and in as many as an n-gram has words where it stands alone.
 Cost: two columns of the verdicts.
 """
 

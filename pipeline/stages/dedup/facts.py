@@ -14,7 +14,7 @@ class DedupFacts:
     verified_pairs: int
     """Candidate pairs whose similarity was computed."""
     edges: int
-    """Verified pairs that reach the threshold."""
+    """Verified pairs that reach the threshold, of which the later document loses no more than `dedup.loses`."""
     capped_buckets: int
     """Buckets of more than `dedup.bucket_limit` documents, of which not all pairs were compared at once."""
     capped_bucket_members: int

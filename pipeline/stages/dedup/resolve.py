@@ -169,7 +169,7 @@ def decide(
         order = runs.order(columns[:2], 2)
         columns = [column[order] for column in columns]
         chosen = np.empty(len(order), dtype=np.int64)
-        chosen = chosen[: survivors(*columns[:3], removed, chosen)]
+        chosen = chosen[: survivors(columns[0], columns[1], columns[2], removed, chosen)]
         written.append(runs.write(folder / f"removed-{number}", *(column[chosen] for column in columns)))
         edges += len(order)
     return Decision(removed=removed, runs=written, edges=edges)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.kernels import dedup_oracles as oracle
 from tests.stages.dedup.test_dedup import CORPUS, fresh_folder, of
-from tokenmill.pipeline.base import shards
+from tokenmill.pipeline.base import executor, shards
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.stages.dedup.check import problems
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
@@ -107,6 +108,9 @@ def test_another_limit_compares_nothing_again(make_corpus: MakeCorpus) -> None:
             assert list(problems(work.root, again.manifest, views(work.root, work.before))) == []
             fresh = perform(stage, make_corpus(texts, folder=fresh_folder()), downstream=())
             assert fresh.manifest == again.manifest
+    with executor.local(2) as pool:
+        by_two = dataclasses.replace(make_corpus(texts, folder=fresh_folder()), executor=pool)
+        assert perform(stage, by_two, downstream=()).manifest == again.manifest
 
 
 @given(st.integers(0, 2**31), st.integers(0, 2**31), st.integers(0, 2**31))
