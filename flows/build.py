@@ -30,6 +30,7 @@ from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.corpus import CONFIG, REPORT, CorpusFolder, being_published, open_corpus
 from tokenmill.pipeline.external.means import default_memory
 from tokenmill.pipeline.stages import settings, table
+from tokenmill.pipeline.stages.censor import censor_of
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.step import Done, StageStep, Step, Work, perform
 from tokenmill.pipeline.tokens.pack import PackStep
@@ -127,10 +128,12 @@ def outline(config: Config) -> dict[str, Callable[[Path], Step]]:
     """The steps of a corpus in order, as functions that make them. A step is made when its turn comes: packing needs the
     tokenizer's file."""
     return {
-        COLLECT: lambda _: CollectStep(config.collect),
+        COLLECT: lambda _: CollectStep(config.collect, censor=censor_of(config)),
         **{name: functools.partial(_stage, table.kind_of(name), config) for name in config.stages},
         TOKENIZER: lambda _: TokenizerStep(config=config.tokenizer),
-        PACK: lambda root: PackStep(config=config.pack, encoder=of_corpus(root, manifest.load(root, TOKENIZER))),
+        PACK: lambda root: PackStep(
+            config=config.pack, encoder=of_corpus(root, manifest.load(root, TOKENIZER)), censor=censor_of(config)
+        ),
     }
 
 

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from tokenmill.flows import masking
 from tokenmill.pipeline import kernels
 from tokenmill.pipeline.ask import expectations
 from tokenmill.pipeline.ask.expectations import Expectation
@@ -151,7 +152,7 @@ def remove_orphans(root: Path, manifests: Sequence[Manifest], progress: Progress
     ours = ownership.known(root)
     # A compaction writes shards under the names that they have in the store.
     ours |= {f"{BESIDE}/{name}" for name in ours if name.startswith(f"{TOKENS}/")}
-    foreign = [*ownership.remove_others(root, (*FOLDERS, BESIDE), ours, named), *versions.foreign(root)]
+    foreign = [*ownership.remove_others(root, (*FOLDERS, BESIDE, masking.BESIDE), ours, named), *versions.foreign(root)]
     if foreign:
         few = ", ".join(foreign[:FEW]) + (", ..." if len(foreign) > FEW else "")
         progress.say(f"{len(foreign):,} files in {root} are not of tokenmill, and stay where they are: {few}")

@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from tokenmill.flows import room
-from tokenmill.pipeline.base import manifest, ownership
+from tokenmill.flows.cli.environment import variable
+from tokenmill.pipeline.base import manifest, ownership, secrets
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.collect.step import CollectStep
@@ -35,6 +36,7 @@ def check(config: Config, root: Path, steps: Mapping[str, Callable[[Path], Step]
 
     Raises ConfigError, InputError, DiskFull for what would fail later.
     """
+    secrets.read_by(variable)
     fit.require_weights(config)
     made = [steps[name](root) for name in (*config.stages, TOKENIZER)]
     for step in made:

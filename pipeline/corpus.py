@@ -25,7 +25,8 @@ from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, PACK, TOKENIZER, M
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.base.versions import Lease
 from tokenmill.pipeline.config import Config
-from tokenmill.pipeline.stages import settings, table
+from tokenmill.pipeline.stages import censor, settings, table
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.stage import name_of
 
@@ -83,6 +84,11 @@ class CorpusFolder:
         if self.known_settings is None:
             raise NotBuilt(f"{self.root} is not finished, so its settings are not settled; run `tokenmill build` to its end")
         return self.known_settings
+
+    @functools.cached_property
+    def censor(self) -> Censor:
+        """What hides personal data in all that is shown of the corpus. Of an unfinished corpus, it hides them in any case."""
+        return censor.strict() if self.known_settings is None else censor.censor_of(self.known_settings)
 
     def step(self, name: str) -> Manifest | None:
         """The manifest of a step, or None where the corpus lacks it."""

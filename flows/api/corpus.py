@@ -191,15 +191,29 @@ class Corpus(Questions):
         asked = forgetting.requests(doc_ids, url_prefixes, sources, path)
         return forgetting.forget(self.root, asked, dry_run=dry_run)
 
-    def compact(self, *, progress: bool = False) -> Compacted:
+    def compact(self, *, personal: bool = False, progress: bool = False) -> Compacted | None:
         """Take forgotten documents out of the token files, and prove that nothing else changed. Reads the store twice.
+
+        Parameters
+        ----------
+        personal
+            Also write the documents masked, as the stage `personal` masks what is read. Tokens stay valid.
+        progress
+            Show how far it is, on standard error.
+
+        Returns
+        -------
+        Compacted or None
+            None if nothing was forgotten and only documents were masked.
 
         Raises
         ------
         InputError
-            Nothing was forgotten.
+            Nothing was forgotten, and `personal` is not asked for.
+        ConfigError
+            `personal` is asked for, and the corpus was built without the stage of that name.
         """
-        done = forgetting.compact(self.root, shown(progress))
+        done = forgetting.compact(self.root, shown(progress), personal=personal)
         self._folder = open_corpus(self.root)
         return done
 

@@ -13,7 +13,8 @@ from typing import Any
 from tokenmill.corpus import Corpus
 from tokenmill.flows import presets, remote
 from tokenmill.flows.build import build as run_build
-from tokenmill.pipeline.base import store
+from tokenmill.flows.cli.environment import variable
+from tokenmill.pipeline.base import secrets, store
 from tokenmill.pipeline.base.executor import Executor
 from tokenmill.pipeline.base.executor.processes import require_count
 from tokenmill.pipeline.config.read import from_python
@@ -135,6 +136,7 @@ def open_(folder: str | Path, *, cache: str | Path | None = None) -> Corpus:
     >>> tm.open(folder / "corpus")
     Corpus('.../corpus'): 40 documents collected, 40 kept, ... tokens
     """
+    secrets.read_by(variable)
     if store.is_remote(folder):
         folder = store.mirror(str(folder), cache=None if cache is None else Path(cache))
     return Corpus(open_corpus(Path(folder)))

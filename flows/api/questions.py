@@ -64,6 +64,7 @@ class Questions:
         step: int | None = None,
         doc_id: str | None = None,
         steps: bool = False,
+        reveal: bool = False,
     ) -> Answer:
         """Lead a token, a sample or a training step back to its documents, or a document to every verdict that it met.
 
@@ -79,6 +80,8 @@ class Questions:
             The document of this id, 32 hex digits.
         steps
             With `doc_id`: also which training steps read the document.
+        reveal
+            Show the stored text, the URL and the metadata as they came, also what the stage `personal` masks.
 
         Returns
         -------
@@ -104,7 +107,7 @@ class Questions:
 
             return run_of(folder, store)
 
-        asked = Question(place=place, sample=sample, step=step, doc_id=doc_id, steps=steps)
+        asked = Question(place=place, sample=sample, step=step, doc_id=doc_id, steps=steps, reveal=reveal)
         said = next((f"{key}={value}" for key, value in vars(asked).items() if value is not None), "")
         return Answer(f"trace {said}", trace(self._folder, asked, of_corpus, run_of))
 

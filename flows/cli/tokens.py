@@ -36,13 +36,17 @@ def trace(
     steps: Annotated[
         bool, Parameter(negative="", help="With --doc-id: also show which training steps read the document.")
     ] = False,
+    reveal: Annotated[
+        bool,
+        Parameter(negative="", help="Show the stored text, the URL and the metadata as they came, unmasked."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Find the document behind a token, a sample or a training step, and every verdict on it.
 
     Give exactly one of PLACE, --sample, --step and --doc-id. For a token the command shows the text around it and its
     document: id, source, URL, and for each stage the scores, the thresholds, the verdict and the evidence. For a sample or
-    a step it lists the documents that it reads.
+    a step it lists the documents that it reads. What the stage `personal` masks is masked here too, but for --reveal.
 
     Samples and steps are those of the training run of the corpus; before any training, they are those of the run that the
     settings would start. They can only be computed from the store that the run read, so ask for the steps of a document
@@ -58,7 +62,7 @@ def trace(
     """
     from tokenmill.flows.cli.draw.trace import show as show_answer
 
-    answer = tm.open(folder).trace(place, sample=sample, step=step, doc_id=doc_id, steps=steps)
+    answer = tm.open(folder).trace(place, sample=sample, step=step, doc_id=doc_id, steps=steps, reveal=reveal)
     if as_json:
         out.out(json.dumps(dict(answer)))
         return
@@ -111,7 +115,14 @@ def forget(
     show(found, out, dry_run=dry_run)
 
 
-def compact(folder: CorpusOrAddress, /) -> None:
+def compact(
+    folder: CorpusOrAddress,
+    /,
+    *,
+    personal: Annotated[
+        bool, Parameter(negative="", help="Also write the documents masked, as the stage `personal` masks what is read.")
+    ] = False,
+) -> None:
     """Remove forgotten documents from the token files, and prove that nothing else changed.
 
     Token shards without forgotten documents keep their bytes. The other shards keep their remaining documents in the same
@@ -123,15 +134,21 @@ def compact(folder: CorpusOrAddress, /) -> None:
     The text stays in the tables in `documents`, and the encoded text in `.state`. Earlier exports do not change: make them
     again.
 
+    With --personal, which needs the stage `personal`, all that is kept of the text as it came is masked too: the texts, URLs
+    and metadata in `documents`, also of dropped documents, and the beginnings of rejected records. Tokens stay valid, and
+    what readers see stays the same. A build that collects the sources again brings their text back.
+
     For example:
 
         tokenmill compact corpora/docs
+
+        tokenmill compact corpora/docs --personal
     """
     from tokenmill.flows import forgetting
 
     # What was forgotten must be in no version that stays, so none stays.
     with _changing(folder, grace_hours=0) as root:
-        forgetting.compact(root, draw.Terminal(out))
+        forgetting.compact(root, draw.Terminal(out), personal=personal)
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.collect.memory import texts_of
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.dedup import texts
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
@@ -150,7 +151,7 @@ def near(
     seen = corpus.views(before=DEDUP.name)
     best: list[list[Similar]] = [[] for _ in wanted]
     for shard, pairs in sorted(candidates.items()):
-        for number, found in _compared(seen[shard], sorted(pairs), later, queries, config, least, forgotten):
+        for number, found in _compared(seen[shard], sorted(pairs), later, queries, config, least, forgotten, corpus.censor):
             best[number].append(found)
         best = [heapq.nsmallest(limit, mine, key=lambda one: (-one.similarity, one.doc_id)) for mine in best]
     recall = round(config.scheme.probability(least), 6)
@@ -224,6 +225,7 @@ def _compared(
     config: DedupConfig,
     threshold: float,
     forgotten: frozenset[bytes],
+    censor: Censor,
 ) -> Iterator[tuple[int, Similar]]:
     """The pairs of a text and a document of this shard that reach `threshold`. `made`: `dedup` and the stages after it."""
     ids = pa.array(sorted({doc_id for _, doc_id in pairs}), schema.DOC_ID.type)
@@ -255,7 +257,7 @@ def _compared(
                 Similar(
                     doc_id=doc_id.hex(),
                     source=table["source"][row].as_py(),
-                    url=table["url"][row].as_py(),
+                    url=censor.value(table["url"][row].as_py()),
                     similarity=alike,
                     contained=contained,
                     contains=contains,

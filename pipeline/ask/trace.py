@@ -18,12 +18,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.edits import Edit, project
+from tokenmill.pipeline.base.edits import Edit, merge, part, project
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import COLLECT, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.limits import Limit
+from tokenmill.pipeline.stages.personal.kind import PERSONAL
 from tokenmill.pipeline.stages.protocols import Limited, limits_of
 from tokenmill.pipeline.tokens import Ids, TokenStore, forget, places
 from tokenmill.pipeline.tokens.encoder import Encoder, EncoderOf
@@ -72,6 +74,8 @@ class Question:
     """32 hex digits."""
     steps: bool = False
     """With `doc_id`: also list the training steps that read the document."""
+    reveal: bool = False
+    """Show the stored text, the URL and the metadata as they came, also what the stage `personal` masks."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,9 +105,9 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
     encoder = encoder_of(corpus.published, corpus.require(TOKENIZER))
     store = TokenStore.of(corpus.published / TOKENS, tokenizer=encoder.fingerprint)
     if asked.place is not None:
-        return _token(corpus, store, asked.place, encoder)
+        return _token(corpus, store, asked.place, encoder, asked.reveal)
     if asked.doc_id is not None:
-        return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None)
+        return _by_id(corpus, store, asked.doc_id, run_of if asked.steps else None, asked.reveal)
     run = run_of(corpus, store)
     if asked.sample is not None:
         if not 0 <= asked.sample < run.firsts[-1]:
@@ -117,16 +121,16 @@ def trace(corpus: CorpusFolder, asked: Question, encoder_of: EncoderOf, run_of: 
     return {"run": _told(run), "step": step, "samples": samples}
 
 
-def _token(corpus: CorpusFolder, store: TokenStore, place: str, encoder: Encoder) -> dict[str, Any]:
+def _token(corpus: CorpusFolder, store: TokenStore, place: str, encoder: Encoder, reveal: bool) -> dict[str, Any]:
     name, at = places.place(place)
     document = places.document_at(store, name, at)
-    around = text_at(corpus, store, document, at, encoder)
-    return {"place": place, "text": dataclasses.asdict(around), **_document(corpus, document)}
+    around = text_at(corpus, store, document, at, encoder, reveal=reveal)
+    return {"place": place, "text": dataclasses.asdict(around), **_document(corpus, document, reveal)}
 
 
-def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf | None) -> dict[str, Any]:
+def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf | None, reveal: bool) -> dict[str, Any]:
     found = places.find(store, doc_id)
-    answer = _document(corpus, found)
+    answer = _document(corpus, found, reveal)
     if run_of is None:
         return answer
     run = run_of(corpus, store)
@@ -142,12 +146,21 @@ def _by_id(corpus: CorpusFolder, store: TokenStore, doc_id: str, run_of: RunOf |
     return {**answer, "exposure": exposure}
 
 
-def _document(corpus: CorpusFolder, found: PackedDocument) -> dict[str, Any]:
-    return {"document": dataclasses.asdict(found), "stages": history(corpus, found)}
+def _document(corpus: CorpusFolder, found: PackedDocument, reveal: bool) -> dict[str, Any]:
+    document = dataclasses.asdict(found)
+    if reveal:
+        shard = next(shard for shard in corpus.shards if shard.name == found.shard)
+        document["url"] = _row(corpus, shard.documents, found)["url"]
+    return {"document": document, "stages": history(corpus, found, reveal=reveal)}
 
 
-def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder) -> Around:
-    """The text around a token of `document`. `token` is counted in its token shard. Raises CorruptFile."""
+def text_at(
+    corpus: CorpusFolder, store: TokenStore, document: PackedDocument, token: int, encoder: Encoder, *, reveal: bool = False
+) -> Around:
+    """The text around a token of `document`. `token` is counted in its token shard. Raises CorruptFile.
+
+    `reveal`: show the stored text as it came; else what the stage `personal` masks is masked there too.
+    """
     shard = places.shard_of(store, document.token_shard)
     ids = shard.read(document.first_token, document.first_token + document.tokens - 1)
     at = token - document.first_token
@@ -164,6 +177,7 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
     edits: list[Edit] = alive.edits.get(document.row, [])
     ((first, last),) = project(edits, [(start, end)])
     stored = _row(corpus, view.documents, document)["text"].encode()
+    masks = [] if reveal else _masks(corpus, document, stored)
     return Around(
         id=int(shard.read(token, token + 1)[0]),
         before=_text(decode(ids[max(0, at - AROUND_TOKENS) : at].tolist())),
@@ -172,10 +186,18 @@ def text_at(corpus: CorpusFolder, store: TokenStore, document: PackedDocument, t
         byte=start,
         stored_start=first,
         stored_end=last,
-        stored_before=_text(stored[max(0, first - AROUND_BYTES) : first]),
-        stored=_text(stored[first:last]),
-        stored_after=_text(stored[last : last + AROUND_BYTES]),
+        stored_before=_text(part(stored, masks, max(0, first - AROUND_BYTES), first)),
+        stored=_text(part(stored, masks, first, last)),
+        stored_after=_text(part(stored, masks, last, last + AROUND_BYTES)),
     )
+
+
+def _masks(corpus: CorpusFolder, document: PackedDocument, stored: bytes) -> list[Edit]:
+    """What hides personal data in the stored text: the edits of the stage, and what it would find there besides."""
+    shard = next(shard for shard in corpus.shards if shard.name == document.shard)
+    rows = _edits(corpus, shard, PERSONAL.name, document) or ()
+    mine = (Edit(row["start"], row["end"], row["replacement"].encode()) for row in rows)
+    return merge([*corpus.censor.edits_of([stored.decode()])[0], *mine])
 
 
 def _next(decode: Callable[[list[int]], bytes], before: Ids, ids: Ids) -> bytes:
@@ -183,17 +205,19 @@ def _next(decode: Callable[[list[int]], bytes], before: Ids, ids: Ids) -> bytes:
     return decode([*before.tolist(), *ids.tolist()])[len(decode(before.tolist())) :]
 
 
-def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, Any]]:
+def history(corpus: CorpusFolder, document: PackedDocument, *, reveal: bool = False) -> list[dict[str, Any]]:
     """What collection and each stage, in order, published about a document, as JSON values.
 
     A stage gives its name as `stage`, the `reason` ("" means kept) with its `evidence`, the `scores`, the `limits` that they
     were compared with, and the `edits` of the stored text. Null columns and signatures are left out. Collection gives the
-    `metadata` of the document. Raises CorruptFile.
+    `metadata` of the document. `reveal`: as it came. Raises CorruptFile.
     """
+    censor = Censor() if reveal else corpus.censor
     shard = next(shard for shard in corpus.shards if shard.name == document.shard)
-    found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": _row(corpus, shard.documents, document)["metadata"]}]
+    metadata = censor.metadata(_row(corpus, shard.documents, document)["metadata"])
+    found: list[dict[str, Any]] = [{"stage": COLLECT, "metadata": metadata}]
     for kind, made in corpus.stages:
-        said = _said(corpus, shard, made, document)
+        said = _said(corpus, shard, made, document, censor)
         stage = kind.make(corpus.settings)
         if "scores" in said and isinstance(stage, Limited):
             said["limits"] = _limits(limits_of(stage, made.facts), said["scores"])
@@ -201,20 +225,29 @@ def history(corpus: CorpusFolder, document: PackedDocument) -> list[dict[str, An
     return found
 
 
-def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument) -> dict[str, Any]:
+def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument, censor: Censor) -> dict[str, Any]:
     said: dict[str, Any] = {"stage": made.stage}
-    row = _present(_row(corpus, shard.tables[made.stage, "verdicts"], document))
+    row = _present(censor.value(_row(corpus, shard.tables[made.stage, "verdicts"], document)))
     said |= {"reason": row.pop("reason", None), "evidence": row}
     scores = shard.tables.get((made.stage, "scores"))
     if scores is not None:
         row = _present(_row(corpus, scores, document))
         said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
-    edits = shard.tables.get((made.stage, "edits"))
+    edits = _edits(corpus, shard, made.stage, document)
     if edits is not None:
-        table = shards.read(corpus.published, edits)
-        mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
-        said["edits"] = mine.drop_columns(["doc_id"]).to_pylist()
+        said["edits"] = edits
     return said
+
+
+def _edits(corpus: CorpusFolder, shard: CorpusShard, stage: str, document: PackedDocument) -> list[dict[str, Any]] | None:
+    """The edits that a stage made of the stored text; None if it makes none."""
+    named = shard.tables.get((stage, "edits"))
+    if named is None:
+        return None
+    table = shards.read(corpus.published, named)
+    mine = table.take(pa.array(forget.rows_of(table["doc_id"], [bytes.fromhex(document.doc_id)])))
+    found: list[dict[str, Any]] = mine.drop_columns(["doc_id"]).to_pylist()
+    return found
 
 
 def _limits(limits: Sequence[tuple[str, Limit]], scores: Mapping[str, Any]) -> list[dict[str, Any]]:

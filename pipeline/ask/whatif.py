@@ -23,6 +23,7 @@ from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.kind import Again, Rebuild
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import Chooser
@@ -60,7 +61,7 @@ def what_if(corpus: CorpusFolder, settings: Mapping[str, Any], *, samples: int =
         "stages": [_stage(before, after) for before, after in zip(stages, replayed, strict=True)],
         "changes": [entry for one in replayed for entry in _sides(one)],
         "margins": [entry for one in replayed for entry in _margins(one)],
-        "samples": _samples(documents, replayed, samples, seed),
+        "samples": _samples(corpus.censor, documents, replayed, samples, seed),
     }
 
 
@@ -91,7 +92,7 @@ def _other_texts(corpus: CorpusFolder, old: Config, new: Config, samples: int, s
         "stages": [stage],
         "changes": [entry for entry in _sides(done) if entry["now"] == "dropped"],
         "margins": [],
-        "samples": _samples(shards.views(corpus.published, corpus.steps[:1]), [done], samples, seed),
+        "samples": _samples(corpus.censor, shards.views(corpus.published, corpus.steps[:1]), [done], samples, seed),
         "extraction": extraction,
     }
 
@@ -264,7 +265,9 @@ def nearest(values: Floats, limit: Limit) -> dict[str, float]:
     return {str(number): float(values[order[number - 1]]) for number in wanted}
 
 
-def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: int, seed: int) -> list[dict[str, Any]]:
+def _samples(
+    censor: Censor, documents: Sequence[View], replayed: Sequence[Replayed], samples: int, seed: int
+) -> list[dict[str, Any]]:
     """Example documents that change sides, drawn by `seed` for each reason and direction, in document order."""
     found: list[dict[str, Any]] = []
     for one in replayed:
@@ -291,8 +294,8 @@ def _samples(documents: Sequence[View], replayed: Sequence[Replayed], samples: i
         for sample in found:
             if sample["shard"] == shard:
                 row = table.slice(sample["row"], 1).to_pylist()[0]
-                sample |= {"doc_id": row["doc_id"].hex(), "source": row["source"], "url": row["url"]}
-                sample["preview"] = preview(row["text"])
+                sample |= {"doc_id": row["doc_id"].hex(), "source": row["source"], "url": censor.value(row["url"])}
+                sample["preview"] = preview(censor.text(row["text"]))
     for sample in found:
         del sample["shard"], sample["row"]
     return found

@@ -1,8 +1,8 @@
 """Edits: spans of the stored text to mask or remove, applied when text is read.
 
 Purpose: text is written once; later changes to it are a list of spans beside it.
-Guarantee: merged edits are sorted and disjoint within a document, a removal beats a mask, and a stage that saw edited
-text can convert its spans to bytes of the stored text (`project`).
+Guarantee: merged edits are sorted and disjoint within a document, and no byte that an edit covers survives. A stage that saw
+edited text can convert its spans to bytes of the stored text (`project`).
 Cost: O(edits); documents without edits are not touched.
 """
 
@@ -23,35 +23,41 @@ class Edit(NamedTuple):
 
 
 def merge(edits: Iterable[Edit]) -> list[Edit]:
-    """Merge edits of one text into a sorted list of disjoint edits.
+    """Merge edits of one text into a sorted list of disjoint edits that covers the same bytes.
 
-    Removals that overlap or touch become one. A mask begins behind a removal that covers its start, and ends where the next
-    removal begins, even if it went on behind that. Of two masks that overlap, the later one loses the bytes they share. Empty
-    removals are dropped.
+    Of two edits, one inside the other, the outer one stays; of two with the same bytes the removal, else the later one given.
+    So an edit of a later stage, which covers whole edits of earlier ones (`project`), takes their place. Removals that overlap
+    or touch become one. Of other edits that overlap, a mask loses the bytes that it shares with a removal, and of two masks the
+    one that begins later loses them. So each replacement appears at most once. Empty removals are dropped.
 
     Raises
     ------
     ValueError
         An edit starts before 0 or ends before it starts.
     """
-    edits = sorted(edits)
+    removals: list[Edit] = []
+    masks: list[Edit] = []
     for edit in edits:
         if not 0 <= edit.start <= edit.end:
             raise ValueError(f"an edit must have 0 <= start <= end, but {edit.start=} {edit.end=}")
-    taken: list[Edit] = []
-    for edit in (edit for edit in edits if not edit.replacement and edit.start < edit.end):
-        if taken and edit.start <= taken[-1].end:
-            taken[-1] = Edit(taken[-1].start, max(taken[-1].end, edit.end), b"")
+        (masks if edit.replacement else removals).append(edit)
+    joined: list[Edit] = []
+    for edit in sorted(edit for edit in removals if edit.start < edit.end):
+        if joined and edit.start <= joined[-1].end:
+            joined[-1] = joined[-1]._replace(end=max(joined[-1].end, edit.end))
         else:
-            taken.append(edit)
-    for mask in (edit for edit in edits if edit.replacement):
-        at = bisect_right(taken, mask.start, key=lambda edit: edit.start)
-        before = taken[at - 1].end if at else 0
-        after = taken[at].start if at < len(taken) else mask.end
-        start, end = max(mask.start, before), min(mask.end, after)
-        if start < end or (start == end == mask.start == mask.end):
-            taken.insert(at, Edit(start, end, mask.replacement))
-    return taken
+            joined.append(edit)
+    merged: list[Edit] = []
+    # The sort is stable: of edits with the same bytes a removal comes first, then the mask that was given last.
+    for edit in sorted([*joined, *reversed(masks)], key=lambda edit: (edit.start, -edit.end)):
+        if merged and max(edit.start + 1, edit.end) <= merged[-1].end:
+            continue
+        while not edit.replacement and merged and edit.start < merged[-1].end:
+            last = merged.pop()
+            if last.start < edit.start:
+                merged.append(last._replace(end=edit.start))
+        merged.append(edit._replace(start=max(edit.start, merged[-1].end if merged else 0)))
+    return merged
 
 
 def apply(text: bytes, edits: Sequence[Edit]) -> bytes:
@@ -62,6 +68,15 @@ def apply(text: bytes, edits: Sequence[Edit]) -> bytes:
         parts += (text[position:start], replacement)
         position = end
     return b"".join((*parts, text[position:]))
+
+
+def part(text: bytes, edits: Iterable[Edit], start: int, end: int) -> bytes:
+    """Return the bytes [start, end) of `text` with merged `edits` applied. One that reaches beyond them stands there whole."""
+    inside = (edit for edit in edits if edit.start < end and edit.end > start)
+    return apply(
+        text[start:end],
+        [Edit(max(edit.start, start) - start, min(edit.end, end) - start, edit.replacement) for edit in inside],
+    )
 
 
 def project(edits: Sequence[Edit], spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:

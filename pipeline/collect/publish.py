@@ -21,6 +21,7 @@ from tokenmill.pipeline.base.losses import Losses
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.collect import unique
 from tokenmill.pipeline.collect.write import Made, Table
+from tokenmill.pipeline.stages.censor import Censor
 
 DROPPED = "collect/dropped.parquet"
 QUARANTINE = "quarantine"
@@ -40,7 +41,7 @@ def rejected(root: Path, made: Sequence[Made]) -> dict[str, FileEntry]:
     return published
 
 
-def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
+def check_ceiling(root: Path, made: Sequence[Made], ceiling: float, censor: Censor) -> None:
     """Raises QuarantineCeiling if a larger share of the records than `ceiling` is quarantined.
 
     Records that were not read are among them: as many as there are where that is known, else as many as estimated.
@@ -58,7 +59,7 @@ def check_ceiling(root: Path, made: Sequence[Made], ceiling: float) -> None:
         for reason, rows in zip(table["reason"].to_pylist(), table["rows"].to_pylist(), strict=True):
             reasons[reason] += rows
         for row in table.slice(0, EXAMPLES - len(examples)).to_pylist():
-            examples.append(f"{row['source']}: {row['position']}: {row['reason']} ({row['message']})")
+            examples.append(censor.text(f"{row['source']}: {row['position']}: {row['reason']} ({row['message']})"))
     counts = ", ".join(f"{count} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: (-item[1], item[0])))
     least = "at least " if losses.at_least else ""
     guess = f", about {broken + unknown} of {read + unknown} by estimate" if unknown else ""

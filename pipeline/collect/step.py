@@ -46,6 +46,7 @@ from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.step import Outcome, Work
 
 Answer = TypeVar("Answer")
@@ -57,15 +58,16 @@ class CollectStep:
     """The step `collect` for these settings. Each time its identity is requested, it lists the input anew.
 
     `instead`: what is made of the texts of each shard in place of documents, for a caller who wants nothing else of them. `run`
-    raises NotUnique then if ids repeat.
+    raises NotUnique then if ids repeat. `censor`: hides personal data in what an error says of records; None hides nothing.
     """
 
     name = COLLECT
     version = VERSION
 
-    def __init__(self, config: CollectConfig, *, instead: Instead | None = None) -> None:
+    def __init__(self, config: CollectConfig, *, instead: Instead | None = None, censor: Censor | None = None) -> None:
         self._config = config
         self._instead = instead
+        self._censor = censor or Censor()
         self._snapshots: dict[Path, Snapshot] = {}
         self._known: dict[Path, Known] = {}
 
@@ -149,7 +151,7 @@ class CollectStep:
         states = {str(state.path_of(work.root, self.name, task.split.name).relative_to(work.root)) for task in tasks}
         _remove_leftovers(work.root, keep | states | set(published))
         remote.clear(work.root)
-        publish.check_ceiling(work.root, made, self._config.quarantine_ceiling)
+        publish.check_ceiling(work.root, made, self._config.quarantine_ceiling, self._censor)
         columns_left_out = facts.columns_left_out(made)
         record_types = facts.record_types(made)
         facts.say_types(record_types, work)

@@ -63,7 +63,8 @@ class ExportSource:
             table, rows = table.take(pa.array(kept)), rows[kept]
         ids = pa.array([value.hex() for value in table["doc_id"].to_pylist()], pa.string())
         table = table.set_column(0, "doc_id", ids).set_column(1, "source", pc.cast(table["source"], pa.string()))
-        return table, rows
+        # The text has the edits of `personal`; what stands beside it has none.
+        return self.corpus.censor.table(table), rows
 
     @functools.cached_property
     def store(self) -> TokenStore:

@@ -17,6 +17,7 @@ import numpy as np
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report.borders import Borders
+from tokenmill.pipeline.report.contamination import Contamination, contamination
 from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
@@ -38,6 +39,7 @@ class Chosen:
     duplicates: Duplicates | None = None
     unique: UniqueLost | None = None
     """None also where the verdicts do not say what was lost."""
+    contamination: Contamination | None = None
 
     def listed(self) -> set[bytes]:
         """Every document of the list of samples."""
@@ -45,12 +47,13 @@ class Chosen:
 
     def wanted(self) -> set[bytes]:
         """Every document of which text is shown."""
-        ids = self.listed() | self.borders.ids()
+        ids = self.listed() | self.borders.ids() | (self.contamination.shown() if self.contamination is not None else set())
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
     def compared(self) -> set[bytes]:
-        """Every document whose text is compared with that of another one."""
-        return set() if self.duplicates is None else self.duplicates.compared()
+        """Every document whose text is compared with that of another one, or with evaluation items."""
+        ids = set() if self.duplicates is None else self.duplicates.compared()
+        return ids if self.contamination is None else ids | self.contamination.shown()
 
 
 def choose(corpus: CorpusFolder) -> Chosen:
@@ -60,6 +63,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
     said = compared(dedup) if dedup is not None else None
     found = Chosen(duplicates=None if dedup is None else Duplicates(revised=said[2] if said else ""))
     found.unique = UniqueLost() if dedup is not None and "loses" in dedup.config["deciding"] else None
+    found.contamination = contamination(corpus)
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
@@ -71,7 +75,7 @@ def choose(corpus: CorpusFolder) -> Chosen:
             first = rows[np.argsort(keys[rows], kind="stable")[:SAMPLES]]
             best = [(int(keys[row]), ids[int(row)].as_py()) for row in first]
             lowest[fate] = heapq.nsmallest(SAMPLES, [*lowest.get(fate, []), *best])
-        found.origins.add(table, codes, known, keys)
+        found.origins.add(table, codes, known, keys, corpus.censor)
         for stage, criteria in rules.items():
             if criteria:
                 found.borders.add(judge(corpus, shard, stage, criteria, ids), ids, keys)

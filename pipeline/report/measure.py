@@ -25,11 +25,12 @@ from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import tallies
 from tokenmill.pipeline.report.fates import Fate, coded, fates
 from tokenmill.pipeline.report.histograms import LENGTHS, Histogram
-from tokenmill.pipeline.report.judging import judge, scores_of
+from tokenmill.pipeline.report.judging import judge, table_of
 from tokenmill.pipeline.report.origins import places, where
 from tokenmill.pipeline.report.tallies import RuleTally
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.criteria import Criterion
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 
 PREVIEW_CHARACTERS = 50_000
 """Passages are looked for in so much of a text; much less of it is shown."""
@@ -94,6 +95,7 @@ class SurveyTask:
     last: int
     wanted: tuple[bytes, ...]
     compared: tuple[bytes, ...]
+    censor: Censor
 
 
 def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes], executor: Executor) -> Survey:
@@ -110,6 +112,7 @@ def survey(corpus: CorpusFolder, wanted: set[bytes], compared: set[bytes], execu
             last=first + step,
             wanted=tuple(sorted(wanted)),
             compared=tuple(sorted(compared)),
+            censor=corpus.censor,
         )
         for first in range(0, max(1, len(corpus.shards)), step)
     ]
@@ -140,12 +143,12 @@ def _survey(task: SurveyTask) -> tuple[Survey, dict[str, list[RuleTally]]]:
         found.lengths.add(lengths, codes == 0)
         for stage, of_stage in rules.items():
             tallies.add(of_stage, judge(corpus, shard, stage, tuple(of_stage), table["doc_id"]), lengths)
-        if corpus.step(LANGUAGE.name) is not None:
-            labels = scores_of(corpus, shard, LANGUAGE.name, table["doc_id"])["language"]
+        if (made := corpus.step(LANGUAGE.name)) is not None:
+            labels = table_of(corpus, shard, LANGUAGE.name, labels_in(made), table["doc_id"])["language"]
             _add_languages(found.languages, labels, lengths, codes == 0)
-        _add_previews(table, value_set, codes, known, found)
+        _add_previews(table, value_set, codes, known, found, task.censor)
         few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(task.compared, pa.binary(16))))
-        heads = pc.utf8_slice_codeunits(few["text"], 0, COMPARED_CHARACTERS).to_pylist()
+        heads = (task.censor.text(text)[:COMPARED_CHARACTERS] for text in few["text"].to_pylist())
         found.texts.update(zip(few["doc_id"].to_pylist(), heads, strict=True))
     return found, {stage: list(of_stage.values()) for stage, of_stage in rules.items()}
 
@@ -161,19 +164,22 @@ def _add_languages(found: dict[str, KeptTotals], labels: pa.ChunkedArray, length
         tally.bytes_kept += int(lengths[rows & alive].sum())
 
 
-def _add_previews(table: pa.Table, wanted: pa.Array, codes: npt.NDArray[np.int64], known: list[Fate], found: Survey) -> None:
+def _add_previews(
+    table: pa.Table, wanted: pa.Array, codes: npt.NDArray[np.int64], known: list[Fate], found: Survey, censor: Censor
+) -> None:
     rows = np.flatnonzero(pc.is_in(table["doc_id"], value_set=wanted).to_numpy(zero_copy_only=False))
     few = table.take(pa.array(rows))
     few = few.append_column("place", places(few)).append_column("bytes", pc.binary_length(few["text"]))
-    few = few.set_column(few.column_names.index("text"), "text", pc.utf8_slice_codeunits(few["text"], 0, PREVIEW_CHARACTERS))
     for row, one in zip(rows.tolist(), few.to_pylist(), strict=True):
+        # A cut text may end inside a value, so the whole one is censored.
+        text, url = censor.text(one["text"]), censor.value(one["url"])
         found.previews[one["doc_id"]] = Preview(
             doc_id=one["doc_id"].hex(),
             source=one["source"],
-            place=one["place"] or "",
-            where=where(one["url"], one["metadata"], address(one["url"] or "")),
+            place=censor.value(one["place"]) or "",
+            where=where(url, censor.metadata(one["metadata"]), address(url or "")),
             fate=known[codes[row]],
-            text=one["text"],
+            text=text[:PREVIEW_CHARACTERS],
             bytes=one["bytes"],
-            cut=len(one["text"].encode()) < one["bytes"],
+            cut=len(text) > PREVIEW_CHARACTERS,
         )

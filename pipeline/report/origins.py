@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.report.fates import SURVIVED, Fate, coded
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.dedup.survivor import moment
 
 MOST = 50_000
@@ -79,12 +80,14 @@ class Origins:
         codes: npt.NDArray[np.int64],
         known: list[Fate],
         keys: npt.NDArray[np.uint64],
+        censor: Censor,
     ) -> None:
         """Add a shard: `doc_id`, `source`, `url`, `metadata`. `codes`, `known`: the fates of its rows; `keys`: their hashes."""
         self._add_dates(table["metadata"])
         columns = {"source": table["source"], "place": places(table)}
         for kind, column in columns.items():
             names, spelled = coded(column)
+            spelled = [censor.value(name) for name in spelled]
             pairs = names * len(known) + codes
             # Within a group, the rows with the lowest keys come first.
             order = np.lexsort((keys, pairs))

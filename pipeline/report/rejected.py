@@ -71,7 +71,16 @@ def _read(corpus: CorpusFolder, tables: Iterable[Named]) -> RejectedRecords:
             found.counts[source_names[source], reason_names[reason]] += sum(stands_for[rows].tolist())
             for at in np.unique(np.linspace(0, len(rows) - 1, RECORDS).astype(np.int64)):
                 record = table.slice(int(rows[at]), 1).to_pylist()[0]
-                found.records.append(ShownRecord(**{**record, "message": record["message"][:MESSAGE_CHARACTERS]}))
+                found.records.append(
+                    ShownRecord(
+                        **{
+                            **record,
+                            "position": corpus.censor.value(record["position"]),
+                            "message": corpus.censor.text(record["message"])[:MESSAGE_CHARACTERS],
+                            "preview": corpus.censor.preview(record["preview"]),
+                        }
+                    )
+                )
     found.records.sort(key=lambda record: (record.source, record.reason))
     found.records = found.records[:: max(1, -(-len(found.records) // SHOWN))]
     return found

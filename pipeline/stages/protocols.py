@@ -113,6 +113,15 @@ class Chooser(Protocol):
         ...
 
 
+@runtime_checkable
+class LateEditor(Chooser, Editor, Protocol):
+    """A `Chooser` whose settings decide what it removes from the texts that it keeps."""
+
+    def changed(self, before: Any, passing: Sequence[pa.Table]) -> list[npt.NDArray[np.bool_]]:
+        """For each shard's rows as `choose` gets them, those of which the stage `before` removed something else. bool [rows]"""
+        ...
+
+
 def limits_of(stage: object, facts: Mapping[str, Any]) -> list[tuple[str, Limit]]:
     """What a stage compared, with the cuts that the `facts` of its manifest tell; nothing if it compares no thresholds."""
     if not isinstance(stage, Limited):

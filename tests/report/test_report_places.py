@@ -16,6 +16,7 @@ from tokenmill.pipeline.base.manifest import Counts, Manifest, Shard
 from tokenmill.pipeline.report import origins, page
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
 from tokenmill.pipeline.report.origins import Origin, Origins
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.step import Work
 
 URLS = (
@@ -84,7 +85,8 @@ def test_very_many_places_are_forgotten_but_for_the_largest(monkeypatch: pytest.
                 "metadata": ["{}"] * 10,
             }
         )
-        found.add(table, np.zeros(10, dtype=np.int64), [SURVIVED, Fate("quality", "x")], np.arange(10, dtype=np.uint64))
+        codes, keys = np.zeros(10, dtype=np.int64), np.arange(10, dtype=np.uint64)
+        found.add(table, codes, [SURVIVED, Fate("quality", "x")], keys, Censor())
     assert found.forgotten
     assert len(found.places) <= 13
     assert (found.places[Origin("place", "big.example")].documents, found.places[Origin("source", "a")].documents) == (25, 50)

@@ -76,8 +76,8 @@ def _told(corpus: CorpusFolder, wanted: Mapping[DocumentPlace, Pair]) -> Told:
             found[place] = {
                 "doc_id": row["doc_id"].hex(),
                 "source": row["source"],
-                "url": row["url"],
-                "text": clip(row["text"], PREVIEW_CHARACTERS),
+                "url": corpus.censor.value(row["url"]),
+                "text": clip(corpus.censor.text(row["text"]), PREVIEW_CHARACTERS),
                 "measured": [],
             }
         # The table of text is not needed any more; those of a stage are small.
@@ -103,7 +103,7 @@ def _measured(
     table = shards.read(corpus.published, named, sorted(columns) or None)
     for place in places:
         row = _row(table, place.row)
-        yield _compared(fate.stage, limits, row) if limits else _evidence(row)
+        yield _compared(fate.stage, limits, row) if limits else _evidence(corpus.censor.value(row))
 
 
 def _compared(stage: str, limits: Sequence[Limit], scores: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -61,8 +61,8 @@ class DedupConfig(Section):
     """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: chosen for `threshold` and `recall`; for
     0.8 that is 16 x 7."""
     permutations: Annotated[int | None, About(unit="MinHash values", example=128)] = Field(default=None, ge=1, le=1024)
-    """Upper bound of bands x rows, where they are chosen. Signing costs as much per value. With more of them fewer pairs are
-    compared in vain, which counts at thresholds below 0.6. Default: 128."""
+    """Upper bound of bands x rows, where they are chosen. More of them take more time to sign, and fewer pairs are compared in
+    vain. Default: 128."""
     threshold: Annotated[float, About(unit="Jaccard similarity")] = Field(default=0.8, gt=0, le=1)
     """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this. Bands and rows follow from it
     where they are not given."""

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.edits import part
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.external.runs import Range, Run
-from tokenmill.pipeline.kernels.text.buffers import utf8
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.repeats import scores
 from tokenmill.pipeline.stages.repeats.counts import Repeated
 from tokenmill.pipeline.stages.stage import one_batch
@@ -57,6 +58,7 @@ class Decide:
     firsts: Run
     """Shards, and the units (indices into `repeated`) whose first document they hold."""
     keep_first: bool
+    censor: Censor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,7 +104,7 @@ def decide(task: Decide) -> DecidedShard:
         removed_bytes=sizes.astype(np.int64),
         first=first,
         doc_ids=batch["doc_id"].take(pa.array(known.rows[first])),
-        examples=_examples(batch["text"], units, chosen) if len(first) else pa.array([], pa.string()),
+        examples=_examples(batch["text"], units, chosen, task.censor) if len(first) else pa.array([], pa.string()),
     )
 
 
@@ -117,9 +119,12 @@ def _verdict(units: scores.Units, goes: npt.NDArray[np.bool_], rest_bytes: npt.N
     return pa.RecordBatch.from_arrays([reason, lists], schema=VERDICT)
 
 
-def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64]) -> pa.Array:
-    """The beginning of each chosen unit."""
-    data, offsets = utf8(texts)
-    begins = offsets[units.rows[chosen]]
-    spans = zip(begins + units.starts[chosen], begins + units.ends[chosen], strict=True)
-    return pa.array([data[start:end].tobytes().decode().strip()[:EXAMPLE_CHARACTERS] for start, end in spans], pa.string())
+def _examples(texts: pa.LargeStringArray, units: scores.Units, chosen: npt.NDArray[np.int64], censor: Censor) -> pa.Array:
+    """The beginning of each chosen unit, without personal data that the corpus masks."""
+    rows, places = np.unique(units.rows[chosen], return_inverse=True)
+    # The whole texts are searched, since a value may go over several units.
+    whole = texts.take(pa.array(rows)).to_pylist()
+    hidden, stored = censor.edits_of(whole), [text.encode() for text in whole]
+    spans = zip(places.tolist(), units.starts[chosen].tolist(), units.ends[chosen].tolist(), strict=True)
+    examples = (part(stored[at], hidden[at], start, end).decode().strip() for at, start, end in spans)
+    return pa.array([example[:EXAMPLE_CHARACTERS] for example in examples], pa.string())

@@ -28,9 +28,11 @@ class RepeatsFacts:
 
 
 def _make(config: Config) -> Resolver:
+    # It imports the kind of a stage.
+    from tokenmill.pipeline.stages.censor import censor_of
     from tokenmill.pipeline.stages.repeats.stage import Repeats
 
-    return Repeats(config=REPEATS.settings(config))
+    return Repeats(config=REPEATS.settings(config), censor=censor_of(config))
 
 
 def _words(made: Manifest) -> str:

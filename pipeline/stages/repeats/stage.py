@@ -14,7 +14,7 @@ from __future__ import annotations
 import itertools
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,6 +26,7 @@ from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.kernels.dedup import bloom
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.repeats import filters
 from tokenmill.pipeline.stages.repeats import scores as scores_of
 from tokenmill.pipeline.stages.repeats.counts import Repeated, SourceShards, needed, repeated
@@ -41,6 +42,8 @@ class Repeats:
     """A stage that scores shard by shard and decides once over each source."""
 
     config: RepeatsConfig
+    censor: Censor = field(default_factory=Censor)
+    """Hides personal data in the examples."""
     name: ClassVar[str] = "repeats"
     version: ClassVar[int] = 1
     scores: ClassVar[pa.Schema] = scores_of.SCORES
@@ -55,7 +58,7 @@ class Repeats:
     def deciding(self) -> Mapping[str, Any]:
         names = ["min_documents", "min_share", "keep_first", "counts"]
         names += ["expected_units", "error_rate"] if self.config.counts == "bloom" else []
-        return {name: getattr(self.config, name) for name in names}
+        return {**{name: getattr(self.config, name) for name in names}, **self.censor.identity}
 
     def prepare(self) -> None:
         """Compile the kernels."""
@@ -76,7 +79,7 @@ class Repeats:
         with runs.scratch(work.root / state.FOLDER / self.name / ".counts") as folder:
             sources = self._sources(scored, work, folder)
             found = repeated(sources, work, folder)
-            decided = _decide(sources, found, self.config.keep_first, work, folder)
+            decided = _decide(sources, found, self, work, folder)
         groups = list(zip(sources, found, decided, strict=True))
         evidence = pa.concat_tables([EVIDENCE.empty_table(), *(_evidence(*group) for group in groups)])
         published = {UNITS: shards.write(work.root, UNITS, evidence.unify_dictionaries().combine_chunks())}
@@ -122,7 +125,7 @@ class Repeats:
 
 
 def _decide(
-    sources: Sequence[SourceShards], found: Sequence[Repeated], keep_first: bool, work: Work, folder: Path
+    sources: Sequence[SourceShards], found: Sequence[Repeated], stage: Repeats, work: Work, folder: Path
 ) -> list[list[DecidedShard]]:
     """Decide every shard, grouped by source."""
     tasks = []
@@ -132,7 +135,15 @@ def _decide(
         shards_of = units.shards.astype(np.uint64)
         firsts = runs.write_sorted(folder / f"{one.name}.firsts", shards_of, np.arange(len(shards_of)))
         tasks += [
-            Decide(view=view, named=named, number=number, repeated=run, firsts=firsts, keep_first=keep_first)
+            Decide(
+                view=view,
+                named=named,
+                number=number,
+                repeated=run,
+                firsts=firsts,
+                keep_first=stage.config.keep_first,
+                censor=stage.censor,
+            )
             for number, (view, named) in enumerate(one.shards)
         ]
     decided = iter(work.executor.map(decide, tasks))

@@ -46,7 +46,7 @@ class ListIndex:
 
     def find(self, hashes: npt.NDArray[np.uint64], key: Callable[[int], bytes]) -> npt.NDArray[np.int64]:
         """Which of the keys with these hashes, in ascending order, are in the list. `key`: gives one of them. int64 [found]"""
-        known, places = _mapped(self.run)
+        known, places = _mapped(self.run, _state(self.run.path))
         at = np.searchsorted(known, hashes)
         same = at < len(known)
         same[same] = known[at[same]] == hashes[same]
@@ -62,25 +62,32 @@ class ListIndex:
 
     def words(self) -> frozenset[bytes]:
         """All keys, for lists of words, which are small."""
-        return _words(self.keys)
+        return _words(self.keys, tuple(map(_state, self.keys)))
 
     def _is_at(self, place: int, wanted: bytes) -> bool:
         start = place & OFFSET
         # The byte before a key ends another one, so a key that is found is a whole one.
-        return _bytes(self.keys[place >> PLACE_BITS])[start : start + len(wanted)].tobytes() == wanted
+        path = self.keys[place >> PLACE_BITS]
+        return _bytes(path, _state(path))[start : start + len(wanted)].tobytes() == wanted
+
+
+def _state(path: Path) -> tuple[int, int]:
+    """Tells a file from one that stood under its name before, as where an index was damaged and made anew."""
+    found = path.stat()
+    return found.st_ino, found.st_mtime_ns
 
 
 @functools.lru_cache(maxsize=64)
-def _mapped(run: Run) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _mapped(run: Run, _at: tuple[int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
     hashes, places = run.columns()
     return hashes, places
 
 
 @functools.lru_cache(maxsize=4096)
-def _bytes(path: Path) -> npt.NDArray[np.uint8]:
+def _bytes(path: Path, _at: tuple[int, int]) -> npt.NDArray[np.uint8]:
     return load(path, np.uint8)
 
 
 @functools.lru_cache(maxsize=64)
-def _words(keys: tuple[Path, ...]) -> frozenset[bytes]:
-    return frozenset(word for path in keys for word in _bytes(path).tobytes().split(b"\n") if word)
+def _words(keys: tuple[Path, ...], _at: tuple[tuple[int, int], ...]) -> frozenset[bytes]:
+    return frozenset(word for path in keys for word in _bytes(path, _state(path)).tobytes().split(b"\n") if word)

@@ -9,7 +9,8 @@ Cost: encoding at close to the encoder's rate; memory is the shard's text and it
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from tokenmill.pipeline.base.errors import ConfigError, CorruptFile, InputError,
 from tokenmill.pipeline.base.manifest import PACK, Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
 from tokenmill.pipeline.kernels.bpe.token_ids import lay_documents
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.stage import one_batch
 from tokenmill.pipeline.tokens import DOCUMENTS, LONGEST_TOKENS, Ids, IdType, SplitName, content_hash, dtype_for, offsets
 from tokenmill.pipeline.tokens.encoder import Encoder
@@ -43,6 +45,8 @@ class EncodeTask:
     view: View
     encoder: Encoder
     validation_fraction: float
+    censor: Censor = field(default_factory=Censor)
+    """Hides personal data in the URLs."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,12 +80,13 @@ def encode_shard(task: EncodeTask) -> Encoded:
     """
     view, encoder = task.view, task.encoder
     settings = {"tokenizer": encoder.fingerprint, "end_of_text": encoder.end_of_text, "vocabulary": encoder.vocabulary}
+    settings |= task.censor.identity
     identity = manifest.fingerprint(PACK, VERSION, settings, view.identity)
     shard = state.finished(view.root, state.load(state.path_of(view.root, PACK, view.name)), identity)
     documents = None if shard is None else _intact(view.root, shard, dtype_for(encoder.vocabulary))
     recomputed = shard is None or documents is None
     if shard is None or documents is None:
-        shard, documents = _encode(view, encoder)
+        shard, documents = _encode(view, encoder, task.censor)
         state.record_shard(view.root, PACK, shard, identity)
     tokens = documents["tokens"].to_numpy()
     validation = documents["place"].to_numpy() < first_place_of_train(task.validation_fraction)
@@ -127,7 +132,7 @@ def bodies(path: Path, documents: pa.Table, dtype: IdType) -> list[Ids]:
     return [ids[start:end] for start, end in zip((starts - first).tolist(), (ends - first).tolist(), strict=True)]
 
 
-def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
+def _encode(view: View, encoder: Encoder, censor: Censor) -> tuple[Shard, pa.Table]:
     """Encode a shard. Returns the shard and its table of documents."""
     alive = view.read(("doc_id", "source", "url", "text"))
     # Not `combine_chunks` of the column, which copies it even if it is one chunk.
@@ -151,6 +156,7 @@ def _encode(view: View, encoder: Encoder) -> tuple[Shard, pa.Table]:
             f"{view.name}: the tokenizer turns text of document {doc_ids[row].as_py().hex()} into its end-of-text id "
             f"{encoder.end_of_text}, so that documents could not be told apart; use a tokenizer whose merges do not make it"
         )
+    alive = dataclasses.replace(alive, table=censor.table(alive.table))
     documents = _documents(alive, view.name, texts, counts + 1, place, order, payload)
     name = f".state/{PACK}/{view.name}.docs.parquet"
     # The rows have checksums of all its ids.

@@ -18,6 +18,7 @@ from tokenmill.pipeline.base.manifest import PACK, Shard, plain_facts
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.config import PackConfig
 from tokenmill.pipeline.external import runs
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.step import Outcome, Work
 from tokenmill.pipeline.tokens import BLOCK_BYTES, SPLITS, dtype_for, forget
 from tokenmill.pipeline.tokens.encoder import Encoder
@@ -38,9 +39,11 @@ class PackStep:
     name = PACK
     version = VERSION
 
-    def __init__(self, *, config: PackConfig, encoder: Encoder) -> None:
+    def __init__(self, *, config: PackConfig, encoder: Encoder, censor: Censor | None = None) -> None:
+        """`censor`: hides personal data in the URLs of documents; None hides nothing."""
         self._config = config
         self._encoder = encoder
+        self._censor = censor or Censor()
 
     def config(self) -> Mapping[str, Any]:
         return {**self._config.model_dump(), "tokenizer": self._encoder.fingerprint}
@@ -53,7 +56,9 @@ class PackStep:
         sizes = [view.documents[1].bytes for view in seen]
         work.progress.begin(self.name, sum(sizes), "bytes")
         fraction, dtype = self._config.validation_fraction, dtype_for(self._encoder.vocabulary)
-        tasks = [EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction) for view in seen]
+        tasks = [
+            EncodeTask(view=view, encoder=self._encoder, validation_fraction=fraction, censor=self._censor) for view in seen
+        ]
         encoded = work.executor.map(encode_shard, tasks, done=lambda number: work.progress.advance(sizes[number]))
         left_out = forget.left_out(work.root, {one.shard.name: one.documents for one in encoded})
         layout = list(plan(work.root, encoded, left_out, self._config, dtype))

@@ -1,0 +1,1 @@
+"""The search for places in a text where personal data may stand."""

@@ -1,0 +1,41 @@
+"""What stands around a number: words that say what it is, and the form in which it is compared.
+
+Cost: a regular expression over at most 60 characters.
+"""
+
+from __future__ import annotations
+
+import re
+
+BEFORE_CHARACTERS, BEHIND_CHARACTERS = 48, 16
+
+_DIGITS = {code + digit: str(digit) for code in (0xFF10, 0x0660, 0x06F0, 0x0966) for digit in range(10)}
+_SIGNS = dict.fromkeys((160, 8199, 8201, 8239), " ") | dict.fromkeys(range(8208, 8212), "-")
+_PLAIN = _DIGITS | _SIGNS
+_UNUSUAL = re.compile(f"[{''.join(map(chr, _PLAIN))}]")
+
+NOT_INSIDE = r"(?<![0-9A-Za-z_])(?<![0-9A-Za-z]-)(?<!\d[.,/])"
+"""Pattern: no word, longer number or fraction goes on before this place."""
+NOT_FOLLOWED = r"(?![0-9A-Za-z_])(?!-[0-9A-Za-z])(?![.,]\d)"
+"""Pattern: none goes on behind it."""
+
+
+def plain(text: str) -> str:
+    """The text with ASCII digits, spaces and hyphens in place of others: the same number of characters."""
+    return text.translate(_PLAIN) if not text.isascii() and _UNUSUAL.search(text) else text
+
+
+def words(*patterns: str) -> re.Pattern[str]:
+    """A pattern of words, in any case."""
+    return re.compile(rf"(?<![^\W_])(?:{'|'.join(patterns)})(?![^\W_])", re.IGNORECASE)
+
+
+def says(text: str, start: int, end: int, said: re.Pattern[str]) -> bool:
+    """Whether one of the words stands shortly before [start, end), or right behind it."""
+    before = said.search(text, max(0, start - BEFORE_CHARACTERS), start)
+    return before is not None or said.search(text, end, end + BEHIND_CHARACTERS) is not None
+
+
+def squeezed(text: str) -> str:
+    """Digits and letters alone, in capitals."""
+    return "".join(letter for letter in text if letter.isalnum()).upper()
