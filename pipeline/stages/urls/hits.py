@@ -29,6 +29,8 @@ Hits = tuple[npt.NDArray[np.int32], list[str | None]]
 """For each row, how many entries hit, and what they are; None if there is none."""
 Found = Sequence[tuple[int, str]]
 """Addresses by number with an entry that hits, each pair once; of one address, the entry to tell comes last."""
+BYTES = 2_000_000
+"""Bytes of addresses that are held as parts at a time (approximate); these take 50 times as much."""
 FIRST = 3
 """Bytes at the beginning of a subword by which its places are found."""
 END = b"\n"
@@ -40,6 +42,17 @@ IN_WORDS = bytes(
 
 def hits(found: Sequence[UrlAddress | None], lists: Sequence[ListIndex]) -> list[Hits]:
     """The hits of each list, row by row. A row without an address has none."""
+    sizes = np.cumsum([0, *(0 if one is None else len(one.text) for one in found)])
+    cuts = np.searchsorted(sizes, np.arange(BYTES, sizes[-1], BYTES)).tolist()
+    parts = [_hits(found[first:last], lists) for first, last in itertools.pairwise([0, *cuts, len(found)])]
+    told = []
+    for of_list in zip(*parts, strict=True):
+        counts, entries = zip(*of_list, strict=True)
+        told.append((np.concatenate(counts), list(itertools.chain.from_iterable(entries))))
+    return told
+
+
+def _hits(found: Sequence[UrlAddress | None], lists: Sequence[ListIndex]) -> list[Hits]:
     rows = np.array([row for row, one in enumerate(found) if one is not None], dtype=np.int64)
     there = [one for one in found if one is not None]
     parts = functools.cache(lambda: _parts(there))

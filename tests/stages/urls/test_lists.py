@@ -197,6 +197,16 @@ def test_a_long_path_has_few_borders() -> None:
     ]
 
 
+def test_many_addresses_are_taken_a_part_at_a_time(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = made(work, tmp_path, b"a3.example\na7.example/x")
+    found = [None if at % 5 == 0 else parse(f"http://a{at}.example/x") for at in range(12)]
+    whole = hits(found, [index])
+    monkeypatch.setattr("tokenmill.pipeline.stages.urls.hits.BYTES", 30)
+    ((counts, entries),) = hits(found, [index])
+    assert counts.tolist() == whole[0][0].tolist() == [int(at in (3, 7)) for at in range(12)]
+    assert entries == whole[0][1]
+
+
 def test_keys_are_compared_where_hashes_are_equal(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = hashes.of_parts
     monkeypatch.setattr(hashes, "of_parts", lambda *given: real(*given) % np.uint64(3))
