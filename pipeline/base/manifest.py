@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -178,9 +179,16 @@ def path_of(root: Path, stage: str) -> Path:
 
 
 def commit(root: Path, manifest: Manifest) -> Manifest:
-    """Publish `manifest`, which must be the last write of its stage, and return it. Raises OSError."""
+    """Publish `manifest`, which must be the last write of its stage, and return it as `load` would: what is said of it by the
+    run that made it and by a later one is the same, in the same order. Raises OSError.
+    """
     files.write_json(path_of(root, manifest.stage), formats.sealed(_plain(manifest)))
-    return manifest
+    return dataclasses.replace(manifest, config=_as_written(manifest.config), facts=_as_written(manifest.facts))
+
+
+def _as_written(values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(files.canonical_json(values))
+    return found
 
 
 def withdraw(root: Path, stages: Iterable[str]) -> None:

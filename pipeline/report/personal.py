@@ -14,7 +14,7 @@ import numpy as np
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
-from tokenmill.pipeline.stages.personal.settings import NAMES
+from tokenmill.pipeline.stages.personal.settings import KINDS, NAMES
 
 
 @dataclass(kw_only=True)
@@ -61,5 +61,5 @@ def personal(corpus: CorpusFolder) -> PersonalData | None:
         total.add(one)
         sources.setdefault(shard.source, PersonalCounts()).add(one)
     order = sorted(sources, key=lambda name: (-sources[name].touched, name))
-    named = {NAMES[kind]: text for kind, text in replacements.items()}
+    named = {NAMES[kind]: replacements[kind] for kind in KINDS if kind in replacements}
     return PersonalData(replacements=named, total=total, sources={name: sources[name] for name in order})

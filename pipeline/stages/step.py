@@ -122,16 +122,18 @@ def perform(step: Step, work: Work, *, downstream: Sequence[str]) -> Done:
     with memory(f"the step {step.name}"):
         inputs = step.inputs(work)
         outcome = step.run(work)
-    made = Manifest(
-        stage=step.name,
-        version=step.version,
-        config=step.config(),
-        inputs=inputs,
-        shards=outcome.shards,
-        files=outcome.files,
-        facts=outcome.facts,
+    made = manifest.commit(
+        work.root,
+        Manifest(
+            stage=step.name,
+            version=step.version,
+            config=step.config(),
+            inputs=inputs,
+            shards=outcome.shards,
+            files=outcome.files,
+            facts=outcome.facts,
+        ),
     )
-    manifest.commit(work.root, made)
     return Done(
         manifest=made,
         seconds=time.monotonic() - begun,
