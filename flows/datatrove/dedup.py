@@ -29,7 +29,7 @@ from datatrove.pipeline.writers.disk_base import DiskWriter
 
 from tokenmill.flows.datatrove.columns import texts_of
 from tokenmill.pipeline.base import executor, manifest, schema, shards, state
-from tokenmill.pipeline.base.errors import InputError, Misaligned, NotBuilt
+from tokenmill.pipeline.base.errors import ConfigError, InputError, Misaligned, NotBuilt
 from tokenmill.pipeline.base.manifest import Shard
 from tokenmill.pipeline.base.shards import views
 from tokenmill.pipeline.collect import memory
@@ -235,7 +235,10 @@ def _of_a_shard(data: Iterable[Document]) -> Iterator[list[Document]]:
 
 
 def _stage(settings: Mapping[str, Any] | None) -> Dedup:
-    return Dedup(config=given(DedupConfig, settings or {}, "dedup"), sources=(SOURCE,))
+    config = given(DedupConfig, settings or {}, "dedup")
+    if config.keys:
+        raise ConfigError(f"dedup.keys = {list(config.keys)}: these steps store texts, without URLs and metadata; leave it out")
+    return Dedup(config=config, sources=(SOURCE,))
 
 
 def _id_of(document: Document) -> bytes:

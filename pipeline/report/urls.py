@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
@@ -82,9 +83,9 @@ def urls(corpus: CorpusFolder) -> UrlTotals | None:
         for one in lists:
             hit = pc.greater(scores[f"hits_{one.name}"], given[one.name]["max_hits"])
             one.hit += int(pc.sum(pc.and_(reached, pc.fill_null(hit, False))).as_py() or 0)
-            rows = np.flatnonzero(codes == names.index(one.name)) if one.name in names else []
+            rows = np.flatnonzero(codes == (names.index(one.name) if one.name in names else len(names)))
             one.decided[shard.source] += len(rows)
-            counted = pc.value_counts(verdicts["entry"].take(rows)).to_pylist() if len(rows) else []
+            counted = pc.value_counts(verdicts["entry"].take(pa.array(rows))).to_pylist()
             one.add({item["values"]: item["counts"] for item in counted})
     read = {source: counts.read for source, counts in made.by_source().items()}
     return UrlTotals(lists=lists, with_host=with_host, read=read)

@@ -24,7 +24,7 @@ WITHOUT_SCHEME = re.compile(r"(?://)?[^\s/?#@:]+\.[^\s/?#@:]+(?::\d+)?(?:[/?#].*
 _ESCAPE = re.compile("%([0-9A-Fa-f]{2})?")
 
 
-class Address(NamedTuple):
+class UrlAddress(NamedTuple):
     """A canonical address. Its scheme is left out: a page is the same over http and https."""
 
     text: str
@@ -43,7 +43,7 @@ class Address(NamedTuple):
         return self.text[self.path_start :]
 
 
-def parse(url: str) -> Address | None:
+def parse(url: str) -> UrlAddress | None:
     """The canonical address of a URL; None if it is not one of a host on the internet."""
     parsed = _parsed(url)
     if parsed is None:
@@ -53,7 +53,7 @@ def parse(url: str) -> Address | None:
     host = text[:path]
     if "%" in text or "@" in text or "#" in text or ":" in host or ".." in host or host[0] == "." or host[-1] == ".":
         return _address(parsed)
-    return Address(text, path, path)
+    return UrlAddress(text, path, path)
 
 
 def key(url: str) -> str:
@@ -84,14 +84,14 @@ def _parsed(url: str) -> can_ada.URL | None:
     return found
 
 
-def _address(parsed: can_ada.URL) -> Address | None:
+def _address(parsed: can_ada.URL) -> UrlAddress | None:
     """The address, part by part; None if its host has a part without a letter."""
     host = parsed.hostname.removesuffix(".")
     if not host or ".." in f".{host}.":
         return None
     site = f"{host}:{parsed.port}" if parsed.port else host
     path = parsed.pathname + parsed.search
-    return Address(site + _ESCAPE.sub(_unescaped, path), len(host), len(site))
+    return UrlAddress(site + _ESCAPE.sub(_unescaped, path), len(host), len(site))
 
 
 def _unescaped(match: re.Match[str]) -> str:

@@ -220,6 +220,8 @@ def test_settings_of_deduplication(inputs, tmp_path, run):
     }
     with pytest.raises(ConfigError, match="dedup: treshold"):
         DedupSignatures(tmp_path / "work", {"treshold": 0.9})
+    with pytest.raises(ConfigError, match="without URLs and metadata"):
+        DedupSignatures(tmp_path / "work", {"keys": ["url"]})
 
 
 def test_what_does_not_fit_together_is_refused(inputs, tmp_path, run):

@@ -50,7 +50,7 @@ class _Keying:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sharing:
+class _KeyedRange:
     keyed: Sequence[Run]
     within: Range
     rows: int
@@ -81,7 +81,7 @@ def shared(
         keyed = sort.merge(means, written, f"keyed-{number}", by=by)
         rows = means.rows(["<u8"] * (by + 1))
         sharing = [
-            _Sharing(keyed=keyed, within=within, rows=rows, folder=means.folder, name=f"shared-{number}-{at}")
+            _KeyedRange(keyed=keyed, within=within, rows=rows, folder=means.folder, name=f"shared-{number}-{at}")
             for at, within in enumerate(runs.ranges(keyed, rows) if keyed else [])
         ]
         parts = means.executor.map(_share, sharing)
@@ -144,7 +144,7 @@ def _key(task: _Keying) -> Run:
     return runs.write_sorted(task.path, *columns, by=len(columns) - 1)
 
 
-def _share(task: _Sharing) -> list[Run]:
+def _share(task: _KeyedRange) -> list[Run]:
     written: list[Run] = []
     before: tuple[int, int] | None = None
     leader = np.zeros((1, 3), dtype=np.uint64)

@@ -99,7 +99,7 @@ class _Naming:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Sharing:
+class _FollowedRange:
     fates: Sequence[Run]
     within: Range
     why: int
@@ -204,7 +204,7 @@ def verdicts(
     placed = sort.merge(means, [run for part in means.executor.map(_place, placing) for run in part], "placed")
     for number, fates in enumerate(follow(left, placed, distinct.names, means)):
         sharing = [
-            _Sharing(fates=fates, within=within, why=SAME + number, path=means.folder / f"same-{number}-{at}")
+            _FollowedRange(fates=fates, within=within, why=SAME + number, path=means.folder / f"same-{number}-{at}")
             for at, within in enumerate(runs.ranges(fates, rows) if fates else [])
         ]
         placed = [*placed, *means.executor.map(_share, sharing)]
@@ -247,7 +247,7 @@ def _ids(halves: Sequence[Array], rows: npt.NDArray[np.int64], valid: npt.NDArra
     )
 
 
-def _share(task: _Sharing) -> Run:
+def _share(task: _FollowedRange) -> Run:
     """Documents that left for a key, by the rank that is kept."""
     place, keeper = runs.read(task.fates, task.within, FATE)
     none = np.zeros(len(place), dtype=np.uint32)

@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -61,7 +61,7 @@ class ListFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Part:
+class _ListPart:
     """The lines of a file from byte `first` to the one before `last`, or to the end."""
 
     path: Path
@@ -150,7 +150,7 @@ def _known(folder: Path) -> Mapping[str, Any] | None:
 def _made(paths: Sequence[Path], given: UrlList, folder: Path, means: Means) -> dict[str, Any]:
     """Read the files and write the index. Returns its record."""
     parts = [
-        _Part(
+        _ListPart(
             path=path,
             first=first,
             last=last,
@@ -201,7 +201,7 @@ def _parts(paths: Sequence[Path]) -> Iterator[tuple[Path, int, int | None]]:
                 yield path, first, None
 
 
-def _read(part: _Part) -> _Read:
+def _read(part: _ListPart) -> _Read:
     """Read the lines of a part: its keys into a file, their hashes and places into runs. Raises InputError, OSError."""
     found: list[Run] = []
     lines = unread = 0
@@ -227,14 +227,14 @@ def _read(part: _Part) -> _Read:
     return _Read(runs=found, keys=out.entry(), facts=facts)
 
 
-def _blocks(part: _Part) -> Iterator[list[str]]:
+def _blocks(part: _ListPart) -> Iterator[list[str]]:
     """The lines of a part, those of about BLOCK_BYTES at a time. Of a line that is too long, the beginning."""
     left = part.last - part.first if part.last is not None else None
     try:
         with part.path.open("rb") as raw, gzip.GzipFile(fileobj=raw) as unzipped:
             gzipped = raw.read(len(GZIP)) == GZIP
             raw.seek(part.first)
-            file: IO[bytes] = unzipped if gzipped else raw
+            file: BinaryIO = cast(BinaryIO, unzipped) if gzipped else raw
             rest, begins = b"", part.first == 0
             while data := file.read(BLOCK_BYTES if left is None else min(BLOCK_BYTES, left)):
                 left = None if left is None else left - len(data)

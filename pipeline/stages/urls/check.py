@@ -16,7 +16,7 @@ import pyarrow as pa
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.stages import addresses
-from tokenmill.pipeline.stages.addresses import Address
+from tokenmill.pipeline.stages.addresses import UrlAddress
 from tokenmill.pipeline.stages.kind import Finished
 from tokenmill.pipeline.stages.stage import name_of, one_batch, plain
 from tokenmill.pipeline.stages.urls.lines import candidates, words_of
@@ -51,7 +51,7 @@ def _stage(made: Manifest) -> Urls:
     return Urls(config=UrlsConfig.model_validate({**deciding, "lists": lists}))
 
 
-def _wrong(address: Address | None, row: Mapping[str, Any], config: UrlsConfig) -> str:
+def _wrong(address: UrlAddress | None, row: Mapping[str, Any], config: UrlsConfig) -> str:
     host = "" if address is None else address.host
     if row["host"] != host:
         return f"its host is {host!r}, not {row['host']!r}"
@@ -59,7 +59,7 @@ def _wrong(address: Address | None, row: Mapping[str, Any], config: UrlsConfig) 
     return f"it is not hit as the scores of {', '.join(wrong)} say" if wrong else ""
 
 
-def _fits(address: Address | None, hits: int, entry: str | None, kind: Kind) -> bool:
+def _fits(address: UrlAddress | None, hits: int, entry: str | None, kind: Kind) -> bool:
     if address is None or entry is None:
         return hits == 0 and entry is None
     if kind == "addresses":

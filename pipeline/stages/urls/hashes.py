@@ -26,13 +26,11 @@ ADDRESS, ALONE, BELOW = range(3)
 SIGNS = (b"", b"=", b".")
 """What keys with these marks begin with."""
 MARKS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53, 0x2545F4914F6CDD1D], dtype=np.uint64)
-BIT = 1 << 16
-"""Powers are kept for texts of up to a multiple of as many bytes."""
 
 
 def of_parts(data: npt.NDArray[np.uint8], starts: Integers, ends: Integers, marks: Integers) -> Hashes:
     """The hash of each `data[start:end]` with its mark. uint64 [parts]"""
-    powers, inverses = _powers(len(data) // BIT + 1)
+    powers, inverses = _powers(len(data).bit_length())
     sums = np.zeros(len(data) + 1, dtype=np.uint64)
     np.cumsum((data.astype(np.uint64) + np.uint64(1)) * powers[: len(data)], out=sums[1:])
     found: Hashes = (sums[ends] - sums[starts]) * inverses[starts] * MARKS[marks]
@@ -47,9 +45,10 @@ def of_keys(keys: Sequence[bytes]) -> Hashes:
     return of_parts(np.frombuffer(b"".join(keys), dtype=np.uint8), starts, ends, marks)
 
 
-@functools.lru_cache(maxsize=4)
+@functools.lru_cache(maxsize=2)
 def _powers(bits: int) -> tuple[Hashes, Hashes]:
-    bases = np.full((2, bits * BIT), np.array([[BASE], [INVERSE]], dtype=np.uint64))
+    """For texts whose sizes have at most so many bits."""
+    bases = np.full((2, 1 << bits), np.array([[BASE], [INVERSE]], dtype=np.uint64))
     bases[:, 0] = 1
     powers, inverses = np.cumprod(bases, axis=1, dtype=np.uint64)
     return powers, inverses

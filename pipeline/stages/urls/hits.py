@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tokenmill.pipeline.stages.addresses import Address
+from tokenmill.pipeline.stages.addresses import UrlAddress
 from tokenmill.pipeline.stages.urls import hashes
 from tokenmill.pipeline.stages.urls.hashes import ADDRESS, ALONE, BELOW, SIGNS
 from tokenmill.pipeline.stages.urls.index import ListIndex
@@ -29,6 +29,8 @@ Hits = tuple[npt.NDArray[np.int32], list[str | None]]
 """For each row, how many entries hit, and what they are; None if there is none."""
 Found = Sequence[tuple[int, str]]
 """Addresses by number with an entry that hits, each pair once; of one address, the entry to tell comes last."""
+BYTES = 2_000_000
+"""Bytes of addresses that are held as parts at a time (approximate); these take 50 times as much."""
 FIRST = 3
 """Bytes at the beginning of a subword by which its places are found."""
 END = b"\n"
@@ -38,8 +40,19 @@ IN_WORDS = bytes(
 """Translates bytes of ASCII to lower case, and all but letters and digits to spaces."""
 
 
-def hits(found: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hits]:
+def hits(found: Sequence[UrlAddress | None], lists: Sequence[ListIndex]) -> list[Hits]:
     """The hits of each list, row by row. A row without an address has none."""
+    sizes = np.cumsum([0, *(0 if one is None else len(one.text) for one in found)])
+    cuts = np.searchsorted(sizes, np.arange(BYTES, sizes[-1], BYTES)).tolist()
+    parts = [_hits(found[first:last], lists) for first, last in itertools.pairwise([0, *cuts, len(found)])]
+    told = []
+    for of_list in zip(*parts, strict=True):
+        counts, entries = zip(*of_list, strict=True)
+        told.append((np.concatenate(counts), list(itertools.chain.from_iterable(entries))))
+    return told
+
+
+def _hits(found: Sequence[UrlAddress | None], lists: Sequence[ListIndex]) -> list[Hits]:
     rows = np.array([row for row, one in enumerate(found) if one is not None], dtype=np.int64)
     there = [one for one in found if one is not None]
     parts = functools.cache(lambda: _parts(there))
@@ -53,7 +66,7 @@ def hits(found: Sequence[Address | None], lists: Sequence[ListIndex]) -> list[Hi
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Parts:
+class _UrlParts:
     """Parts of one text: the keys that hit any address, in the order of their hashes, or the words of all, in their order."""
 
     data: bytes
@@ -69,7 +82,7 @@ class _Parts:
         return SIGNS[int(self.marks[number])] + self.data[self.starts[number] : self.ends[number]]
 
 
-def _parts(found: Sequence[Address]) -> _Parts:
+def _parts(found: Sequence[UrlAddress]) -> _UrlParts:
     """The keys of `lines.candidates` for every address, without an object for each."""
     data = "".join([one.text for one in found]).encode("ascii")
     text, every = np.frombuffer(data, dtype=np.uint8), np.arange(len(found))
@@ -116,17 +129,17 @@ def _parts(found: Sequence[Address]) -> _Parts:
     marks = np.repeat([kind[2] for kind in kinds], [len(kind[0]) for kind in kinds])
     hashed = hashes.of_parts(text, starts, stops, marks)
     order = np.argsort(hashed)
-    return _Parts(data=data, starts=starts[order], ends=stops[order], marks=marks[order], of=of[order], hashes=hashed[order])
+    return _UrlParts(data=data, starts=starts[order], ends=stops[order], marks=marks[order], of=of[order], hashes=hashed[order])
 
 
-def _addresses(asked: _Parts, index: ListIndex) -> Found:
+def _addresses(asked: _UrlParts, index: ListIndex) -> Found:
     at = index.find(asked.hashes, asked.key)
     # Of addresses, hosts alone and hosts above, the longest: the most special one comes last.
     order = np.lexsort((asked.ends[at] - asked.starts[at], -asked.marks[at]))
     return [(int(asked.of[number]), asked.key(number).decode()) for number in at[order].tolist()]
 
 
-def _words(found: Sequence[Address]) -> _Parts:
+def _words(found: Sequence[UrlAddress]) -> _UrlParts:
     """The words of `lines.words_of` for every address, in one text with spaces between them and END behind each address."""
     lines = [spelled(one) for one in found]
     lines = [line if line.isascii() else " ".join(WORD.findall(line.lower())) for line in lines]
@@ -136,7 +149,7 @@ def _words(found: Sequence[Address]) -> _Parts:
     changes = np.flatnonzero(np.diff(inside, prepend=False))
     starts, ends = changes[::2], changes[1::2]
     marks = np.full(len(starts), ADDRESS)
-    return _Parts(
+    return _UrlParts(
         data=data,
         starts=starts,
         ends=ends,
@@ -146,7 +159,7 @@ def _words(found: Sequence[Address]) -> _Parts:
     )
 
 
-def _among(words: _Parts, listed: frozenset[bytes]) -> Found:
+def _among(words: _UrlParts, listed: frozenset[bytes]) -> Found:
     """The words that are listed."""
     known = np.sort(hashes.of_keys(list(listed)))
     at = np.searchsorted(known, words.hashes)

@@ -24,7 +24,6 @@ from tokenmill.pipeline.stages.urls.settings import Kind
 KINDS = ("<u8", "<u8")
 """A run of hashes and places. A place is the number of a file of keys in its high bits, and the byte there in the low ones."""
 PLACE_BITS = 40
-OFFSET = (1 << PLACE_BITS) - 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,11 +49,15 @@ class ListIndex:
         at = np.searchsorted(known, hashes)
         same = at < len(known)
         same[same] = known[at[same]] == hashes[same]
+        # The files of keys are looked for once in each call.
+        texts = functools.cache(lambda number: _bytes(self.keys[number], _state(self.keys[number])))
         found = []
         for number in np.flatnonzero(same).tolist():
             place, wanted = int(at[number]), key(number) + b"\n"
             while place < len(known) and known[place] == hashes[number]:
-                if self._is_at(int(places[place]), wanted):
+                file, start = divmod(int(places[place]), 1 << PLACE_BITS)
+                # The byte before a key ends another one, so a key that is found is a whole one.
+                if texts(file)[start : start + len(wanted)].tobytes() == wanted:
                     found.append(number)
                     break
                 place += 1
@@ -63,12 +66,6 @@ class ListIndex:
     def words(self) -> frozenset[bytes]:
         """All keys, for lists of words, which are small."""
         return _words(self.keys, tuple(map(_state, self.keys)))
-
-    def _is_at(self, place: int, wanted: bytes) -> bool:
-        start = place & OFFSET
-        # The byte before a key ends another one, so a key that is found is a whole one.
-        path = self.keys[place >> PLACE_BITS]
-        return _bytes(path, _state(path))[start : start + len(wanted)].tobytes() == wanted
 
 
 def _state(path: Path) -> tuple[int, int]:

@@ -22,7 +22,7 @@ from urllib.parse import unquote
 
 import can_ada
 
-from tokenmill.pipeline.stages.addresses import Address, parse
+from tokenmill.pipeline.stages.addresses import UrlAddress, parse
 from tokenmill.pipeline.stages.urls.settings import Kind
 
 LONGEST = 8_192
@@ -66,13 +66,13 @@ def keys(line: str, kind: Kind, *, subdomains: bool) -> list[str] | None:
     return None if found is None else [found]
 
 
-def prefix(address: Address) -> str:
+def prefix(address: UrlAddress) -> str:
     """The key of the addresses that begin with this one. A leading "www." is left out: UT1's lists of URLs have none."""
     text = address.text if "?" in address.path else address.text.rstrip("/")
     return (text if len(text) > address.path_start else text + "/").removeprefix(WWW)
 
 
-def candidates(address: Address) -> list[str]:
+def candidates(address: UrlAddress) -> list[str]:
     """The keys that hit an address, the most special first: of addresses that begin it, of its host, and of hosts above."""
     host, site = address.host, address.text[: address.path_start].removeprefix(WWW)
     found = [site + address.path[:at] for at in _borders(address.path)]
@@ -85,12 +85,12 @@ def candidates(address: Address) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def words_of(address: Address) -> list[str]:
+def words_of(address: UrlAddress) -> list[str]:
     """Runs of letters and digits of an address in lower case, with what Punycode and percent signs stand for."""
     return WORD.findall(spelled(address).lower())
 
 
-def spelled(address: Address) -> str:
+def spelled(address: UrlAddress) -> str:
     """The address with the letters that Punycode and percent signs stand for, without newlines."""
     text = address.text
     if "xn--" in address.host:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from tests.folders import write_corpus
 from tokenmill.pipeline.stages import addresses
-from tokenmill.pipeline.stages.addresses import Address, parse
+from tokenmill.pipeline.stages.addresses import UrlAddress, parse
 from tokenmill.pipeline.stages.step import Work
 from tokenmill.pipeline.stages.urls import build, hashes, lines
 from tokenmill.pipeline.stages.urls.hits import hits
@@ -153,7 +153,7 @@ def made(work: Work, folder: Path, data: bytes, **given: Any) -> ListIndex:
     return build.indexes([("one", one)], {"one": build.identity("one", one)}, work)[0][0]
 
 
-def plainly_hit(address: Address, key: str) -> bool:
+def plainly_hit(address: UrlAddress, key: str) -> bool:
     """What the documentation says of an entry, letter by letter."""
     if key.startswith("="):
         return address.host == key[1:]
@@ -190,7 +190,21 @@ def test_a_long_path_has_few_borders() -> None:
     found = candidates(address)
     assert found[0] == address.text
     assert len(found) < MOST
-    assert candidates(Address("a." * 1000 + "b/", 2001, 2001)) == [f"{'a.' * 1000}b/", f"={'a.' * 1000}b", f".{'a.' * 1000}b"]
+    assert candidates(UrlAddress("a." * 1000 + "b/", 2001, 2001)) == [
+        f"{'a.' * 1000}b/",
+        f"={'a.' * 1000}b",
+        f".{'a.' * 1000}b",
+    ]
+
+
+def test_many_addresses_are_taken_a_part_at_a_time(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    index = made(work, tmp_path, b"a3.example\na7.example/x")
+    found = [None if at % 5 == 0 else parse(f"http://a{at}.example/x") for at in range(12)]
+    whole = hits(found, [index])
+    monkeypatch.setattr("tokenmill.pipeline.stages.urls.hits.BYTES", 30)
+    ((counts, entries),) = hits(found, [index])
+    assert counts.tolist() == whole[0][0].tolist() == [int(at in (3, 7)) for at in range(12)]
+    assert entries == whole[0][1]
 
 
 def test_keys_are_compared_where_hashes_are_equal(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,6 +14,9 @@ from tests.folders import write_corpus
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.errors import ConfigError, InputError
 from tokenmill.pipeline.base.manifest import Manifest
+from tokenmill.pipeline.corpus import so_far
+from tokenmill.pipeline.report import write
+from tokenmill.pipeline.report.urls import urls
 from tokenmill.pipeline.stages.stage import name_of
 from tokenmill.pipeline.stages.step import StageStep, Work, perform
 from tokenmill.pipeline.stages.urls.settings import UrlsConfig
@@ -175,3 +178,21 @@ def test_no_text_is_given_to_a_stage_that_reads_none(tmp_path: Path, monkeypatch
     )
     run(with_urls(tmp_path / "corpus", {"a/0": SITES}), {})
     assert seen == [["doc_id", "url"]]
+
+
+def test_the_report_shows_what_lists_did(tmp_path: Path) -> None:
+    work = with_urls(tmp_path / "corpus", {"a/0": SITES, "b/0": ["https://bad.example/", "https://fine.example/poker"]})
+    lists = {**LISTS, "adult": {"text": f"{LISTS['adult']['text']}<b>&\u202e no entry\n"}}
+    run(work, config(tmp_path, **lists))
+    found = urls(so_far(work.root))
+    assert found is not None
+    adult, mine, soft = found.lists
+    assert (adult.hit, dict(adult.decided), adult.shown()[0]) == (6, {"a": 4, "b": 1}, (".bad.example", 3))
+    assert (mine.hit, dict(mine.decided), mine.shown()) == (1, {"a": 1, "b": 0}, [(".good.bad.example", 1)])
+    assert (soft.hit, dict(soft.decided), soft.shown()) == (1, {"a": 1, "b": 0}, [("casino poker", 1)])
+    assert (dict(found.with_host), dict(found.read)) == ({"a": 7, "b": 2}, {"a": 9, "b": 2})
+    write(so_far(work.root))
+    page = (work.root / "report.html").read_text()
+    assert '<section id="urls">' in page
+    assert "1 line of adult is no entry, the first: <code>&lt;b&gt;&amp;" in page
+    assert "\u202e" not in page
