@@ -159,7 +159,7 @@ class Language:
         deciding, keep = self.deciding, frozenset(self.config.keep)
         doubt, unsure = doubts.doubts(scores, deciding), doubts.unsure(scores, deciding)
         labels = doubts.final(scores, doubt, deciding)
-        kept = frozenset(member for label in keep for member in doubts.group_of(label, self.config.close))
+        kept = frozenset(member for label in keep for member in codes.group_of(label, self.config.close))
         named = np.array([not keep or label in kept for label in scores["language"].to_pylist()], dtype=np.bool_)
         wanted = np.where(doubt == "", named, not keep or UNDETERMINED in keep)
         mixed = scores["other_share"].fill_null(0.0).to_numpy() > self.config.max_other_share
