@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
@@ -17,6 +18,7 @@ from tokenmill.pipeline.stages.language import doubts
 from tokenmill.pipeline.stages.language.codes import same
 from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 
+SILENT = pa.array(doubts.SILENT, pa.string())
 MOST = 6
 """Other labels shown of each language."""
 
@@ -73,21 +75,20 @@ def opinions(corpus: CorpusFolder) -> Languages | None:
     for shard in corpus.shards:
         scores = shards.read(corpus.published, shard.tables[LANGUAGE.name, "scores"])
         verdicts = shards.read(corpus.published, shard.tables[LANGUAGE.name, "verdicts"])
-        columns = [scores[name].cast(pa.string()) for name in ("language", "script", doubts.SECOND)]
-        named = (column.to_pylist() for column in (*columns, scores["second_score"], verdicts["doubt"]))
-        reached = verdicts["reason"].is_valid().to_pylist()
-        for there, label, script, second, score, doubt in zip(reached, *named, strict=True):
-            if there:
-                one = found[label]
-                one.documents += 1
-                one.scripts[script] += 1
-                one.by_script += doubt == doubts.SCRIPT
-                one.by_second += doubt == doubts.SECOND
-                if second is not None:
-                    silent = second in doubts.SILENT or score < least
-                    agree = not silent and same(label, second, close)
-                    one.silent += silent
-                    one.agree += agree
-                    one.others.update([] if silent or agree else [second])
+        unheard = pc.or_(pc.is_in(scores[doubts.SECOND], value_set=SILENT), pc.less(scores["second_score"], least))
+        columns = {"label": scores["language"], "script": scores["script"], "second": scores[doubts.SECOND], "silent": unheard}
+        table = pa.table({**columns, "doubt": verdicts["doubt"]}).filter(verdicts["reason"].is_valid())
+        counted = table.group_by(table.column_names).aggregate([([], "count_all")])
+        for label, script, second, silent, doubt, number in zip(*counted.to_pydict().values(), strict=True):
+            one = found[label]
+            one.documents += number
+            one.scripts[script] += number
+            one.by_script += number * (doubt == doubts.SCRIPT)
+            one.by_second += number * (doubt == doubts.SECOND)
+            if second is not None:
+                agree = not silent and same(label, second, close)
+                one.silent += number * silent
+                one.agree += number * agree
+                one.others.update({} if silent or agree else {second: number})
     rows = sorted(found.items(), key=lambda one: (-one[1].documents, one[0]))
     return Languages(second="" if not asked else "CLD2" if "cld2" in asked else "the second model", rows=rows)
