@@ -33,7 +33,7 @@ def row(**values: Any) -> dict[str, Any]:
 
 def decided(stage: Language, *rows: dict[str, Any]) -> list[tuple[str, str, str]]:
     verdicts = stage.decide(pa.RecordBatch.from_pylist(list(rows), schema=Language.scores)).to_pylist()
-    return [(one["reason"], one["language"], one["doubt"]) for one in verdicts]
+    return [(one["reason"], one["language"], one["doubt"] or "") for one in verdicts]
 
 
 ROWS = {
@@ -151,6 +151,9 @@ def test_a_second_model_by_path_with_labels_of_its_own(model: Path) -> None:
     changed = scored(language(second=str(model)), GERMAN)
     assert changed["second_beyond"].to_pylist() == [True]
     assert decided(language(second=str(model)), *changed.to_pylist())[0][1:] == ("und", SECOND)
+    model.write_bytes(data.replace(b"sco_Latn", b"und_Latn"))
+    silent = scored(language(second=str(model)), GERMAN)
+    assert (silent["second_language"].to_pylist(), silent["second_beyond"].to_pylist()) == (["und"], [False])
 
 
 def test_a_fasttext_model_with_cld2_beside_it(model: Path) -> None:
