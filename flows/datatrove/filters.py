@@ -78,7 +78,8 @@ class LanguageFilter(BaseFilter):
     def filter_batch(self, batch: list[Document]) -> list[Verdict]:
         """The verdicts on a batch, with labels and scores in the metadata."""
         scores, reasons = _judged(self.stage, batch)
-        for document, label, score in zip(batch, scores["language"], scores["language_score"], strict=True):
+        labels = self.stage.decide(scores)["language"]
+        for document, label, score in zip(batch, labels, scores["language_score"], strict=True):
             document.metadata |= {"language": label.as_py(), "language_score": score.as_py()}
         return _verdicts(self.stage, batch, reasons, self.label_only)
 

@@ -20,6 +20,7 @@ from tokenmill.pipeline.report.choose import Chosen, choose
 from tokenmill.pipeline.report.contamination import examples
 from tokenmill.pipeline.report.excerpts import CHARACTERS
 from tokenmill.pipeline.report.measure import Survey, survey
+from tokenmill.pipeline.report.opinions import opinions
 from tokenmill.pipeline.report.personal import personal
 from tokenmill.pipeline.report.repeats import repeats
 from tokenmill.pipeline.report.urls import urls
@@ -98,6 +99,7 @@ def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: Voca
         "urls": urls(corpus),
         "personal": personal(corpus),
         "contamination": chosen.contamination,
+        "opinions": opinions(corpus),
         "dropped": rejected.dropped(corpus),
         "quarantined": rejected.quarantined(corpus),
         "published": [(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],

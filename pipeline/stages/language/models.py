@@ -94,7 +94,7 @@ class Py3langid:
             rewritten = np.frombuffer(unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode(), np.uint8)
             span, one = np.array([0, len(rewritten)], dtype=np.int64), slice(at, at + 1)
             span.flags.writeable = False
-            out = (column[one] for column in (state, *found))
+            out = state[one], found.labels[one], found.scores[one], found.fits[one]
             langid.identify(rewritten, span[:1], span[1:], self.tables, characters(), True, work, *out)
         return found
 

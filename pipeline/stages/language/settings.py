@@ -45,7 +45,7 @@ class LanguageConfig(Section):
     second_threshold: Annotated[float, About(unit="score")] = Field(default=0.5, ge=0, le=1)
     """A second opinion with a lower score (0 to 1) names no language. A score of CLD2's is the share of the text that is in
     that language."""
-    min_fit: Annotated[float, About(unit="standard deviations")] = -1.0
+    min_fit: Annotated[float, About(unit="standard deviations")] = -1.1
     """A label that the second opinion does not confirm stands from this fit on. The fit says how typical of py3langid's
     language the text is; 99 % of texts reach -1.6. Long texts bear a stricter value: with 100, both must agree. fastText models
     have no fit: if one is `model`, a second opinion that names another language makes `und`."""

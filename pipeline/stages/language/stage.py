@@ -144,8 +144,9 @@ class Language:
             return pa.nulls(len(starts), pa.string()), pa.nulls(len(starts), pa.float64()), pa.nulls(len(starts), pa.bool_())
         model = models.load(self.config.second)
         labels, scores, _ = model.identify(data, starts, ends)
-        names = (*model.labels, UNDETERMINED)
-        beyond = np.array([name not in SILENT and not codes.any_same(name, first.labels) for name in names])
+        named = (UNDETERMINED if codes.language_of(label) in SILENT else label for label in model.labels)
+        names = (*named, UNDETERMINED)  # GlotLID has labels such as `und_Zyyy`
+        beyond = np.array([name != UNDETERMINED and not codes.any_same(name, first.labels) for name in names])
         at = np.where(labels < 0, len(model.labels), labels)
         return pa.array(names, pa.string()).take(pa.array(at)), pa.array(np.round(scores, SCORE_DECIMALS)), pa.array(beyond[at])
 
@@ -154,12 +155,12 @@ class Language:
         `second_language` (the label is doubted, and `und` is not to keep), `other_share`.
 
         A reason is the name of the column that is judged. Beside it, `language` is the label in the end, and `doubt` says why
-        it is `und` ("": it is not doubted).
+        it is `und` (null: it is not doubted).
         """
         deciding, keep = self.deciding, frozenset(self.config.keep)
         doubt, unsure = doubts.doubts(scores, deciding), doubts.unsure(scores, deciding)
         labels = doubts.final(scores, doubt, deciding)
-        kept = frozenset(member for label in keep for member in doubts.group_of(label, self.config.close))
+        kept = frozenset(member for label in keep for member in codes.group_of(label, self.config.close))
         named = np.array([not keep or label in kept for label in scores["language"].to_pylist()], dtype=np.bool_)
         wanted = np.where(doubt == "", named, not keep or UNDETERMINED in keep)
         mixed = scores["other_share"].fill_null(0.0).to_numpy() > self.config.max_other_share
@@ -169,7 +170,7 @@ class Language:
             ["language", "language_score", SCRIPT, SECOND, "other_share"],
             default=schema.KEPT,
         )
-        explained = {"language": pa.array(labels, pa.string()), "doubt": pa.array(doubt.tolist(), pa.string())}
+        explained = {"language": pa.array(labels, pa.string()), "doubt": pa.array([why or None for why in doubt], pa.string())}
         return pa.record_batch({"reason": schema.reasons(reasons.astype(object)), **explained})
 
     def limits(self, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:

@@ -273,7 +273,7 @@ def two_workers() -> Iterator[Executor]:
         yield executor
 
 
-@pytest.mark.parametrize("settings", [{}, {"sample_characters": 0, "judged_bytes": 600}])
+@pytest.mark.parametrize("settings", [{}, {"sample_characters": 0, "judged_bytes": 600}, {"second": "cld2", "keep": ["en"]}])
 def test_two_workers_write_the_same_bytes(
     make_corpus: Callable[..., Work], settings: dict[str, Any], two_workers: Executor
 ) -> None:
