@@ -92,7 +92,7 @@ class Personal:
         rows = findings(texts, sought(self.config))
         sizes = np.diff(buffers.utf8(texts)[1])
         taken = np.zeros(len(rows), dtype=np.int64)
-        counts = {kind: np.zeros(len(rows), dtype=np.int32) for kind in self.config.looked_for}
+        counts: dict[str, Any] = {kind: np.zeros(len(rows), dtype=np.int32) for kind in self.config.looked_for}
         for row, values in enumerate(rows):
             for one in values:
                 counts[one.kind][row] += 1
