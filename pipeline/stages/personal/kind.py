@@ -48,7 +48,7 @@ PERSONAL = StageKind(
     name="personal",
     section=PersonalConfig,
     make=_make,
-    estimate=Estimate(text_bytes_per_second=200_000_000, disk_per_text=0.01),
+    estimate=Estimate(text_bytes_per_second=120_000_000, disk_per_text=0.01),
     words=_words,
     criteria=_criteria,
     problems=_problems,

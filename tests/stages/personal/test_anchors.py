@@ -44,7 +44,7 @@ def check(texts: list[str], every: bool) -> None:
     assert found == [oracle.anchors(text, every) for text in texts]
 
 
-@settings(max_examples=120)
+@settings(max_examples=80)
 @given(st.lists(HOSTILE, min_size=1, max_size=3), st.booleans())
 @example(["", "@", "a@", "@a", ":", "::", "1", "%", "%4", "a%40", "\uff20", "BEGIN ", "at]"], True)
 @example(["-----BEGIN X", "----BEGIN X", "é----BEGIN X", "1.1.1.1", "1.1.1", "1111.1.1.1.1", "(at)", "(at"], False)
@@ -55,7 +55,7 @@ def test_the_kernel_finds_what_its_twin_finds(texts: list[str], every: bool) -> 
 @pytest.mark.skipif(not BENCH.exists(), reason="needs ../shared/data")
 def test_the_kernel_finds_the_same_in_real_documents() -> None:
     table = pq.read_table(BENCH, columns=["text"]).slice(0, 20_000)
-    check(table["text"].take(list(range(0, 20_000, 1_000))).to_pylist(), True)
+    check(table["text"].take(list(range(0, 20_000, 2_000))).to_pylist(), True)
 
 
 def test_more_anchors_than_expected_are_all_found() -> None:

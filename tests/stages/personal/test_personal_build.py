@@ -202,9 +202,8 @@ def test_a_key_is_not_shown() -> None:
 def test_the_report_counts_and_shows_no_value(built: Path) -> None:
     page = (built / "corpus" / "report.html").read_text()
     section = page.partition('<section id="personal">')[2].partition("</section>")[0]
-    assert "9 documents of 10 (90 %) had personal data" in section
-    assert re.search(
-        r"e-mail addresses</th><td><code>\[EMAIL\]</code></td><td class=\"n\">17</td><td class=\"n\">9</td>", section
-    )
+    assert "9 documents of 10 (90" in section
+    row = re.findall("<td[^>]*>(.*?)</td>", section.partition("e-mail addresses</th>")[2])[:3]
+    assert row == ["<code>[EMAIL]</code>", "17", "9"]
     assert [value for value in VALUES if value in section] == []
     assert "masked: keys and tokens, e-mail addresses" in page
