@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.edits import Edit, merge
 from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
 
 CONTAMINATED = "contaminated"
@@ -86,6 +87,14 @@ class Judged:
     """[rows]"""
     cut: Mask
     """[passages]: they are cut."""
+
+    def spans(self) -> dict[int, list[Edit]]:
+        """The bytes that are cut, by row: sorted and disjoint."""
+        found: dict[int, list[Edit]] = {}
+        for at in np.flatnonzero(self.cut).tolist():
+            span = Edit(int(self.hits.starts[at]), int(self.hits.ends[at]), b"")
+            found.setdefault(int(self.hits.rows[at]), []).append(span)
+        return {row: merge(spans) for row, spans in found.items()}
 
     def verdict(self) -> pa.RecordBatch:
         """The columns of VERDICT."""
