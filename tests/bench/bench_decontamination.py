@@ -56,6 +56,7 @@ def peers() -> dict[str, Run | None]:
 
 def peer(language: Any) -> Any:
     """datatrove's filter with its own 12-grams, over the n-grams of the items, which it gets as queries."""
+    import xxhash
     from datatrove.pipeline.decont.n_grams import NGramsDecontConfig, NGramsDecontFilter, NGramsDecontIndexer
 
     step = NGramsDecontFilter(
@@ -65,6 +66,8 @@ def peer(language: Any) -> Any:
     )
     if not isinstance(language, str):
         step.tokenizer = language
+    # datatrove 0.10.1 gives xxhash a string, which xxhash refuses since its version 4.
+    step.hash_func = lambda text: xxhash.xxh64_intdigest(text.encode())
     # The indexer asks for lighteval when it is made, and needs of itself only what the filter has too.
     step._index_hashes = {one: "items" for item in items() for one in NGramsDecontIndexer.compute_hashes(step, "", item)}
     return step
