@@ -74,7 +74,7 @@ def named(sets: pa.Array, items: pa.Array) -> pa.Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedShard:
     """The rows of a shard, decided."""
 
     doc_ids: pa.Array
@@ -113,7 +113,7 @@ class Judged:
         return pa.RecordBatch.from_arrays([schema.reasons(self.reasons), *best.columns, lists], schema=VERDICT)
 
 
-def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> list[Judged]:
+def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> list[JudgedShard]:
     """Decide the rows of all shards: batches with `doc_id`, `hits` and `bytes`."""
     found = [Hits.of(table["hits"]) for table in tables]
     counted = [_enough(hits, config) for hits in found]
@@ -128,7 +128,7 @@ def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> li
             gone &= _cut_bytes(hits, counts) > config.max_cut_share * table["bytes"].to_numpy()
         reasons = np.where(gone, CONTAMINATED, schema.KEPT).astype(object)
         cut = counts & ~gone[hits.rows]
-        judged.append(Judged(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))
+        judged.append(JudgedShard(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))
     return judged
 
 

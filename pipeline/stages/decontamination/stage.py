@@ -23,7 +23,7 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.edits import Edit
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.stages.decontamination import index
-from tokenmill.pipeline.stages.decontamination.decide import Hits, Judged, judge
+from tokenmill.pipeline.stages.decontamination.decide import Hits, JudgedShard, judge
 from tokenmill.pipeline.stages.decontamination.evidence import ITEMS, evidence, facts
 from tokenmill.pipeline.stages.decontamination.hits import SCORES, alive, found
 from tokenmill.pipeline.stages.decontamination.index import INDEX, frozen
@@ -102,7 +102,7 @@ class Decontamination:
             spans[row].append((start, end, ""))
         return spans
 
-    def _judged(self, tables: Sequence[pa.Table]) -> list[Judged]:
+    def _judged(self, tables: Sequence[pa.Table]) -> list[JudgedShard]:
         return judge([one_batch(table) for table in tables], self.config)
 
 
