@@ -135,7 +135,7 @@ def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> li
 def _enough(hits: Hits, config: DecontaminationConfig) -> Mask:
     """The passages that would count if no phrase were common."""
     ignored = pc.is_in(hits.table["set"], value_set=pa.array(config.ignored_sets, pa.string()))
-    enough = (hits.shares >= config.threshold) & (hits.words * hits.shares > config.min_words - SLACK)
+    enough = (hits.shares >= config.threshold) & (hits.words * hits.shares > config.min_item_words - SLACK)
     return np.asarray(enough & ~ignored.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 

@@ -64,7 +64,7 @@ def evidence(index: Index, judged: Sequence[JudgedShard], config: Decontaminatio
         sets.dictionary_encode().cast(EVIDENCE.field("set").type),
         ids,
         words,
-        index.sought() & (words >= config.min_words),
+        index.sought() & (words >= config.min_item_words),
         common,
         documents,
         shares,

@@ -54,7 +54,7 @@ class Decontamination:
 
     @property
     def deciding(self) -> Mapping[str, Any]:
-        names = ("threshold", "action", "min_words", "common_words", "common_documents")
+        names = ("threshold", "action", "min_item_words", "common_words", "common_documents")
         cut = {"max_cut_share": self.config.max_cut_share} if self.config.action == "cut" else {}
         return {**{name: getattr(self.config, name) for name in names}, "ignored_sets": sorted(self.config.ignored_sets), **cut}
 

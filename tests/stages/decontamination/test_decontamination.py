@@ -163,10 +163,10 @@ def test_the_same_bytes_for_any_number_of_workers(quiz: Path, make_corpus: MakeC
 def test_a_changed_threshold_reads_no_text_again(quiz: Path, make_corpus: MakeCorpus) -> None:
     work = make_corpus(mixed(45))
     assert clean(work, config_of(quiz)).scored_rows == 45
-    again = clean(work, config_of(quiz, threshold=0.55, min_words=4, action="cut"))
+    again = clean(work, config_of(quiz, threshold=0.55, min_item_words=4, action="cut"))
     assert again.scored_rows == 0
     anew = make_corpus(mixed(45), folder="anew")
-    clean(anew, config_of(quiz, threshold=0.55, min_words=4, action="cut"))
+    clean(anew, config_of(quiz, threshold=0.55, min_item_words=4, action="cut"))
     assert tree(work.root) == tree(anew.root)
 
 
@@ -176,8 +176,8 @@ QUALITY = Quality(config=QualityConfig(recipe="docs@1", min_words=60, min_stop_w
 @pytest.mark.parametrize(
     ("before", "after"),
     [
-        ({}, {"threshold": 0.55, "min_words": 4}),
-        ({}, {"min_words": 9}),
+        ({}, {"threshold": 0.55, "min_item_words": 4}),
+        ({}, {"min_item_words": 9}),
         ({"common_documents": 1}, {"common_documents": 4}),
         ({"common_documents": 1}, {"common_words": 4}),
         ({}, {"ignored_sets": ["quiz"]}),
