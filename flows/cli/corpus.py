@@ -84,8 +84,8 @@ def whatif(
 
     The command decides again from stored scores, which takes seconds, and writes nothing. It shows the funnel before and
     after, the documents that would change from kept to dropped or back, their distances from the threshold, and the values
-    nearest to it. You can try thresholds of `language` and `quality`. Settings that need new scores, new comparisons of
-    duplicates or another order of stages are refused with a message.
+    nearest to it. You can try thresholds of `language`, `quality` and `decontamination`. Settings that need new scores, new
+    comparisons of duplicates or another order of stages are refused with a message.
 
     If the corpus was built with `collect.extract_scores = true`, you can also try another `collect.extract_bias`, or that of
     one source, as `collect.sources.web.extract_bias`. The command then shows which texts of web pages change, by source, with

@@ -28,7 +28,7 @@ from tokenmill.pipeline.kernels.text.unicode import (
     Folding,
     NormalisationTable,
 )
-from tokenmill.pipeline.kernels.text.utf8 import decode
+from tokenmill.pipeline.kernels.text.utf8 import Integer, decode
 
 FOLDING = Folding(case=True, marks=True, operators=True, compatibility=True)
 """What is equal in an item and in a text. Its table has no other kinds than those that `read` knows."""
@@ -80,7 +80,7 @@ def read(
                 cell = np.int64(first_bytes[data[at]])
             ends[count] = at
             continue
-        code = np.int64(byte)
+        code: Integer = np.int64(byte)
         if byte < 0x80:
             at += 1
         else:

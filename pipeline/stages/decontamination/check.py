@@ -14,11 +14,11 @@ import numpy as np
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
-from tokenmill.pipeline.base.edits import Edit, apply, merge
+from tokenmill.pipeline.base.edits import apply
 from tokenmill.pipeline.base.errors import CorruptFile
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import Named, View
-from tokenmill.pipeline.stages.decontamination.decide import Judged, judge
+from tokenmill.pipeline.stages.decontamination.decide import JudgedShard, judge
 from tokenmill.pipeline.stages.decontamination.evidence import ITEMS, evidence
 from tokenmill.pipeline.stages.decontamination.hits import alive, found
 from tokenmill.pipeline.stages.decontamination.index import INDEX, thawed
@@ -73,12 +73,8 @@ def _named(made: Manifest, view: View, kind: str) -> Named:
     raise CorruptFile(f"{made.stage}: its manifest does not name {name}; run the build again")
 
 
-def _without_cuts(texts: pa.ChunkedArray, judged: Judged) -> list[str]:
+def _without_cuts(texts: pa.ChunkedArray, judged: JudgedShard) -> list[str]:
     """The texts that are kept, without the passages that are cut."""
-    spans: dict[int, list[Edit]] = {}
-    for at in np.flatnonzero(judged.cut).tolist():
-        spans.setdefault(int(judged.hits.rows[at]), []).append(
-            Edit(int(judged.hits.starts[at]), int(judged.hits.ends[at]), b"")
-        )
+    spans = judged.spans()
     kept = np.flatnonzero(judged.reasons == schema.KEPT).tolist()
-    return [apply(texts[row].as_py().encode(), merge(spans.get(row, []))).decode() for row in kept]
+    return [apply(texts[row].as_py().encode(), spans.get(row, [])).decode() for row in kept]

@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema
+from tokenmill.pipeline.base.edits import Edit, merge
 from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
 
 CONTAMINATED = "contaminated"
@@ -73,7 +74,7 @@ def named(sets: pa.Array, items: pa.Array) -> pa.Array:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
+class JudgedShard:
     """The rows of a shard, decided."""
 
     doc_ids: pa.Array
@@ -86,6 +87,14 @@ class Judged:
     """[rows]"""
     cut: Mask
     """[passages]: they are cut."""
+
+    def spans(self) -> dict[int, list[Edit]]:
+        """The bytes that are cut, by row: sorted and disjoint."""
+        found: dict[int, list[Edit]] = {}
+        for at in np.flatnonzero(self.cut).tolist():
+            span = Edit(int(self.hits.starts[at]), int(self.hits.ends[at]), b"")
+            found.setdefault(int(self.hits.rows[at]), []).append(span)
+        return {row: merge(spans) for row, spans in found.items()}
 
     def verdict(self) -> pa.RecordBatch:
         """The columns of VERDICT."""
@@ -104,7 +113,7 @@ class Judged:
         return pa.RecordBatch.from_arrays([schema.reasons(self.reasons), *best.columns, lists], schema=VERDICT)
 
 
-def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> list[Judged]:
+def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> list[JudgedShard]:
     """Decide the rows of all shards: batches with `doc_id`, `hits` and `bytes`."""
     found = [Hits.of(table["hits"]) for table in tables]
     counted = [_enough(hits, config) for hits in found]
@@ -119,14 +128,14 @@ def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> li
             gone &= _cut_bytes(hits, counts) > config.max_cut_share * table["bytes"].to_numpy()
         reasons = np.where(gone, CONTAMINATED, schema.KEPT).astype(object)
         cut = counts & ~gone[hits.rows]
-        judged.append(Judged(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))
+        judged.append(JudgedShard(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))
     return judged
 
 
 def _enough(hits: Hits, config: DecontaminationConfig) -> Mask:
     """The passages that would count if no phrase were common."""
     ignored = pc.is_in(hits.table["set"], value_set=pa.array(config.ignored_sets, pa.string()))
-    enough = (hits.shares >= config.threshold) & (hits.words * hits.shares > config.min_words - SLACK)
+    enough = (hits.shares >= config.threshold) & (hits.words * hits.shares > config.min_item_words - SLACK)
     return np.asarray(enough & ~ignored.to_numpy(zero_copy_only=False), dtype=np.bool_)
 
 

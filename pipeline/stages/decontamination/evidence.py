@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.stages.decontamination.decide import Judged, named
+from tokenmill.pipeline.stages.decontamination.decide import JudgedShard, named
 from tokenmill.pipeline.stages.decontamination.index import Index
 from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
 
@@ -38,7 +38,7 @@ contaminates. `share`: the greatest share of it that stands in a passage, whethe
 stands anywhere), and the document and the bytes of that passage."""
 
 
-def evidence(index: Index, judged: Sequence[Judged], config: DecontaminationConfig) -> pa.Table:
+def evidence(index: Index, judged: Sequence[JudgedShard], config: DecontaminationConfig) -> pa.Table:
     """The rows of `ITEMS`. Shards are given in order."""
     sets, ids = pa.array(index.sets, pa.string()).take(pa.array(index.set_of)), pa.array(index.ids, pa.string())
     words = np.zeros(len(index.ids), dtype=np.int32)
@@ -64,7 +64,7 @@ def evidence(index: Index, judged: Sequence[Judged], config: DecontaminationConf
         sets.dictionary_encode().cast(EVIDENCE.field("set").type),
         ids,
         words,
-        index.sought() & (words >= config.min_words),
+        index.sought() & (words >= config.min_item_words),
         common,
         documents,
         shares,
@@ -75,7 +75,7 @@ def evidence(index: Index, judged: Sequence[Judged], config: DecontaminationConf
     )
 
 
-def facts(index: Index, judged: Sequence[Judged], found: pa.Table) -> dict[str, Any]:
+def facts(index: Index, judged: Sequence[JudgedShard], found: pa.Table) -> dict[str, Any]:
     """The results of each set, `SetFacts` by its name."""
     sets = found["set"].cast(pa.string())
     gone = dict.fromkeys(index.sets, 0)

@@ -34,12 +34,12 @@ SHARE_DECIMALS = 4
 def found(texts: pa.LargeStringArray, index: Index, config: DecontaminationConfig) -> pa.RecordBatch:
     """The columns of SCORES for a column of texts."""
     data, offsets = utf8(texts)
-    columns = find(data, offsets, folding(config.numbers), index.lookup, config.ngram_words, LEAST_SHARE)
-    rows, numbers, starts, ends, _ = columns
+    table = folding(config.numbers)
+    rows, numbers, starts, ends, shares = find(data, offsets, table, index.lookup, config.ngram_words, LEAST_SHARE)
     order = np.lexsort((numbers, ends, starts, rows))
-    rows, numbers, starts, ends, shares = (column[order] for column in columns)
+    rows, numbers, starts, ends = rows[order], numbers[order], starts[order], ends[order]
+    shares = np.round(shares[order], SHARE_DECIMALS)
     items = index.item_of[numbers]
-    shares = np.round(shares, SHARE_DECIMALS)
     fields = [
         pa.array(index.sets, pa.string()).take(pa.array(index.set_of[items])),
         pa.array([index.ids[item] for item in items.tolist()], pa.string()),

@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,7 +119,7 @@ def _made(named: Sequence[tuple[str, EvaluationSet]], n: int, numbers: str, *_: 
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
     table = folding(numbers)
 
-    def texts() -> Sequence[str]:
+    def texts() -> Iterator[str]:
         for number, (_, one) in enumerate(named):
             for item in sets.items(one):
                 for text in item.texts:
@@ -134,11 +134,11 @@ def _made(named: Sequence[tuple[str, EvaluationSet]], n: int, numbers: str, *_: 
         # The kernel's array has room for the largest possible number; the copy frees the rest.
         parts.append((grams.copy(), np.diff(bounds), counts, weights))
     empty = (np.zeros(0, np.uint64), *(np.zeros(0, np.int64) for _ in range(3)))
-    grams, sizes, counts, weights = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
+    hashes, *others = (np.concatenate(column) for column in zip(empty, *parts, strict=True))
+    sizes, lengths, weighed = (column.astype(np.int64) for column in others)
     items = np.array(item_of, dtype=np.int64)
-    counts = counts.astype(np.int64)
-    lookup = _lookup(grams, sizes.astype(np.int64), _positions(sizes), counts, items, n)
-    words = _counted(lookup, counts, weights.astype(np.int64))
+    lookup = _lookup(hashes.astype(np.uint64), sizes, _positions(sizes), lengths, items, n)
+    words = _counted(lookup, lengths, weighed)
     return np.frombuffer(json.dumps(ids).encode(), np.uint8), np.array(set_of, dtype=np.int64), items, words, *lookup
 
 
@@ -193,12 +193,13 @@ def _lookup(
     # Within an n-gram, texts and so items ascend, and within a text positions.
     starts = np.flatnonzero(begins | (np.diff(texts, prepend=-1) != 0))
     few = np.arange(len(grams)) - np.repeat(starts, np.diff(starts, append=len(grams))) < MOST_PLACES
-    grams, texts, positions, begins = (column[few] for column in (grams, texts, positions, begins))
+    grams, texts, positions, begins = grams[few], texts[few], positions[few], begins[few]
     another = begins | (np.diff(items[texts], prepend=-1) != 0)
     group = np.cumsum(begins) - 1
     frequency = np.bincount(group, another, minlength=int(begins.sum())).astype(np.int64)[group]
     stays = frequency <= MOST_ITEMS
-    grams, texts, positions, frequency, begins = (column[stays] for column in (grams, texts, positions, frequency, begins))
+    grams, texts, positions, begins = grams[stays], texts[stays], positions[stays], begins[stays]
+    frequency = frequency[stays]
     bounds = np.concatenate([[0], np.cumsum(counts)])
     weights = np.zeros(bounds[-1], dtype=np.int32)
     lengths = np.minimum(counts, n)

@@ -48,7 +48,7 @@ def _words(made: Manifest) -> str:
     return (
         f"{'Passages' if cut else 'Documents with a passage'} in which at least {number(100 * deciding['threshold'])} % of an "
         f"item of {', '.join(used) or 'no set'} stands were {'cut' if cut else 'dropped'}. A passage of "
-        f"fewer than {count(deciding['min_words'])} words does not count, nor does an item of at most "
+        f"fewer than {count(deciding['min_item_words'])} words does not count, nor does an item of at most "
         f"{count(deciding['common_words'])} words that stands in more than {count(deciding['common_documents'])} documents."
     )
 

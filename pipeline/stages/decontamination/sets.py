@@ -32,7 +32,7 @@ ABOUT = ("README.md", "dataset_info.json", "dataset_infos.json", "dataset_dict.j
 BATCH_ROWS = 1_000
 
 
-class Item(NamedTuple):
+class EvaluationItem(NamedTuple):
     """An evaluation item: its id in its set, and its texts, the whole one first."""
 
     id: str
@@ -73,7 +73,7 @@ def _sha256(path: Path, _size: int, _mtime_ns: int, _ctime_ns: int, _inode: int)
     return files.sha256(path)
 
 
-def items(one: EvaluationSet) -> Iterator[Item]:
+def items(one: EvaluationSet) -> Iterator[EvaluationItem]:
     """The items of a set. Raises ConfigError, and InputError that names the file."""
     fields, seen, number, taken = one.fields, set[str](), 0, set[str]()
     for path in paths(one):
@@ -90,7 +90,7 @@ def items(one: EvaluationSet) -> Iterator[Item]:
             name = str(number if given is None else given)
             name = f"{name}#{number}" if name in taken else name
             taken.add(name)
-            yield Item(id=name, texts=tuple(filter(str.strip, joined)))
+            yield EvaluationItem(id=name, texts=tuple(filter(str.strip, joined)))
             number += 1
     missing = [name for name in one.fields if name not in seen]
     if missing and number:

@@ -53,7 +53,7 @@ class DecontaminationConfig(Section):
     """With "cut": drop a document that would lose more than this share (0 to 1) of its bytes."""
     ignored_sets: Annotated[tuple[str, ...], About(example=("mmlu",))] = ()
     """Sets whose items do not count. What is stored of them stays, so that they can be tried."""
-    min_words: int = Field(default=5, ge=LEAST_WORDS)
+    min_item_words: int = Field(default=5, ge=LEAST_WORDS)
     """A passage that holds fewer words of an item does not count, so items with fewer words never do. Words that stand in many
     items count less. Two Chinese or Japanese characters are a word here, and so are four characters of Thai, Lao, Khmer or
     Burmese, four numbers, or four single letters."""

@@ -20,9 +20,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from tokenmill.pipeline.base import schema, shards
+from tokenmill.pipeline.base.edits import Edit
 from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.stages.decontamination import index
-from tokenmill.pipeline.stages.decontamination.decide import Hits, Judged, judge
+from tokenmill.pipeline.stages.decontamination.decide import Hits, JudgedShard, judge
 from tokenmill.pipeline.stages.decontamination.evidence import ITEMS, evidence, facts
 from tokenmill.pipeline.stages.decontamination.hits import SCORES, alive, found
 from tokenmill.pipeline.stages.decontamination.index import INDEX, frozen
@@ -53,7 +54,7 @@ class Decontamination:
 
     @property
     def deciding(self) -> Mapping[str, Any]:
-        names = ("threshold", "action", "min_words", "common_words", "common_documents")
+        names = ("threshold", "action", "min_item_words", "common_words", "common_documents")
         cut = {"max_cut_share": self.config.max_cut_share} if self.config.action == "cut" else {}
         return {**{name: getattr(self.config, name) for name in names}, "ignored_sets": sorted(self.config.ignored_sets), **cut}
 
@@ -76,7 +77,7 @@ class Decontamination:
     def changed(self, before: Decontamination, passing: Sequence[pa.Table]) -> list[npt.NDArray[np.bool_]]:
         """The rows of which other passages are cut than by the stage `before`."""
         pairs = zip(before._judged(passing), self._judged(passing), strict=True)
-        return [np.bincount(now.hits.rows[then.cut != now.cut], minlength=len(now.reasons)) > 0 for then, now in pairs]
+        return [_differ(then.spans(), now.spans(), len(now.reasons)) for then, now in pairs]
 
     def cuts(self, facts: Mapping[str, Any]) -> dict[str, float]:
         """No score has a lowest value that is kept."""
@@ -101,5 +102,12 @@ class Decontamination:
             spans[row].append((start, end, ""))
         return spans
 
-    def _judged(self, tables: Sequence[pa.Table]) -> list[Judged]:
+    def _judged(self, tables: Sequence[pa.Table]) -> list[JudgedShard]:
         return judge([one_batch(table) for table in tables], self.config)
+
+
+def _differ(then: Mapping[int, list[Edit]], now: Mapping[int, list[Edit]], rows: int) -> npt.NDArray[np.bool_]:
+    """The rows of which other bytes are removed. bool [rows]"""
+    found = np.zeros(rows, dtype=np.bool_)
+    found[[row for row in {*then, *now} if then.get(row) != now.get(row)]] = True
+    return found

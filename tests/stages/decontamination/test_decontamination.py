@@ -15,6 +15,7 @@ import pytest
 
 from tests.stages.decontamination import planted
 from tests.stages.decontamination.oracle import words
+from tokenmill.pipeline.ask.replay import Change, replay
 from tokenmill.pipeline.base import executor, files, manifest, schema, shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.files import Fault
@@ -26,6 +27,8 @@ from tokenmill.pipeline.stages.decontamination.index import INDEX
 from tokenmill.pipeline.stages.decontamination.settings import DecontaminationConfig
 from tokenmill.pipeline.stages.decontamination.stage import Decontamination
 from tokenmill.pipeline.stages.kind import Finished
+from tokenmill.pipeline.stages.quality.settings import QualityConfig
+from tokenmill.pipeline.stages.quality.stage import Quality
 from tokenmill.pipeline.stages.settings import parse
 from tokenmill.pipeline.stages.step import Done, StageStep, Work, perform
 
@@ -160,11 +163,60 @@ def test_the_same_bytes_for_any_number_of_workers(quiz: Path, make_corpus: MakeC
 def test_a_changed_threshold_reads_no_text_again(quiz: Path, make_corpus: MakeCorpus) -> None:
     work = make_corpus(mixed(45))
     assert clean(work, config_of(quiz)).scored_rows == 45
-    again = clean(work, config_of(quiz, threshold=0.55, min_words=4, action="cut"))
+    again = clean(work, config_of(quiz, threshold=0.55, min_item_words=4, action="cut"))
     assert again.scored_rows == 0
     anew = make_corpus(mixed(45), folder="anew")
-    clean(anew, config_of(quiz, threshold=0.55, min_words=4, action="cut"))
+    clean(anew, config_of(quiz, threshold=0.55, min_item_words=4, action="cut"))
     assert tree(work.root) == tree(anew.root)
+
+
+QUALITY = Quality(config=QualityConfig(recipe="docs@1", min_words=60, min_stop_words=0))
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"threshold": 0.55, "min_item_words": 4}),
+        ({}, {"min_item_words": 9}),
+        ({"common_documents": 1}, {"common_documents": 4}),
+        ({"common_documents": 1}, {"common_words": 4}),
+        ({}, {"ignored_sets": ["quiz"]}),
+        ({"action": "cut"}, {"threshold": 0.55}),
+        ({"action": "cut"}, {"max_cut_share": 0.1}),
+        ({}, {"action": "cut"}),
+        ({"action": "cut"}, {"action": "drop"}),
+    ],
+    ids=str,
+)
+def test_other_thresholds_give_the_numbers_of_a_build(
+    before: dict[str, Any], after: dict[str, Any], quiz: Path, make_corpus: MakeCorpus
+) -> None:
+    texts = mixed(60)
+    then, now = (Decontamination(config=config_of(quiz, **{**before, **changes})) for changes in ({}, after))
+    made: list[tuple[Manifest, ...]] = []
+    for number, stage in enumerate((then, now)):
+        work = make_corpus(texts, folder=str(number))
+        first = perform(StageStep(stage), work, downstream=()).manifest
+        work = dataclasses.replace(work, before=(*work.before, first))
+        made.append((first, perform(StageStep(QUALITY), work, downstream=()).manifest))
+    root = work.root.with_name("0")
+    cleaned, judged = replay(root, [len(rows) for rows in texts.values()], made[0], {then.name: Change(before=then, after=now)})
+    assert (cleaned.kept, dict(cleaned.dropped)) == (made[1][0].counts.kept, made[1][0].counts.dropped)
+    assert (made[1][0].shards, made[1][0].facts) != (made[0][0].shards, made[0][0].facts)
+    # A text that changes, and one that comes back, has no scores at the next stage. It is counted, not guessed.
+    assert judged.read == made[1][1].counts.read
+    assert judged.kept <= made[1][1].counts.kept <= judged.kept + judged.not_scored
+    assert judged.not_scored == _new_texts(work.root.with_name("0"), work.root, made)
+
+
+def _new_texts(old: Path, new: Path, made: list[tuple[Manifest, ...]]) -> int:
+    """How many texts the stage leaves in the folder `new` that it does not leave in `old`."""
+    found = []
+    for root, (first, _) in zip((old, new), made, strict=True):
+        collected = manifest.load(root, "collect")
+        alive = [view.read() for view in views(root, [collected, first])]
+        found.append({(row["doc_id"], row["text"]) for one in alive for row in one.table.to_pylist()})
+    return len(found[1] - found[0])
 
 
 def test_after_a_fault_the_same_bytes(quiz: Path, make_corpus: MakeCorpus) -> None:
