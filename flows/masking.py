@@ -61,7 +61,9 @@ def mask(corpus: CorpusFolder, progress: Progress) -> None:
         prepare(corpus, progress)
         publish(corpus.root)
     done = manifest.load(corpus.root, COLLECT).facts[MASKED]
-    progress.end(f"{done['documents']:,} documents and {done['records']:,} rejected records are stored masked")
+    progress.end(
+        f"{done['documents']:,} documents and {done['records']:,} beginnings of rejected records changed; all are stored masked"
+    )
 
 
 def prepare(corpus: CorpusFolder, progress: Progress) -> None:
