@@ -19,6 +19,7 @@ from tokenmill.pipeline.report import cards, compression, figures, funnel, parts
 from tokenmill.pipeline.report.choose import Chosen, choose
 from tokenmill.pipeline.report.excerpts import CHARACTERS
 from tokenmill.pipeline.report.measure import Survey, survey
+from tokenmill.pipeline.report.personal import personal
 from tokenmill.pipeline.report.repeats import repeats
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
@@ -90,6 +91,7 @@ def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: Voca
         "length_chart": figures.length_chart(found),
         "duplicates": parts.duplicates(corpus, chosen, found),
         "repeats": repeats(corpus),
+        "personal": personal(corpus),
         "dropped": rejected.dropped(corpus),
         "quarantined": rejected.quarantined(corpus),
         "published": [(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],
