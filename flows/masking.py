@@ -30,7 +30,7 @@ from tokenmill.pipeline.base.progress import Progress
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages import table as stages
-from tokenmill.pipeline.stages.censor import MASKED
+from tokenmill.pipeline.stages.censor import COLUMNS, MASKED
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
 
 BESIDE = f"{state.FOLDER}/masked"
@@ -53,11 +53,11 @@ def is_begun(root: Path) -> bool:
 
 
 def mask(corpus: CorpusFolder, progress: Progress) -> None:
-    """Mask the documents of a corpus whose steps are finished, unless they are masked already.
+    """Mask the documents of a corpus whose steps are finished, unless they are masked by these settings already.
 
     Call it under the lock of the corpus. Raises ConfigError for a corpus without the stage `personal`, CorruptFile, Misaligned.
     """
-    if MASKED not in corpus.collect.facts:
+    if corpus.collect.facts.get(MASKED, {}).get("by") != corpus.censor.identity:
         prepare(corpus, progress)
         publish(corpus.root)
     done = manifest.load(corpus.root, COLLECT).facts[MASKED]
@@ -80,20 +80,21 @@ def prepare(corpus: CorpusFolder, progress: Progress) -> None:
             " build again"
         )
     entries: dict[str, FileEntry] = {}
-    documents = records = 0
+    counts = {"documents": 0, "records": 0}
     progress.begin("mask", len(corpus.shards), "shards")
     for shard in corpus.shards:
         changed, written = _write_shard(corpus, shard, beside)
-        documents += changed
+        counts["documents"] += changed
         entries |= written
         progress.advance(1)
     for named in corpus.collect.entries():
         if named[0] == DROPPED or named[0].startswith(f"{QUARANTINE}/"):
             changed, written = _write_records(corpus, named, beside)
-            records += changed
+            counts["records"] += changed
             entries |= written
     hashes: dict[str, str] = {}
-    facts = {"of": corpus.collect.hash, "documents": documents, "records": records}
+    columns = corpus.censor.value(corpus.collect.facts.get(COLUMNS, {}))
+    facts = {COLUMNS: columns, MASKED: {"of": corpus.collect.hash, "by": corpus.censor.identity, **counts}}
     made = [_with(one, entries, hashes, facts) for one in corpus.steps]
     # That of collection comes last: nothing is published without it.
     for one in (*made[1:], made[0]):
@@ -144,7 +145,7 @@ def _with(made: Manifest, entries: Mapping[str, FileEntry], hashes: dict[str, st
             for shard in made.shards
         ),
         files={name: entries.get(name, entry) for name, entry in made.files.items()},
-        facts={**made.facts, MASKED: dict(facts)} if made.stage == COLLECT else made.facts,
+        facts={**made.facts, **facts} if made.stage == COLLECT else made.facts,
     )
     hashes[made.stage] = new.hash
     return new

@@ -24,6 +24,8 @@ from tokenmill.pipeline.stages.personal.masking import Masker
 
 MASKED = "masked"
 """The name among the facts of the manifest of `collect` that says that documents were masked after the build."""
+COLUMNS = "columns_left_out"
+"""The name among these facts of columns that did not fit into the metadata. Their names come from the input, as texts do."""
 CUT_BYTES = 200
 """Previews of rejected records with so many bytes may end inside a value, so their last word is not shown."""
 
@@ -41,7 +43,9 @@ class Censor:
             return {}
         config = self.masker.config
         replacements = {kind: config.replacement(kind) for kind in config.looked_for}
-        return {MASKED: {"replacements": replacements, "public_only": config.public_only, "countries": list(config.countries)}}
+        return {
+            "masked": {"replacements": replacements, "public_only": config.public_only, "countries": list(config.countries)}
+        }
 
     def text(self, text: str) -> str:
         """A text, or a part of one that does not end inside a word."""

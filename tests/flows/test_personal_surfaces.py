@@ -116,6 +116,7 @@ def write_input(folder: Path) -> Planted:
     add("short", planted.all("short"))
     add("empty", "")
     records.append({"text": f"{a_text(70)}\n{planted.all('host')}", "url": f"http://{planted.one('address', 'host')}/page"})
+    records[0][planted.one("e-mail", "column")] = "too long for the metadata " * 20
     lines = [json.dumps(record) for record in records]
     lines.append('{"text": "broken ' + planted.all("broken", 4))
     lines.append(json.dumps({"text": 7, "contact": planted.one("e-mail", "notext")}))
