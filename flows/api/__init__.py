@@ -7,8 +7,9 @@
     corpus.texts()                                 # the surviving text, as Arrow
     corpus.tokens.dataset(length=1024, seed=0)     # samples for a PyTorch trainer
 
-Stages also work on tables of your own, without a folder: `tm.language.identify`, `tm.quality.score`, `tm.dedup.duplicates`
-and `tm.tokenizer.train`. A table is anything that gives an Arrow stream: pyarrow, polars, pandas, `datasets`.
+Stages also work on tables of your own, without a folder: `tm.language.identify`, `tm.quality.score`, `tm.dedup.duplicates`,
+`tm.personal.mask` and `tm.tokenizer.train`. A table is anything that gives an Arrow stream: pyarrow, polars, pandas,
+`datasets`.
 
 Importing tokenmill imports nothing heavy: what a call needs is imported by that call.
 """
@@ -22,7 +23,7 @@ if __name__ != "tokenmill":
     raise ImportError(f"this file is the package `tokenmill`; as {__name__!r} it would be loaded a second time")
 
 if TYPE_CHECKING:
-    from tokenmill import dedup, language, quality, tokenizer
+    from tokenmill import dedup, language, personal, quality, tokenizer
     from tokenmill.answers import Answer, Funnel
     from tokenmill.corpus import Corpus
     from tokenmill.opening import build
@@ -40,6 +41,7 @@ __all__ = [
     "dedup",
     "language",
     "open",
+    "personal",
     "quality",
     "tokenizer",
 ]
@@ -53,7 +55,7 @@ _HOMES = {
     "build": ("tokenmill.opening", "build"),
     "open": ("tokenmill.opening", "open_"),
 }
-_MODULES = ("dedup", "language", "quality", "tokenizer")
+_MODULES = ("dedup", "language", "personal", "quality", "tokenizer")
 
 
 def __getattr__(name: str) -> Any:

@@ -91,15 +91,17 @@ class Personal:
         texts = batch["text"]
         rows = findings(texts, sought(self.config))
         sizes = np.diff(buffers.utf8(texts)[1])
-        taken = np.array([sum(one.end - one.start for one in row) for row in rows], dtype=np.int64)
+        taken = np.zeros(len(rows), dtype=np.int64)
+        counts = {kind: np.zeros(len(rows), dtype=np.int32) for kind in self.config.looked_for}
+        for row, values in enumerate(rows):
+            for one in values:
+                counts[one.kind][row] += 1
+                taken[row] += one.end - one.start
         columns: dict[str, Any] = {
             "bytes": sizes,
-            "found": np.array([len(row) for row in rows], dtype=np.int32),
+            "found": np.array(list(map(len, rows)), dtype=np.int32),
             "share": taken / np.maximum(sizes, 1),
-            **{
-                kind: np.array([sum(one.kind == kind for one in row) for row in rows], dtype=np.int32)
-                for kind in self.config.looked_for
-            },
+            **counts,
             "spans": [[self._span(one) for one in row] for row in rows],
         }
         return pa.record_batch([pa.array(columns[one.name], one.type) for one in self.scores], schema=self.scores)

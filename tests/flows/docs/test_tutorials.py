@@ -18,6 +18,11 @@ def test_a_tutorial_runs_as_its_page_says(name: str, tmp_path: Path) -> None:
     tutorial.run(tutorial.PAGES / "tutorials" / f"{name}.md", tmp_path)
 
 
+@pytest.mark.parametrize("name", ["personal"])
+def test_a_page_of_the_guide_runs_as_it_says(name: str, tmp_path: Path) -> None:
+    tutorial.run(tutorial.PAGES / "guide" / f"{name}.md", tmp_path)
+
+
 def page(tmp_path: Path, *parts: str) -> Path:
     """A page made of blocks."""
     path = tmp_path / "page.md"
