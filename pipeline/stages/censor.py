@@ -10,6 +10,7 @@ Cost: one pass over what is shown.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +28,8 @@ MASKED = "masked"
 COLUMNS = "columns_left_out"
 """The name among these facts of columns that did not fit into the metadata. Their names come from the input, as texts do."""
 CUT_BYTES = 200
-"""Previews of rejected records with so many bytes may end inside a value, so their last word is not shown."""
+"""Previews of rejected records with so many bytes may end inside a value, so their end is not shown: `LAST`."""
+LAST = re.compile(rb"[\w@.%+:\0-]+\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ class Censor:
         if self.masker is None:
             return data
         if len(data) >= CUT_BYTES:
-            data = b" ".join(data.split(b" ")[:-1])
+            data = LAST.sub(b"", data)
         for plain in (data.decode(errors="replace"), data.replace(b"\0", b"").decode(errors="replace")):
             hidden = self.text(plain)
             if hidden != plain:
