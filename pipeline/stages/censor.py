@@ -95,19 +95,18 @@ class Censor:
         return data
 
     def table(self, table: pa.Table) -> pa.Table:
-        """What stands beside the texts in a table of documents: the columns `url` and `metadata`, as far as it has them."""
+        """The columns of strings that a table has, but for texts: URLs and `metadata` of documents, evidence of stages."""
         if self.masker is None:
             return table
-        for name, hide in (("url", self.value), ("metadata", self.metadata)):
-            if name in table.column_names:
-                field = table.schema.field(name)
-                values = table[name].to_pylist()
+        for at, field in enumerate(table.schema):
+            if field.type == pa.string():
+                values, hide = table[field.name].to_pylist(), self.metadata if field.name == "metadata" else self.value
                 # All at once first: few rows have anything to hide. An escape in JSON may hide it there.
                 found = self.masker.edits_of([unquote(value or "") for value in values])
                 for row, value in enumerate(values):
                     if value is not None and (found[row] or "\\" in value):
                         values[row] = hide(value)
-                table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+                table = table.set_column(at, field, pa.array(values, field.type))
         return table
 
 
