@@ -1,6 +1,7 @@
 """Personal data in a table of texts.
 
-Guarantee: what is found is what a build masks. Cost: about 100 MB of text a second, or half with telephone and identity numbers.
+Guarantee: what is found is what a build masks.
+Cost: about 100 MB of text a second, or half of it with telephone and identity numbers.
 """
 
 from __future__ import annotations

@@ -15,7 +15,8 @@ import tokenmill as tm
 from tokenmill.pipeline.base.executor import PRELOAD, LocalProcesses
 
 ROOT = Path(__file__).parents[2]
-NAMES = ["Answer", "Corpus", "Funnel", "TokenmillError", "Tokens", "build", "dedup", "language", "open", "quality", "tokenizer"]
+NAMES = ["Answer", "Corpus", "Funnel", "TokenmillError", "Tokens"]
+NAMES += ["build", "dedup", "language", "open", "personal", "quality", "tokenizer"]
 FOLDERS = ("pipeline", "tokenizer", "model", "flows")
 HEAVY = ("torch", "prefect", "numba", "pyarrow", "numpy", "pydantic", "rich", "cyclopts")
 

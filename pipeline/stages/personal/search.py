@@ -7,6 +7,7 @@ Cost: the kernel's pass, and 2 to 20 microseconds for each anchor.
 
 from __future__ import annotations
 
+from bisect import bisect
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -135,7 +136,8 @@ def _disjoint(found: list[PersonalValue], kinds: Sequence[Kind]) -> list[Persona
     """Those of `kinds`; of values that overlap, those of the earlier kind, then the longer, then the earlier."""
     order = {kind: number for number, kind in enumerate(KINDS)}
     taken: list[PersonalValue] = []
-    for one in sorted(set(found), key=lambda one: (order[one.kind], one.start - one.end, one)):
-        if one.kind in kinds and all(one.end <= other.start or other.end <= one.start for other in taken):
-            taken.append(one)
-    return sorted(taken)
+    for one in sorted({one for one in found if one.kind in kinds}, key=lambda one: (order[one.kind], one.start - one.end, one)):
+        at = bisect(taken, one.start, key=lambda other: other.start)
+        if (at == 0 or taken[at - 1].end <= one.start) and (at == len(taken) or one.end <= taken[at].start):
+            taken.insert(at, one)
+    return taken
