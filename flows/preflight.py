@@ -20,6 +20,7 @@ from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import TOKENIZER
 from tokenmill.pipeline.collect.step import CollectStep
 from tokenmill.pipeline.config import Config, fit
+from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.step import StageStep, Step
 
 BASE_TOKENS = 257
@@ -64,6 +65,9 @@ def _require_writable(root: Path) -> None:
 
 
 def _said(config: Config, root: Path, plan: Mapping[str, int], left: list[str]) -> Iterator[str]:
+    for name in config.stages:
+        if remark := (kind := table.kind_of(name)).remark(kind.settings(config)):
+            yield remark
     needed = room.needed_bytes(plan, left)
     room.require_least(needed, root)
     foreseen = room.shortage(needed, root)

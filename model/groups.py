@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 from tokenmill.pipeline.tokens import Split
 
 UNKNOWN = "unknown"
@@ -44,12 +44,13 @@ def by_source(split: Split) -> TokenGroups:
 
 def by_language(split: Split, corpus: CorpusFolder) -> TokenGroups | None:
     """The languages of a split; None where the corpus was built without them. Raises CorruptFile."""
-    if corpus.step(LANGUAGE.name) is None:
+    made = corpus.step(LANGUAGE.name)
+    if made is None:
         return None
     table = split.documents_table()
     ids, languages = [], []
     for shard in corpus.shards:
-        labels = shards.read(corpus.published, shard.tables[LANGUAGE.name, "scores"]).select(["doc_id", "language"])
+        labels = shards.read(corpus.published, shard.tables[LANGUAGE.name, labels_in(made)]).select(["doc_id", "language"])
         found = labels.filter(pc.is_in(labels["doc_id"], value_set=table["doc_id"]))
         ids.append(found["doc_id"])
         languages.append(found["language"].cast(pa.string()))

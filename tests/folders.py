@@ -51,17 +51,23 @@ def twin(root: Path, copy: Path) -> Path:
     return copy
 
 
-def write_corpus(root: Path, texts: Mapping[str, Sequence[str]]) -> Work:
-    """A finished `collect` stage with these texts by shard; `make_corpus` says how."""
+def write_corpus(
+    root: Path,
+    texts: Mapping[str, Sequence[str]],
+    *,
+    urls: Mapping[str, Sequence[str | None]] = {},
+    metadata: Mapping[str, Sequence[str]] = {},
+) -> Work:
+    """A finished `collect` stage with these texts by shard, and what else documents have; `make_corpus` says how."""
     made = []
     for shard, rows in texts.items():
         source, split = shard.split("/")
         columns = {
             "doc_id": [schema.doc_id(source, f"{split}:{row}") for row in range(len(rows))],
             "source": [source] * len(rows),
-            "url": [None] * len(rows),
+            "url": list(urls.get(shard, [None] * len(rows))),
             "text": list(rows),
-            "metadata": ["{}"] * len(rows),
+            "metadata": list(metadata.get(shard, ["{}"] * len(rows))),
         }
         name = f"documents/{shard}.parquet"
         entry = shards.write(root, name, pa.table(columns).cast(schema.DOCUMENTS))

@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder
 from tokenmill.pipeline.report.fates import coded
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 from tokenmill.pipeline.tokens import SPLITS, TokenShard, TokenStore
 from tokenmill.tokenizer.encode import of_corpus
 from tokenmill.tokenizer.evaluate import IdCounter, Integers, TokenCounts, Usage, words_of
@@ -65,7 +65,9 @@ def measure(corpus: CorpusFolder, executor: Executor = IN_PROCESS) -> Vocabulary
     counting = [IdsTask(shards=tuple(some), counter=usage.counter) for some in _runs(packed, parts)]
     counted = executor.map(_count, counting)
     usage.frequencies += sum((one.frequencies for some in counted for one in some[:1]), np.zeros_like(usage.frequencies))
-    tables = {shard.name: shard.tables.get((LANGUAGE.name, "scores")) for shard in corpus.shards}
+    made = corpus.step(LANGUAGE.name)
+    kind = "scores" if made is None else labels_in(made)
+    tables = {shard.name: shard.tables.get((LANGUAGE.name, kind)) for shard in corpus.shards}
     views = corpus.views()
     reading = [
         WordsTask(root=corpus.published, shards=tuple((view, tables[view.name]) for view in some))

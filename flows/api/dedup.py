@@ -19,6 +19,9 @@ from tokenmill.pipeline.collect.memory import texts_of
 from tokenmill.pipeline.config import given
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 
+EVIDENCE = ("jaccard", "contained", "contains", "lost_ngrams")
+"""Columns of verdicts that a caller gets as they are."""
+
 
 def duplicates(
     table: Any,
@@ -28,6 +31,8 @@ def duplicates(
     preset: str | None = None,
     exact: str = "bytes",
     normalise: str | None = None,
+    recall: float | None = None,
+    loses: float = 1.0,
     workers: int = 1,
 ) -> pa.Table:
     """Find exact and near duplicates. Of a group the longest text is kept, of equally long ones the first.
@@ -37,17 +42,21 @@ def duplicates(
     table
         Anything with an Arrow stream (pyarrow, polars, pandas, `datasets`), or a list of strings.
     threshold
-        The Jaccard similarity of n-gram sets from which two texts are duplicates.
+        The Jaccard similarity of n-gram sets from which two texts are duplicates. Bands and rows follow from it.
     text
         The column of the texts.
     preset
         Normalisation, n-grams and bands of a published corpus: `fineweb`, `dolma3` or `nemo`. Default: `plain@1`, 5-grams of
-        words, 16 bands of 7 rows.
+        words, and the bands that `threshold` needs.
     exact
         When two texts are exact duplicates: `bytes`, `white_space` (equal but for white space) or `off`.
     normalise
         What is made equal before n-grams are compared, as in `dedup.normalise`: `plain@1` keeps digits, case, marks and
         operators. Default: that of the preset, else `plain@1`.
+    recall
+        The least probability with which a pair at the threshold is found. Default: 0.975.
+    loses
+        The largest share of its n-grams that a removed text may have alone (0 to 1). 1: no limit.
     workers
         Processes.
 
@@ -55,8 +64,9 @@ def duplicates(
     -------
     pyarrow.Table
         Row by row: `reason` ("" is kept, else `exact_duplicate` or `near_duplicate`), `kept_row` (int64, the row of the
-        kept text that stands in for it, null for kept ones) `jaccard`, their similarity, and `compared`,
-        what was compared, with the normalisation.
+        kept text that stands in for it, null for kept ones), `jaccard`, their similarity, `contained`, the share of its
+        n-grams that stand in the kept text, `contains`, the share of the n-grams of the kept text that stand in it,
+        `lost_ngrams`, its n-grams that the kept text lacks, and `compared`, what was compared, with the normalisation.
 
     Raises
     ------
@@ -72,13 +82,14 @@ def duplicates(
     [None, None, 0]
     """
     from tokenmill.pipeline.collect.memory import SOURCE, collected
+    from tokenmill.pipeline.stages.dedup.resolve import VERDICT
     from tokenmill.pipeline.stages.dedup.stage import Dedup
     from tokenmill.pipeline.stages.stage import name_of
     from tokenmill.pipeline.stages.step import StageStep, Work, perform
 
     texts = texts_of(table, text)
     chosen = {"threshold": threshold, "preset": preset, "exact": exact, "normalise": normalise}
-    config = given(DedupConfig, {**chosen, "survivor": ["length", "doc_id"]}, "dedup")
+    config = given(DedupConfig, {**chosen, "recall": recall, "loses": loses, "survivor": ["length", "doc_id"]}, "dedup")
     with tempfile.TemporaryDirectory(prefix="tokenmill-") as folder, executor.local(workers) as pool:
         root = Path(folder)
         work = Work(root=root, before=(collected(root, texts),), executor=pool)
@@ -90,7 +101,7 @@ def duplicates(
             {
                 "reason": pa.array([], pa.string()),
                 "kept_row": pa.array([], pa.int64()),
-                "jaccard": pa.array([], pa.float64()),
+                **{name: pa.array([], VERDICT.field(name).type) for name in EVIDENCE},
                 "compared": pa.array([], pa.string()),
             }
         )
@@ -103,7 +114,7 @@ def duplicates(
         {
             "reason": found["reason"].cast(pa.string()),
             "kept_row": pa.array(rows, mask=kept.is_null().to_numpy(zero_copy_only=False)),
-            "jaccard": found["jaccard"],
+            **{name: found[name] for name in EVIDENCE},
             "compared": found["compared"].cast(pa.string()),
         }
     )

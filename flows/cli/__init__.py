@@ -3,8 +3,9 @@
 Purpose: runs the command that the user typed, and turns its outcome into an exit code and a message.
 Guarantee: exit code 0 after success; 1 if the data or the settings are wrong (the message says what and where, without a
 traceback); 2 for wrong usage; 130 after an interrupt (SIGINT or SIGTERM), and 143 after SIGTERM or 129 after SIGHUP where a
-training wrote its checkpoint first. If the reader of the output leaves (`| head`), the rest of the output is lost and the work
-goes on. An argument that is not UTF-8 is wrong usage. What a terminal cannot show is shown as its escape.
+training wrote its checkpoint first. If the reader of what the command prints leaves (`| head`), the rest of it is lost and the
+work goes on; a command whose work is its output ends with 141, as SIGPIPE would end it. An argument that is not UTF-8 is wrong
+usage. What a terminal cannot show is shown as its escape.
 Cost: `tokenmill --help` imports only the table of commands; each command imports what it needs.
 """
 
@@ -14,6 +15,7 @@ import atexit
 import contextlib
 import io
 import os
+import select
 import signal
 import sys
 import threading
@@ -92,6 +94,8 @@ def _code(error: BaseException, *, interrupted: bool) -> int | None:
         return 130
     if isinstance(error, SystemExit) and (error.code is None or isinstance(error.code, int)):
         return error.code or 0
+    if isinstance(error, BrokenPipeError) and _reader_left():
+        return 128 + signal.SIGPIPE
     from tokenmill.pipeline.base.errors import Interrupted
     from tokenmill.pipeline.base.shortage import is_memory, out_of_memory
 
@@ -108,6 +112,13 @@ def _code(error: BaseException, *, interrupted: bool) -> int | None:
     # Without rich, which would need more.
     os.write(2, f"error: {out_of_memory(f'tokenmill {sys.argv[1]}')}\n".encode())
     return 1
+
+
+def _reader_left() -> bool:
+    """Whether standard output is a pipe that nobody reads any more, as in `tokenmill ... | head`."""
+    asked = select.poll()
+    asked.register(1, 0)
+    return any(events & select.POLLERR for _, events in asked.poll(0))
 
 
 def _began_with_interrupt(error: BaseException | None) -> bool:

@@ -36,6 +36,7 @@ COMMANDS: dict[str, tuple[CommandEntry, ...]] = {
         CommandEntry("near", "corpus:near", "Find the documents of a corpus that are similar to a text."),
         CommandEntry("trace", "tokens:trace", "Find the document behind a token, a sample or a step, and every verdict on it."),
         CommandEntry("audit", "tokens:audit", "Measure the tokens: rare tokens, repetition, and outlier shards."),
+        CommandEntry("decontaminate", "decontaminate:decontaminate", "Look for evaluation items in a corpus or a token store."),
         CommandEntry("verify", "corpus:verify", "Check every published byte, and the evidence for removed duplicates."),
     ),
     "Change and hand on": (

@@ -157,12 +157,13 @@ def near(
     """Find the documents of a corpus that are similar to a text.
 
     The stored MinHash signatures give candidates; the texts of the candidates give the exact Jaccard similarity of their
-    n-gram sets. For each document the command shows its id, source and URL, the similarity, and whether it was kept, or
+    n-gram sets. For each document the command shows its id, source and URL, the similarity, how much of the text stands in it
+    and how much of it in the text, and whether it was kept, or
     which stage dropped it and in favour of which document. The corpus must have been built with the stage `dedup`.
 
-    The lower the similarity, the more documents are missed: with the default bands, a document of similarity 0.8 is found
-    with a probability of 0.98, of 0.7 with 0.75, of 0.5 with 0.12. Equal texts are found at any length. Documents that a
-    stage before `dedup` dropped have no signatures, so they are not found.
+    The lower the similarity, the more documents are missed: with the bands of the default threshold, a document of similarity
+    0.8 is found with a probability of 0.98, of 0.7 with 0.75, of 0.5 with 0.12. Equal texts are found at any length.
+    Documents that a stage before `dedup` dropped have no signatures, so they are not found.
 
     For example:
 

@@ -18,7 +18,7 @@ from tokenmill.pipeline.base.manifest import PACK
 from tokenmill.pipeline.corpus import TOKENS, CorpusFolder, CorpusShard
 from tokenmill.pipeline.report import fates as of_stages
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 from tokenmill.pipeline.tokens import forget
 
 __all__ = ["FORGOTTEN", "SURVIVED", "Fate", "fates", "forgotten_in", "labels_by_source"]
@@ -49,10 +49,11 @@ def labels_by_source(corpus: CorpusFolder) -> dict[str, Counter[str]]:
     """By source, the documents that readers see by label of their language. Raises StaleInput, CorruptFile, Misaligned."""
     forgotten = forgotten_in(corpus)
     found: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    kind = labels_in(corpus.require(LANGUAGE.name))
     for shard in corpus.shards:
-        named = shard.tables.get((LANGUAGE.name, "scores"))
+        named = shard.tables.get((LANGUAGE.name, kind))
         if named is None:
-            raise StaleInput(f"stage {LANGUAGE.name!r} has no scores of shard {shard.name!r}; run the build again")
+            raise StaleInput(f"stage {LANGUAGE.name!r} has no {kind} of shard {shard.name!r}; run the build again")
         table = shards.read(corpus.published, named, ["doc_id", "language"])
         codes, _ = fates(corpus, shard, table["doc_id"], forgotten)
         labels, names = of_stages.coded(table["language"])

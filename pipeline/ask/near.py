@@ -1,7 +1,7 @@
 """Finds the documents of a corpus that are similar to a text, with the stored MinHash signatures.
 
 Purpose: datasketch's MinHashLSH indexes the stored hashes of bands, one row per band, and gives candidates; their texts give
-the exact similarity.
+the exact similarity, and how much of each stands in the other.
 Guarantee: the index has exactly the buckets of the stage `dedup`; a document without bands is in the bucket of its text's hash
 (`dedup.exact`).
 So the candidates are the documents that the stage would have compared, and equal texts are found at any length. Documents that
@@ -38,6 +38,7 @@ from tokenmill.pipeline.stages.dedup import texts
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
+from tokenmill.pipeline.stages.dedup.shares import shares
 from tokenmill.pipeline.stages.dedup.signatures import check_settings, integers, sign
 from tokenmill.pipeline.stages.dedup.texts import Texts
 from tokenmill.pipeline.stages.stage import name_of
@@ -59,6 +60,10 @@ class Similar:
     url: str | None
     similarity: float
     """The Jaccard similarity of the two n-gram sets (0 to 1); 1 if the texts are exact duplicates."""
+    contained: float
+    """The share of the text's n-grams that stand in the document (0 to 1)."""
+    contains: float
+    """The share of the document's n-grams that stand in the text (0 to 1)."""
     exact: bool
     """True if the texts are exact duplicates, as `dedup.exact` of the corpus has it ("bytes" where it is "off")."""
     kept: bool
@@ -234,9 +239,16 @@ def _compared(
     other = np.array([row_of[doc_id] for _, doc_id in pairs], dtype=np.int64)
     same = texts.equal(queries[0], one, documents[0], other)
     strict, loose = (texts.similar(queries[at], one, documents[at], other) for at in (0, -1))
-    similarity = np.where(same, 1.0, np.where(are_revisions(strict, loose, threshold), loose, strict))
+    revised = are_revisions(strict, loose, threshold)
+    similarity = np.where(same, 1.0, np.where(revised, loose, strict))
+    sizes = (
+        np.where(revised, read[-1].sizes[rows], np.where(same, 0, read[0].sizes[rows]))
+        for read, rows in ((queries, one), (documents, other))
+    )
+    both = shares(similarity, *sizes)
     fates = _fates(view, made, ids)
-    for (number, doc_id), alike, exact in zip(pairs, similarity.tolist(), same.tolist(), strict=True):
+    values = (similarity.tolist(), both.contained.tolist(), both.contains.tolist(), same.tolist())
+    for (number, doc_id), alike, contained, contains, exact in zip(pairs, *values, strict=True):
         if alike >= threshold:
             row = row_of[doc_id]
             stage, reason, kept = fates.get(doc_id, (None, None, None))
@@ -247,6 +259,8 @@ def _compared(
                     source=table["source"][row].as_py(),
                     url=censor.value(table["url"][row].as_py()),
                     similarity=alike,
+                    contained=contained,
+                    contains=contains,
                     exact=exact,
                     kept=stage is None,
                     stage=stage,

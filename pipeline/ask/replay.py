@@ -1,10 +1,10 @@
 """Decides a whole corpus again under other thresholds, from stored scores.
 
 Purpose: computes what every stage would read, keep and drop, and which documents change sides, without reading any text.
-Guarantee: the stage's own `decide` decides each row, over the stage's own scores. Rows that stored scores cannot decide are
-counted, not guessed: a row that is newly kept by one stage has no scores at the next (`not_scored`), and a duplicate of a
-document that is now dropped before deduplication may take its place (`undecided`). If both counts are 0, the numbers are those
-of a build.
+Guarantee: the stage's own `decide` decides each row, over the stage's own scores; of a stage that decides over all shards, its
+own verdicts are taken. Rows that stored scores cannot decide are counted, not guessed: a row that is newly kept by one stage
+has no scores at the next, nor has one whose text changes (`not_scored`), and a duplicate of a document that is now dropped
+before deduplication may take its place (`undecided`). If both counts are 0, the numbers are those of a build.
 Cost: one read of the verdicts, and two reads of the scores of stages whose settings change. Memory: 20 bytes per document, 20
 more for each document that changes sides, and one shard of scores.
 """
@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -26,8 +27,9 @@ from tokenmill.pipeline.base.manifest import Manifest, Shard
 from tokenmill.pipeline.base.schema import KEPT
 from tokenmill.pipeline.base.shards import Named
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.protocols import Chooser, Limited, Stage
+from tokenmill.pipeline.stages.protocols import Chooser, LateEditor, Limited, Stage
 from tokenmill.pipeline.stages.stage import name_of, one_batch
+from tokenmill.pipeline.stages.step import Resolver
 
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
@@ -72,24 +74,28 @@ class Replayed:
 class Change:
     """A stage under the old settings and under the new ones."""
 
-    before: Stage
-    after: Stage
+    before: Stage | Resolver
+    after: Stage | Resolver
+    decided: Sequence[pa.RecordBatch] | None = None
+    """The new verdicts of the rows alive, shard by shard, where the stage cannot give them row by row."""
 
 
 def replay(root: Path, documents: Sequence[int], made: Sequence[Manifest], changes: Mapping[str, Change]) -> list[Replayed]:
     """Replay the stages `made` in order, with `changes` by stage name. `documents`: rows of each shard. Raises CorruptFile."""
     alive: list[Mask] = [np.ones(rows, dtype=np.bool_) for rows in documents]
+    stale: list[Mask] = [np.zeros(rows, dtype=np.bool_) for rows in documents]
     found = []
     for manifest in made:
         before = [_reasons(shards.read(root, _file(manifest, shard, "verdicts"), ["reason"])) for shard in manifest.shards]
-        known = [entering & ~_none(reasons) for entering, reasons in zip(alive, before, strict=True)]
+        known = [entering & ~_none(reasons) & ~new for entering, reasons, new in zip(alive, before, stale, strict=True)]
         done = Replayed(stage=manifest.stage, read=sum(int(entering.sum()) for entering in alive))
         done.not_scored = done.read - sum(int(rows.sum()) for rows in known)
         after = [_only(rows, reasons) for rows, reasons in zip(known, before, strict=True)]
         done.undecided = _leave_open(root, manifest, before, after)
         change = changes.get(manifest.stage)
         if change is not None:
-            after, cuts = _decide(root, manifest, change.after, known)
+            after, cuts, changed = _decide(root, manifest, change, known)
+            stale = [old | new for old, new in zip(stale, changed, strict=True)]
             _tell(done, root, manifest, change, cuts, known, before, after)
         alive = [reasons == KEPT for reasons in after]
         done.kept = sum(int(rows.sum()) for rows in alive)
@@ -120,6 +126,13 @@ def _only(rows: Mask, reasons: Reasons) -> Reasons:
     return found
 
 
+def _placed(rows: Mask, reasons: Reasons) -> Reasons:
+    """The reasons of these rows, and None for others."""
+    found = np.full(len(rows), None, dtype=object)
+    found[rows] = reasons
+    return found
+
+
 def _counts(reasons: Reasons) -> dict[str, int]:
     names, numbers = np.unique(reasons.astype(str), return_counts=True)
     return dict(zip(names.tolist(), numbers.tolist(), strict=True))
@@ -144,33 +157,43 @@ def _leave_open(root: Path, manifest: Manifest, before: Sequence[Reasons], after
     return total
 
 
-def _scores(root: Path, manifest: Manifest, judge: Stage) -> Iterator[pa.Table]:
-    """The columns of scores that decisions need, shard by shard."""
-    names = [field.name for field in judge.scores if not pa.types.is_nested(field.type)]
+def _scores(root: Path, manifest: Manifest, change: Change) -> Iterator[pa.Table]:
+    """The columns of scores that decisions need, shard by shard; none but `doc_id` where these are made already."""
+    fields = change.after.scores if change.decided is None else ()
+    choosing = change.after.choosing if isinstance(change.after, Chooser) else ()
+    names = [field.name for field in fields if field.name in choosing or not pa.types.is_nested(field.type)]
     for shard in manifest.shards:
         yield shards.read(root, _file(manifest, shard, "scores"), ["doc_id", *names])
 
 
-def _decide(root: Path, manifest: Manifest, judge: Stage, known: Sequence[Mask]) -> tuple[list[Reasons], dict[str, float]]:
-    """The reasons of the rows `known`, and the cuts (lowest kept scores) of the models that keep a share."""
+def _decide(
+    root: Path, manifest: Manifest, change: Change, known: Sequence[Mask]
+) -> tuple[list[Reasons], dict[str, float], list[Mask]]:
+    """The reasons of the rows `known`; of a stage that chooses, its cuts (lowest kept scores); and which texts change."""
+    changed = [np.zeros(len(rows), dtype=np.bool_) for rows in known]
+    if change.decided is not None:
+        return [_placed(rows, _reasons(verdict)) for rows, verdict in zip(known, change.decided, strict=True)], {}, changed
+    judge = cast(Stage, change.after)
     choosing = judge.choosing if isinstance(judge, Chooser) else ()
     decided: list[Reasons] = []
     passing: list[pa.Table] = []
-    for table, rows in zip(_scores(root, manifest, judge), known, strict=True):
+    for table, rows in zip(_scores(root, manifest, change), known, strict=True):
         scored = table.filter(pa.array(rows))
-        reasons = np.full(len(rows), None, dtype=object)
-        reasons[rows] = _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"]))))
+        reasons = _placed(rows, _reasons(judge.decide(one_batch(scored.drop_columns(["doc_id"])))))
         decided.append(reasons)
         passing.append(table.select(["doc_id", *choosing]).filter(pa.array(reasons == KEPT)))
     if not isinstance(judge, Chooser):
-        return decided, {}
+        return decided, {}, changed
+    if isinstance(judge, LateEditor):
+        for rows, reasons, new in zip(changed, decided, judge.changed(change.before, passing), strict=True):
+            rows[reasons == KEPT] = new
     chosen, facts = judge.choose(passing)
     for reasons, now in zip(decided, chosen, strict=True):
         reasons[reasons == KEPT] = now
-    return decided, judge.cuts(facts)
+    return decided, judge.cuts(facts), changed
 
 
-def _limits(judge: Stage, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
+def _limits(judge: Stage | Resolver, cuts: Mapping[str, float]) -> list[tuple[str, Limit]]:
     return judge.limits(cuts) if isinstance(judge, Limited) else []
 
 
@@ -190,7 +213,7 @@ def _tell(
     unmoved = {(limit.setting, limit.threshold) for _, limit in _limits(change.before, {}) if limit.column not in cuts}
     moved = list(dict.fromkeys(limit for _, limit in asked if (limit.setting, limit.threshold) not in unmoved))
     done.margins = {limit: [] for limit in moved}
-    for number, table in enumerate(_scores(root, manifest, change.after)):
+    for number, table in enumerate(_scores(root, manifest, change)):
         rows, then, now = known[number], before[number], after[number]
         of_limit = {limit: limit.rows_of(table) & rows for _, limit in asked}
         for limit in moved:

@@ -1,14 +1,16 @@
 """Computes what other thresholds would keep, from the stored scores of a corpus.
 
 Purpose: helps to choose a threshold by its funnel, by the documents that change sides, and by the values close to it.
-Guarantee: writes nothing. If stored scores cannot answer, it refuses and says what the settings would need.
-Cost: see `replay`; then one read of the shards that hold the documents shown.
+Guarantee: writes nothing to the corpus. If stored scores cannot answer, it refuses and says what the settings would need.
+Cost: see `replay`, and for deduplication `dedup.again`, which may compare texts; then one read of the shards that hold the
+documents shown.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
@@ -18,14 +20,16 @@ from tokenmill.pipeline.base import files, shards
 from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
-from tokenmill.pipeline.config import Config
+from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.corpus import CONFIG, CorpusFolder
 from tokenmill.pipeline.stages import table
 from tokenmill.pipeline.stages.censor import Censor
-from tokenmill.pipeline.stages.kind import Rebuild
+from tokenmill.pipeline.stages.kind import Again, Rebuild
 from tokenmill.pipeline.stages.limits import Limit
-from tokenmill.pipeline.stages.protocols import Chooser, Stage
+from tokenmill.pipeline.stages.protocols import Chooser
 from tokenmill.pipeline.stages.settings import parse, plain
+from tokenmill.pipeline.stages.stage import name_of
+from tokenmill.pipeline.stages.step import Resolver
 
 PREVIEW_CHARACTERS = 80
 """Characters of text to show for an example document."""
@@ -124,14 +128,32 @@ def _changes(corpus: CorpusFolder, old: Config, new: Config) -> dict[str, Change
         after = kind.make(new)
         # A share of the documents that pass depends on all settings, so it is chosen again even if its own did not change.
         if kind in changed or isinstance(after, Chooser):
-            change = Change(before=cast(Stage, kind.make(old)), after=cast(Stage, after))
-            _check_scores(made, change)
+            change = Change(before=kind.make(old), after=after)
+            _check_scores(made, change, kind.settings(new))
+            if kind.again is not None:
+                if changes:
+                    raise ConfigError(
+                        f"{kind.name}: which documents it compares depends on {' and '.join(changes)}; ask about one stage "
+                        "at a time, or let `tokenmill build` do both"
+                    )
+                change = replace(change, decided=kind.again(_asked(corpus, cast(Resolver, after), made)))
             changes[kind.name] = change
     return changes
 
 
-def _check_scores(made: Manifest, change: Change) -> None:
-    """Check that the stored scores are the ones that the new decision needs. Raises ConfigError."""
+def _asked(corpus: CorpusFolder, stage: Resolver, made: Manifest) -> Again:
+    scored = [(name_of(made.stage, "scores", shard.name), shard) for shard in made.shards]
+    views = corpus.views(before=made.stage)
+    return Again(
+        stage=stage,
+        root=corpus.root,
+        scored=[(view, (name, shard.files[name])) for view, (name, shard) in zip(views, scored, strict=True)],
+        before=corpus.before(made.stage),
+    )
+
+
+def _check_scores(made: Manifest, change: Change, section: Section) -> None:
+    """Check that the stored scores are the ones that the new decision needs. `section`: its settings. Raises ConfigError."""
     stored, wanted = dict(made.config["scoring"]), dict(change.after.scoring)
     missing = sorted(set(wanted.pop("statistics", ())) - set(stored.pop("statistics", ())))
     different = [
@@ -142,7 +164,11 @@ def _check_scores(made: Manifest, change: Change) -> None:
     if made.version != change.after.version:
         needs = [f"scores of version {change.after.version}; the stored ones have version {made.version}"]
     if needs:
-        raise ConfigError(f"{made.stage}: these settings need {'; '.join(needs)}; `tokenmill build` can make them")
+        # What is not set follows from settings that are asked about, such as bands from a threshold.
+        follow = [name for name in different if getattr(section, name, "") is None]
+        stays = " ".join(f"--set {made.stage}.{name}={stored.get(name)}" for name in follow)
+        keep = f", or keep what is stored: {stays}" if follow == different and follow else ""
+        raise ConfigError(f"{made.stage}: these settings need {'; '.join(needs)}; `tokenmill build` can make them{keep}")
 
 
 def differences(old: Config, new: Config) -> dict[str, dict[str, Any]]:

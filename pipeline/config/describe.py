@@ -43,7 +43,7 @@ _UNITS = frozenset(
     ]
 )
 _WORDS = {str: "a string", bool: "true or false", int: "a whole number", float: "a number"}
-_PLURALS = {str: "strings", bool: "true or false", int: "whole numbers", float: "numbers"}
+_PLURALS = {str: "strings", tuple[str, ...]: "lists of strings", bool: "true or false", int: "whole numbers", float: "numbers"}
 
 
 @dataclass(frozen=True, kw_only=True)

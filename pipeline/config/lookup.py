@@ -21,7 +21,7 @@ from tokenmill.pipeline.config.settings import Config
 
 NEAR, ALMOST = 0.6, 0.85
 """Similarity of spelling, as difflib measures it, from which on a name is suggested, or is taken for a slip."""
-_NAMED: Mapping[tuple[str, ...], str] = {("quality", "models", ANY): "edu"}
+_NAMED: Mapping[tuple[str, ...], str] = {("quality", "models", ANY): "edu", ("urls", "lists", ANY): "adult"}
 """Names to put for `ANY` in examples."""
 
 

@@ -17,10 +17,12 @@ def beside(folder: Path, plain: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(plain)
     _in(found, "collect", lambda collect: _of_collect(folder, collect))
     _in(found, "tokenizer", lambda section: _joined(folder, section, "path"))
-    _in(found, "language", lambda section: _joined(folder, section, "model"))
+    _in(found, "language", lambda section: _of_language(folder, section))
     _in(found, "personal", lambda section: _joined(folder, section, "key_file"))
     _in(found, "train", lambda section: _joined(folder, section, "examples"))
-    _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_models(folder, models)))
+    _in(found, "quality", lambda quality: _in(quality, "models", lambda models: _of_named(folder, models, "path")))
+    _in(found, "urls", lambda urls: _in(urls, "lists", lambda lists: _of_named(folder, lists, "paths")))
+    _in(found, "decontamination", lambda section: _in(section, "sets", lambda sets: _of_named(folder, sets, "path")))
     return found
 
 
@@ -54,9 +56,16 @@ def _of_collect(folder: Path, collect: dict[str, Any]) -> None:
                     _joined(folder, source, "path")
 
 
-def _of_models(folder: Path, models: dict[str, Any]) -> None:
-    for name in models:
-        _in(models, name, lambda model: _joined(folder, model, "path"))
+def _of_named(folder: Path, tables: dict[str, Any], setting: str) -> None:
+    """Tables by name, each with a path, or several, in one setting."""
+    for name in tables:
+        _in(tables, name, lambda table: _joined(folder, table, setting))
+
+
+def _of_language(folder: Path, section: dict[str, Any]) -> None:
+    _joined(folder, section, "model")
+    if section.get("second") != "cld2":  # a library, not a file
+        _joined(folder, section, "second")
 
 
 def _joined(folder: Path, table: dict[str, Any], name: str) -> None:

@@ -26,7 +26,7 @@ from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.export import parquet
 from tokenmill.pipeline.export.source import ExportSource, Item
 from tokenmill.pipeline.report import card_markdown
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 
 CARD = "README.md"
 WHOLE = "default"
@@ -83,9 +83,10 @@ def _write(source: ExportSource, view: View, written: _WrittenCounts, path: Path
 def _languages(source: ExportSource, view: View) -> pa.ChunkedArray | None:
     """The language of every row of a shard; None if languages were not identified. Raises CorruptFile, Misaligned."""
     shard = next(shard for shard in source.corpus.shards if shard.name == view.name)
-    named = shard.tables.get((LANGUAGE.name, "scores"))
-    if named is None:
+    made = source.corpus.step(LANGUAGE.name)
+    if made is None:
         return None
+    named = shard.tables[LANGUAGE.name, labels_in(made)]
     scores = shards.read(view.root, named, ["doc_id", "language"])
     documents = shards.read(view.root, view.documents, ["doc_id"])
     shards.align(view.documents, documents["doc_id"], named, scores["doc_id"])

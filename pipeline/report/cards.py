@@ -166,6 +166,8 @@ def _try(
     if criterion.ranked:
         share = float(criterion.value)
         return command(criterion.name, _plain(round(min(1.0, share * 1.1), 4) if share < 1 else 0.9))
+    if criterion.instead:
+        return command(criterion.name, criterion.instead)
     if criterion.limit is None:
         others = sorted(languages, key=lambda name: (-languages[name].documents, name))
         more = [name for name in others if name not in criterion.labels][:1]

@@ -17,10 +17,12 @@ import numpy as np
 from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report.borders import Borders
+from tokenmill.pipeline.report.contamination import Contamination, contamination
 from tokenmill.pipeline.report.duplicates import Duplicates
 from tokenmill.pipeline.report.fates import Fate, fates, keyed
 from tokenmill.pipeline.report.judging import judge
 from tokenmill.pipeline.report.origins import Origins
+from tokenmill.pipeline.report.unique import COLUMNS, UniqueLost
 from tokenmill.pipeline.stages.dedup.kind import DEDUP, compared
 
 SAMPLES = 5
@@ -35,6 +37,9 @@ class Chosen:
     borders: Borders = field(default_factory=Borders)
     origins: Origins = field(default_factory=Origins)
     duplicates: Duplicates | None = None
+    unique: UniqueLost | None = None
+    """None also where the verdicts do not say what was lost."""
+    contamination: Contamination | None = None
 
     def listed(self) -> set[bytes]:
         """Every document of the list of samples."""
@@ -42,12 +47,13 @@ class Chosen:
 
     def wanted(self) -> set[bytes]:
         """Every document of which text is shown."""
-        ids = self.listed() | self.borders.ids()
+        ids = self.listed() | self.borders.ids() | (self.contamination.shown() if self.contamination is not None else set())
         return ids if self.duplicates is None else ids | self.duplicates.shown()
 
     def compared(self) -> set[bytes]:
-        """Every document whose text is compared with that of another one."""
-        return set() if self.duplicates is None else self.duplicates.compared()
+        """Every document whose text is compared with that of another one, or with evaluation items."""
+        ids = set() if self.duplicates is None else self.duplicates.compared()
+        return ids if self.contamination is None else ids | self.contamination.shown()
 
 
 def choose(corpus: CorpusFolder) -> Chosen:
@@ -56,6 +62,8 @@ def choose(corpus: CorpusFolder) -> Chosen:
     dedup = corpus.step(DEDUP.name)
     said = compared(dedup) if dedup is not None else None
     found = Chosen(duplicates=None if dedup is None else Duplicates(revised=said[2] if said else ""))
+    found.unique = UniqueLost() if dedup is not None and "loses" in dedup.config["deciding"] else None
+    found.contamination = contamination(corpus)
     rules = {made.stage: kind.criteria(made) for kind, made in corpus.stages}
     for shard in corpus.shards:
         table = shards.read(corpus.published, shard.documents, ["doc_id", "source", "url", "metadata"])
@@ -74,5 +82,8 @@ def choose(corpus: CorpusFolder) -> Chosen:
         if found.duplicates is not None:
             verdicts = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], found.duplicates.columns)
             found.duplicates.add(verdicts, keys)
+        if found.unique is not None:
+            evidence = shards.read(corpus.published, shard.tables[DEDUP.name, "verdicts"], ["reason", *COLUMNS])
+            found.unique.add(shard.source, evidence)
     found.samples = {fate: [doc_id for _, doc_id in best] for fate, best in lowest.items()}
     return found

@@ -23,7 +23,7 @@ PAIRS = 6
 DOUBTFUL_PAIRS = 6
 CLUSTERS = 8
 COLUMNS = ("doc_id", "reason", "kept_doc_id", "jaccard", "cluster_size")
-EXACT = "exact_duplicate"
+NEAR = "near_duplicate"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ class Duplicates:
         reasons, names = coded(table["reason"])
         removed = np.flatnonzero(np.array([*(name != KEPT for name in names), False])[reasons])
         self._add_clusters(table.take(pa.array(removed)))
-        near = np.flatnonzero(np.array([*(name not in (KEPT, EXACT) for name in names), False])[reasons])
+        near = np.flatnonzero(np.array([*(name == NEAR for name in names), False])[reasons])
         self._add_pairs(table.take(pa.array(near)), keys[near])
 
     def clusters(self) -> dict[int, int]:

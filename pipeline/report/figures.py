@@ -140,7 +140,7 @@ def similarity_chart(similarities: Histogram, threshold: float) -> Figure | None
         f"{number(threshold)}, on."
     )
     if stay:
-        caption += f" With a higher dedup.threshold at least these would stay: {', '.join(stay)}. Only a build can decide it."
+        caption += f" With a higher dedup.threshold at least these would stay: {', '.join(stay)}."
     chart = svg.histogram("Near-duplicates by similarity", shown.kept, shown.dropped, ticks)
     return Figure(title="dedup.threshold", chart=chart, caption=caption)
 

@@ -51,7 +51,7 @@ def judge(
     corpus: CorpusFolder, shard: CorpusShard, stage: str, criteria: tuple[Criterion, ...], ids: pa.ChunkedArray
 ) -> Judged:
     """Read the scores and verdicts of a shard. Rules whose scores are not stored are left out. Raises what reading raises."""
-    scores = scores_of(corpus, shard, stage, ids)
+    scores = table_of(corpus, shard, stage, "scores", ids)
     named = shard.tables[stage, "verdicts"]
     verdicts = shards.read(corpus.published, named, ["doc_id", "reason"])
     shards.align(shard.documents, ids, named, verdicts["doc_id"])
@@ -72,11 +72,11 @@ def judge(
     )
 
 
-def scores_of(corpus: CorpusFolder, shard: CorpusShard, stage: str, ids: pa.ChunkedArray) -> pa.Table:
-    """The scores of a stage, without the columns of lists. Raises StaleInput, CorruptFile, Misaligned."""
-    named = shard.tables.get((stage, "scores"))
+def table_of(corpus: CorpusFolder, shard: CorpusShard, stage: str, kind: str, ids: pa.ChunkedArray) -> pa.Table:
+    """The scores or verdicts of a stage, without the columns of lists. Raises StaleInput, CorruptFile, Misaligned."""
+    named = shard.tables.get((stage, kind))
     if named is None:
-        raise StaleInput(f"stage {stage!r} has no scores of shard {shard.name!r}; run the build again")
+        raise StaleInput(f"stage {stage!r} has no {kind} of shard {shard.name!r}; run the build again")
     table = shards.read(corpus.published, named)
     shards.align(shard.documents, ids, named, table["doc_id"])
     return table.select([field.name for field in table.schema if not pa.types.is_nested(field.type)])

@@ -25,12 +25,12 @@ from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import tallies
 from tokenmill.pipeline.report.fates import Fate, coded, fates
 from tokenmill.pipeline.report.histograms import LENGTHS, Histogram
-from tokenmill.pipeline.report.judging import judge, scores_of
+from tokenmill.pipeline.report.judging import judge, table_of
 from tokenmill.pipeline.report.origins import places, where
 from tokenmill.pipeline.report.tallies import RuleTally
 from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.criteria import Criterion
-from tokenmill.pipeline.stages.language.kind import LANGUAGE
+from tokenmill.pipeline.stages.language.kind import LANGUAGE, labels_in
 
 PREVIEW_CHARACTERS = 50_000
 """Passages are looked for in so much of a text; much less of it is shown."""
@@ -143,8 +143,8 @@ def _survey(task: SurveyTask) -> tuple[Survey, dict[str, list[RuleTally]]]:
         found.lengths.add(lengths, codes == 0)
         for stage, of_stage in rules.items():
             tallies.add(of_stage, judge(corpus, shard, stage, tuple(of_stage), table["doc_id"]), lengths)
-        if corpus.step(LANGUAGE.name) is not None:
-            labels = scores_of(corpus, shard, LANGUAGE.name, table["doc_id"])["language"]
+        if (made := corpus.step(LANGUAGE.name)) is not None:
+            labels = table_of(corpus, shard, LANGUAGE.name, labels_in(made), table["doc_id"])["language"]
             _add_languages(found.languages, labels, lengths, codes == 0)
         _add_previews(table, value_set, codes, known, found, task.censor)
         few = table.filter(pc.is_in(table["doc_id"], value_set=pa.array(task.compared, pa.binary(16))))

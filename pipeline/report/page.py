@@ -17,10 +17,12 @@ from tokenmill.pipeline.base.manifest import PACK, TOKENIZER
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import cards, compression, figures, funnel, parts, rejected, settings, templates
 from tokenmill.pipeline.report.choose import Chosen, choose
+from tokenmill.pipeline.report.contamination import examples
 from tokenmill.pipeline.report.excerpts import CHARACTERS
 from tokenmill.pipeline.report.measure import Survey, survey
 from tokenmill.pipeline.report.personal import personal
 from tokenmill.pipeline.report.repeats import repeats
+from tokenmill.pipeline.report.urls import urls
 from tokenmill.pipeline.report.vocabulary import VocabularyStatistics
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 
@@ -52,7 +54,9 @@ def render(
     page = ""
     for characters in SHORTER:
         rules = cards.cards(found, chosen.borders, kept, characters)
-        page = template.render(**fixed, rules=rules, samples=parts.samples(corpus, chosen, found, characters))
+        passages = {} if chosen.contamination is None else examples(corpus, chosen.contamination, found, characters)
+        samples = parts.samples(corpus, chosen, found, characters)
+        page = template.render(**fixed, rules=rules, samples=samples, passages=passages)
         if len(page.encode()) <= most_bytes:
             break
     return page
@@ -91,7 +95,9 @@ def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: Voca
         "length_chart": figures.length_chart(found),
         "duplicates": parts.duplicates(corpus, chosen, found),
         "repeats": repeats(corpus),
+        "urls": urls(corpus),
         "personal": personal(corpus),
+        "contamination": chosen.contamination,
         "dropped": rejected.dropped(corpus),
         "quarantined": rejected.quarantined(corpus),
         "published": [

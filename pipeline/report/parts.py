@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tokenmill.pipeline.base.losses import OVER_CAP
-from tokenmill.pipeline.base.words import count, size
+from tokenmill.pipeline.base.words import count, number, size
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.report import figures, funnel
 from tokenmill.pipeline.report.choose import Chosen
@@ -20,7 +20,7 @@ from tokenmill.pipeline.report.duplicates import Pair
 from tokenmill.pipeline.report.excerpts import Excerpt, excerpt
 from tokenmill.pipeline.report.fates import SURVIVED, Fate
 from tokenmill.pipeline.report.measure import KeptTotals, Preview, Survey
-from tokenmill.pipeline.report.retention import alarm_share, by_source
+from tokenmill.pipeline.report.retention import alarm_share, by_source, low_recall, recall
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 
 GROUPS = 100
@@ -135,12 +135,17 @@ def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str,
             for pair in pairs
         ]
 
-    clusters = chosen.duplicates.clusters()
+    clusters, scoring, deciding = chosen.duplicates.clusters(), made.config["scoring"], made.config["deciding"]
     least = alarm_share(corpus)
     by = by_source(made, least)
     return {
         "alarm_share": least,
         "rule": DEDUP.words(made),
+        "recall": recall(made),
+        "low_recall": low_recall(corpus),
+        "unique": chosen.unique,
+        "loses": number(deciding.get("loses", 1)),
+        "grams": f"{scoring.get('ngram')}-grams of {scoring.get('shingle')}",
         "sources": by,
         "retention": figures.retention_chart(by),
         "clusters": sum(clusters.values()),
@@ -148,9 +153,7 @@ def duplicates(corpus: CorpusFolder, chosen: Chosen, found: Survey) -> dict[str,
         "near": chosen.duplicates.similarities.total,
         "revisions": chosen.duplicates.revisions if chosen.duplicates.revised else None,
         "chart": figures.cluster_chart(clusters),
-        "similarities": figures.similarity_chart(
-            chosen.duplicates.similarities, float(made.config["deciding"].get("threshold", 1))
-        ),
+        "similarities": figures.similarity_chart(chosen.duplicates.similarities, float(deciding.get("threshold", 1))),
         "largest": [(members, found.previews[doc_id]) for members, doc_id in chosen.duplicates.largest],
         "doubtful": side_by_side(chosen.duplicates.doubtful),
         "pairs": side_by_side(chosen.duplicates.others()),

@@ -46,6 +46,10 @@ class Criterion:
     limit: Limit | None = None
     label_column: str = ""
     labels: tuple[str, ...] = ()
+    where: Callable[[pa.Table], Mask] | None = field(default=None, hash=False, compare=False)
+    """The rows that the rule concerns, bool [rows], where that takes several columns; None: all."""
+    instead: str = ""
+    """Another value of the setting, as it is written, for a rule without a threshold and without a list."""
     ranked: bool = False
     """Whether the threshold is where a share of the rows ends, so that the setting is not the threshold."""
 
@@ -58,6 +62,8 @@ class Criterion:
         """The rows whose value is compared: those with a value, if there is a threshold. bool [rows]"""
         column = self.label_column if self.limit is None else self.limit.column
         there = np.asarray(scores[column].is_valid().to_numpy(), dtype=np.bool_)
+        if self.where is not None:
+            there = there & self.where(scores)
         return there if self.limit is None else there & self.limit.rows_of(scores)
 
     def fails(self, scores: pa.Table, reasons: npt.NDArray[np.object_]) -> Mask:

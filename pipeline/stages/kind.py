@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+import pyarrow as pa
+
 from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.config import Config, Section
 from tokenmill.pipeline.stages.criteria import Criterion, none
 from tokenmill.pipeline.stages.protocols import Stage
@@ -46,12 +48,28 @@ class Rebuild(Generic[Settings]):
     after: Settings
 
 
+@dataclass(frozen=True, kw_only=True)
+class Again:
+    """A stage with other settings, and what it would decide from."""
+
+    stage: Resolver
+    root: Path
+    """The folder of the corpus, with what its builds remember."""
+    scored: Sequence[tuple[View, Named]]
+    """The shards as the stage sees them, with their stored scores."""
+    before: tuple[Manifest, ...]
+
+
 def _no_words(made: Manifest) -> str:
     return f"The stage {made.stage} was run."
 
 
 def _no_check(config: Config) -> None:
     """Nothing beyond its own section has to fit."""
+
+
+def _nothing(settings: Any) -> str:
+    return ""
 
 
 def _as_set(settings: Any) -> dict[str, Any]:
@@ -85,6 +103,14 @@ class StageKind(Generic[Settings]):
     """Values of its settings in named recipes, by recipe, for people who look up a setting."""
     needs_build: Callable[[Rebuild[Settings]], str] | None = None
     """Why other settings cannot be decided from stored scores. None: they can, since `make` gives a stage with `decide`."""
+    again: Callable[[Again], Sequence[pa.RecordBatch]] | None = None
+    """Verdicts of the rows alive under other settings, shard by shard, of a stage that decides over all shards."""
+    comes_to: Callable[[Settings], str] = _nothing
+    """What its settings come to, in a sentence; "" where there is nothing to say."""
+    remark: Callable[[Settings], str] = _nothing
+    """What to say of its settings before a build."""
+    alarm: Callable[[Settings], str] = _nothing
+    """What somebody should look at in its settings."""
     counts_rows: bool = False
     """True if a decision depends on how many rows reach the stage, so that a change before it needs a build."""
 

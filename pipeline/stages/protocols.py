@@ -51,7 +51,8 @@ class Scorer(Protocol):
         ...
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        """Columns of `scores` for a batch of rows alive, given as `doc_id` and `text` (edits applied). Pure, row-aligned."""
+        """Columns of `scores` for a batch of rows alive, given as `doc_id` and `text` (edits applied), or, of a `Reader`, with
+        the columns that it names. Pure, row-aligned."""
         ...
 
 
@@ -60,6 +61,16 @@ class Stage(Scorer, Protocol):
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:
         """`reason`, and the columns that explain it, from the scores. Cheap and replayable."""
+        ...
+
+
+@runtime_checkable
+class Reader(Protocol):
+    """A stage that scores other columns of documents than the text, or more."""
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The columns that `score` needs. Without "text", no text is made."""
         ...
 
 
@@ -99,6 +110,15 @@ class Chooser(Protocol):
 
     def cuts(self, facts: Mapping[str, Any]) -> dict[str, float]:
         """By score column, the lowest score that was kept, from the facts of `choose`."""
+        ...
+
+
+@runtime_checkable
+class LateEditor(Chooser, Editor, Protocol):
+    """A `Chooser` whose settings decide what it removes from the texts that it keeps."""
+
+    def changed(self, before: Any, passing: Sequence[pa.Table]) -> list[npt.NDArray[np.bool_]]:
+        """For each shard's rows as `choose` gets them, those of which the stage `before` removed something else. bool [rows]"""
         ...
 
 

@@ -28,7 +28,7 @@ def explained(config: Config) -> str:
     values = plain(config, whole=True)
     lines: list[str] = []
     for table, header, given in _placed(describe.tables(type(config)), values):
-        lines += _table(table, header, given, _meant(table, config))
+        lines += _table(table, header, given, config)
     return "\n".join(lines).strip()
 
 
@@ -56,16 +56,15 @@ def _placed(tables: tuple[Table, ...], values: Mapping[str, Any]) -> Iterator[tu
             yield kinds[0], ".".join(path), at
 
 
-def _meant(table: Table, config: Config) -> Mapping[str, Any]:
-    """What unset settings of a stage's section stand for, where its kind can say so."""
-    kind = _stage_at(table.path[:1])
-    return kind.effective(kind.settings(config)) if kind is not None else {}
-
-
-def _table(table: Table, header: str, given: Mapping[str, Any] | None, meant: Mapping[str, Any]) -> Iterator[str]:
+def _table(table: Table, header: str, given: Mapping[str, Any] | None, config: Config) -> Iterator[str]:
     off = "" if given is not None else "#"
+    kind = _stage_at(table.path[:1])
+    # What unset settings of a stage's section stand for, where its kind can say so.
+    meant = kind.effective(kind.settings(config)) if kind is not None else {}
+    come_to = kind.comes_to(kind.settings(config)) if kind is not None and table.path == (kind.name,) else ""
     yield ""
     yield from _comment(table.sentence)
+    yield from _comment(f"Here {come_to}." if come_to else "")
     if header:
         yield f"{off}[[{header}]]" if table.many else f"{off}[{header}]"
     for setting in table.settings:

@@ -24,7 +24,7 @@ from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import Counts, Shard
 from tokenmill.pipeline.base.shards import Alive, Named, View
-from tokenmill.pipeline.stages.protocols import Editor, Scorer, Stage
+from tokenmill.pipeline.stages.protocols import Editor, Reader, Scorer, Stage
 
 Stages = TypeVar("Stages", bound=Scorer, covariant=True)
 
@@ -61,7 +61,7 @@ def run_shard(task: ShardTask[Stage]) -> ShardResult:
         return ShardResult(shard=done)
     alive, named, scores, scored = _score(task, known)
     verdict = stage.decide(scores)
-    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict, lengths_of(alive))
+    shard = publish(task, alive, {named[0]: named[1]}, scores, verdict, lengths_of(view, alive))
     state.record_shard(view.root, stage.name, shard, identity, scores=_identity(stage, view, decisions=False))
     return ShardResult(shard=shard, scored=scored, recomputed=True)
 
@@ -119,7 +119,7 @@ def publish_resolved(task: ShardTask[Scorer], named: Named, verdict: pa.RecordBa
     if isinstance(task.stage, Editor) or "bytes" not in task.stage.scores.names:
         alive = view.read()
         scores = one_batch(shards.read(view.root, named).take(pa.array(alive.rows)).drop_columns(["doc_id"]))
-        return publish(task, alive, dict([named]), scores, verdict, lengths_of(alive))
+        return publish(task, alive, dict([named]), scores, verdict, lengths_of(view, alive))
     alive = view.read(["doc_id"])
     lengths = shards.read(view.root, named, ["bytes"])["bytes"].take(pa.array(alive.rows)).to_numpy()
     return publish(task, alive, dict([named]), None, verdict, lengths)
@@ -138,9 +138,11 @@ def plain(table: pa.Table) -> pa.Table:
     return table.cast(pa.schema(fields))
 
 
-def lengths_of(alive: Alive) -> npt.NDArray[np.int64]:
-    """Bytes of the texts. int64 [alive]"""
-    return np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
+def lengths_of(view: View, alive: Alive) -> npt.NDArray[np.int64]:
+    """Bytes of the texts of the rows alive. int64 [alive]"""
+    if "text" in alive.table.column_names:
+        return np.asarray(pc.binary_length(alive.table["text"]).to_numpy(), dtype=np.int64)
+    return view.text_bytes(alive)
 
 
 def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Alive, Named, pa.RecordBatch, int]:
@@ -150,7 +152,7 @@ def _score(task: ShardTask[Scorer], known: Mapping[str, Any] | None) -> tuple[Al
     """
     stage, view = task.stage, task.view
     name = name_of(stage.name, "scores", view.name)
-    alive = view.read()
+    alive = view.read(("doc_id", *stage.reads) if isinstance(stage, Reader) else ("doc_id", "text"))
     batch = one_batch(alive.table)
     stored = _stored_scores(task, known, name)
     if stored is None:

@@ -181,6 +181,23 @@ class Resolver(Scorer, Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Provided:
+    """A stage that is ready to score, and facts for its manifest."""
+
+    stage: Stage
+    facts: Mapping[str, Any]
+
+
+@runtime_checkable
+class Provider(Protocol):
+    """A stage that needs files of its own before it scores, such as an index, which all workers read."""
+
+    def provide(self, work: Work) -> Provided:
+        """The stage with these files, made below `.state` if they are not there."""
+        ...
+
+
 @dataclass(frozen=True)
 class StageStep:
     """A stage as a step: workers run its shards. A `Resolver` scores all shards, resolves once, then publishes."""
@@ -210,7 +227,6 @@ class StageStep:
         def advance(number: int) -> None:
             work.progress.advance(sizes[number])
 
-        resolved = Resolved([], {})
         if isinstance(self.stage, Resolver):
             scoring = [ShardTask(stage=self.stage, view=view) for view in shards]
             results = work.executor.map(stage.score_shard, scoring, done=advance)
@@ -219,7 +235,9 @@ class StageStep:
                 resolved = self.stage.resolve(list(zip(shards, scored, strict=True)), work)
                 results = work.executor.map(_publish, list(zip(scoring, results, resolved.verdicts, strict=True)))
         else:
-            tasks = [ShardTask(stage=self.stage, view=view) for view in shards]
+            ready = self.stage.provide(work) if isinstance(self.stage, Provider) else Provided(stage=self.stage, facts={})
+            resolved = Resolved([], ready.facts)
+            tasks = [ShardTask(stage=ready.stage, view=view) for view in shards]
             results = work.executor.map(stage.run_shard, tasks, done=advance)
         return Outcome(
             shards=tuple(result.shard for result in results),

@@ -10,14 +10,16 @@ from typing import Any
 
 from tokenmill.pipeline.base import spelling
 from tokenmill.pipeline.base.errors import ConfigError
+from tokenmill.pipeline.stages.decontamination.kind import DECONTAMINATION
 from tokenmill.pipeline.stages.dedup.kind import DEDUP
 from tokenmill.pipeline.stages.kind import StageKind
 from tokenmill.pipeline.stages.language.kind import LANGUAGE
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
 from tokenmill.pipeline.stages.quality.kind import QUALITY
 from tokenmill.pipeline.stages.repeats.kind import REPEATS
+from tokenmill.pipeline.stages.urls.kind import URLS
 
-STAGES: tuple[StageKind[Any], ...] = (LANGUAGE, DEDUP, REPEATS, QUALITY, PERSONAL)
+STAGES: tuple[StageKind[Any], ...] = (URLS, LANGUAGE, DEDUP, REPEATS, QUALITY, DECONTAMINATION, PERSONAL)
 """In their usual order; `stages` in the config orders those of a corpus."""
 
 

@@ -26,7 +26,7 @@ BELOW = {
     "flows": (*PIPELINE, "tokenizer", "model"),
 }
 """Which rooms a room may import beside itself."""
-STAGES = ("language", "dedup", "repeats", "quality", "personal")
+STAGES = ("urls", "language", "dedup", "repeats", "quality", "decontamination", "personal")
 """Rooms of stages know nothing of one another; only the table of stages knows them."""
 HEAVY = {
     "torch": ("model",),

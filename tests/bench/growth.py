@@ -44,6 +44,8 @@ CONFIG = DedupConfig()
 SCHEME = CONFIG.scheme
 DOCUMENTS_PER_SHARD = 50_000
 SOURCE = "simulated"
+NGRAMS = 500
+"""Of each document, as a pair says it."""
 
 
 @leaf
@@ -150,7 +152,8 @@ def _simulate(task: _Simulating) -> Compared:
     found = np.empty(len(higher))
     _similarities(*sides, np.array(planted.LEVELS), found)
     by_key = runs.write(task.path.with_suffix(".key"), *(np.empty(0, dtype=kind) for kind in known.KNOWN))
-    return Compared(by_pair=runs.write(task.path, higher, lower, found), by_key=by_key, now=len(found))
+    sizes = np.full((2, len(found)), NGRAMS, dtype=np.uint32)
+    return Compared(by_pair=runs.write(task.path, higher, lower, found, *sizes), by_key=by_key, now=len(found))
 
 
 def measure(documents: int, workers: int, root: Path, memory_bytes: int) -> dict[str, float]:
@@ -178,6 +181,7 @@ def measure(documents: int, workers: int, root: Path, memory_bytes: int) -> dict
                 Simulated(comparer=comparer),
                 ranks=texts.documents,
                 threshold=CONFIG.threshold,
+                loses=CONFIG.loses,
                 limit=CONFIG.bucket_limit,
                 means=means,
             )

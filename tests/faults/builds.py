@@ -32,6 +32,7 @@ from tokenmill.pipeline.stages import settings as settings_of
 from tokenmill.pipeline.stages import table
 
 WORDS = ("the", "of", "and", "that", "corpus", "token", "shard", "text", "model", "data", "byte", "word", "line", "merge")
+QUESTION = "Which word of this list stands at the end of every line that was ever merged?"
 MENU = "Home | News | About this corpus\n"
 UNPUBLISHED = ("runs", "model", "export")
 ENDED_SECONDS = 100
@@ -39,15 +40,21 @@ ENDED_SECONDS = 100
 
 
 def write_input(folder: Path) -> None:
-    """A few files with duplicates, a line that repeats, e-mail addresses, a broken record, and enough words for a tokenizer."""
+    """A few files with duplicates, a line that repeats, a broken record, and enough words for a tokenizer; also e-mail
+    addresses, a host on a list, and an item of a quiz, whose files stand beside the folder."""
     chosen = random.Random(0)
     folder.mkdir(parents=True)
-    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(12)]
+    texts = [" ".join(chosen.choices(WORDS, k=120)) + f".\n{MENU}" for _ in range(13)]
     for number, text in enumerate(texts[:8]):
         (folder / f"{number}.txt").write_text(f"{text}Write to author{number}@example.org.\n")
     (folder / "same.txt").write_text(f"{texts[0]}Write to author0@example.org.\n")
     (folder / "near.txt").write_text(texts[1] + "one more line.\n")
-    lines = [json.dumps({"text": text}) for text in texts[8:]] + ['{"text": "cut']
+    (folder / "quiz.txt").write_text(f"{texts[12]}{QUESTION}\n")
+    hosts = ("bad.example", "good.example", "good.example", "good.example")
+    records = [{"text": text, "url": f"https://{host}/"} for text, host in zip(texts[8:12], hosts, strict=True)]
+    lines = [json.dumps(record) for record in records] + ['{"text": "cut']
+    folder.with_name("quiz").write_text(QUESTION + "\n")
+    folder.with_name("hosts").write_text("bad.example\n")
     (folder / "records.jsonl").write_text("\n".join(lines) + "\n")
 
 
@@ -55,6 +62,8 @@ def settings(source: Path) -> config.Config:
     plain = {
         "stages": [kind.name for kind in table.STAGES],
         "collect": {"paths": [str(source)], "shard_bytes": 6000, "quarantine_ceiling": 0.2},
+        "urls": {"lists": {"hosts": {"paths": [str(source.with_name("hosts"))]}}},
+        "decontamination": {"sets": {"quiz": {"path": str(source.with_name("quiz"))}}, "action": "cut"},
         "language": {"threshold": 0.0},
         "repeats": {"min_documents": 3, "counts": "bloom", "expected_units": 100},
         "quality": {"recipe": "docs@1"},

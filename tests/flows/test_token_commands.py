@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +33,7 @@ def corpus(tmp_path: Path) -> Path:
         "tokenizer": {"vocabulary": 300},
         "pack": {"validation_fraction": 0},
     }
-    build(parse(settings, where="a test"), tmp_path / "corpus")
+    build(parse(settings, where="a test"), tmp_path / "corpus", workers=1)
     return tmp_path / "corpus"
 
 
@@ -86,6 +90,20 @@ def test_a_folder_without_a_corpus_is_not_made(tmp_path: Path, run: Run) -> None
         with pytest.raises(NotBuilt, match="is no folder|holds no corpus"):
             run(command[0], tmp_path / "nothing", *command[1:])
     assert not (tmp_path / "nothing").exists()
+
+
+def test_a_reader_that_leaves_ends_the_command_without_a_word(corpus: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("tokenmill"), "tokenizer", "decode", corpus],
+        stdout=writing,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(writing)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
 
 
 def test_what_is_forgotten_is_not_decoded(corpus: Path, run: Run) -> None:

@@ -119,6 +119,8 @@ def test_the_page_shows_differences_and_alarms(make_corpus: Callable[..., Work],
         return {
             "kept_doc_id": pa.array([None, ids[0], ids[0]], pa.binary(16)),
             "jaccard": pa.array([None, 0.81, 0.9]),
+            "contained": pa.array([None, 0.9, 0.95]),
+            "lost_ngrams": pa.array([None, 1, 1], pa.int64()),
             "cluster_size": pa.array([3, 3, 3]),
             "compared": pa.nulls(3, pa.string()),
         }

@@ -113,7 +113,8 @@ def test_duplicates_are_side_by_side(make_corpus: MakeCorpus) -> None:
 
     def columns(shard: str) -> dict[str, pa.Array]:
         ids, jaccard, size = evidence[shard]
-        numbers = {"jaccard": pa.array(jaccard), "cluster_size": pa.array(size)}
+        numbers = {"jaccard": pa.array(jaccard), "contained": pa.array(jaccard), "cluster_size": pa.array(size)}
+        numbers["lost_ngrams"] = pa.nulls(len(ids), pa.int64())
         return {"kept_doc_id": pa.array(ids, pa.binary(16)), "compared": pa.nulls(len(ids), pa.string()), **numbers}
 
     reasons = {"a/0": ["", "exact_duplicate", "near_duplicate"], "b/0": ["", "near_duplicate"]}

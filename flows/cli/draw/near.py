@@ -24,7 +24,8 @@ def show(names: Sequence[str], answer: Near, console: Console) -> None:
             became += ", forgotten: readers mask it" if one.forgotten else ""
             alike = "exact " if one.exact else f"{one.similarity:.4f}"
             console.print(Text(f"  {alike}  {one.doc_id}  {became}"))
-            console.print(Text(f"          {one.source}  {one.url or ''}".rstrip(), style="dim"))
+            parts = "" if one.exact else f"{one.contained:.1%} of it there, {one.contains:.1%} of that here  "
+            console.print(Text(f"          {parts}{one.source}  {one.url or ''}".rstrip(), style="dim"))
         if not found:
             console.print(
                 f"  no document of similarity {answer.threshold} or more was found; "

@@ -9,6 +9,10 @@ Of equal scores, the first language in the model's order wins.
 py3langid adds in single precision, in an order that its matrix library chooses. Its probabilities therefore differ from these
 by its own rounding: by up to 6e-6 on sentences, 6e-5 on texts of 10 kB, and 1.4e-3 at most on 28,591 documents. One label of
 these differed, where the two best languages had 0.390500 and 0.390496. Exact sums in rational numbers agree with this module.
+Fit: the score tells languages apart, and cannot say that a text is in none of them. That says the mean, over the n-grams of the
+text, of log P(n-gram | language) / P(n-gram), less what is expected of a text in that language, in its standard deviations. Of
+sentences and of long texts alike 1 % of those in languages of the model lie below -1.6, and 83 % of texts of 1,000 characters
+in other languages.
 Cost: about 10 ns per byte of English, 17 for a mix of 60 languages, 35 on lines of 150 bytes. The tables take 70 MB; work
 memory is 1.7 MB per call, whatever the texts.
 
@@ -36,6 +40,9 @@ GROUPS = 8
 """The weights of features met fewer times than this are added as integers, in one group per number of times."""
 COLUMNS = 16
 """The number of columns is a multiple of this, so that rows are added in whole vectors."""
+BETWEEN_TEXTS = 0.15
+"""Standard deviation of the fit between long texts of one language, in nats per n-gram. With it, the share of sentences, of
+texts of 200 characters and of 1,000 below -1.6 is about the same."""
 NEGLIGIBLE = -60.0
 """exp(x) for x below this adds nothing to a float64 sum of at least 1."""
 
@@ -50,11 +57,15 @@ class NaiveBayesTables(NamedTuple):
     features: npt.NDArray[np.int32]
     """[states]: the feature that the state stands for, or -1."""
     weights: npt.NDArray[np.int16]
-    """[features, columns]: SCALE times log P; columns beyond the languages are 0."""
+    """[features, columns]: SCALE times log P; the column behind the languages is that of P in their mean, others are 0."""
     prior: npt.NDArray[np.float64]
     """[languages]: added to each language's score."""
     labels: npt.NDArray[np.int64]
     """[languages]: the first language with the same name; probabilities of equal names are added."""
+    expected: npt.NDArray[np.float64]
+    """[languages]: mean of log P(n-gram | language) / P(n-gram) over n-grams of the language."""
+    variance: npt.NDArray[np.float64]
+    """[languages]: its variance."""
     context: int
     """The number of last bytes that determine a state; 0 if it may depend on all."""
 
@@ -67,6 +78,7 @@ class NaiveBayesScratch(NamedTuple):
     features: npt.NDArray[np.int32]
     met: npt.NDArray[np.uint32]
     groups: npt.NDArray[np.int32]
+    frequent: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
 
 
@@ -79,6 +91,7 @@ def work(model: NaiveBayesTables) -> NaiveBayesScratch:
         features=np.zeros(features, dtype=np.int32),
         met=np.empty(features + 1, dtype=np.uint32),
         groups=np.zeros((GROUPS, columns), dtype=np.int32),
+        frequent=np.zeros(columns, dtype=np.float64),
         scores=np.zeros(columns, dtype=np.float64),
     )
 
@@ -180,16 +193,21 @@ def _log1p(count: int) -> np.float64:
 
 
 @njit(nogil=True, cache=True)
-def _score(met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> None:
-    """Sum the weights of the features met into `work.scores`."""
+def _score(met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> int:
+    """Sum the weights of the features met into `work.scores`. Returns how many were met, repeated ones counted each time.
+
+    Sums for `_fit` stay in `work.groups` and, of features met GROUPS times and more, in `work.frequent`.
+    """
     columns, weights = model.weights.shape[1], model.weights
     work.groups[:] = 0
+    work.frequent[:] = 0.0
     work.scores[:] = 0.0
-    once = 0
+    once, total = 0, 0
     for at in range(met):
         feature = work.met[at]
         count = work.features[feature]
         work.features[feature] = 0
+        total += count
         if count == 1:
             work.met[once] = feature
             once += 1
@@ -200,6 +218,7 @@ def _score(met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> None:
             weight = _log1p(count)
             for column in range(columns):
                 work.scores[column] += weight * weights[feature, column]
+                work.frequent[column] += count * weights[feature, column]
     fours = once - once % 4
     for at in range(0, fours, 4):
         a, b, c, d = work.met[at], work.met[at + 1], work.met[at + 2], work.met[at + 3]
@@ -214,6 +233,29 @@ def _score(met: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> None:
             work.scores[column] += weight * work.groups[count, column]
     for column in range(len(model.prior)):
         work.scores[column] = work.scores[column] / SCALE + model.prior[column]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _fit(label: int, total: int, model: NaiveBayesTables, work: NaiveBayesScratch) -> float:
+    """How typical of a language its text is, after `_score`; NaN for a text without features.
+
+    If several languages of the model have that label, it is the one that fits best.
+    """
+    best = np.nan
+    if total == 0:
+        return best
+    languages = len(model.prior)
+    for language in range(languages):
+        if model.labels[language] != label:
+            continue
+        gain = work.frequent[language] - work.frequent[languages]
+        for count in range(1, GROUPS):
+            gain += count * np.float64(work.groups[count, language] - work.groups[count, languages])
+        above = gain / SCALE / total - model.expected[language]
+        fit = above / math.sqrt(model.variance[language] / total + BETWEEN_TEXTS * BETWEEN_TEXTS)
+        best = fit if math.isnan(best) else max(best, fit)
+    return best
 
 
 @njit(nogil=True, cache=True)
@@ -256,17 +298,19 @@ def identify(
     state: npt.NDArray[np.uint8],
     label: npt.NDArray[np.int64],
     score: npt.NDArray[np.float64],
+    fit: npt.NDArray[np.float64],
 ) -> None:
     """Identify each text `data[starts[i]:ends[i]]`.
 
     Writes `state`, uint8 [texts]: the result of `inspect`, or PLAIN if all texts are `rewritten` already; and for PLAIN texts
-    `label`, int64 [texts]: the index of the most probable language, and `score`, float64 [texts]: its probability. The labels
-    and scores of other texts are left as they are.
+    `label`, int64 [texts]: the index of the most probable language, `score`, float64 [texts]: its probability, and `fit`,
+    float64 [texts]: how typical of it the text is. Those of other texts are left as they are.
     """
     for at in range(len(starts)):
         start, stop = starts[at], ends[at]
         state[at] = PLAIN if rewritten else inspect(data, start, stop, table)
         if state[at] == PLAIN:
             met = _features(_walk(data, start, stop, model, work), model, work)
-            _score(met, model, work)
+            total = _score(met, model, work)
             label[at], score[at] = _best(stop - start, met, model, work)
+            fit[at] = _fit(label[at], total, model, work)

@@ -46,7 +46,7 @@ ZERO = 0x30
 
 
 @njit(nogil=True, cache=True)
-def _encode(code: Integer, out: npt.NDArray[np.uint8], at: int) -> int:
+def encode(code: Integer, out: npt.NDArray[np.uint8], at: int) -> int:
     """Write `code` as UTF-8 at `at`; returns where the next character goes."""
     if code < 0x80:
         out[at] = code
@@ -183,7 +183,7 @@ def normalise(
                     continue
             if kind == SOLO or (kind == SEPARATOR and payload != BLANK):
                 begin = size
-                size = _encode(payload if payload else code, text, size)
+                size = encode(payload if payload else code, text, size)
                 words[count] = hash_word(text, begin, size)
                 count += 1
                 spaced = False
@@ -205,7 +205,7 @@ def normalise(
                 begun = -1
             for i in range(payload + 1, payload + 1 + np.int64(expansions[payload])):
                 begin = size
-                size = _encode(np.int64(expansions[i]), text, size)
+                size = encode(np.int64(expansions[i]), text, size)
                 words[count] = hash_word(text, begin, size)
                 count += 1
             continue
@@ -220,18 +220,18 @@ def normalise(
             if not starts:
                 payload += 1 + np.int64(expansions[payload])
             for i in range(payload + 1, payload + 1 + np.int64(expansions[payload])):
-                size = _encode(np.int64(expansions[i]), text, size)
+                size = encode(np.int64(expansions[i]), text, size)
         elif kind == MARK:
-            size = _encode(payload, text, size)
+            size = encode(payload, text, size)
         elif kind == LETTER:
-            size = _encode(payload if payload else code, text, size)
+            size = encode(payload if payload else code, text, size)
         elif kind == DIGIT:
             at = _number_end(data, at, stop, tables)
             text[size] = ZERO
             size += 1
         else:
             for i in range(payload + 1, payload + 1 + np.int64(expansions[payload])):
-                size = _encode(np.int64(expansions[i]), text, size)
+                size = encode(np.int64(expansions[i]), text, size)
     if begun >= 0:
         words[count] = hash_word(text, begun, size)
         count += 1

@@ -109,8 +109,8 @@ class Folding(NamedTuple):
     case: bool | Literal["initial"] = "initial"
     """Upper case becomes lower case: everywhere, nowhere, or in the first letter of words such as `This`, which go on with a
     small letter. So `x` and `X`, `max` and `MAX` stay apart, and words at the beginning of a sentence do not."""
-    digits: bool = False
-    """Numbers, with one decimal separator inside, become 0."""
+    digits: bool | Literal["removed"] = False
+    """Numbers, with one decimal separator inside, become 0. "removed": digits are spaces."""
     marks: bool = False
     """Nonspacing marks (category Mn), such as accents and vowel points, are removed."""
     operators: bool = False
@@ -122,6 +122,9 @@ class Folding(NamedTuple):
     punctuation, which is then deleted, so that it separates no words."""
     white_space: bool = True
     """If False, all characters stay as they are, and nothing above applies."""
+    compatibility: bool = False
+    """Full-width letters, ligatures and other compatibility characters become what they stand for, digits of all scripts become
+    ASCII, all symbols are spaces, and format characters (category Cf), such as soft hyphens, are removed."""
 
 
 KEPT = Folding()
@@ -181,15 +184,22 @@ def fold(character: str, category: str, folding: Folding) -> tuple[int, str]:
     if not folding.white_space:
         return LETTER, character
     if category == "Nd" and folding.digits:
-        return DIGIT, "0"
-    if category == "Lo" and unicodedata.is_normalized("NFD", character):
+        return (SPACE, " ") if folding.digits == "removed" else (DIGIT, "0")
+    if folding.compatibility:
+        if category == "Cf":
+            return DELETED, ""
+        if category[0] == "S":
+            return SPACE, " "
+        if category == "Nd":
+            return LETTER, str(unicodedata.decimal(character))
+    if category == "Lo" and unicodedata.is_normalized("NFKD" if folding.compatibility else "NFD", character):
         # Most characters end here: they have no case and no marks to remove.
         return LETTER, character
     if character.isspace():
         return SPACE, " "
     if is_punctuation(character, category, folding.what):
         return _punctuation(character, folding)
-    if character in SEPARATORS and folding.digits:
+    if character in SEPARATORS and folding.digits is True:
         return SEPARATOR, character
     lowered = character.lower().replace("\u03c2", "\u03c3") if folding.case is True else character
     kept = _decomposed(lowered, folding)
@@ -202,7 +212,16 @@ def fold(character: str, category: str, folding: Folding) -> tuple[int, str]:
 
 def _decomposed(text: str, folding: Folding) -> str:
     decomposed = unicodedata.normalize("NFD", text)
+    if folding.compatibility:
+        decomposed = _compatible(decomposed)
     return "".join(part for part in decomposed if not (folding.marks and unicodedata.category(part) == "Mn"))
+
+
+def _compatible(text: str) -> str:
+    """What a text stands for, in small letters; the text itself if that is no word, or too long for `normalise.GROWTH`."""
+    plain = unicodedata.normalize("NFKD", unicodedata.normalize("NFKD", text).lower())
+    word = "".join(part for part in plain if unicodedata.category(part)[0] in "LMN")
+    return word if 0 < len(word.encode()) <= 3 * len(text.encode()) else text
 
 
 def is_punctuation(character: str, category: str, what: Punctuation) -> bool:
@@ -223,6 +242,6 @@ def _punctuation(character: str, folding: Folding) -> tuple[int, str]:
             return OPERATOR, character
     else:
         kept = not folding.punctuation
-    if character in SEPARATORS and folding.digits:
+    if character in SEPARATORS and folding.digits is True:
         return SEPARATOR, character if kept else " "
     return (SOLO, character) if kept else (SPACE, " ")

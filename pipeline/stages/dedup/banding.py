@@ -1,6 +1,6 @@
 """How documents are cut into n-grams and signatures into bands, and how bands and rows follow from a target.
 
-Purpose: holds the presets of published corpora, and chooses bands and rows for a similarity. Of all choices that a number of
+Purpose: holds the presets of published corpora, and chooses bands and rows for a threshold. Of all choices that a number of
 permutations allows, it takes the one with the least error among those that reach the requested recall.
 Guarantee: without a recall, the choice equals that of datasketch's optimiser at equal weights.
 Cost: a few milliseconds for 128 permutations, once per process.
@@ -26,11 +26,15 @@ Preset = Literal["fineweb", "dolma3", "nemo"]
 
 NGRAM: Mapping[Shingle, int] = MappingProxyType({"words": 5, "characters": 24})
 """Words or characters per n-gram when no setting gives the number."""
-BANDS, ROWS = 16, 7
-"""Bands and rows when no setting gives them. A pair of similarity 0.8 shares a band with probability 0.977, for as many
-permutations as the 14 bands of 8 rows of "fineweb", with which it is 0.924. Candidates are more, but each is compared."""
+RECALL = 0.975
+"""The probability with which chosen bands find a pair at the threshold, when no setting gives it. At 0.8 the choice is 16 bands
+of 7 rows, which find 0.977. The 14 bands of 8 rows of "fineweb" have as many permutations and find 0.924."""
 PERMUTATIONS = 128
-"""Upper bound of bands times rows when no setting gives it."""
+"""Upper bound of bands times rows when no setting gives it. It is enough for every threshold from 0.03 on. Signing takes time
+for each; a lower threshold takes fewer rows, so more pairs are compared that are alike only a little."""
+LOW = 0.9
+"""Given bands that find a pair at the threshold with a lower probability are worth an alarm, when no setting asks for a
+recall."""
 NODES = 64
 """Nodes of the quadrature. The integrands are smooth: with 64 nodes no choice differs from that of an adaptive quadrature."""
 
@@ -71,29 +75,25 @@ def scheme(
     ngram: int | None,
     bands: int | None,
     rows: int | None,
-    similarity: float | None,
+    threshold: float,
     recall: float | None,
     permutations: int | None,
 ) -> Scheme:
-    """The scheme that the settings name by a preset, by bands and rows, or by a similarity. Default: BANDS and ROWS.
+    """The scheme that the settings name by a preset, by bands and rows, or by the threshold and a recall (default: RECALL).
 
     Raises ValueError if the settings contradict each other or cannot be met.
     """
     grams: dict[str, object] = {"shingle": shingle, "ngram": ngram}
     given: dict[str, object] = {"bands": bands, "rows": rows}
-    target: dict[str, object] = {"similarity": similarity, "recall": recall, "permutations": permutations}
+    bound: dict[str, object] = {"permutations": permutations}
     if preset is not None:
-        if others := _said(grams | given | target):
+        if others := _said(grams | given | bound):
             raise ValueError(f'preset = "{preset}" sets all of these: leave out {others}, or the preset')
         return PRESETS[preset]
-    if _said(given) and _said(target):
-        raise ValueError(f"set bands and rows, or let them be chosen: leave out {_said(given)}, or {_said(target)}")
-    if similarity is not None:
-        bands, rows = least_error(similarity, permutations or PERMUTATIONS, recall or 0.0)
-    elif _said(target):
-        raise ValueError(f"{_said(target)} can choose bands and rows only together with a similarity: set it too")
-    elif not _said(given):
-        bands, rows = BANDS, ROWS
+    if _said(given) and _said(bound):
+        raise ValueError(f"set bands and rows, or let them be chosen: leave out {_said(given)}, or {_said(bound)}")
+    if not _said(given):
+        bands, rows = least_error(threshold, permutations or PERMUTATIONS, recall or RECALL)
     if bands is None or rows is None:
         raise ValueError(f"bands and rows belong together, but only {_said(given)} is set")
     shingle = shingle or "words"
@@ -117,7 +117,7 @@ def least_error(similarity: float, permutations: int, recall: float = 0.0) -> tu
     reached = (1.0 - (1.0 - similarity**rows) ** bands)[:, 0]
     if reached.max() < recall:
         raise ValueError(
-            f"recall = {recall} at similarity = {similarity} needs more than permutations = {permutations}, "
+            f"recall = {recall} at threshold = {similarity} needs more than permutations = {permutations}, "
             f"which reach {reached.max():.6f}; raise permutations, or lower recall"
         )
     nodes, weights = np.polynomial.legendre.leggauss(NODES)

@@ -1,10 +1,11 @@
 """Checks that the verdicts of a finished `dedup` stage are true. `tokenmill verify` runs it in addition to hashes.
 
-Guarantee: every removed document names one that is kept at the end of the stage, at a similarity that reaches the threshold,
-and cluster sizes are right. Then both texts are read. For near duplicates the similarity is computed anew and must equal the
-stored one; exact duplicates must have equal bytes, or equal text but for white space if `dedup.exact` says so, by SHA-256. This
-covers all removed documents, or a seeded sample of `most` of them. What a verdict says was compared must be what is compared;
-that of a revision must be one under both foldings.
+Guarantee: every removed document names one that is kept at the end of the stage. Documents that left for a key share it
+(`check_keys`). Others are named at a similarity that reaches the threshold,
+none loses more than `dedup.loses`, and cluster sizes are right. Then both texts are read. For near duplicates the similarity
+and what is lost are computed anew and must equal the stored values; exact duplicates must have equal bytes, or equal text but
+for white space if `dedup.exact` says so, by SHA-256. This covers all removed documents, or a seeded sample of `most` of them.
+What a verdict says was compared must be what is compared; that of a revision must be one under both foldings.
 Cost: one read of the verdicts, 100 bytes per document; then the text of the shards concerned, at 60 MB/s per core. Memory
 holds the n-gram sets of kept documents, BLOCK n-grams of them and of one more shard. For each block, the shards whose
 documents name them are read once. A million removed documents of 5 kB make about 40 blocks.
@@ -27,9 +28,11 @@ from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
+from tokenmill.pipeline.stages.dedup import check_keys
 from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
+from tokenmill.pipeline.stages.dedup.shares import shares, within
 from tokenmill.pipeline.stages.dedup.signatures import settings
 from tokenmill.pipeline.stages.dedup.texts import Texts, equal, joined, read, similar
 from tokenmill.pipeline.stages.stage import name_of
@@ -75,13 +78,20 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     verdicts = _verdicts(root, made)
     removed = np.flatnonzero(~verdicts.kept & verdicts.table["reason"].is_valid().to_numpy())
     lost = verdicts.keeper[removed] < 0
+    by_key = np.isin(np.array(verdicts.table["reason"].cast(pa.string()).to_pylist(), dtype=object), _key_reasons(made))
     jaccard = np.nan_to_num(verdicts.table["jaccard"].to_numpy(), nan=0.0)
     sizes = np.bincount(verdicts.keeper[removed[~lost]], minlength=len(verdicts.kept)) + 1
     counted = np.where(verdicts.kept, sizes, sizes[verdicts.keeper])
+    deciding = made.config["deciding"]
+    # Tables of earlier versions do not say what was lost.
+    contained = verdicts.table["contained"].fill_null(float("loses" not in deciding)).to_numpy()
     wrong = verdicts.table["cluster_size"].fill_null(0).to_numpy() != counted
+    named, gone = removed[~lost], removed[lost]
+    removed = removed[~by_key[removed]]
     for places, what in (
-        (removed[lost], "removed rows name no kept document"),
-        (removed[jaccard[removed] < made.config["deciding"]["threshold"]], "removed rows below the threshold"),
+        (gone, "removed rows name no kept document"),
+        (removed[jaccard[removed] < deciding["threshold"]], "removed rows below the threshold"),
+        (removed[~within(contained[removed], deciding.get("loses", 1))], "removed rows that lose more than dedup.loses"),
         (np.flatnonzero(wrong & (verdicts.kept | (verdicts.keeper >= 0))), "rows with another cluster_size than is counted"),
     ):
         if len(places):
@@ -94,8 +104,10 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
         )
         return
     config = _config(made.config)
+    for place, untruth in check_keys.untrue(verdicts.table, verdicts.starts[:-1].tolist(), views, config):
+        yield f"{root / verdicts.file(place)}: {verdicts.hex(place)}: {untruth}"
     said = np.array([str(one) for one in verdicts.table["compared"].cast(pa.string()).take(pa.array(removed)).to_pylist()])
-    looser = config.model_copy(update=made.config["deciding"].get("looser", {}))
+    looser = config.model_copy(update=deciding.get("looser", {}))
     near = verdicts.near[removed]
     revised = near & (said == looser.compared[1])
     if len(other := removed[(said != np.where(near, config.compared[1], config.compared[0])) & ~revised]):
@@ -107,7 +119,7 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     if (scored := settings(config)) != made.config["scoring"]:
         yield f"{root / made.stage}: made with Unicode {made.config['scoring']['unicode']}, this Python has {scored['unicode']}"
         return
-    named = removed[~lost]
+    named = named[~by_key[named]]
     if most is not None and len(named) > most:
         named = np.sort(np.random.default_rng(seed).choice(named, most, replace=False))
     loose = np.isin(named, removed[revised])
@@ -115,20 +127,15 @@ def problems(root: Path, made: Manifest, views: Sequence[View], *, most: int | N
     for place, found in itertools.chain(strictly, loosely):
         both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
         what = f"similarity is {found}" if verdicts.near[place] else f"{config.compared[0]} {'agree' if found else 'differ'}"
-        yield f"{root / verdicts.file(place)}: {both}: their {what}, the verdict says {jaccard[place]}"
-    threshold = made.config["deciding"]["threshold"]
+        claim = f"the verdict says {jaccard[place]}"
+        if found == jaccard[place]:
+            what, claim = "shares are others", f"than contained = {contained[place]} and its neighbours say"
+        yield f"{root / verdicts.file(place)}: {both}: their {what}, {claim}"
+    threshold = deciding["threshold"]
     for place, found in _untrue(verdicts, views, named[loose], config):
         if not are_revisions(np.array(found), jaccard[place], threshold):
             both = f"{verdicts.hex(place)} and {verdicts.hex(verdicts.keeper[place])}"
             yield f"{root / verdicts.file(place)}: {both}: no revision, with a similarity of {found} by {config.compared[1]}"
-
-
-def removed_below(root: Path, made: Manifest, threshold: float) -> tuple[int, int]:
-    """How many removed documents are less similar than `threshold` to those they name, and how many there are in all."""
-    names = [(name_of(made.stage, "verdicts", shard.name), shard) for shard in made.shards]
-    parts = [shards.read(root, (name, shard.files[name]), ["jaccard"]) for name, shard in names]
-    found = pa.concat_tables([_EMPTY.select(["jaccard"]), *parts])["jaccard"]
-    return int(pc.sum(pc.less(found, threshold)).as_py() or 0), len(found) - found.null_count
 
 
 _EMPTY = pa.schema([schema.DOC_ID.with_nullable(True), *VERDICT]).empty_table()
@@ -156,12 +163,16 @@ def _verdicts(root: Path, made: Manifest) -> _Verdicts:
 def _config(made: Mapping[str, Any]) -> DedupConfig:
     """The settings that the signatures and the exact duplicates were made with."""
     scoring = {name: value for name, value in made["scoring"].items() if name != "unicode"}
-    return DedupConfig(**{**scoring, "exact": made["deciding"]["exact"]})
+    return DedupConfig(**{**scoring, "exact": made["deciding"]["exact"], "keys": made["deciding"].get("keys", ())})
+
+
+def _key_reasons(made: Manifest) -> Sequence[str]:
+    return DedupConfig(keys=made.config["deciding"].get("keys", ())).key_reasons
 
 
 def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config: DedupConfig) -> Iterator[tuple[int, float]]:
-    """The `removed` documents whose similarity to the document they name differs from the stored one, with the true
-    similarity.
+    """The `removed` documents whose similarity to the document they name, or what is lost with them, differs from what is
+    stored, with the true similarity.
     """
     block: list[Texts] = []
     places: list[Indices] = []
@@ -174,10 +185,12 @@ def _untrue(verdicts: _Verdicts, views: Sequence[View], removed: Indices, config
             for mine in _by_shard(verdicts, removed[np.isin(verdicts.keeper[removed], held)]):
                 found, rows = _texts(verdicts, views, mine, config), np.arange(len(mine))
                 named = np.searchsorted(held, verdicts.keeper[mine])
-                alike = np.where(
-                    verdicts.near[mine], similar(found, rows, kept, named), equal(found, rows, kept, named).astype(np.float64)
-                )
-                wrong = alike != verdicts.table["jaccard"].take(pa.array(mine)).to_numpy()
+                near, stored = verdicts.near[mine], verdicts.table.take(pa.array(mine))
+                alike = np.where(near, similar(found, rows, kept, named), equal(found, rows, kept, named).astype(np.float64))
+                true = shares(alike, np.where(near, found.sizes[rows], 0), np.where(near, kept.sizes[named], 0))
+                wrong = alike != stored["jaccard"].to_numpy()
+                for name in ("contained", "contains", "lost_ngrams"):
+                    wrong |= (getattr(true, name) != stored[name].to_numpy()) & stored[name].is_valid().to_numpy()
                 yield from zip(mine[wrong].tolist(), alike[wrong].tolist(), strict=True)
             block, places = [], []
 

@@ -61,6 +61,7 @@ class _Gathering:
     criteria: Sequence[Sequence[SurvivorCriterion]]
     """For each shard."""
     config: DedupConfig
+    left: Sequence[Run]
     path: Path
 
 
@@ -72,9 +73,15 @@ class _GatheredShards:
 
 
 def gather(
-    scored: Sequence[Scored], config: DedupConfig, criteria: Sequence[Sequence[SurvivorCriterion]], means: Means
+    scored: Sequence[Scored],
+    config: DedupConfig,
+    criteria: Sequence[Sequence[SurvivorCriterion]],
+    means: Means,
+    left: Sequence[Run] = (),
 ) -> AllDocuments:
-    """Read the columns of all rows alive. `criteria`: those of `survivor.criteria`. Raises Misaligned, CorruptFile."""
+    """Read the columns of all rows alive but those that `left`: runs that begin with their places. `criteria`: those of
+    `survivor.criteria`. Raises Misaligned, CorruptFile.
+    """
     keys = survivor.width(criteria[0]) if criteria else 2
     tasks = [
         _Gathering(
@@ -82,6 +89,7 @@ def gather(
             first=part.start,
             criteria=criteria[part],
             config=config,
+            left=left,
             path=means.folder / f"gathered-{number}",
         )
         for number, part in enumerate(grouped(scored, means.rows(["<u8"] * WIDE * (keys + 3))))
@@ -119,19 +127,25 @@ def rows_of(places: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
     return (places & np.uint64(ROWS)).astype(np.int64)
 
 
+def leaves(left: Sequence[Run], number: int) -> npt.NDArray[np.int64]:
+    """The rows of a shard, counted among those alive, that `left` (see `gather`)."""
+    return np.concatenate([np.empty(0, dtype=np.int64), *(rows_of(run.within(of_shard(number))[0]) for run in left)])
+
+
 def _gather(task: _Gathering) -> _GatheredShards:
     blocks: list[list[Array]] = []
     alive, undated = [], 0
     for number, (one, criteria) in enumerate(zip(task.scored, task.criteria, strict=True)):
-        columns, missing = _columns(*one, task.first + number, criteria, task.config)
-        blocks.append(columns)
+        columns, missing = columns_of(*one, task.first + number, criteria, task.config)
         alive.append(len(columns[0]))
+        gone = leaves(task.left, task.first + number)
+        blocks.append([np.delete(column, gone) for column in columns])
         undated += missing
     columns = [np.concatenate(parts) for parts in zip(*blocks, strict=True)]
     return _GatheredShards(run=runs.write_sorted(task.path, *columns, by=len(columns) - 2), alive=alive, undated=undated)
 
 
-def _columns(
+def columns_of(
     view: View, named: Named, number: int, criteria: Sequence[SurvivorCriterion], config: DedupConfig
 ) -> tuple[list[Array], int]:
     """One shard's rows alive, as `AllDocuments.runs` has them, in their order; and how many have no date."""

@@ -27,5 +27,7 @@ class DedupFacts:
     """Groups of two or more documents that are duplicates of one kept document, which counts too."""
     expected_recall: float
     """The probability that the bands find a pair at the threshold."""
+    same_key_documents: int = 0
+    """Documents that left because they share a key, before texts were compared. `documents` does not count them."""
     undated_documents: int | None = None
     """Documents without a date, where the survivor policy asks for dates."""

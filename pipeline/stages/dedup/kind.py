@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
 
 from tokenmill.pipeline.base.manifest import Manifest
-from tokenmill.pipeline.base.words import number
+from tokenmill.pipeline.base.words import number, share
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.dedup.facts import DedupFacts
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
-from tokenmill.pipeline.stages.kind import Finished, Rebuild, StageKind
+from tokenmill.pipeline.stages.kind import Again, Finished, StageKind
 from tokenmill.pipeline.stages.step import Estimate, Resolver
 
 
@@ -76,9 +80,13 @@ def _words(made: Manifest) -> str:
         " A pair that misses this by little counts too if it reaches it as a revision: compared again with "
         f"{' and '.join(fold.removeprefix('fold_') for fold in deciding['looser'])} folded."
     )
+    loses = float(deciding.get("loses", 1))
+    limit = "" if loses == 1 else f" A document stays if the kept one would lack more than {share(loses, 1)} of its n-grams."
+    keys = deciding.get("keys", ())
+    first = f"Of documents with the same {' or '.join(keys)}, one went on. " if keys else ""
     return (
-        f"{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept."
-        f"{again if revised else ''} The verdict of a removed document names the kept one and says what was compared."
+        f"{first}{also} documents whose sets of {near}, have a Jaccard similarity of at least {least}, one was kept."
+        f"{again if revised else ''}{limit} The verdict of a removed document names the kept one and says what was compared."
     )
 
 
@@ -88,18 +96,15 @@ def _problems(finished: Finished) -> Iterator[str]:
     yield from problems(finished.root, finished.manifest, finished.before, most=finished.most)
 
 
-def _needs_build(asked: Rebuild[DedupConfig]) -> str:
-    """Why only a build can decide: it depends on which other documents are kept, and on pairs that are not stored."""
-    from tokenmill.pipeline.stages.dedup.check import removed_below
+def _again(asked: Again) -> Sequence[pa.RecordBatch]:
+    from tokenmill.pipeline.stages.dedup.again import decide_again
 
-    message = "dedup: a build decides all duplicates together, by comparing texts; only `tokenmill build` can do that"
-    only_threshold = asked.before.model_copy(update={"threshold": asked.after.threshold}) == asked.after
-    if asked.manifest is None or not only_threshold:
-        return message
-    if asked.after.threshold < asked.before.threshold:
-        return f"{message} (pairs below {asked.before.threshold} are not stored)"
-    below, removed = removed_below(asked.root, asked.manifest, asked.after.threshold)
-    return f"{message}. {below:,} of {removed:,} duplicates are less similar than {asked.after.threshold}"
+    return decide_again(asked)
+
+
+def _effective(settings: DedupConfig) -> dict[str, Any]:
+    stands_for = {**dataclasses.asdict(settings.scheme), "normalise": settings.normalisation, "recall": settings.least_recall}
+    return {**settings.model_dump(mode="json"), **stands_for}
 
 
 DEDUP = StageKind(
@@ -111,5 +116,9 @@ DEDUP = StageKind(
     facts=DedupFacts,
     problems=_problems,
     check=_check,
-    needs_build=_needs_build,
+    again=_again,
+    effective=_effective,
+    comes_to=lambda settings: settings.comes_to,
+    remark=lambda settings: settings.remark,
+    alarm=lambda settings: settings.alarm,
 )

@@ -1,10 +1,10 @@
 """Decides which documents are kept, and makes the verdicts with their evidence.
 
 Guarantee: distinct texts are visited in survivor order, and a text is kept unless it has an edge to a kept one. So every
-removed document names a kept document, at a similarity that reaches the threshold. A copy of a removed text names the document
-that this text names.
+removed document names a kept document, at a similarity that reaches the threshold, and loses at most `dedup.loses` of its
+n-grams to it. A copy of a removed text names the document that this text names.
 Cost: linear in pairs and removed documents. The process that decides holds one bit per document and one range of pairs. Two
-sorts outside memory give a removed document what it names, and take it back to its shard: 112 bytes for each.
+sorts outside memory give a removed document what it names, and take it back to its shard: 136 bytes for each.
 """
 
 from __future__ import annotations
@@ -24,35 +24,45 @@ from tokenmill.pipeline.external.runs import Array, Range, Run
 from tokenmill.pipeline.kernels.dedup.candidates import survivors
 from tokenmill.pipeline.stages.dedup.collected import of_shard, rows_of
 from tokenmill.pipeline.stages.dedup.exact import Distinct
+from tokenmill.pipeline.stages.dedup.followed import FATE, follow
+from tokenmill.pipeline.stages.dedup.settings import DedupConfig
+from tokenmill.pipeline.stages.dedup.shares import shares, within
 from tokenmill.pipeline.stages.dedup.verify import SIMILAR
 
 EXACT_DUPLICATE = "exact_duplicate"
 NEAR_DUPLICATE = "near_duplicate"
-KEPT, EXACT, NEAR, REVISED = range(4)
-"""Why a document is removed, in runs of DECIDED."""
+KEPT, EXACT, NEAR, REVISED, SAME = range(5)
+"""Why a document is removed, in runs of DECIDED: SAME for the first of `dedup.keys`, one more for the next."""
 MOST = 2**31 - 1
 """The largest cluster size that a verdict can say."""
 NAMES = ("<u8", "<u8", "<u8", "<u8")
 """See `exact.Distinct`."""
-REMOVED = ("<u8", "<u8", "<f8", "<u8")
-"""A run of removed ranks: rank, the rank that is kept, their similarity, and NEAR or REVISED."""
-PLACED = ("<u8", "<u8", "<f8", "<u8")
-"""A run of removed documents: the rank that is kept, place, similarity, and EXACT, NEAR or REVISED."""
-DECIDED = ("<u8", "<f8", "<u8", "<u8", "<u8", "<u8")
-"""A run of the documents that duplicate others, and of those that they name: place, similarity, KEPT to REVISED, cluster size,
-and both halves of the `doc_id` of the kept document."""
+REMOVED = ("<u8", "<u8", "<f8", "<u4", "<u4", "<u8")
+"""A run of removed ranks: rank, the rank that is kept, their similarity, the sizes of both n-gram sets, and NEAR or REVISED."""
+PLACED = REMOVED
+"""A run of removed documents: the rank that is kept, place, similarity, both sizes, and EXACT, NEAR or REVISED."""
+DECIDED = ("<u8", "<f8", "<u4", "<u4", "<u8", "<u8", "<u8", "<u8")
+"""A run of the documents that duplicate others, and of those that they name: place, similarity, both sizes, KEPT to REVISED,
+cluster size, and both halves of the `doc_id` of the kept document."""
 
 VERDICT = pa.schema(
     [
         schema.REASON,
         pa.field("kept_doc_id", schema.DOC_ID.type),
         pa.field("jaccard", pa.float64()),
+        pa.field("contained", pa.float64()),
+        pa.field("contains", pa.float64()),
+        pa.field("lost_ngrams", pa.int64()),
         pa.field("cluster_size", pa.int32()),
         pa.field("compared", pa.dictionary(pa.int32(), pa.string())),
+        pa.field("same_key_doc_id", schema.DOC_ID.type),
     ]
 )
-"""`kept_doc_id`, `jaccard` and `compared` are null for a kept row. `cluster_size` counts a kept document and those that name
-it. `compared` says in words what of the two texts was compared, and how it was normalised."""
+"""All but `reason` and `cluster_size` are null for a kept row. `contained`: the share of the n-grams of the removed document
+that stand in the kept one; `contains`: the share of those of the kept one that stand in the removed one; `lost_ngrams`: those
+of the removed one that the kept one lacks. `cluster_size` counts a kept document and those that name it. `compared` says in
+words what of the two texts was compared, and how it was normalised. Of a document that shares a key, texts were not compared,
+and `same_key_doc_id` is the one with its key, for which `kept_doc_id` stands."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,42 +99,60 @@ class _Naming:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Sharing:
+    fates: Sequence[Run]
+    within: Range
+    why: int
+    path: Path
+
+
+@dataclass(frozen=True, kw_only=True)
 class ShardVerdicts:
     """The verdicts of one shard: a task reads them where it publishes them. Picklable."""
 
     number: int
     alive: int
     decided: Sequence[Run]
-    compared: tuple[str, str, str]
+    config: DedupConfig
+    left: Sequence[Run]
+    """Runs of `keys.SHARED`."""
 
     def read(self) -> pa.RecordBatch:
         """The verdicts of the rows alive, in their order. Raises OSError."""
-        place, similarity, why, size, *ids = runs.read(self.decided, of_shard(self.number), DECIDED)
-        rows = rows_of(place)
+        place, similarity, mine, other, why, size, *ids = runs.read(self.decided, of_shard(self.number), DECIDED)
+        rows, found = rows_of(place), shares(similarity, mine, other)
         reasons, sizes = np.zeros(self.alive, dtype=np.int32), np.ones(self.alive, dtype=np.int32)
         reasons[rows], sizes[rows] = why, size
         kept = reasons == KEPT
-        jaccard, doc_ids = np.ones(self.alive), np.zeros((self.alive, 2), dtype=">u8")
-        jaccard[rows], doc_ids[rows] = similarity, np.stack(ids, axis=1)
-        named = pa.FixedSizeBinaryArray.from_buffers(
-            schema.DOC_ID.type, self.alive, [pa.array(~kept).buffers()[1], pa.py_buffer(doc_ids)]
-        )
+        names = [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE, NEAR_DUPLICATE, *self.config.key_reasons]
+        said = ["", *self.config.compared, *(f"the key {key}" for key in self.config.keys)]
+        place, _, *sharing = runs.read(self.left, of_shard(self.number), ("<u8",) * 4)
         columns = [
-            pa.DictionaryArray.from_arrays(pa.array(np.minimum(reasons, NEAR)), [schema.KEPT, EXACT_DUPLICATE, NEAR_DUPLICATE]),
-            named,
-            pa.array(jaccard, mask=kept),
+            _named(reasons, names),
+            _ids(ids, rows, ~kept),
+            *(
+                pa.array(_scattered(column, rows, self.alive), mask=kept | (reasons >= SAME))
+                for column in (similarity, found.contained, found.contains, found.lost_ngrams)
+            ),
             pa.array(sizes),
-            pa.DictionaryArray.from_arrays(pa.array(np.maximum(reasons - 1, 0), mask=kept), list(self.compared)),
+            _named(reasons, said, mask=kept),
+            _ids(sharing, rows_of(place), reasons >= SAME),
         ]
         return pa.RecordBatch.from_arrays(columns, schema=VERDICT)
 
 
 def decide(
-    by_range: Sequence[Sequence[Run]], revisions: Sequence[Sequence[Run]], ranks: int, threshold: float, folder: Path
+    by_range: Sequence[Sequence[Run]],
+    revisions: Sequence[Sequence[Run]],
+    ranks: int,
+    threshold: float,
+    loses: float,
+    folder: Path,
 ) -> Decision:
     """Visit all ranks in order. `by_range`, `revisions`: for each range of pairs, in ascending order, runs of `verify.SIMILAR`.
 
-    Of `by_range`, the pairs that reach the threshold are edges; of `revisions`, which are other pairs, all. Raises OSError.
+    Of `by_range`, the pairs that reach the threshold are edges; of `revisions`, which are other pairs, all. A pair of which the
+    higher rank would lose more than `loses` of its n-grams is none. Raises OSError.
     """
     removed = np.zeros((ranks + 7) // 8, dtype=np.uint8)
     edges = 0
@@ -133,24 +161,31 @@ def decide(
         strict = runs.read(parts, runs.ALL, SIMILAR)
         loose = runs.read(revised_parts, runs.ALL, SIMILAR)
         alike = strict[2] >= threshold
-        higher, lower, similarity = (np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True))
-        why = np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])])
-        order = runs.order((higher, lower), 2)
-        higher, lower, similarity, why = higher[order], lower[order], similarity[order], why[order]
-        chosen = np.empty(len(higher), dtype=np.int64)
-        chosen = chosen[: survivors(higher, lower, similarity, removed, chosen)]
-        columns = (column[chosen] for column in (higher, lower, similarity, why))
-        written.append(runs.write(folder / f"removed-{number}", *columns))
-        edges += len(higher)
+        columns = [np.concatenate([one[alike], more]) for one, more in zip(strict, loose, strict=True)]
+        columns.append(np.repeat(np.array([NEAR, REVISED], dtype=np.uint64), [int(alike.sum()), len(loose[0])]))
+        if loses < 1:
+            few = within(shares(*columns[2:5]).contained, loses)
+            columns = [column[few] for column in columns]
+        order = runs.order(columns[:2], 2)
+        columns = [column[order] for column in columns]
+        chosen = np.empty(len(order), dtype=np.int64)
+        chosen = chosen[: survivors(*columns[:3], removed, chosen)]
+        written.append(runs.write(folder / f"removed-{number}", *(column[chosen] for column in columns)))
+        edges += len(order)
     return Decision(removed=removed, runs=written, edges=edges)
 
 
 def verdicts(
-    decision: Decision, distinct: Distinct, alive: npt.NDArray[np.int64], compared: tuple[str, str, str], means: Means
+    decision: Decision,
+    distinct: Distinct,
+    alive: npt.NDArray[np.int64],
+    config: DedupConfig,
+    means: Means,
+    left: Sequence[Sequence[Run]],
 ) -> tuple[list[ShardVerdicts], int]:
     """The verdicts of each shard's rows alive, in order, and the number of clusters of more than one document.
 
-    `compared`: what is compared of exact duplicates, of near duplicates, and of revisions. Raises OSError.
+    `left`: the documents that left for each of `dedup.keys`, as `keys.shared` gives them. Raises OSError.
     """
     removed = sort.merge(means, decision.runs, "removed")
     rows = means.rows([*REMOVED, *PLACED])
@@ -167,6 +202,13 @@ def verdicts(
         for number, within in enumerate(runs.ranges([*removed, *distinct.copies, *distinct.names], rows))
     ]
     placed = sort.merge(means, [run for part in means.executor.map(_place, placing) for run in part], "placed")
+    for number, fates in enumerate(follow(left, placed, distinct.names, means)):
+        sharing = [
+            _Sharing(fates=fates, within=within, why=SAME + number, path=means.folder / f"same-{number}-{at}")
+            for at, within in enumerate(runs.ranges(fates, rows) if fates else [])
+        ]
+        placed = [*placed, *means.executor.map(_share, sharing)]
+    placed = sort.merge(means, placed, "all-placed")
     naming = [
         _Naming(placed=placed, names=distinct.names, within=within, rows=rows, folder=means.folder, name=f"decided-{number}")
         for number, within in enumerate(runs.ranges([*placed, *distinct.names], rows))
@@ -174,14 +216,48 @@ def verdicts(
     named = means.executor.map(_name, naming)
     decided = sort.merge(means, [run for part, _ in named for run in part], "decided")
     found = [
-        ShardVerdicts(number=number, alive=int(count), decided=decided, compared=compared) for number, count in enumerate(alive)
+        ShardVerdicts(
+            number=number, alive=int(count), decided=decided, config=config, left=[run for part in left for run in part]
+        )
+        for number, count in enumerate(alive)
     ]
     return found, sum(clusters for _, clusters in named)
 
 
+def _scattered(values: Array, rows: npt.NDArray[np.int64], count: int) -> Array:
+    """`count` values: those given at their `rows`, and zeros."""
+    found = np.zeros(count, dtype=values.dtype)
+    found[rows] = values
+    return found
+
+
+def _named(codes: npt.NDArray[np.int32], names: Sequence[str], *, mask: npt.NDArray[np.bool_] | None = None) -> pa.Array:
+    """A name for each code. Each stands in the dictionary once: one that repeats a value has other bytes from run to run."""
+    distinct = list(dict.fromkeys(names[1:] if mask is not None else names))
+    places = np.array([distinct.index(name) if name in distinct else 0 for name in names], dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(places[codes], mask=mask), distinct)
+
+
+def _ids(halves: Sequence[Array], rows: npt.NDArray[np.int64], valid: npt.NDArray[np.bool_]) -> pa.Array:
+    """A `doc_id` at each of the `rows`, and null where not `valid`."""
+    found = np.zeros((len(valid), 2), dtype=">u8")
+    found[rows] = np.stack(halves, axis=1)
+    return pa.FixedSizeBinaryArray.from_buffers(
+        schema.DOC_ID.type, len(valid), [pa.array(valid).buffers()[1], pa.py_buffer(found)]
+    )
+
+
+def _share(task: _Sharing) -> Run:
+    """Documents that left for a key, by the rank that is kept."""
+    place, keeper = runs.read(task.fates, task.within, FATE)
+    none = np.zeros(len(place), dtype=np.uint32)
+    why = np.full(len(place), task.why, dtype=np.uint64)
+    return runs.write_sorted(task.path, keeper, place, np.ones(len(place)), none, none, why)
+
+
 def _place(task: _Placing) -> list[Run]:
     """Removed documents, leaders and copies, by the rank that is kept."""
-    rank, keeper, similarity, why = runs.read(task.removed, task.within, REMOVED)
+    rank, keeper, *why = runs.read(task.removed, task.within, REMOVED)
     ranks, places, *_ = runs.read(task.names, task.within, NAMES)
     written: list[Run] = []
 
@@ -189,13 +265,14 @@ def _place(task: _Placing) -> list[Run]:
         written.append(runs.write_sorted(task.folder / f"{task.name}-{len(written)}.made", *columns))
 
     if len(rank):
-        write([keeper, places[np.searchsorted(ranks, rank)], similarity, why])
+        write([keeper, places[np.searchsorted(ranks, rank)], *why])
     for leader, place in _pieces([run.within(task.within) for run in task.copies], task.rows):
-        named = [leader.copy(), np.ones(len(leader)), np.full(len(leader), EXACT, dtype=np.uint64)]
+        none = np.zeros(len(leader), dtype=np.uint32)
+        named = [leader.copy(), np.ones(len(leader)), none, none.copy(), np.full(len(leader), EXACT, dtype=np.uint64)]
         if len(rank):
             at = np.minimum(np.searchsorted(rank, leader), len(rank) - 1)
             goes = rank[at] == leader
-            for column, values in zip(named, (keeper, similarity, why), strict=True):
+            for column, values in zip(named, (keeper, *why), strict=True):
                 column[goes] = values[at[goes]]
         write([named[0], place, *named[1:]])
     return written
@@ -212,7 +289,7 @@ def _name(task: _Naming) -> tuple[list[Run], int]:
     ranks, places, *ids = runs.read(task.names, task.within, NAMES)
     written: list[Run] = []
     clusters, last = 0, -1
-    for keeper, place, similarity, why in sort.ordered(parts, 1, task.rows):
+    for keeper, place, *evidence in sort.ordered(parts, 1, task.rows):
         kept = runs.distinct(keeper)
         # A cluster may go on in the next block, so it is counted where it stands.
         sizes = np.ones(len(kept), dtype=np.int64)
@@ -223,8 +300,7 @@ def _name(task: _Naming) -> tuple[list[Run], int]:
         zeros = np.zeros(len(kept[new]), dtype=np.uint64)
         columns = [
             np.concatenate([place, places[named[new]]]),
-            np.concatenate([similarity, np.ones(len(zeros))]),
-            np.concatenate([why, zeros]),
+            *(np.concatenate([column, zeros.astype(column.dtype)]) for column in evidence),
             np.minimum(np.concatenate([sizes[at], sizes[new]]), MOST).astype(np.uint64),
             *(np.concatenate([half[named[at]], zeros]) for half in ids),
         ]

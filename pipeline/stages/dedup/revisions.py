@@ -46,7 +46,7 @@ def look_again(
     folder = comparer.means.folder
     missed, strictly = [], []
     for number, one in enumerate(compared):
-        higher, lower, strict = one.by_pair.columns()
+        higher, lower, strict, *_ = one.by_pair.columns()
         near = (strict >= least(threshold)) & (strict < threshold)
         strictly.append(strict[near])
         missed.append(runs.write(folder / f"missed-{turn}-{number}", higher[near], lower[near]))
@@ -57,7 +57,7 @@ def look_again(
     runs.remove(missed)
     found = []
     for number, (strict, other) in enumerate(zip(strictly, again, strict=True)):
-        higher, lower, loose = other.by_pair.columns()
-        chosen = are_revisions(strict, loose, threshold)
-        found.append(runs.write(folder / f"revisions-{turn}-{number}", higher[chosen], lower[chosen], loose[chosen]))
+        columns = other.by_pair.columns()
+        chosen = are_revisions(strict, columns[2], threshold)
+        found.append(runs.write(folder / f"revisions-{turn}-{number}", *(column[chosen] for column in columns)))
     return found, again

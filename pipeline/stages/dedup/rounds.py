@@ -71,6 +71,7 @@ def settle(
     loose: Comparer | None = None,
     ranks: int,
     threshold: float,
+    loses: float,
     limit: int,
     means: Means,
 ) -> Settled:
@@ -96,7 +97,7 @@ def settle(
             for parts, run in zip(revised, found, strict=False):
                 parts.append(run)
             loose_by_key += [compared.by_key for compared in again]
-        decision = decide(similar, revised, ranks, threshold, means.folder)
+        decision = decide(similar, revised, ranks, threshold, loses, means.folder)
         unfinished = 0
         if pairs.capped:
             removed = means.folder / "removed"

@@ -6,27 +6,34 @@ Guarantee: contradicting settings are refused when the value is made. Cost: none
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from tokenmill.pipeline.config.section import About, Section
 from tokenmill.pipeline.kernels.text.unicode import Folding
-from tokenmill.pipeline.stages.dedup.banding import NORMALISED, Preset, Scheme, Shingle, scheme
+from tokenmill.pipeline.stages.dedup.banding import LOW, NORMALISED, RECALL, Preset, Scheme, Shingle, scheme
 from tokenmill.pipeline.stages.dedup.normalisation import FOLDS, NORMALISATIONS, Normalisation, said
 
 Exact = Literal["bytes", "white_space", "off"]
+URL, METADATA = "url", "metadata"
+SAME = "same_"
+"""Begins the reason of a document that shares a key; the name of the key ends it."""
 
 
 class DedupConfig(Section):
     """When two documents are duplicates, and which of them is kept."""
 
+    keys: Annotated[tuple[str, ...], About(example=(URL, "metadata.id"))] = ()
+    """Of documents with an equal key, only one goes on, whatever their texts: "url" is their canonical URL, "metadata.id" what
+    stands under the name `id` in their metadata or in the fields of their records. Keys count one after the other, and a
+    document without a key shares it with none."""
     exact: Exact = "bytes"
     """When two texts are exact duplicates: "bytes" if their bytes are equal, "white_space" if they are equal once runs of white
     space are one space, "off" never: then equal texts are near duplicates with a similarity of 1."""
     preset: Preset | None = None
     """Take normalisation, n-grams, bands and rows from a published corpus: "fineweb", "dolma3" or "nemo". It excludes `shingle`
-    to `permutations`. Default: those settings decide."""
+    to `permutations`, and its bands do not follow `threshold`. Default: those settings decide."""
     normalise: Normalisation | None = None
     """What is made equal before n-grams are compared, by name and version. "plain@1" keeps digits, marks, operators and the
     case of all but first letters; "fineweb@1", "dolma3@1" and "nemo@1" are those of published corpora. Default: that of
@@ -51,15 +58,22 @@ class DedupConfig(Section):
     bands: Annotated[int | None, About(example=16)] = Field(default=None, ge=1, le=256)
     """Bands per signature. Documents that share a band are compared."""
     rows: Annotated[int | None, About(example=7)] = Field(default=None, ge=1, le=256)
-    """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: 16 x 7, or chosen for `similarity`."""
-    similarity: Annotated[float | None, About(unit="Jaccard similarity", example=0.8)] = Field(default=None, gt=0, lt=1)
-    """Choose bands and rows that best separate pairs below this Jaccard similarity from pairs above it. Default: not chosen."""
-    recall: Annotated[float | None, About(unit="probability", example=0.9)] = Field(default=None, gt=0, lt=1)
-    """The chosen bands and rows find a pair at `similarity` with at least this probability. Default: no lower bound."""
+    """Rows (MinHash values) per band. Set both bands and rows, or neither. Default: chosen for `threshold` and `recall`; for
+    0.8 that is 16 x 7."""
     permutations: Annotated[int | None, About(unit="MinHash values", example=128)] = Field(default=None, ge=1, le=1024)
-    """Upper bound of bands x rows, for the choice by `similarity`. Default: 128."""
+    """Upper bound of bands x rows, where they are chosen. More of them take more time to sign, and fewer pairs are compared in
+    vain. Default: 128."""
     threshold: Annotated[float, About(unit="Jaccard similarity")] = Field(default=0.8, gt=0, le=1)
-    """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this."""
+    """A pair is a near duplicate when the Jaccard similarity of its n-gram sets is at least this. Bands and rows follow from it
+    where they are not given."""
+    recall: Annotated[float | None, About(unit="probability", example=0.99)] = Field(default=None, gt=0, lt=1)
+    """The least probability with which the bands find a pair whose similarity is `threshold`. Bands and rows are chosen for it.
+    Where they are given, they may miss it, and the build, the status and the report say so. Default: 0.975 for bands that are
+    chosen; of given ones, less than 0.9 is said."""
+    loses: Annotated[float, About(unit="share of n-grams")] = Field(default=1.0, ge=0, le=1)
+    """The largest share of its n-grams that a removed near duplicate may have alone, so that the document that stands in for it
+    lacks them. A document that would lose more stays. 1: no limit. 0: every n-gram of a removed document stands in the kept
+    one. Exact duplicates lose nothing."""
     revisions: bool = True
     """Compare a pair that misses the threshold by little once more, with case and operators folded, as far as `fold_case` and
     `fold_operators` are not set. It is a near duplicate if it then reaches the threshold and this folding hides at most a
@@ -89,10 +103,52 @@ class DedupConfig(Section):
             ngram=self.ngram,
             bands=self.bands,
             rows=self.rows,
-            similarity=self.similarity,
+            threshold=self.threshold,
             recall=self.recall,
             permutations=self.permutations,
         )
+
+    @property
+    def expected_recall(self) -> float:
+        """The probability that the bands find a pair whose similarity is the threshold."""
+        return self.scheme.probability(self.threshold)
+
+    @property
+    def least_recall(self) -> float:
+        """The expected recall below which somebody should look."""
+        given = self.preset is not None or self.bands is not None
+        return self.recall or (LOW if given else RECALL)
+
+    @property
+    def comes_to(self) -> str:
+        """What the bands are expected to find, in a sentence."""
+        scheme = self.scheme
+        return (
+            f"{scheme.bands} bands of {scheme.rows} rows find {100 * self.expected_recall:.1f} % of the pairs whose similarity "
+            f"is the threshold, {self.threshold:g}, and more of those that are more alike"
+        )
+
+    @property
+    def remark(self) -> str:
+        """The same of bands that were given, and what helps if it is little; "" if the bands were chosen."""
+        if self.preset is None and self.bands is None:
+            return ""
+        return f"dedup: {self.comes_to}{f'; {self._advice}' if self.alarm else ''}"
+
+    @property
+    def alarm(self) -> str:
+        """The same if it is less than `recall` asks for, or than LOW; else ""."""
+        return f"dedup: {self.comes_to}; {self._advice}" if self.expected_recall < self.least_recall else ""
+
+    @property
+    def _advice(self) -> str:
+        given = "dedup.preset" if self.preset else "dedup.bands and dedup.rows"
+        return f"without {given}, bands follow from the threshold"
+
+    @property
+    def key_reasons(self) -> tuple[str, ...]:
+        """The reason for each of `keys`: `same_url`, `same_id`."""
+        return tuple(SAME + key.removeprefix(f"{METADATA}.") for key in self.keys)
 
     @property
     def normalisation(self) -> Normalisation:
@@ -123,9 +179,24 @@ class DedupConfig(Section):
         near, revised = (f"{grams}, normalised by {said(self.normalisation, folding)}" for folding in (self.folding, looser))
         return exact, near, revised
 
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, given: Any) -> Any:
+        if isinstance(given, Mapping) and given.get("similarity") is not None:
+            raise ValueError(
+                "similarity is no setting any more: bands and rows follow from threshold and recall; leave it out, or set both "
+                "of them"
+            )
+        return given
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         scheme = self.scheme
+        for key in self.keys:
+            if key != URL and not (key.startswith(f"{METADATA}.") and all(key.split("."))):
+                raise ValueError(f'keys: {key!r} is no key; write "url", or "metadata." and a name, such as "metadata.id"')
+        if len(set(self.key_reasons)) < len(self.keys):
+            raise ValueError(f"keys: two of {list(self.keys)} would give the same reason; name each once")
         if not self.folding.white_space:
             if scheme.shingle == "words":
                 raise ValueError(f'normalise = "{self.normalisation}" keeps white space, so it needs shingle = "characters"')

@@ -33,6 +33,7 @@ from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import gather
 from tokenmill.pipeline.stages.dedup.exact import distinct
+from tokenmill.pipeline.stages.dedup.keys import shared
 from tokenmill.pipeline.stages.dedup.resolve import verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
@@ -70,8 +71,10 @@ class Dedup:
     def deciding(self) -> Mapping[str, Any]:
         """The settings that decisions depend on, in addition to the signatures."""
         return {
+            "keys": list(self.config.keys),
             "exact": self.config.exact,
             "threshold": self.config.threshold,
+            "loses": self.config.loses,
             "looser": dict(self.config.looser),
             "survivor": list(self.config.survivor),
             "quality": self.quality,
@@ -104,7 +107,8 @@ class Dedup:
         views = [view for view, _ in scored]
         means = work.means(work.scratch(self.name))
         criteria = survivor.criteria(self.config.survivor, self.quality, views, self.sources, work)
-        gathered = gather(scored, self.config, criteria, means)
+        left = shared(scored, self.config, criteria, means)
+        gathered = gather(scored, self.config, criteria, means, [run for parts in left for run in parts])
         texts = distinct(gathered, means, exact=self.config.exact != "off")
         identity = manifest.fingerprint(self.name, self.version, self.scoring, {})
         bands = band(scored, gathered.alive, texts.leaders, self.config.scheme.bands, means)
@@ -129,13 +133,14 @@ class Dedup:
             loose=loose if self.config.looser else None,
             ranks=texts.documents,
             threshold=self.config.threshold,
+            loses=self.config.loses,
             limit=self.config.bucket_limit,
             means=means,
         )
         known.save(work.root, identity, settled.by_key, means)
         if settled.loose_by_key or stored:
             known.save(work.root, identity_of_loose, settled.loose_by_key, means, known.REVISIONS)
-        found, clusters = verdicts(settled.decision, texts, gathered.alive, self.config.compared, means)
+        found, clusters = verdicts(settled.decision, texts, gathered.alive, self.config, means, left)
         facts = {
             "documents": texts.documents,
             "distinct_documents": texts.count,
@@ -148,7 +153,8 @@ class Dedup:
             "uncompared_members": settled.left.members,
             "uncompared_pairs": settled.left.left_out + settled.unfinished,
             "clusters": clusters,
-            "expected_recall": round(self.config.scheme.probability(self.config.threshold), 6),
+            "same_key_documents": sum(run.rows for parts in left for run in parts),
+            "expected_recall": round(self.config.expected_recall, 6),
             **({} if gathered.undated is None else {"undated_documents": gathered.undated}),
         }
         return Resolved(found, facts, now={"verified_pairs": settled.now})

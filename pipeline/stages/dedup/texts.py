@@ -33,6 +33,11 @@ class Texts:
     bounds: Rows
     """[n + 1]: where each set begins in `grams`."""
 
+    @property
+    def sizes(self) -> Rows:
+        """[n]: the number of elements of each set."""
+        return np.diff(self.bounds)
+
 
 def read(column: pa.ChunkedArray, config: DedupConfig) -> Texts:
     """Hashes and n-gram sets for a column of texts (large_string)."""

@@ -1,11 +1,12 @@
 """Verification of candidates: the Jaccard similarity of the n-gram sets of two texts.
 
 Purpose: shared bands only say where to look. A pair becomes an edge when its true similarity reaches the threshold.
+The sizes of both sets stand beside it: with them, the similarity says how much of each text stands in the other (`shares`).
 Guarantee: each pair is compared once, over sets computed from the text as the stage sees it. A pair that an earlier build
 compared is looked up instead. Sets hold 64-bit hashes; `pipeline.kernels.text.ngrams` states the odds of a wrong element.
 `compare` reads the text of a shard at most once.
 Cost: pairs ask for their documents by rank, and what they ask for is joined with places, sorted by place, and answered with
-sets (`sets`): every file is read in its order. On disk 40 bytes per pair, and 120 bytes and a set per document and range of
+sets (`sets`): every file is read in its order. On disk 49 bytes per pair, and 120 bytes and a set per document and range of
 pairs that asks for it, most of it for a while. A worker holds one range of pairs, one shard and its sets, and
 `memory_bytes` / 2 of sets at most, but for two sets that are larger.
 """
@@ -17,7 +18,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.external import runs, sort
@@ -31,10 +31,11 @@ from tokenmill.pipeline.stages.dedup.banding import Scheme
 from tokenmill.pipeline.stages.dedup.candidates import PAIR, distinct_pairs
 from tokenmill.pipeline.stages.dedup.sets import GRAM_BYTES, Shelf
 
-SIMILAR = ("<u8", "<u8", "<f8")
-"""A run of pairs, the higher and the lower rank, with their similarities."""
-NEW = (*SIMILAR, "<u8", "<u8")
-"""The same with both halves of the pair's key in `known`. NaN: not compared yet."""
+SIMILAR = ("<u8", "<u8", "<f8", "<u4", "<u4")
+"""A run of pairs, the higher and the lower rank, with their similarity and the sizes of both n-gram sets."""
+NEW = (*SIMILAR, "<u8", "<u8", "|b1")
+"""The same with both halves of the pair's key in `known`, and whether the sizes stand the other way round there. NaN: not
+compared yet."""
 ASKED = ("<u8", "<u8", "<u8", "<u8", "<u8")
 """A run of what ranges of pairs ask for: the number of the range, rank, place, and both halves of `exact`."""
 
@@ -158,7 +159,7 @@ def _unite(task: _Uniting) -> tuple[Run, Run]:
     """The pairs, and the ranks with the number of the range."""
     columns = distinct_pairs(runs.read(task.pairs, task.within, PAIR), ordered=False)
     for run in task.before:
-        columns = _without(columns, run.columns())
+        columns = _without(columns, run.columns()[:2])
     ranks = runs.distinct(np.concatenate(columns))
     numbers = np.full(len(ranks), task.number, dtype=np.uint64)
     return (
@@ -192,40 +193,46 @@ def _find(task: _LookUp) -> New:
     _, ranks, places, *exact = runs.read(task.asked, Range(first=task.number, last=task.number), ASKED)
     order = np.argsort(ranks, kind="stable")
     at, other = (order[np.searchsorted(ranks, side, sorter=order)] for side in (higher, lower))
-    key = (exact[0][at] + exact[0][other], exact[1][at] + exact[1][other])
-    similarity = known.look_up(task.known, key)
+    one, more = exact
+    key = (one[at] + one[other], more[at] + more[other])
+    turned = (one[at] > one[other]) | ((one[at] == one[other]) & (more[at] > more[other]))
+    similarity, *sizes = known.look_up(task.known, key)
+    sizes = known.turn(sizes, turned)
     missing = np.isnan(similarity)
     wanted = np.flatnonzero(np.bincount(np.concatenate([at[missing], other[missing]]), minlength=len(ranks)))
     numbers = np.full(len(wanted), task.number, dtype=np.uint64)
     return New(
-        run=runs.write(task.folder / f"{task.name}.new", higher, lower, similarity, *key),
+        run=runs.write(task.folder / f"{task.name}.new", higher, lower, similarity, *sizes, *key, turned),
         wanted=runs.write_sorted(task.folder / f"{task.name}.wanted", places[wanted], numbers, ranks[wanted]),
     )
 
 
 def _compare(task: _Comparison) -> Compared:
-    higher, lower, stored, one, other = task.run.columns()
-    similarity = stored.copy()
-    missing = np.flatnonzero(np.isnan(similarity))
+    higher, lower, stored, *sizes, one, other, turned = task.run.columns()
+    found = [stored.copy(), *(size.copy() for size in sizes)]
+    missing = np.flatnonzero(np.isnan(stored))
     if len(missing):
-        similarity[missing] = _similarities(task, higher[missing], lower[missing])
+        for column, values in zip(found, _similarities(task, higher[missing], lower[missing]), strict=True):
+            column[missing] = values
     order = np.argsort(one)
+    by_key = [one, other, found[0], *known.turn(found[1:], turned)]
     return Compared(
-        by_pair=runs.write(task.by_pair, higher, lower, similarity),
-        by_key=runs.write(task.by_key, one[order], other[order], similarity[order]),
+        by_pair=runs.write(task.by_pair, higher, lower, *found),
+        by_key=runs.write(task.by_key, *(column[order] for column in by_key)),
         now=len(missing),
     )
 
 
-def _similarities(task: _Comparison, higher: Array, lower: Array) -> npt.NDArray[np.float64]:
-    """The similarity of each pair, block by block of pairs whose sets fit in memory together."""
+def _similarities(task: _Comparison, higher: Array, lower: Array) -> tuple[Array, Array, Array]:
+    """The similarity of each pair and the sizes of both sets, block by block of pairs whose sets fit in memory together."""
     parts = [shelf.of(task.number) for shelf in task.shelves]
     ranks, starts, ends = (np.concatenate(column) for column in zip(*parts, strict=True))
     shelf = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
     order = np.argsort(ranks, kind="stable")
     one, other = (order[np.searchsorted(ranks, side, sorter=order)] for side in (higher, lower))
+    sizes = ends - starts
     out = np.empty(len(higher))
-    for block in _blocks(one, other, ends - starts, task.memory_bytes // 4 // GRAM_BYTES):
+    for block in _blocks(one, other, sizes, task.memory_bytes // 4 // GRAM_BYTES):
         chosen = np.flatnonzero(np.bincount(np.concatenate([one[block], other[block]]), minlength=len(ranks)))
         loaded = [
             sets.load(task.shelves[number].path, starts[mine], ends[mine])
@@ -234,11 +241,11 @@ def _similarities(task: _Comparison, higher: Array, lower: Array) -> npt.NDArray
         ]
         # `chosen` goes shelf by shelf and, within each, by place, so sets lie in its order.
         bounds = np.zeros((len(ranks), 2), dtype=np.int64)
-        bounds[chosen, 1] = np.cumsum((ends - starts)[chosen])
-        bounds[chosen, 0] = bounds[chosen, 1] - (ends - starts)[chosen]
+        bounds[chosen, 1] = np.cumsum(sizes[chosen])
+        bounds[chosen, 0] = bounds[chosen, 1] - sizes[chosen]
         grams = np.concatenate(loaded)
         out[block] = ngrams.similarities(grams, grams, bounds[one[block]], bounds[other[block]])
-    return out
+    return out, sizes[one], sizes[other]
 
 
 def _blocks(one: Array, other: Array, sizes: Array, most: int) -> Iterator[slice]:

@@ -11,7 +11,7 @@ import functools
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,8 +25,21 @@ from tokenmill.pipeline.stages import fasttext
 from tokenmill.pipeline.stages.fasttext import LABEL_PREFIX
 
 UNDETERMINED = "und"
+CLD2 = "cld2"
+"""The second opinion of this name is CLD2; any other is a path."""
 BATCH_BYTES = 1 << 20
 """Bytes of text per call of fastText (approximate)."""
+
+
+class Identified(NamedTuple):
+    """What a model says of texts."""
+
+    labels: npt.NDArray[np.int64]
+    """int64 [texts]: the index of the label; -1 if the text holds no letter, or if the model gives no label."""
+    scores: npt.NDArray[np.float64]
+    """float64 [texts]: the label's probability; 0 where there is no label."""
+    fits: npt.NDArray[np.float64]
+    """float64 [texts]: how typical of the language the text is, in standard deviations; NaN where the model does not say."""
 
 
 class LanguageIdentifier(Protocol):
@@ -37,23 +50,26 @@ class LanguageIdentifier(Protocol):
         """Labels by index. If a label occurs twice, `identify` gives its first index."""
         ...
 
-    def identify(
-        self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """For each text `data[starts[i]:ends[i]]` in UTF-8: the index of its label, and the label's probability.
-
-        The index is -1 and the probability 0 if the text holds no letter, or if the model gives no label.
-        """
+    def identify(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Identified:
+        """The labels of the texts `data[starts[i]:ends[i]]` in UTF-8."""
         ...
 
 
 def load(path: str | None) -> LanguageIdentifier:
-    """The model at `path`, or py3langid's. Loaded once per process and file content. Raises ConfigError, InputError."""
+    """The model at `path`, CLD2, or py3langid's. Loaded once per process and file content. Raises ConfigError, InputError."""
+    if path == CLD2:
+        from tokenmill.pipeline.stages.language import cld2
+
+        return cld2.load()
     return _load_py3langid() if path is None else _load_fasttext(path, fasttext.sha256(path))
 
 
 def identity(path: str | None) -> Mapping[str, str]:
     """What distinguishes the model from others: the SHA-256 of its file. Raises ConfigError if the file cannot be read."""
+    if path == CLD2:
+        from tokenmill.pipeline.stages.language import cld2
+
+        return cld2.identity()
     return _py3langid_identity() if path is None else {"fasttext_sha256": fasttext.sha256(path)}
 
 
@@ -64,26 +80,23 @@ class Py3langid:
     labels: tuple[str, ...]
     tables: langid.NaiveBayesTables
 
-    def identify(
-        self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def identify(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Identified:
         """See LanguageIdentifier. Text is normalised to Unicode NFC, and text all in capitals is lower-cased first."""
         count = len(starts)
         # Read-only views: writable arrays would make numba compile the kernels once more.
         data, starts, ends = data.view(), starts.view(), ends.view()
         data.flags.writeable = starts.flags.writeable = ends.flags.writeable = False
-        labels, scores, work = np.full(count, -1, dtype=np.int64), np.zeros(count), langid.work(self.tables)
-        state = np.zeros(count, dtype=np.uint8)
-        langid.identify(data, starts, ends, self.tables, characters(), False, work, state, labels, scores)
+        found = Identified(np.full(count, -1, dtype=np.int64), np.zeros(count), np.full(count, np.nan))
+        work, state = langid.work(self.tables), np.zeros(count, dtype=np.uint8)
+        langid.identify(data, starts, ends, self.tables, characters(), False, work, state, *found)
         for at in np.flatnonzero(state == REWRITE):
             text = bytes(data[starts[at] : ends[at]]).decode()
             rewritten = np.frombuffer(unicodedata.normalize("NFC", text.lower() if text.isupper() else text).encode(), np.uint8)
             span, one = np.array([0, len(rewritten)], dtype=np.int64), slice(at, at + 1)
             span.flags.writeable = False
-            langid.identify(
-                rewritten, span[:1], span[1:], self.tables, characters(), True, work, state[one], labels[one], scores[one]
-            )
-        return labels, scores
+            out = (column[one] for column in (state, *found))
+            langid.identify(rewritten, span[:1], span[1:], self.tables, characters(), True, work, *out)
+        return found
 
 
 @functools.cache
@@ -100,8 +113,15 @@ def _unpacked(*_: object) -> tuple[npt.ArrayLike, ...]:
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
     names = tuple(identifier.nb_classes)
     exact = identifier.nb_ptc.astype(np.float32) * langid.SCALE
-    weights = np.zeros((len(exact), -(-len(names) // langid.COLUMNS) * langid.COLUMNS), dtype=np.int16)
+    weights = np.zeros((len(exact), -(-(len(names) + 1) // langid.COLUMNS) * langid.COLUMNS), dtype=np.int16)
     weights[:, : len(names)] = exact
+    mean = sum(map(_probabilities, exact.T), np.zeros(len(exact))) / len(names)
+    weights[:, len(names)] = np.round(langid.SCALE * np.log(mean))
+    expected, variance = np.zeros(len(names)), np.zeros(len(names))
+    for at, column in enumerate(exact.T):
+        own, gain = _probabilities(column), column / np.float64(langid.SCALE) - np.log(mean)
+        expected[at] = (own * gain).sum()
+        variance[at] = (own * (gain - expected[at]) ** 2).sum()
     if not np.array_equal(weights[:, : len(names)], exact):
         raise ConfigError("language: the installed py3langid has a model with finer weights; the lock file names one that fits")
     moves, rows = np.asarray(identifier.tk_nextmove, dtype=np.uint32), np.asarray(identifier.tk_row, dtype=np.uint16)
@@ -114,9 +134,17 @@ def _unpacked(*_: object) -> tuple[npt.ArrayLike, ...]:
             weights=weights,
             prior=identifier.nb_pc.astype(np.float64),
             labels=np.array([names.index(name) for name in names], dtype=np.int64),
+            expected=expected,
+            variance=variance,
             context=langid.context_bytes(moves, rows),
         ),
     )
+
+
+def _probabilities(column: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+    """P(n-gram | language), from SCALE times its logarithm. float64 [n-grams]"""
+    own = np.exp(column / np.float64(langid.SCALE))
+    return np.asarray(own / own.sum(), dtype=np.float64)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +155,7 @@ class FastText:
     labels: tuple[str, ...]
     model: Any
 
-    def identify(
-        self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def identify(self, data: npt.NDArray[np.uint8], starts: npt.NDArray[np.int64], ends: npt.NDArray[np.int64]) -> Identified:
         """See LanguageIdentifier. Newlines are replaced by blanks. Raises InputError if the model's numbers are not finite."""
         labels, scores = np.full(len(starts), -1, dtype=np.int64), np.zeros(len(starts))
         index = {label: at for at, label in reversed(list(enumerate(self.labels)))}
@@ -150,7 +176,7 @@ class FastText:
                         labels[row] = index[names[0].removeprefix(LABEL_PREFIX)]
                         scores[row] = min(1.0, float(probabilities[0]))
                 batch, size = [], 0
-        return labels, scores
+        return Identified(labels, scores, np.full(len(labels), np.nan))
 
 
 @functools.cache

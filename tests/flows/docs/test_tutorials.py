@@ -18,7 +18,7 @@ def test_a_tutorial_runs_as_its_page_says(name: str, tmp_path: Path) -> None:
     tutorial.run(tutorial.PAGES / "tutorials" / f"{name}.md", tmp_path)
 
 
-@pytest.mark.parametrize("name", ["personal"])
+@pytest.mark.parametrize("name", ["duplicates", "urls", "personal"])
 def test_a_page_of_the_guide_runs_as_it_says(name: str, tmp_path: Path) -> None:
     tutorial.run(tutorial.PAGES / "guide" / f"{name}.md", tmp_path)
 

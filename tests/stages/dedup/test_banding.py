@@ -46,11 +46,29 @@ def test_published_bands_come_out_of_their_recall() -> None:
 
 
 def test_more_recall_costs_no_permutation_more_than_allowed_and_finds_more() -> None:
-    found = [DedupConfig(similarity=0.8, recall=recall).scheme for recall in (0.5, 0.9, 0.95, 0.99, 0.9999)]
+    found = [DedupConfig(recall=recall).scheme for recall in (0.5, 0.9, 0.95, 0.99, 0.9999)]
     reached = [scheme.probability(0.8) for scheme in found]
     assert reached == sorted(reached)
     assert reached[-1] >= 0.9999
     assert all(scheme.bands * scheme.rows <= 128 for scheme in found)
+
+
+@pytest.mark.parametrize("threshold", [0.03, 0.1, 0.3, 0.5, 0.6, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 1.0])
+def test_bands_follow_the_threshold(threshold: float) -> None:
+    made = DedupConfig(threshold=threshold)
+    assert made.expected_recall >= made.least_recall == 0.975
+    assert made.scheme.bands * made.scheme.rows <= 128
+
+
+def test_given_bands_are_measured_by_the_threshold() -> None:
+    """What is said of them: see `DEDUP.notes`."""
+    given = [
+        DedupConfig(threshold=0.5, bands=14, rows=8),
+        DedupConfig(preset="fineweb"),
+        DedupConfig(preset="fineweb", recall=0.95),
+    ]
+    assert [round(one.expected_recall, 3) for one in given] == [0.053, 0.924, 0.924]
+    assert [one.expected_recall < one.least_recall for one in given] == [True, False, True]
 
 
 def test_probability_is_what_is_published_of_fineweb() -> None:
@@ -75,8 +93,11 @@ def test_probability_is_the_share_of_simulated_pairs() -> None:
         ({"shingle": "characters"}, ("characters", 24, 16, 7)),
         ({"ngram": 3}, ("words", 3, 16, 7)),
         ({"shingle": "characters", "ngram": 7, "bands": 9, "rows": 4}, ("characters", 7, 9, 4)),
-        ({"similarity": 0.8}, ("words", 5, 9, 13)),
-        ({"similarity": 0.8, "recall": 0.92, "permutations": 112, "ngram": 13}, ("words", 13, 14, 8)),
+        ({"threshold": 0.5}, ("words", 5, 28, 3)),
+        ({"threshold": 0.5, "permutations": 256}, ("words", 5, 58, 4)),
+        ({"threshold": 0.95}, ("words", 5, 7, 17)),
+        ({"preset": "nemo", "threshold": 0.5}, ("characters", 24, 20, 13)),
+        ({"recall": 0.92, "permutations": 112, "ngram": 13}, ("words", 13, 14, 8)),
     ],
 )
 def test_what_settings_come_to(given: dict[str, Any], scheme: tuple[str, int, int, int]) -> None:
@@ -90,17 +111,14 @@ def test_what_settings_come_to(given: dict[str, Any], scheme: tuple[str, int, in
     [
         ({"preset": "nemo", "bands": 20, "rows": 13}, "leave out bands = 20 and rows = 13, or the preset"),
         ({"preset": "fineweb", "ngram": 5}, "leave out ngram = 5"),
-        ({"preset": "fineweb", "similarity": 0.8}, "leave out similarity = 0.8"),
+        ({"preset": "fineweb", "permutations": 64}, "leave out permutations = 64"),
         ({"bands": 9}, "belong together, but only bands = 9 is set"),
         ({"rows": 9}, "only rows = 9 is set"),
-        ({"bands": 9, "rows": 9, "recall": 0.9}, "leave out bands = 9 and rows = 9, or recall = 0.9"),
+        ({"bands": 9, "rows": 9, "permutations": 64}, "leave out bands = 9 and rows = 9, or permutations = 64"),
+        ({"similarity": 0.8}, "bands and rows follow from threshold and recall"),
         (
-            {"recall": 0.9, "permutations": 64},
-            "recall = 0.9 and permutations = 64 can choose bands and rows only together with a similarity",
-        ),
-        (
-            {"similarity": 0.5, "recall": 0.999, "permutations": 8},
-            "recall = 0.999 at similarity = 0.5 needs more than permutations = 8, which reach 0.996094",
+            {"threshold": 0.5, "recall": 0.999, "permutations": 8},
+            "recall = 0.999 at threshold = 0.5 needs more than permutations = 8, which reach 0.996094",
         ),
         ({"preset": "finewep"}, "dedup.preset"),
         ({"survivor_model": "edu"}, 'survivor_model = "edu" needs "quality" in survivor'),
@@ -111,7 +129,7 @@ def test_contradictions_are_refused(given: dict[str, Any], message: str) -> None
         parse(dedup=given)
 
 
-@pytest.mark.parametrize("given", [{}, {"preset": "nemo"}, {"similarity": 0.7, "recall": 0.95}, {"bands": 3, "rows": 2}])
+@pytest.mark.parametrize("given", [{}, {"preset": "nemo"}, {"threshold": 0.7, "recall": 0.95}, {"bands": 3, "rows": 2}])
 def test_written_settings_are_read_again_as_they_were(given: dict[str, Any]) -> None:
     made = parse(dedup=given)
     written = tomli_w.dumps(made.model_dump(mode="json", exclude_none=True))

@@ -109,6 +109,10 @@ SPOILT = {"a/0": [WORDS, "of its own kind"], "b/0": [WORDS, WORDS + " more", "so
     [
         ("jaccard", [1.0, 0.9, None], r"their similarity is 0.96\d*, the verdict says 0.9"),
         ("jaccard", [0.9, None, None], "1 removed rows below the threshold"),
+        ("contained", [1.0, 1.0, None], "their shares are others, than contained = 1.0"),
+        ("contains", [1.0, 0.9, None], "their shares are others"),
+        ("lost_ngrams", [0, 0, None], "their shares are others"),
+        ("contained", [0.7, 0.9, None], "their shares are others"),
         ("cluster_size", [3, 2, 1], "1 rows with another cluster_size than is counted, the first: doc_id"),
         ("reason", ["exact_duplicate", "exact_duplicate", ""], "their bytes differ, the verdict says 0.9"),
     ],

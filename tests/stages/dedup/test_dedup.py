@@ -193,7 +193,7 @@ def mixed(make_corpus: MakeCorpus) -> Work:
     return make_corpus(texts)
 
 
-MIXED = DedupConfig(threshold=0.6)
+MIXED = DedupConfig(threshold=0.6, bands=16, rows=7)
 
 
 def test_workers_and_the_order_of_rows_make_no_difference(mixed: Work, tmp_path: Path) -> None:
@@ -217,7 +217,7 @@ def test_workers_and_the_order_of_rows_make_no_difference(mixed: Work, tmp_path:
 def test_a_changed_threshold_signs_nothing_again(mixed: Work) -> None:
     first = dedup(mixed, MIXED)
     assert first.scored_rows == first.manifest.counts.read
-    second = dedup(mixed, DedupConfig(threshold=0.99))
+    second = dedup(mixed, MIXED.model_copy(update={"threshold": 0.99}))
     assert (second.scored_rows, second.now) == (0, {"verified_pairs": 0})
     assert second.manifest.counts.kept > first.manifest.counts.kept
 

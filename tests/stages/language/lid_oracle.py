@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import unicodedata
 from collections import Counter
@@ -9,6 +10,8 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+
+from tokenmill.pipeline.kernels.language import scripts
 
 PIECES = 5
 
@@ -94,3 +97,50 @@ def probabilities(identifier: Any, text: str) -> dict[str, float]:
     for label, power in zip(identifier.nb_classes, powers, strict=True):
         labels[label] = labels.get(label, 0.0) + power / math.fsum(powers)
     return labels
+
+
+def fit(identifier: Any, text: str, label: str) -> float | None:
+    """How typical of a language a text is: the mean gain of its n-grams over what is expected, in standard deviations."""
+    state, met = 0, []
+    for byte in as_read(text):
+        state = identifier.tk_nextmove[identifier.tk_row[state] * 256 + byte]
+        if identifier.tk_output[state] >= 0:
+            met.append(identifier.tk_output[state])
+    if not met:
+        return None
+    own, mean, names = _languages(identifier)
+    found = []
+    for column in (at for at, name in enumerate(names) if name == label):
+        gains = identifier.nb_ptc[:, column].astype(float) - np.log(mean)
+        expected = float(own[:, column] @ gains)
+        variance = float(own[:, column] @ (gains - expected) ** 2)
+        above = sum(float(gains[feature]) for feature in met) / len(met) - expected
+        found.append(above / math.sqrt(variance / len(met) + 0.15**2))
+    return max(found)
+
+
+@functools.cache
+def _languages(identifier: Any) -> tuple[Any, Any, list[str]]:
+    own = np.exp(identifier.nb_ptc.astype(float))
+    own /= own.sum(axis=0)
+    return own, own.mean(axis=1), list(identifier.nb_classes)
+
+
+def script(text: str) -> str:
+    """The script of most letters, by the first words of their Unicode names."""
+    counts: Counter[str] = Counter()
+    for character in text:
+        if character.isalpha():
+            words = [word for word in unicodedata.name(character, "").split() if word not in ("FULLWIDTH", "HALFWIDTH")]
+            if not words or words[0] in scripts.SHARED:
+                continue
+            starts = (" ".join(words[:2]), words[0])
+            known = [code for code, name in PAIRS if name in starts]
+            counts[known[0] if known else "Zzzz"] += 1
+    if counts["Jpan"] * 10 > counts["Hani"]:
+        counts["Jpan"] += counts.pop("Hani", 0)
+    most = max(counts.values(), default=0)
+    return next((code for code in scripts.CODES if most and counts[code] == most), "Zyyy")
+
+
+PAIRS = [tuple(entry.split(" ", 1)) for line in scripts.NAMES.split("\n") if line for entry in line.split("|")]

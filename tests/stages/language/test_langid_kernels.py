@@ -16,6 +16,7 @@ from tests.stages.language import lid_oracle as oracle
 from tokenmill.pipeline.kernels.language import langid, langtext
 from tokenmill.pipeline.kernels.language.langtext import NO_LETTER, PLAIN, REWRITE, characters
 from tokenmill.pipeline.stages.language import models
+from tokenmill.pipeline.stages.language.stage import scripts_of
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -45,7 +46,7 @@ def joined(texts: list[str]) -> tuple[Bytes, npt.NDArray[np.int64]]:
 def identified(*texts: str) -> list[tuple[str | None, float]]:
     model = models.load(None)
     data, offsets = joined(list(texts))
-    labels, scores = model.identify(data, offsets[:-1], offsets[1:])
+    labels, scores, _ = model.identify(data, offsets[:-1], offsets[1:])
     return [(model.labels[label] if label >= 0 else None, score) for label, score in zip(labels, scores, strict=True)]
 
 
@@ -132,6 +133,31 @@ def test_probabilities_are_those_of_exact_sums(identifier: Any, text: str) -> No
     theirs, probability = identifier.classify(text)
     assert abs(probability - score) < 1e-4
     assert theirs == label or abs(expected[theirs] - best) < 1e-4
+
+
+FITTING = [
+    *["", "q", "the river runs through the old town", "Der Fluss fließt durch die alte Stadt. " * 12, "zzgr qwrt plmk " * 30],
+    *["Svaki čovjek ima pravo na život, slobodu i osobnu sigurnost.", "漢字とかな交じりの文章です。", "a" * 500, "ދިވެހި"],
+]
+
+
+def test_fits_are_those_of_plain_sums(identifier: Any) -> None:
+    model = models.load(None)
+    data, offsets = joined(FITTING)
+    labels, _, fits = model.identify(data, offsets[:-1], offsets[1:])
+    for text, label, fit in zip(FITTING, labels, fits, strict=True):
+        expected = None if label < 0 else oracle.fit(identifier, text, model.labels[label])
+        assert np.isnan(fit) if expected is None else abs(fit - expected) < 0.005, text  # P of an n-gram is kept to 2^-9
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(HOSTILE, max_size=4))
+@example(
+    ["", "漢字とかな", "漢" * 11 + "か", "漢" * 10 + "か", "ｈａｌｆ ﾊﾝｶｸ", "ދިވެހި", "ⵜⴰⵎⴰⵣⵉⵖⵜ", "ʼʼʼ a", "𝒜𝒷", "𓀀𓀁", "aб", "ᠮᠣᠩ"]
+)
+def test_scripts(texts: list[str]) -> None:
+    data, offsets = joined(texts)
+    assert scripts_of(data, offsets[:-1], offsets[1:]).to_pylist() == list(map(oracle.script, texts))
 
 
 def test_a_text_does_not_see_its_neighbours() -> None:

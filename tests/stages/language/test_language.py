@@ -43,7 +43,8 @@ def reasons(stage: Stage, *texts: str) -> list[str]:
 def scores(*rows: tuple[str, float]) -> pa.RecordBatch:
     labels, values = zip(*rows, strict=True)
     nothing = [None] * len(rows)
-    return pa.record_batch([list(labels), list(values), nothing, nothing], schema=Language.scores)
+    columns = {"language": labels, "language_score": values, "script": ["Latn"] * len(rows)}
+    return pa.record_batch([columns.get(name, nothing) for name in Language.scores.names], schema=Language.scores)
 
 
 def test_labels_and_scores() -> None:
@@ -55,9 +56,9 @@ def test_labels_and_scores() -> None:
 
 @pytest.mark.parametrize("text", ["", " \n", "\0", "1 + 1 = 2", "!?" * 5_000, "\u0301", "😀"])
 def test_without_letters_the_language_is_undetermined(text: str) -> None:
-    nothing = {"other_language": None, "other_share": None}
+    nothing = dict.fromkeys(Language.scores.names) | {"language": "und", "language_score": 0.0, "script": "Zyyy"}
     for stage in (language(), language(sample_characters=0, judged_bytes=500)):
-        assert scored(stage, text).to_pylist() == [{"language": "und", "language_score": 0.0, **nothing}]
+        assert scored(stage, text).to_pylist() == [nothing]
 
 
 def test_rows_of_a_slice_are_those_of_the_whole() -> None:

@@ -59,7 +59,7 @@ def identified(texts: list[str]) -> tuple[list[str | None], list[float]]:
     model = models.load(None)
     parts = [text.encode() for text in texts]
     offsets = np.cumsum([0, *map(len, parts)], dtype=np.int64)
-    labels, scores = model.identify(np.frombuffer(b"".join(parts), np.uint8), offsets[:-1], offsets[1:])
+    labels, scores, _ = model.identify(np.frombuffer(b"".join(parts), np.uint8), offsets[:-1], offsets[1:])
     return [model.labels[label] if label >= 0 else None for label in labels], scores.tolist()
 
 

@@ -1,0 +1,1 @@
+"""Find evaluation items in the text, and drop the documents or cut the passages that hold them."""
