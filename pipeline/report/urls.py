@@ -85,7 +85,8 @@ def urls(corpus: CorpusFolder) -> UrlTotals | None:
             rows = np.flatnonzero(codes == names.index(one.name)) if one.name in names else []
             one.decided[shard.source] += len(rows)
             counted = pc.value_counts(verdicts["entry"].take(rows)).to_pylist() if len(rows) else []
-            one.add({item["values"]: item["counts"] for item in counted})
+            for item in counted:
+                one.add({corpus.censor.value(item["values"]): item["counts"]})
     read = {source: counts.read for source, counts in made.by_source().items()}
     return UrlTotals(lists=lists, with_host=with_host, read=read)
 
