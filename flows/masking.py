@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import files, manifest, schema, shards, state
 from tokenmill.pipeline.base.edits import Edit, apply, merge
@@ -27,10 +29,10 @@ from tokenmill.pipeline.base.errors import ConfigError, CorruptFile
 from tokenmill.pipeline.base.files import FileEntry
 from tokenmill.pipeline.base.manifest import COLLECT, CORPUS, MODELS, PACK, TOKENIZER, Manifest
 from tokenmill.pipeline.base.progress import Progress
-from tokenmill.pipeline.base.shards import Named
+from tokenmill.pipeline.base.shards import Named, View
 from tokenmill.pipeline.corpus import DROPPED, QUARANTINE, CorpusFolder, CorpusShard
 from tokenmill.pipeline.stages import table as stages
-from tokenmill.pipeline.stages.censor import MASKED
+from tokenmill.pipeline.stages.censor import COLUMNS, MASKED
 from tokenmill.pipeline.stages.personal.kind import PERSONAL
 
 BESIDE = f"{state.FOLDER}/masked"
@@ -53,15 +55,17 @@ def is_begun(root: Path) -> bool:
 
 
 def mask(corpus: CorpusFolder, progress: Progress) -> None:
-    """Mask the documents of a corpus whose steps are finished, unless they are masked already.
+    """Mask the documents of a corpus whose steps are finished, unless they are masked by these settings already.
 
     Call it under the lock of the corpus. Raises ConfigError for a corpus without the stage `personal`, CorruptFile, Misaligned.
     """
-    if MASKED not in corpus.collect.facts:
+    if corpus.collect.facts.get(MASKED, {}).get("by") != corpus.censor.identity:
         prepare(corpus, progress)
         publish(corpus.root)
     done = manifest.load(corpus.root, COLLECT).facts[MASKED]
-    progress.end(f"{done['documents']:,} documents and {done['records']:,} rejected records are stored masked")
+    progress.end(
+        f"{done['documents']:,} documents and {done['records']:,} beginnings of rejected records changed; all are stored masked"
+    )
 
 
 def prepare(corpus: CorpusFolder, progress: Progress) -> None:
@@ -78,20 +82,21 @@ def prepare(corpus: CorpusFolder, progress: Progress) -> None:
             " build again"
         )
     entries: dict[str, FileEntry] = {}
-    documents = records = 0
+    counts = {"documents": 0, "records": 0}
     progress.begin("mask", len(corpus.shards), "shards")
-    for shard in corpus.shards:
-        changed, written = _write_shard(corpus, shard, beside)
-        documents += changed
+    for shard, view in zip(corpus.shards, corpus.views(), strict=True):
+        changed, written = _write_shard(corpus, shard, view, beside)
+        counts["documents"] += changed
         entries |= written
         progress.advance(1)
     for named in corpus.collect.entries():
         if named[0] == DROPPED or named[0].startswith(f"{QUARANTINE}/"):
             changed, written = _write_records(corpus, named, beside)
-            records += changed
+            counts["records"] += changed
             entries |= written
     hashes: dict[str, str] = {}
-    facts = {"of": corpus.collect.hash, "documents": documents, "records": records}
+    columns = corpus.censor.value(corpus.collect.facts.get(COLUMNS, {}))
+    facts = {COLUMNS: columns, MASKED: {"of": corpus.collect.hash, "by": corpus.censor.identity, **counts}}
     made = [_with(one, entries, hashes, facts) for one in corpus.steps]
     # That of collection comes last: nothing is published without it.
     for one in (*made[1:], made[0]):
@@ -142,7 +147,7 @@ def _with(made: Manifest, entries: Mapping[str, FileEntry], hashes: dict[str, st
             for shard in made.shards
         ),
         files={name: entries.get(name, entry) for name, entry in made.files.items()},
-        facts={**made.facts, MASKED: dict(facts)} if made.stage == COLLECT else made.facts,
+        facts={**made.facts, **facts} if made.stage == COLLECT else made.facts,
     )
     hashes[made.stage] = new.hash
     return new
@@ -151,30 +156,31 @@ def _with(made: Manifest, entries: Mapping[str, FileEntry], hashes: dict[str, st
 def _write_records(corpus: CorpusFolder, named: Named, beside: Path) -> tuple[int, dict[str, FileEntry]]:
     """Write a table of rejected records masked. Returns how many changed, and its entry."""
     table, censor = shards.read(corpus.published, named), corpus.censor
-    changed = np.zeros(table.num_rows, dtype=np.bool_)
+    masked = table
     for name, hide in (("position", censor.value), ("message", censor.text), ("preview", censor.preview)):
-        values = table[name].to_pylist()
-        hidden = [hide(value) for value in values]
-        changed |= np.array([one != other for one, other in zip(values, hidden, strict=True)], dtype=np.bool_)
-        field = table.schema.field(name)
-        table = table.set_column(table.schema.get_field_index(name), field, pa.array(hidden, field.type))
-    return int(changed.sum()), {named[0]: shards.write(beside, named[0], table)}
+        at, field = table.schema.get_field_index(name), table.schema.field(name)
+        masked = masked.set_column(at, field, pa.array([hide(value) for value in table[name].to_pylist()], field.type))
+    return int(_differ(table, masked).sum()), {named[0]: shards.write(beside, named[0], masked)}
 
 
-def _write_shard(corpus: CorpusFolder, shard: CorpusShard, beside: Path) -> tuple[int, dict[str, FileEntry]]:
-    """Write a shard of documents masked, and the edits of all stages moved. Returns how many documents changed, and entries."""
+def _write_shard(corpus: CorpusFolder, shard: CorpusShard, view: View, beside: Path) -> tuple[int, dict[str, FileEntry]]:
+    """Write a shard of documents masked, and the edits of all stages moved. Returns how many documents changed, and entries.
+
+    `view`: the shard as all stages leave it.
+    """
     censor = corpus.censor
     table = shards.read(corpus.published, shard.documents)
     ids, texts = table["doc_id"].to_pylist(), table["text"].to_pylist()
     edits = _edits(corpus, shard)
-    view = next(view for view in corpus.views() if view.name == shard.name)
     kept = set(view.read(["doc_id"]).table["doc_id"].to_pylist())
-    beside_text = censor.table(table.select(["url", "metadata"]))
     found = censor.edits_of(texts)
-    changed = 0
+    masked = censor.table(table)
+    changed = _differ(table, masked)
     rows: dict[str, list[dict[str, Any]]] = {stage: [] for stage, kind in shard.tables if kind == "edits"}
     for row, (doc_id, text) in enumerate(zip(ids, texts, strict=True)):
         mine = edits.get(doc_id, {})
+        if not mine and not found[row]:
+            continue
         masks = _masks(mine, found[row], kept=doc_id in kept)
         texts[row] = apply(text.encode(), masks).decode()
         moved = {stage: _moved(masks, mine, stage) for stage in mine if stage != PERSONAL.name}
@@ -187,15 +193,24 @@ def _write_shard(corpus: CorpusFolder, shard: CorpusShard, beside: Path) -> tupl
             rows[stage] += [
                 {"doc_id": doc_id, "start": one.start, "end": one.end, "replacement": one.replacement.decode()} for one in spans
             ]
-        changed += bool(masks) or any(beside_text[name][row] != table[name][row] for name in beside_text.column_names)
-    columns = {"text": pa.array(texts, pa.large_string()), **{name: beside_text[name] for name in beside_text.column_names}}
-    for name, column in columns.items():
-        table = table.set_column(table.schema.get_field_index(name), table.schema.field(name), column)
-    written = {shard.documents[0]: shards.write(beside, shard.documents[0], table.combine_chunks())}
+        changed[row] |= bool(masks)
+    column, field = table.schema.get_field_index("text"), table.schema.field("text")
+    masked = masked.set_column(column, field, pa.array(texts, field.type)).combine_chunks()
+    written = {shard.documents[0]: shards.write(beside, shard.documents[0], masked)}
     for stage, of_stage in rows.items():
         name = shard.tables[stage, "edits"][0]
         written[name] = shards.write(beside, name, pa.Table.from_pylist(of_stage, schema=schema.EDITS))
-    return changed, written
+    return int(changed.sum()), written
+
+
+def _differ(table: pa.Table, masked: pa.Table) -> npt.NDArray[np.bool_]:
+    """The rows in which any column of strings has another value. bool [rows]"""
+    changed = np.zeros(table.num_rows, dtype=np.bool_)
+    for field in table.schema:
+        if field.type in (pa.string(), pa.binary()):
+            same = pc.fill_null(pc.equal(table[field.name], masked[field.name]), True)
+            changed |= ~same.to_numpy()
+    return changed
 
 
 def _edits(corpus: CorpusFolder, shard: CorpusShard) -> dict[bytes, Edits]:

@@ -249,7 +249,7 @@ class Corpus(Questions):
         name = table.kind_of(stage).name
         self._folder.require(name)
         named = [shard.tables[name, kind] for shard in self._folder.shards]
-        read = (shards.read(self._folder.published, one) for one in named)
+        read = (self._folder.censor.table(shards.read(self._folder.published, one)) for one in named)
         first = next(read, None)
         if first is None:
             return pa.RecordBatchReader.from_batches(pa.schema([]), iter(()))

@@ -227,11 +227,11 @@ def history(corpus: CorpusFolder, document: PackedDocument, *, reveal: bool = Fa
 
 def _said(corpus: CorpusFolder, shard: CorpusShard, made: Manifest, document: PackedDocument, censor: Censor) -> dict[str, Any]:
     said: dict[str, Any] = {"stage": made.stage}
-    row = _present(censor.value(_row(corpus, shard.tables[made.stage, "verdicts"], document)))
+    row = _present(_row(corpus, shard.tables[made.stage, "verdicts"], document), censor)
     said |= {"reason": row.pop("reason", None), "evidence": row}
     scores = shard.tables.get((made.stage, "scores"))
     if scores is not None:
-        row = _present(_row(corpus, scores, document))
+        row = _present(_row(corpus, scores, document), censor)
         said["scores"] = {key: value for key, value in row.items() if not _is_signature(value)}
     edits = _edits(corpus, shard, made.stage, document)
     if edits is not None:
@@ -275,8 +275,9 @@ def _row(corpus: CorpusFolder, named: Named, document: PackedDocument) -> dict[s
     return found
 
 
-def _present(row: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items() if value is not None}
+def _present(row: Mapping[str, Any], censor: Censor) -> dict[str, Any]:
+    shown = {key: censor.value(value) if isinstance(value, str) else value for key, value in row.items() if value is not None}
+    return {key: value.hex() if isinstance(value, bytes) else value for key, value in shown.items()}
 
 
 def _is_signature(value: Any) -> bool:

@@ -46,7 +46,7 @@ from tokenmill.pipeline.collect.write import Instead
 from tokenmill.pipeline.config import AnySource, CollectConfig, DatasetSource, FilesSource, InstalledSource
 from tokenmill.pipeline.external import runs
 from tokenmill.pipeline.external.means import Means
-from tokenmill.pipeline.stages.censor import Censor
+from tokenmill.pipeline.stages.censor import COLUMNS, Censor
 from tokenmill.pipeline.stages.step import Outcome, Work
 
 Answer = TypeVar("Answer")
@@ -155,7 +155,7 @@ class CollectStep:
         columns_left_out = facts.columns_left_out(made)
         record_types = facts.record_types(made)
         facts.say_types(record_types, work)
-        facts.say_columns(columns_left_out, work)
+        facts.say_columns(self._censor.value(columns_left_out), work)
         kept = sum(one.shard.counts.kept for one in made)
         left_out = snapshot.left_out(seen.sources)
         ignored = left_out.get("unknown_kind", 0)
@@ -171,7 +171,7 @@ class CollectStep:
                 "ignored_files": sum(left_out.values()),
                 "left_out": left_out,
                 FACT: dataclasses.asdict(losses),
-                "columns_left_out": columns_left_out,
+                COLUMNS: columns_left_out,
                 "record_types": record_types,
             },
             recomputed_shards=sum(len(result.made) for result in results if result.recomputed),

@@ -56,15 +56,15 @@ class ExportSource:
     def texts(self, view: View) -> tuple[pa.Table, npt.NDArray[np.int64]]:
         """The documents of a shard (`COLUMNS`, `doc_id` in hex) and their rows in it. Raises CorruptFile, Misaligned."""
         alive = view.read(COLUMNS)
-        table, rows = alive.table, alive.rows
+        # The text has the edits of `personal`; what stands beside it has none.
+        table, rows = self.corpus.censor.table(alive.table), alive.rows
         gone = forget.rows_of(table["doc_id"], self.forgotten)
         if len(gone):
             kept = np.delete(np.arange(table.num_rows), gone)
             table, rows = table.take(pa.array(kept)), rows[kept]
         ids = pa.array([value.hex() for value in table["doc_id"].to_pylist()], pa.string())
         table = table.set_column(0, "doc_id", ids).set_column(1, "source", pc.cast(table["source"], pa.string()))
-        # The text has the edits of `personal`; what stands beside it has none.
-        return self.corpus.censor.table(table), rows
+        return table, rows
 
     @functools.cached_property
     def store(self) -> TokenStore:

@@ -102,7 +102,9 @@ def _fixed(corpus: CorpusFolder, chosen: Chosen, found: Survey, vocabulary: Voca
         "opinions": opinions(corpus),
         "dropped": rejected.dropped(corpus),
         "quarantined": rejected.quarantined(corpus),
-        "published": [(made, list(settings.flat(made.config)), list(settings.flat(made.facts))) for made in corpus.steps],
+        "published": [
+            (made, list(settings.flat(made.config)), list(settings.flat(settings.facts(corpus, made)))) for made in corpus.steps
+        ],
         "most_rows": ROWS,
         "most_cards": CARDS,
         # Tokens of text that was dropped are not known; they are estimated by those of the text that was kept.

@@ -14,6 +14,7 @@ from tokenmill.pipeline.base.manifest import COLLECT, TOKENIZER, Manifest
 from tokenmill.pipeline.base.words import count
 from tokenmill.pipeline.corpus import CorpusFolder
 from tokenmill.pipeline.stages import table
+from tokenmill.pipeline.stages.censor import COLUMNS
 
 NAMED = 6
 """Sources that are named in a sentence."""
@@ -27,6 +28,14 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str
             yield from flat(value, f"{prefix}{key}.")
         elif value is not None:
             yield f"{prefix}{key}", json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+def facts(corpus: CorpusFolder, made: Manifest) -> dict[str, Any]:
+    """The facts of a step as they are shown."""
+    shown = dict(made.facts)
+    if COLUMNS in shown:
+        shown[COLUMNS] = corpus.censor.value(shown[COLUMNS])
+    return shown
 
 
 def in_words(corpus: CorpusFolder) -> list[tuple[str, str]]:

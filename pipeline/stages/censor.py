@@ -10,6 +10,7 @@ Cost: one pass over what is shown.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -24,8 +25,11 @@ from tokenmill.pipeline.stages.personal.masking import Masker
 
 MASKED = "masked"
 """The name among the facts of the manifest of `collect` that says that documents were masked after the build."""
+COLUMNS = "columns_left_out"
+"""The name among these facts of columns that did not fit into the metadata. Their names come from the input, as texts do."""
 CUT_BYTES = 200
-"""Previews of rejected records with so many bytes may end inside a value, so their last word is not shown."""
+"""Previews of rejected records with so many bytes may end inside a value, so their end is not shown: `LAST`."""
+LAST = re.compile(rb"[\w@.%+:\0-]+\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +45,9 @@ class Censor:
             return {}
         config = self.masker.config
         replacements = {kind: config.replacement(kind) for kind in config.looked_for}
-        return {MASKED: {"replacements": replacements, "public_only": config.public_only, "countries": list(config.countries)}}
+        return {
+            "masked": {"replacements": replacements, "public_only": config.public_only, "countries": list(config.countries)}
+        }
 
     def text(self, text: str) -> str:
         """A text, or a part of one that does not end inside a word."""
@@ -81,7 +87,7 @@ class Censor:
         if self.masker is None:
             return data
         if len(data) >= CUT_BYTES:
-            data = b" ".join(data.split(b" ")[:-1])
+            data = LAST.sub(b"", data)
         for plain in (data.decode(errors="replace"), data.replace(b"\0", b"").decode(errors="replace")):
             hidden = self.text(plain)
             if hidden != plain:
@@ -89,19 +95,18 @@ class Censor:
         return data
 
     def table(self, table: pa.Table) -> pa.Table:
-        """What stands beside the texts in a table of documents: the columns `url` and `metadata`, as far as it has them."""
+        """The columns of strings that a table has, but for texts: URLs and `metadata` of documents, evidence of stages."""
         if self.masker is None:
             return table
-        for name, hide in (("url", self.value), ("metadata", self.metadata)):
-            if name in table.column_names:
-                field = table.schema.field(name)
-                values = table[name].to_pylist()
+        for at, field in enumerate(table.schema):
+            if field.type == pa.string():
+                values, hide = table[field.name].to_pylist(), self.metadata if field.name == "metadata" else self.value
                 # All at once first: few rows have anything to hide. An escape in JSON may hide it there.
                 found = self.masker.edits_of([unquote(value or "") for value in values])
                 for row, value in enumerate(values):
                     if value is not None and (found[row] or "\\" in value):
                         values[row] = hide(value)
-                table = table.set_column(table.schema.get_field_index(name), field, pa.array(values, field.type))
+                table = table.set_column(at, field, pa.array(values, field.type))
         return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from tests.flows.test_personal_surfaces import build, files_of, leaks, write_inp
 from tokenmill.flows import forgetting, masking
 from tokenmill.pipeline.ask.verify import problems
 from tokenmill.pipeline.base import files
+from tokenmill.pipeline.base.errors import TokenmillError
+from tokenmill.pipeline.base.files import Fault
 from tokenmill.pipeline.base.progress import Silent
 from tokenmill.pipeline.corpus import open_corpus
 from tokenmill.pipeline.export.source import ExportSource
@@ -45,10 +48,16 @@ def test_masking_that_is_cut_off_is_finished_by_the_next(tmp_path: Path, every: 
     forgetting.compact(root, Silent(), personal=True)
     operations, wanted = files.operations(), published(root)
     for number, at in enumerate(range(operations) if every else range(operations // 3, operations, operations // FEW)):
-        for power_seed in (None, number) if every else (None if number % 2 else number,):
+        for how in ("kill", "power", "eio") if every else (("kill", "power")[number % 2],):
             root = fresh()
-            with cut_off(root, at, power_seed):
-                forgetting.compact(root, Silent(), personal=True)
+            if how == "eio":
+                files.inject(Fault(at=at, kind="eio"))
+                with contextlib.suppress(TokenmillError, OSError):
+                    forgetting.compact(root, Silent(), personal=True)
+                files.inject(None)
+            else:
+                with cut_off(root, at, number if how == "power" else None):
+                    forgetting.compact(root, Silent(), personal=True)
             assert texts(root) == wanted_texts, at
             forgetting.compact(root, Silent(), personal=True)
             assert published(root) == wanted, at

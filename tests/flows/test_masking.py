@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tokenmill.flows.masking import _masks, _moved
 from tokenmill.pipeline.base.edits import Edit, apply, merge, project
+from tokenmill.pipeline.collect.records import PREVIEW_BYTES
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages import settings
 from tokenmill.pipeline.stages.censor import CUT_BYTES, Censor, censor_of
@@ -85,7 +86,9 @@ def test_previews_are_searched_in_many_charsets(charset: str) -> None:
 
 def test_a_preview_that_is_cut_does_not_end_inside_a_value() -> None:
     censor = censor_of(config(["personal"]))
-    data = (b"word " * CUT_BYTES)[: CUT_BYTES - 9] + b" x@exampl"
-    assert len(data) == CUT_BYTES
-    assert b"@" not in censor.preview(data)
-    assert Censor().preview(data) == data
+    assert CUT_BYTES == PREVIEW_BYTES
+    for end in (b' "x@exampl', b' "to":"x@exampl', b" x@exampl".decode().encode("utf-16-le")):
+        data = (b'{"a":"b"}, ' * CUT_BYTES)[: CUT_BYTES - len(end)] + end
+        assert b"@" not in censor.preview(data)
+        assert censor.preview(data).startswith(data[: CUT_BYTES - len(end)].rstrip(b'{"ab:,} '))
+        assert Censor().preview(data) == data

@@ -20,7 +20,9 @@ import pytest
 
 import tokenmill as tm
 from tests.command import tokenmill
+from tests.faults.builds import QUESTION
 from tokenmill.pipeline.base.errors import InputError, QuarantineCeiling
+from tokenmill.pipeline.stages.table import STAGES
 from tokenmill.pipeline.tokens import TokenStore
 
 WORDS = "light keeper ship harbour morning letter table window water stairs lamp wall boat sail line coast storm night"
@@ -38,8 +40,8 @@ SETTINGS: dict[str, Any] = {
 }
 ORDERS = {
     "alone": ["personal"],
-    "first": ["personal", "dedup", "repeats", "quality"],
-    "last": ["dedup", "repeats", "quality", "personal"],
+    "first": ["personal", *(kind.name for kind in STAGES if kind.name not in ("personal", "language"))],
+    "last": [*(kind.name for kind in STAGES if kind.name not in ("personal", "language")), "personal"],
     "short": ["personal", "quality"],
 }
 KINDS = ("e-mail", "address", "card", "IBAN", "SSN", "key")
@@ -114,8 +116,20 @@ def write_input(folder: Path) -> Planted:
     add("near", f"{a_text(41, 20)}\n{planted.all('near')}")
     add("near", f"{a_text(41, 20)}\n{planted.all('near')}")
     add("short", planted.all("short"))
+    add("quiz", f"{a_text(42)}\n{planted.all('quiz')} {QUESTION} {planted.all('asked')}")
+    folder.with_name("quiz.txt").write_text(QUESTION + "\n")
+    listed = planted.one("address", "listed")
+    records.append({"text": a_text(43), "url": f"http://{listed}/page"})
+    folder.with_name("hosts.txt").write_text("blocked.example\n")
+    records.append(
+        {
+            "text": f"{a_text(44)}\n{planted.all('blocked')}",
+            "url": f"https://blocked.example/{planted.one('e-mail', 'blockedurl')}",
+        }
+    )
     add("empty", "")
     records.append({"text": f"{a_text(70)}\n{planted.all('host')}", "url": f"http://{planted.one('address', 'host')}/page"})
+    records[0][planted.one("e-mail", "column")] = "too long for the metadata " * 20
     lines = [json.dumps(record) for record in records]
     lines.append('{"text": "broken ' + planted.all("broken", 4))
     lines.append(json.dumps({"text": 7, "contact": planted.one("e-mail", "notext")}))
@@ -130,6 +144,10 @@ def write_input(folder: Path) -> Planted:
 
 def build(folder: Path, order: str, out: Path | None = None, *, ceiling: float = 1.0, in_place: bool = False) -> tm.Corpus:
     settings = {"collect.paths": str(folder / "input"), "collect.quarantine_ceiling": ceiling, "stages": ORDERS[order]}
+    settings |= {
+        "urls.lists.hosts.paths": [str(folder / "hosts.txt")],
+        "decontamination.sets.quiz.path": str(folder / "quiz.txt"),
+    }
     return tm.build("text", out or folder / "corpus", settings | SETTINGS, workers=1, progress=False, in_place=in_place)
 
 

@@ -20,6 +20,7 @@ from tokenmill.pipeline.base import shards
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.words import clip
 from tokenmill.pipeline.corpus import CorpusFolder, CorpusShard
+from tokenmill.pipeline.stages.censor import Censor
 from tokenmill.pipeline.stages.limits import Limit
 from tokenmill.pipeline.stages.protocols import limits_of
 from tokenmill.pipeline.stages.table import kind_of
@@ -103,7 +104,7 @@ def _measured(
     table = shards.read(corpus.published, named, sorted(columns) or None)
     for place in places:
         row = _row(table, place.row)
-        yield _compared(fate.stage, limits, row) if limits else _evidence(corpus.censor.value(row))
+        yield _compared(fate.stage, limits, row) if limits else _evidence(row, corpus.censor)
 
 
 def _compared(stage: str, limits: Sequence[Limit], scores: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -121,10 +122,10 @@ def _compared(stage: str, limits: Sequence[Limit], scores: Mapping[str, Any]) ->
     ]
 
 
-def _evidence(verdict: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _evidence(verdict: Mapping[str, Any], censor: Censor) -> list[dict[str, Any]]:
     """What a stage without thresholds says, such as the kept document that stands in for a duplicate."""
     return [
-        {"name": name, "value": value.hex() if isinstance(value, bytes) else value}
+        {"name": name, "value": value.hex() if isinstance(value, bytes) else censor.value(value)}
         for name, value in verdict.items()
         if name not in ("doc_id", "reason") and isinstance(value, bytes | str | int | float)
     ]

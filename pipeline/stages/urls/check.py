@@ -19,7 +19,7 @@ from tokenmill.pipeline.stages import addresses
 from tokenmill.pipeline.stages.addresses import UrlAddress
 from tokenmill.pipeline.stages.kind import Finished
 from tokenmill.pipeline.stages.stage import name_of, one_batch, plain
-from tokenmill.pipeline.stages.urls.lines import candidates, words_of
+from tokenmill.pipeline.stages.urls.lines import candidates, host_of, words_of
 from tokenmill.pipeline.stages.urls.settings import Kind, UrlsConfig
 from tokenmill.pipeline.stages.urls.stage import Urls
 
@@ -52,7 +52,7 @@ def _stage(made: Manifest) -> Urls:
 
 
 def _wrong(address: UrlAddress | None, row: Mapping[str, Any], config: UrlsConfig) -> str:
-    host = "" if address is None else address.host
+    host = host_of(address)
     if row["host"] != host:
         return f"its host is {host!r}, not {row['host']!r}"
     wrong = [name for name, one in config.by_name if not _fits(address, row[f"hits_{name}"], row[f"entry_{name}"], one.kind)]

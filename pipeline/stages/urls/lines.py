@@ -42,6 +42,8 @@ LOCAL = frozenset(["localhost", "localhost.localdomain", "local", "broadcasthost
 LOCAL_PREFIX = "ip6-"
 WORD = re.compile(r"[^\W_]+")
 WWW = "www."
+IP = "(IP address)"
+"""What stands for such a host in scores."""
 
 
 def keys(line: str, kind: Kind, *, subdomains: bool) -> list[str] | None:
@@ -116,6 +118,13 @@ def _borders(path: str) -> Iterator[int]:
 def is_ip(host: str) -> bool:
     """Whether a canonical host is an IP address."""
     return host.startswith("[") or host.rpartition(".")[2].isdigit()
+
+
+def host_of(address: Address | None) -> str:
+    """What a score says of a host: no IP address, which may be somebody's; "" if there is none."""
+    if address is None:
+        return ""
+    return IP if is_ip(address.host) else address.host
 
 
 def _hosts(first: str, others: list[str]) -> list[str] | None:

@@ -24,6 +24,7 @@ from tokenmill.pipeline.stages.step import Provided, Work
 from tokenmill.pipeline.stages.urls import build
 from tokenmill.pipeline.stages.urls.hits import hits
 from tokenmill.pipeline.stages.urls.index import ListIndex
+from tokenmill.pipeline.stages.urls.lines import host_of
 from tokenmill.pipeline.stages.urls.settings import UrlsConfig
 
 NO_URL = "no_url"
@@ -31,7 +32,7 @@ NOT_ALLOWED = "not_allowed"
 LISTED = "listed_"
 """Begins the reason of what a list drops; the name of the list ends it."""
 HOST = pa.field("host", pa.string())
-"""The canonical host of the URL; "" if there is none."""
+"""The canonical host of the URL; "(IP address)" for any such, and "" if there is none."""
 EVIDENCE = (pa.field("list", pa.dictionary(pa.int32(), pa.string())), pa.field("entry", pa.string()))
 """The list that decided, and its entry: of addresses the most special one that hit, of words all."""
 
@@ -84,7 +85,7 @@ class Urls:
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The hits of each list on the URLs of a batch. Needs what `provide` gives."""
         found = [None if url is None else addresses.parse(url) for url in batch["url"].to_pylist()]
-        columns: list[Any] = [["" if one is None else one.host for one in found]]
+        columns: list[Any] = [[host_of(one) for one in found]]
         for counts, entries in hits(found, self.indexes):
             columns += [pa.array(counts), entries]
         return pa.record_batch(
