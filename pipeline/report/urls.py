@@ -86,7 +86,10 @@ def urls(corpus: CorpusFolder) -> UrlTotals | None:
             rows = np.flatnonzero(codes == (names.index(one.name) if one.name in names else len(names)))
             one.decided[shard.source] += len(rows)
             counted = pc.value_counts(verdicts["entry"].take(pa.array(rows))).to_pylist()
-            one.add({corpus.censor.value(item["values"]): item["counts"] for item in counted})
+            entries = Counter[str]()
+            for item in counted:
+                entries[corpus.censor.value(item["values"])] += item["counts"]
+            one.add(entries)
     read = {source: counts.read for source, counts in made.by_source().items()}
     return UrlTotals(lists=lists, with_host=with_host, read=read)
 

@@ -120,7 +120,7 @@ def is_ip(host: str) -> bool:
     return host.startswith("[") or host.rpartition(".")[2].isdigit()
 
 
-def host_of(address: Address | None) -> str:
+def host_of(address: UrlAddress | None) -> str:
     """What a score says of a host: no IP address, which may be somebody's; "" if there is none."""
     if address is None:
         return ""
