@@ -13,7 +13,7 @@ import numpy as np
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.stages.personal.kind import PERSONAL
+from tokenmill.pipeline.stages.personal.kind import PERSONAL, replacements_of
 from tokenmill.pipeline.stages.personal.settings import NAMES
 
 
@@ -48,7 +48,7 @@ def personal(corpus: CorpusFolder) -> PersonalData | None:
     made = corpus.step(PERSONAL.name)
     if made is None:
         return None
-    replacements: dict[str, str] = made.config["scoring"]["replacements"]
+    replacements = replacements_of(made)
     total, sources = PersonalCounts(), dict[str, PersonalCounts]()
     for shard in corpus.shards:
         verdicts = shards.read(corpus.published, shard.tables[made.stage, "verdicts"], ["reason"])
