@@ -13,8 +13,8 @@ import numpy as np
 
 from tokenmill.pipeline.base import schema, shards
 from tokenmill.pipeline.corpus import CorpusFolder
-from tokenmill.pipeline.stages.personal.kind import PERSONAL
-from tokenmill.pipeline.stages.personal.settings import KINDS, NAMES
+from tokenmill.pipeline.stages.personal.kind import PERSONAL, replacements_of
+from tokenmill.pipeline.stages.personal.settings import NAMES
 
 
 @dataclass(kw_only=True)
@@ -48,7 +48,7 @@ def personal(corpus: CorpusFolder) -> PersonalData | None:
     made = corpus.step(PERSONAL.name)
     if made is None:
         return None
-    replacements: dict[str, str] = made.config["scoring"]["replacements"]
+    replacements = replacements_of(made)
     total, sources = PersonalCounts(), dict[str, PersonalCounts]()
     for shard in corpus.shards:
         verdicts = shards.read(corpus.published, shard.tables[made.stage, "verdicts"], ["reason"])
@@ -61,5 +61,5 @@ def personal(corpus: CorpusFolder) -> PersonalData | None:
         total.add(one)
         sources.setdefault(shard.source, PersonalCounts()).add(one)
     order = sorted(sources, key=lambda name: (-sources[name].touched, name))
-    named = {NAMES[kind]: replacements[kind] for kind in KINDS if kind in replacements}
+    named = {NAMES[kind]: text for kind, text in replacements.items()}
     return PersonalData(replacements=named, total=total, sources={name: sources[name] for name in order})

@@ -8,7 +8,7 @@ from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.config import Config
 from tokenmill.pipeline.stages.criteria import Criterion
 from tokenmill.pipeline.stages.kind import Finished, StageKind
-from tokenmill.pipeline.stages.personal.settings import KINDS, NAMES, PersonalConfig
+from tokenmill.pipeline.stages.personal.settings import KINDS, NAMES, Kind, PersonalConfig
 from tokenmill.pipeline.stages.protocols import Stage
 from tokenmill.pipeline.stages.step import Estimate
 
@@ -21,11 +21,16 @@ def _make(config: Config) -> Stage:
     return Personal(config=settings, key=pseudonyms.key_of(settings))
 
 
+def replacements_of(made: Manifest) -> dict[Kind, str]:
+    """What stands in place of values, by kind, in the order of `KINDS`; a manifest that was read has its own order."""
+    replacements: dict[Kind, str] = made.config["scoring"]["replacements"]
+    return {kind: replacements[kind] for kind in KINDS if kind in replacements}
+
+
 def _words(made: Manifest) -> str:
-    replacements = made.config["scoring"]["replacements"]
-    looked_for = [kind for kind in KINDS if kind in replacements]
-    masked = [NAMES[kind] for kind in looked_for if replacements[kind]]
-    removed = [NAMES[kind] for kind in looked_for if not replacements[kind]]
+    replacements = replacements_of(made)
+    masked = [NAMES[kind] for kind, text in replacements.items() if text]
+    removed = [NAMES[kind] for kind, text in replacements.items() if not text]
     found = [f"masked: {', '.join(masked)}"] if masked else []
     found += [f"removed: {', '.join(removed)}"] if removed else []
     key = " Equal values have equal pseudonyms." if made.config["scoring"]["key"] else ""
