@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from prefect import State, flow, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.states import Cancelled
+from prefect.utilities.annotations import quote
 
 from tokenmill.flows.build import Building, building, outline
 from tokenmill.flows.ending import AGAIN, behaviour, ended
@@ -118,8 +119,10 @@ def build(
         ) as corpus:
             if isinstance(corpus, str):
                 return Cancelled(name="Skipped", message=corpus)
+            # Prefect looks for its own values in what tasks are given, and takes a section with a setting `keys` for a mapping.
+            given_whole = quote(corpus)
             for name in outline(wanted):
-                step(corpus, log, name)
-            report(corpus, log)
+                step(given_whole, log, name)
+            report(given_whole, log)
             corpus.require_expected()
     return out
