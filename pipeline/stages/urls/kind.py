@@ -27,9 +27,8 @@ def _words(made: Manifest) -> str:
         for name, given in sorted(deciding["lists"].items()):
             if given["use"] == use:
                 often = f" more than {many(given['max_hits'], 'time')}" if given["max_hits"] else ""
-                said.append(
-                    f"The list {name} (entries: {count(made.facts[name]['entries'])}) {verb} documents whose URLs it hits{often}."
-                )
+                entries = count(made.facts[name]["entries"])
+                said.append(f"The list {name} (entries: {entries}) {verb} documents whose URLs it hits{often}.")
     rest = "No other document was kept." if deciding["only_allowed"] else ""
     without = "Documents without a URL were dropped." if deciding["without_url"] == "drop" else ""
     return " ".join(one for one in (*said, rest, without) if one) or "No list was named, so every document was kept."
