@@ -120,7 +120,7 @@ def build(
             if isinstance(corpus, str):
                 return Cancelled(name="Skipped", message=corpus)
             # Prefect looks for its own values in what tasks are given, and takes a section with a setting `keys` for a mapping.
-            given_whole = quote(corpus)
+            given_whole: Any = quote(corpus)  # unwrapped before the task sees it
             for name in outline(wanted):
                 step(given_whole, log, name)
             report(given_whole, log)
