@@ -106,8 +106,11 @@ def _is_number(data: Bytes, at: int, end: int, stop: int, classes: Bytes) -> boo
     if size >= 4 and classes[data[at + 1]] & _LETTER and classes[data[at + 2]] & classes[data[at + 3]] & _DIGIT:
         if 15 <= size <= 34:
             return True
-        if size == 4 and end < stop and (data[end] == 0x20 or data[end] == 0x2D or data[end] == 0xC2 or data[end] == 0xE2):
-            return True
+        if size == 4 and end < stop:
+            behind = data[end]
+            # The next group stands behind a space, a hyphen or the end of the line.
+            if behind == 0x20 or behind == 0x2D or behind == 0x0A or behind == 0x0D or behind == 0xC2 or behind == 0xE2:
+                return True
     if size not in WORD_CHARACTERS:
         return False
     found = 0

@@ -125,7 +125,9 @@ def judge(tables: Sequence[pa.RecordBatch], config: DecontaminationConfig) -> li
         counts = counts & ~common
         gone = np.bincount(hits.rows[counts], minlength=table.num_rows) > 0
         if config.action == "cut":
-            gone &= _cut_bytes(hits, counts) > config.max_cut_share * table["bytes"].to_numpy()
+            sizes, removed = table["bytes"].to_numpy(), _cut_bytes(hits, counts)
+            # A document of which nothing is left is none, whatever share may be cut.
+            gone &= (removed > config.max_cut_share * sizes) | (removed == sizes)
         reasons = np.where(gone, CONTAMINATED, schema.KEPT).astype(object)
         cut = counts & ~gone[hits.rows]
         judged.append(JudgedShard(doc_ids=table["doc_id"], hits=hits, common=common, counts=counts, reasons=reasons, cut=cut))

@@ -21,7 +21,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tokenmill.pipeline.base.errors import InputError
+from tokenmill.pipeline.base.errors import ConfigError, InputError
+from tokenmill.pipeline.base.words import many
 from tokenmill.pipeline.kernels import kept
 from tokenmill.pipeline.kernels.decontamination import passages
 from tokenmill.pipeline.kernels.decontamination.passages import Lookup
@@ -139,7 +140,20 @@ def _made(named: Sequence[tuple[str, EvaluationSet]], n: int, numbers: str, *_: 
     items = np.array(item_of, dtype=np.int64)
     lookup = _lookup(hashes.astype(np.uint64), sizes, _positions(sizes), lengths, items, n)
     words = _counted(lookup, lengths, weighed)
-    return np.frombuffer(json.dumps(ids).encode(), np.uint8), np.array(set_of, dtype=np.int64), items, words, *lookup
+    numbers_of_sets = np.array(set_of, dtype=np.int64)
+    _require_sought(named, numbers_of_sets, items[words > 0])
+    return np.frombuffer(json.dumps(ids).encode(), np.uint8), numbers_of_sets, items, words, *lookup
+
+
+def _require_sought(named: Sequence[tuple[str, EvaluationSet]], set_of: Numbers, sought: Numbers) -> None:
+    """Raise ConfigError for a set in which nothing is sought. `set_of`: of each item; `sought`: the items of texts that are."""
+    held, left = (np.bincount(numbers, minlength=len(named)).tolist() for numbers in (set_of, set_of[sought]))
+    for (name, one), items, some in zip(named, held, left, strict=True):
+        if not some:
+            raise ConfigError(
+                f"decontamination.sets.{name}: {one.path} has {many(items, 'item')}, and none can be sought: that takes a text "
+                f"of at least {LEAST_WORDS} words, not all of them in more than {MOST_ITEMS} items"
+            )
 
 
 def frozen(index: Index) -> pa.Table:

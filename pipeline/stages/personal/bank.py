@@ -60,7 +60,8 @@ IBAN_CHARACTERS: Mapping[str, int] = MappingProxyType(
 )
 """The length of a country's IBAN."""
 
-
+_BETWEEN = " -\r\n"
+"""Characters between groups of an IBAN: one of them, or the two of a line's end."""
 _CARD_WORDS = context.words(
     "(?:credit|debit|bank)?cards?",
     "cc",
@@ -102,7 +103,7 @@ def _is_card(text: str, start: int, end: int) -> bool:
 
 
 def ibans(text: str, start: int, end: int) -> Iterator[Sighting]:
-    """The bank account number that begins at `start`, written as one word or in groups of four."""
+    """The bank account number that begins at `start`, written as one word or in groups of four, also over the end of a line."""
     size = IBAN_CHARACTERS.get(text[start : start + 2].upper())
     if size is None or text[start - 1 : start].isalnum():
         return
@@ -110,7 +111,7 @@ def ibans(text: str, start: int, end: int) -> Iterator[Sighting]:
     while len(letters) < size and at < len(text):
         if text[at].isascii() and text[at].isalnum():
             letters += text[at].upper()
-        elif text[at] not in " -" or len(letters) % 4 or text[at - 1] in " -":
+        elif text[at] not in _BETWEEN or len(letters) % 4 or (text[at - 1] in _BETWEEN and text[at - 1 : at + 1] != "\r\n"):
             return
         at += 1
     if len(letters) == size and not text[at : at + 1].isalnum() and checks.mod97(letters):

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 
 from tests.kernels.dedup_oracles import HOSTILE, hash_word
 from tests.stages.decontamination import oracle
+from tokenmill.pipeline.base.errors import ConfigError
 from tokenmill.pipeline.kernels.decontamination import passages
 from tokenmill.pipeline.kernels.decontamination import words as kernel
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES
@@ -118,8 +119,15 @@ def test_words_that_stand_in_many_items_do_not_count(tmp_path: Path) -> None:
     assert [[hit["item"] for hit in hits] for hits in scores["hits"].to_pylist()] == [[], ["7"]]
 
 
-def test_an_empty_set_and_empty_texts_find_nothing(tmp_path: Path) -> None:
-    known, config = index_of([], tmp_path)
+def test_no_set_and_empty_texts_find_nothing() -> None:
+    config = DecontaminationConfig()
+    known = index.load(config)
     scores = found(pa.array(["", "some text of several words"], pa.large_string()), known, config)
     assert scores["coverage"].to_pylist() == [0.0, 0.0]
     assert passages.find(*utf8(pa.array([], pa.large_string())), TABLE, known.lookup, 5, 0.5)[0].tolist() == []
+
+
+@pytest.mark.parametrize(("items", "said"), [([], "0 items"), (["a b", "", "1 2 3"], "3 items"), (["?!"], "1 item")])
+def test_a_set_in_which_nothing_is_sought_is_refused(items: list[str], said: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"has {said}, and none can be sought"):
+        index_of(items, tmp_path)

@@ -60,7 +60,7 @@ def _kind_of_word(text: str, at: int, end: int) -> int | None:
         return KEY
     if re.match("[A-Za-z]{2}[0-9]{2}", word):
         first = behind.encode()[:1]
-        if 15 <= len(word) <= 34 or (len(word) == 4 and first in (b" ", b"-", b"\xc2", b"\xe2")):
+        if 15 <= len(word) <= 34 or (len(word) == 4 and first in (b" ", b"-", b"\n", b"\r", b"\xc2", b"\xe2")):
             return WORD
     if len(word) in WORD_CHARACTERS and len(re.findall("[0-9]", word)) >= 6:
         return WORD

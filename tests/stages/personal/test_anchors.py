@@ -29,7 +29,17 @@ PIECES = st.one_of(
         ["AKIAIOSFODNN7EXAMPLE", "ghp_", "sk-", "sk_", "SG.", "eyJhbGciOi.", "-----BEGIN ", "BEGIN ", "dapi0123456789abcdef"]
     ),
     st.sampled_from(
-        ["GB56", "GB56HXDO88167774656119", "AB123456C", "RSSMRA85T10A562S", "X1234567L", "ab12\u00a0", "ab12\u2009"]
+        [
+            "GB56",
+            "GB56HXDO88167774656119",
+            "AB123456C",
+            "RSSMRA85T10A562S",
+            "X1234567L",
+            "ab12\u00a0",
+            "ab12\u2009",
+            "ab12\n",
+            "ab12\r",
+        ]
     ),
     st.characters(exclude_categories=["Cs"]),
 )
