@@ -82,8 +82,8 @@ def duplicates(
     [None, None, 0]
     """
     from tokenmill.pipeline.collect.memory import SOURCE, collected
-    from tokenmill.pipeline.stages.dedup.resolve import VERDICT
     from tokenmill.pipeline.stages.dedup.stage import Dedup
+    from tokenmill.pipeline.stages.dedup.verdicts import VERDICT
     from tokenmill.pipeline.stages.stage import name_of
     from tokenmill.pipeline.stages.step import StageStep, Work, perform
 

@@ -33,10 +33,10 @@ from tokenmill.pipeline.stages.dedup import known, survivor
 from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import PLACE_BITS, ROWS, Scored, gather
 from tokenmill.pipeline.stages.dedup.exact import distinct
-from tokenmill.pipeline.stages.dedup.resolve import ShardVerdicts, verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema
+from tokenmill.pipeline.stages.dedup.verdicts import ShardVerdicts, verdicts
 from tokenmill.pipeline.stages.dedup.verify import Compared, Comparer, New
 from tokenmill.pipeline.stages.step import Work
 

@@ -29,12 +29,12 @@ from tokenmill.pipeline.base.errors import Misaligned
 from tokenmill.pipeline.base.manifest import Manifest
 from tokenmill.pipeline.base.shards import View
 from tokenmill.pipeline.stages.dedup import check_keys
-from tokenmill.pipeline.stages.dedup.resolve import EXACT_DUPLICATE, VERDICT
 from tokenmill.pipeline.stages.dedup.revisions import are_revisions
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.shares import shares, within
 from tokenmill.pipeline.stages.dedup.signatures import settings
 from tokenmill.pipeline.stages.dedup.texts import Texts, equal, joined, read, similar
+from tokenmill.pipeline.stages.dedup.verdicts import EXACT_DUPLICATE, VERDICT
 from tokenmill.pipeline.stages.stage import name_of
 
 Indices = npt.NDArray[np.int64]

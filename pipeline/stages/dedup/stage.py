@@ -34,10 +34,10 @@ from tokenmill.pipeline.stages.dedup.candidates import band, pair
 from tokenmill.pipeline.stages.dedup.collected import gather
 from tokenmill.pipeline.stages.dedup.exact import distinct
 from tokenmill.pipeline.stages.dedup.keys import shared
-from tokenmill.pipeline.stages.dedup.resolve import verdicts
 from tokenmill.pipeline.stages.dedup.rounds import settle
 from tokenmill.pipeline.stages.dedup.settings import DedupConfig
 from tokenmill.pipeline.stages.dedup.signatures import score_schema, settings, sign
+from tokenmill.pipeline.stages.dedup.verdicts import verdicts
 from tokenmill.pipeline.stages.dedup.verify import Comparer
 from tokenmill.pipeline.stages.step import Resolved, Work
 
