@@ -33,7 +33,7 @@ corpus: $(STAMP)  ## build the demonstration corpus, train a small model on it, 
 	$(ENV)/bin/tokenmill train $(OUT) --restart-if-stale
 	for prompt in The Returns Usage:; do $(ENV)/bin/tokenmill sample $(OUT) "$$prompt" || exit; done
 
-test: $(STAMP)  ## run the tests (5 to 6 minutes on 2 cores, and 2 more the first time)
+test: $(STAMP)  ## run the tests (7 minutes on 2 cores, and 2 more the first time)
 	$(PYTEST) -m 'not soak' $(ARGS)
 
 check: $(STAMP) links  ## lint, format, types, and that every row of faults has its tests
