@@ -40,6 +40,12 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(f"--soak-part {part}: write it as K/N with K from 1 to N, for example 2/8")
 
 
+def pytest_make_parametrize_id(val: object) -> None:
+    """Refuses gzip with the time in it: workers that collect in two different seconds would have tests of other names."""
+    if isinstance(val, bytes) and val[:2] == b"\x1f\x8b" and any(val[4:8]):
+        raise pytest.UsageError("gzip in a parameter names its test: compress it with mtime=0")
+
+
 def in_part(nodeid: str, part: str, seed: str) -> bool:
     """Whether a test is in part "K/N", by the SHA-256 of the seed and its id."""
     number, parts = part.split("/")
