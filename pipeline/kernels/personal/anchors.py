@@ -20,10 +20,10 @@ from tokenmill.pipeline.kernels.personal.runs import Bytes, digit_at, digits, he
 Places = npt.NDArray[np.int64]
 
 AT, NUMBER, WORD, COLONS, KEY = range(5)
-"""Kinds of anchors: an at sign (or `[at]`); digits in groups; a word that begins with a letter and has digits; hexadecimal
-groups between colons; the first word of a key."""
+"""Kinds of anchors: an at sign (or `[at]`, `%40`, `&#64;`); digits in groups; a word that begins with a letter and has digits;
+hexadecimal groups between colons; the first word of a key."""
 
-_LETTER, _DIGIT, _AT, _COLON, _LEAD, _HEX, _JOINS = 1, 2, 4, 8, 16, 32, 64
+_LETTER, _DIGIT, _AT, _COLON, _LEAD, _HEX, _JOINS, _BACKSLASH = 1, 2, 4, 8, 16, 32, 64, 128
 _WORD = _LETTER | _DIGIT
 
 KEY_WORDS = (
@@ -47,7 +47,8 @@ def classes() -> npt.NDArray[np.uint8]:
         table[byte] = (
             _LETTER * chr(byte).isalpha() | _DIGIT * chr(byte).isdigit() | _HEX * (chr(byte) in "0123456789abcdefABCDEF:")
         )
-    table[ord("@")] = table[ord("%")] = _AT
+    table[[ord("@"), ord("%"), ord("&")]] = _AT
+    table[ord("\\")] = _BACKSLASH
     table[ord(":")] |= _COLON
     table[[0xD9, 0xDB, 0xE0, 0xEF]] = _LEAD
     table[[0x2D, 0x2E, 0x5F]] = _JOINS
@@ -132,9 +133,35 @@ def _is_spelt(data: Bytes, start: int, at: int, end: int, stop: int) -> bool:
     )
 
 
+@inlined
+def _entity(data: Bytes, at: int, stop: int) -> int:
+    """The bytes of the entity at `at`, if it stands for an at sign; else 0."""
+    if at + 5 > stop or data[at + 1] != 0x23:
+        return 0
+    if data[at + 2] == 0x36 and data[at + 3] == 0x34 and data[at + 4] == 0x3B:
+        return 5
+    if at + 6 > stop or data[at + 2] | 0x20 != 0x78:
+        return 0
+    return 6 if data[at + 3] == 0x34 and data[at + 4] == 0x30 and data[at + 5] == 0x3B else 0
+
+
+@leaf
+def _escape(data: Bytes, at: int, stop: int, classes: Bytes) -> int:
+    """The bytes of the escape at `at`, which ends a word as a space does: `%` and two digits, `\\n`, `\\r` or `\\t`; else 0."""
+    if data[at] == 0x5C:
+        behind = data[at + 1] if at + 1 < stop else 0
+        return 2 if behind == 0x6E or behind == 0x72 or behind == 0x74 else 0
+    if data[at] != 0x25 or at + 2 >= stop or data[at + 1] == 0x3A or data[at + 2] == 0x3A:
+        return 0
+    return 3 if classes[data[at + 1]] & classes[data[at + 2]] & _HEX else 0
+
+
 @leaf
 def _is_at(data: Bytes, start: int, at: int, stop: int, classes: Bytes) -> int:
-    """The bytes of the at sign at `at`, if an address may stand around it: `@`, U+FF20, or `%40` as in addresses; else 0."""
+    """The bytes of the at sign at `at`, if an address may stand around it; else 0.
+
+    It is `@`, U+FF20, `%40` as in addresses, or `&#64;` or `&#x40;` as in HTML.
+    """
     byte = data[at]
     if byte == 0x40:
         size = 1
@@ -142,6 +169,8 @@ def _is_at(data: Bytes, start: int, at: int, stop: int, classes: Bytes) -> int:
         return 0
     elif byte == 0x25:
         size = 3 if data[at + 1] == 0x34 and data[at + 2] == 0x30 else 0
+    elif byte == 0x26:
+        size = _entity(data, at, stop)
     else:
         size = 3 if byte == 0xEF and data[at + 1] == 0xBC and data[at + 2] == 0xA0 else 0
     if size == 0 or at == start or at + size >= stop:
@@ -175,10 +204,10 @@ def anchors(
     count = 0
     for row in range(len(offsets) - 1):
         start, stop = offsets[row], offsets[row + 1]
-        at, known = start, start
+        at, known, escaped = start, start, start
         while at < stop:
             mark = classes[data[at]]
-            if mark & (_LETTER | _DIGIT | _AT | _COLON | _LEAD) == 0:
+            if mark & (_LETTER | _DIGIT | _AT | _COLON | _LEAD | _BACKSLASH) == 0:
                 at += 1
                 continue
             kind, begin, end, after = -1, at, at, at + 1
@@ -202,13 +231,16 @@ def anchors(
                     kind = AT
             elif mark & _COLON:
                 if at >= known:
-                    begin, end, fits = hexadecimal(data, start, at, stop, classes, _HEX)
+                    begin, end, fits = hexadecimal(data, escaped, at, stop, classes, _HEX)
                     known = end
                     kind = COLONS if fits else -1
-            elif mark & _AT:
-                size = _is_at(data, start, at, stop, classes)
+            elif mark & (_AT | _BACKSLASH):
+                size = _is_at(data, start, at, stop, classes) if mark & _AT else 0
                 if size > 0:
                     kind, end = AT, at + size
+                size = _escape(data, at, stop, classes)
+                if size > 0:
+                    after = escaped = at + size
             elif digit_at(data, at, stop) > 0:
                 end, total, fits = digits(data, at, stop)
                 after = end

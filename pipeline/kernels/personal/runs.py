@@ -97,11 +97,14 @@ def hexadecimal(data: Bytes, start: int, at: int, stop: int, classes: Bytes, mar
     """The run of hexadecimal digits and colons around `at`, and dots behind it; it does not begin before `start`.
 
     `marks`: the class of those bytes. Returns where the run begins and ends, and whether it may be an IPv6 address: no word
-    goes on beside it, it has a digit, and two colons in a row or six in all.
+    goes on beside it, it has a digit, and two colons in a row or six in all. A word before a colon, as in `ip:2001:db8::1`,
+    is no part of it.
     """
     begin, end = at, at
     while begin > start and classes[data[begin - 1]] & marks:
         begin -= 1
+    if begin > start and _goes_on(data[begin - 1]) and (at + 1 >= stop or data[at + 1] != 0x3A):
+        begin = at = end = at + 1
     colons, double, digit = 0, False, False
     for place in range(begin, at):
         digit = digit or data[place] <= 0x39
@@ -118,5 +121,5 @@ def hexadecimal(data: Bytes, start: int, at: int, stop: int, classes: Bytes, mar
 
 @inlined
 def _goes_on(byte: int) -> bool:
-    """Whether a byte is a letter, a digit or `_`."""
-    return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A or byte == 0x5F
+    """Whether a byte is a letter or a digit."""
+    return 0x30 <= byte <= 0x39 or 0x41 <= byte <= 0x5A or 0x61 <= byte <= 0x7A

@@ -105,7 +105,7 @@ def _is_card(text: str, start: int, end: int) -> bool:
 def ibans(text: str, start: int, end: int) -> Iterator[Sighting]:
     """The bank account number that begins at `start`, written as one word or in groups of four, also over the end of a line."""
     size = IBAN_CHARACTERS.get(text[start : start + 2].upper())
-    if size is None or text[start - 1 : start].isalnum():
+    if size is None or not context.begins(text, start):
         return
     letters, at = "", start
     while len(letters) < size and at < len(text):
@@ -114,5 +114,6 @@ def ibans(text: str, start: int, end: int) -> Iterator[Sighting]:
         elif text[at] not in _BETWEEN or len(letters) % 4 or (text[at - 1] in _BETWEEN and text[at - 1 : at + 1] != "\r\n"):
             return
         at += 1
-    if len(letters) == size and not text[at : at + 1].isalnum() and checks.mod97(letters):
+    behind = text[at : at + 1]
+    if len(letters) == size and not (behind.isascii() and behind.isalnum()) and checks.mod97(letters):
         yield Sighting(start, at, "iban", letters)

@@ -14,10 +14,18 @@ _SIGNS = dict.fromkeys((160, 8199, 8201, 8239), " ") | dict.fromkeys(range(8208,
 _PLAIN = _DIGITS | _SIGNS
 _UNUSUAL = re.compile(f"[{''.join(map(chr, _PLAIN))}]")
 
-NOT_INSIDE = r"(?<![0-9A-Za-z_])(?<![0-9A-Za-z]-)(?<!\d[.,/])"
-"""Pattern: no word, longer number or fraction goes on before this place."""
-NOT_FOLLOWED = r"(?![0-9A-Za-z_])(?!-[0-9A-Za-z])(?![.,]\d)"
+_ESCAPED = r"(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])"
+STARTS = rf"(?:(?<![0-9A-Za-z])(?<![0-9A-Za-z]_)|{_ESCAPED})"
+"""Pattern: no word goes on before this place. Scripts without spaces stand beside a number as a space does, and escapes too."""
+ENDS = r"(?![0-9A-Za-z])(?!_[0-9A-Za-z])"
 """Pattern: none goes on behind it."""
+NOT_INSIDE = STARTS + r"(?<![0-9A-Za-z]-)(?<!\d[.,/])"
+"""Pattern: no word, longer number or fraction goes on before this place."""
+NOT_FOLLOWED = ENDS + r"(?!-[0-9A-Za-z])(?![.,]\d)"
+"""Pattern: none goes on behind it."""
+
+
+_BEGINS = re.compile(rf"(?<![0-9A-Za-z])|{_ESCAPED}")
 
 
 def plain(text: str) -> str:
@@ -34,6 +42,11 @@ def says(text: str, start: int, end: int, said: re.Pattern[str]) -> bool:
     """Whether one of the words stands shortly before [start, end), or right behind it."""
     before = said.search(text, max(0, start - BEFORE_CHARACTERS), start)
     return before is not None or said.search(text, end, end + BEHIND_CHARACTERS) is not None
+
+
+def begins(text: str, at: int) -> bool:
+    """Whether no letter or digit of ASCII stands before this place, but for those of an escape."""
+    return _BEGINS.match(text, at) is not None
 
 
 def squeezed(text: str) -> str:

@@ -30,7 +30,10 @@ NOBODY = frozenset({"git", "hg", "svn"})
 """Names that everybody uses to fetch code."""
 _SHOWN = re.compile(r".*:(?:pass|password|passwd|pwd|secret)", re.IGNORECASE)
 """What a manual writes in place of a password."""
-_LINK = re.compile(r"\s{0,2}(?:\[\s?(?:dot|punkt|\.)\s?\]|\((?:dot|punkt|\.)\)|\{(?:dot|\.)\})\s{0,2}|[.．。]", re.IGNORECASE)
+_LINK = re.compile(
+    r"\s{0,2}(?:\[\s?(?:dot|punkt|\.)\s?\]|\((?:dot|punkt|\.)\)|\{(?:dot|\.)\})\s{0,2}|[.．。]|%2e", re.IGNORECASE
+)
+_ESCAPES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _USER = re.compile(r"(?<=://)[^\s/:@]{1,64}:[^\s/@]{1,128}(?=@$)")
 
 
@@ -69,6 +72,11 @@ def _local(text: str, end: int) -> int:
             break
         kind = kind if script is None else script
         start -= 1
+    escapes = _ESCAPES.match(text, start, end)
+    if escapes is not None:
+        start = escapes.end()
+    elif start and text[start - 1] == "\\" and text[start : start + 1] in "nrt" and start + 1 < end:
+        start += 1
     while start < end and not (text[start].isalnum() or text[start] == "_"):
         start += 1
     return start

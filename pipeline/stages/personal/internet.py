@@ -18,7 +18,9 @@ from tokenmill.pipeline.stages.personal import context
 from tokenmill.pipeline.stages.personal.sighting import Sighting
 
 _NUMBER = r"(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)"
-_IPV4 = re.compile(rf"(?<![\w.])(?<![A-Za-z_][-/])(?<!\d/){_NUMBER}(?:\.{_NUMBER}){{3}}(?![\w])(?!\.\w)(?!-[A-Za-z])")
+_IPV4 = re.compile(
+    rf"{context.STARTS}(?<!\.)(?<![A-Za-z_][-/])(?<!\d/){_NUMBER}(?:\.{_NUMBER}){{3}}{context.ENDS}(?!\.\w)(?!-[A-Za-z])"
+)
 _NETWORKS = (
     "0.0.0.0/8 10.0.0.0/8 100.64.0.0/10 127.0.0.0/8 169.254.0.0/16 172.16.0.0/12 192.0.0.0/24 192.0.2.0/24 192.88.99.0/24 "
     "192.168.0.0/16 198.18.0.0/15 198.51.100.0/24 203.0.113.0/24 224.0.0.0/3 "
@@ -35,7 +37,10 @@ _BEFORE = (
     "sezione|capitolo|sección|secció|capítulo|seção|secção|chapitre|bagian|bölüm|rozdział|sekcja|seksjon|hoofdstuk|paragraaf|"
     "раздел|глава|секция"
 )
-_VERSION = re.compile(rf"(?:\b(?:{_BEFORE})\b|[§第])[\s:=#.(\"'`<>]*(?:\w+ )?$", re.IGNORECASE)
+_VERSION = re.compile(
+    rf"(?:\b(?:{_BEFORE})\b|[§第版]|版本|バージョン|버전)[\s:：=#.(\"'`<>]*(?:\w+ )?$",
+    re.IGNORECASE,
+)
 _ADDRESS = context.words(
     *("ips?", "ipv4", "address(?:es)?", "addr", "hosts?", "servers?", "ping", "dns", "inet", "gateway", "routers?")
 )
@@ -75,14 +80,10 @@ def _is_version(text: str, found: re.Match[str], special: bool) -> bool:
 
 def ipv6(text: str, start: int, end: int, public_only: bool) -> Iterator[Sighting]:
     """The address that the run of hexadecimal groups [start, end) is."""
-    if start and (text[start - 1].isalnum() or text[start - 1] == "_"):
-        return
     if text[start] == ":" and text[start + 1] != ":":
         start += 1
     while end > start and text[end - 1] in ".:" and text[end - 2 : end] != "::":
         end -= 1
-    if text[end : end + 1].isalnum() or text[end : end + 1] == "_":
-        return
     try:
         address = ipaddress.IPv6Address(text[start:end])
     except ValueError:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from tokenmill.pipeline.stages.personal import context
 from tokenmill.pipeline.stages.personal.sighting import Sighting
 
 _FORMS = re.compile(
@@ -48,5 +49,5 @@ def keys(text: str, start: int, end: int) -> Iterator[Sighting]:
     found = _FORMS.match(text, start)
     if found is None or text[found.end() : found.end() + 1].isalnum() or len(set(found[0])) < LEAST_DIFFERENT:
         return
-    if start == 0 or not (text[start - 1].isalnum() and text[start - 1].isascii()):
+    if context.begins(text, start):
         yield Sighting(start, found.end(), "key", found[0])

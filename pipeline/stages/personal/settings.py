@@ -42,7 +42,7 @@ class PersonalConfig(Section):
     """What is done with personal data in texts, by kind: mask it, remove it, or keep it (it is not looked for)."""
 
     email: Action = "mask"
-    """E-mail addresses, also `name [at] example.org` with brackets, and those in web addresses."""
+    """E-mail addresses, also `name [at] example.org` with brackets, and those in web addresses and HTML (`%40`, `&#64;`)."""
     ip: Action = "mask"
     """IPv4 and IPv6 addresses. See `public_only`."""
     card: Action = "mask"

@@ -11,6 +11,8 @@ Anchor = tuple[int, int, int]
 DIGIT = "[0-9\uff10-\uff19\u0660-\u0669\u06f0-\u06f9\u0966-\u096f]"
 SEPARATOR = "[ ./()\\-\u00a0\u2007\u2009\u2010-\u2013\u202f]"
 DIGITS = re.compile(f"{DIGIT}+(?:{SEPARATOR}{{1,2}}{DIGIT}+)*")
+SIGN = re.compile("[@\uff20]|%40|&#64;|&#[xX]40;")
+ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|\\[nrt]")
 LETTERS = re.compile("[A-Za-z][A-Za-z0-9]*")
 GROUPS = {(4, 6), (6, 4), (6, 5), (3, 2, 4), (4, 4, 4), (3, 3, 3), (3, 3, 4), (2, 2, 2), (4, 2, 3), (2, 3, 3)}
 BRACKETS = {"[": "]", "(": ")", "{": "}"}
@@ -19,7 +21,7 @@ BRACKETS = {"[": "]", "(": ")", "{": "}"}
 def anchors(text: str, every: bool) -> list[Anchor]:
     """Kind, start and end of each anchor, in bytes."""
     found: list[Anchor] = []
-    at = known = 0
+    at = known = escaped = 0
     while at < len(text):
         after = at + 1
         if word := LETTERS.match(text, at):
@@ -29,13 +31,16 @@ def anchors(text: str, every: bool) -> list[Anchor]:
                 found.append((kind, at, after))
         elif text[at] == ":":
             if at >= known:
-                start, known, fits = _hexadecimal(text, at)
+                start, known, fits = _hexadecimal(text, escaped, at)
                 if fits:
                     found.append((COLONS, start, known))
-        elif text[at] in "@\uff20" or text.startswith("%40", at):
-            end = at + (3 if text[at] == "%" else 1)
-            if _is_between(text, at, end):
-                found.append((AT, at, end))
+        elif sign := SIGN.match(text, at):
+            if _is_between(text, at, sign.end()):
+                found.append((AT, at, sign.end()))
+            if text[at] == "%":
+                after = escaped = sign.end()
+        elif escape := ESCAPE.match(text, at):
+            after = escaped = escape.end()
         elif number := DIGITS.match(text, at):
             after = number.end()
             if _is_number(number[0]) or (every and len(re.findall(DIGIT, number[0])) >= 7):
@@ -89,13 +94,15 @@ def _is_number(number: str) -> bool:
     return any(max(sizes[i : i + 4]) <= 3 and links[i : i + 3] == ["."] * 3 for i in range(len(sizes) - 3))
 
 
-def _hexadecimal(text: str, at: int) -> tuple[int, int, bool]:
+def _hexadecimal(text: str, least: int, at: int) -> tuple[int, int, bool]:
     start = end = at
-    while start and re.match("[0-9A-Fa-f:]", text[start - 1]):
+    while start > least and re.match("[0-9A-Fa-f:]", text[start - 1]):
         start -= 1
     while end < len(text) and re.match("[0-9A-Fa-f:.]", text[end]):
         end += 1
-    run = text[at:end]
-    beside = text[start - 1 : start] if start else ""
-    alone = not re.match("[0-9A-Za-z_]", beside) and not re.match("[0-9A-Za-z_]", text[end : end + 1])
+    beside = text[start - 1 : start] if start > least else ""
+    if re.match("[0-9A-Za-z]", beside) and text[at + 1 : at + 2] != ":":
+        start, beside = at + 1, ":"
+    run = text[max(at, start) : end]
+    alone = not re.match("[0-9A-Za-z]", beside) and not re.match("[0-9A-Za-z]", text[end : end + 1])
     return start, end, alone and re.search("[0-9]", text[start:end]) is not None and ("::" in run or run.count(":") >= 6)

@@ -20,6 +20,9 @@ PIECES = st.one_of(
     st.sampled_from(list(" .-/()@:%_[]{}<>+#'\"\n\t\x00\x7f\u00a0\u2007\u2009\u2010\u2013\u2014\u202f\u3000\ufeff")),
     st.sampled_from(list("0123456789aAfFgGzZßéжक한漢😀\u0301\u200d\ud7ff\ue000\U0010ffff")),
     st.sampled_from(list("\uff10\uff19\uff1a\uff20\uff21\u0660\u0669\u066a\u06f0\u06f9\u0966\u096f\u0970\u09e6")),
+    st.sampled_from(
+        ["%3A", "%3d", "%22", "%4", "\\n", "\\t", "\\", "&#64;", "&#x40;", "&#X40", "&#6", "ip:2a00::1", "x:1:2::"]
+    ),
     st.sampled_from(["john@example.org", "%40", "[at]", "(AT)", "{at)", "@[1.2.3.4]", " @a", "a@", "\uff20x", "x\uff20"]),
     st.sampled_from(
         ["8.8.8.8", "1.2.3", "4111 1111 1111 1111", "123-45-6789", "12 34 56", "1234567", "(02) 1234", "1234 123456"]
