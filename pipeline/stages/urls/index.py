@@ -10,7 +10,7 @@ a page of keys for each hit.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.external.runs import Run, load
+from tokenmill.pipeline.kernels.urls import lookups
+from tokenmill.pipeline.kernels.urls.lookups import SortedHashes
 from tokenmill.pipeline.stages.urls.settings import Kind
 
 KINDS = ("<u8", "<u8")
@@ -43,25 +45,25 @@ class ListIndex:
         kind: Kind = self.identity["kind"]
         return kind
 
-    def find(self, hashes: npt.NDArray[np.uint64], key: Callable[[int], bytes]) -> npt.NDArray[np.int64]:
-        """Which of the keys with these hashes, in ascending order, are in the list. `key`: gives one of them. int64 [found]"""
-        known, places = _mapped(self.run, _state(self.run.path))
-        at = np.searchsorted(known, hashes)
-        same = at < len(known)
-        same[same] = known[at[same]] == hashes[same]
+    def hashes(self) -> SortedHashes:
+        """The hashes of its keys; see `urls.hashes`."""
+        return _mapped(self.run, _state(self.run.path))[0]
+
+    def holding(self, at: Sequence[int], keys: Sequence[bytes]) -> list[bool]:
+        """Whether the list has each of the keys. `at`: where the hash of each first stands among its `hashes`."""
+        (known, _, _), places = _mapped(self.run, _state(self.run.path))
         # The files of keys are looked for once in each call.
-        texts = functools.cache(lambda number: _bytes(self.keys[number], _state(self.keys[number])))
-        found = []
-        for number in np.flatnonzero(same).tolist():
-            place, wanted = int(at[number]), key(number) + b"\n"
-            while place < len(known) and known[place] == hashes[number]:
+        texts = functools.cache(lambda number: _bytes(self.keys[number], _state(self.keys[number])).data)
+        held = []
+        for first, key in zip(at, keys, strict=True):
+            place, line, found = first, key + b"\n", False
+            while not found and place < len(known) and known[place] == known[first]:
                 file, start = divmod(int(places[place]), 1 << PLACE_BITS)
                 # The byte before a key ends another one, so a key that is found is a whole one.
-                if texts(file)[start : start + len(wanted)].tobytes() == wanted:
-                    found.append(number)
-                    break
+                found = texts(file)[start : start + len(line)] == line
                 place += 1
-        return np.array(found, dtype=np.int64)
+            held.append(found)
+        return held
 
     def words(self) -> frozenset[bytes]:
         """All keys, for lists of words, which are small."""
@@ -75,9 +77,9 @@ def _state(path: Path) -> tuple[int, int]:
 
 
 @functools.lru_cache(maxsize=64)
-def _mapped(run: Run, _at: tuple[int, int]) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64]]:
+def _mapped(run: Run, _at: tuple[int, int]) -> tuple[SortedHashes, npt.NDArray[np.uint64]]:
     hashes, places = run.columns()
-    return hashes, places
+    return lookups.sorted_hashes(hashes), places
 
 
 @functools.lru_cache(maxsize=4096)

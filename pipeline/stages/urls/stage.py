@@ -19,12 +19,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tokenmill.pipeline.base import schema
-from tokenmill.pipeline.stages import addresses
 from tokenmill.pipeline.stages.step import Provided, Work
-from tokenmill.pipeline.stages.urls import build
+from tokenmill.pipeline.stages.urls import build, column
 from tokenmill.pipeline.stages.urls.hits import hits
 from tokenmill.pipeline.stages.urls.index import ListIndex
-from tokenmill.pipeline.stages.urls.lines import host_of
 from tokenmill.pipeline.stages.urls.settings import UrlsConfig
 
 NO_URL = "no_url"
@@ -84,12 +82,12 @@ class Urls:
 
     def score(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """The hits of each list on the URLs of a batch. Needs what `provide` gives."""
-        found = [None if url is None else addresses.parse(url) for url in batch["url"].to_pylist()]
-        columns: list[Any] = [[host_of(one) for one in found]]
+        found = column.of(batch["url"])
+        columns: list[Any] = [found.shown_hosts()]
         for counts, entries in hits(found, self.indexes):
             columns += [pa.array(counts), entries]
         return pa.record_batch(
-            [pa.array(column, field.type) for column, field in zip(columns, self.scores, strict=True)], schema=self.scores
+            [pa.array(values, field.type) for values, field in zip(columns, self.scores, strict=True)], schema=self.scores
         )
 
     def decide(self, scores: pa.RecordBatch) -> pa.RecordBatch:

@@ -8,15 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.folders import write_corpus
+from tokenmill.pipeline.kernels.urls import lookups
 from tokenmill.pipeline.stages import addresses
 from tokenmill.pipeline.stages.addresses import UrlAddress, parse
 from tokenmill.pipeline.stages.step import Work
-from tokenmill.pipeline.stages.urls import build, hashes, lines
+from tokenmill.pipeline.stages.urls import build, column, hashes, lines
 from tokenmill.pipeline.stages.urls.hits import hits
 from tokenmill.pipeline.stages.urls.index import ListIndex
 from tokenmill.pipeline.stages.urls.lines import MOST, candidates, keys, words_of
@@ -68,6 +70,40 @@ def test_a_fragment_names_a_page_only_behind_an_exclamation_mark() -> None:
 
 
 HOSTILE = st.text(alphabet=st.sampled_from("aZ%.:/?#@&=\\[]2e7~é漢\0 \u200b\u0301|*!😀x-n"), max_size=40)
+
+
+PLAIN_URLS = st.lists(
+    st.sampled_from(
+        [
+            *("a", "Z", "7", ".", "-", "_", "/", "?", "&", "#", "=", "'", ":", "@", "//", "/.", "..", "www.", "xn--", "0x1"),
+            *("1.2", "%20", "%2E", "%c3", "%C3%A9", "%", "~", "!", "|", "^", "[", "\\", " ", "\t", "\x7f", "é", "+", "#!"),
+        ]
+    ),
+    max_size=14,
+).map("".join)
+
+
+@settings(max_examples=400)
+@given(st.lists(st.tuples(st.sampled_from(["http://", "https://", "HTTP://", "http:/", "", "ftp://"]), PLAIN_URLS)))
+@example([("http://", "a.b/" + "x" * 300), ("http://", "a" * 300 + ".b/?"), ("http://", "a.b")])
+@example([("http://", "a.b?x"), ("http://", "A.B#x"), ("https://", "a.b/%20%7E"), ("https://", "www./"), ("http", "://a.b")])
+def test_a_column_of_addresses_is_each_address(urls: list[tuple[str, str]]) -> None:
+    given = ["".join(one) for one in urls]
+    found = column.of(pa.array([None, *given, None], pa.string()).slice(1))
+    wanted = [*map(parse, given), None]
+    assert [found.address(row) for row in range(len(found))] == wanted
+    assert found.shown_hosts() == [lines.host_of(one) for one in wanted]
+    data, starts, ends = found.spelled()
+    texts = [data[start:end].tobytes().decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
+    assert [text.lower() for text in texts] == ["" if one is None else lines.spelled(one).lower() for one in wanted]
+
+
+def test_plain_addresses_need_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(column, "parse", None)
+    urls = ["http://www.Example.com", "https://a-b.example/c/d_e.html?x=1&y=%20#part", "http://a.example/~x/(1)/@b:c,d;e"]
+    found = column.of(pa.array(urls))
+    texts = [found.address(row).text for row in range(3)]  # type: ignore[union-attr]
+    assert texts == ["www.example.com/", "a-b.example/c/d_e.html?x=1&y=%20", "a.example/~x/(1)/@b:c,d;e"]
 
 
 @given(HOSTILE)
@@ -197,23 +233,31 @@ def test_a_long_path_has_few_borders() -> None:
     ]
 
 
-def test_many_addresses_are_taken_a_part_at_a_time(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    index = made(work, tmp_path, b"a3.example\na7.example/x")
-    found = [None if at % 5 == 0 else parse(f"http://a{at}.example/x") for at in range(12)]
-    whole = hits(found, [index])
-    monkeypatch.setattr("tokenmill.pipeline.stages.urls.hits.BYTES", 30)
+def test_all_hits_are_told_where_there_are_more_than_expected(work: Work, tmp_path: Path) -> None:
+    index = made(work, tmp_path, b".example\na.example\na.example/x\n")
+    found = column.of(pa.array(["http://a.example/x"] * 500))
     ((counts, entries),) = hits(found, [index])
-    assert counts.tolist() == whole[0][0].tolist() == [int(at in (3, 7)) for at in range(12)]
-    assert entries == whole[0][1]
+    assert counts.tolist() == [3] * 500
+    assert set(entries) == {"a.example/x"}
+    for kind in ("words", "subwords"):
+        ((counts, entries),) = hits(found, [made(work, tmp_path, b"a\nx\nexample\n", kind=kind)])
+        assert (counts.tolist(), set(entries)) == ([3] * 500, {"a example x"})
 
 
-def test_keys_are_compared_where_hashes_are_equal(work: Work, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = hashes.of_parts
-    monkeypatch.setattr(hashes, "of_parts", lambda *given: real(*given) % np.uint64(3))
-    one = made(work, tmp_path, b"".join(b"%s.example\n" % (b"x" * size) for size in range(1, 40)))
-    found = [parse(f"http://{'x' * size}.example/") for size in range(1, 50)]
-    ((counts, _),) = hits(found, [one])
-    assert counts.tolist() == [1] * 39 + [0] * 10
+def equal_hashes() -> list[str]:
+    """Texts that share a hash, whatever the base of its powers: the word of Thue and Morse, and with its letters exchanged."""
+    word = "".join("ab"[at.bit_count() % 2] for at in range(2048))
+    return [word, word.translate(str.maketrans("ab", "ba"))]
+
+
+def test_keys_are_compared_where_hashes_are_equal(work: Work, tmp_path: Path) -> None:
+    one, other = (f"x.example/{text}" for text in equal_hashes())
+    assert len(set(hashes.of_keys([one.encode(), other.encode()]).tolist())) == 1
+    found = column.of(pa.array([f"http://{one}", f"http://{other}"]))
+    for listed, wanted in ((f"{one}\n", [1, 0]), (f"{other}\n", [0, 1]), (f"{one}\n{other}\n", [1, 1])):
+        ((counts, entries),) = hits(found, [made(work, tmp_path, listed.encode())])
+        assert counts.tolist() == wanted
+        assert entries == [text if count else None for text, count in zip((one, other), wanted, strict=True)]
 
 
 URLS = st.tuples(HOSTS, PATHS).map(lambda one: f"http://{one[0]}{one[1] if one[1].startswith('/') else '/' + one[1]}")
@@ -226,7 +270,7 @@ def test_hits_are_those_of_single_addresses(work_once: tuple[Work, Path], urls: 
     listed = data.draw(st.lists(st.sampled_from(every), unique=True)) if every else []
     index = made(*work_once, "\n".join([*listed, "z.example"]).encode())
     held = {line for path in index.keys for line in path.read_text().split("\n")}
-    ((counts, entries),) = hits(found, [index])
+    ((counts, entries),) = hits(column.of(pa.array(urls, pa.string())), [index])
     mine = [[] if one is None else [key for key in candidates(one) if key in held] for one in found]
     assert counts.tolist() == list(map(len, mine))
     assert entries == [(one or [None])[0] for one in mine]
@@ -236,10 +280,11 @@ def test_hits_are_those_of_single_addresses(work_once: tuple[Work, Path], urls: 
     st.lists(st.one_of(st.none(), HOSTILE), max_size=6), st.lists(st.sampled_from(["a", "z", "2e", "é", "漢字", "za7", "n1x"]))
 )
 def test_words_are_those_of_single_addresses(urls: list[str | None], listed: list[str]) -> None:
-    found = [None if url is None else parse(f"http://a.b/{url}") for url in urls]
+    given = [None if url is None else f"http://a.b/{url}" for url in urls]
+    found = [None if url is None else parse(url) for url in given]
     index = ListIndexOfWords(frozenset(listed))
     for kind in ("words", "subwords"):
-        ((counts, entries),) = hits(found, [dataclasses.replace(index, kind=kind)])  # type: ignore[list-item]
+        ((counts, entries),) = hits(column.of(pa.array(given, pa.string())), [dataclasses.replace(index, kind=kind)])  # type: ignore[list-item]
         for one, count, entry in zip(found, counts.tolist(), entries, strict=True):
             words = [] if one is None else words_of(one)
             mine = [word for word in sorted(index.held) if (word in words if kind == "words" else word in "".join(words))]
@@ -292,14 +337,14 @@ def test_words_and_subwords(work: Work, tmp_path: Path) -> None:
         "http://xn--t-9fa.example/%C3%A9t%c3%a9",
         "http://x.example/",
     ]
-    found = [*map(parse, urls), None]
+    found = column.of(pa.array([*urls, None]))
     (counts, entries) = hits(found, [made(work, tmp_path, "casino\nété\nbig\n".encode(), kind="words")])[0]
     assert entries == ["big casino", None, "été", None, None]
     assert counts.tolist() == [2, 0, 1, 0, 0]
     (counts, entries) = hits(found, [made(work, tmp_path, b"casino\nexampleino\nx\n", kind="subwords")])[0]
     assert entries == ["casino x", "exampleino x", "x", "x", None]
     assert counts.tolist() == [2, 2, 1, 1, 0]
-    (counts, entries) = hits([None], [made(work, tmp_path, b"a.example\n")])[0]
+    (counts, entries) = hits(column.of(pa.array([None], pa.string())), [made(work, tmp_path, b"a.example\n")])[0]
     assert (counts.tolist(), entries) == ([0], [None])
 
 
@@ -307,14 +352,11 @@ def test_a_hash_is_that_of_the_part_alone() -> None:
     keys = [b"=b.example", b"a.b.example", b".b.example", b"b.example"]
     found = hashes.of_keys(keys).tolist()
     assert len(set(found)) == 4
-    text = np.frombuffer(b"https://a.b.example/", dtype=np.uint8)
-    parts = hashes.of_parts(text, np.array([10, 8, 10, 10]), np.array([19] * 4), np.array([1, 0, 2, 0]))
-    assert parts.tolist() == found
     # Lists that were made elsewhere, or before, hold these.
     assert found[3] == plain_hash(b"b.example", 0)
 
 
 def plain_hash(part: bytes, mark: int) -> int:
     """In Python's integers."""
-    whole = sum((byte + 1) * pow(hashes.BASE, at, 2**64) for at, byte in enumerate(part))
-    return whole * int(hashes.MARKS[mark]) % 2**64
+    whole = sum((byte + 1) * pow(int(lookups.BASE), at, 2**64) for at, byte in enumerate(part))
+    return whole * int(lookups.MARKS[mark]) % 2**64

@@ -1,0 +1,1 @@
+"""URLs as bytes: plain ones in their canonical form, and the look-up of their parts and words among hashes."""
