@@ -1,7 +1,8 @@
 """Words of texts with their places, and the n-grams of items that are looked for.
 
 Purpose: two spellings of one sentence (case, punctuation, symbols, quotes, white space, accents, full-width letters) have the
-same words; in scripts written without spaces each character is a word.
+same words; in scripts written without spaces each character is a word. The escapes of JSON and of program code are what they
+stand for, since test sets come into corpora as their files.
 Guarantee: the words are those of `normalise` under `FOLDING` without single letters, with the bytes of the text that each was
 read from.
 Cost: about 4 ns per byte. `read` allocates nothing.
@@ -13,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.hashing import PADDING_BYTES, hash_word
+from tokenmill.pipeline.kernels.leaf import inlined, leaf
 from tokenmill.pipeline.kernels.machine_code import njit
 from tokenmill.pipeline.kernels.text.ngrams import ngram_hashes
 from tokenmill.pipeline.kernels.text.normalise import GROWTH, encode, longest
@@ -52,6 +54,34 @@ def _quarters(text: Bytes, size: int) -> int:
     return QUARTERS if size > 1 else 0
 
 
+@inlined
+def _digit(byte: int) -> int:
+    """The value of a hexadecimal digit; -1 for another byte."""
+    if 0x30 <= byte <= 0x39:
+        return byte - 0x30
+    byte |= 0x20
+    return byte - 0x57 if 0x61 <= byte <= 0x66 else -1
+
+
+@leaf
+def _escape(data: Bytes, at: int, stop: int) -> tuple[int, int]:
+    r"""What stands behind a backslash, and where it ends: the character of `\u00e9`, or a backslash for what is no letter.
+
+    Halves of characters beyond U+FFFF, which are symbols but for rare letters, count as such; so does what is no escape.
+    """
+    if at < stop and (data[at] == 0x6E or data[at] == 0x72 or data[at] == 0x74):  # n, r, t
+        return 0x5C, at + 1
+    if at + 5 > stop or data[at] != 0x75:
+        return 0x5C, at
+    code = 0
+    for i in range(1, 5):
+        digit = _digit(int(data[at + i]))
+        if digit < 0:
+            return 0x5C, at
+        code = code << 4 | digit
+    return (0x5C if 0xD800 <= code <= 0xDFFF else code), at + 5
+
+
 @njit(nogil=True, cache=True)
 def read(
     data: Bytes, start: int, stop: int, tables: NormalisationTable, text: Bytes, words: Hashes, starts: Places, ends: Places
@@ -81,7 +111,10 @@ def read(
             ends[count] = at
             continue
         code: Integer = np.int64(byte)
-        if byte < 0x80:
+        if byte == 0x5C:
+            code, at = _escape(data, at + 1, stop)
+            cell = np.int64(cells[pages[code >> 8] + (code & 0xFF)])
+        elif byte < 0x80:
             at += 1
         else:
             code, at = decode(data, at, stop)

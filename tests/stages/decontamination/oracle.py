@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -32,13 +33,26 @@ def spelled(character: str) -> str:
     return "".join(one for one in folded if unicodedata.category(one) != "Mn")
 
 
+ESCAPE = re.compile(r"\\(?:[nrt]|u[0-9a-fA-F]{4})")
+
+
+def characters(text: str) -> Iterator[tuple[str, int, int]]:
+    """The characters of a text, and the bytes of each; escapes are what they stand for."""
+    size = place = 0
+    while place < len(text):
+        escape = ESCAPE.match(text, place)
+        written = escape[0] if escape else text[place]
+        meant = chr(int(written[2:], 16)) if written.startswith("\\u") else written[0]
+        yield ("\\" if "\ud800" <= meant <= "\udfff" else meant), size, size + len(written.encode())
+        size += len(written.encode())
+        place += len(written)
+
+
 def words(text: str) -> list[Word]:
     """The words of a text: case, accents, punctuation, symbols and format characters make no difference."""
     found: list[Word] = []
     open_word: Word | None = None
-    at = 0
-    for character in text:
-        start, at = at, at + len(character.encode())
+    for character, start, at in characters(text):
         category = unicodedata.category(character)
         if category == "Cf":
             continue

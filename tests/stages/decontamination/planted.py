@@ -75,6 +75,7 @@ WAYS: Mapping[str, Callable[[str], str]] = {
     "capitals": str.upper,
     "spaces": lambda text: text.replace(" ", " \u00a0 "),
     "soft hyphens": soft,
+    "JSON": lambda text: json.dumps("\n".join(textwrap.wrap(text, 24))),
 }
 
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.kernels.dedup_oracles import HOSTILE, hash_word
 from tests.stages.decontamination import oracle
@@ -36,8 +37,16 @@ def read(text: str) -> list[tuple[int, int, int]]:
     return list(zip(words[:count].tolist(), starts[:count].tolist(), ends[:count].tolist(), strict=True))
 
 
+ESCAPES = st.lists(
+    st.sampled_from(
+        ["\\", "n", "t", "u", "\\n", "\\u00e9", "\\u0041", "\\ud83d", "\\uFDFA", "\\u9996", "\\u00", "\\u00ad", "\\U", "é"]
+    ),
+    max_size=6,
+).map("".join)
+
+
 @settings(max_examples=150)
-@given(HOSTILE)
+@given(st.lists(st.one_of(HOSTILE, ESCAPES), max_size=4).map("".join))
 def test_words_are_those_of_the_oracle(text: str) -> None:
     assert read(text) == [(hash_word(word.encode()), start, end) for word, start, end in oracle.words(text)]
 
@@ -52,6 +61,9 @@ def test_spellings_of_a_sentence_have_equal_words() -> None:
         "\uff37\uff48\uff41\uff54 is the capital of Peru\u060c in \uff11\uff19\uff19\uff10\u061f A city\u3002"
     )
     assert words("首都はどこですか。") == words("首都 は どこ ですか?")
+    assert plain == words(r'"What is the\ncapital\tof P\u00e9ru,\r\nin 19\u06f90? \"A\" city\ud83d\ude00."')
+    assert words("首都はどこですか") == words(r"\u9996\u90FD\u306f\u3069\u3053\u3067\u3059\u304b")
+    assert words(r"a\u12") == words("a u12") != words(r"a\u0012")
     assert words("x+1=2") == words("x + 1 \uff1d 2")
 
 
