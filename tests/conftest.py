@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if left_out is not None:
         part, seed = config.getoption("--soak-part"), config.getoption("--soak-seed")
         terminalreporter.write_line(f"{left_out} soak tests are not in part {part} (seed {seed}) and were left out")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _signals_are_heard() -> None:
+    """A shell's background jobs ignore SIGINT, and `nohup` makes them ignore SIGHUP: so would tests that are run so, and what
+    they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(scope="session", autouse=True)

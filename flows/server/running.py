@@ -2,7 +2,7 @@
 
 Guarantee: builds that are running end before anything else does, and are marked as cancelled where the server still answers.
 They go on from their files at the next run. Nothing waits for a server that is gone.
-Cost: up to `GRACE_SECONDS` for builds to end, where the server is gone; up to 30 where it answers.
+Cost: up to `GRACE_SECONDS` for builds to end, where the server is gone; up to `END_SECONDS` where it answers.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ LOOK_SECONDS = 1.0
 """How often it is asked whether the server still runs."""
 ANSWER_SECONDS = 5.0
 GRACE_SECONDS = 10.0
+END_SECONDS = 30.0
 _CANCELS = 10
 
 
@@ -57,9 +58,11 @@ async def _run(runner: Runner, server: Server | None) -> None:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(told.wait(), LOOK_SECONDS)
     url = str(PREFECT_API_URL.value())
-    if not running.done() and await asyncio.to_thread(answers, url, ANSWER_SECONDS):
+    # A runner that has not begun cannot be told to stop, and one that was told may wait for an answer that never comes.
+    if runner.started and not running.done() and await asyncio.to_thread(answers, url, ANSWER_SECONDS):
         await runner.astop()
-    else:
+        await asyncio.wait({running}, timeout=END_SECONDS)
+    if not running.done():
         await _end_without_server(running, server)
     with contextlib.suppress(asyncio.CancelledError, httpx.HTTPError, PrefectException):
         await running

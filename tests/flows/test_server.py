@@ -39,15 +39,10 @@ def free_port() -> int:
 
 def serve(folder: Path, home: Path, port: int) -> subprocess.Popen[str]:
     (folder / "schedules.toml").write_text(NEVER)
-    # A shell's background jobs ignore SIGINT, and so would the server: it takes from us what is ignored.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        command, env = [TOKENMILL, "serve", "schedules.toml"], environment(home, port)
-        return subprocess.Popen(
-            command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    command, env = [TOKENMILL, "serve", "schedules.toml"], environment(home, port)
+    return subprocess.Popen(
+        command, env=env, cwd=folder, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
 
 
 @contextlib.contextmanager

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,17 +21,6 @@ from tokenmill.pipeline.config import TrainConfig
 VOCABULARY = 50
 END_OF_TEXT = 49
 TOKENIZER = "f" * 64
-
-
-@pytest.fixture(autouse=True)
-def signals_heard() -> Iterator[None]:
-    """A shell's background jobs ignore SIGINT, and `nohup` makes them ignore SIGHUP: so do tests that are run so."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def counting(documents: int, length: int, first: int = 0) -> list[list[int]]:
