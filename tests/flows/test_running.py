@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import time
 from typing import Any
 
 import pytest
@@ -35,11 +34,10 @@ class StubbornRunner:
 @pytest.mark.parametrize("started", [True, False])
 def test_a_runner_that_does_not_stop_is_ended(started: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(running, "answers", lambda *_: True)
+    monkeypatch.setattr(running, "_end_builds", lambda _: None)  # builds are what this process started: workers of other tests
     monkeypatch.setattr(running, "END_SECONDS", 0.2)
     monkeypatch.setattr(running, "LOOK_SECONDS", 0.1)
     runner: Any = StubbornRunner(started=started, cancels=3)
-    began = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         running.run(runner, None)
-    assert time.monotonic() - began < 10
-    assert runner.told == started
+    assert (runner.told, runner.cancels) == (started, 0)

@@ -15,7 +15,7 @@ import pyarrow as pa
 from tokenmill.pipeline.kernels.text import buffers
 from tokenmill.pipeline.kernels.urls import canonical
 from tokenmill.pipeline.stages.addresses import UrlAddress, parse
-from tokenmill.pipeline.stages.urls.lines import LONGEST_HOST, host_of, is_ip, spelled
+from tokenmill.pipeline.stages.urls.lines import LONGEST_HOST, host_of, is_ip, words_of
 
 Bytes = npt.NDArray[np.uint8]
 Places = npt.NDArray[np.int64]
@@ -63,11 +63,14 @@ class UrlColumn:
             found[row] = host_of(self.address(row))
         return found
 
-    def spelled(self) -> tuple[Bytes, Places, Places]:
-        """Bytes in which each address stands as `lines.spelled` has it, and where it begins and ends there."""
+    def words(self) -> tuple[Bytes, Places, Places]:
+        """Bytes in which the words of each address stand between others, and where they begin and end; see `lines.words_of`.
+
+        In these, what is beyond ASCII is a letter.
+        """
         rows = np.flatnonzero(self.escaped).tolist()
         found = [self.address(row) for row in rows]
-        data, starts, ends = _behind(self.data, [spelled(one).lower().encode() for one in found if one is not None])
+        data, starts, ends = _behind(self.data, [" ".join(words_of(one)).encode() for one in found if one is not None])
         every = self.starts.copy(), self.ends.copy()
         every[0][rows], every[1][rows] = starts, ends
         return data, *every

@@ -27,7 +27,7 @@ Hits = tuple[npt.NDArray[np.int32], list[str | None]]
 """For each row, how many entries hit, and what they are; None if there is none."""
 Found = Sequence[tuple[int, str]]
 """Rows with an entry that hits, each pair once; of one row, the entry to tell comes last."""
-Spelled = tuple[Bytes, Places, Places]
+Words = tuple[Bytes, Places, Places]
 FIRST = 3
 """Bytes at the beginning of a subword by which its places are found."""
 HIT_SHARE = 4
@@ -36,11 +36,11 @@ HIT_SHARE = 4
 
 def hits(found: UrlColumn, lists: Sequence[ListIndex]) -> list[Hits]:
     """The hits of each list, row by row. A row without an address has none."""
-    spelled = functools.cache(found.spelled)
+    words = functools.cache(found.words)
     find: Mapping[Kind, Callable[[ListIndex], Found]] = {
         "addresses": lambda one: _addresses(found, one),
-        "words": lambda one: _among(spelled(), one.words()),
-        "subwords": lambda one: _within(spelled(), one.words()),
+        "words": lambda one: _among(words(), one.words()),
+        "subwords": lambda one: _within(words(), one.words()),
     }
     return [_told(find[one.kind](one), len(found), one.kind) for one in lists]
 
@@ -66,10 +66,10 @@ def _addresses(found: UrlColumn, index: ListIndex) -> Found:
     return [(row, key.decode()) for row, key, is_held in zip(rows, keys, held, strict=True) if is_held]
 
 
-def _among(spelled: Spelled, listed: frozenset[bytes]) -> Found:
+def _among(words: Words, listed: frozenset[bytes]) -> Found:
     """The words that are listed."""
-    rows, begins, stops, _, _ = _looked_up(len(spelled[1]), functools.partial(lookups.words, *spelled, _hashes(listed)))
-    data = spelled[0].tobytes() if rows else b""
+    rows, begins, stops, _, _ = _looked_up(len(words[1]), functools.partial(lookups.words, *words, _hashes(listed)))
+    data = words[0].tobytes() if rows else b""
     found = {(row, data[begin:stop].lower()) for row, begin, stop in zip(rows, begins, stops, strict=True)}
     return sorted((row, word.decode()) for row, word in found if word in listed)
 
@@ -79,9 +79,9 @@ def _hashes(listed: frozenset[bytes]) -> SortedHashes:
     return lookups.sorted_hashes(np.sort(of_keys(list(listed))))
 
 
-def _within(spelled: Spelled, listed: frozenset[bytes]) -> Found:
+def _within(words: Words, listed: frozenset[bytes]) -> Found:
     """The listed subwords."""
-    data, starts, ends = spelled
+    data, starts, ends = words
     of_first, wanted = _by_first(listed)
     out = np.empty(int((ends - starts).sum()) + len(starts) + FIRST, dtype=np.uint8)
     room = len(starts) // HIT_SHARE + 64

@@ -93,9 +93,9 @@ def test_a_column_of_addresses_is_each_address(urls: list[tuple[str, str]]) -> N
     wanted = [*map(parse, given), None]
     assert [found.address(row) for row in range(len(found))] == wanted
     assert found.shown_hosts() == [lines.host_of(one) for one in wanted]
-    data, starts, ends = found.spelled()
+    data, starts, ends = found.words()
     texts = [data[start:end].tobytes().decode() for start, end in zip(starts.tolist(), ends.tolist(), strict=True)]
-    assert [text.lower() for text in texts] == ["" if one is None else lines.spelled(one).lower() for one in wanted]
+    assert [lines.WORD.findall(text.lower()) for text in texts] == [[] if one is None else words_of(one) for one in wanted]
 
 
 def test_plain_addresses_need_no_parser(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -279,6 +279,7 @@ def test_hits_are_those_of_single_addresses(work_once: tuple[Work, Path], urls: 
 @given(
     st.lists(st.one_of(st.none(), HOSTILE), max_size=6), st.lists(st.sampled_from(["a", "z", "2e", "é", "漢字", "za7", "n1x"]))
 )
+@example(["\u00e9\u0301", "%C3%A9%CC%81a", "_a_"], ["\u00e9", "a"])
 def test_words_are_those_of_single_addresses(urls: list[str | None], listed: list[str]) -> None:
     given = [None if url is None else f"http://a.b/{url}" for url in urls]
     found = [None if url is None else parse(url) for url in given]
