@@ -110,5 +110,5 @@ def test_forgotten_documents_go_and_the_others_are_masked(tmp_path: Path) -> Non
     assert corpus.verify() == ()
     assert leaks(planted, ((name, data.decode(errors="replace")) for name, data in files_of(root))) == []
     again = build(tmp_path, "first", out=root)
-    assert [row.recomputed_shards for row in again.funnel()] == [0] * 6
+    assert {row.recomputed_shards for row in again.funnel()} == {0}
     assert corpus.compact(personal=True) is not None
