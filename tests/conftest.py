@@ -84,10 +84,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{left_out} soak tests are not in part {part} (seed {seed}) and were left out")
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(autouse=True)
 def _signals_are_heard() -> None:
-    """A shell's background jobs ignore SIGINT, and `nohup` makes them ignore SIGHUP: so would tests that are run so, and what
-    they start."""
+    """A shell's background jobs ignore SIGINT, `nohup` makes them ignore SIGHUP, and modules of workers ignore SIGINT when they
+    are imported: so would tests, and what they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
 

@@ -14,7 +14,8 @@ from tokenmill.pipeline.kernels.text.unicode import DATATROVE, KEPT, Folding
 MASK = 2**64 - 1
 OPERATORS = "+-*/%=<>&|^~!@"
 SEPARATORS = ".,\u060c\u066b\u2396\u2397\u2398"
-ADDRESS = re.compile(r"(?<=:)//[^\x00-\x20<>\"`\x7f-\U0010ffff]*")
+ADDRESS = re.compile(rf"(?<=:)//[{re.escape(OPERATORS)}]*[^\x00-\x20<>\"`\x7f-\U0010ffff]*")
+"""What goes on behind the whole run of operators that begins it, also where that holds "<"."""
 USAGE_BAR, USAGE_HYPHEN = re.compile(r"\|-"), re.compile(r"[\w\"'\x80-\U0010ffff]*\|-")
 WORD_BEFORE, WORD_AFTER = re.compile(r"[\w\x80-\U0010ffff]*$"), re.compile(r"[\w\x80-\U0010ffff]*")
 NUMBER = re.compile(rf"\d+(?:[{SEPARATORS}]\d+)?")

@@ -8,7 +8,7 @@ import unicodedata
 import numpy as np
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.kernels import dedup_oracles as oracle
@@ -46,6 +46,8 @@ CODE = st.lists(
 
 @given(st.one_of(oracle.HOSTILE, CODE), st.sampled_from(FOLDINGS))
 @settings(max_examples=1_000, deadline=None)
+@example("://<0/0", FOLDINGS[0])
+@example("http://<a>/0/0 ://", FOLDINGS[0])
 def test_text_and_words_are_those_of_plain_python(text: str, folding: Folding) -> None:
     hashes = [oracle.hash_word(word.encode()) for word in oracle.words(text, folding)]
     assert run(text, folding) == (oracle.normalised(text, folding), hashes)
