@@ -27,7 +27,6 @@ BASE = np.uint64(0x9E3779B97F4A7C15)
 ADDRESS, ALONE, BELOW = range(3)
 """Marks of keys: an address (or a word), `=host`, `.host`."""
 MARKS = np.array([0xFF51AFD7ED558CCD, 0xC4CEB9FE1A85EC53, 0x2545F4914F6CDD1D], dtype=np.uint64)
-_ADDRESS, _ALONE, _BELOW = MARKS
 _TO_SHARE = 2.0**-64
 _GUESSES = 6
 """After as many, halves are taken: hashes that someone chose need not be spread evenly."""
@@ -41,6 +40,29 @@ END = np.uint8(0x0A)
 """Stands behind the letters and digits of each address."""
 CODES = 1 << 18
 """Codes of three bytes, of six bits each."""
+
+
+class FoundParts(NamedTuple):
+    """Room for the parts of addresses that stand in a list. int64, `marks` uint8 [parts]"""
+
+    rows: Places
+    """The number of the address."""
+    begins: Places
+    stops: Places
+    marks: Bytes
+    places: Places
+    """Where its hash first stands."""
+
+    @classmethod
+    def of(cls, size: int) -> FoundParts:
+        """Room for `size` parts."""
+        rows, begins, stops, places = np.empty((4, size), dtype=np.int64)
+        return cls(rows, begins, stops, np.empty(size, dtype=np.uint8), places)
+
+    def first(self, count: int) -> FoundParts:
+        """The first `count` parts."""
+        rows, begins, stops, marks, places = self
+        return FoundParts(rows[:count], begins[:count], stops[:count], marks[:count], places[:count])
 
 
 class SortedHashes(NamedTuple):
@@ -115,6 +137,20 @@ def _place(wanted: np.uint64, known: Hashes) -> int:
     return low if low < len(known) and known[low] == wanted else -1
 
 
+@inlined
+def _look_up(
+    part: np.uint64, mark: int, known: SortedHashes, found: FoundParts, count: int, row: int, begin: int, stop: int
+) -> int:
+    """Look up one part, whose hash without its mark is `part`. Returns how many are found with it."""
+    place = place_of(part * MARKS[mark], known)
+    if place < 0:
+        return count
+    if count < len(found.rows):
+        found.rows[count], found.begins[count], found.stops[count] = row, begin, stop
+        found.marks[count], found.places[count] = mark, place
+    return count + 1
+
+
 @njit(nogil=True, cache=True)
 def of_parts(data: Bytes, starts: Places, ends: Places, marks: Bytes, out: Hashes) -> None:
     """out[i]: the hash of `data[starts[i]:ends[i]]` with its mark. uint64 [parts]"""
@@ -135,51 +171,36 @@ def addresses(
     named: Bytes,
     most: int,
     known: SortedHashes,
-    rows: Places,
-    begins: Places,
-    stops: Places,
-    marks: Bytes,
-    places: Places,
+    found: FoundParts,
 ) -> int:
     """Look up the keys of each address, as `stages.urls.lines.candidates` lists them, among the ascending hashes `known`.
 
     starts, hosts, paths, ends: where each begins, its host ends, its path begins, and it ends. named: 1 if a host has hosts
-    above it. most: bytes of a path in which it may end. rows, begins, stops, marks, places: receive the address's number, the
-    part and its mark, and where its hash first stands; of one address, the most special part comes last. Returns how many there
-    are; if these arrays hold fewer, call again with longer ones.
+    above it. most: bytes of a path in which it may end. found: receives them; of one address, the most special part comes last.
+    Returns how many there are; if `found` holds fewer, call again with longer arrays.
     """
     count = 0
     for row in range(len(starts)):
         start, host, path, end = starts[row], hosts[row], paths[row], ends[row]
         if start == end:
             continue
-        found = np.uint64(0)
+        part = np.uint64(0)
         for at in range(host - 1, start - 1, -1):
-            found = found * BASE + _plus(data[at])
-            whole = at == start
-            if whole or (named[row] and data[at - 1] == 0x2E):
-                place = place_of(found * _BELOW, known)
-                if place >= 0:
-                    count = _add(count, row, at, host, BELOW, place, rows, begins, stops, marks, places)
-            if whole:
-                place = place_of(found * _ALONE, known)
-                if place >= 0:
-                    count = _add(count, row, at, host, ALONE, place, rows, begins, stops, marks, places)
+            part = part * BASE + _plus(data[at])
+            if at == start or (named[row] and data[at - 1] == 0x2E):
+                count = _look_up(part, BELOW, known, found, count, row, at, host)
+        count = _look_up(part, ALONE, known, found, count, row, start, host)
         site = start + 4 * _is_www(data, start, path)
-        found, power, in_query = np.uint64(0), np.uint64(1), False
+        part, power, in_query = np.uint64(0), np.uint64(1), False
         for at in range(site, end):
             byte, after = data[at], at - path
             border = byte == 0x26 if in_query else (byte == 0x2F or byte == 0x3F)
             if after == 1 or (border and 1 < after < most):
-                place = place_of(found * _ADDRESS, known)
-                if place >= 0:
-                    count = _add(count, row, site, at, ADDRESS, place, rows, begins, stops, marks, places)
+                count = _look_up(part, ADDRESS, known, found, count, row, site, at)
             in_query = in_query or (byte == 0x3F and after < most)
-            found += _plus(byte) * power
+            part += _plus(byte) * power
             power *= BASE
-        place = place_of(found * _ADDRESS, known)
-        if place >= 0:
-            count = _add(count, row, site, end, ADDRESS, place, rows, begins, stops, marks, places)
+        count = _look_up(part, ADDRESS, known, found, count, row, site, end)
     return count
 
 
@@ -191,25 +212,6 @@ def _is_www(data: Bytes, start: int, path: int) -> bool:
 
 
 @inlined
-def _add(
-    count: int,
-    row: int,
-    begin: int,
-    stop: int,
-    mark: int,
-    place: int,
-    rows: Places,
-    begins: Places,
-    stops: Places,
-    marks: Bytes,
-    places: Places,
-) -> int:
-    if count < len(rows):
-        rows[count], begins[count], stops[count], marks[count], places[count] = row, begin, stop, mark, place
-    return count + 1
-
-
-@inlined
 def _letter(byte: int) -> int:
     """The byte in lower case if it is of a letter or a digit, as all beyond ASCII count; else 0."""
     if 0x41 <= byte <= 0x5A:
@@ -218,32 +220,20 @@ def _letter(byte: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def words(
-    data: Bytes,
-    starts: Places,
-    ends: Places,
-    known: SortedHashes,
-    rows: Places,
-    begins: Places,
-    stops: Places,
-    marks: Bytes,
-    places: Places,
-) -> int:
+def words(data: Bytes, starts: Places, ends: Places, known: SortedHashes, found: FoundParts) -> int:
     """Look up the words of each address, in lower case, among the ascending hashes `known`. The rest is as in `addresses`."""
     count = 0
     for row in range(len(starts)):
-        begin, found, power = starts[row], np.uint64(0), np.uint64(1)
+        begin, part, power = starts[row], np.uint64(0), np.uint64(1)
         for at in range(starts[row], ends[row] + 1):
             letter = _letter(data[at]) if at < ends[row] else 0
             if letter:
-                found += _plus(letter) * power
+                part += _plus(letter) * power
                 power *= BASE
                 continue
             if at > begin:
-                place = place_of(found * _ADDRESS, known)
-                if place >= 0:
-                    count = _add(count, row, begin, at, ADDRESS, place, rows, begins, stops, marks, places)
-            begin, found, power = at + 1, np.uint64(0), np.uint64(1)
+                count = _look_up(part, ADDRESS, known, found, count, row, begin, at)
+            begin, part, power = at + 1, np.uint64(0), np.uint64(1)
     return count
 
 
@@ -254,15 +244,12 @@ def code_of(data: Bytes, at: int) -> int:
 
 
 @njit(nogil=True, cache=True)
-def subwords(
-    data: Bytes, starts: Places, ends: Places, wanted: Bytes, out: Bytes, rows: Places, begins: Places
-) -> tuple[int, int]:
+def subwords(data: Bytes, starts: Places, ends: Places, wanted: Bytes, out: Bytes, found: FoundParts) -> int:
     """Where subwords may begin among the letters and digits of each address.
 
     wanted: by `code_of` the first three bytes, 1 where a subword begins so. out: receives the letters and digits of all
-    addresses in lower case, with END behind each; it has room for all bytes, one more for each, and two. rows, begins: receive
-    the address's number and the place in `out`. Returns how many there are, and the bytes in `out`; if the arrays hold fewer,
-    call again with longer ones.
+    addresses in lower case, with END behind each; it has room for all bytes, one more for each, and two. found: receives the
+    addresses, and places in `out` as `begins`. Returns as `addresses` does.
     """
     count = size = 0
     for row in range(len(starts)):
@@ -274,8 +261,8 @@ def subwords(
         out[size] = out[size + 1] = out[size + 2] = END
         for at in range(first, size):
             if wanted[code_of(out, at)]:
-                if count < len(rows):
-                    rows[count], begins[count] = row, at
+                if count < len(found.rows):
+                    found.rows[count], found.begins[count] = row, at
                 count += 1
         size += 1
-    return count, size
+    return count

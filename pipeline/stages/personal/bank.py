@@ -114,6 +114,5 @@ def ibans(text: str, start: int, end: int) -> Iterator[Sighting]:
         elif text[at] not in _BETWEEN or len(letters) % 4 or (text[at - 1] in _BETWEEN and text[at - 1 : at + 1] != "\r\n"):
             return
         at += 1
-    behind = text[at : at + 1]
-    if len(letters) == size and not (behind.isascii() and behind.isalnum()) and checks.mod97(letters):
+    if len(letters) == size and context.ends(text, at) and checks.mod97(letters):
         yield Sighting(start, at, "iban", letters)

@@ -23,9 +23,7 @@ NOT_INSIDE = STARTS + r"(?<![0-9A-Za-z]-)(?<!\d[.,/])"
 """Pattern: no word, longer number or fraction goes on before this place."""
 NOT_FOLLOWED = ENDS + r"(?!-[0-9A-Za-z])(?![.,]\d)"
 """Pattern: none goes on behind it."""
-
-
-_BEGINS = re.compile(rf"(?<![0-9A-Za-z])|{_ESCAPED}")
+_BEGINS, _GOES_ON = re.compile(rf"(?<![0-9A-Za-z])|{_ESCAPED}"), re.compile("[0-9A-Za-z]")
 
 
 def plain(text: str) -> str:
@@ -47,6 +45,11 @@ def says(text: str, start: int, end: int, said: re.Pattern[str]) -> bool:
 def begins(text: str, at: int) -> bool:
     """Whether no letter or digit of ASCII stands before this place, but for those of an escape."""
     return _BEGINS.match(text, at) is not None
+
+
+def ends(text: str, at: int) -> bool:
+    """Whether no letter or digit of ASCII stands at this place."""
+    return _GOES_ON.match(text, at) is None
 
 
 def squeezed(text: str) -> str:

@@ -47,7 +47,7 @@ def keys(text: str, start: int, end: int) -> Iterator[Sighting]:
             yield Sighting(block.start(), block.end(), "key", block[0])
         return
     found = _FORMS.match(text, start)
-    if found is None or text[found.end() : found.end() + 1].isalnum() or len(set(found[0])) < LEAST_DIFFERENT:
+    if found is None or len(set(found[0])) < LEAST_DIFFERENT:
         return
-    if context.begins(text, start):
+    if context.begins(text, start) and context.ends(text, found.end()):
         yield Sighting(start, found.end(), "key", found[0])

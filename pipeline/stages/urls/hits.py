@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tokenmill.pipeline.kernels.urls import lookups
-from tokenmill.pipeline.kernels.urls.lookups import SortedHashes
+from tokenmill.pipeline.kernels.urls.lookups import FoundParts, SortedHashes
 from tokenmill.pipeline.stages.urls.column import Bytes, Places, UrlColumn
 from tokenmill.pipeline.stages.urls.hashes import SIGNS, of_keys
 from tokenmill.pipeline.stages.urls.index import ListIndex
@@ -45,21 +45,19 @@ def hits(found: UrlColumn, lists: Sequence[ListIndex]) -> list[Hits]:
     return [_told(find[one.kind](one), len(found), one.kind) for one in lists]
 
 
-def _looked_up(rows: int, call: Callable[..., int]) -> list[list[int]]:
-    """Columns of what a kernel finds: rows, begins, stops, marks, places. `call`: fills arrays, and says how many it needs."""
+def _looked_up(rows: int, call: Callable[[FoundParts], int]) -> FoundParts:
+    """What a kernel finds. `call`: fills arrays, and says how many it needs."""
     room = rows // HIT_SHARE + 64
-    while True:
-        of, begins, stops, places = np.empty((4, room), dtype=np.int64)
-        marks = np.empty(room, dtype=np.uint8)
-        count = call(of, begins, stops, marks, places)
-        if count <= room:
-            return [column[:count].tolist() for column in (of, begins, stops, marks, places)]
+    while (count := call(found := FoundParts.of(room))) > room:
         room = count
+    return found.first(count)
 
 
 def _addresses(found: UrlColumn, index: ListIndex) -> Found:
     parts = (found.data, found.starts, found.hosts, found.paths, found.ends, found.named, MOST, index.hashes())
-    rows, begins, stops, marks, places = _looked_up(len(found), functools.partial(lookups.addresses, *parts))
+    looked_up = _looked_up(len(found), functools.partial(lookups.addresses, *parts))
+    rows, begins, stops = looked_up.rows.tolist(), looked_up.begins.tolist(), looked_up.stops.tolist()
+    marks, places = looked_up.marks.tolist(), looked_up.places.tolist()
     data = found.data.tobytes() if rows else b""
     keys = [SIGNS[mark] + data[begin:stop] for mark, begin, stop in zip(marks, begins, stops, strict=True)]
     held = index.holding(places, keys)
@@ -68,7 +66,8 @@ def _addresses(found: UrlColumn, index: ListIndex) -> Found:
 
 def _among(words: Words, listed: frozenset[bytes]) -> Found:
     """The words that are listed."""
-    rows, begins, stops, _, _ = _looked_up(len(words[1]), functools.partial(lookups.words, *words, _hashes(listed)))
+    looked_up = _looked_up(len(words[1]), functools.partial(lookups.words, *words, _hashes(listed)))
+    rows, begins, stops = looked_up.rows.tolist(), looked_up.begins.tolist(), looked_up.stops.tolist()
     data = words[0].tobytes() if rows else b""
     found = {(row, data[begin:stop].lower()) for row, begin, stop in zip(rows, begins, stops, strict=True)}
     return sorted((row, word.decode()) for row, word in found if word in listed)
@@ -84,18 +83,14 @@ def _within(words: Words, listed: frozenset[bytes]) -> Found:
     data, starts, ends = words
     of_first, wanted = _by_first(listed)
     out = np.empty(int((ends - starts).sum()) + len(starts) + FIRST, dtype=np.uint8)
-    room = len(starts) // HIT_SHARE + 64
-    while True:
-        rows, begins = np.empty((2, room), dtype=np.int64)
-        count, size = lookups.subwords(data, starts, ends, wanted, out, rows, begins)
-        if count <= room:
-            break
-        room = count
-    text = out[:size].tobytes() if count else b""
+    looked_up = _looked_up(len(starts), functools.partial(lookups.subwords, data, starts, ends, wanted, out))
+    rows, begins = looked_up.rows.tolist(), looked_up.begins.tolist()
+    # What stands behind the last END was never written, and no word reaches over one.
+    text = out.tobytes() if rows else b""
     sizes = sorted({len(first) for first in of_first})
     found = {
         (row, word.decode())
-        for row, at in zip(rows[:count].tolist(), begins[:count].tolist(), strict=True)
+        for row, at in zip(rows, begins, strict=True)
         for first in sizes
         for word in of_first.get(text[at : at + first], ())
         if text.startswith(word, at)

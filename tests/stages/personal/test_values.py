@@ -253,6 +253,7 @@ def test_what_is_no_telephone_number_stays(text: str) -> None:
         ("phone", "00442079460958", ""),
         ("key", "AKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
         ("key", "key%3DAKIAIOSFODNN7EXAMPLE", "AKIAIOSFODNN7EXAMPLE"),
+        ("key", "密钥AKIAIOSFODNN7EXAMPLE的", "AKIAIOSFODNN7EXAMPLE"),
         ("key", f"token=ghp_{secret(LETTERS, 36)}\n", f"ghp_{secret(LETTERS, 36)}"),
         (
             "key",
